@@ -1,0 +1,25 @@
+/** Where bytes come from. Parsers see only this; files, HTTP ranges and buffers are handed in at the edge. */
+export interface ByteSource {
+  /** Names the source in error messages: a path or a URL. */
+  readonly name: string
+  /** Length in bytes, known before any read. */
+  readonly size: number
+  /** Absolute path of the file behind this source, where there is one: an engine can then map it instead of reading it. */
+  readonly path?: string
+  /** Exactly `length` bytes from `offset`. Rejects when the range does not lie inside the source. */
+  read(offset: number, length: number): Promise<Uint8Array>
+}
+
+/** A source over bytes already in memory. */
+export function bytesSource(bytes: Uint8Array, name = 'buffer'): ByteSource {
+  return {
+    name,
+    size: bytes.byteLength,
+    async read(offset, length) {
+      if (!(offset >= 0 && length >= 0 && offset + length <= bytes.byteLength)) {
+        throw new RangeError(`${name}: bytes ${offset}..${offset + length} lie outside the ${bytes.byteLength} there are`)
+      }
+      return bytes.subarray(offset, offset + length)
+    },
+  }
+}

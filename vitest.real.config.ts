@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config'
+
+// Slow checks on real material: SmolLM2, llama.cpp, Python peers, software WebGPU.
+export default defineConfig({
+  resolve: { conditions: ['source'] },
+  ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
+  test: {
+    include: ['packages/**/*.real.test.ts', 'test/**/*.real.test.ts'],
+    exclude: ['**/node_modules/**', '**/dist/**'],
+    testTimeout: 900_000,
+    hookTimeout: 900_000,
+    maxWorkers: 1,
+    fileParallelism: false,
+  },
+})
