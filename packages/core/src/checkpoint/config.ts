@@ -1,0 +1,253 @@
+/**
+ * A model's config.json, read without trusting a default: what changes the numbers must be written in the file.
+ * Absence means something only where the format itself says so (no `head_dim`: hidden / heads; no `sliding_window`: none).
+ * Keys keep Hugging Face's spelling at this border and become camelCase inside.
+ */
+import * as z from 'zod'
+import { checkpointError, unsupportedError } from '../errors.ts'
+
+export const modelTypes = ['qwen2_parscale', 'qwen2', 'qwen3', 'llama', 'mistral'] as const
+export type ModelType = (typeof modelTypes)[number]
+
+/** How rotary frequencies are stretched beyond the trained context. Names as in Hugging Face configs. */
+export type RopeScaling =
+  | { readonly type: 'default' }
+  | { readonly type: 'linear'; readonly factor: number }
+  | {
+      readonly type: 'llama3'
+      readonly factor: number
+      readonly lowFreqFactor: number
+      readonly highFreqFactor: number
+      readonly originalMaxPositionEmbeddings: number
+    }
+
+export interface ParscaleConfig {
+  /** P, the number of streams. 1: the plain model, without prefix and aggregation. */
+  readonly n: number
+  /** Prefix tokens per layer and stream. */
+  readonly nTokens: number
+  /** Smoothing e of the aggregation weights: w' = w (1 - e) + e / P. */
+  readonly attnSmooth: number
+}
+
+export interface ModelConfig {
+  readonly modelType: ModelType
+  readonly vocabSize: number
+  readonly hiddenSize: number
+  readonly intermediateSize: number
+  readonly numHiddenLayers: number
+  readonly numAttentionHeads: number
+  readonly numKeyValueHeads: number
+  readonly headDim: number
+  readonly rmsNormEps: number
+  readonly ropeTheta: number
+  readonly ropeScaling: RopeScaling
+  readonly maxPositionEmbeddings: number
+  /** Undefined where the file is silent: then the presence of `lm_head.weight` decides. */
+  readonly tieWordEmbeddings: boolean | undefined
+  /** Biases of the four attention projections and of the MLP, as the family or the file says. */
+  readonly attentionBias: { readonly qkv: boolean; readonly o: boolean }
+  readonly mlpBias: boolean
+  /** RMS norm over each head's query and key (Qwen3). */
+  readonly qkNorm: boolean
+  /** Window in tokens per layer; null: the layer sees everything. Length `numHiddenLayers`. */
+  readonly slidingWindows: readonly (number | null)[]
+  readonly bosTokenId: number | null
+  readonly eosTokenIds: readonly number[]
+  readonly parscale: ParscaleConfig
+  /** The file as parsed, for whoever writes it again. */
+  readonly raw: Readonly<Record<string, unknown>>
+}
+
+const positive = z.number().int().positive()
+const tokenIds = z.union([z.number().int().nonnegative(), z.array(z.number().int().nonnegative())]).nullish()
+
+const ropeParameters = z.looseObject({
+  rope_type: z.string().optional(),
+  type: z.string().optional(),
+  rope_theta: z.number().positive().optional(),
+  factor: z.number().positive().optional(),
+  low_freq_factor: z.number().positive().optional(),
+  high_freq_factor: z.number().positive().optional(),
+  original_max_position_embeddings: positive.optional(),
+})
+
+const schema = z.looseObject({
+  model_type: z.string(),
+  vocab_size: positive,
+  hidden_size: positive,
+  intermediate_size: positive,
+  num_hidden_layers: positive.max(100_000),
+  num_attention_heads: positive,
+  num_key_value_heads: positive,
+  head_dim: positive.nullish(),
+  hidden_act: z.string(),
+  rms_norm_eps: z.number().positive(),
+  rope_theta: z.number().positive().optional(),
+  rope_scaling: ropeParameters.nullish(),
+  /** transformers 5 writes theta and scaling together under this key. */
+  rope_parameters: ropeParameters.nullish(),
+  max_position_embeddings: positive,
+  tie_word_embeddings: z.boolean().optional(),
+  attention_bias: z.boolean().optional(),
+  mlp_bias: z.boolean().optional(),
+  sliding_window: positive.nullish(),
+  use_sliding_window: z.boolean().optional(),
+  max_window_layers: z.number().int().nonnegative().optional(),
+  layer_types: z.array(z.string()).nullish(),
+  bos_token_id: z.number().int().nonnegative().nullish(),
+  eos_token_id: tokenIds,
+  parscale_n: positive.optional(),
+  parscale_n_tokens: z.number().int().nonnegative().optional(),
+  parscale_attn_smooth: z.number().min(0).max(1).optional(),
+})
+
+type RawConfig = z.infer<typeof schema>
+
+/**
+ * Reads a parsed config.json.
+ *
+ * @param file names the file in errors
+ * @throws checkpoint error naming the key; unsupported error naming the architecture, activation or scaling
+ */
+export function parseModelConfig(json: unknown, file = 'config.json'): ModelConfig {
+  const modelType = (json as { model_type?: unknown } | null)?.model_type
+  if (!modelTypes.includes(modelType as ModelType)) {
+    throw unsupportedError(
+      `${file}: model_type ${JSON.stringify(modelType)} is not supported; supported are ${modelTypes.join(', ')}`,
+      { file, expected: modelTypes, found: modelType },
+    )
+  }
+  const parsed = schema.safeParse(json)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!
+    throw checkpointError(
+      `${file}: ${issue.path.join('.') || 'the file'}: ${issue.message}; the key decides the numbers, so no default is assumed`,
+      {
+        file,
+        found: issue,
+      },
+    )
+  }
+  const raw = parsed.data
+  const family = modelType as ModelType
+  if (raw.hidden_act !== 'silu') {
+    throw unsupportedError(`${file}: hidden_act "${raw.hidden_act}" is not supported; every supported family uses "silu"`, {
+      file,
+    })
+  }
+  if (raw.num_attention_heads % raw.num_key_value_heads !== 0) {
+    throw checkpointError(
+      `${file}: num_attention_heads (${raw.num_attention_heads}) must be a multiple of num_key_value_heads (${raw.num_key_value_heads})`,
+      { file },
+    )
+  }
+  if (raw.head_dim == null && raw.hidden_size % raw.num_attention_heads !== 0) {
+    throw checkpointError(
+      `${file}: head_dim is absent and hidden_size (${raw.hidden_size}) is not a multiple of num_attention_heads (${raw.num_attention_heads})`,
+      { file },
+    )
+  }
+  const headDim = raw.head_dim ?? raw.hidden_size / raw.num_attention_heads
+  if (headDim % 2 !== 0) throw checkpointError(`${file}: rope: head size must be even, got ${headDim}; check head_dim`, { file })
+  const qwen2 = family === 'qwen2' || family === 'qwen2_parscale'
+  const attentionBias = raw.attention_bias ?? false
+  const eos = raw.eos_token_id
+  return {
+    modelType: family,
+    vocabSize: raw.vocab_size,
+    hiddenSize: raw.hidden_size,
+    intermediateSize: raw.intermediate_size,
+    numHiddenLayers: raw.num_hidden_layers,
+    numAttentionHeads: raw.num_attention_heads,
+    numKeyValueHeads: raw.num_key_value_heads,
+    headDim,
+    rmsNormEps: raw.rms_norm_eps,
+    ropeTheta: requireTheta(raw, file),
+    ropeScaling: parseScaling(raw, file),
+    maxPositionEmbeddings: raw.max_position_embeddings,
+    tieWordEmbeddings: raw.tie_word_embeddings,
+    attentionBias: qwen2 ? { qkv: true, o: false } : { qkv: attentionBias, o: attentionBias },
+    mlpBias: family === 'llama' && (raw.mlp_bias ?? false),
+    qkNorm: family === 'qwen3',
+    slidingWindows: slidingWindows(raw, family, file),
+    bosTokenId: raw.bos_token_id ?? null,
+    eosTokenIds: eos == null ? [] : typeof eos === 'number' ? [eos] : eos,
+    parscale: parseParscale(raw, family, file),
+    raw: json as Record<string, unknown>,
+  }
+}
+
+function requireTheta(raw: RawConfig, file: string): number {
+  const theta = raw.rope_parameters?.rope_theta ?? raw.rope_theta
+  if (theta === undefined)
+    throw checkpointError(`${file}: rope_theta is missing; families differ in it, so no default is assumed`, { file })
+  return theta
+}
+
+function parseScaling(raw: RawConfig, file: string): RopeScaling {
+  const scaling = raw.rope_parameters ?? raw.rope_scaling
+  const type = scaling?.rope_type ?? scaling?.type ?? 'default'
+  if (!scaling || type === 'default') return { type: 'default' }
+  const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings'): number => {
+    const value = scaling[key]
+    if (value === undefined) throw checkpointError(`${file}: rope scaling "${type}" needs ${key}`, { file })
+    return value
+  }
+  if (type === 'linear') return { type, factor: need('factor') }
+  if (type === 'llama3') {
+    return {
+      type,
+      factor: need('factor'),
+      lowFreqFactor: need('low_freq_factor'),
+      highFreqFactor: need('high_freq_factor'),
+      originalMaxPositionEmbeddings: need('original_max_position_embeddings'),
+    }
+  }
+  throw unsupportedError(`${file}: rope scaling "${type}" is not supported; supported are default, linear, llama3`, {
+    file,
+    found: type,
+  })
+}
+
+/** Which layers see only a window: `layer_types` where given, else the family's older rule. */
+function slidingWindows(raw: RawConfig, family: ModelType, file: string): (number | null)[] {
+  const layers = Array.from({ length: raw.num_hidden_layers }, (_, i) => i)
+  const window = raw.sliding_window ?? null
+  if (raw.layer_types) {
+    if (raw.layer_types.length !== layers.length) {
+      throw checkpointError(`${file}: layer_types has ${raw.layer_types.length} entries for ${layers.length} layers`, { file })
+    }
+    return raw.layer_types.map((type) => {
+      if (type === 'full_attention') return null
+      if (type !== 'sliding_attention')
+        throw unsupportedError(`${file}: layer type "${type}" is not supported`, { file, found: type })
+      if (window === null)
+        throw checkpointError(`${file}: layer_types asks for sliding_attention but sliding_window is absent`, { file })
+      return window
+    })
+  }
+  if (family === 'mistral') return layers.map(() => window)
+  if (family === 'llama' || window === null || !raw.use_sliding_window) return layers.map(() => null)
+  const from = raw.max_window_layers
+  if (from === undefined) throw checkpointError(`${file}: use_sliding_window is true but max_window_layers is absent`, { file })
+  return layers.map((i) => (i >= from ? window : null))
+}
+
+function parseParscale(raw: RawConfig, family: ModelType, file: string): ParscaleConfig {
+  const n = raw.parscale_n
+  if (n === undefined) {
+    if (family === 'qwen2_parscale')
+      throw checkpointError(`${file}: parscale_n is missing, but model_type is qwen2_parscale`, { file })
+    return { n: 1, nTokens: 0, attnSmooth: 0 }
+  }
+  if (n === 1) return { n, nTokens: 0, attnSmooth: 0 }
+  const { parscale_n_tokens: nTokens, parscale_attn_smooth: attnSmooth } = raw
+  if (nTokens === undefined || attnSmooth === undefined) {
+    const missing = nTokens === undefined ? 'parscale_n_tokens' : 'parscale_attn_smooth'
+    throw checkpointError(`${file}: ${missing} is missing; published checkpoints differ in it, so no default is assumed`, {
+      file,
+    })
+  }
+  return { n, nTokens, attnSmooth }
+}
