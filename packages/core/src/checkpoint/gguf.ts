@@ -1,0 +1,1 @@
+export type { GgufArray, GgufMetadata, GgufValue } from './gguf-value.ts'
