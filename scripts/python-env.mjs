@@ -1,0 +1,68 @@
+/**
+ * Makes a virtual environment with pinned PyPI packages under `.cache/python/<name>` and prints the path of its
+ * interpreter. The peers that tests compare with live there; nothing in the product needs Python.
+ *
+ *     node scripts/python-env.mjs onnx      a second run finds it made and installs nothing
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+/** What each environment holds, pinned. */
+export const environments = {
+  /** The ONNX checker and shape inference: judges the graphs that we write. */
+  onnx: ['onnx==1.23.2', 'numpy==2.4.6'],
+  /** The reference quantisation of GGUF blocks. */
+  gguf: ['gguf==0.19.0', 'numpy==2.4.6'],
+  /** The models' reference implementation. On Linux, PyPI's torch brings CUDA libraries along: several gigabytes, not for CI. */
+  transformers: ['torch==2.15.0', 'transformers==5.23.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
+  /** The hub's own client: reads the cache that we write. */
+  hub: ['huggingface_hub==2.4.0'],
+}
+
+/**
+ * Makes the environment unless it is there already. Returns the absolute path of its interpreter.
+ *
+ * @param {keyof typeof environments} name
+ */
+export function pythonEnvironment(name) {
+  const requirements = environments[name]
+  if (!requirements) throw new Error(`no Python environment "${name}"; there are ${Object.keys(environments).join(', ')}`)
+  const folder = fileURLToPath(new URL(`../.cache/python/${name}`, import.meta.url))
+  const interpreter = process.platform === 'win32' ? join(folder, 'Scripts', 'python.exe') : join(folder, 'bin', 'python')
+  // Written last, so that an interrupted or outdated environment is made anew.
+  const stamp = join(folder, 'installed.txt')
+  const contents = `${requirements.join('\n')}\n`
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === contents) return interpreter
+
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  console.error(`making ${folder} with ${requirements.join(', ')}`)
+  const python = process.platform === 'win32' ? 'python' : 'python3'
+  run(python, ['-m', 'venv', folder], 'Debian has it in a package of its own: apt-get install python3-venv')
+  run(
+    interpreter,
+    ['-m', 'pip', 'install', '--quiet', '--no-cache-dir', ...requirements],
+    'the packages come from PyPI: check the network',
+  )
+  writeFileSync(stamp, contents)
+  return interpreter
+}
+
+/** Runs a command with its talk on our stderr, as stdout is for the path. */
+function run(command, args, advice) {
+  const { status, error } = spawnSync(command, args, { stdio: ['ignore', 2, 2] })
+  if (error?.code === 'ENOENT') throw new Error(`${command} is not installed; on Debian: apt-get install python3 python3-venv`)
+  if (error) throw error
+  if (status !== 0) throw new Error(`${command} ${args.slice(0, 2).join(' ')} failed (exit ${status}), see above; ${advice}`)
+}
+
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  try {
+    console.log(pythonEnvironment(process.argv[2]))
+  } catch (error) {
+    console.error(error.message)
+    process.exitCode = 1
+  }
+}
