@@ -1,0 +1,68 @@
+/**
+ * The process streams as commands see them: data goes to stdout, talk goes to stderr, progress is drawn only where
+ * somebody watches. Commands take an `Io` instead of touching `process`, so that tests can listen.
+ */
+import process from 'node:process'
+import { createProgress, type Progress, silentProgress } from './progress.ts'
+
+export type { Progress } from './progress.ts'
+
+export interface Io {
+  /** Writes data: what a pipe or a script wants to read. */
+  stdout(text: string): void
+  /** Writes talk: messages for the person in front of it. */
+  stderr(text: string): void
+  readonly isTTY: { stdout: boolean; stderr: boolean }
+  /** Whether stdout takes ANSI colours. */
+  readonly color: boolean
+  readonly env: NodeJS.ProcessEnv
+  /** Aborted by the first Ctrl-C or SIGTERM. */
+  readonly signal: AbortSignal
+  /** A progress bar on stderr, or a silent one where stderr is no terminal. `unit` follows the numbers: `B`, `tokens`. */
+  progress(label: string, unit?: string): Progress
+}
+
+/** Exit code of a process that Ctrl-C ended: 128 + SIGINT. */
+const interruptedExitCode = 130
+
+/**
+ * The Io of the running process. From here on the first SIGINT or SIGTERM only aborts `signal`, so that work can stop
+ * at a clean point; the second one ends the process with exit code 130.
+ */
+export function createIo(): Io {
+  const { stdout, stderr, env } = process
+  const interrupt = new AbortController()
+  const onSignal = () => {
+    if (interrupt.signal.aborted) process.exit(interruptedExitCode)
+    interrupt.abort()
+  }
+  process.on('SIGINT', onSignal)
+  process.on('SIGTERM', onSignal)
+
+  // `parscale models | head` closes our stdout early: that is the reader's right and no failure of ours.
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0)
+    throw error
+  })
+
+  const isTTY = { stdout: stdout.isTTY === true, stderr: stderr.isTTY === true }
+  return {
+    stdout: (text) => void stdout.write(text),
+    stderr: (text) => void stderr.write(text),
+    isTTY,
+    color: wantsColor(env, isTTY.stdout),
+    env,
+    signal: interrupt.signal,
+    progress: (label, unit) =>
+      isTTY.stderr
+        ? createProgress({ label, unit, write: (text) => stderr.write(text), columns: () => stderr.columns ?? 80 })
+        : silentProgress,
+  }
+}
+
+/** FORCE_COLOR beats NO_COLOR (as in Node itself), both beat the question whether stdout is a terminal. */
+export function wantsColor(env: NodeJS.ProcessEnv, isTerminal: boolean): boolean {
+  if (env.FORCE_COLOR !== undefined) return env.FORCE_COLOR !== '0' && env.FORCE_COLOR !== 'false'
+  if (env.NO_COLOR) return false
+  return isTerminal && env.TERM !== 'dumb'
+}
