@@ -1,12 +1,42 @@
+import { checkpointError, unsupportedError } from '../errors.ts'
 import type { ByteSource } from './byte-source.ts'
 
-/** Element types that safetensors stores and that we read. Spelled as the format spells them. */
+/** Element types that safetensors stores and that we load as weights. Spelled as the format spells them. */
 export type StoredDType = 'F32' | 'F16' | 'BF16'
 
+/** Bits per element of everything that safetensors defines. */
+export const dtypeBits = {
+  F32: 32,
+  F16: 16,
+  BF16: 16,
+  F64: 64,
+  I64: 64,
+  U64: 64,
+  C64: 64,
+  I32: 32,
+  U32: 32,
+  I16: 16,
+  U16: 16,
+  I8: 8,
+  U8: 8,
+  BOOL: 8,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  F4: 4,
+} as const
+
+export type AnyDType = keyof typeof dtypeBits
+
+/** Element types of tensors that are listed, but of which no weight can be made. */
+export type OtherDType = Exclude<AnyDType, StoredDType>
+
 /** One tensor of a checkpoint: where its bytes lie. Nothing is read until somebody asks. */
-export interface StoredTensor {
+export interface StoredTensor<D extends AnyDType = StoredDType> {
   readonly name: string
-  readonly dtype: StoredDType
+  readonly dtype: D
   /** Row-major, as Hugging Face stores it: linear weights are [out, in]. */
   readonly shape: readonly number[]
   readonly source: ByteSource
@@ -17,3 +47,56 @@ export interface StoredTensor {
 
 /** Tensors by name. */
 export type TensorStore = ReadonlyMap<string, StoredTensor>
+
+/** A checkpoint's tensors, apart by whether weights can be made of them. */
+export interface CheckpointTensors {
+  readonly tensors: TensorStore
+  readonly otherTensors: ReadonlyMap<string, StoredTensor<OtherDType>>
+}
+
+export function isLoadable(tensor: StoredTensor<AnyDType>): tensor is StoredTensor {
+  return tensor.dtype === 'F32' || tensor.dtype === 'F16' || tensor.dtype === 'BF16'
+}
+
+/** Sorts a list into what can be loaded and what can only be listed. */
+export function sortTensors(list: readonly StoredTensor<AnyDType>[]): CheckpointTensors {
+  const tensors = new Map<string, StoredTensor>()
+  const otherTensors = new Map<string, StoredTensor<OtherDType>>()
+  for (const tensor of list) {
+    if (isLoadable(tensor)) tensors.set(tensor.name, tensor)
+    else otherTensors.set(tensor.name, tensor as StoredTensor<OtherDType>)
+  }
+  return { tensors, otherTensors }
+}
+
+/** Number of elements of a shape; 1 for a scalar's empty shape. */
+export const elementCount = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1)
+
+/**
+ * The tensor of this name, of this shape where one is given.
+ *
+ * @throws checkpoint error when it is missing or shaped otherwise, naming expected and found;
+ *   unsupported error when it is stored in a type no weight is made of
+ */
+export function requireTensor(checkpoint: CheckpointTensors, name: string, shape?: readonly number[]): StoredTensor {
+  const tensor = checkpoint.tensors.get(name)
+  if (!tensor) {
+    const other = checkpoint.otherTensors.get(name)
+    if (other) {
+      throw unsupportedError(
+        `${other.source.name}: tensor ${name} is stored as ${other.dtype}; weights can be F32, F16 or BF16. Convert the checkpoint first`,
+        { file: other.source.name, tensor: name, expected: ['F32', 'F16', 'BF16'], found: other.dtype },
+      )
+    }
+    throw checkpointError(`tensor ${name} is missing from the checkpoint; check that every file of it is there`, { tensor: name })
+  }
+  if (shape && (shape.length !== tensor.shape.length || shape.some((size, axis) => size !== tensor.shape[axis]))) {
+    throw checkpointError(`${tensor.source.name}: tensor ${name} should be [${shape}] by config.json, but is [${tensor.shape}]`, {
+      file: tensor.source.name,
+      tensor: name,
+      expected: shape,
+      found: tensor.shape,
+    })
+  }
+  return tensor
+}

@@ -1,0 +1,72 @@
+/** JSON from files that may be damaged or hostile: UTF-8 must be valid and no object may name a key twice. */
+import { checkpointError } from '../errors.ts'
+
+/**
+ * Parses UTF-8 bytes as JSON.
+ *
+ * @param where begins the message: the file, and the part of it
+ * @throws checkpoint error on invalid UTF-8, invalid JSON and repeated keys
+ */
+export function parseJsonBytes(bytes: Uint8Array, where: string): unknown {
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch (cause) {
+    throw checkpointError(`${where} is not valid UTF-8; the file is damaged or not what its name says`, { file: where, cause })
+  }
+  return parseJsonText(text, where)
+}
+
+/** As parseJsonBytes, for text. */
+export function parseJsonText(text: string, where: string): unknown {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw checkpointError(`${where} is not valid JSON: ${(cause as Error).message}`, { file: where, cause })
+  }
+  const twice = repeatedKey(text)
+  if (twice !== undefined) {
+    throw checkpointError(`${where} names ${JSON.stringify(twice)} twice in one object; which one counts is anybody's guess`, {
+      file: where,
+      found: twice,
+    })
+  }
+  return value
+}
+
+/** The first key that an object of this valid JSON text repeats. JSON.parse would silently keep the last. */
+function repeatedKey(text: string): string | undefined {
+  // One entry per open bracket: the keys so far of an object, undefined for an array.
+  const open: (Set<string> | undefined)[] = []
+  let expectsKey = false
+  for (let i = 0; i < text.length; i++) {
+    const char = text[i]
+    if (char === '{') {
+      open.push(new Set())
+      expectsKey = true
+    } else if (char === '[') {
+      open.push(undefined)
+      expectsKey = false
+    } else if (char === '}' || char === ']') {
+      open.pop()
+      expectsKey = false
+    } else if (char === ',') {
+      expectsKey = open.at(-1) !== undefined
+    } else if (char === '"') {
+      const start = i++
+      while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1
+      if (!expectsKey) continue
+      expectsKey = false
+      const key = JSON.parse(text.slice(start, i + 1)) as string
+      const keys = open.at(-1)!
+      if (keys.has(key)) return key
+      keys.add(key)
+    }
+  }
+  return undefined
+}
+
+/** True for what JSON calls an object: not null, not an array. */
+export const isJsonObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
