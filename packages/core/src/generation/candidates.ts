@@ -1,0 +1,137 @@
+/**
+ * The tokens that may be drawn, and their weights: temperature, then top-k, top-p and min-p, each on what the one before
+ * left over. Order and definitions are those of transformers' warpers (generation/logits_process.py):
+ *   top-k  every token whose score is at least the k-th largest; ties with it stay, so more than k may remain
+ *   top-p  the smallest set, most likely first, whose probability reaches p; at least one. Between equals the lower id goes first
+ *   min-p  every token at least minP times as likely as the likeliest
+ *
+ * Nothing here is sorted in full. Top-k keeps a heap of k values during one pass; top-p partitions, as quickselect does.
+ * Arrays of size V are allocated once and reused.
+ */
+
+export interface CandidateOptions {
+  /** Greater than 0. */
+  readonly temperature: number
+  readonly topK?: number
+  readonly topP?: number
+  readonly minP?: number
+}
+
+/** The first `count` entries are valid, in no particular order, until the next `select`. Probability = weight / total. */
+export class Candidates {
+  readonly ids: Uint32Array
+  readonly weights: Float64Array
+  count = 0
+  total = 0
+  #largest = new Float32Array(0)
+
+  constructor(vocabSize: number) {
+    this.ids = new Uint32Array(vocabSize)
+    this.weights = new Float64Array(vocabSize)
+  }
+
+  /** @param scores [V], -Infinity for banned tokens @param max their maximum, which must be finite */
+  select(scores: Float32Array, max: number, { temperature, topK = scores.length, topP = 1, minP = 0 }: CandidateOptions): void {
+    const lowest = topK < scores.length ? this.#kthLargest(scores, topK) : -Infinity
+    this.count = 0
+    this.total = 0
+    for (let id = 0; id < scores.length; id++) {
+      const score = scores[id]!
+      if (score >= lowest && score > -Infinity) this.#add(id, Math.exp((score - max) / temperature))
+    }
+    if (topP < 1) this.#keepNucleus(topP)
+    if (minP > 0) this.#keepAtLeast(minP) // the likeliest token weighs exp(0) = 1
+  }
+
+  /** The token at share `u` in [0, 1) of the total weight. */
+  pick(u: number): number {
+    let rest = u * this.total
+    for (let i = 0; i < this.count; i++) {
+      rest -= this.weights[i]!
+      if (rest < 0) return this.ids[i]!
+    }
+    // Rounding can leave a crumb of `rest`; it belongs to the last token that has any weight.
+    let last = this.count - 1
+    while (last > 0 && this.weights[last] === 0) last--
+    return this.ids[last]!
+  }
+
+  #add(id: number, weight: number): void {
+    this.ids[this.count] = id
+    this.weights[this.count++] = weight
+    this.total += weight
+  }
+
+  #keepAtLeast(threshold: number): void {
+    const { ids, weights, count } = this
+    this.count = 0
+    this.total = 0
+    for (let i = 0; i < count; i++) if (weights[i]! >= threshold) this.#add(ids[i]!, weights[i]!)
+  }
+
+  /** Quickselect by weight: narrows [start, end) down to where the likeliest tokens before it reach the mass wanted. */
+  #keepNucleus(topP: number): void {
+    let missing = topP * this.total
+    let start = 0
+    let end = this.count
+    while (end - start > 1) {
+      const { split, mass } = this.#partition(start, end)
+      if (mass >= missing) end = split
+      else {
+        missing -= mass
+        start = split
+      }
+    }
+    this.count = end
+    this.total = 0
+    for (let i = 0; i < end; i++) this.total += this.weights[i]!
+  }
+
+  /** Moves tokens of [start, end) that come before a pivot to the front; `mass` is their weight. Both sides are not empty. */
+  #partition(start: number, end: number): { split: number; mass: number } {
+    this.#swap((start + end) >> 1, end - 1) // the pivot
+    let split = start
+    let mass = 0
+    for (let i = start; i < end - 1; i++) {
+      if (!this.#before(i, end - 1)) continue
+      mass += this.weights[i]!
+      this.#swap(i, split++)
+    }
+    this.#swap(split, end - 1)
+    if (split > start) return { split, mass }
+    return { split: split + 1, mass: this.weights[split]! } // the pivot is the likeliest itself
+  }
+
+  #before(a: number, b: number): boolean {
+    const difference = this.weights[a]! - this.weights[b]!
+    return difference > 0 || (difference === 0 && this.ids[a]! < this.ids[b]!)
+  }
+
+  #swap(a: number, b: number): void {
+    const id = this.ids[a]!
+    const weight = this.weights[a]!
+    this.ids[a] = this.ids[b]!
+    this.weights[a] = this.weights[b]!
+    this.ids[b] = id
+    this.weights[b] = weight
+  }
+
+  /** The k-th largest score by a heap of the k largest so far, its smallest on top. Mostly one comparison a token. */
+  #kthLargest(scores: Float32Array, k: number): number {
+    if (this.#largest.length !== k) this.#largest = new Float32Array(k)
+    const heap = this.#largest.fill(-Infinity)
+    for (let id = 0; id < scores.length; id++) {
+      const score = scores[id]!
+      if (score <= heap[0]!) continue
+      let parent = 0
+      for (let child = 1; child < k; child = 2 * parent + 1) {
+        if (child + 1 < k && heap[child + 1]! < heap[child]!) child++
+        if (heap[child]! >= score) break
+        heap[parent] = heap[child]!
+        parent = child
+      }
+      heap[parent] = score
+    }
+    return heap[0]!
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * From logits to a token id: bias and penalties (penalties.ts), temperature, top-k, top-p, min-p (candidates.ts), then one
+ * draw from a seeded stream (../random.ts). Temperature 0 is greedy: the largest score, between equals the lowest id.
+ */
+import { runtimeError, usageError } from '../errors.ts'
+import { createRandom } from '../random.ts'
+import { Candidates } from './candidates.ts'
+import { createPenalties, type PenaltyOptions } from './penalties.ts'
+
+export interface SamplingOptions extends PenaltyOptions {
+  /** 0: greedy. 1: the model's own distribution. */
+  readonly temperature: number
+  /** At least 1; absent: all tokens. */
+  readonly topK?: number
+  /** In (0, 1]; absent: 1. */
+  readonly topP?: number
+  /** In [0, 1]; absent: 0. */
+  readonly minP?: number
+  /** A safe integer. Whoever wants another text each time passes another seed; absent: 0. */
+  readonly seed?: number
+}
+
+export interface Sampler {
+  /**
+   * Draws from logits [V], which are not modified. `logProbability` (natural) is the model's own: softmax of the logits as
+   * given, before bias, penalties and temperature, so that it equals what scoring the text gives. It is worked out when it
+   * is read, for it costs V exponentials: read it before the logits are overwritten.
+   * Throws a runtime error if a logit is NaN or +Infinity, or if every token is banned.
+   */
+  sample(logits: Float32Array): { readonly id: number; readonly logProbability: number }
+  /** Adds a token to the history that penalties see. */
+  accept(id: number): void
+}
+
+/** Returns `options` if every value is in range; else throws a usage error that names the option. */
+export function validateSampling(options: SamplingOptions): SamplingOptions {
+  const ranges: [keyof SamplingOptions, string, (value: number) => boolean][] = [
+    ['temperature', 'a finite number of at least 0', (x) => x >= 0 && x < Infinity],
+    ['topK', 'an integer of at least 1', (x) => Number.isSafeInteger(x) && x >= 1],
+    ['topP', 'greater than 0 and at most 1', (x) => x > 0 && x <= 1],
+    ['minP', 'from 0 to 1', (x) => x >= 0 && x <= 1],
+    ['repetitionPenalty', 'a finite number greater than 0', (x) => x > 0 && x < Infinity],
+    ['presencePenalty', 'from -2 to 2', (x) => Math.abs(x) <= 2],
+    ['frequencyPenalty', 'from -2 to 2', (x) => Math.abs(x) <= 2],
+    ['seed', 'an integer up to 2^53', Number.isSafeInteger],
+  ]
+  for (const [flag, expected, accepts] of ranges) {
+    const found = options[flag]
+    if (found === undefined && flag !== 'temperature') continue
+    if (typeof found !== 'number' || !accepts(found))
+      throw usageError(`${flag} must be ${expected}, got ${found}`, { flag, expected, found })
+  }
+  for (const [id, bias] of options.logitBias ?? []) {
+    if (!Number.isSafeInteger(id) || id < 0) {
+      throw usageError(`logitBias: a token id must be an integer of at least 0, got ${id}`, { flag: 'logitBias', found: id })
+    }
+    if (!(bias < Infinity)) {
+      throw usageError(`logitBias: the bias of token ${id} must be finite or -Infinity, got ${bias}`, {
+        flag: 'logitBias',
+        found: bias,
+      })
+    }
+  }
+  return options
+}
+
+/** @param promptIds what the repetition penalty sees before the first `accept` */
+export function createSampler(options: SamplingOptions, promptIds: readonly number[]): Sampler {
+  const { temperature, seed = 0 } = validateSampling(options)
+  const random = createRandom(seed)
+  const penalties = createPenalties(options, promptIds)
+  let scratch = new Float32Array(0)
+  let candidates = new Candidates(0)
+
+  return {
+    accept: penalties.accept,
+    sample(logits) {
+      let scores = logits
+      if (penalties.active) {
+        if (scratch.length !== logits.length) scratch = new Float32Array(logits.length)
+        scratch.set(logits)
+        penalties.apply(scratch)
+        scores = scratch
+      }
+      const best = argmax(scores)
+      let id = best
+      if (temperature > 0) {
+        if (candidates.ids.length !== logits.length) candidates = new Candidates(logits.length)
+        candidates.select(scores, scores[best]!, options)
+        id = candidates.pick(random.uniform())
+      }
+      return {
+        id,
+        get logProbability() {
+          return logits[id]! - logSumExp(logits)
+        },
+      }
+    },
+  }
+}
+
+/** Natural logarithm of softmax over logits [V], in double precision. Same errors as sampling. */
+export function logSoftmax(logits: Float32Array): Float64Array {
+  const normaliser = logSumExp(logits)
+  return Float64Array.from(logits, (logit) => logit - normaliser)
+}
+
+function logSumExp(logits: Float32Array): number {
+  const max = logits[argmax(logits)]!
+  let sum = 0
+  for (let id = 0; id < logits.length; id++) sum += Math.exp(logits[id]! - max)
+  return max + Math.log(sum)
+}
+
+/** Index of the largest score, the lowest among equals. Refuses what no draw can be made from, by name. */
+function argmax(scores: Float32Array): number {
+  let best = -1
+  let max = -Infinity
+  for (let id = 0; id < scores.length; id++) {
+    const score = scores[id]!
+    if (score > max) {
+      max = score
+      best = id
+    } else if (Number.isNaN(score)) {
+      throw runtimeError(`sampling: logit of token ${id} is NaN; check the model's weights and inputs`, { found: score })
+    }
+  }
+  if (max === Infinity) throw runtimeError(`sampling: logit of token ${best} is +Infinity`, { found: max })
+  if (best < 0) throw runtimeError(`sampling: all ${scores.length} tokens are banned (logit -Infinity)`, { found: max })
+  return best
+}
