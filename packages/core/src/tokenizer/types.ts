@@ -1,0 +1,72 @@
+/** What the rest of the house knows of tokenizers and chat templates. Token ids are plain numbers, texts plain strings. */
+
+export interface EncodeOptions {
+  /** Recognise special tokens spelled in the text. Default false: `<|im_end|>` in a text is then ten ordinary characters. */
+  readonly allowSpecial?: boolean
+  /** Add what the tokenizer's post-processor adds (a BOS token, for some). Default true. */
+  readonly addSpecial?: boolean
+}
+
+export interface DecodeOptions {
+  /** Leave special tokens out of the text. Default false. */
+  readonly skipSpecial?: boolean
+}
+
+/** Turns ids into text as they arrive. */
+export interface StreamDecoder {
+  /** Text that is certain after this id: whole characters only, possibly none. */
+  push(id: number): string
+  /** What is left at the end: bytes of an unfinished character become U+FFFD. The decoder then starts anew. */
+  flush(): string
+}
+
+export interface Tokenizer {
+  /** One more than the largest id. A model's embedding may have more rows than this. */
+  readonly vocabSize: number
+  readonly bosTokenId: number | null
+  /** From the tokenizer's files; the model's configuration may name more. */
+  readonly eosTokenIds: readonly number[]
+  /** Lone surrogates in `text` are read as U+FFFD, as any UTF-8 encoder does. */
+  encode(text: string, options?: EncodeOptions): number[]
+  /** Ids that the vocabulary does not have stand for no text (a model's padded rows). */
+  decode(ids: readonly number[], options?: DecodeOptions): string
+  streamDecoder(options?: DecodeOptions): StreamDecoder
+  /** One token for display: bytes that are no whole character appear as `<0xE2>`. Empty for an id without a token. */
+  tokenText(id: number): string
+  idOf(token: string): number | undefined
+  isSpecial(id: number): boolean
+}
+
+/** A tokenizer's files, parsed where they are JSON. */
+export interface TokenizerFiles {
+  readonly tokenizerJson: unknown
+  readonly tokenizerConfig?: unknown
+  /** Text of chat_template.jinja. It goes before tokenizer_config.json's `chat_template`. */
+  readonly chatTemplate?: string
+}
+
+/** One turn. Fields beside these two (tool_calls, name, ...) reach the template as they are. */
+export interface ChatMessage {
+  readonly role: string
+  readonly content: string
+  readonly [field: string]: unknown
+}
+
+export interface ChatRenderOptions {
+  /** End with the opening of the assistant's next turn. Default false. */
+  readonly addGenerationPrompt?: boolean
+  /** Further variables of the template: `tools`, `documents`, `enable_thinking`, ... */
+  readonly variables?: Readonly<Record<string, unknown>>
+}
+
+export interface ChatEncodeOptions extends ChatRenderOptions {
+  /** Let special tokens spelled in messages and variables count as such. Default false. */
+  readonly allowSpecial?: boolean
+}
+
+export interface ChatTemplate {
+  /** Ids of the whole conversation, as `apply_chat_template(tokenize=True)` of transformers gives them. */
+  encode(messages: readonly ChatMessage[], options?: ChatEncodeOptions): number[]
+  /** The conversation as text, as `apply_chat_template(tokenize=False)` gives it. */
+  render(messages: readonly ChatMessage[], options?: ChatRenderOptions): string
+}
