@@ -1,0 +1,136 @@
+/**
+ * The operators that our graphs use: a closed table from op to the rule that gives its outputs' types and shapes.
+ * Names, attributes and meanings are those of the ONNX operator set (opset 23).
+ */
+import { broadcast, product, showShape, sum } from './shape.ts'
+import type { Attribute, Dim, DType, Shape, Value } from './types.ts'
+
+export type OpName =
+  | 'Add'
+  | 'Cast'
+  | 'Concat'
+  | 'Gather'
+  | 'Gemm'
+  | 'MatMul'
+  | 'Mul'
+  | 'RMSNormalization'
+  | 'Reshape'
+  | 'RotaryEmbedding'
+  | 'Shape'
+  | 'Sigmoid'
+  | 'Softmax'
+  | 'Split'
+  | 'Transpose'
+  | 'Unsqueeze'
+
+type Attributes = Readonly<Record<string, Attribute>>
+export interface Inferred {
+  readonly dtype: DType
+  readonly shape: Shape
+}
+/** Throws a plain sentence when the inputs do not fit; the builder adds the node's name. */
+type Infer = (inputs: readonly Value[], attributes: Attributes, declared: readonly Shape[]) => readonly Inferred[]
+
+const same = (x: Value, shape: Shape = x.shape): Inferred[] => [{ dtype: x.dtype, shape }]
+const int = (attributes: Attributes, name: string, otherwise: number): number => (attributes[name] as number | undefined) ?? otherwise
+const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis)
+
+function expect(condition: boolean, message: () => string): asserts condition {
+  if (!condition) throw new Error(message())
+}
+
+const elementwise: Infer = ([a, b]) => {
+  const shape = broadcast(a!.shape, b!.shape)
+  expect(shape !== undefined, () => `${showShape(a!.shape)} and ${showShape(b!.shape)} do not broadcast`)
+  expect(a!.dtype === b!.dtype, () => `element types differ: ${a!.dtype} and ${b!.dtype}`)
+  return same(a!, shape)
+}
+const unary: Infer = ([x]) => same(x!)
+
+export const ops: Readonly<Record<OpName, Infer>> = {
+  Add: elementwise,
+  Mul: elementwise,
+  Sigmoid: unary,
+  Softmax: unary,
+  Cast: ([x], _attributes, _declared) => same(x!),
+
+  Concat: (inputs, attributes) => {
+    const [first] = inputs
+    const axis = axisOf(int(attributes, 'axis', 0), first!.shape.length)
+    for (const x of inputs) {
+      expect(
+        x.shape.length === first!.shape.length && x.shape.every((dim, i) => i === axis || dim === first!.shape[i]),
+        () => `${showShape(first!.shape)} and ${showShape(x.shape)} differ outside axis ${axis}`,
+      )
+    }
+    return same(
+      first!,
+      first!.shape.map((dim, i) => (i === axis ? sum(inputs.map((x) => x.shape[axis]!)) : dim)),
+    )
+  },
+
+  Gather: ([data, indices]) => same(data!, [...indices!.shape, ...data!.shape.slice(1)]),
+
+  // Y = A B + C, with B stored [out, in] (transB = 1) as linear layers are.
+  Gemm: ([a, b, c], attributes) => {
+    const [inner, out] = int(attributes, 'transB', 0) === 1 ? [b!.shape[1], b!.shape[0]] : b!.shape
+    expect(
+      a!.shape.length === 2 && b!.shape.length === 2 && a!.shape[1] === inner,
+      () => `${showShape(a!.shape)} does not multiply with ${showShape(b!.shape)}`,
+    )
+    const shape: Dim[] = [a!.shape[0]!, out!]
+    expect(!c || broadcast(c.shape, shape) !== undefined, () => `bias ${showShape(c!.shape)} does not fit ${showShape(shape)}`)
+    return same(a!, shape)
+  },
+
+  MatMul: ([a, b]) => {
+    const [m, k] = a!.shape.slice(-2)
+    const [inner, n] = b!.shape.slice(-2)
+    const batch = broadcast(a!.shape.slice(0, -2), b!.shape.slice(0, -2))
+    expect(k === inner && batch !== undefined, () => `${showShape(a!.shape)} does not multiply with ${showShape(b!.shape)}`)
+    return same(a!, [...batch, m!, n!])
+  },
+
+  RMSNormalization: ([x, scale]) => {
+    expect(scale!.shape.length === 1 && scale!.shape[0] === x!.shape.at(-1), () => `scale ${showShape(scale!.shape)} for ${showShape(x!.shape)}`)
+    return same(x!)
+  },
+
+  // X [B, T, heads * D] with cos and sin [B, T, D / 2]; pairs are (i, i + D / 2).
+  RotaryEmbedding: ([x, cos, sin]) => {
+    expect(
+      x!.shape.length === 3 && cos!.shape.length === 3 && showShape(cos!.shape) === showShape(sin!.shape),
+      () => `x ${showShape(x!.shape)}, cos ${showShape(cos!.shape)}, sin ${showShape(sin!.shape)}`,
+    )
+    return same(x!)
+  },
+
+  Reshape: ([x], _attributes, [declared]) => {
+    expect(
+      product(x!.shape) === product(declared!),
+      () => `${showShape(x!.shape)} has ${product(x!.shape)} elements, ${showShape(declared!)} has ${product(declared!)}`,
+    )
+    return same(x!, declared)
+  },
+
+  Shape: ([x], attributes) => [
+    { dtype: 'int64', shape: [int(attributes, 'end', x!.shape.length) - int(attributes, 'start', 0)] },
+  ],
+
+  Split: ([x], attributes, declared) => {
+    const axis = axisOf(int(attributes, 'axis', 0), x!.shape.length)
+    expect(sum(declared.map((part) => part[axis]!)) === x!.shape[axis], () => `parts do not add up to ${x!.shape[axis]}`)
+    return declared.map((shape) => ({ dtype: x!.dtype, shape }))
+  },
+
+  Transpose: ([x], attributes) => {
+    const perm = attributes.perm as readonly number[]
+    expect(perm.length === x!.shape.length, () => `perm ${perm} for ${showShape(x!.shape)}`)
+    return same(
+      x!,
+      perm.map((axis) => x!.shape[axis]!),
+    )
+  },
+
+  Unsqueeze: ([x], _attributes, [declared]) => same(x!, declared),
+}

@@ -1,0 +1,13 @@
+/** What every room shares. Everything else has its own subpath: see docs/architecture.md. */
+export {
+  checkpointError,
+  type ErrorFacts,
+  type ErrorKind,
+  hubError,
+  isParscaleError,
+  ParscaleError,
+  resourceError,
+  runtimeError,
+  unsupportedError,
+  usageError,
+} from './errors.ts'

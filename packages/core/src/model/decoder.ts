@@ -1,0 +1,118 @@
+/**
+ * The decoder, once for all families: Qwen2, Qwen3, Llama and Mistral differ only in data (biases, q/k norms, windows).
+ * It knows nothing of streams, prefixes or padding: it sees rows of tokens, a cache, and a mask. All rows go through one
+ * product per weight.
+ *
+ * Axes: R rows, T new tokens, C cache capacity, H query heads, K key/value heads, G = H / K, D head size.
+ */
+import type { GraphBuilder, Value } from '../graph/index.ts'
+import type { ModelConfig } from './config.ts'
+
+/**
+ * A named weight as graph value, in float32 or as it is stored; throws when the checkpoint has none of that name and shape.
+ */
+export type Weights = (name: string, shape: readonly number[], as?: 'float32' | 'stored') => Value
+
+export interface KeyValue {
+  readonly key: Value
+  readonly value: Value
+}
+
+export interface DecoderInputs {
+  /** int64 [R, T] */
+  readonly inputIds: Value
+  /** float32 [R, T, D / 2] */
+  readonly cos: Value
+  readonly sin: Value
+  /** float32 [R, 1, T, C + T], added to the scores: 0 visible, very negative not. One for each window in use. */
+  readonly mask: (window: number | null) => Value
+  /** float32 [R, K, C, D] each: what came before, rotated where it has to be. */
+  readonly past: (layer: number) => KeyValue
+}
+
+export interface DecoderOutputs {
+  /** After the final norm: [R, T, hidden]. */
+  readonly hidden: Value
+  /** Per layer, the new tokens only: [R, K, T, D]. */
+  readonly present: readonly KeyValue[]
+  /** The residual on entry to each layer: [R*T, hidden]. */
+  readonly layerInputs: readonly Value[]
+}
+
+export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, inputs: DecoderInputs): DecoderOutputs {
+  const { hiddenSize, rmsNormEps } = config
+  const present: KeyValue[] = []
+  const layerInputs: Value[] = []
+  const norm = (x: Value, name: string) => g.rmsNorm(x, weights(name, [hiddenSize]), rmsNormEps)
+
+  // Looked up first and widened after: only the rows in use become float32.
+  const table = weights('model.embed_tokens.weight', [config.vocabSize, hiddenSize], 'stored')
+  const embedded = g.cast(g.gather(table, inputs.inputIds), 'float32') // [R, T, hidden]
+  let x = g.reshape(embedded, ['rows*tokens', hiddenSize]) // [R*T, hidden]
+  for (let l = 0; l < config.numHiddenLayers; l++) {
+    g.scope(`layers.${l}`, () => {
+      layerInputs.push(x)
+      const at = `model.layers.${l}`
+      const attended = g.scope('attention', () => attention(g, config, weights, inputs, l, norm(x, `${at}.input_layernorm.weight`)))
+      present.push(attended.present)
+      x = g.add(x, attended.out)
+      x = g.add(x, g.scope('mlp', () => mlp(g, config, weights, `${at}.mlp`, norm(x, `${at}.post_attention_layernorm.weight`))))
+    })
+  }
+  const hidden = g.reshape(norm(x, 'model.norm.weight'), ['rows', 'tokens', hiddenSize])
+  return { hidden, present, layerInputs }
+}
+
+function attention(g: GraphBuilder, c: ModelConfig, weights: Weights, inputs: DecoderInputs, layer: number, x: Value) {
+  const { numAttentionHeads: H, numKeyValueHeads: K, headDim: D } = c
+  const at = `model.layers.${layer}.self_attn`
+  const project = (name: string, heads: number): Value => {
+    const bias = c.attentionBias.qkv ? weights(`${at}.${name}_proj.bias`, [heads * D]) : undefined
+    const y = g.linear(x, weights(`${at}.${name}_proj.weight`, [heads * D, c.hiddenSize]), bias)
+    return g.reshape(y, ['rows', 'tokens', heads * D])
+  }
+  const rotate = (name: string, heads: number): Value => {
+    let y = project(name, heads)
+    if (c.qkNorm) {
+      const perHead = g.reshape(y, ['rows', 'tokens', heads, D])
+      y = g.reshape(g.rmsNorm(perHead, weights(`${at}.${name}_norm.weight`, [D]), c.rmsNormEps), ['rows', 'tokens', heads * D])
+    }
+    return g.rotaryEmbedding(y, inputs.cos, inputs.sin, heads)
+  }
+  const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, ['rows', 'tokens', heads, D]), [0, 2, 1, 3])
+
+  const scale = g.constant(Float32Array.of(1 / Math.sqrt(D)))
+  const query = byHead(g.mul(rotate('q', H), scale), H) // [R, H, T, D]
+  const key = byHead(rotate('k', K), K) // [R, K, T, D]
+  const value = byHead(project('v', K), K) // [R, K, T, D]
+  const past = inputs.past(layer) // [R, K, C, D]
+
+  // The G query heads of a key/value head stand as rows of one product, so that the cache is read once for all of them.
+  // Past and new keys are multiplied apart: joining them would copy the whole cache at every step.
+  const group = `${H / K}*tokens`
+  const grouped = g.reshape(query, ['rows', K, H === K ? 'tokens' : group, D]) // [R, K, G*T, D]
+  const against = (keys: Value) => g.matMul(grouped, g.transpose(keys, [0, 1, 3, 2]))
+  const scores = g.concat([against(past.key), against(key)], -1) // [R, K, G*T, C+T]
+  const masked = g.add(g.reshape(scores, ['rows', H, 'tokens', 'capacity+tokens']), inputs.mask(c.slidingWindows[layer]!))
+  const weightsByHead = g.reshape(g.softmax(masked), ['rows', K, H === K ? 'tokens' : group, 'capacity+tokens'])
+  const [onPast, onNew] = g.split(weightsByHead, ['capacity', 'tokens'], -1)
+  const mixed = g.add(g.matMul(onPast!, past.value), g.matMul(onNew!, value)) // [R, K, G*T, D]
+  const joined = g.transpose(g.reshape(mixed, ['rows', H, 'tokens', D]), [0, 2, 1, 3]) // [R, T, H, D]
+  const out = g.linear(
+    g.reshape(joined, ['rows*tokens', H * D]),
+    weights(`${at}.o_proj.weight`, [c.hiddenSize, H * D]),
+    c.attentionBias.o ? weights(`${at}.o_proj.bias`, [c.hiddenSize]) : undefined,
+  )
+  return { out, present: { key, value } }
+}
+
+/** down(silu(gate(x)) * up(x)) */
+function mlp(g: GraphBuilder, c: ModelConfig, weights: Weights, at: string, x: Value): Value {
+  const linear = (name: string, y: Value, out: number, inner: number) =>
+    g.linear(y, weights(`${at}.${name}_proj.weight`, [out, inner]), c.mlpBias ? weights(`${at}.${name}_proj.bias`, [out]) : undefined)
+  const gate = linear('gate', x, c.intermediateSize, c.hiddenSize)
+  const up = linear('up', x, c.intermediateSize, c.hiddenSize)
+  return linear('down', g.mul(silu(g, gate), up), c.hiddenSize, c.intermediateSize)
+}
+
+export const silu = (g: GraphBuilder, x: Value): Value => g.mul(x, g.sigmoid(x))

@@ -1,0 +1,75 @@
+/** The three graphs that an engine runs, each with its inputs and outputs named: backbone, aggregator, output embedding. */
+import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/index.ts'
+import type { ModelConfig } from './config.ts'
+import { decoder } from './decoder.ts'
+import { aggregate, outputEmbedding } from './parscale.ts'
+import { externalWeights, type FindWeight } from './weights.ts'
+
+export interface WeightFile {
+  readonly find: FindWeight
+  /** Names the checkpoint in errors. */
+  readonly name: string
+}
+
+/** The mask input for layers with this window. */
+export const maskName = (window: number | null): string => (window === null ? 'mask' : `mask.window${window}`)
+
+/** The different windows of a model's layers, in order of appearance. */
+export const windowsOf = (config: ModelConfig): (number | null)[] => [...new Set(config.slidingWindows)]
+
+/**
+ * Rows of tokens in, hidden states out; knows nothing of P.
+ *
+ * Inputs: `input_ids` int64 [R, T]; `cos`, `sin` [R, T, D/2]; `mask` (and `mask.windowW`) [R, 1, T, C+T];
+ * `past.L.key`, `past.L.value` [R, K, C, D] per layer.
+ * Outputs: `hidden` [R, T, hidden]; `present.L.key`, `present.L.value` [R, K, T, D], the new tokens only;
+ * with `layerInputs`, also `layer_input.L` [R*T, hidden].
+ */
+export function backboneGraph(config: ModelConfig, weights: WeightFile, options: { layerInputs?: boolean } = {}): Graph<OpName> {
+  const g = new GraphBuilder('backbone')
+  const { numKeyValueHeads, headDim } = config
+  const inputIds = g.input('input_ids', 'int64', ['rows', 'tokens'])
+  const cos = g.input('cos', 'float32', ['rows', 'tokens', headDim / 2])
+  const sin = g.input('sin', 'float32', ['rows', 'tokens', headDim / 2])
+  const masks = new Map<number | null, Value>()
+  for (const window of windowsOf(config)) {
+    masks.set(window, g.input(maskName(window), 'float32', ['rows', 1, 'tokens', 'capacity+tokens']))
+  }
+  const cacheShape = ['rows', numKeyValueHeads, 'capacity', headDim] as const
+  const past = config.slidingWindows.map((_, layer) => ({
+    key: g.input(`past.${layer}.key`, 'float32', cacheShape),
+    value: g.input(`past.${layer}.value`, 'float32', cacheShape),
+  }))
+  const out = decoder(g, config, externalWeights(g, weights.find, weights.name), {
+    inputIds,
+    cos,
+    sin,
+    mask: (window) => masks.get(window)!,
+    past: (layer) => past[layer]!,
+  })
+  g.output(out.hidden, 'hidden')
+  for (const [layer, { key, value }] of out.present.entries()) {
+    g.output(key, `present.${layer}.key`)
+    g.output(value, `present.${layer}.value`)
+  }
+  if (options.layerInputs) for (const [layer, x] of out.layerInputs.entries()) g.output(x, `layer_input.${layer}`)
+  return g.build()
+}
+
+/** `streams` [N, P, H] in; `hidden` [N, H] and `weights` [N, P] out. */
+export function aggregatorGraph(config: ModelConfig, weights: WeightFile): Graph<OpName> {
+  const g = new GraphBuilder(`aggregator-p${config.parscale.n}`)
+  const streams = g.input('streams', 'float32', ['tokens', config.parscale.n, config.hiddenSize])
+  const out = aggregate(g, config, externalWeights(g, weights.find, weights.name), streams)
+  g.output(out.hidden, 'hidden')
+  g.output(out.streamWeights, 'weights')
+  return g.build()
+}
+
+/** `hidden` [N, H] in, `logits` [N, vocabulary] out. */
+export function outputGraph(config: ModelConfig, weights: WeightFile, tied: boolean): Graph<OpName> {
+  const g = new GraphBuilder('output-embedding')
+  const hidden = g.input('hidden', 'float32', ['tokens', config.hiddenSize])
+  g.output(outputEmbedding(g, config, externalWeights(g, weights.find, weights.name), tied, hidden), 'logits')
+  return g.build()
+}

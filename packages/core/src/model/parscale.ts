@@ -1,0 +1,73 @@
+/**
+ * Parallel scaling (arXiv 2505.10475) in one file.
+ *
+ *   1. Streams are batch rows. P copies of a sequence go through the same backbone as P rows: one product per weight.
+ *   2. A prefix is a prompt in the key/value cache. What makes stream p different from the others is a learned
+ *      `prefix_k[p]`, `prefix_v[p]` per layer, which lies in front of the row's keys and values. It is not rotated, every
+ *      token sees it, and it takes up no positions: the first real token stands at position 0.
+ *   3. Aggregation is a small head. Per token, the P outputs are weighed by a network that sees them all:
+ *
+ *        w = softmax(W2 silu(W1 [h_1 .. h_P] + b1) + b2),   w' = w (1 - e) + e / P,   h = sum_p w'_p h_p      (section 2)
+ *
+ * P = 1 has neither prefix nor aggregation: it is the plain backbone. The code below is (2) and (3); (1) needs none.
+ *
+ * Axes: N tokens, P streams, H hidden, L layers, K key/value heads, D head size.
+ */
+import type { GraphBuilder, Value } from '../graph/index.ts'
+import type { ModelConfig } from './config.ts'
+import { silu, type Weights } from './decoder.ts'
+
+/** The learned prompts of one layer, f32 [P, K, nTokens, D] each, as the checkpoint stores them. */
+export interface LayerPrefix {
+  readonly key: Float32Array
+  readonly value: Float32Array
+}
+
+/** Where a row's keys and values of one layer lie: `tokens(head)` is the memory [capacity * D] of one head. */
+export interface CacheRow {
+  readonly key: (layer: number, head: number) => Float32Array
+  readonly value: (layer: number, head: number) => Float32Array
+}
+
+/** (2) Puts stream p's prefix into the first `nTokens` places of a row of the cache. */
+export function writePrefix(config: ModelConfig, prefixes: readonly LayerPrefix[], stream: number, row: CacheRow): void {
+  const { numKeyValueHeads: K, headDim: D } = config
+  const size = config.parscale.nTokens * D
+  for (const [layer, prefix] of prefixes.entries()) {
+    for (let head = 0; head < K; head++) {
+      const from = (stream * K + head) * size
+      row.key(layer, head).set(prefix.key.subarray(from, from + size))
+      row.value(layer, head).set(prefix.value.subarray(from, from + size))
+    }
+  }
+}
+
+export interface Aggregated {
+  /** What the output head reads: [N, H]. */
+  readonly hidden: Value
+  /** Each stream's share, rows sum to 1: [N, P]. */
+  readonly streamWeights: Value
+}
+
+/** (3) `hidden` [N, P, H] holds every stream's output after the final norm. */
+export function aggregate(g: GraphBuilder, config: ModelConfig, weights: Weights, hidden: Value): Aggregated {
+  const { hiddenSize: H } = config
+  const { n: P, attnSmooth } = config.parscale
+  const at = 'model.aggregate_layer'
+  // The stream index runs fastest: entry h * P + p is feature h of stream p.
+  const together = g.reshape(g.transpose(hidden, [0, 2, 1]), ['tokens', H * P]) // [N, H*P]
+  const inner = silu(g, g.linear(together, weights(`${at}.0.weight`, [H, P * H]), weights(`${at}.0.bias`, [H]))) // [N, H]
+  const scores = g.linear(inner, weights(`${at}.2.weight`, [P, H]), weights(`${at}.2.bias`, [P])) // [N, P]
+  const streamWeights = g.add(
+    g.mul(g.softmax(scores), g.constant(Float32Array.of(1 - attnSmooth))),
+    g.constant(Float32Array.of(attnSmooth / P)),
+  ) // [N, P]
+  const sum = g.matMul(g.unsqueeze(streamWeights, 1), hidden) // [N, 1, P] [N, P, H] = [N, 1, H]
+  return { hidden: g.reshape(sum, ['tokens', H]), streamWeights }
+}
+
+/** The output embedding, applied once, after aggregation: [N, H] to logits [N, vocabulary]. */
+export function outputEmbedding(g: GraphBuilder, config: ModelConfig, weights: Weights, tied: boolean, hidden: Value): Value {
+  const name = tied ? 'model.embed_tokens.weight' : 'lm_head.weight'
+  return g.linear(hidden, weights(name, [config.vocabSize, config.hiddenSize]))
+}

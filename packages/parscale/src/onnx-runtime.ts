@@ -1,0 +1,70 @@
+/** The Runtime over onnxruntime-node: CPU, WebGPU (bundled) and CUDA (where its libraries are installed). */
+import { dirname, relative, sep } from 'node:path'
+import { unsupportedError } from '@parscale/core'
+import { type Graph, writeOnnx } from '@parscale/core/graph'
+import type { Device, Runtime, Session } from '@parscale/core/runtime'
+import * as ort from 'onnxruntime-node'
+
+export interface OnnxRuntimeOptions {
+  /** Default: 'cpu'. */
+  readonly device?: Device
+  /** Threads of one operator on CPU. Default: as many as the machine has physical cores. */
+  readonly threads?: number
+}
+
+/** @throws unsupported error when this build of ONNX Runtime has no such device */
+export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
+  const { device = 'cpu', threads } = options
+  const backends = ort.listSupportedBackends()
+  if (!backends.some((backend) => backend.name === device)) {
+    throw unsupportedError(`device ${device}: this build of ONNX Runtime has only ${backends.map((b) => b.name).join(', ')}`)
+  }
+  return {
+    device,
+    threads,
+    async createSession(graph) {
+      return wrap(await ort.InferenceSession.create(...describe(graph, device, threads)))
+    },
+  }
+}
+
+/**
+ * ONNX Runtime maps external data only from below one folder and refuses links that lead out of it, so the folder named
+ * is the deepest that holds all (real) paths of the graph.
+ */
+function describe(graph: Graph, device: Device, threads: number | undefined): [Uint8Array, ort.InferenceSession.SessionOptions] {
+  const paths = graph.initializers.flatMap(({ data }) => (data instanceof Uint8Array ? [] : [data.path]))
+  const folder = commonFolder(paths)
+  const bytes = writeOnnx(graph, { location: (path) => relative(folder, path).split(sep).join('/') })
+  return [
+    bytes,
+    {
+      executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+      graphOptimizationLevel: 'all',
+      logSeverityLevel: 3,
+      ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+      extra: {
+        session: {
+          ...(paths.length > 0 ? { model_external_initializers_file_folder_path: folder } : {}),
+        },
+      },
+    },
+  ]
+}
+
+function commonFolder(paths: readonly string[]): string {
+  let folder = dirname(paths[0] ?? sep)
+  while (!paths.every((path) => path.startsWith(folder.endsWith(sep) ? folder : folder + sep))) {
+    const up = dirname(folder)
+    if (up === folder) break
+    folder = up
+  }
+  return folder
+}
+
+function wrap(session: ort.InferenceSession): Session {
+  return {
+    run: (feeds) => session.run(feeds as Record<string, ort.Tensor>),
+    dispose: () => session.release(),
+  }
+}
