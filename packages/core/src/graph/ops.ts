@@ -32,7 +32,8 @@ export interface Inferred {
 type Infer = (inputs: readonly Value[], attributes: Attributes, declared: readonly Shape[]) => readonly Inferred[]
 
 const same = (x: Value, shape: Shape = x.shape): Inferred[] => [{ dtype: x.dtype, shape }]
-const int = (attributes: Attributes, name: string, otherwise: number): number => (attributes[name] as number | undefined) ?? otherwise
+const int = (attributes: Attributes, name: string, otherwise: number): number =>
+  (attributes[name] as number | undefined) ?? otherwise
 const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis)
 
 function expect(condition: boolean, message: () => string): asserts condition {
@@ -92,7 +93,10 @@ export const ops: Readonly<Record<OpName, Infer>> = {
   },
 
   RMSNormalization: ([x, scale]) => {
-    expect(scale!.shape.length === 1 && scale!.shape[0] === x!.shape.at(-1), () => `scale ${showShape(scale!.shape)} for ${showShape(x!.shape)}`)
+    expect(
+      scale!.shape.length === 1 && scale!.shape[0] === x!.shape.at(-1),
+      () => `scale ${showShape(scale!.shape)} for ${showShape(x!.shape)}`,
+    )
     return same(x!)
   },
 

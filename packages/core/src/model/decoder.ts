@@ -53,10 +53,15 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
     g.scope(`layers.${l}`, () => {
       layerInputs.push(x)
       const at = `model.layers.${l}`
-      const attended = g.scope('attention', () => attention(g, config, weights, inputs, l, norm(x, `${at}.input_layernorm.weight`)))
+      const attended = g.scope('attention', () =>
+        attention(g, config, weights, inputs, l, norm(x, `${at}.input_layernorm.weight`)),
+      )
       present.push(attended.present)
       x = g.add(x, attended.out)
-      x = g.add(x, g.scope('mlp', () => mlp(g, config, weights, `${at}.mlp`, norm(x, `${at}.post_attention_layernorm.weight`))))
+      x = g.add(
+        x,
+        g.scope('mlp', () => mlp(g, config, weights, `${at}.mlp`, norm(x, `${at}.post_attention_layernorm.weight`))),
+      )
     })
   }
   const hidden = g.reshape(norm(x, 'model.norm.weight'), ['rows', 'tokens', hiddenSize])
@@ -109,7 +114,11 @@ function attention(g: GraphBuilder, c: ModelConfig, weights: Weights, inputs: De
 /** down(silu(gate(x)) * up(x)) */
 function mlp(g: GraphBuilder, c: ModelConfig, weights: Weights, at: string, x: Value): Value {
   const linear = (name: string, y: Value, out: number, inner: number) =>
-    g.linear(y, weights(`${at}.${name}_proj.weight`, [out, inner]), c.mlpBias ? weights(`${at}.${name}_proj.bias`, [out]) : undefined)
+    g.linear(
+      y,
+      weights(`${at}.${name}_proj.weight`, [out, inner]),
+      c.mlpBias ? weights(`${at}.${name}_proj.bias`, [out]) : undefined,
+    )
   const gate = linear('gate', x, c.intermediateSize, c.hiddenSize)
   const up = linear('up', x, c.intermediateSize, c.hiddenSize)
   return linear('down', g.mul(silu(g, gate), up), c.hiddenSize, c.intermediateSize)

@@ -5,12 +5,6 @@ import { decoder } from './decoder.ts'
 import { aggregate, outputEmbedding } from './parscale.ts'
 import { externalWeights, type FindWeight } from './weights.ts'
 
-export interface WeightFile {
-  readonly find: FindWeight
-  /** Names the checkpoint in errors. */
-  readonly name: string
-}
-
 /** The mask input for layers with this window. */
 export const maskName = (window: number | null): string => (window === null ? 'mask' : `mask.window${window}`)
 
@@ -25,7 +19,7 @@ export const windowsOf = (config: ModelConfig): (number | null)[] => [...new Set
  * Outputs: `hidden` [R, T, hidden]; `present.L.key`, `present.L.value` [R, K, T, D], the new tokens only;
  * with `layerInputs`, also `layer_input.L` [R*T, hidden].
  */
-export function backboneGraph(config: ModelConfig, weights: WeightFile, options: { layerInputs?: boolean } = {}): Graph<OpName> {
+export function backboneGraph(config: ModelConfig, find: FindWeight, options: { layerInputs?: boolean } = {}): Graph<OpName> {
   const g = new GraphBuilder('backbone')
   const { numKeyValueHeads, headDim } = config
   const inputIds = g.input('input_ids', 'int64', ['rows', 'tokens'])
@@ -40,7 +34,7 @@ export function backboneGraph(config: ModelConfig, weights: WeightFile, options:
     key: g.input(`past.${layer}.key`, 'float32', cacheShape),
     value: g.input(`past.${layer}.value`, 'float32', cacheShape),
   }))
-  const out = decoder(g, config, externalWeights(g, weights.find, weights.name), {
+  const out = decoder(g, config, externalWeights(g, find), {
     inputIds,
     cos,
     sin,
@@ -57,19 +51,19 @@ export function backboneGraph(config: ModelConfig, weights: WeightFile, options:
 }
 
 /** `streams` [N, P, H] in; `hidden` [N, H] and `weights` [N, P] out. */
-export function aggregatorGraph(config: ModelConfig, weights: WeightFile): Graph<OpName> {
+export function aggregatorGraph(config: ModelConfig, find: FindWeight): Graph<OpName> {
   const g = new GraphBuilder(`aggregator-p${config.parscale.n}`)
   const streams = g.input('streams', 'float32', ['tokens', config.parscale.n, config.hiddenSize])
-  const out = aggregate(g, config, externalWeights(g, weights.find, weights.name), streams)
+  const out = aggregate(g, config, externalWeights(g, find), streams)
   g.output(out.hidden, 'hidden')
   g.output(out.streamWeights, 'weights')
   return g.build()
 }
 
 /** `hidden` [N, H] in, `logits` [N, vocabulary] out. */
-export function outputGraph(config: ModelConfig, weights: WeightFile, tied: boolean): Graph<OpName> {
+export function outputGraph(config: ModelConfig, find: FindWeight, tied: boolean): Graph<OpName> {
   const g = new GraphBuilder('output-embedding')
   const hidden = g.input('hidden', 'float32', ['tokens', config.hiddenSize])
-  g.output(outputEmbedding(g, config, externalWeights(g, weights.find, weights.name), tied, hidden), 'logits')
+  g.output(outputEmbedding(g, config, externalWeights(g, find), tied, hidden), 'logits')
   return g.build()
 }

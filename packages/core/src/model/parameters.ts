@@ -22,7 +22,11 @@ export function backboneParameters(c: ModelConfig, tied: boolean): Parameter[] {
   for (let l = 0; l < c.numHiddenLayers; l++) {
     const at = `model.layers.${l}`
     add('norm', `${at}.input_layernorm.weight`, c.hiddenSize)
-    for (const [name, size] of [['q', q], ['k', kv], ['v', kv]] as const) {
+    for (const [name, size] of [
+      ['q', q],
+      ['k', kv],
+      ['v', kv],
+    ] as const) {
       add('attention', `${at}.self_attn.${name}_proj.weight`, size, c.hiddenSize)
       if (c.attentionBias.qkv) add('attention', `${at}.self_attn.${name}_proj.bias`, size)
     }

@@ -1,0 +1,71 @@
+/**
+ * One step's inputs besides the cache: token ids, rotary tables and masks for a ragged set of rows.
+ * Everything that tells rows apart (prefix, length, padding, window) ends here; the backbone sees only numbers.
+ */
+import { Tensor } from 'onnxruntime-common'
+import { type ModelConfig, maskName, type RopeTable, windowsOf } from '../model/index.ts'
+
+export interface BatchRow {
+  /** New tokens. Rows shorter than the longest are padded on the right; padding is never seen nor stored. */
+  readonly ids: readonly number[]
+  /** Places in front of the first token that every token sees. */
+  readonly prefix: number
+  /** Tokens in the cache, behind the prefix. */
+  readonly length: number
+  /** Position of the sequence's first token; 0 but where a caller wants otherwise. */
+  readonly firstPosition: number
+}
+
+/** Added to the score of what must not be seen: its softmax weight is exactly 0 in float32. */
+const hidden = -1e30
+
+/** Feeds `input_ids` [R, T], `cos`, `sin` [R, T, D/2] and one mask [R, 1, T, capacity + T] per window. */
+export function batchFeeds(
+  config: ModelConfig,
+  rope: RopeTable,
+  rows: readonly BatchRow[],
+  capacity: number,
+): Record<string, Tensor> {
+  const tokens = Math.max(...rows.map((row) => row.ids.length))
+  const half = config.headDim / 2
+  const ids = new BigInt64Array(rows.length * tokens)
+  const cos = new Float32Array(rows.length * tokens * half)
+  const sin = new Float32Array(rows.length * tokens * half)
+  for (const [r, row] of rows.entries()) {
+    for (const [t, id] of row.ids.entries()) ids[r * tokens + t] = BigInt(id)
+    rope.fill(cos, sin, r * tokens * half, row.firstPosition + row.length, row.ids.length)
+  }
+  const feeds: Record<string, Tensor> = {
+    input_ids: new Tensor('int64', ids, [rows.length, tokens]),
+    cos: new Tensor('float32', cos, [rows.length, tokens, half]),
+    sin: new Tensor('float32', sin, [rows.length, tokens, half]),
+  }
+  for (const window of windowsOf(config)) {
+    feeds[maskName(window)] = new Tensor('float32', mask(rows, tokens, capacity, window), [
+      rows.length,
+      1,
+      tokens,
+      capacity + tokens,
+    ])
+  }
+  return feeds
+}
+
+/** Row r, new token t, place s: 0 where t sees s. Places are the cache's, then the new tokens'. */
+function mask(rows: readonly BatchRow[], tokens: number, capacity: number, window: number | null): Float32Array {
+  const places = capacity + tokens
+  const out = new Float32Array(rows.length * tokens * places).fill(hidden)
+  for (const [r, { ids, prefix, length }] of rows.entries()) {
+    for (let t = 0; t < tokens; t++) {
+      const line = (r * tokens + t) * places
+      // The token's index in its sequence, and the first index that the window lets it see.
+      const index = length + t
+      const first = window === null ? 0 : Math.max(0, index - window + 1)
+      out.fill(0, line, line + prefix)
+      if (first < length) out.fill(0, line + prefix + first, line + prefix + length)
+      const firstNew = Math.max(0, first - length)
+      out.fill(0, line + capacity + firstNew, line + capacity + Math.max(firstNew, Math.min(t + 1, ids.length)))
+    }
+  }
+  return out
+}

@@ -1,0 +1,5 @@
+export { type BatchRow, batchFeeds } from './batch.ts'
+export { Engine, type Sequence, type StepResult, type Work } from './engine.ts'
+export { KvCache } from './kv-cache.ts'
+export { Model, type ModelFiles, type StreamSet, type StreamSetFiles } from './model.ts'
+export { type Checkpoint, isTied, modelFiles } from './model-files.ts'
