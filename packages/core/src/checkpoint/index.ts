@@ -1,8 +1,12 @@
 /** The checkpoint room: safetensors, GGUF, Hugging Face configs, over byte sources. */
 export { type ByteSource, bytesSource } from './byte-source.ts'
 export * from './config.ts'
-export type { GgufArray, GgufMetadata, GgufValue } from './gguf.ts'
+export { type GgufArray, type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, parseGguf } from './gguf.ts'
+export { blockFormats, decodeBlocks, type GgmlType } from './gguf-blocks.ts'
+export { type GgufModel, readGgufModel } from './gguf-model.ts'
 export { castBytes, readChunks, readF32 } from './read-tensor.ts'
 export { parseSafetensors, type SafetensorsFile } from './safetensors.ts'
 export { parseSafetensorsIndex, parseShards } from './safetensors-index.ts'
+export { type ByteSink, planShards, type Shard, shardIndex, writeSafetensors } from './safetensors-writer.ts'
 export * from './tensor.ts'
+export { castStream, streamBytes, streamTensor, type TensorStream } from './tensor-stream.ts'

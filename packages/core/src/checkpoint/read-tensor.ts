@@ -1,6 +1,7 @@
 /** Tensor data in pieces or whole, and between the element types that weights have. Hosts are little-endian, as the files. */
+import { elementCount } from '../model/parameters.ts'
 import { floatBitsToBfloat, floatBitsToHalf, widenBfloats, widenHalves } from './half.ts'
-import { elementCount, type StoredDType, type StoredTensor } from './tensor.ts'
+import type { AnyDType, StoredDType, StoredTensor } from './tensor.ts'
 
 /** Piece size in bytes: large enough that reads are cheap, small enough that memory stays flat. A multiple of 4. */
 export const chunkBytes = 4 << 20
@@ -18,7 +19,7 @@ export async function readF32(tensor: StoredTensor): Promise<Float32Array<ArrayB
 }
 
 /** The stored bytes in order, in pieces of whole elements. */
-export async function* readChunks(tensor: StoredTensor): AsyncGenerator<Uint8Array> {
+export async function* readChunks(tensor: StoredTensor<AnyDType>): AsyncGenerator<Uint8Array> {
   for (let done = 0; done < tensor.byteLength; done += chunkBytes) {
     yield await tensor.source.read(tensor.offset + done, Math.min(chunkBytes, tensor.byteLength - done))
   }

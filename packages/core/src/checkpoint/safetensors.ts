@@ -4,9 +4,10 @@
  * No tensor data is read here.
  */
 import { checkpointError, unsupportedError } from '../errors.ts'
+import { elementCount } from '../model/parameters.ts'
 import type { ByteSource } from './byte-source.ts'
 import { isJsonObject, parseJsonBytes } from './json-text.ts'
-import { type AnyDType, dtypeBits, elementCount, type StoredTensor } from './tensor.ts'
+import { type AnyDType, dtypeBits, type StoredTensor } from './tensor.ts'
 
 /** Longest header the reference accepts, in bytes. */
 export const maxHeaderBytes = 100_000_000

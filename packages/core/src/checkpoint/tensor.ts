@@ -1,4 +1,4 @@
-import { checkpointError, unsupportedError } from '../errors.ts'
+import { unsupportedError } from '../errors.ts'
 import type { ByteSource } from './byte-source.ts'
 
 /** Element types that safetensors stores and that we load as weights. Spelled as the format spells them. */
@@ -69,34 +69,18 @@ export function sortTensors(list: readonly StoredTensor<AnyDType>[]): Checkpoint
   return { tensors, otherTensors }
 }
 
-/** Number of elements of a shape; 1 for a scalar's empty shape. */
-export const elementCount = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1)
-
 /**
- * The tensor of this name, of this shape where one is given.
+ * The tensor of this name as a weight; undefined where the checkpoint has none.
  *
- * @throws checkpoint error when it is missing or shaped otherwise, naming expected and found;
- *   unsupported error when it is stored in a type no weight is made of
+ * @throws unsupported error when it is there, but stored in a type that no weight is made of
  */
-export function requireTensor(checkpoint: CheckpointTensors, name: string, shape?: readonly number[]): StoredTensor {
-  const tensor = checkpoint.tensors.get(name)
-  if (!tensor) {
-    const other = checkpoint.otherTensors.get(name)
-    if (other) {
-      throw unsupportedError(
-        `${other.source.name}: tensor ${name} is stored as ${other.dtype}; weights can be F32, F16 or BF16. Convert the checkpoint first`,
-        { file: other.source.name, tensor: name, expected: ['F32', 'F16', 'BF16'], found: other.dtype },
-      )
-    }
-    throw checkpointError(`tensor ${name} is missing from the checkpoint; check that every file of it is there`, { tensor: name })
+export function findTensor(checkpoint: CheckpointTensors, name: string): StoredTensor | undefined {
+  const other = checkpoint.otherTensors.get(name)
+  if (other) {
+    throw unsupportedError(
+      `${other.source.name}: tensor ${name} is stored as ${other.dtype}; weights can be F32, F16 or BF16. Use a checkpoint that is not quantised`,
+      { file: other.source.name, tensor: name, expected: ['F32', 'F16', 'BF16'], found: other.dtype },
+    )
   }
-  if (shape && (shape.length !== tensor.shape.length || shape.some((size, axis) => size !== tensor.shape[axis]))) {
-    throw checkpointError(`${tensor.source.name}: tensor ${name} should be [${shape}] by config.json, but is [${tensor.shape}]`, {
-      file: tensor.source.name,
-      tensor: name,
-      expected: shape,
-      found: tensor.shape,
-    })
-  }
-  return tensor
+  return checkpoint.tensors.get(name)
 }

@@ -1,0 +1,113 @@
+/**
+ * A GGUF file as the Hugging Face checkpoint it came from: config.json and tensors under their names, quantised blocks as
+ * F32, everything else as stored. Data is decoded only when a tensor's chunks are asked for.
+ */
+import { checkpointError, unsupportedError } from '../errors.ts'
+import type { ByteSource } from './byte-source.ts'
+import { type GgufFile, type GgufMetadata, type GgufTensor, parseGguf } from './gguf.ts'
+import { blockFormats, decodeBlocks } from './gguf-blocks.ts'
+import { ggufArchitecture, ggufConfig } from './gguf-config.ts'
+import { huggingFaceName, permutedHeads } from './gguf-names.ts'
+import { recogniseRopeFreqs } from './gguf-rope.ts'
+import { chunkBytes } from './read-tensor.ts'
+import type { StoredDType } from './tensor.ts'
+import type { TensorStream } from './tensor-stream.ts'
+
+export interface GgufModel {
+  /** As parseModelConfig accepts it. */
+  readonly configJson: Readonly<Record<string, unknown>>
+  /** Hugging Face names, sorted as in the file. */
+  readonly tensors: readonly (TensorStream & { readonly dtype: StoredDType })[]
+  readonly metadata: GgufMetadata
+}
+
+const ropeFreqs = 'rope_freqs.weight'
+
+/**
+ * Reads a GGUF file's header, and rope_freqs.weight where it is there.
+ *
+ * @throws as parseGguf; unsupported error for an architecture, feature or tensor that we do not know, by name
+ */
+export async function readGgufModel(source: ByteSource): Promise<GgufModel> {
+  const gguf = await parseGguf(source)
+  const file = source.name
+  const configJson = await readConfig(gguf, file)
+  const heads = { query: configJson.num_attention_heads as number, key: configJson.num_key_value_heads as number }
+  const architecture = ggufArchitecture(gguf.metadata, file)
+  const tensors = [...gguf.tensors.values()]
+    .filter((tensor) => tensor.name !== ropeFreqs)
+    .map((tensor) => {
+      const name = huggingFaceName(tensor.name)
+      if (name === undefined) {
+        throw unsupportedError(`${file}: tensor ${tensor.name} has no place in ${architecture} models as we know them`, {
+          file,
+          tensor: tensor.name,
+        })
+      }
+      const permuted = permutedHeads(architecture, tensor.name)
+      return streamGgufTensor(tensor, name, permuted && heads[permuted])
+    })
+  return { configJson, tensors, metadata: gguf.metadata }
+}
+
+async function readConfig(gguf: GgufFile, file: string): Promise<Record<string, unknown>> {
+  const config = ggufConfig(gguf, file)
+  const tensor = gguf.tensors.get(ropeFreqs)
+  if (!tensor) return config
+  if (tensor.shape.length !== 1 || tensor.shape[0] !== (config.head_dim as number) / 2) {
+    throw checkpointError(`${file}: tensor ${ropeFreqs} should be [${(config.head_dim as number) / 2}], got [${tensor.shape}]`, {
+      file,
+      tensor: ropeFreqs,
+    })
+  }
+  const divisors = decodeBlocks(tensor.type, await tensor.source.read(tensor.offset, tensor.byteLength))
+  return ggufConfig(gguf, file, recogniseRopeFreqs(divisors, config.rope_theta as number, file))
+}
+
+/** @param permutedInto number of heads whose rows are to be put back in Hugging Face's order */
+function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: number): TensorStream & { dtype: StoredDType } {
+  const { type, shape } = tensor
+  const dtype = type === 'F16' || type === 'BF16' ? type : 'F32'
+  if (permutedInto === undefined) return { name, shape, dtype, chunks: () => decodedChunks(tensor) }
+
+  const rows = shape[0]!
+  const headRows = rows / permutedInto
+  if (!Number.isInteger(headRows / 2)) {
+    const file = tensor.source.name
+    throw checkpointError(`${file}: tensor ${tensor.name}: ${rows} rows are not ${permutedInto} heads of even size`, {
+      file,
+      tensor: tensor.name,
+    })
+  }
+  return {
+    name,
+    shape,
+    dtype,
+    async *chunks() {
+      for await (const head of decodedChunks(tensor, tensor.byteLength / permutedInto)) yield unpermuteHead(head, headRows)
+    },
+  }
+}
+
+/** Data as float32 or as stored, in pieces of whole blocks; `pieceBytes` counts stored bytes. */
+async function* decodedChunks(tensor: GgufTensor, pieceBytes?: number): AsyncGenerator<Uint8Array> {
+  const { type, source, offset, byteLength } = tensor
+  const blockBytes = blockFormats[type].bytes
+  const piece = pieceBytes ?? Math.floor(chunkBytes / blockBytes) * blockBytes
+  for (let done = 0; done < byteLength; done += piece) {
+    const bytes = await source.read(offset + done, Math.min(piece, byteLength - done))
+    if (type === 'F32' || type === 'F16' || type === 'BF16') yield bytes
+    else yield new Uint8Array(decodeBlocks(type, bytes).buffer)
+  }
+}
+
+/** Rows 2j + s of a head, as llama.cpp keeps them, back to s * headRows / 2 + j. */
+function unpermuteHead(head: Uint8Array, headRows: number): Uint8Array {
+  const rowBytes = head.byteLength / headRows
+  const out = new Uint8Array(head.byteLength)
+  for (let row = 0; row < headRows; row++) {
+    const to = (row % 2) * (headRows / 2) + Math.floor(row / 2)
+    out.set(head.subarray(row * rowBytes, (row + 1) * rowBytes), to * rowBytes)
+  }
+  return out
+}
