@@ -17,7 +17,7 @@ export interface GgufModel {
   /** As parseModelConfig accepts it. */
   readonly configJson: Readonly<Record<string, unknown>>
   /** Hugging Face names, sorted as in the file. */
-  readonly tensors: readonly (TensorStream & { readonly dtype: StoredDType })[]
+  readonly tensors: readonly TensorStream<StoredDType>[]
   readonly metadata: GgufMetadata
 }
 
@@ -65,7 +65,7 @@ async function readConfig(gguf: GgufFile, file: string): Promise<Record<string, 
 }
 
 /** @param permutedInto number of heads whose rows are to be put back in Hugging Face's order */
-function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: number): TensorStream & { dtype: StoredDType } {
+function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: number): TensorStream<StoredDType> {
   const { type, shape } = tensor
   const dtype = type === 'F16' || type === 'BF16' ? type : 'F32'
   if (permutedInto === undefined) return { name, shape, dtype, chunks: () => decodedChunks(tensor) }

@@ -59,3 +59,13 @@ export function widenHalves(halves: Uint16Array, out: Uint32Array): void {
 export function widenBfloats(bfloats: Uint16Array, out: Uint32Array): void {
   for (let i = 0; i < bfloats.length; i++) out[i] = bfloats[i]! << 16
 }
+
+/** Nearest halves of many float32, given by their bits. */
+export function narrowToHalves(floats: Uint32Array, out: Uint16Array): void {
+  for (let i = 0; i < floats.length; i++) out[i] = floatBitsToHalf(floats[i]!)
+}
+
+/** Nearest bfloat16 values of many float32, given by their bits. */
+export function narrowToBfloats(floats: Uint32Array, out: Uint16Array): void {
+  for (let i = 0; i < floats.length; i++) out[i] = floatBitsToBfloat(floats[i]!)
+}

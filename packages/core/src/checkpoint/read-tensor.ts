@@ -1,6 +1,6 @@
 /** Tensor data in pieces or whole, and between the element types that weights have. Hosts are little-endian, as the files. */
 import { elementCount } from '../model/parameters.ts'
-import { floatBitsToBfloat, floatBitsToHalf, widenBfloats, widenHalves } from './half.ts'
+import { narrowToBfloats, narrowToHalves, widenBfloats, widenHalves } from './half.ts'
 import type { AnyDType, StoredDType, StoredTensor } from './tensor.ts'
 
 /** Piece size in bytes: large enough that reads are cheap, small enough that memory stays flat. A multiple of 4. */
@@ -30,8 +30,10 @@ export function castBytes(bytes: Uint8Array, from: StoredDType, to: StoredDType)
   if (from === to) return bytes
   const wide = widen(bytes, from)
   if (to === 'F32') return new Uint8Array(wide.buffer, wide.byteOffset, wide.byteLength)
-  const narrow = to === 'F16' ? floatBitsToHalf : floatBitsToBfloat
-  return new Uint8Array(Uint16Array.from(wide, narrow).buffer)
+  const halves = new Uint16Array(wide.length)
+  if (to === 'F16') narrowToHalves(wide, halves)
+  else narrowToBfloats(wide, halves)
+  return new Uint8Array(halves.buffer)
 }
 
 /** Float32 bits of a piece's elements. */

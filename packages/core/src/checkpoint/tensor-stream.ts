@@ -3,33 +3,34 @@ import { elementCount } from '../model/parameters.ts'
 import { castBytes, readChunks } from './read-tensor.ts'
 import { type AnyDType, dtypeBits, isLoadable, type StoredDType, type StoredTensor } from './tensor.ts'
 
-export interface TensorStream {
+export interface TensorStream<D extends AnyDType = AnyDType> {
   readonly name: string
-  readonly dtype: AnyDType
+  readonly dtype: D
   readonly shape: readonly number[]
   /** The data in order, in pieces of whole elements, `streamBytes` in all. Can be asked for again. */
   chunks(): AsyncIterable<Uint8Array>
 }
 
 /** Length of the whole data in bytes. */
-export const streamBytes = (stream: TensorStream): number => (elementCount(stream.shape) * dtypeBits[stream.dtype]) / 8
+export const streamBytes = (stream: Omit<TensorStream, 'chunks'>): number =>
+  (elementCount(stream.shape) * dtypeBits[stream.dtype]) / 8
 
-/** A stored tensor as it is, or as another element type. Tensors that are no weights stay as they are. */
-export function streamTensor(tensor: StoredTensor<AnyDType>, dtype?: StoredDType): TensorStream {
-  const { name, shape } = tensor
-  const chunks = () => readChunks(tensor)
-  if (dtype === undefined || !isLoadable(tensor)) return { name, shape, dtype: tensor.dtype, chunks }
-  return castStream({ name, shape, dtype: tensor.dtype, chunks }, dtype)
+/** A stored tensor, as it is. */
+export function streamTensor<D extends AnyDType>(tensor: StoredTensor<D>): TensorStream<D> {
+  const { name, dtype, shape } = tensor
+  return { name, dtype, shape, chunks: () => readChunks(tensor) }
 }
 
-/** The same tensor in another element type; see castBytes for rounding. */
-export function castStream(stream: TensorStream & { readonly dtype: StoredDType }, dtype: StoredDType): TensorStream {
-  if (stream.dtype === dtype) return stream
+/** The same tensor in another element type; see castBytes for rounding. Tensors that are no weights stay as they are. */
+export function castStream(stream: TensorStream, dtype: StoredDType): TensorStream {
+  if (!isLoadable(stream) || stream.dtype === dtype) return stream
+  const { name, shape, dtype: from } = stream
   return {
-    ...stream,
+    name,
+    shape,
     dtype,
     async *chunks() {
-      for await (const bytes of stream.chunks()) yield castBytes(bytes, stream.dtype, dtype)
+      for await (const bytes of stream.chunks()) yield castBytes(bytes, from, dtype)
     },
   }
 }

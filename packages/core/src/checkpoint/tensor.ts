@@ -54,7 +54,8 @@ export interface CheckpointTensors {
   readonly otherTensors: ReadonlyMap<string, StoredTensor<OtherDType>>
 }
 
-export function isLoadable(tensor: StoredTensor<AnyDType>): tensor is StoredTensor {
+/** True where weights can be made of what this is: stored, or on its way. */
+export function isLoadable<T extends { readonly dtype: AnyDType }>(tensor: T): tensor is T & { readonly dtype: StoredDType } {
   return tensor.dtype === 'F32' || tensor.dtype === 'F16' || tensor.dtype === 'BF16'
 }
 

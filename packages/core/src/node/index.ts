@@ -1,3 +1,7 @@
 /** The Node room: files and folders behind the portable interfaces. */
+export { type ConvertOptions, convertModel } from './convert.ts'
 export { type FileSource, openFileSource } from './file-source.ts'
+export { type GgufCacheOptions, ggufFolder } from './gguf-cache.ts'
 export { type ModelFolder, openModelFolder } from './model-folder.ts'
+export { openModelPath } from './open-model.ts'
+export { type FolderContents, fileSink, type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'

@@ -1,0 +1,156 @@
+/**
+ * Writes a model's folder all or nothing: into a temporary folder beside the target, flushed to disk, then renamed.
+ * Whatever goes wrong before the rename leaves no trace; after it, the folder is complete.
+ */
+import { randomUUID } from 'node:crypto'
+import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { safetensorsIndexName } from '../checkpoint/safetensors-index.ts'
+import { type ByteSink, planShards, shardIndex, writeSafetensors } from '../checkpoint/safetensors-writer.ts'
+import { streamBytes, type TensorStream } from '../checkpoint/tensor-stream.ts'
+import { isParscaleError, resourceError, usageError } from '../errors.ts'
+
+export interface FolderContents {
+  /** Small files by name: config.json, the tokenizer's, and so on. */
+  readonly files: ReadonlyMap<string, Uint8Array>
+  readonly tensors: readonly TensorStream[]
+}
+
+export interface WriteProgress {
+  /** Bytes of tensor data written so far, and in all. */
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
+
+export interface WriteFolderOptions {
+  /** Tensor data per safetensors file, in bytes. Default 5e9, as transformers. */
+  readonly maxShardBytes?: number
+  readonly onProgress?: (progress: WriteProgress) => void
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Writes a model in Hugging Face's layout.
+ *
+ * @param directory must not exist, or be an empty folder
+ * @throws usage error when the target is taken; resource error when the disk is full; the signal's reason when aborted
+ */
+export async function writeModelFolder(
+  directory: string,
+  contents: FolderContents,
+  options: WriteFolderOptions = {},
+): Promise<void> {
+  const target = resolve(directory)
+  await refuseTaken(target)
+  const parent = dirname(target)
+  const temporary = join(parent, `.${basename(target)}.partial-${randomUUID()}`)
+  try {
+    await mkdir(parent, { recursive: true })
+    await mkdir(temporary)
+    await writeContents(temporary, contents, options)
+    await syncFolder(temporary)
+    options.signal?.throwIfAborted()
+    await moveInto(temporary, target)
+    await syncFolder(parent)
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true })
+    throw namedError(error, target)
+  }
+}
+
+async function writeContents(folder: string, { files, tensors }: FolderContents, options: WriteFolderOptions): Promise<void> {
+  const { maxShardBytes = 5e9, onProgress, signal } = options
+  const totalBytes = tensors.reduce((sum, tensor) => sum + streamBytes(tensor), 0)
+  let doneBytes = 0
+  const watched = tensors.map((tensor) => ({
+    ...tensor,
+    async *chunks() {
+      for await (const bytes of tensor.chunks()) {
+        signal?.throwIfAborted()
+        yield bytes
+        doneBytes += bytes.byteLength
+        onProgress?.({ doneBytes, totalBytes })
+      }
+    },
+  }))
+  const shards = planShards(watched, maxShardBytes)
+  for (const shard of shards) await writeFile(join(folder, shard.file), (sink) => writeSafetensors(sink, shard.tensors))
+  const small = new Map(files)
+  if (shards.length > 1) small.set(safetensorsIndexName, jsonBytes(shardIndex(shards)))
+  for (const [name, bytes] of small) await writeFile(join(folder, name), (sink) => sink.write(bytes))
+}
+
+/** As Hugging Face writes its JSON files. */
+export const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)
+
+async function writeFile(path: string, write: (sink: ByteSink) => Promise<void>): Promise<void> {
+  const file = await open(path, 'wx')
+  try {
+    await write(fileSink(file))
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** A sink at the end of an open file. */
+export function fileSink(file: FileHandle): ByteSink {
+  return {
+    async write(bytes) {
+      // A write may take less than it is given: the disk's last bytes, say, before the next one fails.
+      for (let done = 0; done < bytes.byteLength; ) done += (await file.write(bytes, done, bytes.byteLength - done)).bytesWritten
+    },
+  }
+}
+
+async function refuseTaken(target: string): Promise<void> {
+  const entries = await readdir(target).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ENOENT') return []
+    if (cause.code === 'ENOTDIR') throw taken(target, 'is a file')
+    throw cause
+  })
+  if (entries.length > 0) throw taken(target, 'is not empty')
+}
+
+const taken = (target: string, what: string) =>
+  usageError(`${target} ${what}; nothing is overwritten: choose another folder or remove it first`, { file: target })
+
+async function moveInto(temporary: string, target: string): Promise<void> {
+  // An empty folder may stand there. Not every system renames over one; a full one is left alone by both calls.
+  await rmdir(target).catch(() => undefined)
+  try {
+    await rename(temporary, target)
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException
+    if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR' || code === 'EPERM') {
+      throw taken(target, 'was made by somebody else meanwhile')
+    }
+    throw cause
+  }
+}
+
+/** Makes names in a folder last: a rename is on disk only once its folder is. */
+async function syncFolder(path: string): Promise<void> {
+  // Windows cannot open folders, and needs no such thing.
+  const folder = await open(path, 'r').catch(() => undefined)
+  try {
+    await folder?.sync()
+  } finally {
+    await folder?.close()
+  }
+}
+
+function namedError(error: unknown, target: string): unknown {
+  if (isParscaleError(error)) return error
+  const { code } = error as NodeJS.ErrnoException
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return resourceError(`${target}: the disk is full; nothing was left behind. Free some space or choose another folder`, {
+      file: target,
+      cause: error,
+    })
+  }
+  if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM') {
+    return usageError(`${target}: cannot be written (${code}); choose another folder`, { file: target, cause: error })
+  }
+  return error
+}
