@@ -5,6 +5,8 @@ export interface EncodeOptions {
   readonly allowSpecial?: boolean
   /** Add what the tokenizer's post-processor adds (a BOS token, for some). Default true. */
   readonly addSpecial?: boolean
+  /** A text that is removed once special tokens are recognised: a spelling that it interrupts or follows is not one. */
+  readonly specialBreaker?: string
 }
 
 export interface DecodeOptions {
@@ -26,6 +28,8 @@ export interface Tokenizer {
   readonly bosTokenId: number | null
   /** From the tokenizer's files; the model's configuration may name more. */
   readonly eosTokenIds: readonly number[]
+  /** The spellings that `allowSpecial` recognises. */
+  readonly specialTokens: readonly string[]
   /** Lone surrogates in `text` are read as U+FFFD, as any UTF-8 encoder does. */
   encode(text: string, options?: EncodeOptions): number[]
   /** Ids that the vocabulary does not have stand for no text (a model's padded rows). */

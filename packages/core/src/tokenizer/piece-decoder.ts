@@ -1,0 +1,62 @@
+/**
+ * A tokenizer.json's decoder, as far as the supported families use one: what bytes each piece of the vocabulary stands
+ * for, and what is cut from the start of the text. Bytes, because a character may be spread over several pieces.
+ */
+import { unsupportedError } from '../errors.ts'
+import { pieceBytes } from './byte-level.ts'
+import type { Component } from './tokenizer-json.ts'
+
+export interface PieceDecoder {
+  /** UTF-8, possibly a part of a character. `first`: the piece begins the text. */
+  bytes(piece: string, first: boolean): Uint8Array
+  /** How many spaces are cut from the start of the text, as far as there are that many. */
+  readonly leadingSpaces: number
+}
+
+const utf8 = new TextEncoder()
+const byteToken = /^<0x([0-9A-Fa-f]{2})>$/
+
+/** @throws unsupported error naming the decoder */
+export function parseDecoder(part: Component | null, file: string): PieceDecoder {
+  if (part?.type === 'ByteLevel') {
+    // An added token may have characters that stand for no byte; the reference then takes the token as it is written.
+    return { bytes: (piece) => pieceBytes(piece) ?? utf8.encode(piece), leadingSpaces: 0 }
+  }
+  if (part?.type === 'Metaspace') return metaspace(part)
+  const steps = part?.type === 'Sequence' && Array.isArray(part.decoders) ? (part.decoders as Component[]) : undefined
+  if (steps?.length === 1) return parseDecoder(steps[0]!, file)
+  const found = part?.type === 'Sequence' ? `Sequence of ${steps?.map((step) => step.type).join(', ')}` : (part?.type ?? 'null')
+  const decoder = steps && sentencePiece(steps)
+  if (decoder) return decoder
+  const supported = 'supported are ByteLevel, Metaspace, and a Sequence of Replace, ByteFallback, Fuse and Strip'
+  throw unsupportedError(`${file}: decoder "${found}" is not supported; ${supported}`, { file, found })
+}
+
+/** The mark becomes a space. In the first piece it vanishes, since encoding had put it there. */
+function metaspace(part: Component): PieceDecoder {
+  const mark = typeof part.replacement === 'string' ? part.replacement : '▁'
+  const added = part.prepend_scheme !== 'never' && part.add_prefix_space !== false
+  return { bytes: (piece, first) => utf8.encode(piece.replaceAll(mark, first && added ? '' : ' ')), leadingSpaces: 0 }
+}
+
+/** Llama's and Mistral's: marks become spaces, `<0xE2>` becomes a byte, the whole loses its first space. */
+function sentencePiece(steps: readonly Component[]): PieceDecoder | undefined {
+  const replacements: { from: string; to: string }[] = []
+  let byteFallback = false
+  let fused = false
+  let leadingSpaces = 0
+  for (const step of steps) {
+    const from = (step.pattern as { String?: unknown } | undefined)?.String
+    if (step.type === 'Replace' && !fused && typeof from === 'string') replacements.push({ from, to: String(step.content) })
+    else if (step.type === 'ByteFallback' && !fused) byteFallback = true
+    else if (step.type === 'Fuse') fused = true
+    else if (step.type === 'Strip' && fused && step.content === ' ' && !step.stop) leadingSpaces = Number(step.start)
+    else return undefined
+  }
+  const bytes = (piece: string): Uint8Array => {
+    const text = replacements.reduce((result, { from, to }) => result.replaceAll(from, to), piece)
+    const byte = byteFallback ? byteToken.exec(text)?.[1] : undefined
+    return byte === undefined ? utf8.encode(text) : Uint8Array.of(Number.parseInt(byte, 16))
+  }
+  return { bytes, leadingSpaces }
+}

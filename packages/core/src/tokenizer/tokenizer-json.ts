@@ -1,0 +1,117 @@
+/**
+ * tokenizer.json, the format of Hugging Face tokenizers (huggingface/tokenizers, `TokenizerImpl`), checked as far as we
+ * rely on it. The large parts, vocabulary and merges, are checked by hand: a schema would copy them.
+ */
+import * as z from 'zod'
+import { checkpointError, unsupportedError } from '../errors.ts'
+
+/** One of the small parts: a normalizer, pre-tokenizer, post-processor or decoder. */
+const component = z.looseObject({ type: z.string() })
+export type Component = z.infer<typeof component>
+
+const addedToken = z.looseObject({
+  id: z.number().int().nonnegative(),
+  content: z.string().min(1),
+  special: z.boolean(),
+  single_word: z.boolean().optional(),
+})
+export type AddedToken = z.infer<typeof addedToken>
+
+const schema = z.looseObject({
+  model: component,
+  added_tokens: z.array(addedToken).nullish(),
+  normalizer: component.nullish(),
+  pre_tokenizer: component.nullish(),
+  post_processor: component.nullish(),
+  decoder: component.nullish(),
+})
+
+export interface BpeModel {
+  readonly vocab: Readonly<Record<string, number>>
+  readonly merges: readonly unknown[]
+  readonly unkToken: string | undefined
+  /** The part as parsed, for the library that runs it. */
+  readonly raw: Component
+}
+
+export interface TokenizerJson {
+  readonly model: BpeModel
+  readonly addedTokens: readonly AddedToken[]
+  readonly normalizer: Component | null
+  readonly preTokenizer: Component | null
+  readonly postProcessor: Component | null
+  readonly decoder: Component | null
+}
+
+/** Ids index tables, so a lying file must not make them huge. The largest published vocabularies have 2^18 entries. */
+const maxTokenId = 2 ** 24 - 1
+
+/** @throws checkpoint error naming the file and the key; unsupported error naming a model type other than BPE */
+export function parseTokenizerJson(json: unknown, file: string): TokenizerJson {
+  const parsed = schema.safeParse(json)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!
+    const where = issue.path.join('.') || 'the file'
+    throw checkpointError(`${file}: ${where}: ${issue.message}; expected a Hugging Face tokenizer.json`, { file, found: issue })
+  }
+  const { model, added_tokens, normalizer, pre_tokenizer, post_processor, decoder } = parsed.data
+  return {
+    model: parseBpe(model, file),
+    addedTokens: (added_tokens ?? []).map((token) => checkAddedToken(token, file)),
+    normalizer: normalizer ?? null,
+    preTokenizer: pre_tokenizer ?? null,
+    postProcessor: post_processor ?? null,
+    decoder: decoder ?? null,
+  }
+}
+
+function parseBpe(model: Component, file: string): BpeModel {
+  if (model.type !== 'BPE') {
+    throw unsupportedError(`${file}: tokenizer model "${model.type}" is not supported; supported is BPE`, {
+      file,
+      expected: 'BPE',
+      found: model.type,
+    })
+  }
+  for (const key of ['continuing_subword_prefix', 'end_of_word_suffix']) {
+    if (model[key]) throw unsupportedError(`${file}: model.${key} "${String(model[key])}" is not supported`, { file })
+  }
+  const { vocab, merges, unk_token: unkToken } = model
+  if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
+    throw checkpointError(`${file}: model.vocab should be an object of token to id`, { file })
+  }
+  for (const [token, id] of Object.entries(vocab)) checkId(id, JSON.stringify(token), file)
+  if (!Array.isArray(merges) || !merges.every(isMerge)) {
+    throw checkpointError(`${file}: model.merges should be a list of pairs of tokens`, { file })
+  }
+  return {
+    vocab: vocab as Record<string, number>,
+    merges,
+    unkToken: typeof unkToken === 'string' ? unkToken : undefined,
+    raw: model,
+  }
+}
+
+/** `"Ġ t"` in older files, `["Ġ", "t"]` in newer ones. */
+function isMerge(merge: unknown): boolean {
+  if (typeof merge === 'string') return merge.includes(' ')
+  return Array.isArray(merge) && merge.length === 2 && typeof merge[0] === 'string' && typeof merge[1] === 'string'
+}
+
+function checkAddedToken(token: AddedToken, file: string): AddedToken {
+  checkId(token.id, JSON.stringify(token.content), file)
+  if (token.single_word) {
+    throw unsupportedError(`${file}: added token ${JSON.stringify(token.content)} is single_word, which is not supported`, {
+      file,
+    })
+  }
+  return token
+}
+
+function checkId(id: unknown, token: string, file: string): void {
+  if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id <= maxTokenId) return
+  throw checkpointError(`${file}: id of token ${token} should be an integer from 0 to ${maxTokenId}, got ${String(id)}`, {
+    file,
+    found: id,
+  })
+}
