@@ -1,0 +1,89 @@
+/** `parscale models`: the published ParScale checkpoints, and which of them are in the cache. */
+import { type Command, InvalidArgumentError } from '@commander-js/extra-typings'
+import { resolveCachedModel } from '../hub/cached-model.ts'
+import { type PublishedModel, publishedLicense, publishedModels } from '../hub/published-models.ts'
+import type { Io } from '../io.ts'
+
+const examples = `
+Examples:
+  parscale models                           all of them
+  parscale models --p 8 --data pile         eight streams, trained on the Pile
+  parscale models chat --json               those with "chat" in name, data or purpose
+
+Sizes are the hub's names, with embeddings; the paper counts without them (1.8B here is its 1.6B).`
+
+export interface ModelFilter {
+  readonly p?: number
+  /** `1.8B`, in any case; the B may be left out. */
+  readonly size?: string
+  /** Part of the name of the training data, in any case. */
+  readonly data?: string
+  /** Part of name, data or purpose, in any case. */
+  readonly word?: string
+}
+
+export function registerModels(program: Command, io: Io): void {
+  program
+    .command('models')
+    .description('list the published ParScale checkpoints')
+    .argument('[word]', 'only those with this word in name, data or purpose')
+    .option('--p <streams>', 'only those with so many streams: 1, 2, 4 or 8', parseStreams)
+    .option('--size <size>', 'only those of this size, e.g. 1.8B')
+    .option('--data <data>', 'only those trained on this data, e.g. python, pile')
+    .option('--json', 'print a JSON array')
+    .addHelpText('after', examples)
+    .action(async (word, { json, ...filter }) => {
+      const chosen = filterModels(publishedModels, { ...filter, word })
+      const rows = await Promise.all(
+        chosen.map(async (model) => ({ ...model, cachedAt: (await resolveCachedModel(model.name, { env: io.env })) ?? null })),
+      )
+      if (json) {
+        io.stdout(`${JSON.stringify(rows, null, 2)}\n`)
+        return
+      }
+      if (rows.length === 0) {
+        io.stderr('no published checkpoint matches; `parscale models` lists all\n')
+        return
+      }
+      const head = ['NAME', 'P', 'SIZE', 'DATA', 'PURPOSE', 'CACHED']
+      io.stdout(table([head, ...rows.map((row) => [...columns(row), row.cachedAt === null ? '-' : 'yes'])]))
+      io.stderr(
+        `${rows.length} of ${publishedModels.length}; licence: tagged ${publishedLicense.tag}, the cards' text says '${publishedLicense.text}'\n`,
+      )
+    })
+}
+
+/** The models that pass all of the filters, in their order. */
+export function filterModels(models: readonly PublishedModel[], { p, size, data, word }: ModelFilter): PublishedModel[] {
+  const has = (text: string, part = '') => text.toLowerCase().includes(part.toLowerCase())
+  const bare = (text: string) => text.toLowerCase().replace(/b$/, '')
+  return models.filter(
+    (model) =>
+      (p === undefined || model.p === p) &&
+      (size === undefined || bare(model.size) === bare(size)) &&
+      has(model.data, data) &&
+      has(`${model.name} ${model.data} ${model.purpose}`, word),
+  )
+}
+
+const columns = ({ name, p, size, data, purpose }: PublishedModel) => [name, String(p), size, data, purpose]
+
+/** Rows of cells as lines with aligned columns. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
+  return rows
+    .map(
+      (row) =>
+        `${row
+          .map((cell, column) => cell.padEnd(widths[column]!))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('')
+}
+
+function parseStreams(text: string): number {
+  const p = Number(text)
+  if (publishedModels.some((model) => model.p === p)) return p
+  throw new InvalidArgumentError('expected 1, 2, 4 or 8.')
+}

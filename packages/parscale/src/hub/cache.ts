@@ -1,0 +1,69 @@
+/**
+ * The cache folder that all Hugging Face libraries share, so that what one has pulled the others find:
+ *
+ *     models--ORG--NAME/
+ *       blobs/<hash>                     contents, by SHA-256 or git blob id
+ *       refs/<revision>                  the commit that a branch or tag pointed to
+ *       snapshots/<commit>/<file>        links into blobs: `../../blobs/<hash>`
+ *
+ * Source: huggingface_hub, docs/guides/manage-cache.
+ */
+import { constants } from 'node:fs'
+import { copyFile, link, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { dirname, join, relative } from 'node:path'
+import { isCommit } from './names.ts'
+
+export interface ModelCache {
+  readonly folder: string
+  readonly lockPath: string
+  blob(hash: string): string
+  snapshot(commit: string): string
+  ref(revision: string): string
+}
+
+/** The places of one model. `repo` and what is passed to the functions must have been checked (names.ts). */
+export function modelCache(cacheDirectory: string, repo: string): ModelCache {
+  const name = `models--${repo.replaceAll('/', '--')}`
+  const folder = join(cacheDirectory, name)
+  return {
+    folder,
+    // A name of our own: Python locks `<hash>.lock` with flock, which Node does not have.
+    lockPath: join(cacheDirectory, '.locks', name, 'parscale.lock'),
+    blob: (hash) => join(folder, 'blobs', hash),
+    snapshot: (commit) => join(folder, 'snapshots', commit),
+    ref: (revision) => join(folder, 'refs', revision),
+  }
+}
+
+/** The commit that `revision` stands for in the cache; undefined when it was never pulled. */
+export async function cachedCommit(cache: ModelCache, revision: string): Promise<string | undefined> {
+  if (isCommit(revision)) return revision
+  const commit = await readFile(cache.ref(revision), 'utf8').catch(() => '')
+  return isCommit(commit.trim()) ? commit.trim() : undefined
+}
+
+/** Notes that `revision` is `commit`. A reader sees the old commit or the new one, never half of one. */
+export async function writeRef(cache: ModelCache, revision: string, commit: string): Promise<void> {
+  if (isCommit(revision)) return
+  const path = cache.ref(revision)
+  await mkdir(dirname(path), { recursive: true })
+  const fresh = `${path}.incomplete`
+  await writeFile(fresh, commit)
+  await rename(fresh, path)
+}
+
+/** Length of the file that `path` leads to through links; undefined where it leads nowhere. */
+export async function fileSize(path: string): Promise<number | undefined> {
+  const found = await stat(path).catch(() => undefined)
+  return found?.isFile() ? found.size : undefined
+}
+
+/** Makes `path` show the blob: a relative link, so that the cache can be moved; else a hard link; else a copy. */
+export async function linkBlob(blobPath: string, path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true })
+  await rm(path, { force: true }) // a link into nothing, or an entry of another length
+  // Windows refuses symbolic links to ordinary users, FAT has no links at all.
+  await symlink(relative(dirname(path), blobPath), path)
+    .catch(() => link(blobPath, path))
+    .catch(() => copyFile(blobPath, path, constants.COPYFILE_FICLONE))
+}

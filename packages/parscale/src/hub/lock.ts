@@ -1,0 +1,105 @@
+/**
+ * One process at a time, by a file that only one can create. The owner touches it while it works; a lock whose process
+ * is gone, or that nobody has touched for a minute, is taken over.
+ */
+import { randomUUID } from 'node:crypto'
+import { mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { dirname } from 'node:path'
+import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { writeFailure } from './disk-space.ts'
+
+const touchIntervalMs = 5_000
+const staleAfterMs = 60_000
+const pollIntervalMs = 100
+
+export interface LockOptions {
+  readonly signal?: AbortSignal
+  /** Called once when another process has to be waited for. */
+  readonly onWait?: (ownerPid: number) => void
+}
+
+interface Owner {
+  readonly id: string
+  readonly pid: number
+  readonly host: string
+}
+
+/** Runs `work` while holding the lock at `path`. Locks of this process exclude each other too. */
+export async function withLock<T>(path: string, { signal, onWait }: LockOptions, work: () => Promise<T>): Promise<T> {
+  const me: Owner = { id: randomUUID(), pid: process.pid, host: hostname() }
+  await mkdir(dirname(path), { recursive: true }).catch((cause) => Promise.reject(writeFailure(path, cause)))
+  for (let waited = false; !(await tryCreate(path, me)); ) {
+    signal?.throwIfAborted()
+    const owner = await readOwner(path)
+    if (await isStale(path, owner)) {
+      await takeAway(path, owner)
+      continue
+    }
+    if (!waited && owner !== undefined) onWait?.(owner.pid)
+    waited ||= owner !== undefined
+    await sleep(pollIntervalMs, undefined, { signal }).catch(() => signal?.throwIfAborted())
+  }
+  const touch = setInterval(() => {
+    const now = new Date()
+    utimes(path, now, now).catch(() => {}) // taken away: the work goes on, its hash check decides
+  }, touchIntervalMs)
+  touch.unref()
+  try {
+    return await work()
+  } finally {
+    clearInterval(touch)
+    if ((await readOwner(path))?.id === me.id) await rm(path, { force: true })
+  }
+}
+
+async function tryCreate(path: string, me: Owner): Promise<boolean> {
+  try {
+    const file = await open(path, 'wx')
+    await file.writeFile(JSON.stringify(me)).finally(() => file.close())
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw writeFailure(path, error)
+  }
+}
+
+async function readOwner(path: string): Promise<Owner | undefined> {
+  try {
+    const owner: unknown = JSON.parse(await readFile(path, 'utf8'))
+    return typeof owner === 'object' && owner !== null && 'id' in owner && 'pid' in owner && 'host' in owner
+      ? (owner as Owner)
+      : undefined
+  } catch {
+    return undefined // just created and not yet written, or just removed
+  }
+}
+
+async function isStale(path: string, owner: Owner | undefined): Promise<boolean> {
+  if (owner?.host === hostname() && !isAlive(owner.pid)) return true
+  const touched = await stat(path).catch(() => undefined)
+  return touched !== undefined && Date.now() - touched.mtimeMs > staleAfterMs
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM' // somebody else's process
+  }
+}
+
+/** Removes a stale lock. Two may try at once: the rename lets one win, and who caught a fresh lock by mistake puts it back. */
+async function takeAway(path: string, stale: Owner | undefined): Promise<void> {
+  const aside = `${path}.${randomUUID()}`
+  try {
+    await rename(path, aside)
+  } catch {
+    return // another one was faster
+  }
+  const caught = await readOwner(aside)
+  if (caught?.id === stale?.id) await rm(aside, { force: true })
+  else await rename(aside, path)
+}

@@ -1,0 +1,108 @@
+/**
+ * One request to the hub, and what its refusals mean. Redirects to a content network are followed by `fetch` itself,
+ * which drops the Authorization header when the origin changes (Fetch standard, HTTP-redirect fetch, step 13).
+ */
+import { hubError, type ParscaleError } from '@parscale/core'
+import { quote } from './names.ts'
+import { type RetryPolicy, retryAfterMs, TransientFailure } from './retry.ts'
+import type { HubSettings } from './settings.ts'
+
+/** The repository a request is about, and how to talk to its hub. */
+export interface HubClient {
+  readonly settings: HubSettings
+  readonly retry: RetryPolicy
+  readonly repo: string
+  readonly revision: string
+  readonly signal: AbortSignal | undefined
+}
+
+export interface HubRequest {
+  readonly url: string
+  readonly method?: 'GET' | 'HEAD'
+  readonly headers?: Record<string, string>
+  readonly redirect?: 'follow' | 'manual'
+  readonly signal?: AbortSignal
+  /** Statuses, besides the successful ones, that the caller wants to see for itself. */
+  readonly accept?: readonly number[]
+}
+
+/**
+ * The response to one request.
+ * @throws TransientFailure for a busy server or a failing network, hub error for every other refusal.
+ */
+export async function hubRequest(client: HubClient, request: HubRequest): Promise<Response> {
+  const { url, method = 'GET', redirect = 'follow', signal = client.signal, accept = [] } = request
+  const { token } = client.settings
+  // identity: hashes, lengths and ranges are those of the file, not of a compressed transport.
+  const headers = { 'accept-encoding': 'identity', 'user-agent': 'parscale', ...request.headers }
+  let response: Response
+  try {
+    response = await fetch(url, {
+      method,
+      redirect,
+      signal,
+      headers: token === undefined ? headers : { ...headers, authorization: `Bearer ${token}` },
+    })
+  } catch (cause) {
+    throw unreachable(url, cause)
+  }
+  if (response.ok || accept.includes(response.status)) return response
+  await response.body?.cancel().catch(() => {}) // frees the connection; its body says nothing we need
+  if (response.status === 429 || response.status === 408 || response.status >= 500) {
+    throw new TransientFailure(refusal(client, response, url), retryAfterMs(response.headers.get('retry-after')))
+  }
+  throw refusal(client, response, url)
+}
+
+/** A network failure as something to try again, named with its host and the system's code. */
+export function unreachable(url: string, cause: unknown): TransientFailure {
+  const { host } = new URL(url)
+  const code = networkCode(cause)
+  return new TransientFailure(
+    hubError(
+      `${host}: no connection (${code}); check the network, set HF_ENDPOINT for another hub, or HF_HUB_OFFLINE=1 to use only what is in the cache`,
+      { expected: 'an answer', found: code, cause },
+    ),
+  )
+}
+
+/** `fetch` hides the reason in `cause`: ENOTFOUND, ECONNREFUSED, CERT_HAS_EXPIRED, UND_ERR_SOCKET. */
+function networkCode(error: unknown): string {
+  let innermost = 'unknown reason'
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { code } = at as NodeJS.ErrnoException
+    innermost = typeof code === 'string' ? code : at.message || innermost
+    if (typeof code === 'string') break
+  }
+  return innermost
+}
+
+/** What a status means here. The hub names the reason in X-Error-Code; mirrors often do not. */
+function refusal({ repo, revision, settings }: HubClient, response: Response, url: string): ParscaleError {
+  const { status } = response
+  const code = response.headers.get('x-error-code')
+  const said = response.headers.get('x-error-message')
+  const facts = { expected: 'status 200', found: status }
+  const answer = `${new URL(url).host} answered ${status}${said ? ` (${quote(said)})` : ''}`
+  const page = `${settings.endpoint}/${repo}`
+  const tokenHint = settings.token === undefined ? 'set HF_TOKEN to a token that may read it' : 'check that HF_TOKEN may read it'
+
+  if (code === 'GatedRepo' || (status === 403 && code === null)) {
+    return hubError(`${repo}: gated, ${answer}; accept its licence at ${page}, then ${tokenHint}`, facts)
+  }
+  if (code === 'RevisionNotFound') {
+    return hubError(
+      `${repo}: no revision ${quote(revision)}, ${answer}; its branches and tags are listed at ${page}/tree/main`,
+      facts,
+    )
+  }
+  if (code === 'EntryNotFound') return hubError(`${repo}: no file at ${quote(url)}, ${answer}`, { ...facts, file: url })
+  // The hub hides private repositories: without a right to read, they do not exist.
+  if (code === 'RepoNotFound' || status === 401 || status === 404) {
+    return hubError(
+      `${repo}: no such model or revision ${quote(revision)}, or a private one; ${answer}; check the name, or ${tokenHint}`,
+      facts,
+    )
+  }
+  return hubError(`${repo}: ${answer} to ${quote(url)}; try again later`, facts)
+}
