@@ -11,7 +11,7 @@ import { KvCache } from './kv-cache.ts'
 import type { Model, StreamSet } from './model.ts'
 
 /** Tokens times rows that one prefill step takes: large enough for full products, small enough to stay responsive. */
-const rowTokensPerStep = 512
+export const rowTokensPerStep = 512
 
 /** A sequence in the cache. Made by `Engine.open`; everything here is for reading. */
 export class Sequence {
@@ -79,28 +79,36 @@ export class Engine {
 
   /** An empty sequence with P streams. @throws usage error for a P that the model does not have */
   open(options: { p?: number; firstPosition?: number } = {}): Sequence {
+    this.#mustBeIdle()
     const p = options.p ?? this.model.defaultP
     const set = this.model.streamSet(p)
     const sequence = new Sequence(p, set?.config.parscale.nTokens ?? 0, options.firstPosition ?? 0)
-    this.#place(sequence)
+    this.#place([sequence])
     this.#writePrefix(sequence, set)
     return sequence
   }
 
-  /** A copy that goes its own way from here on. */
-  fork(source: Sequence): Sequence {
+  /** Copies that go their own way from here on. */
+  fork(source: Sequence, copies: number): Sequence[] {
+    this.#mustBeIdle()
     this.#mustBeOpen(source)
-    const copy = new Sequence(source.p, source.prefix, source.firstPosition)
-    copy.ids.push(...source.ids)
-    this.#place(copy)
-    const sources = this.#rowSources()
-    for (let stream = 0; stream < source.p; stream++) sources[copy.row + stream] = source.row + stream
-    this.#cache.permute(sources, this.#usedPlaces())
-    return copy
+    const forks = Array.from({ length: copies }, () => {
+      const copy = new Sequence(source.p, source.prefix, source.firstPosition)
+      copy.ids.push(...source.ids)
+      return copy
+    })
+    this.#place(forks)
+    const rows = this.#rowSources()
+    for (const { row } of forks) {
+      for (let stream = 0; stream < source.p; stream++) rows[row + stream] = source.row + stream
+    }
+    this.#cache.permute(rows, this.#usedPlaces())
+    return forks
   }
 
   /** Makes `targets[i]` a copy of what `sources[i]` was, all at once (beam search). All must have the same P. */
   reorder(targets: readonly Sequence[], sources: readonly Sequence[]): void {
+    this.#mustBeIdle()
     if (targets.every((target, i) => target === sources[i])) return
     const ids = sources.map((source) => [...source.ids])
     const rows = this.#rowSources()
@@ -113,11 +121,13 @@ export class Engine {
 
   /** Forgets the tokens from index `length` on. */
   truncate(sequence: Sequence, length: number): void {
+    this.#mustBeIdle()
     this.#mustBeOpen(sequence)
     sequence.ids.length = Math.min(length, sequence.length)
   }
 
   close(sequence: Sequence): void {
+    this.#mustBeIdle()
     this.#sequences = this.#sequences.filter((other) => other !== sequence)
     sequence.row = -1
   }
@@ -128,7 +138,7 @@ export class Engine {
    * @throws usage error when a token is not in the vocabulary or the context is full; nothing has changed then
    */
   async step(work: readonly Work[]): Promise<(StepResult | undefined)[]> {
-    if (this.#stepping) throw runtimeError('engine: a step is under way; wait for it before the next')
+    this.#mustBeIdle()
     if (work.length === 0) return []
     this.#check(work)
     this.#stepping = true
@@ -280,17 +290,25 @@ export class Engine {
     if (new Set(work.map((w) => w.sequence)).size !== work.length) throw usageError('engine: a sequence stands twice in one step')
   }
 
+  /** Rows must not move under a running step. */
+  #mustBeIdle(): void {
+    if (this.#stepping) throw runtimeError('engine: a step is under way; wait for it first')
+  }
+
   #mustBeOpen(sequence: Sequence): void {
     if (sequence.row < 0) throw usageError('engine: the sequence is closed')
   }
 
-  /** Gives a new sequence the rows behind all others. */
-  #place(sequence: Sequence): void {
+  /** Gives new sequences the rows behind all others. */
+  #place(sequences: readonly Sequence[]): void {
     this.#moveInto(this.#sequences)
-    const used = this.#sequences.reduce((sum, s) => sum + s.p, 0)
-    sequence.row = used
-    this.#sequences.push(sequence)
-    this.#cache.reserve(used + sequence.p, Math.max(1, sequence.places))
+    let row = this.#sequences.reduce((sum, s) => sum + s.p, 0)
+    for (const sequence of sequences) {
+      sequence.row = row
+      row += sequence.p
+      this.#sequences.push(sequence)
+    }
+    this.#cache.reserve(row, Math.max(1, ...sequences.map((s) => s.places)))
   }
 
   /** Makes the given sequences neighbours in this order; moves rows only when they are not. */

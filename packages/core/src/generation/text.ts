@@ -1,0 +1,225 @@
+/** Text in, text out: tokenizer and chat template around the scheduler. Streams whole characters, stops at stop strings. */
+import { checkpointError, usageError } from '../errors.ts'
+import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts'
+import { type BeamSearchOptions, beamSearch } from './beam-search.ts'
+import { Engine } from './engine.ts'
+import type { Model } from './model.ts'
+import type { SamplingOptions } from './sampling.ts'
+import { type FinishReason, PromptCache, Scheduler } from './scheduler.ts'
+import { createStopMatcher } from './stop-strings.ts'
+
+export interface TextOptions extends Partial<SamplingOptions> {
+  /** Default 256. The end of the context ends a text as well. */
+  readonly maxTokens?: number
+  /** Streams; default: the model's largest. */
+  readonly p?: number
+  /** The text ends before the first of these; they may span tokens. */
+  readonly stop?: readonly string[]
+  /** Recognise special tokens spelled in the prompt. Default false. */
+  readonly allowSpecial?: boolean
+  readonly signal?: AbortSignal
+  readonly onPrefill?: (done: number, total: number) => void
+}
+
+export interface TextToken {
+  readonly id: number
+  readonly text: string
+  readonly logProbability: number
+  /** [P] */
+  readonly streamWeights: readonly number[]
+}
+
+/** A piece of text as it becomes certain, with the tokens that were sampled since the last piece. */
+export interface TextChunk {
+  readonly text: string
+  readonly tokens: readonly TextToken[]
+}
+
+export interface TextResult {
+  readonly text: string
+  readonly tokens: readonly TextToken[]
+  readonly promptTokens: number
+  readonly finishReason: FinishReason
+  /** The stop string that ended the text. */
+  readonly stopString: string | null
+}
+
+export class TextModel {
+  readonly model: Model
+  readonly tokenizer: Tokenizer
+  readonly chatTemplate: ChatTemplate | undefined
+  readonly stopTokenIds: readonly number[]
+  readonly engine: Engine
+  readonly #scheduler: Scheduler
+
+  /** @param stopTokenIds ends of text beside those that tokenizer and configuration name */
+  constructor(model: Model, tokenizer: Tokenizer, chatTemplate?: ChatTemplate, stopTokenIds: readonly number[] = []) {
+    this.model = model
+    this.tokenizer = tokenizer
+    this.chatTemplate = chatTemplate
+    this.stopTokenIds = [...new Set([...model.config.eosTokenIds, ...tokenizer.eosTokenIds, ...stopTokenIds])]
+    this.engine = new Engine(model)
+    this.#scheduler = new Scheduler(this.engine)
+  }
+
+  /**
+   * Continues a prompt, piece by piece. Calls may run at the same time; they share steps.
+   *
+   * @throws usage error for bad options, an empty prompt or one that does not fit the context
+   */
+  stream(prompt: string, options: TextOptions = {}): AsyncGenerator<TextChunk, TextResult> {
+    return this.streamIds(this.tokenizer.encode(prompt, { allowSpecial: options.allowSpecial }), options)
+  }
+
+  /** The whole continuation at once. */
+  generate(prompt: string, options: TextOptions = {}): Promise<TextResult> {
+    return drain(this.stream(prompt, options))
+  }
+
+  /** Continuations of several prompts, computed together. */
+  generateBatch(prompts: readonly string[], options: TextOptions = {}): Promise<TextResult[]> {
+    return Promise.all(prompts.map((prompt) => this.generate(prompt, options)))
+  }
+
+  /** Opens a conversation. @throws checkpoint error when the model has no chat template */
+  chat(options: { p?: number; system?: string } = {}): Chat {
+    if (!this.chatTemplate) {
+      throw checkpointError(
+        'this model has no chat template (chat_template.jinja or tokenizer_config.json); use generate with a prompt instead',
+      )
+    }
+    return new Chat(this, this.chatTemplate, options)
+  }
+
+  /** The best continuations by beam search. Runs by itself: not while other generations are under way. */
+  async beamSearch(
+    prompt: string,
+    options: Omit<BeamSearchOptions, 'promptIds'> & { allowSpecial?: boolean },
+  ): Promise<{ text: string; score: number }[]> {
+    const promptIds = this.tokenizer.encode(prompt, { allowSpecial: options.allowSpecial })
+    const results = await beamSearch(this.engine, { stopTokenIds: this.stopTokenIds, ...options, promptIds })
+    return results.map(({ ids, score }) => ({ text: this.tokenizer.decode(ids, { skipSpecial: true }), score }))
+  }
+
+  async *streamIds(
+    promptIds: readonly number[],
+    options: TextOptions = {},
+    cache?: PromptCache,
+  ): AsyncGenerator<TextChunk, TextResult> {
+    const decoder = this.tokenizer.streamDecoder({ skipSpecial: true })
+    const stops = createStopMatcher(options.stop ?? [])
+    const left = new AbortController()
+    const queue: TextChunk[] = []
+    const all: TextToken[] = []
+    let text = ''
+    const waiting: TextToken[] = []
+    let stopString: string | null = null
+    let wake = () => {}
+
+    const emit = (piece: string) => {
+      text += piece
+      if (piece.length > 0) queue.push({ text: piece, tokens: waiting.splice(0) })
+    }
+    let finished: FinishReason | undefined
+    let failure: { error: unknown } | undefined
+    this.#scheduler
+      .submit({
+        promptIds,
+        cache,
+        p: options.p,
+        maxTokens: options.maxTokens ?? 256,
+        sampling: { ...options, temperature: options.temperature ?? 1 },
+        stopTokenIds: this.stopTokenIds,
+        signal: options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal,
+        onPrefill: options.onPrefill,
+        onToken: ({ id, logProbability, streamWeights }) => {
+          const token = { id, text: this.tokenizer.tokenText(id), logProbability, streamWeights: [...streamWeights] }
+          all.push(token)
+          waiting.push(token)
+          const matched = stops.push(decoder.push(id))
+          stopString = matched.stopped
+          emit(matched.text)
+          wake()
+          return stopString !== null
+        },
+      })
+      .then(
+        (reason) => {
+          if (stopString === null) {
+            const matched = stops.push(decoder.flush())
+            stopString = matched.stopped
+            emit(matched.text + (stopString === null ? stops.flush() : ''))
+          }
+          finished = stopString === null ? reason : 'stop'
+        },
+        (error) => {
+          failure = { error }
+        },
+      )
+      .finally(() => wake())
+    try {
+      for (;;) {
+        for (let chunk = queue.shift(); chunk; chunk = queue.shift()) yield chunk
+        if (failure) throw failure.error
+        if (finished) break
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+      if (waiting.length > 0) yield { text: '', tokens: waiting.splice(0) }
+      return { text, tokens: all, promptTokens: promptIds.length, finishReason: finished, stopString }
+    } finally {
+      left.abort()
+    }
+  }
+
+  /** Frees what a conversation holds in the cache. */
+  release(cache: PromptCache): Promise<void> {
+    return this.#scheduler.release(cache)
+  }
+
+  dispose(): Promise<void> {
+    return this.model.dispose()
+  }
+}
+
+/** A conversation of several turns. What earlier turns computed is kept and not computed again. */
+export class Chat {
+  readonly messages: ChatMessage[]
+  readonly #model: TextModel
+  readonly #template: ChatTemplate
+  readonly #cache: PromptCache
+
+  constructor(model: TextModel, template: ChatTemplate, options: { p?: number; system?: string }) {
+    this.#model = model
+    this.#template = template
+    this.#cache = new PromptCache(options.p)
+    this.messages = options.system === undefined ? [] : [{ role: 'system', content: options.system }]
+  }
+
+  /** Tokens of the conversation that the cache holds. */
+  get cachedTokens(): number {
+    return this.#cache.sequence?.length ?? 0
+  }
+
+  /** Adds the user's turn and streams the answer, which becomes part of the conversation; on failure neither does. */
+  async *send(content: string, options: Omit<TextOptions, 'p'> = {}): AsyncGenerator<TextChunk, TextResult> {
+    if (content.length === 0) throw usageError('the message is empty')
+    const turns: ChatMessage[] = [...this.messages, { role: 'user', content }]
+    const ids = this.#template.encode(turns, { addGenerationPrompt: true, allowSpecial: options.allowSpecial })
+    const result = yield* this.#model.streamIds(ids, options, this.#cache)
+    this.messages.push(turns.at(-1)!, { role: 'assistant', content: result.text })
+    return result
+  }
+
+  close(): Promise<void> {
+    return this.#model.release(this.#cache)
+  }
+}
+
+async function drain(stream: AsyncGenerator<TextChunk, TextResult>): Promise<TextResult> {
+  for (;;) {
+    const { done, value } = await stream.next()
+    if (done) return value
+  }
+}
