@@ -1,0 +1,109 @@
+import { describe, expect, test } from 'vitest'
+import { bootstrap, intervalOf, parameterIntervals } from './bootstrap.ts'
+import { fitLaw } from './fit.ts'
+import { laws, lossAt } from './laws.ts'
+import { equivalentParameters, equivalentStreams, predictLoss, shortNumber } from './predict.ts'
+import { publishedPoints } from './published.ts'
+
+const log = fitLaw(laws.log, publishedPoints('stack-v2-python'))
+const correlation = fitLaw(laws.correlation, publishedPoints('stack-v2-python'))
+const N = 1571472384
+
+describe('inverses against the closed forms', () => {
+  test('log law: N (k ln P + 1), and exp((N2 / N - 1) / k)', () => {
+    const k = log.params.k!
+    expect(equivalentParameters(log, { N, P: 8 }).value / (N * (k * Math.log(8) + 1))).toBeCloseTo(1, 10)
+    expect(equivalentStreams(log, { N }, 1.5 * N).value / Math.exp(0.5 / k)).toBeCloseTo(1, 10)
+  })
+
+  test('correlation law: N c^(-1/alpha) with c = ((P - 1) rho + 1) / P', () => {
+    const { rho, alpha } = correlation.params as { rho: number; alpha: number }
+    expect(equivalentParameters(correlation, { N, P: 4 }).value / (N * ((3 * rho + 1) / 4) ** (-1 / alpha))).toBeCloseTo(1, 10)
+    const c = 1.2 ** -alpha
+    expect(equivalentStreams(correlation, { N }, 1.2 * N).value / ((1 - rho) / (c - rho))).toBeCloseTo(1, 8)
+  })
+
+  test('no number of streams makes up for a much larger model where residuals are correlated', () => {
+    expect(equivalentStreams(correlation, { N }, 100 * N).value).toBe(Infinity)
+  })
+
+  test('P = 1 is worth itself', () => {
+    expect(equivalentParameters(log, { N, P: 1 }).value / N).toBeCloseTo(1, 12)
+    expect(equivalentStreams(log, { N }, N).value).toBe(1)
+  })
+
+  test('a joint law compares at equal D', () => {
+    const design = [1e9, 2e9, 4e9, 8e9].flatMap((n) => [1, 2, 4].flatMap((P) => [1e10, 1e11, 1e12].map((D) => ({ N: n, P, D }))))
+    const theta = [0.7, 2e7, 0.2, 0.4, 1e9, 0.3, 0.2]
+    const joint = fitLaw(
+      laws['joint-log-data'],
+      design.map((point) => ({ ...point, loss: lossAt(laws['joint-log-data'], theta, point) })),
+      [theta],
+    )
+    const { value } = equivalentParameters(joint, { N: 2e9, P: 4, D: 1e11 })
+    expect(lossAt(joint.law, joint.theta, { N: value, P: 1, D: 1e11 })).toBeCloseTo(
+      lossAt(joint.law, joint.theta, { N: 2e9, P: 4, D: 1e11 }),
+      12,
+    )
+    expect(() => predictLoss(joint, { N: 2e9, P: 4 })).toThrow('needs the number of training tokens D')
+  })
+})
+
+describe('warnings', () => {
+  test('none inside the fitted range, one per quantity that leaves it', () => {
+    expect(predictLoss(log, { N, P: 8 }).warnings).toEqual([])
+    expect(predictLoss(log, { N, P: 16 }).warnings).toEqual(['P = 16 is outside the fitted range 1 to 8: extrapolated'])
+    expect(predictLoss(log, { N: 7e10, P: 3 }).warnings).toEqual([
+      'N = 70B is outside the fitted range 536M to 4.41B: extrapolated',
+    ])
+    expect(equivalentParameters(log, { N: 4.4e9, P: 8 }).warnings[0]).toContain('N = 8B is outside')
+    expect(equivalentStreams(log, { N }, 4e9).warnings[0]).toContain('P = ')
+  })
+
+  test('short numbers', () => {
+    expect([1, 8, 1571472384, 42e9, 1e12, 999_999, 5e6].map(shortNumber)).toEqual([
+      '1',
+      '8',
+      '1.57B',
+      '42B',
+      '1T',
+      '1000000',
+      '5M',
+    ])
+  })
+})
+
+describe('bootstrap', () => {
+  const thetas = bootstrap(log, { count: 200, seed: 9 })
+
+  test('is the same for the same seed', () => {
+    expect(bootstrap(log, { count: 3, seed: 9 })).toEqual(thetas.slice(0, 3))
+    expect(bootstrap(log, { count: 3, seed: 10 })).not.toEqual(thetas.slice(0, 3))
+  })
+
+  test('intervals contain the estimate and what the paper prints', () => {
+    const intervals = parameterIntervals(log, thetas)
+    for (const [name, printed] of Object.entries({ E: 0.6912, A: 1.131e7, alpha: 0.1894, k: 0.3935 })) {
+      expect(intervals[name]!.low).toBeLessThan(printed)
+      expect(intervals[name]!.high).toBeGreaterThan(printed)
+    }
+    const inside = predictLoss(log, { N, P: 4 }, thetas)
+    const outside = predictLoss(log, { N: 1e11, P: 64 }, thetas)
+    const width = ({ interval }: typeof inside) => interval!.high - interval!.low
+    expect(width(inside)).toBeLessThan(0.006)
+    expect(width(outside)).toBeGreaterThan(3 * width(inside))
+  })
+
+  test('reports progress and needs spare points', () => {
+    const seen: number[] = []
+    bootstrap(log, { count: 3, seed: 1, onProgress: (done) => seen.push(done) })
+    expect(seen).toEqual([1, 2, 3])
+    const four = publishedPoints('pile').filter((_, i) => [0, 3, 8, 22].includes(i))
+    expect(() => bootstrap(fitLaw(laws.log, four), { count: 1, seed: 1 })).toThrow('needs more points than the 4 parameters')
+  })
+
+  test('quantiles as numpy.quantile gives them', () => {
+    expect(intervalOf([4, 1, 3, 2], 0.5)).toEqual({ low: 1.75, high: 3.25 })
+    expect(intervalOf([1, Infinity, 2, Infinity], 0.9)).toEqual({ low: 1.15, high: Infinity })
+  })
+})

@@ -1,0 +1,107 @@
+/**
+ * What a fitted law says about models that were not trained: the loss of (N, P, D), and what its streams are worth in
+ * parameters, each with the bootstrap's interval and a warning where the question leaves the fitted range.
+ */
+import { type BootstrapThetas, type Interval, intervalOf } from './bootstrap.ts'
+import type { Fit } from './fit.ts'
+import { type Law, lossAt } from './laws.ts'
+import type { Setting } from './points.ts'
+
+export interface Estimate {
+  readonly value: number
+  /** Of the law's curve, not of a single training run, which scatters about it. Undefined without a bootstrap. */
+  readonly interval: Interval | undefined
+  /** One plain sentence for each way in which the fitted range is left; empty inside it. */
+  readonly warnings: readonly string[]
+}
+
+/** More streams than this are not looked for: the answer is then Infinity, "no number of streams". */
+const maxStreams = 1e9
+
+export function predictLoss(fit: Fit, setting: Setting, thetas: BootstrapThetas = []): Estimate {
+  return estimate(fit, thetas, (theta) => lossAt(fit.law, theta, setting), rangeWarnings(fit, setting))
+}
+
+/** The N at P = 1 with the same loss as `setting`; Infinity where no size reaches it. */
+export function equivalentParameters(fit: Fit, setting: Setting, thetas: BootstrapThetas = []): Estimate {
+  const found = estimate(fit, thetas, (theta) => singleStreamN(fit.law, theta, setting), rangeWarnings(fit, setting))
+  return { ...found, warnings: [...found.warnings, ...rangeWarnings(fit, { N: found.value, P: 1 })] }
+}
+
+/** The P, as a real number, at which `setting` (its own P is not looked at) has the loss of `largerN` at P = 1. */
+export function equivalentStreams(
+  fit: Fit,
+  { N, D }: Omit<Setting, 'P'>,
+  largerN: number,
+  thetas: BootstrapThetas = [],
+): Estimate {
+  const solve = (theta: ArrayLike<number>) =>
+    streamsFor(fit.law, theta, { N, D }, lossAt(fit.law, theta, { N: largerN, P: 1, D }))
+  const found = estimate(fit, thetas, solve, rangeWarnings(fit, { N: largerN, P: 1, D }))
+  return { ...found, warnings: [...found.warnings, ...rangeWarnings(fit, { N, P: found.value })] }
+}
+
+/** Says in which way a setting lies outside the points that the law was fitted to. */
+export function rangeWarnings({ points }: Fit, setting: Setting): string[] {
+  const warnings: string[] = []
+  for (const key of ['N', 'P', 'D'] as const) {
+    const value = setting[key]
+    const fitted = points.map((point) => point[key]).filter((x) => x !== undefined)
+    if (value === undefined || fitted.length === 0) continue
+    const [low, high] = [Math.min(...fitted), Math.max(...fitted)]
+    if (value < low || value > high) {
+      warnings.push(
+        `${key} = ${shortNumber(value)} is outside the fitted range ${shortNumber(low)} to ${shortNumber(high)}: extrapolated`,
+      )
+    }
+  }
+  return warnings
+}
+
+function estimate(
+  { theta }: Fit,
+  thetas: BootstrapThetas,
+  question: (theta: ArrayLike<number>) => number,
+  warnings: readonly string[],
+): Estimate {
+  const interval = thetas.length === 0 ? undefined : intervalOf(thetas.map(question))
+  return { value: question(theta), interval, warnings }
+}
+
+function singleStreamN(law: Law, theta: ArrayLike<number>, setting: Setting): number {
+  const loss = lossAt(law, theta, setting)
+  return increasingRoot(
+    (lnN) => loss - lossAt(law, theta, { ...setting, N: Math.exp(lnN), P: 1 }),
+    Math.log(setting.N),
+    Math.log(1e30),
+  )
+}
+
+function streamsFor(law: Law, theta: ArrayLike<number>, setting: Omit<Setting, 'P'>, loss: number): number {
+  return increasingRoot((lnP) => loss - lossAt(law, theta, { ...setting, P: Math.exp(lnP) }), 0, Math.log(maxStreams))
+}
+
+/** exp of the root between logarithms `low` and `high`, by bisection; Infinity if the function is negative up to `high`. */
+function increasingRoot(f: (x: number) => number, low: number, high: number): number {
+  if (f(low) >= 0) return Math.exp(low)
+  if (f(high) < 0) return Infinity
+  let [below, above] = [low, high]
+  for (let i = 0; i < 100 && above - below > 1e-15 * above; i++) {
+    const middle = (below + above) / 2
+    if (f(middle) < 0) below = middle
+    else above = middle
+  }
+  return Math.exp((below + above) / 2)
+}
+
+/** 1.57B, 42B, 8: three digits, with the usual letters from a million on. */
+export function shortNumber(value: number): string {
+  for (const [unit, letter] of [
+    [1e12, 'T'],
+    [1e9, 'B'],
+    [1e6, 'M'],
+  ] as const) {
+    if (value >= unit && value < 1000 * unit) return `${Number((value / unit).toPrecision(3))}${letter}`
+  }
+  return String(Number(value.toPrecision(3)))
+}
