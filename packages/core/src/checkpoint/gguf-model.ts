@@ -4,6 +4,7 @@
  */
 import { checkpointError, unsupportedError } from '../errors.ts'
 import type { ByteSource } from './byte-source.ts'
+import { parseModelConfig } from './config.ts'
 import { type GgufFile, type GgufMetadata, type GgufTensor, parseGguf } from './gguf.ts'
 import { blockFormats, decodeBlocks } from './gguf-blocks.ts'
 import { ggufArchitecture, ggufConfig } from './gguf-config.ts'
@@ -32,7 +33,8 @@ export async function readGgufModel(source: ByteSource): Promise<GgufModel> {
   const gguf = await parseGguf(source)
   const file = source.name
   const configJson = await readConfig(gguf, file)
-  const heads = { query: configJson.num_attention_heads as number, key: configJson.num_key_value_heads as number }
+  const { numAttentionHeads: query, numKeyValueHeads: key } = parseModelConfig(configJson, file)
+  const heads = { query, key }
   const architecture = ggufArchitecture(gguf.metadata, file)
   const tensors = [...gguf.tensors.values()]
     .filter((tensor) => tensor.name !== ropeFreqs)
@@ -50,18 +52,22 @@ export async function readGgufModel(source: ByteSource): Promise<GgufModel> {
   return { configJson, tensors, metadata: gguf.metadata }
 }
 
+/** config.json, its rotary scaling from rope_freqs.weight where that is there. */
 async function readConfig(gguf: GgufFile, file: string): Promise<Record<string, unknown>> {
   const config = ggufConfig(gguf, file)
   const tensor = gguf.tensors.get(ropeFreqs)
   if (!tensor) return config
-  if (tensor.shape.length !== 1 || tensor.shape[0] !== (config.head_dim as number) / 2) {
-    throw checkpointError(`${file}: tensor ${ropeFreqs} should be [${(config.head_dim as number) / 2}], got [${tensor.shape}]`, {
+  const { headDim, ropeTheta } = parseModelConfig(config, file)
+  if (tensor.shape.length !== 1 || tensor.shape[0] !== headDim / 2) {
+    throw checkpointError(`${file}: tensor ${ropeFreqs} should be [${headDim / 2}], got [${tensor.shape}]`, {
       file,
       tensor: ropeFreqs,
+      expected: [headDim / 2],
+      found: tensor.shape,
     })
   }
   const divisors = decodeBlocks(tensor.type, await tensor.source.read(tensor.offset, tensor.byteLength))
-  return ggufConfig(gguf, file, recogniseRopeFreqs(divisors, config.rope_theta as number, file))
+  return ggufConfig(gguf, file, recogniseRopeFreqs(divisors, ropeTheta, file))
 }
 
 /** @param permutedInto number of heads whose rows are to be put back in Hugging Face's order */
@@ -72,19 +78,20 @@ function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: numbe
 
   const rows = shape[0]!
   const headRows = rows / permutedInto
-  if (!Number.isInteger(headRows / 2)) {
+  const headBytes = tensor.byteLength / permutedInto
+  if (!Number.isInteger(headRows / 2) || headBytes % blockFormats[type].bytes !== 0) {
     const file = tensor.source.name
-    throw checkpointError(`${file}: tensor ${tensor.name}: ${rows} rows are not ${permutedInto} heads of even size`, {
-      file,
-      tensor: tensor.name,
-    })
+    throw checkpointError(
+      `${file}: tensor ${tensor.name}: ${rows} rows of ${type} are not ${permutedInto} heads of even size and whole blocks`,
+      { file, tensor: tensor.name },
+    )
   }
   return {
     name,
     shape,
     dtype,
     async *chunks() {
-      for await (const head of decodedChunks(tensor, tensor.byteLength / permutedInto)) yield unpermuteHead(head, headRows)
+      for await (const head of decodedChunks(tensor, headBytes)) yield unpermuteHead(head, headRows)
     },
   }
 }

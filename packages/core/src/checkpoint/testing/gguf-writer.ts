@@ -2,20 +2,44 @@
  * Writes GGUF version 3, for tests and benches: readers need files whose every byte is known, and benches need models of
  * a given shape. Nothing that ships writes GGUF.
  */
+import { elementCount } from '../../model/parameters.ts'
 import { blockFormats, type GgmlType } from '../gguf-blocks.ts'
 import type { ByteSink } from '../safetensors-writer.ts'
+import { f32, f64, ggufText, i32, i64, join, u8, u32, u64, utf8 } from './bytes.ts'
 
-/** A metadata value with its type as the specification calls it. */
-export type GgufEntry =
-  | { readonly type: 'uint8' | 'uint32' | 'int32' | 'float32' | 'float64'; readonly value: number }
-  | { readonly type: 'uint64' | 'int64'; readonly value: bigint }
-  | { readonly type: 'bool'; readonly value: boolean }
-  | { readonly type: 'string'; readonly value: string }
-  | {
-      readonly type: 'array'
-      readonly of: Exclude<GgufEntry['type'], 'array'>
-      readonly value: readonly (number | bigint | boolean | string)[]
-    }
+/** Number of a value type in files, and how a value becomes bytes. */
+const valueTypes = {
+  uint8: { id: 0, encode: (value: number) => u8(value) },
+  uint32: { id: 4, encode: (value: number) => u32(value) },
+  int32: { id: 5, encode: (value: number) => i32(value) },
+  float32: { id: 6, encode: (value: number) => f32(value) },
+  bool: { id: 7, encode: (value: boolean) => u8(Number(value)) },
+  string: { id: 8, encode: (value: string) => ggufText(value) },
+  uint64: { id: 10, encode: (value: bigint) => u64(value) },
+  int64: { id: 11, encode: (value: bigint) => i64(value) },
+  float64: { id: 12, encode: (value: number) => f64(value) },
+} as const
+
+/** A metadata value, already in bytes. */
+export interface GgufEntry {
+  readonly bytes: Uint8Array
+}
+
+type ValueType = keyof typeof valueTypes
+type ValueOf<T extends ValueType> = Parameters<(typeof valueTypes)[T]['encode']>[0]
+
+const encode = <T extends ValueType>(type: T, value: ValueOf<T>): Uint8Array =>
+  (valueTypes[type].encode as (value: ValueOf<T>) => Uint8Array)(value)
+
+/** One value, typed as the specification calls it: entry('uint32', 7). */
+export const entry = <T extends ValueType>(type: T, value: ValueOf<T>): GgufEntry => ({
+  bytes: join(u32(valueTypes[type].id), encode(type, value)),
+})
+
+/** An array of values: arrayEntry('string', ['a', 'b']). */
+export const arrayEntry = <T extends ValueType>(type: T, values: readonly ValueOf<T>[]): GgufEntry => ({
+  bytes: join(u32(9), u32(valueTypes[type].id), u64(values.length), ...values.map((value) => encode(type, value))),
+})
 
 export interface GgufTensorToWrite {
   readonly name: string
@@ -26,22 +50,6 @@ export interface GgufTensorToWrite {
   chunks(): AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 }
 
-export const uint32 = (value: number): GgufEntry => ({ type: 'uint32', value })
-export const float32 = (value: number): GgufEntry => ({ type: 'float32', value })
-export const text = (value: string): GgufEntry => ({ type: 'string', value })
-
-const typeNumbers = {
-  uint8: 0,
-  uint32: 4,
-  int32: 5,
-  float32: 6,
-  bool: 7,
-  string: 8,
-  array: 9,
-  uint64: 10,
-  int64: 11,
-  float64: 12,
-} as const
 const alignment = 32
 
 /** Streams a whole file: header, then each tensor's data, padded to 32 bytes. */
@@ -51,82 +59,27 @@ export async function writeGguf(
   tensors: readonly GgufTensorToWrite[],
 ): Promise<void> {
   const header = ggufHeader(metadata, tensors)
-  await sink.write(header)
-  await sink.write(padding(header.byteLength))
+  await sink.write(join(header, padding(header.byteLength)))
   for (const tensor of tensors) {
     for await (const bytes of tensor.chunks()) await sink.write(bytes)
     await sink.write(padding(dataBytes(tensor)))
   }
 }
 
-/** The bytes before the padding and the data. */
-export function ggufHeader(
-  metadata: Readonly<Record<string, GgufEntry>>,
-  tensors: readonly Omit<GgufTensorToWrite, 'chunks'>[],
-): Uint8Array {
-  const parts: Uint8Array[] = [new TextEncoder().encode('GGUF'), scalar('uint32', 3)]
-  parts.push(scalar('uint64', BigInt(tensors.length)), scalar('uint64', BigInt(Object.keys(metadata).length)))
-  for (const [key, entry] of Object.entries(metadata)) parts.push(scalar('string', key), ...entryBytes(entry))
+function ggufHeader(metadata: Readonly<Record<string, GgufEntry>>, tensors: readonly GgufTensorToWrite[]): Uint8Array {
+  const entries = Object.entries(metadata)
+  const parts = [utf8('GGUF'), u32(3), u64(tensors.length), u64(entries.length)]
+  for (const [key, value] of entries) parts.push(ggufText(key), value.bytes)
   let offset = 0
   for (const tensor of tensors) {
-    parts.push(scalar('string', tensor.name), scalar('uint32', tensor.shape.length))
-    for (const size of tensor.shape.toReversed()) parts.push(scalar('uint64', BigInt(size)))
-    parts.push(scalar('uint32', blockFormats[tensor.type].id), scalar('uint64', BigInt(offset)))
+    const { name, type, shape } = tensor
+    parts.push(ggufText(name), u32(shape.length), ...shape.toReversed().map(u64), u32(blockFormats[type].id), u64(offset))
     offset += dataBytes(tensor) + padding(dataBytes(tensor)).byteLength
   }
-  return concat(parts)
+  return join(...parts)
 }
 
-function entryBytes(entry: GgufEntry): Uint8Array[] {
-  const type = scalar('uint32', typeNumbers[entry.type])
-  if (entry.type !== 'array') return [type, scalar(entry.type, entry.value)]
-  const length = scalar('uint64', BigInt(entry.value.length))
-  return [type, scalar('uint32', typeNumbers[entry.of]), length, ...entry.value.map((value) => scalar(entry.of, value))]
-}
-
-function scalar(type: Exclude<GgufEntry['type'], 'array'>, value: number | bigint | boolean | string): Uint8Array {
-  if (type === 'string') {
-    const bytes = new TextEncoder().encode(value as string)
-    return concat([scalar('uint64', BigInt(bytes.byteLength)), bytes])
-  }
-  const view = new DataView(new ArrayBuffer(8))
-  switch (type) {
-    case 'uint8':
-    case 'bool':
-      view.setUint8(0, Number(value))
-      return new Uint8Array(view.buffer, 0, 1)
-    case 'uint32':
-      view.setUint32(0, value as number, true)
-      return new Uint8Array(view.buffer, 0, 4)
-    case 'int32':
-      view.setInt32(0, value as number, true)
-      return new Uint8Array(view.buffer, 0, 4)
-    case 'float32':
-      view.setFloat32(0, value as number, true)
-      return new Uint8Array(view.buffer, 0, 4)
-    case 'float64':
-      view.setFloat64(0, value as number, true)
-      return new Uint8Array(view.buffer)
-    case 'uint64':
-      view.setBigUint64(0, value as bigint, true)
-      return new Uint8Array(view.buffer)
-    case 'int64':
-      view.setBigInt64(0, value as bigint, true)
-      return new Uint8Array(view.buffer)
-  }
-}
-
-const dataBytes = ({ type, shape }: Omit<GgufTensorToWrite, 'chunks'>): number =>
-  (shape.reduce((product, size) => product * size, 1) / blockFormats[type].elements) * blockFormats[type].bytes
+const dataBytes = ({ type, shape }: GgufTensorToWrite): number =>
+  (elementCount(shape) / blockFormats[type].elements) * blockFormats[type].bytes
 
 const padding = (length: number): Uint8Array => new Uint8Array((alignment - (length % alignment)) % alignment)
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.byteLength, 0))
-  let at = 0
-  for (const part of parts) {
-    bytes.set(part, at)
-    at += part.byteLength
-  }
-  return bytes
-}
