@@ -20,7 +20,11 @@ export function registerPull(program: Command, io: Io): void {
     .description('download a model into the Hugging Face cache and print its folder')
     .argument('<model>', 'ORG/NAME on the hub')
     .option('--revision <revision>', 'branch, tag or commit', 'main')
-    .option('--include <pattern...>', 'weight files to pull, e.g. "*Q4_K_M.gguf" (default: safetensors, or the one GGUF file)')
+    .option(
+      '--include <pattern>',
+      'weight files to pull, e.g. "*Q4_K_M.gguf"; may be repeated (default: safetensors, or the one GGUF file)',
+      (pattern, patterns: string[] = []) => [...patterns, pattern],
+    )
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
     .action(async (model, { revision, include, json }) => {

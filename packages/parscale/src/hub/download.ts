@@ -9,7 +9,7 @@ import { dirname } from 'node:path'
 import { hubError } from '@parscale/core'
 import { writeFailure } from './disk-space.ts'
 import { fileUrl, type HubFile } from './listing.ts'
-import { type HubClient, hubRequest, unreachable } from './request.ts'
+import { type HubClient, hubRequest, networkCode } from './request.ts'
 import { retrying, TransientFailure } from './retry.ts'
 
 export interface DownloadTarget {
@@ -105,7 +105,7 @@ async function receive(client: HubClient, { commit, file, onBytes }: DownloadTar
     })
     try {
       await agreeOnStart(response, file, part)
-      for await (const chunk of bodyOf(response)) {
+      for await (const chunk of bodyOf(response, file, part)) {
         timer.refresh()
         await append(part, file, chunk)
         onBytes?.(part.bytes)
@@ -120,11 +120,11 @@ async function receive(client: HubClient, { commit, file, onBytes }: DownloadTar
 }
 
 /** The body's chunks; a failing network becomes a TransientFailure. */
-async function* bodyOf(response: Response): AsyncGenerator<Uint8Array> {
+async function* bodyOf(response: Response, file: HubFile, part: Part): AsyncGenerator<Uint8Array> {
   try {
     yield* response.body ?? []
   } catch (cause) {
-    throw unreachable(response.url, cause)
+    throw cut(file, part, `${new URL(response.url).host} was lost (${networkCode(cause)})`)
   }
 }
 

@@ -3,7 +3,7 @@
  * is gone, or that nobody has touched for a minute, is taken over.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm, stat, utimes } from 'node:fs/promises'
+import { mkdir, open, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname } from 'node:path'
 import process from 'node:process'
@@ -12,7 +12,7 @@ import { writeFailure } from './disk-space.ts'
 
 const touchIntervalMs = 5_000
 const staleAfterMs = 60_000
-const pollIntervalMs = 100
+const pollIntervalMs = 50
 
 export interface LockOptions {
   readonly signal?: AbortSignal
@@ -30,11 +30,12 @@ interface Owner {
 export async function withLock<T>(path: string, { signal, onWait }: LockOptions, work: () => Promise<T>): Promise<T> {
   const me: Owner = { id: randomUUID(), pid: process.pid, host: hostname() }
   await mkdir(dirname(path), { recursive: true }).catch((cause) => Promise.reject(writeFailure(path, cause)))
-  for (let waited = false; !(await tryCreate(path, me)); ) {
+  let waited = false
+  while (!(await tryCreate(path, me))) {
     signal?.throwIfAborted()
     const owner = await readOwner(path)
     if (await isStale(path, owner)) {
-      await takeAway(path, owner)
+      await removeStale(path, me)
       continue
     }
     if (!waited && owner !== undefined) onWait?.(owner.pid)
@@ -54,13 +55,20 @@ export async function withLock<T>(path: string, { signal, onWait }: LockOptions,
   }
 }
 
+/** True when the lock is ours now, false when somebody else has it. */
 async function tryCreate(path: string, me: Owner): Promise<boolean> {
   try {
     const file = await open(path, 'wx')
-    await file.writeFile(JSON.stringify(me)).finally(() => file.close())
-    return true
+    await file.close()
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
+    throw writeFailure(path, error)
+  }
+  try {
+    await writeFile(path, JSON.stringify(me))
+    return true
+  } catch (error) {
+    await rm(path, { force: true }) // a full disk: an empty lock would hold for a minute
     throw writeFailure(path, error)
   }
 }
@@ -91,15 +99,19 @@ function isAlive(pid: number): boolean {
   }
 }
 
-/** Removes a stale lock. Two may try at once: the rename lets one win, and who caught a fresh lock by mistake puts it back. */
-async function takeAway(path: string, stale: Owner | undefined): Promise<void> {
-  const aside = `${path}.${randomUUID()}`
-  try {
-    await rename(path, aside)
-  } catch {
-    return // another one was faster
+/**
+ * Removes the lock at `path` if it is still stale. Looking and removing must not be torn apart, or the fresh lock of a
+ * faster process would be removed: a second file, held for a moment only, lets one process at a time do it.
+ */
+async function removeStale(path: string, me: Owner): Promise<void> {
+  const guard = `${path}.takeover`
+  if (!(await tryCreate(guard, me))) {
+    if (await isStale(guard, await readOwner(guard))) await rm(guard, { force: true })
+    return
   }
-  const caught = await readOwner(aside)
-  if (caught?.id === stale?.id) await rm(aside, { force: true })
-  else await rename(aside, path)
+  try {
+    if (await isStale(path, await readOwner(path))) await rm(path, { force: true })
+  } finally {
+    await rm(guard, { force: true })
+  }
 }

@@ -67,7 +67,7 @@ export function unreachable(url: string, cause: unknown): TransientFailure {
 }
 
 /** `fetch` hides the reason in `cause`: ENOTFOUND, ECONNREFUSED, CERT_HAS_EXPIRED, UND_ERR_SOCKET. */
-function networkCode(error: unknown): string {
+export function networkCode(error: unknown): string {
   let innermost = 'unknown reason'
   for (let at = error; at instanceof Error; at = at.cause) {
     const { code } = at as NodeJS.ErrnoException
