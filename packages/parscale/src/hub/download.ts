@@ -48,7 +48,7 @@ export async function downloadBlob(client: HubClient, target: DownloadTarget): P
     }
     await retrying(client.retry, client.signal, () => receive(client, target, part), goesOn)
     await checkContent(part, file, client.repo)
-    await part.handle.sync()
+    await part.handle.sync().catch((cause) => Promise.reject(writeFailure(part.path, cause)))
   } finally {
     await part.handle.close()
   }

@@ -293,6 +293,14 @@ describe('refusals', () => {
     expect(server.requests).toHaveLength(3)
   })
 
+  test('a link into the content network that expired is asked for anew; its refusal says nothing of rights', async () => {
+    const expired: Fault = { kind: 'status', status: 403 }
+    await pull(await hub(onCdn(expired)))
+    expect(await hashOf(blob())).toBe(weightsHash)
+    await rm(folder(), { recursive: true })
+    await expect(pull(await hub(always(expired)))).rejects.toThrow(/answered 403; try again later/)
+  })
+
   test('a pause of an hour is not waited for', async () => {
     const server = await hub(listing({ kind: 'status', status: 429, headers: { 'retry-after': '3600' } }))
     await expect(pull(server)).rejects.toThrow(/answered 429/)

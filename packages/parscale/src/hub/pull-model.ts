@@ -75,7 +75,7 @@ export async function pullModel(repo: string, options: PullOptions = {}): Promis
   const downloadedBytes = await withLock(cache.lockPath, options, async () => {
     const bytes = await fillSnapshot(client, cache, listing.commit, files, options.onProgress)
     // Last of all, so that a pull that was cut short leaves the previous snapshot in charge.
-    await writeRef(cache, revision, listing.commit)
+    await writeRef(cache, revision, listing.commit).catch((cause) => Promise.reject(writeFailure(cache.ref(revision), cause)))
     return bytes
   })
   return { repo, revision, commit: listing.commit, folder, files, downloadedBytes }

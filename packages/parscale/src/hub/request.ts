@@ -48,11 +48,18 @@ export async function hubRequest(client: HubClient, request: HubRequest): Promis
   }
   if (response.ok || accept.includes(response.status)) return response
   await response.body?.cancel().catch(() => {}) // frees the connection; its body says nothing we need
-  if (response.status === 429 || response.status === 408 || response.status >= 500) {
-    throw new TransientFailure(refusal(client, response, url), retryAfterMs(response.headers.get('retry-after')))
+  const error = refusal(client, response)
+  if (isBusy(response.status) || !isOwnAnswer(client, response)) {
+    throw new TransientFailure(error, retryAfterMs(response.headers.get('retry-after')))
   }
-  throw refusal(client, response, url)
+  throw error
 }
+
+const isBusy = (status: number) => status === 429 || status === 408 || status >= 500
+
+/** Whether the hub itself answered. Its content network knows nothing of rights; a refusal there is a link that expired. */
+const isOwnAnswer = ({ settings }: HubClient, response: Response) =>
+  new URL(response.url).origin === new URL(settings.endpoint).origin
 
 /** A network failure as something to try again, named with its host and the system's code. */
 export function unreachable(url: string, cause: unknown): TransientFailure {
@@ -78,8 +85,9 @@ export function networkCode(error: unknown): string {
 }
 
 /** What a status means here. The hub names the reason in X-Error-Code; mirrors often do not. */
-function refusal({ repo, revision, settings }: HubClient, response: Response, url: string): ParscaleError {
-  const { status } = response
+function refusal(client: HubClient, response: Response): ParscaleError {
+  const { repo, revision, settings } = client
+  const { status, url } = response
   const code = response.headers.get('x-error-code')
   const said = response.headers.get('x-error-message')
   const facts = { expected: 'status 200', found: status }
@@ -87,6 +95,7 @@ function refusal({ repo, revision, settings }: HubClient, response: Response, ur
   const page = `${settings.endpoint}/${repo}`
   const tokenHint = settings.token === undefined ? 'set HF_TOKEN to a token that may read it' : 'check that HF_TOKEN may read it'
 
+  if (isBusy(status) || !isOwnAnswer(client, response)) return hubError(`${repo}: ${answer}; try again later`, facts)
   if (code === 'GatedRepo' || (status === 403 && code === null)) {
     return hubError(`${repo}: gated, ${answer}; accept its licence at ${page}, then ${tokenHint}`, facts)
   }
@@ -104,5 +113,5 @@ function refusal({ repo, revision, settings }: HubClient, response: Response, ur
       facts,
     )
   }
-  return hubError(`${repo}: ${answer} to ${quote(url)}; try again later`, facts)
+  return hubError(`${repo}: ${answer} to ${quote(url)}; is HF_ENDPOINT a Hugging Face hub?`, facts)
 }
