@@ -1,5 +1,6 @@
 /** Text to token ids and back, and conversations to token ids. */
 export { byteTokenizerFiles } from './byte-tokenizer.ts'
+export { createChatTemplate } from './chat-template.ts'
 export { createTokenizer } from './tokenizer.ts'
 export type {
   ChatEncodeOptions,

@@ -1,0 +1,51 @@
+/**
+ * Keeps special tokens out of what people write in a chat. A template renders contents and its own special tokens into one
+ * string, and may trim or cut contents on the way. So every special token that a content spells is broken by a mark before
+ * rendering; after it, special tokens are recognised where they are whole, and then the marks are taken out again. Contents
+ * that spell no special token are not touched, so their ids are the reference's.
+ */
+import { anySpelling } from './special-tokens.ts'
+
+/** Nobody writes this character: Unicode keeps it for a program's own use. */
+const noncharacter = '\uFDD0'
+
+/** A mark that none of the strings in `value` contain. */
+export function chooseBreaker(value: unknown): string {
+  let longest = 0
+  mapStrings(value, (text) => {
+    for (const [run] of text.matchAll(/\uFDD0+/g)) longest = Math.max(longest, run.length)
+    return text
+  })
+  return noncharacter.repeat(longest + 1)
+}
+
+/**
+ * A copy of `value` in which no string spells a special token, whatever the case of its letters (a template may change
+ * that), nor ends with the beginning of one that what follows could complete.
+ */
+export function breakSpecials<T>(value: T, specialTokens: readonly string[], breaker: string): T {
+  if (specialTokens.length === 0) return value
+  // Looks ahead from every character, since one special token may begin inside another.
+  const spelled = new RegExp(`(?=${anySpelling(specialTokens)})[^]`, 'giu')
+  const beginnings = new Set(specialTokens.flatMap((token) => properPrefixes(token.toLowerCase())))
+  const longestBeginning = Math.max(...[...beginnings].map((beginning) => beginning.length), 0)
+  const endsInsideOne = (text: string): boolean => {
+    const end = text.slice(-longestBeginning).toLowerCase()
+    for (let start = 0; start < end.length; start++) if (beginnings.has(end.slice(start))) return true
+    return false
+  }
+  return mapStrings(value, (text) => {
+    const broken = text.replace(spelled, (first) => first + breaker)
+    return endsInsideOne(text) ? broken + breaker : broken
+  }) as T
+}
+
+const properPrefixes = (token: string): string[] => Array.from({ length: token.length - 1 }, (_, i) => token.slice(0, i + 1))
+
+/** Maps every string in a JSON-like value, keys included. */
+function mapStrings(value: unknown, map: (text: string) => string): unknown {
+  if (typeof value === 'string') return map(value)
+  if (Array.isArray(value)) return value.map((each) => mapStrings(each, map))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [map(key), mapStrings(each, map)]))
+}
