@@ -8,10 +8,10 @@ import {
   bootstrap,
   equivalentParameters,
   fitLaw,
-  intervalOf,
   laws,
   lossAt,
   parameterIntervals,
+  predictLoss,
   publishedPoints,
 } from '../packages/core/src/law/index.ts'
 import { createRandom, type Random } from '../packages/core/src/random.ts'
@@ -25,7 +25,7 @@ const spread = Math.sqrt(
 )
 
 const noises: Record<string, (random: Random) => number> = {
-  gaussian: (random) => Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform()),
+  gaussian: (random) => random.normal(),
   laplace: (random) => (Math.sign(random.uniform() - 0.5) * -Math.log(1 - random.uniform())) / Math.SQRT2,
 }
 const target = { N: 1571472384, P: 8 }
@@ -44,7 +44,7 @@ for (const [name, noise] of Object.entries(noises)) {
     const thetas = bootstrap(fit, { count: refits, seed: i })
     const intervals = [
       ...Object.values(parameterIntervals(fit, thetas)),
-      intervalOf(thetas.map((theta) => lossAt(law, theta, target))),
+      predictLoss(fit, target, thetas).interval!,
       equivalentParameters(fit, target, thetas).interval!,
     ]
     const truths = [...truth.theta, lossAt(law, truth.theta, target), equivalentParameters(truth, target).value]

@@ -45,6 +45,14 @@ describe('the stream of a seed', () => {
     expect(chiSquare).toBeLessThan(37.7) // 15 degrees of freedom, p = 0.001
   })
 
+  test('normal(): mean 0, variance 1, 4.55 % beyond two', () => {
+    const random = createRandom(21)
+    const draws = take(100_000, () => random.normal())
+    expect(draws.reduce((a, b) => a + b, 0) / draws.length).toBeCloseTo(0, 1)
+    expect(draws.reduce((a, b) => a + b * b, 0) / draws.length).toBeCloseTo(1, 1)
+    expect(draws.filter((x) => Math.abs(x) > 2).length / draws.length).toBeCloseTo(0.0455, 2)
+  })
+
   test('below() reaches every value and no other', () => {
     const random = createRandom(11)
     expect(new Set(take(500, () => random.below(7)))).toEqual(new Set([0, 1, 2, 3, 4, 5, 6]))

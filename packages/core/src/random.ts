@@ -13,6 +13,8 @@ export interface Random {
   uniform(): number
   /** Uniform integer in [0, bound); bound in 1 ... 2^32. Unbiased. */
   below(bound: number): number
+  /** Standard normal, by Box and Muller. Math.log and Math.cos may differ between engines in the last bit. */
+  normal(): number
 }
 
 /** @param seed a safe integer; negative ones are taken modulo 2^64. Throws a usage error otherwise. */
@@ -54,9 +56,12 @@ export function xoshiro128StarStar(state: readonly number[]): Random {
     return result
   }
 
+  const uniform = () => ((uint32() >>> 5) * 2 ** 26 + (uint32() >>> 6)) * 2 ** -53 // 27 high bits, then 26
+
   return {
     uint32,
-    uniform: () => ((uint32() >>> 5) * 2 ** 26 + (uint32() >>> 6)) * 2 ** -53, // 27 high bits, then 26
+    uniform,
+    normal: () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()),
     below(bound) {
       // Draws beyond the last whole multiple of `bound` would favour small results: throw them away.
       const limit = 2 ** 32 - (2 ** 32 % bound)

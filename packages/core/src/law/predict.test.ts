@@ -102,8 +102,13 @@ describe('bootstrap', () => {
     expect(() => bootstrap(fitLaw(laws.log, four), { count: 1, seed: 1 })).toThrow('needs more points than the 4 parameters')
   })
 
-  test('quantiles as numpy.quantile gives them', () => {
-    expect(intervalOf([4, 1, 3, 2], 0.5)).toEqual({ low: 1.75, high: 3.25 })
-    expect(intervalOf([1, Infinity, 2, Infinity], 0.9)).toEqual({ low: 1.15, high: Infinity })
+  test('an interval about the median of the values is their plain percentiles; bias moves it', () => {
+    const values = Array.from({ length: 1001 }, (_, i) => i / 1000)
+    const { low, high } = intervalOf(0.5, values, 0.9)
+    expect([low, high]).toEqual([expect.closeTo(0.05, 8), expect.closeTo(0.95, 8)])
+    // A tenth below: bias z = -1.28, so the ends lie at Phi(-2.56 -+ 1.64).
+    const moved = intervalOf(0.1, values, 0.9)
+    expect([moved.low, moved.high]).toEqual([expect.closeTo(0.0000129, 5), expect.closeTo(0.1793, 2)])
+    expect(intervalOf(2, [1, 3, Infinity, 1, 3, 2], 0.95).high).toBe(Infinity)
   })
 })

@@ -64,8 +64,8 @@ function estimate(
   question: (theta: ArrayLike<number>) => number,
   warnings: readonly string[],
 ): Estimate {
-  const interval = thetas.length === 0 ? undefined : intervalOf(thetas.map(question))
-  return { value: question(theta), interval, warnings }
+  const value = question(theta)
+  return { value, interval: thetas.length === 0 ? undefined : intervalOf(value, thetas.map(question)), warnings }
 }
 
 function singleStreamN(law: Law, theta: ArrayLike<number>, setting: Setting): number {

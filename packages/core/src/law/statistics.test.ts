@@ -4,20 +4,7 @@ import { fitLaw, huberDelta } from './fit.ts'
 import { laws, lossAt } from './laws.ts'
 import { groupBySize } from './points.ts'
 import { publishedPoints } from './published.ts'
-import { compareFits, erfc, leaveOneSizeOut, likelihoodRatio } from './statistics.ts'
-
-test('erfc against scipy 1.17.1, scipy.special.erfc', () => {
-  const table: [number, number][] = [
-    [0, 1],
-    [0.1, 0.8875370839817152],
-    [1, 0.15729920705028513],
-    [2.4, 0.0006885138966450789],
-    [2.6, 0.000236034416529349],
-    [4, 1.541725790028002e-8],
-    [8, 1.1224297172982928e-29],
-  ]
-  for (const [x, expected] of table) expect(erfc(x) / expected).toBeCloseTo(1, 11)
-})
+import { compareFits, leaveOneSizeOut, likelihoodRatio } from './statistics.ts'
 
 test('the six published sizes are six groups of four', () => {
   expect(groupBySize(publishedPoints('pile')).map((group) => group.map(({ P }) => P))).toEqual(new Array(6).fill([1, 2, 4, 8]))
@@ -68,8 +55,7 @@ test('the likelihood ratio is calibrated: where streams do nothing, p < 0.1 come
   let rejected = 0
   for (let i = 0; i < runs; i++) {
     const points = publishedPoints('pile').map((point) => {
-      const normal = Math.sqrt(-2 * Math.log(1 - random.uniform())) * Math.cos(2 * Math.PI * random.uniform())
-      return { ...point, loss: lossAt(laws.power, truth, point) * Math.exp(0.003 * normal) }
+      return { ...point, loss: lossAt(laws.power, truth, point) * Math.exp(0.003 * random.normal()) }
     })
     const [log, power] = [fitLaw(laws.log, points, [[...truth, 0.01]]), fitLaw(laws.power, points, [truth])]
     if (likelihoodRatio(log, power).pValue < 0.1) rejected++

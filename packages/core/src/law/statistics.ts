@@ -9,6 +9,7 @@
 import { usageError } from '../errors.ts'
 import { type Fit, fitLaw, huberDelta } from './fit.ts'
 import { logSetting } from './laws.ts'
+import { erfc } from './normal.ts'
 import { groupBySize, type Point } from './points.ts'
 
 export interface Comparison {
@@ -87,22 +88,4 @@ function huberLogLikelihood(objective: number, n: number): number {
 function normaliser(scale: number): number {
   const x = huberDelta / Math.sqrt(2 * scale)
   return Math.sqrt(2 * Math.PI * scale) * (1 - erfc(x)) + ((2 * scale) / huberDelta) * Math.exp(-x * x)
-}
-
-/**
- * Complementary error function for x >= 0, relative error below 1e-13: below 2.5 by the series of positive terms, above by
- * the continued fraction (Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.6 and 7.1.14).
- */
-export function erfc(x: number): number {
-  if (x < 2.5) {
-    let [term, sum] = [x, x]
-    for (let n = 1; term > 1e-17 * sum; n++) {
-      term *= (2 * x * x) / (2 * n + 1)
-      sum += term
-    }
-    return 1 - (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum
-  }
-  let fraction = x
-  for (let n = 120; n > 0; n--) fraction = x + n / 2 / fraction
-  return Math.exp(-x * x) / Math.sqrt(Math.PI) / fraction
 }
