@@ -47,6 +47,7 @@ const schema = z.looseObject({
   layer_types: z.array(z.string()).nullish(),
   bos_token_id: z.number().int().nonnegative().nullish(),
   eos_token_id: tokenIds,
+  quantization_config: z.looseObject({ quant_method: z.string().optional() }).nullish(),
   parscale_n: positive.optional(),
   parscale_n_tokens: z.number().int().nonnegative().optional(),
   parscale_attn_smooth: z.number().min(0).max(1).optional(),
@@ -80,6 +81,13 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     )
   }
   const raw = parsed.data
+  if (raw.quantization_config) {
+    const method = raw.quantization_config.quant_method
+    throw unsupportedError(
+      `${file}: the weights are quantised (quantization_config, ${method ?? 'method not named'}), which is not supported; use the F32, F16 or BF16 checkpoint, or a GGUF file`,
+      { file, found: method },
+    )
+  }
   const family = modelType as ModelType
   if (raw.hidden_act !== 'silu') {
     throw unsupportedError(`${file}: hidden_act "${raw.hidden_act}" is not supported; every supported family uses "silu"`, {

@@ -255,6 +255,13 @@ describe('a small llama by hand', () => {
       'checkpoint',
       [embedding, tensor('blk.0.attn_q.weight', 6, 8)],
     ],
+    [
+      'query biases whose heads are no whole blocks',
+      {},
+      /attn_q\.bias: 32 rows of Q4_0 are not 2 heads of even size and whole blocks/,
+      'checkpoint',
+      [embedding, { name: 'blk.0.attn_q.bias', type: 'Q4_0', shape: [32], chunks: () => [new Uint8Array(18)] }],
+    ],
   ]
   it.each(refusals)('with %s is refused', async (_, entries, message, kind, tensors) => {
     await expect(read(entries, tensors)).rejects.toThrow(message)

@@ -1,0 +1,55 @@
+import { mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { openFileSource } from './file-source.ts'
+
+let folder: string
+const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251)
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'parscale-'))
+  await writeFile(join(folder, 'file'), bytes)
+  await symlink('file', join(folder, 'link'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+it('reads any range, and nothing outside', async () => {
+  const source = await openFileSource(join(folder, 'file'))
+  expect(source.size).toBe(1000)
+  expect(await source.read(0, 1000)).toEqual(bytes)
+  expect(await source.read(993, 7)).toEqual(bytes.slice(993))
+  expect(await source.read(1000, 0)).toEqual(new Uint8Array(0))
+  for (const [offset, length] of [
+    [994, 7],
+    [-1, 2],
+    [0, -1],
+    [Number.NaN, 1],
+  ] as const) {
+    await expect(source.read(offset, length)).rejects.toThrow(/lie outside the 1000 there are/)
+  }
+  await source.close()
+})
+
+it('knows the real path behind a link', async () => {
+  const source = await openFileSource(join(folder, 'link'))
+  const real = await openFileSource(join(folder, 'file'))
+  expect(source.name).toBe(join(folder, 'link'))
+  expect(source.path).toBe(real.path)
+  await source.close()
+  await real.close()
+})
+
+it('notices a file that shrinks while it is open', async () => {
+  const path = join(folder, 'shrinking')
+  await writeFile(path, bytes)
+  const source = await openFileSource(path)
+  await truncate(path, 500)
+  await expect(source.read(400, 200)).rejects.toThrow(`${path}: ended at byte 500 while being read; did it change?`)
+  await source.close()
+})
+
+it('refuses what is no file, or is not there', async () => {
+  await expect(openFileSource(folder)).rejects.toThrow(`${folder}: expected a file, found something else`)
+  await expect(openFileSource(join(folder, 'nothing'))).rejects.toThrow(/cannot be opened \(ENOENT\); check the path/)
+})
