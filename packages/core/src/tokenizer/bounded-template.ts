@@ -70,6 +70,10 @@ interface Settled extends TemplateNode {
 }
 const settled = (value: TemplateValue): Settled => ({ type: 'Settled', value })
 
+/** The library throws an exception inside for each of these. */
+const unknownNameUnits = 8
+const jumpUnits = 64
+
 class BoundedInterpreter extends Interpreter {
   readonly #budget: TemplateBudget
   readonly #outputs: WeakSet<object>
@@ -89,7 +93,8 @@ class BoundedInterpreter extends Interpreter {
     try {
       const value = this.#operation(node, scope)
       const text = textOf(value)
-      if (text !== undefined) this.#budget.make(text.length / 4)
+      if (text !== undefined) this.#budget.pass(text.length)
+      else if (value.type === 'UndefinedValue') this.#budget.spend(unknownNameUnits)
       else if (this.#outputs.has(node)) this.#budget.write(value)
       return value
     } finally {
@@ -116,6 +121,10 @@ class BoundedInterpreter extends Interpreter {
         return this.#binary(node as Binary, scope)
       case 'For':
         return this.#for(node as For, scope)
+      case 'Break':
+      case 'Continue':
+        this.#budget.spend(jumpUnits)
+        return super.evaluate(node, scope)
       case 'Macro':
       case 'CallStatement':
         // The library walks all of a macro's body to define it.
@@ -210,6 +219,9 @@ function explain<T>(work: () => T): T {
   } catch (cause) {
     if (isParscaleError(cause)) throw cause
     if (cause instanceof RangeError) throw templateLimit(`it is nested too deep or makes a text too long (${cause.message})`)
+    if (cause instanceof TypeError) {
+      throw checkpointError(`chat template: it ends too early, or takes a value for what it is not (${cause.message})`, { cause })
+    }
     const reason = (cause instanceof Error && cause.message) || 'break or continue outside of a loop'
     throw checkpointError(`chat template: ${reason}`, { file: 'chat template', cause })
   }

@@ -28,6 +28,8 @@ export interface TemplateBudget {
   read(chars: number): void
   /** Takes the work of making a text, before it is made. @throws checkpoint error when it would be too long */
   make(chars: number): void
+  /** Takes the work of handing a text on. @throws checkpoint error when it is too long */
+  pass(chars: number): void
   /** Takes the work of writing a value out with all that is in it; `indent` spaces a level. Returns the characters. */
   write(value: TemplateValue, indent?: number): number
 }
@@ -42,16 +44,23 @@ export function templateBudget(): TemplateBudget {
     }
   }
   const read = (chars: number): void => spend(chars / charsPerUnit)
-  const make = (chars: number): void => {
+  const checkLength = (chars: number): void => {
     if (!(chars <= maxTextChars)) throw templateLimit(`it makes a text of ${chars} characters; the limit is ${maxTextChars}`)
+  }
+  const make = (chars: number): void => {
+    checkLength(chars)
     read(chars)
+  }
+  const pass = (chars: number): void => {
+    checkLength(chars)
+    spend(chars / (4 * charsPerUnit))
   }
   const write = (value: TemplateValue, indent = 0): number => {
     const chars = writtenChars(value, indent, 1, spend)
     make(chars)
     return chars
   }
-  return { spend, read, make, write }
+  return { spend, read, make, pass, write }
 }
 
 export const templateLimit = (why: string) => checkpointError(`chat template: stopped, because ${why}`, { file: 'chat template' })
