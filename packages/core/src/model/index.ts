@@ -1,6 +1,7 @@
 export { type ModelConfig, type ModelType, modelTypes, type ParscaleConfig, type RopeScaling } from './config.ts'
 export { type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, type Weights } from './decoder.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
+export { estimateMemory, type MemoryEstimate } from './memory.ts'
 export { backboneParameters, elementCount, type Parameter, type Part, prefixName, streamParameters } from './parameters.ts'
 export { type Aggregated, aggregate, type CacheRow, type LayerPrefix, outputEmbedding, writePrefix } from './parscale.ts'
 export { inverseFrequencies, RopeTable } from './rope.ts'

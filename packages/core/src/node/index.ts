@@ -1,4 +1,6 @@
 /** The Node room: files and folders behind the portable interfaces. */
+
+export { backboneDigest, backboneDigestKey, verifySameBackbone } from './backbone-digest.ts'
 export { type ConvertOptions, convertModel } from './convert.ts'
 export { type FileSource, openFileSource } from './file-source.ts'
 export { type GgufCacheOptions, ggufFolder } from './gguf-cache.ts'

@@ -1,0 +1,1 @@
+export { collectScore, type Score, type ScoredPosition, type ScoreOptions, scoreIds, scorePositions } from './score.ts'

@@ -1,0 +1,51 @@
+/** What running a model takes, known before anything is loaded. */
+import type { ModelConfig } from './config.ts'
+import { backboneParameters, elementCount, type Parameter, streamParameters } from './parameters.ts'
+
+export interface MemoryEstimate {
+  /** Weights as the engine holds them: float32, whatever the file stores. The input embedding stays in its file. */
+  readonly weightBytes: number
+  /** Prefixes and aggregators of the stream sets. */
+  readonly streamBytes: number
+  /** Keys and values of all rows, float32. */
+  readonly cacheBytes: number
+  /** The largest buffers of a step. */
+  readonly activationBytes: number
+  /** The engine and JavaScript themselves. */
+  readonly runtimeBytes: number
+  readonly totalBytes: number
+}
+
+export interface MemoryQuestion {
+  readonly tied: boolean
+  readonly p: number
+  /** Tokens in the cache, prompt and answer. */
+  readonly contextTokens: number
+  /** Stream sets that are loaded, by their configurations. */
+  readonly streamSets: readonly ModelConfig[]
+  /** Tokens times rows that one step takes. */
+  readonly rowTokens: number
+}
+
+const float = 4
+const runtimeBytes = 150e6
+const count = (parameters: readonly Parameter[]) => parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+
+export function estimateMemory(config: ModelConfig, question: MemoryQuestion): MemoryEstimate {
+  const { tied, p, contextTokens, streamSets, rowTokens } = question
+  const held = backboneParameters(config, tied).filter(({ part }) => part !== 'embedding' || tied)
+  const weightBytes = float * count(held)
+  const streamBytes = float * streamSets.reduce((sum, set) => sum + count(streamParameters(set)), 0)
+  const prefix = streamSets.find((set) => set.parscale.n === p)?.parscale.nTokens ?? 0
+  const { numHiddenLayers, numKeyValueHeads, numAttentionHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config
+  const places = prefix + contextTokens
+  const cacheBytes = float * p * numHiddenLayers * 2 * numKeyValueHeads * headDim * places
+  // Gate, up and their product; a few residuals; scores and their softmax over all places; new keys and values; logits.
+  const activationBytes =
+    float *
+    (rowTokens * (3 * intermediateSize + 6 * hiddenSize + 2 * numAttentionHeads * (places + rowTokens / p)) +
+      rowTokens * numHiddenLayers * 2 * numKeyValueHeads * headDim +
+      2 * vocabSize)
+  const totalBytes = weightBytes + streamBytes + cacheBytes + activationBytes + runtimeBytes
+  return { weightBytes, streamBytes, cacheBytes, activationBytes, runtimeBytes, totalBytes }
+}

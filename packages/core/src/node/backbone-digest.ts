@@ -1,0 +1,45 @@
+/** Whether two checkpoints share a backbone: decided by their bytes, never by their names. */
+import { createHash } from 'node:crypto'
+import { readChunks } from '../checkpoint/read-tensor.ts'
+import { checkpointError } from '../errors.ts'
+import { type Checkpoint, isTied } from '../generation/index.ts'
+import { backboneParameters } from '../model/index.ts'
+
+/** Where a stream set that is stored without its backbone says which one it belongs to (config.json). */
+export const backboneDigestKey = 'parscale_backbone_sha256'
+
+/** SHA-256, in hex, over name, type, shape and bytes of every tensor that all streams share. */
+export async function backboneDigest(checkpoint: Checkpoint, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  for (const { name } of backboneParameters(checkpoint.config, isTied(checkpoint))) {
+    const tensor = checkpoint.tensors.get(name)
+    if (!tensor) throw checkpointError(`${checkpoint.path}: tensor ${name} is missing`, { file: checkpoint.path, tensor: name })
+    hash.update(`${name}\0${tensor.dtype}\0${tensor.shape}\0`)
+    for await (const bytes of readChunks(tensor)) {
+      signal?.throwIfAborted()
+      hash.update(bytes)
+    }
+  }
+  return hash.digest('hex')
+}
+
+/** @throws checkpoint error when a stream set was trained on another backbone, or does not say on which */
+export async function verifySameBackbone(
+  backbone: Checkpoint,
+  others: readonly Checkpoint[],
+  signal?: AbortSignal,
+): Promise<void> {
+  if (others.length === 0) return
+  const expected = await backboneDigest(backbone, signal)
+  for (const other of others) {
+    const whole = other.tensors.has('model.embed_tokens.weight')
+    const found = whole ? await backboneDigest(other, signal) : other.config.raw[backboneDigestKey]
+    if (found === expected) continue
+    throw checkpointError(
+      found === undefined
+        ? `${other.path}: holds a stream set only, and its config.json does not name its backbone (${backboneDigestKey})`
+        : `${other.path}: was trained on another backbone than ${backbone.path} (SHA-256 ${String(found).slice(0, 12)}…, expected ${expected.slice(0, 12)}…); its streams cannot be used with it`,
+      { file: other.path, expected, found },
+    )
+  }
+}

@@ -1,0 +1,55 @@
+/** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from '@commander-js/extra-typings'
+import { type ErrorKind, isParscaleError } from '@parscale/core'
+import { registerChat } from './commands/chat.ts'
+import { registerConvert } from './commands/convert.ts'
+import { registerGenerate } from './commands/generate.ts'
+import { registerInspect } from './commands/inspect.ts'
+import { registerModels } from './commands/models.ts'
+import { registerPull } from './commands/pull.ts'
+import { registerScore } from './commands/score.ts'
+import { createIo, type Io } from './io.ts'
+
+/** 0 is success, 1 a failure that is none of these; 130 is Ctrl-C. The table stands in docs/cli.md. */
+const exitCodes: Readonly<Record<ErrorKind, number>> = {
+  usage: 2,
+  checkpoint: 3,
+  unsupported: 3,
+  resource: 4,
+  hub: 5,
+  runtime: 1,
+}
+const interrupted = 130
+
+/** Runs one command. @returns the exit code */
+export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  const program = new Command('parscale')
+    .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
+    .version(version)
+    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
+    .configureHelp({ sortSubcommands: false })
+    .showHelpAfterError('(parscale COMMAND --help shows its options and examples)')
+    .exitOverride()
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network, 130 interrupted.',
+    )
+  const commands = [registerGenerate, registerChat, registerScore, registerInspect, registerConvert, registerPull, registerModels]
+  for (const register of commands) register(program, io)
+  try {
+    await program.parseAsync(argv)
+    return 0
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
+    if (io.signal.aborted) {
+      io.stderr('interrupted\n')
+      return interrupted
+    }
+    io.stderr(`parscale: ${error instanceof Error ? error.message : String(error)}\n`)
+    if (isParscaleError(error)) return exitCodes[error.kind]
+    if (io.env.PARSCALE_DEBUG && error instanceof Error) io.stderr(`${error.stack}\n`)
+    return 1
+  }
+}

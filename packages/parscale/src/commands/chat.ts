@@ -1,0 +1,112 @@
+/** `parscale chat`: a conversation in the model's own template; earlier turns are not computed again. */
+import process from 'node:process'
+import { createInterface } from 'node:readline/promises'
+import { type Command, Option } from '@commander-js/extra-typings'
+import type { Chat } from '@parscale/core/generation'
+import type { Io } from '../io.ts'
+import { loadTextModel } from '../load.ts'
+import {
+  addOptions,
+  collect,
+  deviceOption,
+  loadOptions,
+  pOption,
+  type SamplingFlags,
+  samplingOptions,
+  streamSetOption,
+  textOptions,
+  threadsOption,
+} from './options.ts'
+
+const examples = `
+Examples:
+  parscale chat ./SmolLM2-135M-Instruct.gguf
+  parscale chat ParScale/ParScale-1.8B-P8-Inst --p 8 --system "Answer in one sentence."
+  parscale chat ./model --message "Who wrote Moby-Dick?" --message "When?" --json
+
+In the conversation: /reset begins anew, /exit or Ctrl-D ends, Ctrl-C cuts an answer short.`
+
+interface Flags extends SamplingFlags {
+  readonly system?: string
+  readonly message?: string[]
+  readonly p?: number
+  readonly streamSet?: string[]
+  readonly device?: 'cpu' | 'webgpu' | 'cuda'
+  readonly threads?: number
+  readonly json?: true
+}
+
+export function registerChat(program: Command, io: Io): void {
+  const command = program.command('chat')
+    .description('talk with an instruction-tuned model')
+    .argument('<model>', 'folder, .gguf file or ORG/NAME')
+  addOptions(command, [
+    new Option('--system <text>', 'the system message'),
+    new Option('--message <text>', 'say this instead of asking on the terminal; may be repeated, one turn each').argParser(
+      collect,
+    ),
+    pOption,
+    streamSetOption,
+    ...samplingOptions,
+    deviceOption,
+    threadsOption,
+    new Option('--json', 'print each answer as a line of JSON'),
+  ])
+  command.addHelpText('after', examples).action(async (model) => {
+    const flags = command.opts() as unknown as Flags
+    const text = await loadTextModel(model, loadOptions(io, flags))
+    try {
+      const open = () => text.chat({ p: flags.p, system: flags.system })
+      if (flags.message) {
+        const chat = open()
+        for (const message of flags.message) await answer(chat, message, flags, io, io.signal)
+      } else await converse(open, flags, io)
+    } finally {
+      await text.dispose()
+    }
+  })
+}
+
+async function converse(open: () => Chat, flags: Flags, io: Io): Promise<void> {
+  const lines = createInterface({ input: process.stdin, output: process.stdin.isTTY ? process.stderr : undefined, prompt: '> ' })
+  let chat = open()
+  let answering: AbortController | undefined
+  lines.on('SIGINT', () => (answering ? answering.abort() : lines.close()))
+  io.signal.addEventListener('abort', () => lines.close())
+  lines.prompt()
+  for await (const line of lines) {
+    const message = line.trim()
+    if (message === '/exit') break
+    if (message === '/reset') {
+      await chat.close()
+      chat = open()
+    } else if (message !== '') {
+      answering = new AbortController()
+      try {
+        await answer(chat, message, flags, io, AbortSignal.any([io.signal, answering.signal]))
+      } catch (error) {
+        if (!answering.signal.aborted) throw error
+        io.stderr('\n[cut short; the turn is not kept]\n')
+      }
+      answering = undefined
+    }
+    lines.prompt()
+  }
+  lines.close()
+  io.signal.throwIfAborted()
+}
+
+async function answer(chat: Chat, message: string, flags: Flags, io: Io, signal: AbortSignal): Promise<void> {
+  const progress = io.progress('reading', 'tokens')
+  const before = chat.cachedTokens
+  const options = { ...textOptions(flags, signal), onPrefill: (done: number, total: number) => progress.update(done, total) }
+  const stream = chat.send(message, options)
+  for (;;) {
+    const { done, value } = await stream.next()
+    progress.end()
+    if (!done && !flags.json) io.stdout(value.text)
+    if (!done) continue
+    io.stdout(flags.json ? `${JSON.stringify({ message, seed: options.seed, cachedTokens: before, ...value })}\n` : '\n')
+    return
+  }
+}

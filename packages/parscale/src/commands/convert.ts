@@ -1,0 +1,58 @@
+/** `parscale convert`: writes a Hugging Face folder from another one or from a GGUF file. */
+import type { Command } from '@commander-js/extra-typings'
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { convertModel } from '@parscale/core/node'
+import type { Io } from '../io.ts'
+import { resolveModel } from '../load.ts'
+
+const examples = `
+Examples:
+  parscale convert SmolLM2-135M-Instruct.Q4_1.gguf ./smollm2
+  parscale convert ./model ./model-bf16 --dtype bf16 --max-shard-size 2GB
+
+Quantised GGUF blocks become F32, exactly; everything else stays as it is stored unless --dtype says otherwise.
+The target appears whole or not at all.`
+
+const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
+
+export function registerConvert(program: Command, io: Io): void {
+  program
+    .command('convert')
+    .description('write a Hugging Face folder (safetensors) from a folder or a GGUF file')
+    .argument('<source>', 'folder, .gguf file or ORG/NAME')
+    .argument('<target>', 'folder to make; must not exist or be empty')
+    .addOption(
+      new Option('--dtype <type>', 'element type of all weights')
+        .choices(Object.keys(dtypes) as (keyof typeof dtypes)[])
+        .default('keep' as const),
+    )
+    .addOption(new Option('--max-shard-size <size>', 'largest file, such as 2GB').argParser(parseSize).default(5e9, '5GB'))
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', examples)
+    .action(async (source, target, { dtype, maxShardSize, json }) => {
+      const progress = io.progress(target, 'B')
+      let writtenBytes = 0
+      try {
+        await convertModel(await resolveModel(source, io.env), target, {
+          dtype: dtypes[dtype],
+          maxShardBytes: maxShardSize,
+          signal: io.signal,
+          onProgress: ({ doneBytes, totalBytes }) => {
+            writtenBytes = doneBytes
+            progress.update(doneBytes, totalBytes)
+          },
+        })
+      } finally {
+        progress.end()
+      }
+      io.stdout(json ? `${JSON.stringify({ source, target, dtype, writtenBytes }, null, 2)}\n` : `${target}\n`)
+    })
+}
+
+function parseSize(text: string): number {
+  const [, amount, unit] = /^(\d+(?:\.\d+)?)\s*([KMGT]?)B?$/i.exec(text) ?? []
+  const bytes =
+    Number(amount) * { '': 1, K: 1e3, M: 1e6, G: 1e9, T: 1e12 }[(unit ?? '').toUpperCase() as '' | 'K' | 'M' | 'G' | 'T']
+  if (amount === undefined || !(bytes > 0)) throw new InvalidArgumentError('it must be a size such as 500MB or 2GB.')
+  return bytes
+}

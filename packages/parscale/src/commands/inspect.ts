@@ -1,0 +1,118 @@
+/** `parscale inspect`: what a model is and what it takes, before anything is loaded. */
+import type { Command } from '@commander-js/extra-typings'
+import { Option } from '@commander-js/extra-typings'
+import { isTied } from '@parscale/core/generation'
+import { backboneParameters, elementCount, type Part, streamParameters } from '@parscale/core/model'
+import type { Io } from '../io.ts'
+import { availableMemoryBytes, memoryOf, type OpenModel, openModel } from '../load.ts'
+import { integer, loadOptions, streamSetOption } from './options.ts'
+
+const examples = `
+Examples:
+  parscale inspect ./model
+  parscale inspect ParScale/ParScale-1.8B-P8 --p 8 --context 4096 --json
+
+Memory is estimated for float32 computation on the CPU, before anything is loaded.`
+
+export function registerInspect(program: Command, io: Io): void {
+  program
+    .command('inspect')
+    .description('family, shapes, streams, parameters and the memory a model needs')
+    .argument('[model]', 'folder, .gguf file or ORG/NAME')
+    .addOption(new Option('--p <streams>', "streams to plan for (default: the model's largest)").argParser(integer(1)))
+    .addOption(new Option('--context <tokens>', 'tokens to plan for (default: 2048, or the whole context)').argParser(integer(1)))
+    .addOption(streamSetOption)
+    .option('--json', 'print everything as JSON')
+    .addHelpText('after', examples)
+    .action(async (model, flags) => {
+      const open = await openModel(model, loadOptions(io, flags as Parameters<typeof loadOptions>[1]))
+      try {
+        const report = describe(open, flags.p, flags.context)
+        io.stdout(flags.json ? `${JSON.stringify(report, null, 2)}\n` : text(report))
+      } finally {
+        await open.close()
+      }
+    })
+}
+
+function describe(open: OpenModel, p?: number, contextTokens?: number) {
+  const { config, tensors, path } = open.backbone
+  const tied = isTied(open.backbone)
+  const memory = memoryOf(open, p, contextTokens)
+  const availableBytes = availableMemoryBytes()
+  const sets = [open.backbone, ...open.streamSets].filter((set) => set.config.parscale.n > 1)
+  const parts: Partial<Record<Part, number>> = {}
+  for (const { part, shape } of [...backboneParameters(config, tied), ...sets.flatMap((set) => streamParameters(set.config))]) {
+    parts[part] = (parts[part] ?? 0) + elementCount(shape)
+  }
+  const dtypes: Record<string, number> = {}
+  for (const { dtype } of tensors.values()) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1
+  const total = Object.values(parts).reduce((sum, n) => sum + n, 0)
+  return {
+    path,
+    family: config.modelType,
+    shapes: {
+      hiddenSize: config.hiddenSize,
+      intermediateSize: config.intermediateSize,
+      numHiddenLayers: config.numHiddenLayers,
+      numAttentionHeads: config.numAttentionHeads,
+      numKeyValueHeads: config.numKeyValueHeads,
+      headDim: config.headDim,
+      vocabSize: config.vocabSize,
+      maxPositionEmbeddings: config.maxPositionEmbeddings,
+      slidingWindows: [...new Set(config.slidingWindows)],
+    },
+    rope: { theta: config.ropeTheta, scaling: config.ropeScaling },
+    tiedEmbeddings: tied,
+    availableP: [1, ...sets.map((set) => set.config.parscale.n)].sort((a, b) => a - b),
+    streamSets: sets.map(({ path, config: { parscale } }) => ({ path, ...parscale })),
+    dtypes,
+    parameters: { total, nonEmbedding: total - (parts.embedding ?? 0) - (parts.output ?? 0), byPart: parts },
+    memory: {
+      p: memory.p,
+      contextTokens: memory.contextTokens,
+      ...memory.estimate,
+      availableBytes,
+      fits: memory.estimate.totalBytes <= availableBytes,
+    },
+  }
+}
+
+function text(report: ReturnType<typeof describe>): string {
+  const { shapes: s, parameters, memory, streamSets } = report
+  const line = (label: string, value: unknown) => `${label.padEnd(14)}${value}\n`
+  const millions = (n: number) => `${(n / 1e6).toLocaleString('en', { maximumFractionDigits: 2 })}M`
+  const size = (bytes: number) => (bytes >= 1e9 ? `${(bytes / 1e9).toFixed(2)} GB` : `${(bytes / 1e6).toFixed(1)} MB`)
+  const window = s.slidingWindows.filter((w) => w !== null)
+  return [
+    line('model', report.path),
+    line('family', report.family),
+    line('layers', `${s.numHiddenLayers}, hidden ${s.hiddenSize}, intermediate ${s.intermediateSize}`),
+    line(
+      'attention',
+      `${s.numAttentionHeads} heads, ${s.numKeyValueHeads} key/value heads of ${s.headDim}${window.length > 0 ? `, sliding window ${window}` : ''}`,
+    ),
+    line('vocabulary', `${s.vocabSize}, embeddings ${report.tiedEmbeddings ? 'tied' : 'untied'}`),
+    line('context', `${s.maxPositionEmbeddings} tokens, rope theta ${report.rope.theta}, scaling ${report.rope.scaling.type}`),
+    line('streams', streamSets.length === 0 ? 'none: a plain model (P = 1)' : `P = ${report.availableP.join(', ')}`),
+    ...streamSets.map((set) => line('', `P = ${set.n}: ${set.nTokens} prefix tokens, smoothing ${set.attnSmooth}`)),
+    line(
+      'stored as',
+      Object.entries(report.dtypes)
+        .map(([dtype, n]) => `${dtype} (${n} tensors)`)
+        .join(', '),
+    ),
+    line('parameters', `${millions(parameters.total)}, ${millions(parameters.nonEmbedding)} without embeddings`),
+    ...Object.entries(parameters.byPart).map(([part, n]) => line('', `${part.padEnd(12)} ${millions(n).padStart(10)}`)),
+    line('memory', `${size(memory.totalBytes)} at P = ${memory.p} and ${memory.contextTokens} tokens`),
+    ...(['weightBytes', 'streamBytes', 'cacheBytes', 'activationBytes', 'runtimeBytes'] as const).map((key) =>
+      line('', `${key.replace('Bytes', '').padEnd(12)} ${size(memory[key]).padStart(10)}`),
+    ),
+    line(
+      '',
+      memory.fits
+        ? `fits: ${size(memory.availableBytes)} are free`
+        : `does NOT fit: ${size(memory.availableBytes)} are free; loading would be refused`,
+    ),
+  ].join('')
+}

@@ -1,0 +1,122 @@
+/** Options that several commands share, and how their values are read. */
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import type { Io } from '../io.ts'
+import type { LoadOptions } from '../load.ts'
+
+/** Collects a repeated option. */
+export const collect = (value: string, list: string[] = []): string[] => [...list, value]
+
+export function integer(least: number) {
+  return (text: string): number => {
+    const value = Number(text)
+    if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`it must be a whole number of at least ${least}.`)
+    return value
+  }
+}
+
+export function number(text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('it must be a number.')
+  return value
+}
+
+export const deviceOption = new Option('--device <device>', 'where to compute')
+  .choices(['cpu', 'webgpu', 'cuda'] as const)
+  .default('cpu' as const)
+export const threadsOption = new Option('--threads <n>', 'CPU threads (default: one per physical core)').argParser(integer(1))
+export const pOption = new Option(
+  '--p <streams>',
+  "streams to run, 1 is the plain backbone (default: the model's largest)",
+).argParser(integer(1))
+export const streamSetOption = new Option(
+  '--stream-set <model>',
+  'a further stream set for the same backbone, with another P; may be repeated',
+).argParser(collect)
+
+/** Options of the library from those of the command line, with progress on the terminal. */
+export function loadOptions(
+  io: Io,
+  options: { device?: LoadOptions['device']; threads?: number; streamSet?: string[]; p?: number },
+  contextTokens?: number,
+): LoadOptions {
+  const unpacking = io.progress('unpacking GGUF', 'B')
+  return {
+    device: options.device,
+    threads: options.threads,
+    streamSets: options.streamSet,
+    p: options.p,
+    contextTokens,
+    env: io.env,
+    signal: io.signal,
+    onUnpack: ({ doneBytes, totalBytes }) => {
+      unpacking.update(doneBytes, totalBytes)
+      if (doneBytes === totalBytes) unpacking.end()
+    },
+  }
+}
+
+/** The options of sampling, on `generate` and `chat` alike. */
+export const samplingOptions = [
+  new Option('--max-tokens <n>', 'longest answer in tokens').argParser(integer(1)).default(256),
+  new Option('--temperature <t>', '0 is greedy, 1 the model as trained').argParser(number).default(0.7),
+  new Option('--top-k <k>', 'sample from the k most probable tokens').argParser(integer(1)),
+  new Option('--top-p <p>', 'sample from the smallest set with this probability').argParser(number),
+  new Option('--min-p <p>', 'drop tokens below this share of the best one').argParser(number),
+  new Option('--repetition-penalty <x>', 'above 1 discourages what was said before').argParser(number),
+  new Option('--presence-penalty <x>', 'subtracted once from tokens that were generated').argParser(number),
+  new Option('--frequency-penalty <x>', 'subtracted for each time a token was generated').argParser(number),
+  new Option('--logit-bias <id=bias>', 'added to the logit of a token; may be repeated').argParser(collect),
+  new Option('--seed <n>', 'same seed, same text (default: a new one each time)').argParser(integer(0)),
+  new Option('--stop <text>', 'end before this text; may be repeated').argParser(collect),
+  new Option('--allow-special', 'recognise special tokens spelled in the text'),
+] as const
+
+export interface SamplingFlags {
+  readonly maxTokens: number
+  readonly temperature: number
+  readonly topK?: number
+  readonly topP?: number
+  readonly minP?: number
+  readonly repetitionPenalty?: number
+  readonly presencePenalty?: number
+  readonly frequencyPenalty?: number
+  readonly logitBias?: string[]
+  readonly seed?: number
+  readonly stop?: string[]
+  readonly allowSpecial?: true
+}
+
+/** Adds a list of options, whose typed values are then read as `Flags`. */
+export function addOptions<C extends { addOption(option: Option): unknown }>(command: C, options: readonly Option[]): C {
+  for (const option of options) command.addOption(option)
+  return command
+}
+
+/** Options of the library from the sampling flags. A seed is drawn where none is given, so that it can be reported. */
+export function textOptions(flags: SamplingFlags, signal: AbortSignal) {
+  const { logitBias, ...rest } = flags
+  return {
+    maxTokens: rest.maxTokens,
+    temperature: rest.temperature,
+    topK: rest.topK,
+    topP: rest.topP,
+    minP: rest.minP,
+    repetitionPenalty: rest.repetitionPenalty,
+    presencePenalty: rest.presencePenalty,
+    frequencyPenalty: rest.frequencyPenalty,
+    logitBias: logitBias && new Map(logitBias.map(parseBias)),
+    seed: rest.seed ?? Math.floor(Math.random() * 2 ** 32),
+    stop: rest.stop,
+    allowSpecial: rest.allowSpecial,
+    signal,
+  }
+}
+
+function parseBias(text: string): [number, number] {
+  const [, id, bias] = /^(\d+)=(.+)$/.exec(text) ?? []
+  const value = bias === '-inf' ? -Infinity : Number(bias)
+  if (id === undefined || Number.isNaN(value))
+    throw new InvalidArgumentError(`--logit-bias: expected ID=BIAS, such as 42=-5 or 42=-inf, got ${text}`)
+  return [Number(id), value]
+}

@@ -1,0 +1,182 @@
+/** `parscale score`: how probable a text is to a model, token by token. */
+import { open, readFile, rename, rm } from 'node:fs/promises'
+import { type Command, Option } from '@commander-js/extra-typings'
+import { resourceError, usageError } from '@parscale/core'
+import { writeSafetensors } from '@parscale/core/checkpoint'
+import { collectScore, type Score, type ScoredPosition, scorePositions } from '@parscale/core/evaluation'
+import { Engine } from '@parscale/core/generation'
+import { fileSink, type ModelFolder } from '@parscale/core/node'
+import { createTokenizer, type Tokenizer } from '@parscale/core/tokenizer'
+import type { Io } from '../io.ts'
+import { loadModel, tokenizerFiles } from '../load.ts'
+import { streamBlocks, streamLegend } from '../stream-colors.ts'
+import { addOptions, deviceOption, loadOptions, pOption, streamSetOption, threadsOption } from './options.ts'
+
+const examples = `
+Examples:
+  parscale score ./model --text "The quick brown fox"
+  parscale score ./model --file book.txt --p 4 --json
+  parscale score ./model --ids 1,2,3 --logits logits.safetensors      (one f32 tensor "logits" [T, V])
+  parscale score ./model --text "Which stream speaks?" --streams      (colour: the stream that weighs most)
+
+A text longer than the model's context is read through windows that overlap by half.`
+
+interface Flags {
+  readonly text?: string
+  readonly file?: string
+  readonly ids?: number[]
+  readonly logits?: string
+  readonly streams?: true
+  readonly allowSpecial?: true
+  readonly p?: number
+  readonly streamSet?: string[]
+  readonly device?: 'cpu' | 'webgpu' | 'cuda'
+  readonly threads?: number
+  readonly json?: true
+}
+
+export function registerScore(program: Command, io: Io): void {
+  const command = program.command('score')
+    .description('log-probabilities and perplexity of a text')
+    .argument('[model]', 'folder, .gguf file or ORG/NAME')
+  addOptions(command, [
+    new Option('--text <text>', 'the text to score').conflicts(['file', 'ids']),
+    new Option('--file <path>', 'the file to score, UTF-8').conflicts(['text', 'ids']),
+    new Option('--ids <ids>', 'token ids to score, separated by commas').argParser(parseIds).conflicts(['text', 'file']),
+    new Option('--logits <path>', 'write all logits to a safetensors file'),
+    new Option('--streams', "show each stream's weight in each token"),
+    new Option('--allow-special', 'recognise special tokens spelled in the text'),
+    pOption,
+    streamSetOption,
+    deviceOption,
+    threadsOption,
+    new Option('--json', 'print the result as JSON'),
+  ])
+  command.addHelpText('after', examples).action(async (model) => {
+    const flags = command.opts() as unknown as Flags
+    if (flags.text === undefined && flags.file === undefined && flags.ids === undefined)
+      throw usageError('there is nothing to score; give --text, --file or --ids')
+    const content = flags.text ?? (flags.file === undefined ? undefined : await readText(flags.file))
+    const loaded = await loadModel(model, loadOptions(io, flags))
+    try {
+      const tokenizer = await findTokenizer(loaded.backbone, content !== undefined)
+      const ids = flags.ids ?? tokenizer!.encode(content!, { allowSpecial: flags.allowSpecial })
+      const progress = io.progress('scoring', 'tokens')
+      const options = { p: flags.p, signal: io.signal, onProgress: (done: number, total: number) => progress.update(done, total) }
+      const positions = scorePositions(new Engine(loaded.model), ids, options)
+      const score = await run(positions, ids, loaded.model.config.vocabSize, flags.logits)
+      progress.end()
+      show(score, ids, tokenizer, { ...flags, p: flags.p ?? loaded.model.defaultP }, io)
+    } finally {
+      await loaded.model.dispose()
+      await loaded.close()
+    }
+  })
+}
+
+function parseIds(text: string): number[] {
+  const ids = text.split(',').map((part) => Number(part.trim() || 'x'))
+  if (ids.some((id) => !Number.isSafeInteger(id) || id < 0))
+    throw usageError(`--ids: expected token ids such as 1,2,3, got ${text}`, { flag: 'ids', found: text })
+  return ids
+}
+
+async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw usageError(`--file ${path}: cannot be read (${cause.code})`, { flag: 'file', cause })
+  })
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw usageError(`--file ${path}: is not UTF-8 text`, { flag: 'file', cause })
+  }
+}
+
+/** Ids can be scored without a tokenizer; then tokens are shown by number. */
+async function findTokenizer(folder: ModelFolder, needed: boolean): Promise<Tokenizer | undefined> {
+  if (!needed && (await folder.readText('tokenizer.json')) === undefined) return undefined
+  return createTokenizer(await tokenizerFiles(folder), folder.path)
+}
+
+async function run(
+  positions: AsyncIterable<ScoredPosition>,
+  ids: readonly number[],
+  vocabSize: number,
+  logitsPath?: string,
+): Promise<Score> {
+  const score = collectScore(ids)
+  async function* logits() {
+    for await (const position of positions) {
+      score.add(position)
+      yield new Uint8Array(position.logits.slice().buffer)
+    }
+  }
+  if (logitsPath === undefined) for await (const _ of logits());
+  else await writeLogits(logitsPath, [ids.length, vocabSize], logits)
+  return score.result()
+}
+
+/** Written beside its target and moved there whole, so that no half file is left. */
+async function writeLogits(path: string, shape: readonly number[], chunks: () => AsyncIterable<Uint8Array>): Promise<void> {
+  const partial = `${path}.partial-${process.pid}`
+  try {
+    const file = await open(partial, 'wx')
+    try {
+      await writeSafetensors(fileSink(file), [{ name: 'logits', dtype: 'F32', shape, chunks }])
+    } finally {
+      await file.close()
+    }
+    await rename(partial, path)
+  } catch (error) {
+    await rm(partial, { force: true })
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOSPC')
+      throw resourceError(
+        `--logits ${path}: the disk is full; ${shape[0]} x ${shape[1]} logits take ${4 * shape[0]! * shape[1]!} bytes`,
+        { file: path, cause: error },
+      )
+    if (code === 'ENOENT' || code === 'EACCES' || code === 'EISDIR')
+      throw usageError(`--logits ${path}: cannot be written (${code})`, { flag: 'logits', cause: error })
+    throw error
+  }
+}
+
+function show(
+  score: Score,
+  ids: readonly number[],
+  tokenizer: Tokenizer | undefined,
+  flags: Flags & { p: number },
+  io: Io,
+): void {
+  const { logProbabilities, streamWeights, loss, perplexity } = score
+  const tokenText = (id: number) => tokenizer?.tokenText(id) ?? `${id} `
+  if (flags.json) {
+    const tokens = ids.map((id, t) => ({
+      id,
+      ...(tokenizer && { text: tokenizer.tokenText(id) }),
+      logProbability: logProbabilities[t]!,
+      ...(flags.streams && { streamWeights: streamWeights[t] }),
+    }))
+    io.stdout(
+      `${JSON.stringify({ p: flags.p, tokens, loss, perplexity, ...(flags.logits && { logits: flags.logits }) }, null, 2)}\n`,
+    )
+    return
+  }
+  if (flags.streams) {
+    const paint = streamBlocks(flags.p, io.color)
+    io.stderr(`${streamLegend(flags.p, io.color)}\n`)
+    io.stdout(`${ids.map((id, t) => paint(tokenText(id), streamWeights[t]!)).join('')}\n`)
+  } else {
+    for (const [t, id] of ids.entries()) {
+      const logProbability = logProbabilities[t]
+      io.stdout(
+        `${logProbability == null ? '        -' : logProbability.toFixed(4).padStart(9)}  ${JSON.stringify(tokenText(id))}\n`,
+      )
+    }
+  }
+  if (loss !== null && perplexity !== null) {
+    io.stdout(
+      `perplexity ${perplexity.toFixed(4)} (${loss.toFixed(4)} nats a token over ${ids.length - 1} tokens, P = ${flags.p})\n`,
+    )
+  } else io.stderr('one token alone cannot be scored: nothing comes before it\n')
+}

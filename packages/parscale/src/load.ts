@@ -1,0 +1,216 @@
+/** From what a user names (a folder, a GGUF file, a model of the hub, nothing) to a model that can be run. */
+import { readdir, stat } from 'node:fs/promises'
+import { freemem } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { checkpointError, resourceError, usageError } from '@parscale/core'
+import { isTied, Model, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
+import { estimateMemory, type MemoryEstimate } from '@parscale/core/model'
+import { type ModelFolder, openModelFolder, openModelPath, verifySameBackbone, type WriteProgress } from '@parscale/core/node'
+import { createChatTemplate, createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
+import envPaths from 'env-paths'
+import { resolveCachedModel } from './hub/cached-model.ts'
+import { type OnnxRuntimeOptions, onnxRuntime } from './onnx-runtime.ts'
+
+/** The model that ships with the package. */
+export const shippedModel = fileURLToPath(new URL('../models/golden-p8', import.meta.url))
+
+export interface OpenOptions {
+  /** Further stream sets for the same backbone: folders or models, each with another P. */
+  readonly streamSets?: readonly string[]
+  /** Default: the environment of the process (HF_HOME, PARSCALE_CACHE, ...). */
+  readonly env?: NodeJS.ProcessEnv
+  readonly signal?: AbortSignal
+  /** Called while a GGUF file is unpacked for the first time. */
+  readonly onUnpack?: (progress: WriteProgress) => void
+}
+
+export interface LoadOptions extends OpenOptions, OnnxRuntimeOptions {
+  /** Checked against free memory before anything is loaded. Default: P of the model, 2048 tokens. */
+  readonly p?: number
+  readonly contextTokens?: number
+}
+
+/** A backbone and its stream sets, open but not loaded. */
+export interface OpenModel {
+  readonly backbone: ModelFolder
+  readonly streamSets: readonly ModelFolder[]
+  close(): Promise<void>
+}
+
+/** Where unpacked GGUF files lie: PARSCALE_CACHE, else the platform's cache folder. */
+export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string =>
+  env.PARSCALE_CACHE || envPaths('parscale', { suffix: '' }).cache
+
+/**
+ * Finds a model: a path as it is, ORG/NAME in the hub's cache.
+ *
+ * @throws usage error that says what to do when it is neither
+ */
+export async function resolveModel(model: string | undefined, env: NodeJS.ProcessEnv = process.env): Promise<string> {
+  if (model === undefined) return shippedModel
+  if (await exists(model)) return model
+  if (!/^[\w.-]+\/[\w.-]+$/.test(model))
+    throw usageError(`${model}: there is no such file or folder, and it is not a model's name on the hub (ORG/NAME)`, {
+      found: model,
+    })
+  const cached = await resolveCachedModel(model, { env })
+  if (cached) return await weightsIn(cached)
+  throw usageError(
+    `${model}: there is no such folder here, and the hub's cache does not hold it; get it with: parscale pull ${model}`,
+    { found: model },
+  )
+}
+
+/** A snapshot may be a model's folder or hold a single GGUF file. */
+async function weightsIn(folder: string): Promise<string> {
+  if (await exists(join(folder, 'config.json'))) return folder
+  const [gguf] = (await readdir(folder)).filter((name) => name.endsWith('.gguf'))
+  return gguf ? join(folder, gguf) : folder
+}
+
+/** Opens a model with all its stream sets: its own, those in its `streams/` folder, and those named. */
+export async function openModel(model: string | undefined, options: OpenOptions = {}): Promise<OpenModel> {
+  const open: ModelFolder[] = []
+  const close = async () => {
+    await Promise.all(open.map((folder) => folder.close()))
+  }
+  try {
+    const gguf = { cacheDirectory: cacheFolder(options.env), onProgress: options.onUnpack, signal: options.signal }
+    const backbone = await openModelPath(await resolveModel(model, options.env), gguf)
+    open.push(backbone)
+    for (const path of await ownStreamSets(backbone.path)) open.push(await openModelFolder(path))
+    for (const name of options.streamSets ?? []) open.push(await openModelPath(await resolveModel(name, options.env), gguf))
+    const streamSets = open.slice(1)
+    const seen = new Set<number>([backbone.config.parscale.n])
+    for (const { path, config } of streamSets) {
+      const { n } = config.parscale
+      if (seen.has(n) && n > 1)
+        throw usageError(`${path}: a stream set with P = ${n} is loaded already; name one per P`, { found: n })
+      seen.add(n)
+    }
+    await verifySameBackbone(backbone, streamSets, options.signal)
+    return { backbone, streamSets, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/**
+ * Loads a model to run.
+ *
+ * @throws resource error, with the numbers, when it will not fit into free memory
+ */
+export async function loadModel(
+  model?: string,
+  options: LoadOptions = {},
+): Promise<{ model: Model; backbone: ModelFolder; close(): Promise<void> }> {
+  const runtime = onnxRuntime(options)
+  const open = await openModel(model, options)
+  try {
+    const { p, estimate } = memoryOf(open, options.p, options.contextTokens)
+    const availableBytes = availableMemoryBytes()
+    if (runtime.device === 'cpu' && estimate.totalBytes > availableBytes) {
+      throw resourceError(
+        `${open.backbone.path} needs ${gigabytes(estimate.totalBytes)} of memory at P = ${p} (weights ${gigabytes(estimate.weightBytes)}, cache ${gigabytes(estimate.cacheBytes)}), ${gigabytes(availableBytes)} are free; close other programs, or use a smaller P, context or model`,
+        { expected: estimate.totalBytes, found: availableBytes },
+      )
+    }
+    return {
+      model: await Model.load(runtime, await modelFiles(open.backbone, open.streamSets)),
+      backbone: open.backbone,
+      close: open.close,
+    }
+  } catch (error) {
+    await open.close()
+    throw error
+  }
+}
+
+/** Loads a model with its tokenizer and chat template. @throws checkpoint error when it has no tokenizer */
+export async function loadTextModel(model?: string, options: LoadOptions = {}): Promise<TextModel> {
+  const loaded = await loadModel(model, options)
+  try {
+    const { backbone } = loaded
+    const files = await tokenizerFiles(backbone)
+    const tokenizer = createTokenizer(files, backbone.path)
+    const stops = await generationStops(backbone)
+    return new TextModel(loaded.model, tokenizer, createChatTemplate(files, tokenizer), stops)
+  } catch (error) {
+    await loaded.model.dispose()
+    throw error
+  } finally {
+    await loaded.close()
+  }
+}
+
+/** Memory for P streams (default: the largest there is) over so many tokens (default: 2048, or the whole context). */
+export function memoryOf(
+  open: OpenModel,
+  p?: number,
+  contextTokens?: number,
+): { p: number; contextTokens: number; estimate: MemoryEstimate } {
+  const { config } = open.backbone
+  const streamSets = [config, ...open.streamSets.map((set) => set.config)].filter(({ parscale }) => parscale.n > 1)
+  const chosen = p ?? Math.max(1, ...streamSets.map(({ parscale }) => parscale.n))
+  const context = contextTokens ?? Math.min(2048, config.maxPositionEmbeddings)
+  const question = {
+    tied: isTied(open.backbone),
+    p: chosen,
+    contextTokens: context,
+    streamSets,
+    rowTokens: Math.min(rowTokensPerStep, chosen * context),
+  }
+  return { p: chosen, contextTokens: context, estimate: estimateMemory(config, question) }
+}
+
+/** What this process may still take; respects container limits where Node knows them. */
+export const availableMemoryBytes = (): number => process.availableMemory?.() ?? freemem()
+
+export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFiles> {
+  const json = async (name: string): Promise<unknown> => {
+    const text = await folder.readText(name)
+    if (text === undefined) return undefined
+    try {
+      return JSON.parse(text)
+    } catch (cause) {
+      throw checkpointError(`${join(folder.path, name)}: is not valid JSON (${(cause as Error).message})`, { file: name, cause })
+    }
+  }
+  const tokenizerJson = await json('tokenizer.json')
+  if (tokenizerJson === undefined) {
+    throw checkpointError(
+      `${folder.path}: tokenizer.json is missing; text needs it. Token ids work without: parscale score --ids 1,2,3`,
+      { file: 'tokenizer.json' },
+    )
+  }
+  return {
+    tokenizerJson,
+    tokenizerConfig: await json('tokenizer_config.json'),
+    chatTemplate: await folder.readText('chat_template.jinja'),
+  }
+}
+
+/** Ends of text that only generation_config.json names. */
+async function generationStops(folder: ModelFolder): Promise<number[]> {
+  const text = await folder.readText('generation_config.json')
+  if (text === undefined) return []
+  const ids = (JSON.parse(text) as { eos_token_id?: unknown }).eos_token_id
+  return [ids].flat().filter((id): id is number => Number.isInteger(id))
+}
+
+async function ownStreamSets(folder: string): Promise<string[]> {
+  const below = join(folder, 'streams')
+  if (!(await exists(below))) return []
+  return (await readdir(below)).sort().map((name) => join(below, name))
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 3 : 1)} GB`
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )
