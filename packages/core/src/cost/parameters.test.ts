@@ -50,7 +50,7 @@ describe('against the tensors of real checkpoints', () => {
 })
 
 test('untied embeddings, other biases and q/k norms are counted', () => {
-  const [{ shape }] = publishedModels as [{ shape: ModelShape }]
+  const { shape } = publishedModels[0]!
   const plain = countParameters(shape, 1)
   expect(countParameters({ ...shape, tiedEmbeddings: false }, 1).total - plain.total).toBe(151936 * 896)
   expect(countParameters({ ...shape, qkNorm: true }, 1).total - plain.total).toBe(36 * 2 * 56)
@@ -59,7 +59,7 @@ test('untied embeddings, other biases and q/k norms are counted', () => {
 })
 
 test('impossible shapes are refused by name', () => {
-  const [{ shape }] = publishedModels as [{ shape: ModelShape }]
+  const { shape } = publishedModels[0]!
   expect(() => validateShape({ ...shape, numHiddenLayers: 0 })).toThrow(
     'numHiddenLayers must be a whole number of at least 1, got 0',
   )

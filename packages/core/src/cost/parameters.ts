@@ -48,3 +48,16 @@ export function countParameters(shape: ModelShape, P: number): ParameterCounts {
   const nonEmbedding = parts.attention + parts.mlp + parts.norms + parts.prefixes + parts.aggregation
   return { embedding, outputEmbedding, ...parts, nonEmbedding, total: embedding + outputEmbedding + nonEmbedding }
 }
+
+/** M: weights of the matrix products of all layers together, the part that costs 2 FLOPs a token and row. */
+export function countMatrixWeights({
+  hiddenSize,
+  intermediateSize,
+  numHiddenLayers,
+  numAttentionHeads,
+  numKeyValueHeads,
+  headDim,
+}: ModelShape): number {
+  const [queries, keys] = [numAttentionHeads * headDim, numKeyValueHeads * headDim]
+  return numHiddenLayers * (hiddenSize * (queries + 2 * keys) + queries * hiddenSize + 3 * hiddenSize * intermediateSize)
+}

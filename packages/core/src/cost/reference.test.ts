@@ -58,7 +58,7 @@ describe.each([
         if (expected === undefined) continue
         expect(Object.keys(terms)).toEqual(Object.keys(expected).map(camel))
         for (const [name, value] of Object.entries(expected))
-          expectClose((terms as Record<string, number>)[camel(name)]!, value, `${what} ${name}`)
+          expectClose(new Map<string, number>(Object.entries(terms)).get(camel(name))!, value, `${what} ${name}`)
       }
     }
   })

@@ -1,0 +1,130 @@
+/**
+ * Which model for a budget: tries every (size, P, weight format) of a grid, drops what does not fit, and returns the lowest loss
+ * and the candidates that no other beats in loss, memory and time at once. The loss comes from outside, as a function, because
+ * this room knows nothing of laws.
+ */
+import { usageError } from '../errors.ts'
+import { deviceCost } from './device-cost.ts'
+import type { Device } from './devices.ts'
+import { countParameters } from './parameters.ts'
+import type { WeightFormat } from './quantisation.ts'
+import { type ModelShape, publishedModels, qwenShape } from './shapes.ts'
+import { trainingFlopsPerToken } from './training.ts'
+
+export interface Budget {
+  /** Absent: the device's memory. */
+  readonly memoryBytes?: number
+  /** Mean time of a decode step. */
+  readonly secondsPerToken?: number
+  readonly trainingFlops?: number
+}
+
+export interface PlanRequest {
+  readonly device: Device
+  readonly budget: Budget
+  readonly shapes: readonly ModelShape[]
+  readonly streams: readonly number[]
+  readonly formats: readonly WeightFormat[]
+  readonly batch: number
+  readonly inputTokens: number
+  /** At least 2, so that there is a decode step to time. */
+  readonly outputTokens: number
+  readonly kvBits: number
+  /** Tokens that each candidate is trained on, P streams throughout. */
+  readonly trainingTokens: number
+  readonly trainingSequenceLength: number
+  /** Loss at full precision of non-embedding parameters N with P streams. */
+  readonly loss: (N: number, P: number) => number
+}
+
+export interface Candidate {
+  readonly shape: ModelShape
+  /** Non-embedding parameters with these P streams. */
+  readonly N: number
+  readonly P: number
+  readonly format: WeightFormat
+  /** With the format's increase. */
+  readonly loss: number
+  readonly memoryBytes: number
+  readonly secondsPerToken: number
+  readonly trainingFlops: number
+  readonly binds: 'compute' | 'memory bandwidth'
+}
+
+export interface Plan {
+  readonly best: Candidate
+  /** Best loss first; none of them is beaten in loss, memory and time per token at once. */
+  readonly pareto: readonly Candidate[]
+  readonly considered: number
+  readonly feasible: number
+}
+
+/** Throws a usage error that says what the budget would have to be if nothing fits. */
+export function makePlan(request: PlanRequest): Plan {
+  if (request.outputTokens < 2)
+    throw usageError(`outputTokens must be at least 2 to time a step, got ${request.outputTokens}`, { flag: 'outputTokens' })
+  for (const [flag, limit] of Object.entries(request.budget)) {
+    if (limit !== undefined && !(limit > 0))
+      throw usageError(`${flag} must be greater than 0, got ${limit}`, { flag, found: limit })
+  }
+  const { memoryBytes = request.device.memoryBytes, secondsPerToken = Infinity, trainingFlops = Infinity } = request.budget
+  const limits = { memoryBytes: Math.min(memoryBytes, request.device.memoryBytes), secondsPerToken, trainingFlops }
+  const all = request.shapes.flatMap((shape) =>
+    request.streams.flatMap((P) => request.formats.map((format) => evaluate(request, shape, P, format))),
+  )
+  const keys = ['memoryBytes', 'secondsPerToken', 'trainingFlops'] as const
+  const feasible = all.filter((candidate) => keys.every((key) => candidate[key] <= limits[key]))
+  if (feasible.length === 0) {
+    const needs = keys
+      .filter((key) => limits[key] < Infinity)
+      .map(
+        (key) =>
+          `${key} ${limits[key].toPrecision(3)} (smallest possible ${Math.min(...all.map((candidate) => candidate[key])).toPrecision(3)})`,
+      )
+    throw usageError(`no candidate meets the budget on ${request.device.title}: ${needs.join(', ')}`, { flag: 'budget' })
+  }
+  feasible.sort((a, b) => a.loss - b.loss || a.memoryBytes - b.memoryBytes)
+  return { best: feasible[0]!, pareto: paretoFront(feasible), considered: all.length, feasible: feasible.length }
+}
+
+/** Shapes of the published family with hidden sizes in steps of 128, intermediate about 5.4 times as wide. */
+export function familyShapes(
+  smallestHidden = publishedModels[0]!.shape.hiddenSize,
+  largestHidden = publishedModels.at(-1)!.shape.hiddenSize,
+): ModelShape[] {
+  const shapes: ModelShape[] = []
+  for (let hidden = smallestHidden; hidden <= largestHidden; hidden += 128) {
+    const published = publishedModels.find(({ shape }) => shape.hiddenSize === hidden)
+    shapes.push(published?.shape ?? qwenShape(hidden, Math.round((5.4 * hidden) / 128) * 128))
+  }
+  return shapes
+}
+
+function evaluate(request: PlanRequest, shape: ModelShape, P: number, format: WeightFormat): Candidate {
+  const { batch, inputTokens, outputTokens, device, kvBits } = request
+  const cost = deviceCost(shape, { P, batch, inputTokens, outputTokens }, device, { weightBits: format.bits, kvBits })
+  const N = countParameters(shape, P).nonEmbedding
+  return {
+    shape,
+    N,
+    P,
+    format,
+    loss: request.loss(N, P) + format.lossIncrease,
+    memoryBytes: cost.memoryBytes,
+    secondsPerToken: cost.secondsPerToken!,
+    trainingFlops: request.trainingTokens * trainingFlopsPerToken(shape, P, request.trainingSequenceLength),
+    binds: cost.decode.binds,
+  }
+}
+
+/** @param byLoss sorted by loss, so that only earlier candidates can beat a later one */
+function paretoFront(byLoss: readonly Candidate[]): Candidate[] {
+  const front: Candidate[] = []
+  for (const candidate of byLoss) {
+    const beaten = front.some(
+      (other) => other.memoryBytes <= candidate.memoryBytes && other.secondsPerToken <= candidate.secondsPerToken,
+    )
+    if (!beaten) front.push(candidate)
+  }
+  return front
+}
