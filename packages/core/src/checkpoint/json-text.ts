@@ -1,11 +1,11 @@
 /** JSON from files that may be damaged or hostile: UTF-8 must be valid and no object may name a key twice. */
-import { checkpointError } from '../errors.ts'
+import { checkpointError, isParscaleError } from '../errors.ts'
 
 /**
  * Parses UTF-8 bytes as JSON.
  *
  * @param where begins the message: the file, and the part of it
- * @throws checkpoint error on invalid UTF-8, invalid JSON and repeated keys
+ * @throws checkpoint error on invalid UTF-8, invalid JSON, repeated keys and deep nesting
  */
 export function parseJsonBytes(bytes: Uint8Array, where: string): unknown {
   let text: string
@@ -19,35 +19,29 @@ export function parseJsonBytes(bytes: Uint8Array, where: string): unknown {
 
 /** As parseJsonBytes, for text. */
 export function parseJsonText(text: string, where: string): unknown {
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    checkStructure(text, where)
+    return JSON.parse(text)
   } catch (cause) {
+    if (isParscaleError(cause)) throw cause
     throw checkpointError(`${where} is not valid JSON: ${(cause as Error).message}`, { file: where, cause })
   }
-  const twice = repeatedKey(text)
-  if (twice !== undefined) {
-    throw checkpointError(`${where} names ${JSON.stringify(twice)} twice in one object; which one counts is anybody's guess`, {
-      file: where,
-      found: twice,
-    })
-  }
-  return value
 }
 
-/** The first key that an object of this valid JSON text repeats. JSON.parse would silently keep the last. */
-function repeatedKey(text: string): string | undefined {
+/** Deepest nesting accepted: real files need four. Each level costs an object, many times the byte that opens it. */
+const maxDepth = 32
+
+/** Refuses repeated keys, of which JSON.parse would silently keep the last, and depth. Of invalid JSON it may say either. */
+function checkStructure(text: string, where: string): void {
   // One entry per open bracket: the keys so far of an object, undefined for an array.
   const open: (Set<string> | undefined)[] = []
   let expectsKey = false
   for (let i = 0; i < text.length; i++) {
     const char = text[i]
-    if (char === '{') {
-      open.push(new Set())
-      expectsKey = true
-    } else if (char === '[') {
-      open.push(undefined)
-      expectsKey = false
+    if (char === '{' || char === '[') {
+      expectsKey = char === '{'
+      open.push(expectsKey ? new Set() : undefined)
+      if (open.length > maxDepth) throw checkpointError(`${where} is nested more than ${maxDepth} deep`, { file: where })
     } else if (char === '}' || char === ']') {
       open.pop()
       expectsKey = false
@@ -55,16 +49,20 @@ function repeatedKey(text: string): string | undefined {
       expectsKey = open.at(-1) !== undefined
     } else if (char === '"') {
       const start = i++
-      while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1
+      while (i < text.length && text[i] !== '"') i += text[i] === '\\' ? 2 : 1
       if (!expectsKey) continue
       expectsKey = false
       const key = JSON.parse(text.slice(start, i + 1)) as string
-      const keys = open.at(-1)!
-      if (keys.has(key)) return key
-      keys.add(key)
+      const keys = open.at(-1)
+      if (keys?.has(key)) {
+        throw checkpointError(`${where} names ${JSON.stringify(key)} twice in one object; which one counts is anybody's guess`, {
+          file: where,
+          found: key,
+        })
+      }
+      keys?.add(key)
     }
   }
-  return undefined
 }
 
 /** True for what JSON calls an object: not null, not an array. */

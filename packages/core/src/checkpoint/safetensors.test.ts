@@ -77,6 +77,7 @@ describe('a malformed file', () => {
       safetensorsBytes('{"a":{"dtype":"F32","dtype":"F16","shape":[],"data_offsets":[0,4]}}', 4),
       /names "dtype" twice/,
     ],
+    ['nests deep', safetensorsBytes('{"a":'.repeat(40), 0), /header is nested more than 32 deep/],
     ['has an entry that is no object', safetensorsBytes({ a: 1 }, 0), /tensor a: its entry should be an object, got 1/],
     ['lacks a dtype', safetensorsBytes({ a: { shape: [], data_offsets: [0, 4] } }, 4), /tensor a: dtype should be a string/],
     [
