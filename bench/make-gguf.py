@@ -1,0 +1,108 @@
+"""GGUF files in F32 for the peer: what llama.cpp computes without quantised weights, and shapes that no file at hand has.
+
+    python bench/make-gguf.py dequantise IN.gguf OUT.gguf        the same model with every weight in F32
+    python bench/make-gguf.py random OUT.gguf --layers 24 ...    a random Qwen2 of a given shape, defaults as Qwen2.5-0.5B
+
+Runs in the environment `gguf` of scripts/python-env.mjs. Random weights serve speed only.
+"""
+
+import argparse
+
+import gguf
+import numpy as np
+
+
+def copy_metadata(reader, writer):
+    """Everything but what the writer writes itself and what speaks of the quantisation."""
+    skipped = {"general.architecture", "general.file_type", "general.quantization_version"}
+    for field in reader.fields.values():
+        if field.name in skipped or field.name.startswith("GGUF."):
+            continue
+        element_type = field.types[1] if len(field.types) > 1 else None
+        writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=element_type)
+
+
+def dequantise(source, target):
+    reader = gguf.GGUFReader(source)
+    architecture = reader.get_field("general.architecture").contents()
+    writer = gguf.GGUFWriter(target, architecture)
+    copy_metadata(reader, writer)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    for tensor in reader.tensors:
+        weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        writer.add_tensor(tensor.name, np.ascontiguousarray(weights, dtype=np.float32))
+    finish(writer)
+
+
+def random(target, shape):
+    """A Qwen2 with tied embeddings and a placeholder vocabulary of as many tokens as asked for."""
+    writer = gguf.GGUFWriter(target, "qwen2")
+    writer.add_block_count(shape.layers)
+    writer.add_context_length(32768)
+    writer.add_embedding_length(shape.hidden)
+    writer.add_feed_forward_length(shape.intermediate)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_rope_freq_base(1e6)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list([f"t{i}" for i in range(shape.vocabulary)])
+    writer.add_token_types([gguf.TokenType.NORMAL] * shape.vocabulary)
+    writer.add_token_merges(["t 0"])
+    writer.add_eos_token_id(0)
+    writer.add_bos_token_id(0)
+
+    generator = np.random.default_rng(1)
+    kv = shape.kv_heads * shape.hidden // shape.heads
+
+    def matrix(name, rows, columns):
+        writer.add_tensor(f"{name}.weight", generator.standard_normal((rows, columns), dtype=np.float32) * np.float32(0.02))
+
+    def vector(name, length, value):
+        writer.add_tensor(name, np.full(length, value, dtype=np.float32))
+
+    matrix("token_embd", shape.vocabulary, shape.hidden)
+    vector("output_norm.weight", shape.hidden, 1)
+    for layer in range(shape.layers):
+        block = f"blk.{layer}"
+        vector(f"{block}.attn_norm.weight", shape.hidden, 1)
+        vector(f"{block}.ffn_norm.weight", shape.hidden, 1)
+        for name, rows in (("attn_q", shape.hidden), ("attn_k", kv), ("attn_v", kv)):
+            matrix(f"{block}.{name}", rows, shape.hidden)
+            vector(f"{block}.{name}.bias", rows, 0)
+        matrix(f"{block}.attn_output", shape.hidden, shape.hidden)
+        matrix(f"{block}.ffn_gate", shape.intermediate, shape.hidden)
+        matrix(f"{block}.ffn_up", shape.intermediate, shape.hidden)
+        matrix(f"{block}.ffn_down", shape.hidden, shape.intermediate)
+    finish(writer)
+
+
+def finish(writer):
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    copy = commands.add_parser("dequantise")
+    copy.add_argument("source")
+    copy.add_argument("target")
+    make = commands.add_parser("random")
+    make.add_argument("target")
+    defaults = dict(layers=24, hidden=896, intermediate=4864, heads=14, kv_heads=2, vocabulary=151936)
+    for name, value in defaults.items():
+        make.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
+    options = parser.parse_args()
+    if options.command == "dequantise":
+        dequantise(options.source, options.target)
+    else:
+        random(options.target, options)
+
+
+if __name__ == "__main__":
+    main()
