@@ -41,9 +41,11 @@ export async function loadEngine(
   streamFolders: readonly string[] = [],
 ): Promise<Engine> {
   const [main, ...others] = await Promise.all([folder, ...streamFolders].map((path) => openModelFolder(path)))
-  const model = await Model.load(onnxRuntime(options), await modelFiles(main!, others))
-  await Promise.all([main!, ...others].map((open) => open.close()))
-  return new Engine(model)
+  try {
+    return new Engine(await Model.load(onnxRuntime(options), await modelFiles(main!, others)))
+  } finally {
+    await Promise.all([main!, ...others].map((open) => open.close()))
+  }
 }
 
 /** The largest absolute difference, and NaN when there is one anywhere. */
