@@ -6,6 +6,7 @@ import { type BootstrapThetas, type Interval, intervalOf } from './bootstrap.ts'
 import type { Fit } from './fit.ts'
 import { type Law, lossAt } from './laws.ts'
 import type { Setting } from './points.ts'
+import { increasingRoot } from './root.ts'
 
 export interface Estimate {
   readonly value: number
@@ -79,19 +80,6 @@ function singleStreamN(law: Law, theta: ArrayLike<number>, setting: Setting): nu
 
 function streamsFor(law: Law, theta: ArrayLike<number>, setting: Omit<Setting, 'P'>, loss: number): number {
   return increasingRoot((lnP) => loss - lossAt(law, theta, { ...setting, P: Math.exp(lnP) }), 0, Math.log(maxStreams))
-}
-
-/** exp of the root between logarithms `low` and `high`, by bisection; Infinity if the function is negative up to `high`. */
-function increasingRoot(f: (x: number) => number, low: number, high: number): number {
-  if (f(low) >= 0) return Math.exp(low)
-  if (f(high) < 0) return Infinity
-  let [below, above] = [low, high]
-  for (let i = 0; i < 100 && above - below > 1e-15 * above; i++) {
-    const middle = (below + above) / 2
-    if (f(middle) < 0) below = middle
-    else above = middle
-  }
-  return Math.exp((below + above) / 2)
 }
 
 /** 1.57B, 42B, 8: three digits, with the usual letters from a million on. */
