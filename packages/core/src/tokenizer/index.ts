@@ -1,6 +1,7 @@
 /** Text to token ids and back, and conversations to token ids. */
 export { byteTokenizerFiles } from './byte-tokenizer.ts'
 export { createChatTemplate } from './chat-template.ts'
+export { type GgufTokenizerFiles, tokenizerFilesFromGguf } from './gguf-tokenizer.ts'
 export { createTokenizer } from './tokenizer.ts'
 export type {
   ChatEncodeOptions,
