@@ -151,7 +151,7 @@ function scalingJson(
   })
 }
 
-/** What the folder made of this file holds: the widest type of its tensors, as blocks become float32. */
+/** The type of the weight matrices once they are a checkpoint again: quantised blocks become float32. */
 function storedDType({ tensors }: GgufFile): string {
   const matrices = [...tensors.values()].filter((tensor) => tensor.shape.length > 1)
   if (matrices.every((tensor) => tensor.type === 'BF16')) return 'bfloat16'

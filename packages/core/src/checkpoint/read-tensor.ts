@@ -36,6 +36,15 @@ export function castBytes(bytes: Uint8Array, from: StoredDType, to: StoredDType)
   return new Uint8Array(halves.buffer)
 }
 
+/** How many elements of a piece are infinite or no number: more after a cast than before means that some did not fit. */
+export function countNonFinite(bytes: Uint8Array, dtype: StoredDType): number {
+  const elements = dtype === 'F32' ? new Uint32Array(...aligned(bytes, 4)) : new Uint16Array(...aligned(bytes, 2))
+  const exponent = { F32: 0x7f800000, F16: 0x7c00, BF16: 0x7f80 }[dtype]
+  let count = 0
+  for (const element of elements) if ((element & exponent) === exponent) count++
+  return count
+}
+
 /** Float32 bits of a piece's elements. */
 function widen(bytes: Uint8Array, dtype: StoredDType): Uint32Array {
   if (dtype === 'F32') return new Uint32Array(...aligned(bytes, 4))

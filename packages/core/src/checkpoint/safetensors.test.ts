@@ -7,7 +7,7 @@ import { readChunks, readF32 } from './read-tensor.ts'
 import { parseSafetensors } from './safetensors.ts'
 import { planShards, shardIndex, writeSafetensors } from './safetensors-writer.ts'
 import { type AnyDType, dtypeBits, findTensor, sortTensors } from './tensor.ts'
-import { streamTensor, type TensorStream } from './tensor-stream.ts'
+import { castStream, streamTensor, type TensorStream } from './tensor-stream.ts'
 import { join, safetensorsBytes, u64, utf8 } from './testing/bytes.ts'
 import { memorySink } from './testing/memory-sink.ts'
 
@@ -235,6 +235,25 @@ describe('what is written', () => {
       expect(Buffer.compare(await bytes!, await expectedBytes!), t.name).toBe(0)
     }
   })
+})
+
+it('a cast refuses numbers that do not fit, and keeps those that never were finite', async () => {
+  const cast = async (...values: number[]) => {
+    const bytes = new Uint8Array(Float32Array.from(values).buffer)
+    const stream: TensorStream = {
+      name: 'a',
+      dtype: 'F32',
+      shape: [values.length],
+      async *chunks() {
+        yield bytes
+      },
+    }
+    const sink = memorySink()
+    for await (const chunk of castStream(stream, 'F16').chunks()) await sink.write(chunk)
+    return new Uint16Array(sink.bytes().buffer)
+  }
+  expect(await cast(65504, -Infinity, NaN)).toEqual(Uint16Array.of(0x7bff, 0xfc00, 0x7e00))
+  await expect(cast(1, 65520)).rejects.toThrow('tensor a holds numbers too large for F16; choose a wider type')
 })
 
 describe('shards', () => {

@@ -1,6 +1,7 @@
 /** Tensors on their way from one file to another: a description, and data that arrives in pieces. */
+import { usageError } from '../errors.ts'
 import { elementCount } from '../model/parameters.ts'
-import { castBytes, readChunks } from './read-tensor.ts'
+import { castBytes, countNonFinite, readChunks } from './read-tensor.ts'
 import { type AnyDType, dtypeBits, isLoadable, type StoredDType, type StoredTensor } from './tensor.ts'
 
 export interface TensorStream<D extends AnyDType = AnyDType> {
@@ -21,7 +22,11 @@ export function streamTensor<D extends AnyDType>(tensor: StoredTensor<D>): Tenso
   return { name, dtype, shape, chunks: () => readChunks(tensor) }
 }
 
-/** The same tensor in another element type; see castBytes for rounding. Tensors that are no weights stay as they are. */
+/**
+ * The same tensor in another element type; see castBytes for rounding. Tensors that are no weights stay as they are.
+ *
+ * @throws (its chunks) usage error naming the tensor, when a number is too large for the type
+ */
 export function castStream(stream: TensorStream, dtype: StoredDType): TensorStream {
   if (!isLoadable(stream) || stream.dtype === dtype) return stream
   const { name, shape, dtype: from } = stream
@@ -30,7 +35,16 @@ export function castStream(stream: TensorStream, dtype: StoredDType): TensorStre
     shape,
     dtype,
     async *chunks() {
-      for await (const bytes of stream.chunks()) yield castBytes(bytes, from, dtype)
+      for await (const bytes of stream.chunks()) {
+        const cast = castBytes(bytes, from, dtype)
+        if (countNonFinite(cast, dtype) > countNonFinite(bytes, from)) {
+          throw usageError(`tensor ${name} holds numbers too large for ${dtype}; choose a wider type`, {
+            tensor: name,
+            expected: dtype,
+          })
+        }
+        yield cast
+      }
     },
   }
 }

@@ -47,7 +47,7 @@ interface OpenContents {
 async function openGguf(path: string): Promise<OpenContents> {
   const source = await openFileSource(path)
   try {
-    return { contents: ggufContents(await readGgufModel(source)), close: source.close }
+    return { contents: ggufContents(await readGgufModel(source), path), close: source.close }
   } catch (error) {
     await source.close()
     throw error

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -38,6 +38,18 @@ it('knows the real path behind a link', async () => {
   expect(source.path).toBe(real.path)
   await source.close()
   await real.close()
+})
+
+it('reads behind the first 4 GiB', async () => {
+  const path = join(folder, 'sparse')
+  await writeFile(path, '')
+  await truncate(path, 5 * 2 ** 30)
+  const end = await open(path, 'r+')
+  await end.write(bytes, 0, 7, 5 * 2 ** 30 - 7)
+  await end.close()
+  const source = await openFileSource(path)
+  expect(await source.read(5 * 2 ** 30 - 8, 8)).toEqual(Uint8Array.of(0, 0, 1, 2, 3, 4, 5, 6))
+  await source.close()
 })
 
 it('notices a file that shrinks while it is open', async () => {

@@ -58,6 +58,9 @@ it('two processes at once make one folder, whose every tensor is what gguf dequa
   const expected: Record<string, string> = JSON.parse(execFileSync(interpreter, ['-c', python, gguf], { encoding: 'utf8' }))
   const model = await openModelPath(gguf, { cacheDirectory })
   expect(model.path).toBe(folders[0])
+  for (const name of ['tokenizer.json', 'tokenizer_config.json', 'chat_template.jinja']) {
+    expect(await model.readText(name), name).toMatch(/<\|im_start\|>/)
+  }
   const found: Record<string, string> = {}
   for (const [name, tensor] of model.tensors) {
     const hash = createHash('sha256')

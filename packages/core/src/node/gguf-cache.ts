@@ -7,11 +7,12 @@ import { realpath, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { GgufModel } from '../checkpoint/gguf-model.ts'
 import { readGgufModel } from '../checkpoint/gguf-model.ts'
+import { tokenizerFilesFromGguf } from '../tokenizer/gguf-tokenizer.ts'
 import { openFileSource } from './file-source.ts'
 import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from './write-folder.ts'
 
 /** Part of the cache's keys: raised when what we make of a file changes. */
-const formatVersion = 1
+const formatVersion = 2
 
 export interface GgufCacheOptions extends Pick<WriteFolderOptions, 'onProgress' | 'signal'> {
   readonly cacheDirectory: string
@@ -28,7 +29,7 @@ export async function ggufFolder(path: string, { cacheDirectory, onProgress, sig
   if (await exists(folder)) return folder
   const source = await openFileSource(path)
   try {
-    await writeModelFolder(folder, ggufContents(await readGgufModel(source)), { onProgress, signal })
+    await writeModelFolder(folder, ggufContents(await readGgufModel(source), path), { onProgress, signal })
   } catch (error) {
     // Folders appear whole, so that one which is there now is another process's, finished first.
     if (signal?.aborted || !(await exists(folder))) throw error
@@ -38,9 +39,17 @@ export async function ggufFolder(path: string, { cacheDirectory, onProgress, sig
   return folder
 }
 
-/** What a model's folder made of a GGUF file contains. */
-export function ggufContents(model: GgufModel): FolderContents {
+/**
+ * What a model's folder made of a GGUF file contains.
+ *
+ * @param file names the file in errors
+ * @throws as tokenizerFilesFromGguf
+ */
+export function ggufContents(model: GgufModel, file: string): FolderContents {
   const files = new Map([['config.json', jsonBytes(model.configJson)]])
+  const { 'chat_template.jinja': template, ...tokenizer } = tokenizerFilesFromGguf(model.metadata, file) ?? {}
+  for (const [name, json] of Object.entries(tokenizer)) files.set(name, jsonBytes(json))
+  if (template !== undefined) files.set('chat_template.jinja', new TextEncoder().encode(template))
   return { files, tensors: model.tensors }
 }
 
