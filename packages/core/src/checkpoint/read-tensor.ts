@@ -41,7 +41,7 @@ export function countNonFinite(bytes: Uint8Array, dtype: StoredDType): number {
   const elements = dtype === 'F32' ? new Uint32Array(...aligned(bytes, 4)) : new Uint16Array(...aligned(bytes, 2))
   const exponent = { F32: 0x7f800000, F16: 0x7c00, BF16: 0x7f80 }[dtype]
   let count = 0
-  for (const element of elements) if ((element & exponent) === exponent) count++
+  for (let i = 0; i < elements.length; i++) if ((elements[i]! & exponent) === exponent) count++
   return count
 }
 
