@@ -155,7 +155,7 @@ export function memoryOf(
   const { config } = open.backbone
   const streamSets = [config, ...open.streamSets.map((set) => set.config)].filter(({ parscale }) => parscale.n > 1)
   const chosen = p ?? Math.max(1, ...streamSets.map(({ parscale }) => parscale.n))
-  const context = contextTokens ?? Math.min(2048, config.maxPositionEmbeddings)
+  const context = Math.min(contextTokens ?? 2048, config.maxPositionEmbeddings)
   const question = {
     tied: isTied(open.backbone),
     p: chosen,

@@ -17,7 +17,11 @@ it('accepts every graph of every fixture', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'parscale-onnx-'))
   try {
     const paths: string[] = []
-    const names = ['goldens', 'transformers'].flatMap((group) => readdirSync(fixturesFolder + group).filter((n) => !n.endsWith('.md')).map((n) => `${group}/${n}`))
+    const names = ['goldens', 'transformers'].flatMap((group) =>
+      readdirSync(fixturesFolder + group)
+        .filter((n) => !n.endsWith('.md'))
+        .map((n) => `${group}/${n}`),
+    )
     for (const name of names) {
       const open = await openModelFolder(fixturesFolder + name)
       const files = await modelFiles(open)
@@ -36,7 +40,9 @@ it('accepts every graph of every fixture', async () => {
       }
       await open.close()
     }
-    const out = execFileSync(python, [fileURLToPath(new URL('support/check-onnx.py', import.meta.url)), ...paths], { encoding: 'utf8' })
+    const out = execFileSync(python, [fileURLToPath(new URL('support/check-onnx.py', import.meta.url)), ...paths], {
+      encoding: 'utf8',
+    })
     expect(out.trim().split('\n')).toHaveLength(paths.length)
     expect(paths.length).toBeGreaterThan(30)
   } finally {

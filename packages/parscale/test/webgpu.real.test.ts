@@ -14,7 +14,12 @@ process.env.XDG_RUNTIME_DIR ??= mkdtempSync(join(tmpdir(), 'parscale-xdg-'))
 
 const tolerance = 1e-3
 
-describe.each(['goldens/parscale-p8-bf16', 'goldens/parscale-p4', 'transformers/qwen3-streams-p2', 'transformers/mistral-window'])('WebGPU: %s', (name) => {
+describe.each([
+  'goldens/parscale-p8-bf16',
+  'goldens/parscale-p4',
+  'transformers/qwen3-streams-p2',
+  'transformers/mistral-window',
+])('WebGPU: %s', (name) => {
   it('gives the logits of the whole prompt and the greedy tokens', async () => {
     const fixture = await readFixture(name)
     const engine = await loadEngine(fixturesFolder + name, { device: 'webgpu' })

@@ -1,6 +1,13 @@
 /** From an open checkpoint to what an engine loads: every tensor is checked against config.json before anything is computed. */
-import { type CheckpointTensors, type ModelConfig, readF32, type StoredDType, type StoredTensor } from '../checkpoint/index.ts'
-import { checkpointError, unsupportedError } from '../errors.ts'
+import {
+  type CheckpointTensors,
+  findTensor,
+  type ModelConfig,
+  readF32,
+  type StoredDType,
+  type StoredTensor,
+} from '../checkpoint/index.ts'
+import { checkpointError } from '../errors.ts'
 import type { DType } from '../graph/index.ts'
 import {
   backboneParameters,
@@ -95,19 +102,10 @@ function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], ti
   }
 }
 
-function requireTensor(
-  { path, tensors, otherTensors }: Checkpoint,
-  { name, shape }: Pick<Parameter, 'name' | 'shape'>,
-): StoredTensor {
-  const tensor = tensors.get(name)
+function requireTensor(checkpoint: Checkpoint, { name, shape }: Pick<Parameter, 'name' | 'shape'>): StoredTensor {
+  const { path } = checkpoint
+  const tensor = findTensor(checkpoint, name)
   if (!tensor) {
-    const other = otherTensors.get(name)
-    if (other) {
-      throw unsupportedError(`${path}: tensor ${name} is stored as ${other.dtype}; weights can be F32, F16 or BF16`, {
-        file: path,
-        tensor: name,
-      })
-    }
     throw checkpointError(`${path}: tensor ${name} is missing; config.json asks for it with shape [${shape}]`, {
       file: path,
       tensor: name,

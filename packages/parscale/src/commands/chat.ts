@@ -37,7 +37,8 @@ interface Flags extends SamplingFlags {
 }
 
 export function registerChat(program: Command, io: Io): void {
-  const command = program.command('chat')
+  const command = program
+    .command('chat')
     .description('talk with an instruction-tuned model')
     .argument('<model>', 'folder, .gguf file or ORG/NAME')
   addOptions(command, [

@@ -45,7 +45,10 @@ interface Flags extends SamplingFlags {
 }
 
 export function registerGenerate(program: Command, io: Io): void {
-  const command = program.command('generate').description('continue a prompt').argument('[model]', 'folder, .gguf file or ORG/NAME')
+  const command = program
+    .command('generate')
+    .description('continue a prompt')
+    .argument('[model]', 'folder, .gguf file or ORG/NAME')
   addOptions(command, [
     new Option('--prompt <text>', 'the text to continue; may be repeated (default: standard input)').argParser(collect),
     new Option('--file <path>', 'read the prompt from a file'),
@@ -61,7 +64,9 @@ export function registerGenerate(program: Command, io: Io): void {
   command.addHelpText('after', examples).action(async (model) => {
     const flags = command.opts() as unknown as Flags
     const prompts = await readPrompts(flags)
-    const text = await loadTextModel(model, loadOptions(io, flags))
+    // A token is at least one character, so this is never too little.
+    const contextTokens = prompts.reduce((sum, prompt) => sum + prompt.length + flags.maxTokens, 0)
+    const text = await loadTextModel(model, loadOptions(io, flags, contextTokens))
     try {
       if (model === undefined) io.stderr(`model: ${shippedModel} (random weights: it shows the machinery, not language)\n`)
       await generate(text, prompts, flags, io)

