@@ -23,7 +23,7 @@ export function parseDecoder(part: Component | null, file: string): PieceDecoder
     return { bytes: (piece) => pieceBytes(piece) ?? utf8.encode(piece), leadingSpaces: 0 }
   }
   if (part?.type === 'Metaspace') return metaspace(part)
-  const steps = part?.type === 'Sequence' && Array.isArray(part.decoders) ? (part.decoders as Component[]) : undefined
+  const steps = part?.type === 'Sequence' ? (part.decoders ?? []) : undefined
   if (steps?.length === 1) return parseDecoder(steps[0]!, file)
   const found = part?.type === 'Sequence' ? `Sequence of ${steps?.map((step) => step.type).join(', ')}` : (part?.type ?? 'null')
   const decoder = steps && sentencePiece(steps)
@@ -34,7 +34,7 @@ export function parseDecoder(part: Component | null, file: string): PieceDecoder
 
 /** The mark becomes a space. In the first piece it vanishes, since encoding had put it there. */
 function metaspace(part: Component): PieceDecoder {
-  const mark = typeof part.replacement === 'string' ? part.replacement : '▁'
+  const mark = part.replacement ?? '▁'
   const added = part.prepend_scheme !== 'never' && part.add_prefix_space !== false
   return { bytes: (piece, first) => utf8.encode(piece.replaceAll(mark, first && added ? '' : ' ')), leadingSpaces: 0 }
 }
@@ -46,11 +46,12 @@ function sentencePiece(steps: readonly Component[]): PieceDecoder | undefined {
   let fused = false
   let leadingSpaces = 0
   for (const step of steps) {
-    const from = (step.pattern as { String?: unknown } | undefined)?.String
-    if (step.type === 'Replace' && !fused && typeof from === 'string') replacements.push({ from, to: String(step.content) })
+    const from = step.pattern && 'String' in step.pattern ? step.pattern.String : undefined
+    const to = step.content
+    if (step.type === 'Replace' && !fused && from !== undefined && to !== undefined) replacements.push({ from, to })
     else if (step.type === 'ByteFallback' && !fused) byteFallback = true
     else if (step.type === 'Fuse') fused = true
-    else if (step.type === 'Strip' && fused && step.content === ' ' && !step.stop) leadingSpaces = Number(step.start)
+    else if (step.type === 'Strip' && fused && step.content === ' ' && !step.stop) leadingSpaces = step.start ?? 0
     else return undefined
   }
   const bytes = (piece: string): Uint8Array => {

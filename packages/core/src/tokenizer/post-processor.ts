@@ -13,7 +13,7 @@ const nothing: Surroundings = { before: [], after: [] }
 export function parsePostProcessor(part: Component | null, file: string): Surroundings {
   if (!part || part.type === 'ByteLevel') return nothing
   if (part.type === 'Sequence') {
-    const inner = (Array.isArray(part.processors) ? part.processors : []).map((each) => parsePostProcessor(each, file))
+    const inner = (part.processors ?? []).map((each) => parsePostProcessor(each, file))
     // Each processor wraps what those before it made.
     return inner.reduce(
       (sum, each) => ({ before: [...each.before, ...sum.before], after: [...sum.after, ...each.after] }),
@@ -24,24 +24,20 @@ export function parsePostProcessor(part: Component | null, file: string): Surrou
     const supported = 'supported are ByteLevel, Sequence, TemplateProcessing'
     throw unsupportedError(`${file}: post_processor "${part.type}" is not supported; ${supported}`, { file, found: part.type })
   }
-  return parseTemplate(part as unknown as TemplateProcessing, file)
+  return parseTemplate(part, file)
 }
 
-interface TemplateProcessing {
-  readonly single?: readonly { readonly SpecialToken?: { readonly id: string }; readonly Sequence?: unknown }[]
-  readonly special_tokens?: Readonly<Record<string, { readonly ids?: readonly number[] }>>
-}
-
-function parseTemplate(part: TemplateProcessing, file: string): Surroundings {
+function parseTemplate(part: Component, file: string): Surroundings {
   const before: number[] = []
   const after: number[] = []
   let seenText = false
   for (const item of part.single ?? []) {
     if (item.Sequence) seenText = true
     if (!item.SpecialToken) continue
-    const ids = part.special_tokens?.[item.SpecialToken.id]?.ids
+    const { id } = item.SpecialToken
+    const ids = part.special_tokens && Object.hasOwn(part.special_tokens, id) ? part.special_tokens[id]!.ids : undefined
     if (!ids) {
-      throw checkpointError(`${file}: post_processor names ${item.SpecialToken.id}, which its special_tokens do not have`, {
+      throw checkpointError(`${file}: post_processor names ${id}, which its special_tokens do not have`, {
         file,
       })
     }

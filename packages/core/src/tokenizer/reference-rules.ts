@@ -2,7 +2,7 @@
  * Where `@huggingface/tokenizers` 0.2 reads a part of tokenizer.json differently from the Rust reference (`tokenizers`),
  * the part is rewritten here into one that both read alike. Parts that cannot be made to agree are refused by name.
  */
-import { unsupportedError } from '../errors.ts'
+import { checkpointError, unsupportedError } from '../errors.ts'
 import type { Component } from './tokenizer-json.ts'
 
 /** GPT-2's words. The library's own copy of it uses JavaScript's `\s`, which has U+FEFF and lacks U+0085. */
@@ -16,7 +16,10 @@ export const isolate = (pattern: string): Component => ({
   invert: false,
 })
 
-export const sequence = (pretokenizers: readonly Component[]): Component => ({ type: 'Sequence', pretokenizers })
+export const sequence = (pretokenizers: Component[]): Component => ({ type: 'Sequence', pretokenizers })
+
+/** A character as a regular expression writes it, whatever it means there. */
+const codeOf = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 /** Writes each byte as a character, and cuts nothing. */
 export const bytesOnly: Component = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false }
@@ -24,7 +27,8 @@ export const bytesOnly: Component = { type: 'ByteLevel', add_prefix_space: false
 type Rewrite = (part: Component, file: string) => Component
 
 const preTokenizers: Readonly<Record<string, Rewrite>> = {
-  Sequence: (part, file) => sequence(partsOf(part.pretokenizers).map((inner) => exactPreTokenizer(inner, file)!)),
+  Sequence: (part, file) =>
+    sequence((part.pretokenizers ?? []).map((inner) => exact(preTokenizers, 'pre_tokenizer', inner, file))),
   ByteLevel: (part) => {
     if (part.use_regex === false || part.add_prefix_space) return part
     return sequence([isolate(gpt2Pattern), bytesOnly])
@@ -33,30 +37,30 @@ const preTokenizers: Readonly<Record<string, Rewrite>> = {
   Digits: (part) => isolate(part.individual_digits ? '\\p{N}' : '\\p{N}+'),
   // The library does not read `split` (true by default) nor the older key `add_prefix_space`.
   Metaspace: (part) => {
-    const mark = typeof part.replacement === 'string' ? part.replacement : '▁'
+    const mark = part.replacement ?? '▁'
     const scheme = part.prepend_scheme ?? (part.add_prefix_space === false ? 'never' : 'always')
     const mapped = { ...part, replacement: mark, prepend_scheme: scheme }
-    return part.split === false ? mapped : sequence([mapped, isolate(`${mark}[^${mark}]*`)])
+    return part.split === false ? mapped : sequence([mapped, isolate(`${codeOf(mark)}[^${codeOf(mark)}]*`)])
   },
   Split: (part, file) => {
-    const behavior = String(part.behavior)
-    if (behavior === 'Isolated' && !part.invert) return part
-    if (behavior === 'Removed') return part
-    throw unsupported(file, `pre_tokenizer "Split" with behavior "${behavior}"${part.invert ? ', inverted' : ''}`)
+    need(part, 'pattern', file)
+    const { behavior, invert } = part
+    if ((behavior === 'Isolated' && !invert) || behavior === 'Removed') return part
+    throw unsupported(file, `pre_tokenizer "Split" with behavior "${behavior}"${invert ? ', inverted' : ''}`)
   },
 }
 
 const normalizers: Readonly<Record<string, Rewrite>> = {
   Sequence: (part, file) => ({
     ...part,
-    normalizers: partsOf(part.normalizers).map((inner) => exactNormalizer(inner, file)),
+    normalizers: (part.normalizers ?? []).map((inner) => exact(normalizers, 'normalizer', inner, file)),
   }),
   NFC: (part) => part,
   NFD: (part) => part,
   NFKC: (part) => part,
   NFKD: (part) => part,
-  Prepend: (part) => part,
-  Replace: (part) => part,
+  Prepend: (part, file) => need(part, 'prepend', file),
+  Replace: (part, file) => need(need(part, 'pattern', file), 'content', file),
 }
 
 /** @throws unsupported error naming the pre-tokenizer */
@@ -75,7 +79,10 @@ function exact(rules: Readonly<Record<string, Rewrite>>, kind: string, part: Com
   return rewrite(part, file)
 }
 
-const partsOf = (list: unknown): Component[] => (Array.isArray(list) ? list : [])
+function need(part: Component, key: 'pattern' | 'content' | 'prepend', file: string): Component {
+  if (part[key] !== undefined) return part
+  throw checkpointError(`${file}: "${part.type}" needs a ${key}`, { file, expected: key })
+}
 
 function unsupported(file: string, what: string, known?: readonly string[]) {
   const hint = known ? `; supported are ${known.join(', ')}` : ''

@@ -2,8 +2,8 @@
  * How much work a chat template may do. Templates come with checkpoints from strangers; `range(10 ** 9)`, a string that
  * doubles forty times or a macro that calls itself must end with an error, not with the process.
  *
- * Work is counted, not timed, so that the same template always ends the same way. One unit is about 100 ns: a node
- * evaluated, sixteen characters read, an eighth of a loop's turn.
+ * Work is counted, not timed, so that the same template always ends the same way. One unit is some 100 to 500 ns:
+ * a node evaluated, sixteen characters read, an eighth of a loop's turn. All of it takes about a second.
  */
 import { checkpointError } from '../errors.ts'
 import type { TemplateValue } from './jinja-library.ts'
@@ -13,9 +13,9 @@ export const maxTemplateChars = 1 << 18
 /** The library's tokenizer needs time quadratic in a run of whitespace. */
 export const maxWhitespaceRun = 1 << 10
 /** A conversation of a thousand turns takes about 100,000 units. */
-export const maxWork = 1 << 22
-/** Any text in a template's life, its result included: some two million tokens. */
-export const maxTextChars = 1 << 23
+export const maxWork = 1 << 21
+/** Any text in a template's life, its result included: some million tokens. */
+export const maxTextChars = 1 << 22
 /** Nested nodes and calls. Deep enough for chains of a hundred `~`, far from the end of the stack. */
 export const maxDepth = 400
 

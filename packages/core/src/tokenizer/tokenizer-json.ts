@@ -5,8 +5,40 @@
 import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
 
-/** One of the small parts: a normalizer, pre-tokenizer, post-processor or decoder. */
-const component = z.looseObject({ type: z.string() })
+const naturals = z.array(z.number().int().nonnegative())
+
+/** One of the small parts: a normalizer, pre-tokenizer, post-processor or decoder. `type` decides what else it has. */
+const component = z.looseObject({
+  type: z.string(),
+  pattern: z.union([z.object({ Regex: z.string() }), z.object({ String: z.string().min(1) })]).optional(),
+  content: z.string().optional(),
+  prepend: z.string().optional(),
+  behavior: z.string().optional(),
+  invert: z.boolean().optional(),
+  replacement: z.string().length(1).optional(),
+  prepend_scheme: z.enum(['always', 'first', 'never']).optional(),
+  add_prefix_space: z.boolean().optional(),
+  split: z.boolean().optional(),
+  use_regex: z.boolean().optional(),
+  individual_digits: z.boolean().optional(),
+  start: z.number().int().nonnegative().optional(),
+  stop: z.number().int().nonnegative().optional(),
+  single: z.array(z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }).optional() })).optional(),
+  special_tokens: z.record(z.string(), z.looseObject({ ids: naturals })).optional(),
+  // What a Sequence is made of, by the kind of part.
+  get normalizers() {
+    return z.array(component).optional()
+  },
+  get pretokenizers() {
+    return z.array(component).optional()
+  },
+  get processors() {
+    return z.array(component).optional()
+  },
+  get decoders() {
+    return z.array(component).optional()
+  },
+})
 export type Component = z.infer<typeof component>
 
 const addedToken = z.looseObject({
@@ -14,11 +46,14 @@ const addedToken = z.looseObject({
   content: z.string().min(1),
   special: z.boolean(),
   single_word: z.boolean().optional(),
+  lstrip: z.boolean().optional(),
+  rstrip: z.boolean().optional(),
+  normalized: z.boolean().optional(),
 })
 export type AddedToken = z.infer<typeof addedToken>
 
 const schema = z.looseObject({
-  model: component,
+  model: z.looseObject({ type: z.string() }),
   added_tokens: z.array(addedToken).nullish(),
   normalizer: component.nullish(),
   pre_tokenizer: component.nullish(),
@@ -31,7 +66,7 @@ export interface BpeModel {
   readonly merges: readonly unknown[]
   readonly unkToken: string | undefined
   /** The part as parsed, for the library that runs it. */
-  readonly raw: Component
+  readonly raw: Readonly<Record<string, unknown>>
 }
 
 export interface TokenizerJson {
@@ -48,7 +83,7 @@ const maxTokenId = 2 ** 24 - 1
 
 /** @throws checkpoint error naming the file and the key; unsupported error naming a model type other than BPE */
 export function parseTokenizerJson(json: unknown, file: string): TokenizerJson {
-  const parsed = schema.safeParse(json)
+  const parsed = parseSchema(json, file)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!
     const where = issue.path.join('.') || 'the file'
@@ -65,7 +100,16 @@ export function parseTokenizerJson(json: unknown, file: string): TokenizerJson {
   }
 }
 
-function parseBpe(model: Component, file: string): BpeModel {
+function parseSchema(json: unknown, file: string) {
+  try {
+    return schema.safeParse(json)
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw cause
+    throw checkpointError(`${file}: its parts are nested too deep to be read`, { file, cause })
+  }
+}
+
+function parseBpe(model: z.infer<typeof schema>['model'], file: string): BpeModel {
   if (model.type !== 'BPE') {
     throw unsupportedError(`${file}: tokenizer model "${model.type}" is not supported; supported is BPE`, {
       file,
