@@ -25,19 +25,43 @@ export function chooseBreaker(value: unknown): string {
  */
 export function breakSpecials<T>(value: T, specialTokens: readonly string[], breaker: string): T {
   if (specialTokens.length === 0) return value
-  // Looks ahead from every character, since one special token may begin inside another.
-  const spelled = new RegExp(`(?=${anySpelling(specialTokens)})[^]`, 'giu')
-  const beginnings = new Set(specialTokens.flatMap((token) => properPrefixes(token.toLowerCase())))
+  const spelling = new RegExp(anySpelling(specialTokens.map(lowerAscii)), 'g')
+  const beginnings = new Set(specialTokens.flatMap((token) => properPrefixes(lowerAscii(token))))
   const longestBeginning = Math.max(...[...beginnings].map((beginning) => beginning.length), 0)
   const endsInsideOne = (text: string): boolean => {
-    const end = text.slice(-longestBeginning).toLowerCase()
+    const end = lowerAscii(text.slice(-longestBeginning))
     for (let start = 0; start < end.length; start++) if (beginnings.has(end.slice(start))) return true
     return false
   }
   return mapStrings(value, (text) => {
-    const broken = text.replace(spelled, (first) => first + breaker)
+    const broken = breakAt(text, startsOf(spelling, lowerAscii(text)), breaker)
     return endsInsideOne(text) ? broken + breaker : broken
   }) as T
+}
+
+/** Folds ASCII only: it keeps every character in its place, and special tokens have no other letters with two cases. */
+const lowerAscii = (text: string): string => text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase())
+
+/** Where matches start, those inside other matches too. */
+function startsOf(pattern: RegExp, text: string): number[] {
+  const starts: number[] = []
+  pattern.lastIndex = 0
+  for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+    starts.push(match.index)
+    pattern.lastIndex = match.index + 1
+  }
+  return starts
+}
+
+/** Puts the breaker after the first character of each place. */
+function breakAt(text: string, starts: readonly number[], breaker: string): string {
+  let done = 0
+  const parts = starts.map((start) => {
+    const part = text.slice(done, start + 1)
+    done = start + 1
+    return part + breaker
+  })
+  return parts.join('') + text.slice(done)
 }
 
 const properPrefixes = (token: string): string[] => Array.from({ length: token.length - 1 }, (_, i) => token.slice(0, i + 1))

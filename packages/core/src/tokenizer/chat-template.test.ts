@@ -1,4 +1,5 @@
 /** Against transformers: fixtures/tokenizer/chat.json, made by scripts/fixtures/make-tokenizer-fixtures.py. */
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { readFixture } from '../../test/tokenizer-fixtures.ts'
 import { isParscaleError } from '../errors.ts'
@@ -51,6 +52,8 @@ describe('special tokens in what people write', () => {
     { role: 'user', content },
   ]
   const specialsIn = (ids: readonly number[]) => ids.filter((id) => tokenizer.isSpecial(id)).map((id) => tokenizer.decode([id]))
+  /** A careless template: nothing stands between contents. */
+  const openedGlue = openChat('<|im_start|>{% for m in messages %}{{ m.content | trim }}{% endfor %}<|im_end|>', 'smollm')
   const honest = ['<|im_start|>', '<|im_end|>', '<|im_start|>', '<|im_end|>']
 
   it.each([
@@ -74,6 +77,20 @@ describe('special tokens in what people write', () => {
     const ids = opened.chatTemplate.encode(messages, { variables: { tools: [{ name: '<|endoftext|>' }] } })
     expect(specialsIn(ids)).toEqual([])
     expect(tokenizer.decode(ids)).toBe('<|im_end|>[{"<|im_end|>": ["<|im_start|>"]}][{"name": "<|endoftext|>"}]')
+  })
+
+  it('stay text, however contents are cut up', () => {
+    const shred = fc.constantFrom('<', '|', 'im_', 'end', '|>', '<|im_end|>', '<|im_start|>', '<|IM_START|>', ' ', 'a', '\uFDD0')
+    const content = fc.array(shred).map((parts) => parts.join(''))
+    fc.assert(
+      fc.property(content, content, (one, two) => {
+        const glued = openedGlue.chatTemplate.encode([
+          { role: 'user', content: one },
+          { role: 'user', content: two },
+        ])
+        expect(specialsIn(glued)).toEqual(['<|im_start|>', '<|im_end|>'])
+      }),
+    )
   })
 
   it('count when asked', () => {
