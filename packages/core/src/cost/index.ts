@@ -11,6 +11,7 @@ export {
   type ReferenceMemory,
   referenceCost,
   referenceDevice,
+  referenceFormulas,
   type Workload,
 } from './reference.ts'
 export { type ModelShape, type PublishedModel, publishedModel, publishedModels, qwenShape, validateShape } from './shapes.ts'

@@ -127,6 +127,34 @@ export function referenceCost(shape: ModelShape, workload: Workload): ReferenceC
   return { memoryBytes: sumOf(memory), latencySeconds: sumOf(latency), memory, latency }
 }
 
+/** Each term in the symbols of `legend`, for whoever wants to see where a number comes from. */
+export const referenceFormulas: Readonly<Record<keyof ReferenceMemory | keyof ReferenceLatency | 'legend', string>> = {
+  weightsEmbedding: '2 V h',
+  weightsLayers: '2 L (A + M + 2 h)',
+  weightsFinalNorm: '2 h',
+  weightsAggregate: '2 (h + 1) h P, first layer only, if P > 1',
+  kvCache: 'L 2 b (s + S_out) (h / n) g 2, at its final length',
+  activations: 'max(6 b s h, 2 (2 b s h + 4 n b s), 2 b s max(h, i), 2 V B s)',
+  prefillAttention: 'L attn(b, s)',
+  prefillMlp: 'L mlp(b, s)',
+  prefillNorms: 'L 2 norm(b, s)',
+  prefillInputEmbedding: '2 V h / W, the whole table',
+  prefillOutputEmbedding: '2 b s V h / F, every position of every stream',
+  decodeAttention: 'S_out L attn(b, 1)',
+  decodeMlp: 'S_out L mlp(b, 1)',
+  decodeNorms: 'S_out L 2 norm(b, 1)',
+  decodeInputEmbedding: 'S_out 2 V h / W',
+  decodeOutputEmbedding: 'S_out 2 b V h / F',
+  decodeKvCache: 'S_out 2 kvCache / W, the whole final cache read and written a token',
+  aggregate: '((h + 1) h P / M) mlp(B, S_in + S_out), if P > 1',
+  outputEmbeddingCorrection: '-2 (b - B) (S_in + S_out) V h / F',
+  legend:
+    'B requests, b = B P, s = S_in + K prefix tokens (K = 0 for P = 1), h hidden, i intermediate, n heads, g key/value heads, V vocabulary, L layers; ' +
+    'A = 2 h^2 + 2 h (h g / n), M = 3 h i; F = 312e12 x 0.7 FLOP/s, W = 2039e9 x 0.9 bytes/s; ' +
+    'attn(b, q) = max((b q h^2 (4 + 4 g / n) + 4 b q^2 h) / F, (2 A + buffer) / W), mlp(b, q) = max(6 b q h i / F, (2 M + 2 b q max(h, i)) / W), ' +
+    'norm(b, q) = max(5 b q h / F, 4 b q h / W).',
+}
+
 /** Throws a usage error unless every count is a whole number of at least 1. */
 export function validateWorkload({ P, batch, inputTokens, outputTokens }: Workload): void {
   for (const [flag, value] of Object.entries({ P, batch, inputTokens, outputTokens })) requireCount(flag, value)

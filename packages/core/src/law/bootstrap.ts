@@ -29,24 +29,34 @@ export interface Interval {
   readonly high: number
 }
 
-/** Throws a usage error if there are no more points than parameters, for then nothing is left to estimate noise from. */
+/** Throws what `bootstrapRefits` throws. */
 export function bootstrap(fit: Fit, { count, seed, onProgress }: BootstrapOptions): BootstrapThetas {
+  const refits = bootstrapRefits(fit, seed)
+  return Array.from({ length: count }, (_, i) => {
+    const theta = refits.next().value
+    onProgress?.(i + 1)
+    return theta
+  })
+}
+
+/**
+ * Refits one after another without end, for whoever must stay responsive in between. Throws a usage error if there are no more
+ * points than parameters, for then nothing is left to estimate noise from.
+ */
+export function* bootstrapRefits(fit: Fit, seed: number): Generator<Float64Array, never> {
   const [n, p] = [fit.points.length, fit.law.parameters.length]
   if (n <= p)
     throw usageError(`a bootstrap needs more points than the ${p} parameters of the ${fit.law.name} law, got ${n}`, { found: n })
   const random = createRandom(seed)
   const noise = standardisedResiduals(fit)
   const kernel = 1.06 * standardDeviation(noise) * n ** -0.2 // B. Silverman, Density Estimation, 1986, Equation 3.28
-  const thetas: Float64Array[] = []
-  for (let i = 0; i < count; i++) {
+  for (;;) {
     const points = fit.residuals.map(({ point, predicted }): Point => {
       const spread = 1 / Math.sqrt(point.weight ?? 1)
       return { ...point, loss: predicted * Math.exp((noise[random.below(n)]! + kernel * random.normal()) * spread) }
     })
-    thetas.push(fitLaw(fit.law, points, [fit.theta]).theta)
-    onProgress?.(i + 1)
+    yield fitLaw(fit.law, points, [fit.theta]).theta
   }
-  return thetas
 }
 
 function standardisedResiduals({ residuals, law }: Fit): number[] {

@@ -48,7 +48,7 @@ describe('refuses, with the place', () => {
     ['{"a": 1}', "an object with an array 'points'"],
     ['[3]', 'point 1: expected an object'],
     ['[{"N": 1, "P": 1, "loss": null}]', "point 1, 'loss': is missing"],
-    ['[{"N": 1, "P": 1, "loss": [1]}]', "point 1, 'loss': expected a number greater than 0, found [1]"],
+    ['[{"N": 1, "P": 1, "loss": [1]}]', "point 1, 'loss': expected a number greater than 0, found a list"],
   ])('%j', (text, message) => {
     expect(() => parse(text)).toThrow(message)
   })

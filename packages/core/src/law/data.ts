@@ -93,7 +93,7 @@ function jsonRecords(text: string, name: string): Record[] {
   return list.map((values: unknown, i) => {
     if (typeof values !== 'object' || values === null || Array.isArray(values)) {
       throw usageError(
-        `${name}, point ${i + 1}: expected an object like {"N": 1e9, "P": 2, "loss": 1.1}, found ${JSON.stringify(values)}`,
+        `${name}, point ${i + 1}: expected an object like {"N": 1e9, "P": 2, "loss": 1.1}, found ${show(values)}`,
         { file: name },
       )
     }
@@ -111,7 +111,7 @@ function toPoint(record: Record, name: string): Point {
     const value = typeof raw === 'string' ? parseDecimal(raw) : raw
     if (typeof value !== 'number' || !(value > 0 && value < Infinity)) {
       throw usageError(
-        `${name}, ${record.place}, ${record.columnOf(key)}: expected a number greater than 0, found ${JSON.stringify(raw)}`,
+        `${name}, ${record.place}, ${record.columnOf(key)}: expected a number greater than 0, found ${show(raw)}`,
         {
           file: name,
           expected: 'a number greater than 0',
@@ -129,6 +129,13 @@ function toPoint(record: Record, name: string): Point {
     })
   }
   return { N, P, loss, ...(D === undefined ? {} : { D }), ...(weight === undefined ? {} : { weight }) }
+}
+
+/** Numbers and the beginning of texts as they are; of anything deeper only the kind, for it may be huge. */
+function show(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.slice(0, 40))
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' && value !== null ? 'an object' : String(value)
 }
 
 /** Number() alone would also take '0x10', '' and ' '. */

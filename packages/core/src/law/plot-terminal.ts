@@ -2,7 +2,7 @@
 import { type Chart, scalesOf, tickLabel } from './plot-chart.ts'
 
 /** Marks of the series' dots, in their order; lines are drawn as points. */
-const marks = '1248abcdefghijklmnopqrstuvwxyz'
+const marks = 'ox+*#@%&'
 
 /** @param columns width of the whole picture, labels included @param rows height of the plotting area */
 export function renderTerminal(chart: Chart, columns = 78, rows = 20): string {

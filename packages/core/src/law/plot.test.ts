@@ -96,16 +96,16 @@ describe('drawing', () => {
   test('terminal', () => {
     expect(renderTerminal(chart, 40, 7)).toMatchInlineSnapshot(`
       "a < b & c (y)
-         1 |                                1
+         1 |                                o
        0.8 |
        0.6 |
-           |                 1
+           |                 o
        0.4 |
        0.2 |
-         0 | 1
+         0 | o
            +----------------------------------
              1    2     5   10  20    50   100  x
-            1 s
+            o s
       "
     `)
   })

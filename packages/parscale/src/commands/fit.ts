@@ -6,6 +6,7 @@ import {
   type Comparison,
   compareFits,
   contourChart,
+  type DatasetName,
   type Fit,
   fitChart,
   fitLaw,
@@ -15,6 +16,7 @@ import {
   laws,
   likelihoodRatio,
   parameterIntervals,
+  publishedFits,
   renderTerminal,
   residualChart,
 } from '@parscale/core/law'
@@ -69,7 +71,10 @@ export function registerFit(program: Command, io: Io): void {
       const level = checkLevel(flags.level)
       const { source, points } = await readPoints(file, flags.dataset)
       const fit = fitLaw(chooseLaw(flags.law, points), points)
-      const thetas = bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io)
+      if (!fit.law.needs.includes('D') && new Set(points.map(({ D }) => D)).size > 1) {
+        io.stderr(`warning: D varies in the data and the ${fit.law.name} law does not look at it\n`)
+      }
+      const thetas = await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io)
       const intervals = thetas.length === 0 ? undefined : parameterIntervals(fit, thetas, level)
       const report: Report = { source, fit, thetas, level, intervals, ...compareLaws(fit) }
       if (flags.json) io.stdout(`${JSON.stringify(toJson(report, flags.seed), null, 2)}\n`)
@@ -107,6 +112,7 @@ function toJson({ source, fit, thetas, level, intervals, comparison, ratio }: Re
     law: fit.law.name,
     formula: fit.law.formula,
     params: fit.params,
+    paper: paperValues(source, fit),
     intervals,
     bootstrap: { refits: thetas.length, seed, level },
     r2: fit.r2,
@@ -131,8 +137,19 @@ function toText({ source, fit, thetas, level, intervals, comparison, ratio }: Re
     return found === undefined ? [] : [significant(found.low), significant(found.high)]
   }
   const percent = `${Number((100 * level).toPrecision(4))} %`
-  const head = ['parameter', 'value', ...(intervals === undefined ? [] : [`${percent} from`, 'to'])]
-  const parameters = Object.entries(fit.params).map(([name, value]) => [name, significant(value), ...interval(name)])
+  const printed = paperValues(source, fit)
+  const head = [
+    'parameter',
+    'value',
+    ...(intervals === undefined ? [] : [`${percent} from`, 'to']),
+    ...(printed === undefined ? [] : ['paper']),
+  ]
+  const parameters = Object.entries(fit.params).map(([name, value]) => [
+    name,
+    significant(value),
+    ...interval(name),
+    ...(printed === undefined ? [] : [significant(printed[name]!)]),
+  ])
   const residuals = fit.residuals.map(({ point, predicted, error }) => [
     significant(point.N),
     String(point.P),
@@ -162,6 +179,11 @@ function toText({ source, fit, thetas, level, intervals, comparison, ratio }: Re
       ? ''
       : `\nagainst ${ratio.against}: likelihood ratio ${ratio.statistic.toFixed(2)}, p = ${ratio.pValue.toExponential(1)}\n`,
   ].join('')
+}
+
+/** What the paper prints for its own points and law; undefined for anything else. */
+function paperValues(source: string, { law }: Fit): Readonly<Record<string, number>> | undefined {
+  return law.name === 'log' ? publishedFits[source as DatasetName] : undefined
 }
 
 function toLatex({ fit, intervals, level }: Report): string {

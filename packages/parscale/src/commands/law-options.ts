@@ -1,10 +1,11 @@
 /** What `fit`, `predict` and `plan` share: where points come from, which law, and the bootstrap with its progress. */
 import { readFile } from 'node:fs/promises'
+import { setImmediate } from 'node:timers/promises'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import {
   type BootstrapThetas,
-  bootstrap,
+  bootstrapRefits,
   type DatasetName,
   datasetNames,
   type Fit,
@@ -53,19 +54,33 @@ export function chooseLaw(name: string | undefined, points: readonly Point[]): L
   return lawNamed(name ?? (varied ? 'joint-log' : 'log'))
 }
 
-/** Refits with a progress bar; a Ctrl-C ends them. None where there are no points to spare, with a word on stderr. */
-export function bootstrapWithProgress(fit: Fit, count: number, seed: number, io: Io): BootstrapThetas {
+/** Often enough for a smooth bar and a quick Ctrl-C. */
+const pauseEveryMs = 50
+
+/** Refits with a progress bar; Ctrl-C ends them. None where there are no points to spare, with a word on stderr. */
+export async function bootstrapWithProgress(fit: Fit, count: number, seed: number, io: Io): Promise<BootstrapThetas> {
   if (count === 0) return []
   if (fit.points.length <= fit.law.parameters.length) {
     io.stderr(`no intervals: ${fit.points.length} points leave nothing over to estimate noise from\n`)
     return []
   }
   const progress = io.progress('bootstrap', 'refits')
+  const refits = bootstrapRefits(fit, seed)
+  const thetas: Float64Array[] = []
+  let paused = performance.now()
   try {
-    return bootstrap(fit, { count, seed, onProgress: (done) => progress.update(done, count) })
+    while (thetas.length < count) {
+      thetas.push(refits.next().value)
+      if (performance.now() - paused < pauseEveryMs) continue
+      progress.update(thetas.length, count)
+      await setImmediate() // lets signals in
+      io.signal.throwIfAborted()
+      paused = performance.now()
+    }
   } finally {
     progress.end()
   }
+  return thetas
 }
 
 /** The fit and its refits in one go, for commands that only use them. */
@@ -76,7 +91,7 @@ export async function fittedLaw(
 ): Promise<{ source: string; fit: Fit; thetas: BootstrapThetas }> {
   const { source, points } = await readPoints(file, flags.dataset, 'stack-v2-python')
   const fit = fitLaw(chooseLaw(flags.law, points), points)
-  return { source, fit, thetas: bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io) }
+  return { source, fit, thetas: await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io) }
 }
 
 export function checkLevel(level: number): number {

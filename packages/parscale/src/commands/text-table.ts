@@ -4,7 +4,7 @@
 export function textTable(rows: readonly (readonly string[])[]): string {
   const columns = rows[0]!.map((_, column) => rows.map((row) => row[column]!))
   const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)))
-  const numeric = columns.map((cells) => cells.slice(1).every((cell) => /^[-+~]?[\d.]|^-?$/.test(cell)))
+  const numeric = columns.map((cells) => cells.slice(1).every((cell) => /^([-+]?[\d.]+(e[-+]?\d+)?( ?[%a-z]+)?|-?)$/i.test(cell)))
   const line = (row: readonly string[]) =>
     row.map((cell, column) => (numeric[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ')
   return rows.map((row) => `${line(row).trimEnd()}\n`).join('')

@@ -1,0 +1,216 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Command } from '@commander-js/extra-typings'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Io } from '../io.ts'
+import { registerCost } from './cost.ts'
+import { registerFit } from './fit.ts'
+import { registerPlan } from './plan.ts'
+import { registerPredict } from './predict.ts'
+import { textTable } from './text-table.ts'
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'parscale-law-'))
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+/** Runs a command line in this process; rejects with what the command throws. */
+async function run(line: string) {
+  const written = { stdout: '', stderr: '' }
+  const io: Io = {
+    stdout: (text) => {
+      written.stdout += text
+    },
+    stderr: (text) => {
+      written.stderr += text
+    },
+    isTTY: { stdout: false, stderr: false },
+    color: false,
+    env: {},
+    signal: new AbortController().signal,
+    progress: () => ({ update: () => {}, end: () => {} }),
+  }
+  const program = new Command('parscale').exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+  for (const register of [registerFit, registerPredict, registerCost, registerPlan]) register(program, io)
+  await program.parseAsync(['node', 'parscale', ...line.split(' ')])
+  return written
+}
+
+const csv = async (content: string) => {
+  const file = join(folder, 'data.csv')
+  await writeFile(file, content)
+  return file
+}
+
+describe('fit', () => {
+  test("--json: the paper's parameters, A in parameters", async () => {
+    const { stdout } = await run('fit --dataset stack-v2-python --bootstrap 20 --json')
+    const { params, r2, intervals, comparison, paper } = JSON.parse(stdout)
+    expect(params).toEqual({
+      E: expect.closeTo(0.6912, 4),
+      A: expect.closeTo(1.131e7, -4),
+      alpha: expect.closeTo(0.1894, 4),
+      k: expect.closeTo(0.3935, 4),
+    })
+    expect(paper).toMatchObject({ E: 0.6912, A: 1.131e7 })
+    expect(r2).toBeCloseTo(0.9978, 4)
+    expect(intervals.k.low).toBeLessThan(params.k)
+    expect(comparison.map(({ law }: { law: string }) => law)).toEqual(['log', 'correlation', 'power'])
+  })
+
+  test('text holds parameters, residuals, comparison and a plot; --latex the law', async () => {
+    const { stdout } = await run('fit --dataset pile --bootstrap 10')
+    for (const part of ['R2 0.9987', '1.975e+8', '1.8451', 'against power: likelihood ratio', 'parameters N'])
+      expect(stdout).toContain(part)
+    expect((await run('fit --dataset pile --bootstrap 0 --latex')).stdout).toContain(
+      '\\left(\\frac{A}{N\\,(k\\ln P+1)}\\right)^{\\alpha}',
+    )
+  })
+
+  test('--plot writes an SVG of three panels; other endings are refused', async () => {
+    const file = join(folder, 'fit.svg')
+    await run(`fit --dataset pile --bootstrap 5 --plot ${file}`)
+    const svg = await readFile(file, 'utf8')
+    for (const title of ['Loss: log law', 'Lines of equal loss', 'Residuals']) expect(svg).toContain(title)
+    await expect(run(`fit --dataset pile --bootstrap 0 --plot ${join(folder, 'fit.gif')}`)).rejects.toThrow(
+      'ends in .svg or .png',
+    )
+  })
+
+  test('a file with D is fitted by a joint law; a law without D says that it does not look', async () => {
+    const rows = [1e9, 2e9, 4e9].flatMap((N) =>
+      [1, 4].flatMap((P) =>
+        [1e10, 1e11, 1e12].map((D) => [N, P, 0.7 + (2e7 / (N * (0.4 * Math.log(P) + 1))) ** 0.2 + (1e9 / D) ** 0.3, D].join()),
+      ),
+    )
+    const file = await csv(`N,P,loss,D\n${rows.join('\n')}`)
+    const { law, params } = JSON.parse((await run(`fit ${file} --bootstrap 0 --json`)).stdout)
+    expect(law).toBe('joint-log')
+    expect(params.k).toBeCloseTo(0.4, 2)
+    expect((await run(`fit ${file} --law log --bootstrap 0 --json`)).stderr).toContain('D varies in the data')
+  })
+
+  test.each([
+    ['', 'is empty'],
+    ['N,P,loss\n1e9,1,x', 'line 2, column 3 (loss)'],
+    ['N,P,loss\n1e9,1,1.2\n2e9,1,1.1\n3e9,1,1.0\n4e9,1,0.9', 'k of the log law cannot be determined'],
+    ['N,P,loss\n1e9,1,1.2\n2e9,2,1.1', '2 points cannot determine'],
+  ])('%j is a usage error', async (content, message) => {
+    await expect(run(`fit ${await csv(content)}`)).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringContaining(message),
+    })
+  })
+
+  test('no data, both kinds of data, a missing file', async () => {
+    await expect(run('fit')).rejects.toThrow('nothing to fit')
+    await expect(run('fit x.csv --dataset pile')).rejects.toThrow('not both')
+    await expect(run('fit missing.csv')).rejects.toThrow('missing.csv: cannot be read')
+  })
+})
+
+describe('predict', () => {
+  test('loss, equivalent N and P with intervals', async () => {
+    const { stdout, stderr } = await run('predict --n 1.6B --p 8 --larger-n 2.8B --bootstrap 30 --json')
+    const { loss, equivalentParameters, equivalentStreams, warnings } = JSON.parse(stdout)
+    expect(loss.value).toBeCloseTo(1.0408, 4)
+    expect(equivalentParameters.value / 1.6e9).toBeCloseTo(1 + 0.39346 * Math.log(8), 3)
+    expect(equivalentStreams.value).toBeGreaterThan(equivalentStreams.interval.low)
+    expect([warnings, stderr]).toEqual([[], ''])
+  })
+
+  test('warns beyond the fitted range', async () => {
+    expect((await run('predict --n 7B --p 16 --bootstrap 0')).stderr).toContain('P = 16 is outside the fitted range 1 to 8')
+  })
+
+  test('asks for D where the law does', async () => {
+    await expect(run('predict --n 1B --larger-n 0.5B --bootstrap 0')).rejects.toThrow('smaller than --n')
+    await expect(run('predict --n abc')).rejects.toThrow('such as 1.6B')
+  })
+})
+
+describe('cost', () => {
+  test("mode reference prints the paper's line", async () => {
+    expect((await run('cost 4.4B --p 2 --batch 2 --input 64 --output 64 --mode reference')).stdout).toContain(
+      'Memory: 8.951GB; Latency: 0.354s',
+    )
+    expect((await run('cost 1.6B --mode reference --explain')).stdout).toContain('the whole final cache read and written')
+  })
+
+  test("the hub's names, a config.json, a checkpoint folder and shapes by hand", async () => {
+    const parameters = async (line: string) => JSON.parse((await run(`cost ${line} --json`)).stdout).parameters
+    expect((await parameters('ParScale/ParScale-1.8B-P8')).nonEmbedding).toBe(1595669000)
+    const golden = fileURLToPath(new URL('../../../../fixtures/goldens/parscale-p4', import.meta.url))
+    expect((await parameters(`${golden}/config.json`)).total).toBe((await parameters(golden)).total)
+    expect((await parameters('--hidden 1536 --intermediate 8320 --layers 36 --heads 16 --kv-heads 2')).nonEmbedding).toBe(
+      1571472384,
+    )
+  })
+
+  test('--explain shows terms that add up; training has two ways', async () => {
+    const { memory, memoryBytes, training } = JSON.parse(
+      (await run('cost 1.6B --p 8 --device l4 --train-tokens 1T,20B --json')).stdout,
+    )
+    expect(memory.reduce((sum: number, { value }: { value: number }) => sum + value, 0)).toBe(memoryBytes)
+    expect(training.ratio).toBeGreaterThan(6)
+    expect((await run('cost 1.6B --explain')).stdout).toContain('KV cache')
+    expect((await run('cost --list-devices')).stdout).toContain('raspberry-pi-5')
+  })
+
+  test('this machine is measured', async () => {
+    const { device } = JSON.parse((await run('cost 0.5B --device this-machine --weight-bits 32 --json')).stdout)
+    expect(device.bytesPerSecond).toBeGreaterThan(1e8)
+    expect(device.flopsPerSecond).toBeGreaterThan(1e8)
+  })
+
+  test.each([
+    ['cost', 'name a MODEL'],
+    ['cost 1.6B --device abacus', "'abacus' is not known"],
+    ['cost 1.6B --weight-bits 99', 'weightBits must be'],
+    ['cost missing/config.json', 'cannot be read'],
+  ])('%s', async (line, message) => {
+    await expect(run(line)).rejects.toThrow(message)
+  })
+})
+
+describe('plan', () => {
+  test('a budget gives a plan, a table and a plot', async () => {
+    const { stdout } = await run('plan --memory 2GiB --time-per-token 5ms')
+    expect(stdout).toMatch(/best: N = [\d.]+B, P = 8/)
+    expect(stdout).toContain('not beaten in loss')
+    const { best, pareto } = JSON.parse((await run('plan --memory 2GiB --formats f16 --json')).stdout)
+    expect(best.memoryBytes).toBeLessThanOrEqual(2 * 2 ** 30)
+    expect(pareto.every(({ format }: { format: string }) => format === 'f16')).toBe(true)
+  })
+
+  test('--figure 4 has the headlines and the row where streams lose', async () => {
+    const { headlines, points } = JSON.parse((await run('plan --figure 4 --json')).stdout)
+    expect(headlines.map(({ latency }: { latency: { ratio: number } }) => Number(latency.ratio.toFixed(2)))).toEqual([
+      6.43, 3.25, 1.67, 0.88, 1.77,
+    ])
+    expect(points.length).toBe(96)
+    expect((await run('plan --figure 4')).stdout).toContain('22x, 6x')
+  })
+
+  test('impossible budgets and unknown formats', async () => {
+    await expect(run('plan --memory 1MB')).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringContaining('no candidate meets the budget'),
+    })
+    await expect(run('plan --formats q1')).rejects.toThrow("'q1' is not known")
+    await expect(run('plan --memory 0GiB')).rejects.toThrow('greater than 0')
+  })
+})
+
+test('tables: numbers to the right, words to the left', () => {
+  expect(
+    textTable([
+      ['a', 'b'],
+      ['x', '10'],
+      ['long', '9 %'],
+    ]),
+  ).toBe('a       b\nx      10\nlong  9 %\n')
+})

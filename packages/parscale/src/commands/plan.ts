@@ -1,0 +1,214 @@
+/** `parscale plan`: which size, P and weight format give the lowest loss within a budget; and the paper's Figure 4. */
+import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import {
+  type Candidate,
+  deviceNamed,
+  familyShapes,
+  figure4Batches,
+  figure4Points,
+  type Headline,
+  headline,
+  makePlan,
+  type Plan,
+  type WeightFormat,
+  weightFormatNamed,
+  weightFormats,
+} from '@parscale/core/cost'
+import { type Chart, lossAt, publishedTokens, rangeWarnings, renderTerminal, shortNumber } from '@parscale/core/law'
+import type { Io } from '../io.ts'
+import { onnxRuntime } from '../onnx-runtime.ts'
+import { datasetOption, fittedLaw, lawOption } from './law-options.ts'
+import { measureDevice } from './measure-device.ts'
+import { integer, number } from './options.ts'
+import { bytesArgument, countArgument, countList, secondsArgument } from './quantity.ts'
+import { bytesText, secondsText, significant, textTable } from './text-table.ts'
+import { writePlot } from './write-plot.ts'
+
+const examples = `
+Sizes are those of the published family, hidden 896 to 2560. The loss comes from a law fitted to DATA or to published points, plus what
+the weight format costs (llama.cpp's numbers for Llama 3 8B: a lower bound for smaller models).
+
+Examples:
+  parscale plan --device rtx-4090 --memory 2GiB --time-per-token 5ms
+  parscale plan --device raspberry-pi-5 --time-per-token 200ms --formats q8_0,q4_k_m --plot plan.svg
+  parscale plan --device a100-80gb --train-flops 1e21 --formats f16
+  parscale plan --figure 4                     the paper's 22x and 6x, 7x and 1.7x, and where streams lose`
+
+export function registerPlan(program: Command, io: Io): void {
+  program
+    .command('plan')
+    .description('the size, P and bits of lowest loss within a budget')
+    .argument('[data]', 'CSV or JSON file to fit the law to')
+    .option('--device <name>', 'see parscale cost --list-devices; this-machine measures', 'rtx-4090')
+    .addOption(new Option('--memory <bytes>', "budget, e.g. 4GiB (default: the device's)").argParser(bytesArgument))
+    .addOption(new Option('--time-per-token <time>', 'budget, e.g. 20ms').argParser(secondsArgument))
+    .addOption(new Option('--train-flops <n>', 'budget for training, e.g. 1e21').argParser(countArgument))
+    .addOption(
+      new Option('--train-tokens <D>', 'tokens that each candidate is trained on')
+        .argParser(countArgument)
+        .default(publishedTokens),
+    )
+    .addOption(new Option('--streams <list>', 'P to try').argParser(countList).default([1, 2, 4, 8]))
+    .addOption(
+      new Option('--formats <list>', `weight formats to try: ${weightFormats.map(({ name }) => name).join(', ')}`).argParser(
+        formatList,
+      ),
+    )
+    .addOption(new Option('--batch <n>', 'requests at a time').argParser(integer(1)).default(1))
+    .addOption(new Option('--input <n>', 'prompt tokens').argParser(integer(1)).default(256))
+    .addOption(new Option('--output <n>', 'generated tokens').argParser(integer(2)).default(256))
+    .addOption(new Option('--kv-bits <bits>', 'bits of a number in the KV cache').argParser(number).default(16))
+    .addOption(datasetOption)
+    .addOption(lawOption)
+    .addOption(new Option('--figure <n>', 'a figure of the paper instead of a plan').choices(['4']))
+    .option('--plot <file>', 'draw into a .svg or .png file')
+    .option('--json', 'print JSON')
+    .addHelpText('after', examples)
+    .action(async (file, flags) => {
+      if (flags.figure !== undefined) return figure4(io, flags.json === true, flags.plot)
+      const device = flags.device === 'this-machine' ? await measureDevice(onnxRuntime()) : deviceNamed(flags.device)
+      const { source, fit } = await fittedLaw(io, file, { ...flags, bootstrap: 0, seed: 0 })
+      const D = fit.law.needs.includes('D') ? flags.trainTokens : undefined
+      const plan = makePlan({
+        device,
+        budget: { memoryBytes: flags.memory, secondsPerToken: flags.timePerToken, trainingFlops: flags.trainFlops },
+        shapes: familyShapes(),
+        streams: flags.streams,
+        formats: flags.formats ?? weightFormats,
+        batch: flags.batch,
+        inputTokens: flags.input,
+        outputTokens: flags.output,
+        kvBits: flags.kvBits,
+        trainingTokens: flags.trainTokens,
+        trainingSequenceLength: 2048,
+        loss: (N, P) => lossAt(fit.law, fit.theta, { N, P, D }),
+      })
+      const warnings = [...new Set(plan.pareto.flatMap(({ N, P }) => rangeWarnings(fit, { N, P, D })))]
+      if (D === undefined && flags.trainTokens !== publishedTokens) {
+        warnings.push(
+          `the ${fit.law.name} law knows nothing of training tokens: losses are those of its data, whatever --train-tokens says`,
+        )
+      }
+      for (const warning of warnings) io.stderr(`warning: ${warning}\n`)
+      if (flags.json) {
+        io.stdout(
+          `${JSON.stringify({ device, law: fit.law.name, source, params: fit.params, ...plan, best: plain(plan.best), pareto: plan.pareto.map(plain), warnings }, null, 2)}\n`,
+        )
+      } else {
+        io.stdout(
+          `${device.title}, ${fit.law.title} fitted to ${source}: ${plan.feasible} of ${plan.considered} candidates meet the budget\n\n`,
+        )
+        io.stdout(planText(plan))
+      }
+      const chart = paretoChart(plan)
+      if (flags.plot !== undefined) await writePlot(flags.plot, [chart])
+      else if (!flags.json) io.stdout(`\n${renderTerminal(chart)}`)
+    })
+}
+
+const plain = ({ shape, format, ...rest }: Candidate) => ({
+  hiddenSize: shape.hiddenSize,
+  intermediateSize: shape.intermediateSize,
+  format: format.name,
+  bits: format.bits,
+  ...rest,
+})
+
+/** More lines than a screen holds would hide the best: the front is thinned out evenly. */
+const shownCandidates = 16
+
+function planText({ best, pareto }: Plan): string {
+  const every = Math.max(1, Math.ceil(pareto.length / shownCandidates))
+  const shown = pareto.filter((_, i) => i % every === 0)
+  const row = (candidate: Candidate) => [
+    shortNumber(candidate.N),
+    String(candidate.P),
+    candidate.format.name,
+    candidate.loss.toFixed(4),
+    bytesText(candidate.memoryBytes),
+    secondsText(candidate.secondsPerToken),
+    significant(candidate.trainingFlops, 3),
+    candidate.binds,
+  ]
+  return [
+    `best: N = ${shortNumber(best.N)}, P = ${best.P}, ${best.format.name}: loss ${best.loss.toFixed(4)}, ${bytesText(best.memoryBytes)}, ${secondsText(best.secondsPerToken)} a token\n\n`,
+    `not beaten in loss, memory and time at once (${shown.length} of ${pareto.length}):\n`,
+    textTable([['N', 'P', 'format', 'loss', 'memory', 'a token', 'training FLOPs', 'decode bound by'], ...shown.map(row)]),
+  ].join('')
+}
+
+function paretoChart({ pareto }: Plan): Chart {
+  const streams = [...new Set(pareto.map(({ P }) => P))].sort((a, b) => a - b)
+  return {
+    title: 'Lowest loss for the memory',
+    x: { label: 'memory in GiB', scale: 'log' },
+    y: { label: 'loss', scale: 'linear' },
+    series: streams.map((P) => ({
+      name: `P = ${P}`,
+      dots: pareto
+        .filter((candidate) => candidate.P === P)
+        .map(({ memoryBytes, loss }) => [memoryBytes / 2 ** 30, loss] as const),
+    })),
+  }
+}
+
+async function figure4(io: Io, json: boolean, plot: string | undefined): Promise<void> {
+  const rows = [
+    ...figure4Batches.map((batch) => ({ batches: [batch], ...headline([batch]) })),
+    { batches: [...figure4Batches], ...headline(figure4Batches) },
+  ]
+  const points = figure4Points()
+  if (plot !== undefined)
+    await writePlot(plot, [
+      figure4Chart('memoryBytes', 'memory in GiB', 2 ** 30),
+      figure4Chart('latencySeconds', 'latency in s', 1),
+    ])
+  if (json) {
+    io.stdout(`${JSON.stringify({ headlines: rows, points }, null, 2)}\n`)
+    return
+  }
+  const name = (batches: readonly number[]) =>
+    batches.length === 1 ? `batch ${batches[0]}` : `mean of batch ${batches.join(', ')}`
+  const claim: Readonly<Record<string, string>> = { '1': '22x, 6x', '1,2,4,8': '7x, 1.7x' }
+  const times = ({ ratio }: Headline) => ratio.toFixed(3)
+  io.stdout(
+    [
+      "1.6B with P = 8 against the larger P = 1 model of equal loss (between 2.8B and 4.4B), by the paper's cost model for an A100\n\n",
+      textTable([
+        ['', 'memory increase saved', 'latency increase saved', 'the paper says'],
+        ...rows.map(({ batches, memory, latency }) => [
+          name(batches),
+          times(memory),
+          times(latency),
+          claim[batches.join()] ?? '',
+        ]),
+      ]),
+      '\nAbove 1, streams are the cheaper way to that loss. At batch 8 the latency ratio is below 1: there parameter scaling is faster.\n',
+    ].join(''),
+  )
+
+  /** Cost against loss would need the losses; as in the figure, cost of each size at batch 1, a series per P. */
+  function figure4Chart(key: 'memoryBytes' | 'latencySeconds', label: string, unit: number): Chart {
+    const models = [...new Set(points.map(({ model }) => model))]
+    return {
+      title: `Figure 4, batch 1: ${label}`,
+      x: { label: 'model size in billions', scale: 'log' },
+      y: { label, scale: 'linear' },
+      series: [1, 2, 4, 8].map((P) => {
+        const line = models.map((model) => {
+          const point = points.find((point) => point.model === model && point.P === P && point.batch === 1)!
+          return [Number.parseFloat(model), point[key] / unit] as const
+        })
+        return { name: `P = ${P}`, line, dots: line }
+      }),
+    }
+  }
+}
+
+function formatList(text: string): WeightFormat[] {
+  try {
+    return text.split(',').map((name) => weightFormatNamed(name.trim()))
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
+}
