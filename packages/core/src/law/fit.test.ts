@@ -130,7 +130,8 @@ describe('a planted law is found again', () => {
       fc.property(fc.record(planted), fc.constantFrom(1e8, 3e8, 7e8), fc.integer(), (values, smallest, seed) => {
         const theta = law.parameters.map((parameter) => values[parameter.name as keyof typeof values])
         const clean = design(law.needs.includes('D'), smallest).map((point) => ({ ...point, loss: lossAt(law, theta, point) }))
-        const exact = fitLaw(law, clean)
+        const starts = gridOfStarts(law, clean).filter((_, i) => i % 5 === 0) // 60 are plenty; the full grid would only take longer
+        const exact = fitLaw(law, clean, starts)
         for (const { error } of exact.residuals) expect(Math.abs(error)).toBeLessThan(1e-5)
 
         const random = createRandom(seed)
@@ -139,7 +140,7 @@ describe('a planted law is found again', () => {
         for (const point of clean)
           expect(Math.abs(Math.log(lossAt(law, noisy.theta, point) / point.loss))).toBeLessThan(2 * noise)
       }),
-      { numRuns: law.needs.includes('D') ? 1 : 4 },
+      { numRuns: 4 },
     )
   })
 

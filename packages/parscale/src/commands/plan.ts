@@ -6,15 +6,25 @@ import {
   familyShapes,
   figure4Batches,
   figure4Points,
+  figure4Streams,
   type Headline,
   headline,
+  type MeanCost,
   makePlan,
   type Plan,
   type WeightFormat,
   weightFormatNamed,
   weightFormats,
 } from '@parscale/core/cost'
-import { type Chart, lossAt, publishedTokens, rangeWarnings, renderTerminal, shortNumber } from '@parscale/core/law'
+import {
+  type Chart,
+  lossAt,
+  publishedPoints,
+  publishedTokens,
+  rangeWarnings,
+  renderTerminal,
+  shortNumber,
+} from '@parscale/core/law'
 import type { Io } from '../io.ts'
 import { onnxRuntime } from '../onnx-runtime.ts'
 import { datasetOption, fittedLaw, lawOption } from './law-options.ts'
@@ -158,11 +168,7 @@ async function figure4(io: Io, json: boolean, plot: string | undefined): Promise
     { batches: [...figure4Batches], ...headline(figure4Batches) },
   ]
   const points = figure4Points()
-  if (plot !== undefined)
-    await writePlot(plot, [
-      figure4Chart('memoryBytes', 'memory in GiB', 2 ** 30),
-      figure4Chart('latencySeconds', 'latency in s', 1),
-    ])
+  if (plot !== undefined) await writePlot(plot, figure4Charts(points))
   if (json) {
     io.stdout(`${JSON.stringify({ headlines: rows, points }, null, 2)}\n`)
     return
@@ -186,23 +192,26 @@ async function figure4(io: Io, json: boolean, plot: string | undefined): Promise
       '\nAbove 1, streams are the cheaper way to that loss. At batch 8 the latency ratio is below 1: there parameter scaling is faster.\n',
     ].join(''),
   )
+}
 
-  /** Cost against loss would need the losses; as in the figure, cost of each size at batch 1, a series per P. */
-  function figure4Chart(key: 'memoryBytes' | 'latencySeconds', label: string, unit: number): Chart {
-    const models = [...new Set(points.map(({ model }) => model))]
-    return {
-      title: `Figure 4, batch 1: ${label}`,
-      x: { label: 'model size in billions', scale: 'log' },
-      y: { label, scale: 'linear' },
-      series: [1, 2, 4, 8].map((P) => {
-        const line = models.map((model) => {
-          const point = points.find((point) => point.model === model && point.P === P && point.batch === 1)!
-          return [Number.parseFloat(model), point[key] / unit] as const
-        })
-        return { name: `P = ${P}`, line, dots: line }
-      }),
-    }
-  }
+/** Loss against memory and against latency, a pair of panels per batch, as in the paper. */
+function figure4Charts(points: readonly MeanCost[]): Chart[] {
+  // Both lists run through the six sizes in order.
+  const losses = publishedPoints('stack-v2-python')
+  const chart = (batch: number, key: 'memoryBytes' | 'latencySeconds', label: string, unit: number): Chart => ({
+    title: `Figure 4, batch ${batch}`,
+    x: { label, scale: 'log' },
+    y: { label: 'loss, Stack-V2-Python', scale: 'linear' },
+    series: figure4Streams.map((P) => {
+      const costs = points.filter((point) => point.P === P && point.batch === batch)
+      const line = losses.filter((point) => point.P === P).map(({ loss }, size) => [costs[size]![key] / unit, loss] as const)
+      return { name: `P = ${P}`, line, dots: line }
+    }),
+  })
+  return figure4Batches.flatMap((batch) => [
+    chart(batch, 'memoryBytes', 'memory in GiB', 2 ** 30),
+    chart(batch, 'latencySeconds', 'latency in s', 1),
+  ])
 }
 
 function formatList(text: string): WeightFormat[] {
