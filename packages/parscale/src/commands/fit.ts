@@ -154,7 +154,7 @@ function toText({ source, fit, thetas, level, intervals, comparison, ratio }: Re
     significant(point.N),
     String(point.P),
     ...(point.D === undefined ? [] : [significant(point.D)]),
-    String(point.loss),
+    significant(point.loss, 6),
     predicted.toFixed(4),
     error.toFixed(4),
   ])
