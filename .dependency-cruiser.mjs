@@ -1,5 +1,16 @@
 // The rooms of @parscale/core in their order: each may import only rooms above it (docs/architecture.md).
-const rooms = ['graph', 'autodiff', 'model', 'runtime', 'checkpoint', 'tokenizer', 'generation', 'training', 'evaluation', 'server']
+const rooms = [
+  'graph',
+  'autodiff',
+  'model',
+  'runtime',
+  'checkpoint',
+  'tokenizer',
+  'generation',
+  'training',
+  'evaluation',
+  'server',
+]
 const core = 'packages/core/src'
 
 export default {

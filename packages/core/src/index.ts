@@ -11,3 +11,4 @@ export {
   unsupportedError,
   usageError,
 } from './errors.ts'
+export { createRandom, type Random } from './random.ts'

@@ -4,9 +4,13 @@ import { Command, CommanderError } from '@commander-js/extra-typings'
 import { type ErrorKind, isParscaleError } from '@parscale/core'
 import { registerChat } from './commands/chat.ts'
 import { registerConvert } from './commands/convert.ts'
+import { registerCost } from './commands/cost.ts'
+import { registerFit } from './commands/fit.ts'
 import { registerGenerate } from './commands/generate.ts'
 import { registerInspect } from './commands/inspect.ts'
 import { registerModels } from './commands/models.ts'
+import { registerPlan } from './commands/plan.ts'
+import { registerPredict } from './commands/predict.ts'
 import { registerPull } from './commands/pull.ts'
 import { registerScore } from './commands/score.ts'
 import { createIo, type Io } from './io.ts'
@@ -36,7 +40,10 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
       'after',
       '\nExit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network, 130 interrupted.',
     )
-  const commands = [registerGenerate, registerChat, registerScore, registerInspect, registerConvert, registerPull, registerModels]
+  const commands = [
+    ...[registerGenerate, registerChat, registerScore, registerInspect, registerConvert, registerPull, registerModels],
+    ...[registerFit, registerPredict, registerCost, registerPlan],
+  ]
   for (const register of commands) register(program, io)
   try {
     await program.parseAsync(argv)

@@ -107,9 +107,8 @@ export class GraphBuilder {
   reshape(x: Value, shape: Shape): Value {
     // 0 copies the input's dimension at the same place, -1 is whatever remains.
     const target: Dim[] = shape.map((dim, i) => (typeof dim === 'string' && dim === x.shape[i] ? 0 : dim))
-    const open = target.reduce<number[]>((list, dim, i) => (typeof dim === 'string' ? [...list, i] : list), [])
-    const last = open.at(-1)
-    if (last !== undefined) target[last] = -1
+    const last = target.findLastIndex((dim) => typeof dim === 'string')
+    if (last >= 0) target[last] = -1
     return this.#node('Reshape', [x, this.#dims(target)], {}, [shape])
   }
 

@@ -1,0 +1,1 @@
+export function fetchSmolLM2(): Promise<string>
