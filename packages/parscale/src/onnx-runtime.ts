@@ -45,9 +45,10 @@ function describe(graph: Graph, device: Device, threads: number | undefined): [U
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       extra: {
         session: {
-          // Each session has threads of its own. Idle ones that spin take the cores from the session that runs: on two cores
-          // a decode step of SmolLM2 took 56 ms with spinning and 30 ms without (npm run bench:decode).
-          'intra_op.allow_spinning': '0',
+          // Each session has threads of its own. Those of one that has just run would go on spinning and take the cores from
+          // the next: SmolLM2 on two cores decoded at 56 ms a token so, at 25 ms with the spinning stopped after each run, and
+          // at 32 ms without any spinning (npm run bench:decode).
+          force_spinning_stop: '1',
           ...(paths.length > 0 ? { model_external_initializers_file_folder_path: folder } : {}),
         },
       },
