@@ -5,9 +5,17 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { checkpointError, resourceError, usageError } from '@parscale/core'
+import { type ModelConfig, parseModelConfig, readGgufModel } from '@parscale/core/checkpoint'
 import { isTied, Model, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
 import { estimateMemory, type MemoryEstimate } from '@parscale/core/model'
-import { type ModelFolder, openModelFolder, openModelPath, verifySameBackbone, type WriteProgress } from '@parscale/core/node'
+import {
+  type ModelFolder,
+  openFileSource,
+  openModelFolder,
+  openModelPath,
+  verifySameBackbone,
+  type WriteProgress,
+} from '@parscale/core/node'
 import { createChatTemplate, createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
 import envPaths from 'env-paths'
 import { resolveCachedModel } from './hub/cached-model.ts'
@@ -32,8 +40,21 @@ export interface LoadOptions extends OpenOptions, OnnxRuntimeOptions {
   readonly contextTokens?: number
 }
 
+/** A model's description: enough to count and to plan with. */
+export interface ModelOutline {
+  readonly backbone: Outline
+  readonly streamSets: readonly Outline[]
+}
+
+export interface Outline {
+  readonly path: string
+  readonly config: ModelConfig
+  /** Element type and shape by name; of a GGUF file, under Hugging Face's names. */
+  readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>
+}
+
 /** A backbone and its stream sets, open but not loaded. */
-export interface OpenModel {
+export interface OpenModel extends ModelOutline {
   readonly backbone: ModelFolder
   readonly streamSets: readonly ModelFolder[]
   close(): Promise<void>
@@ -98,6 +119,24 @@ export async function openModel(model: string | undefined, options: OpenOptions 
   }
 }
 
+/** Describes a model from its headers alone: nothing is loaded, and a GGUF file is not unpacked. */
+export async function outlineModel(model: string | undefined, options: OpenOptions = {}): Promise<ModelOutline> {
+  const path = await resolveModel(model, options.env)
+  if (!path.endsWith('.gguf') || options.streamSets) {
+    const open = await openModel(path, options)
+    await open.close()
+    return open
+  }
+  const source = await openFileSource(path)
+  try {
+    const { configJson, tensors } = await readGgufModel(source)
+    const outlines = tensors.map(({ name, shape, type }) => [name, { shape, dtype: type }] as const)
+    return { backbone: { path, config: parseModelConfig(configJson, path), tensors: new Map(outlines) }, streamSets: [] }
+  } finally {
+    await source.close()
+  }
+}
+
 /**
  * Loads a model to run.
  *
@@ -148,7 +187,7 @@ export async function loadTextModel(model?: string, options: LoadOptions = {}): 
 
 /** Memory for P streams (default: the largest there is) over so many tokens (default: 2048, or the whole context). */
 export function memoryOf(
-  open: OpenModel,
+  open: ModelOutline,
   p?: number,
   contextTokens?: number,
 ): { p: number; contextTokens: number; estimate: MemoryEstimate } {

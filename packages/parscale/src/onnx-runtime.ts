@@ -1,6 +1,6 @@
 /** The Runtime over onnxruntime-node: CPU, WebGPU (bundled) and CUDA (where its libraries are installed). */
 import { dirname, relative, sep } from 'node:path'
-import { unsupportedError } from '@parscale/core'
+import { runtimeError, unsupportedError } from '@parscale/core'
 import { type Graph, writeOnnx } from '@parscale/core/graph'
 import type { Device, Runtime, Session } from '@parscale/core/runtime'
 import * as ort from 'onnxruntime-node'
@@ -23,10 +23,22 @@ export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
     device,
     threads,
     async createSession(graph) {
-      return wrap(await ort.InferenceSession.create(...describe(graph, device, threads)))
+      try {
+        return wrap(await ort.InferenceSession.create(...describe(graph, device, threads)))
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause)
+        // On CPU it is our graph or files that the engine refused; elsewhere nearly always the device is not there.
+        if (device === 'cpu') throw runtimeError(`ONNX Runtime does not take graph ${graph.name}: ${reason}`, { cause })
+        throw unsupportedError(`device ${device} cannot be used: ${advice[device]} (ONNX Runtime says: ${reason})`, { cause })
+      }
     },
   }
 }
+
+const advice = {
+  cuda: 'an NVIDIA GPU with CUDA 12 and cuDNN is needed, and its libraries: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node',
+  webgpu: 'no adapter was found; a GPU with a Vulkan, Metal or D3D12 driver is needed',
+} as const
 
 /**
  * ONNX Runtime maps external data only from below one folder and refuses links that lead out of it, so the folder named

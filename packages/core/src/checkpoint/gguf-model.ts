@@ -6,7 +6,7 @@ import { checkpointError, unsupportedError } from '../errors.ts'
 import type { ByteSource } from './byte-source.ts'
 import { parseModelConfig } from './config.ts'
 import { type GgufFile, type GgufMetadata, type GgufTensor, parseGguf } from './gguf.ts'
-import { blockFormats, decodeBlocks } from './gguf-blocks.ts'
+import { blockFormats, decodeBlocks, type GgmlType } from './gguf-blocks.ts'
 import { ggufArchitecture, ggufConfig } from './gguf-config.ts'
 import { huggingFaceName, permutedHeads } from './gguf-names.ts'
 import { recogniseRopeFreqs } from './gguf-rope.ts'
@@ -17,8 +17,8 @@ import type { TensorStream } from './tensor-stream.ts'
 export interface GgufModel {
   /** As parseModelConfig accepts it. */
   readonly configJson: Readonly<Record<string, unknown>>
-  /** Hugging Face names, sorted as in the file. */
-  readonly tensors: readonly TensorStream<StoredDType>[]
+  /** Hugging Face names, sorted as in the file; `type` is what the file stores. */
+  readonly tensors: readonly (TensorStream<StoredDType> & { readonly type: GgmlType })[]
   readonly metadata: GgufMetadata
 }
 
@@ -47,7 +47,7 @@ export async function readGgufModel(source: ByteSource): Promise<GgufModel> {
         })
       }
       const permuted = permutedHeads(architecture, tensor.name)
-      return streamGgufTensor(tensor, name, permuted && heads[permuted])
+      return { ...streamGgufTensor(tensor, name, permuted && heads[permuted]), type: tensor.type }
     })
   return { configJson, tensors, metadata: gguf.metadata }
 }

@@ -30,7 +30,13 @@ export interface Checkpoint extends CheckpointTensors {
 const harmless = /\.rotary_emb\.inv_freq$|\.masked_bias$/
 
 /** Whether the output matrix is the embedding: as config.json says, or as the tensors show where it is silent. */
-export const isTied = ({ config, tensors }: Checkpoint): boolean => config.tieWordEmbeddings ?? !tensors.has('lm_head.weight')
+export const isTied = ({
+  config,
+  tensors,
+}: {
+  readonly config: ModelConfig
+  readonly tensors: ReadonlyMap<string, unknown>
+}): boolean => config.tieWordEmbeddings ?? !tensors.has('lm_head.weight')
 
 /**
  * What an engine needs to run `backbone` with its own stream set, if it has one, and those of `others`.

@@ -4,7 +4,7 @@ import { Option } from '@commander-js/extra-typings'
 import { isTied } from '@parscale/core/generation'
 import { backboneParameters, elementCount, type Part, streamParameters } from '@parscale/core/model'
 import type { Io } from '../io.ts'
-import { availableMemoryBytes, memoryOf, type OpenModel, openModel } from '../load.ts'
+import { availableMemoryBytes, type ModelOutline, memoryOf, outlineModel } from '../load.ts'
 import { integer, loadOptions, streamSetOption } from './options.ts'
 
 const examples = `
@@ -25,17 +25,13 @@ export function registerInspect(program: Command, io: Io): void {
     .option('--json', 'print everything as JSON')
     .addHelpText('after', examples)
     .action(async (model, flags) => {
-      const open = await openModel(model, loadOptions(io, flags as Parameters<typeof loadOptions>[1]))
-      try {
-        const report = describe(open, flags.p, flags.context)
-        io.stdout(flags.json ? `${JSON.stringify(report, null, 2)}\n` : text(report))
-      } finally {
-        await open.close()
-      }
+      const outline = await outlineModel(model, loadOptions(io, flags as Parameters<typeof loadOptions>[1]))
+      const report = describe(outline, flags.p, flags.context)
+      io.stdout(flags.json ? `${JSON.stringify(report, null, 2)}\n` : text(report))
     })
 }
 
-function describe(open: OpenModel, p?: number, contextTokens?: number) {
+function describe(open: ModelOutline, p?: number, contextTokens?: number) {
   const { config, tensors, path } = open.backbone
   const tied = isTied(open.backbone)
   const memory = memoryOf(open, p, contextTokens)
