@@ -78,10 +78,34 @@ describe('plan', () => {
 
   test('impossible budgets say what would be possible', () => {
     expect(() => makePlan({ ...request, budget: { memoryBytes: 1e6 } })).toThrow(
-      /no candidate meets the budget on NVIDIA GeForce RTX 4090: memoryBytes 1.00e\+6 \(smallest possible 4/,
+      'on NVIDIA GeForce RTX 4090: it allows memory 0.001 GB, and the smallest candidate needs memory 0.4',
     )
     expect(() => makePlan({ ...request, budget: { secondsPerToken: 0 } })).toThrow('secondsPerToken must be greater than 0')
     expect(() => weightFormatNamed('q1')).toThrow("weight format 'q1' is not known")
+  })
+
+  test('limits that can be met one by one, but not together', () => {
+    // A second embedding table takes memory and no time; further layers take both, but less memory than the table.
+    const { shape } = publishedModel('0.5B')
+    const roomy = { ...shape, tiedEmbeddings: false }
+    const slow = { ...shape, numHiddenLayers: 40 }
+    const alone = (one: typeof shape) =>
+      makePlan({ ...request, shapes: [one], streams: [1], formats: [weightFormatNamed('f16')] }).best
+    const budget = { memoryBytes: alone(slow).memoryBytes, secondsPerToken: alone(roomy).secondsPerToken }
+    expect(() =>
+      makePlan({ ...request, shapes: [roomy, slow], streams: [1], formats: [weightFormatNamed('f16')], budget }),
+    ).toThrow('each limit can be met, but not all at once')
+  })
+
+  test('without a number of tokens, as many as the FLOPs pay for', () => {
+    // A law of data alone: who trains on most tokens wins, which is the smallest model with one stream.
+    const flops = 1e21
+    const open = { ...request, trainingTokens: undefined, formats: [weightFormatNamed('f16')] }
+    const { best, pareto } = makePlan({ ...open, budget: { trainingFlops: flops }, loss: (_N, _P, D) => 1e6 / D })
+    expect(best).toMatchObject({ P: 1, shape: publishedModel('0.5B').shape, trainingFlops: flops })
+    for (const { shape, P, trainingTokens } of pareto)
+      expect(trainingTokens * trainingFlopsPerToken(shape, P, 2048)).toBeCloseTo(flops, -9)
+    expect(() => makePlan(open)).toThrow('trainingTokens or budget.trainingFlops must be given')
   })
 
   test('the family contains the six published shapes', () => {

@@ -30,11 +30,11 @@ export interface PlanRequest {
   /** At least 2, so that there is a decode step to time. */
   readonly outputTokens: number
   readonly kvBits: number
-  /** Tokens that each candidate is trained on, P streams throughout. */
-  readonly trainingTokens: number
+  /** Tokens that each candidate is trained on, P streams throughout; absent: as many as `budget.trainingFlops` pays for. */
+  readonly trainingTokens?: number
   readonly trainingSequenceLength: number
-  /** Loss at full precision of non-embedding parameters N with P streams. */
-  readonly loss: (N: number, P: number) => number
+  /** Loss at full precision of non-embedding parameters N with P streams, trained on D tokens. */
+  readonly loss: (N: number, P: number, D: number) => number
 }
 
 export interface Candidate {
@@ -47,6 +47,7 @@ export interface Candidate {
   readonly loss: number
   readonly memoryBytes: number
   readonly secondsPerToken: number
+  readonly trainingTokens: number
   readonly trainingFlops: number
   readonly binds: 'compute' | 'memory bandwidth'
 }
@@ -59,10 +60,21 @@ export interface Plan {
   readonly feasible: number
 }
 
+/** How a budget's limits are called in messages, in units that people read. */
+const limitTexts = {
+  memoryBytes: (bytes: number) => `memory ${shortText(bytes / 1e9)} GB`,
+  secondsPerToken: (seconds: number) => `time per token ${shortText(1e3 * seconds)} ms`,
+  trainingFlops: (flops: number) => `training ${flops.toExponential(2)} FLOPs`,
+} as const
+const limitKeys = ['memoryBytes', 'secondsPerToken', 'trainingFlops'] as const
+const shortText = (value: number) => String(Number(value.toPrecision(3)))
+
 /** Throws a usage error that says what the budget would have to be if nothing fits. */
 export function makePlan(request: PlanRequest): Plan {
   if (request.outputTokens < 2)
     throw usageError(`outputTokens must be at least 2 to time a step, got ${request.outputTokens}`, { flag: 'outputTokens' })
+  if (request.trainingTokens === undefined && request.budget.trainingFlops === undefined)
+    throw usageError('trainingTokens or budget.trainingFlops must be given', { flag: 'trainingTokens' })
   for (const [flag, limit] of Object.entries(request.budget)) {
     if (limit !== undefined && !(limit > 0))
       throw usageError(`${flag} must be greater than 0, got ${limit}`, { flag, found: limit })
@@ -72,17 +84,8 @@ export function makePlan(request: PlanRequest): Plan {
   const all = request.shapes.flatMap((shape) =>
     request.streams.flatMap((P) => request.formats.map((format) => evaluate(request, shape, P, format))),
   )
-  const keys = ['memoryBytes', 'secondsPerToken', 'trainingFlops'] as const
-  const feasible = all.filter((candidate) => keys.every((key) => candidate[key] <= limits[key]))
-  if (feasible.length === 0) {
-    const needs = keys
-      .filter((key) => limits[key] < Infinity)
-      .map(
-        (key) =>
-          `${key} ${limits[key].toPrecision(3)} (smallest possible ${Math.min(...all.map((candidate) => candidate[key])).toPrecision(3)})`,
-      )
-    throw usageError(`no candidate meets the budget on ${request.device.title}: ${needs.join(', ')}`, { flag: 'budget' })
-  }
+  const feasible = all.filter((candidate) => limitKeys.every((key) => candidate[key] <= limits[key]))
+  if (feasible.length === 0) throw impossible(request.device, limits, all)
   feasible.sort((a, b) => a.loss - b.loss || a.memoryBytes - b.memoryBytes)
   return { best: feasible[0]!, pareto: paretoFront(feasible), considered: all.length, feasible: feasible.length }
 }
@@ -100,19 +103,34 @@ export function familyShapes(
   return shapes
 }
 
+function impossible(device: Device, limits: Required<Budget>, all: readonly Candidate[]) {
+  const needs = limitKeys.flatMap((key) => {
+    const least = Math.min(...all.map((candidate) => candidate[key]))
+    return least > limits[key]
+      ? [`${limitTexts[key](limits[key])}, and the smallest candidate needs ${limitTexts[key](least)}`]
+      : []
+  })
+  const reason = needs.length > 0 ? `it allows ${needs.join('; it allows ')}` : 'each limit can be met, but not all at once'
+  return usageError(`no candidate meets the budget on ${device.title}: ${reason}`, { flag: 'budget' })
+}
+
 function evaluate(request: PlanRequest, shape: ModelShape, P: number, format: WeightFormat): Candidate {
   const { batch, inputTokens, outputTokens, device, kvBits } = request
   const cost = deviceCost(shape, { P, batch, inputTokens, outputTokens }, device, { weightBits: format.bits, kvBits })
   const N = countParameters(shape, P).nonEmbedding
+  const flopsPerToken = trainingFlopsPerToken(shape, P, request.trainingSequenceLength)
+  const { trainingFlops = Infinity } = request.budget
+  const trainingTokens = request.trainingTokens ?? trainingFlops / flopsPerToken
   return {
     shape,
     N,
     P,
     format,
-    loss: request.loss(N, P) + format.lossIncrease,
+    loss: request.loss(N, P, trainingTokens) + format.lossIncrease,
     memoryBytes: cost.memoryBytes,
     secondsPerToken: cost.secondsPerToken!,
-    trainingFlops: request.trainingTokens * trainingFlopsPerToken(shape, P, request.trainingSequenceLength),
+    trainingTokens,
+    trainingFlops: request.trainingTokens === undefined ? trainingFlops : trainingTokens * flopsPerToken,
     binds: cost.decode.binds,
   }
 }

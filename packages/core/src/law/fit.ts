@@ -44,14 +44,16 @@ export interface Fit {
 /**
  * Throws a usage error where the points cannot determine the law's parameters.
  * @param starts places to begin from, as theta; absent: the law's grid in units of the data
+ * @param limits of theta; absent: the law's own
  */
 export function fitLaw(
   law: Law,
   points: readonly Point[],
   starts: readonly ArrayLike<number>[] = gridOfStarts(law, points),
+  limits: Bounds = boundsOf(law),
 ): Fit {
   checkIdentified(law, points)
-  const search = searchSpace(law)
+  const search = searchSpace(law, limits)
   const objective = huberObjective(law, points, search)
   const rough = starts.map((start) => minimise(objective, search.fromTheta(start), search.bounds, 1e-5))
   const lowestFirst = rough.toSorted((a, b) => (a.value < b.value ? -1 : 1)) // NaN goes last
@@ -77,7 +79,7 @@ export function fitLaw(
 
 /** Objective of a law at given parameters, without a search. */
 export function objectiveAt(law: Law, theta: ArrayLike<number>, points: readonly Point[]): number {
-  const search = searchSpace(law)
+  const search = searchSpace(law, boundsOf(law))
   return huberObjective(law, points, search)(search.fromTheta(theta), new Float64Array(theta.length))
 }
 
@@ -121,14 +123,16 @@ interface SearchSpace {
   slope(theta: Float64Array, i: number): number
 }
 
+const boundsOf = ({ parameters }: Law): Bounds => ({
+  lower: parameters.map(({ lower }) => lower),
+  upper: parameters.map(({ upper }) => upper),
+})
+
 /** Scale parameters are searched for as logarithms: they span orders of magnitude, and the valley is straighter so. */
-function searchSpace({ parameters }: Law): SearchSpace {
+function searchSpace({ parameters }: Law, { lower, upper }: Bounds): SearchSpace {
   const forward = (value: number, i: number) => (parameters[i]!.logarithmic ? Math.log(value) : value)
   return {
-    bounds: {
-      lower: parameters.map(({ lower }, i) => forward(lower, i)),
-      upper: parameters.map(({ upper }, i) => forward(upper, i)),
-    },
+    bounds: { lower: lower.map(forward), upper: upper.map(forward) },
     fromTheta: (theta) => Float64Array.from(theta, forward),
     toTheta: (x) => x.map((value, i) => (parameters[i]!.logarithmic ? Math.exp(value) : value)),
     slope: (theta, i) => (parameters[i]!.logarithmic ? theta[i]! : 1),

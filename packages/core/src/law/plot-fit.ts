@@ -58,10 +58,10 @@ export function contourChart(fit: Fit): Chart {
   return {
     title: 'Lines of equal loss',
     x: { label: 'parameters N', scale: 'log' },
-    y: { label: 'streams P', scale: 'log' },
+    y: { label: 'streams P', scale: 'log', ticks: streamsOf(fit) },
     series: [
+      { name: 'measured', dots: fit.points.map(({ N, P }): XY => [N, P]), background: true },
       ...series.filter(({ line = [] }) => line.length > 1),
-      { name: 'fitted', dots: fit.points.map(({ N, P }): XY => [N, P]) },
     ],
   }
 }
@@ -69,15 +69,15 @@ export function contourChart(fit: Fit): Chart {
 /** predicted - loss against N, a series per P. */
 export function residualChart(fit: Fit): Chart {
   const zero = rangeOf(fit.points.map(({ N }) => N)).map((N): XY => [N, 0])
-  const series = streamsOf(fit).map((P, i): Series => {
+  const series = streamsOf(fit).map((P): Series => {
     const dots = fit.residuals.filter(({ point }) => point.P === P).map(({ point, error }): XY => [point.N, error])
-    return { name: `P = ${P}`, dots, line: i === 0 ? zero : undefined }
+    return { name: `P = ${P}`, dots }
   })
   return {
     title: 'Residuals',
     x: { label: 'parameters N', scale: 'log' },
     y: { label: 'predicted - loss', scale: 'linear' },
-    series,
+    series: [{ name: 'zero', line: zero, background: true }, ...series],
   }
 }
 

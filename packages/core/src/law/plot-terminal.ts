@@ -1,5 +1,5 @@
 /** Charts as text for a terminal: the same data as plot-svg.ts, a character a cell. */
-import { type Chart, scalesOf, tickLabel } from './plot-chart.ts'
+import { type Chart, scalesOf } from './plot-chart.ts'
 
 /** Marks of the series' dots, in their order; lines are drawn as points. */
 const marks = 'ox+*#@%&'
@@ -7,7 +7,7 @@ const marks = 'ox+*#@%&'
 /** @param columns width of the whole picture, labels included @param rows height of the plotting area */
 export function renderTerminal(chart: Chart, columns = 78, rows = 20): string {
   const { x, y } = scalesOf(chart)
-  const labelWidth = Math.max(...y.ticks.map((tick) => tickLabel(tick).length)) + 1
+  const labelWidth = Math.max(...y.ticks.map((tick) => y.label(tick).length)) + 1
   const width = Math.max(20, columns - labelWidth - 2)
   const cells = Array.from({ length: rows }, () => new Array<string>(width).fill(' '))
   const column = (value: number) => Math.round(x.place(value) * (width - 1))
@@ -19,10 +19,10 @@ export function renderTerminal(chart: Chart, columns = 78, rows = 20): string {
   for (const { line = [] } of chart.series) for (const [px, py] of line) put(px, py, '·')
   for (const [i, { dots = [] }] of chart.series.entries()) for (const [px, py] of dots) put(px, py, markOf(i))
 
-  const yLabels = new Map(y.ticks.map((tick) => [row(tick), tickLabel(tick)]))
+  const yLabels = new Map(y.ticks.map((tick) => [row(tick), y.label(tick)]))
   const xLabels = new Array<string>(width + 8).fill(' ')
   for (const tick of x.ticks) {
-    const label = tickLabel(tick)
+    const label = x.label(tick)
     const start = Math.max(0, column(tick) - Math.floor(label.length / 2))
     if (xLabels.slice(Math.max(0, start - 1), start + label.length + 1).every((cell) => cell === ' '))
       xLabels.splice(start, label.length, ...label)

@@ -34,7 +34,7 @@ describe('charts of a fit', () => {
   })
 
   test('residuals of all points', () => {
-    const dots = residualChart(fit).series.flatMap((series) => series.dots!)
+    const dots = residualChart(fit).series.flatMap(({ dots = [] }) => dots)
     expect(dots.map(([, error]) => error).sort()).toEqual(fit.residuals.map(({ error }) => error).sort())
   })
 })
@@ -72,6 +72,29 @@ describe('drawing', () => {
     expect(x.at(x.place(7))).toBeCloseTo(7, 12)
   })
 
+  test('few round values: finer ticks; linear labels have the same decimals; an axis may bring its own', () => {
+    const line: [number, number][] = [
+      [536e6, 0.98],
+      [4.4e9, 1.17],
+    ]
+    const axes = { ...chart, series: [{ name: 's', line }] }
+    const { x, y } = scalesOf(axes)
+    expect(x.ticks.map(x.label)).toEqual(['500M', '700M', '1B', '1.5B', '2B', '3B'])
+    expect(y.ticks.map(y.label)).toEqual(['1.00', '1.05', '1.10', '1.15'])
+    expect(scalesOf({ ...axes, y: { ...chart.y, ticks: [1, 1.1] } }).y.ticks).toEqual([1, 1.1])
+  })
+
+  test('panels side by side; a background series is grey and not in the legend', () => {
+    const svg = renderSvg(
+      [{ ...chart, series: [{ name: 'behind', line: [[1, 1]], background: true }, ...chart.series] }, chart],
+      2,
+    )
+    expect(svg).toContain('width="1440" height="440"')
+    expect(svg).toContain('translate(720 0)')
+    expect(svg).toContain('stroke="#999999"')
+    expect(svg).not.toContain('behind')
+  })
+
   test('SVG: well-formed, escaped, dots where they belong', () => {
     const svg = renderSvg([chart, chart])
     expect(svg).toContain('<svg xmlns="http://www.w3.org/2000/svg" width="720" height="880"')
@@ -96,13 +119,13 @@ describe('drawing', () => {
   test('terminal', () => {
     expect(renderTerminal(chart, 40, 7)).toMatchInlineSnapshot(`
       "a < b & c (y)
-         1 |                                o
+       1.0 |                                o
        0.8 |
        0.6 |
            |                 o
        0.4 |
        0.2 |
-         0 | o
+       0.0 | o
            +----------------------------------
              1    2     5   10  20    50   100  x
             o s

@@ -2,8 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { bootstrap, intervalOf, parameterIntervals } from './bootstrap.ts'
 import { fitLaw } from './fit.ts'
 import { laws, lossAt } from './laws.ts'
-import { equivalentParameters, equivalentStreams, predictLoss, shortNumber } from './predict.ts'
+import { equivalentParameters, equivalentStreams, predictLoss } from './predict.ts'
 import { publishedPoints } from './published.ts'
+import { shortNumber } from './short-number.ts'
 
 const log = fitLaw(laws.log, publishedPoints('stack-v2-python'))
 const correlation = fitLaw(laws.correlation, publishedPoints('stack-v2-python'))
@@ -24,7 +25,19 @@ describe('inverses against the closed forms', () => {
   })
 
   test('no number of streams makes up for a much larger model where residuals are correlated', () => {
-    expect(equivalentStreams(correlation, { N }, 100 * N).value).toBe(Infinity)
+    const { value, warnings } = equivalentStreams(correlation, { N }, 100 * N)
+    expect(value).toBe(Infinity)
+    expect(warnings.at(-1)).toBe('no number of streams reaches that loss')
+  })
+
+  test('no single-stream size makes up for data that streams stretch', () => {
+    const law = laws['joint-log-data']
+    const theta = [0.7, 2e7, 0.2, 0.4, 1e9, 0.3, 2]
+    const design = [1e9, 4e9, 1.6e10].flatMap((n) => [1, 8].flatMap((P) => [1e9, 1e10, 1e11].map((D) => ({ N: n, P, D }))))
+    const points = design.map((point) => ({ ...point, loss: lossAt(law, theta, point) }))
+    const { value, warnings } = equivalentParameters(fitLaw(law, points, [theta]), { N: 1.6e10, P: 8, D: 1e9 })
+    expect(value).toBe(Infinity)
+    expect(warnings).toEqual(['no size reaches that loss with one stream'])
   })
 
   test('P = 1 is worth itself', () => {

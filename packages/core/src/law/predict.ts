@@ -7,6 +7,7 @@ import type { Fit } from './fit.ts'
 import { type Law, lossAt } from './laws.ts'
 import type { Setting } from './points.ts'
 import { increasingRoot } from './root.ts'
+import { shortNumber } from './short-number.ts'
 
 export interface Estimate {
   readonly value: number
@@ -26,6 +27,7 @@ export function predictLoss(fit: Fit, setting: Setting, thetas: BootstrapThetas 
 /** The N at P = 1 with the same loss as `setting`; Infinity where no size reaches it. */
 export function equivalentParameters(fit: Fit, setting: Setting, thetas: BootstrapThetas = []): Estimate {
   const found = estimate(fit, thetas, (theta) => singleStreamN(fit.law, theta, setting), rangeWarnings(fit, setting))
+  if (found.value === Infinity) return { ...found, warnings: [...found.warnings, 'no size reaches that loss with one stream'] }
   return { ...found, warnings: [...found.warnings, ...rangeWarnings(fit, { N: found.value, P: 1 })] }
 }
 
@@ -39,6 +41,7 @@ export function equivalentStreams(
   const solve = (theta: ArrayLike<number>) =>
     streamsFor(fit.law, theta, { N, D }, lossAt(fit.law, theta, { N: largerN, P: 1, D }))
   const found = estimate(fit, thetas, solve, rangeWarnings(fit, { N: largerN, P: 1, D }))
+  if (found.value === Infinity) return { ...found, warnings: [...found.warnings, 'no number of streams reaches that loss'] }
   return { ...found, warnings: [...found.warnings, ...rangeWarnings(fit, { N, P: found.value })] }
 }
 
@@ -80,16 +83,4 @@ function singleStreamN(law: Law, theta: ArrayLike<number>, setting: Setting): nu
 
 function streamsFor(law: Law, theta: ArrayLike<number>, setting: Omit<Setting, 'P'>, loss: number): number {
   return increasingRoot((lnP) => loss - lossAt(law, theta, { ...setting, P: Math.exp(lnP) }), 0, Math.log(maxStreams))
-}
-
-/** 1.57B, 42B, 8: three digits, with the usual letters from a million on. */
-export function shortNumber(value: number): string {
-  for (const [unit, letter] of [
-    [1e12, 'T'],
-    [1e9, 'B'],
-    [1e6, 'M'],
-  ] as const) {
-    if (value >= unit && value < 1000 * unit) return `${Number((value / unit).toPrecision(3))}${letter}`
-  }
-  return String(Number(value.toPrecision(3)))
 }

@@ -37,6 +37,16 @@ describe('on the published points', () => {
     expect(log!.aic).toBeCloseTo(2 * 5 - 2 * best, 1)
   })
 
+  test('weights: only their ratios count, and all alike is none', () => {
+    const weighted = (weight: number) => {
+      const points = publishedPoints('pile').map((point, i) => ({ ...point, weight: i < 6 ? 2 * weight : weight }))
+      return compareFits([fitLaw(laws.log, points, [fits[0]!.theta])])[0]!
+    }
+    expect(weighted(3).bic).toBeCloseTo(weighted(1).bic, 6)
+    const alike = fits[0]!.points.map((point) => ({ ...point, weight: 5 }))
+    expect(compareFits([fitLaw(laws.log, alike, [fits[0]!.theta])])[0]!.aic).toBeCloseTo(log!.aic, 6)
+  })
+
   test('streams matter: the likelihood ratio against parameters only', () => {
     expect(likelihoodRatio(fits[0]!, fits[2]!).pValue).toBeLessThan(1e-10)
     expect(() => likelihoodRatio(fits[0]!, fits[1]!)).toThrow('not nested')

@@ -5,12 +5,13 @@
  * the maximum of the density f(r) = exp(-Huber(r) / s) / Z(s) over residuals r of ln(loss), with its own best scale s:
  *   -ln likelihood = n ln Z(s) + objective / s
  *   Z(s) = sqrt(2 pi s) erf(delta / sqrt(2 s)) + (2 s / delta) exp(-delta^2 / (2 s))
+ * A point of weight w has the scale s / w, as the mean of w runs has; n is the number of points, whatever their weights.
  */
 import { usageError } from '../errors.ts'
 import { type Fit, fitLaw, huberDelta } from './fit.ts'
 import { logSetting } from './laws.ts'
 import { erfc } from './normal.ts'
-import { groupBySize, type Point } from './points.ts'
+import { groupBySize } from './points.ts'
 
 export interface Comparison {
   readonly fit: Fit
@@ -24,7 +25,7 @@ export interface Comparison {
 
 export function compareFits(fits: readonly Fit[]): Comparison[] {
   return fits.map((fit) => {
-    const logLikelihood = huberLogLikelihood(fit.objective, totalWeight(fit.points))
+    const logLikelihood = huberLogLikelihood(fit)
     const parameters = fit.law.parameters.length + 1
     return {
       fit,
@@ -49,9 +50,7 @@ export interface LikelihoodRatio {
 export function likelihoodRatio(larger: Fit, nested: Fit): LikelihoodRatio {
   if (larger.law.nested !== nested.law.name)
     throw usageError(`the ${nested.law.name} law is not nested in the ${larger.law.name} law by one parameter`)
-  const weight = totalWeight(larger.points)
-  const gain = huberLogLikelihood(larger.objective, weight) - huberLogLikelihood(nested.objective, weight)
-  const statistic = Math.max(0, 2 * gain)
+  const statistic = Math.max(0, 2 * (huberLogLikelihood(larger) - huberLogLikelihood(nested)))
   return { statistic, pValue: erfc(Math.sqrt(statistic / 2)) / 2 }
 }
 
@@ -68,13 +67,14 @@ export function leaveOneSizeOut({ law, points, theta: start }: Fit): number | un
   return Math.sqrt(squares.reduce((sum, square) => sum + square, 0) / squares.length)
 }
 
-const totalWeight = (points: readonly Point[]) => points.reduce((sum, { weight = 1 }) => sum + weight, 0)
-
 /** Highest log-likelihood over the scale s; the search is by golden section over ln s, where the function has one peak. */
-function huberLogLikelihood(objective: number, n: number): number {
-  const at = (lnScale: number) => -n * Math.log(normaliser(Math.exp(lnScale))) - objective / Math.exp(lnScale)
+function huberLogLikelihood({ objective, points }: Fit): number {
+  const at = (lnScale: number) => {
+    const scale = Math.exp(lnScale)
+    return points.reduce((sum, { weight = 1 }) => sum - Math.log(normaliser(scale / weight)), -objective / scale)
+  }
   // s lies between the scale of a Gaussian and that of a Laplace distribution with this objective, both about objective / n.
-  const centre = Math.log(Math.max(objective / n, Number.MIN_VALUE * 1e20))
+  const centre = Math.log(Math.max(objective / points.length, Number.MIN_VALUE * 1e20))
   let [low, high] = [centre - 10, centre + 10]
   const golden = (Math.sqrt(5) - 1) / 2
   while (high - low > 1e-10) {
