@@ -41,7 +41,8 @@ export function equivalentStreams(
   const solve = (theta: ArrayLike<number>) =>
     streamsFor(fit.law, theta, { N, D }, lossAt(fit.law, theta, { N: largerN, P: 1, D }))
   const found = estimate(fit, thetas, solve, rangeWarnings(fit, { N: largerN, P: 1, D }))
-  if (found.value === Infinity) return { ...found, warnings: [...found.warnings, 'no number of streams reaches that loss'] }
+  if (found.value === Infinity)
+    return { ...found, warnings: [...found.warnings, `no number of streams up to ${shortNumber(maxStreams)} reaches that loss`] }
   return { ...found, warnings: [...found.warnings, ...rangeWarnings(fit, { N, P: found.value })] }
 }
 

@@ -63,7 +63,15 @@ describe('fit', () => {
 
   test('text holds parameters, residuals, comparison and a plot; --latex the law', async () => {
     const { stdout } = await run('fit --dataset pile --bootstrap 10')
-    for (const part of ['R2 0.9987', '1.975e+8', '1.8451', 'against power: likelihood ratio', 'parameters N'])
+    for (const part of [
+      'R2 0.9987',
+      '1.975e+8',
+      '1.2888',
+      "round to the paper's",
+      '1.8451',
+      'against power: likelihood ratio',
+      'parameters N',
+    ])
       expect(stdout).toContain(part)
     expect((await run('fit --dataset pile --bootstrap 0 --latex')).stdout).toContain(
       '\\left(\\frac{A}{N\\,(k\\ln P+1)}\\right)^{\\alpha}',
@@ -75,9 +83,9 @@ describe('fit', () => {
     await run(`fit --dataset pile --bootstrap 5 --plot ${file}`)
     const svg = await readFile(file, 'utf8')
     for (const title of ['Loss: log law', 'Lines of equal loss', 'Residuals']) expect(svg).toContain(title)
-    await expect(run(`fit --dataset pile --bootstrap 0 --plot ${join(folder, 'fit.gif')}`)).rejects.toThrow(
-      'ends in .svg or .png',
-    )
+    const nowhere = join(folder, 'no', 'fit.svg')
+    await expect(run(`fit --dataset pile --bootstrap 0 --plot ${nowhere}`)).rejects.toMatchObject({ kind: 'usage' })
+    await expect(run('fit --dataset pile --plot fit.gif')).rejects.toThrow('ends in .svg or .png')
   })
 
   test('a file with D is fitted by a joint law; a law without D says that it does not look', async () => {

@@ -1,7 +1,7 @@
 /** What `fit`, `predict` and `plan` share: where points come from, which law, and the bootstrap with its progress. */
 import { readFile } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
-import { Option } from '@commander-js/extra-typings'
+import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import {
   type BootstrapThetas,
@@ -33,11 +33,11 @@ export async function readPoints(
   file: string | undefined,
   dataset: DatasetName | undefined,
   fallback?: DatasetName,
-): Promise<{ source: string; points: Point[] }> {
+): Promise<{ source: string; dataset: DatasetName | undefined; points: Point[] }> {
   if (file !== undefined && dataset !== undefined)
     throw usageError('give either DATA or --dataset, not both', { flag: '--dataset' })
   const corpus = dataset ?? (file === undefined ? fallback : undefined)
-  if (corpus !== undefined) return { source: corpus, points: publishedPoints(corpus) }
+  if (corpus !== undefined) return { source: corpus, dataset: corpus, points: publishedPoints(corpus) }
   if (file === undefined)
     throw usageError('nothing to fit: give a CSV or JSON file, or --dataset stack-v2-python', { flag: 'DATA' })
   let text: string
@@ -46,7 +46,7 @@ export async function readPoints(
   } catch (cause) {
     throw usageError(`${file}: cannot be read: ${(cause as Error).message}`, { file, cause })
   }
-  return { source: file, points: parsePoints(text, file) }
+  return { source: file, dataset: undefined, points: parsePoints(text, file) }
 }
 
 export function chooseLaw(name: string | undefined, points: readonly Point[]): Law {
@@ -92,6 +92,17 @@ export async function fittedLaw(
   const { source, points } = await readPoints(file, flags.dataset, 'stack-v2-python')
   const fit = fitLaw(chooseLaw(flags.law, points), points)
   return { source, fit, thetas: await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io) }
+}
+
+/**
+ * Refuses options of the command line that would have no effect, rather than ignore them.
+ * @param names as in the flags object @param reason ends the sentence "--memory has no effect ..."
+ */
+export function refuseGiven(command: Pick<Command, 'getOptionValueSource'>, names: readonly string[], reason: string): void {
+  const given = names.find((name) => command.getOptionValueSource(name) === 'cli')
+  if (given === undefined) return
+  const flag = `--${given.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+  throw usageError(`${flag} has no effect ${reason}`, { flag })
 }
 
 export function checkLevel(level: number): number {

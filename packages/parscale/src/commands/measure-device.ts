@@ -3,10 +3,12 @@
  * that would run the model. What decoding and prefill reach at best.
  */
 import { totalmem } from 'node:os'
-import type { Device } from '@parscale/core/cost'
+import { type Device, deviceNamed } from '@parscale/core/cost'
 import { GraphBuilder } from '@parscale/core/graph'
 import type { Runtime } from '@parscale/core/runtime'
 import { Tensor } from 'onnxruntime-common'
+import type { Io } from '../io.ts'
+import { onnxRuntime } from '../onnx-runtime.ts'
 
 /** Far larger than any cache, so that every run reads it from memory: 128 MiB. */
 const matvec = { rows: 1, inner: 4096, columns: 8192 }
@@ -15,8 +17,15 @@ const matmul = { rows: 1024, inner: 1024, columns: 1024 }
 /** Each is repeated for so long and the best run counts: others on the machine can only slow it down. */
 const measureMs = 800
 
+/** A device of the table by its name, or this machine, measured now. */
+export async function chooseDevice(name: string, io: Io): Promise<Device> {
+  if (name !== 'this-machine') return deviceNamed(name)
+  io.stderr('measuring bandwidth and FLOP/s of this machine\n')
+  return measureDevice(onnxRuntime())
+}
+
 /** Takes about two seconds. Precision is float32: a cost at `weightBits` 32 uses these numbers as they are. */
-export async function measureDevice(runtime: Runtime): Promise<Device> {
+async function measureDevice(runtime: Runtime): Promise<Device> {
   const product = await fastestSeconds(runtime, matmul)
   const stream = await fastestSeconds(runtime, matvec)
   return {

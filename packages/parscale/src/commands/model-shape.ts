@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core'
 import { type ModelConfig, parseModelConfig } from '@parscale/core/checkpoint'
-import { type ModelShape, publishedModels, qwenShape, validateShape } from '@parscale/core/cost'
+import { type ModelShape, publishedModel, publishedModels, qwenShape, validateShape } from '@parscale/core/cost'
 import { isTied } from '@parscale/core/generation'
 import { openModel } from '../load.ts'
 
@@ -35,14 +35,17 @@ const defaultPrefixTokens = 48
 export async function resolveShape(model: string | undefined, flags: ShapeFlags, env: NodeJS.ProcessEnv): Promise<NamedShape> {
   const found = model === undefined ? shapeByHand(flags) : await shapeOfModel(model, env)
   const { shape } = found
+  const [hidden, heads] = [flags.hidden ?? shape.hiddenSize, flags.heads ?? shape.numAttentionHeads]
+  // Heads share the hidden size, unless the model or --head-dim says otherwise.
+  const headDim = hidden === shape.hiddenSize && heads === shape.numAttentionHeads ? shape.headDim : hidden / heads
   const changed: ModelShape = {
     ...shape,
-    hiddenSize: flags.hidden ?? shape.hiddenSize,
+    hiddenSize: hidden,
     intermediateSize: flags.intermediate ?? shape.intermediateSize,
     numHiddenLayers: flags.layers ?? shape.numHiddenLayers,
-    numAttentionHeads: flags.heads ?? shape.numAttentionHeads,
+    numAttentionHeads: heads,
     numKeyValueHeads: flags.kvHeads ?? shape.numKeyValueHeads,
-    headDim: flags.headDim ?? shape.headDim,
+    headDim: flags.headDim ?? headDim,
     vocabSize: flags.vocab ?? shape.vocabSize,
     prefixTokens: flags.prefixTokens ?? shape.prefixTokens,
     tiedEmbeddings: flags.untied ? false : shape.tiedEmbeddings,
@@ -69,12 +72,10 @@ function shapeByHand({ hidden, intermediate, layers, heads, kvHeads }: ShapeFlag
 }
 
 async function shapeOfModel(model: string, env: NodeJS.ProcessEnv): Promise<NamedShape> {
+  if (/^[\d.]+B$/.test(model)) return { name: model, shape: publishedModel(model).shape }
   const [, size, streams] = /^(?:ParScale\/)?ParScale-(?:Qwen(?:Init)?-)?([\d.]+B)-P(\d+)/.exec(model) ?? []
-  const published = publishedModels.find(({ name, checkpointName }) =>
-    size === undefined ? name === model : checkpointName === size,
-  )
-  if (published !== undefined)
-    return { name: published.name, shape: published.shape, P: streams === undefined ? undefined : Number(streams) }
+  const published = publishedModels.find(({ checkpointName }) => checkpointName === size)
+  if (published !== undefined) return { name: published.name, shape: published.shape, P: Number(streams) }
   if (model.endsWith('.json')) {
     const config = parseModelConfig(await readJson(model), model)
     return { name: model, shape: shapeOfConfig(config, config.tieWordEmbeddings ?? true), P: config.parscale.n }

@@ -1,38 +1,24 @@
 /** `parscale plan`: which size, P and weight format give the lowest loss within a budget; and the paper's Figure 4. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { usageError } from '@parscale/core'
 import {
   type Candidate,
-  deviceNamed,
   familyShapes,
-  figure4Batches,
-  figure4Points,
-  figure4Streams,
-  type Headline,
-  headline,
-  type MeanCost,
   makePlan,
   type Plan,
   type WeightFormat,
   weightFormatNamed,
   weightFormats,
 } from '@parscale/core/cost'
-import {
-  type Chart,
-  lossAt,
-  publishedPoints,
-  publishedTokens,
-  rangeWarnings,
-  renderTerminal,
-  shortNumber,
-} from '@parscale/core/law'
+import { type Chart, lossAt, publishedTokens, rangeWarnings, shortNumber } from '@parscale/core/law'
 import type { Io } from '../io.ts'
-import { onnxRuntime } from '../onnx-runtime.ts'
-import { datasetOption, fittedLaw, lawOption } from './law-options.ts'
-import { measureDevice } from './measure-device.ts'
+import { showFigure4 } from './figure4.ts'
+import { datasetOption, fittedLaw, lawOption, refuseGiven } from './law-options.ts'
+import { chooseDevice } from './measure-device.ts'
 import { integer, number } from './options.ts'
+import { drawInFile, drawInTerminal, plotOption } from './plots.ts'
 import { bytesArgument, countArgument, countList, secondsArgument } from './quantity.ts'
 import { bytesText, secondsText, significant, textTable } from './text-table.ts'
-import { writePlot } from './write-plot.ts'
 
 const examples = `
 Sizes are those of the published family, hidden 896 to 2560. The loss comes from a law fitted to DATA or to published points, plus what
@@ -54,9 +40,10 @@ export function registerPlan(program: Command, io: Io): void {
     .addOption(new Option('--time-per-token <time>', 'budget, e.g. 20ms').argParser(secondsArgument))
     .addOption(new Option('--train-flops <n>', 'budget for training, e.g. 1e21').argParser(countArgument))
     .addOption(
-      new Option('--train-tokens <D>', 'tokens that each candidate is trained on')
-        .argParser(countArgument)
-        .default(publishedTokens),
+      new Option(
+        '--train-tokens <D>',
+        `tokens that each candidate is trained on (default: ${shortNumber(publishedTokens)}; with a joint law and --train-flops, what these pay for)`,
+      ).argParser(countArgument),
     )
     .addOption(new Option('--streams <list>', 'P to try').argParser(countList).default([1, 2, 4, 8]))
     .addOption(
@@ -71,14 +58,25 @@ export function registerPlan(program: Command, io: Io): void {
     .addOption(datasetOption)
     .addOption(lawOption)
     .addOption(new Option('--figure <n>', 'a figure of the paper instead of a plan').choices(['4']))
-    .option('--plot <file>', 'draw into a .svg or .png file')
+    .addOption(plotOption)
     .option('--json', 'print JSON')
     .addHelpText('after', examples)
-    .action(async (file, flags) => {
-      if (flags.figure !== undefined) return figure4(io, flags.json === true, flags.plot)
-      const device = flags.device === 'this-machine' ? await measureDevice(onnxRuntime()) : deviceNamed(flags.device)
+    .action(async (file, flags, command) => {
+      if (flags.figure !== undefined) {
+        if (file !== undefined) throw usageError(`DATA has no effect with --figure, got ${file}`, { flag: 'DATA', found: file })
+        const names = command.options.map((option) => option.attributeName())
+        refuseGiven(
+          command,
+          names.filter((name) => !['figure', 'plot', 'json'].includes(name)),
+          'with --figure',
+        )
+        return showFigure4(io, flags)
+      }
+      const device = await chooseDevice(flags.device, io)
       const { source, fit } = await fittedLaw(io, file, { ...flags, bootstrap: 0, seed: 0 })
-      const D = fit.law.needs.includes('D') ? flags.trainTokens : undefined
+      const joint = fit.law.needs.includes('D')
+      const trainingTokens = flags.trainTokens ?? (joint && flags.trainFlops !== undefined ? undefined : publishedTokens)
+      const setting = (N: number, P: number, D: number) => (joint ? { N, P, D } : { N, P })
       const plan = makePlan({
         device,
         budget: { memoryBytes: flags.memory, secondsPerToken: flags.timePerToken, trainingFlops: flags.trainFlops },
@@ -89,12 +87,12 @@ export function registerPlan(program: Command, io: Io): void {
         inputTokens: flags.input,
         outputTokens: flags.output,
         kvBits: flags.kvBits,
-        trainingTokens: flags.trainTokens,
+        trainingTokens,
         trainingSequenceLength: 2048,
-        loss: (N, P) => lossAt(fit.law, fit.theta, { N, P, D }),
+        loss: (N, P, D) => lossAt(fit.law, fit.theta, setting(N, P, D)),
       })
-      const warnings = [...new Set(plan.pareto.flatMap(({ N, P }) => rangeWarnings(fit, { N, P, D })))]
-      if (D === undefined && flags.trainTokens !== publishedTokens) {
+      const warnings = [...new Set(plan.pareto.flatMap((one) => rangeWarnings(fit, setting(one.N, one.P, one.trainingTokens))))]
+      if (!joint && flags.trainTokens !== undefined) {
         warnings.push(
           `the ${fit.law.name} law knows nothing of training tokens: losses are those of its data, whatever --train-tokens says`,
         )
@@ -111,8 +109,8 @@ export function registerPlan(program: Command, io: Io): void {
         io.stdout(planText(plan))
       }
       const chart = paretoChart(plan)
-      if (flags.plot !== undefined) await writePlot(flags.plot, [chart])
-      else if (!flags.json) io.stdout(`\n${renderTerminal(chart)}`)
+      if (flags.plot !== undefined) await drawInFile(io, flags.plot, [chart])
+      else if (!flags.json) drawInTerminal(io, chart)
     })
 }
 
@@ -137,13 +135,14 @@ function planText({ best, pareto }: Plan): string {
     candidate.loss.toFixed(4),
     bytesText(candidate.memoryBytes),
     secondsText(candidate.secondsPerToken),
+    shortNumber(candidate.trainingTokens),
     significant(candidate.trainingFlops, 3),
     candidate.binds,
   ]
   return [
     `best: N = ${shortNumber(best.N)}, P = ${best.P}, ${best.format.name}: loss ${best.loss.toFixed(4)}, ${bytesText(best.memoryBytes)}, ${secondsText(best.secondsPerToken)} a token\n\n`,
     `not beaten in loss, memory and time at once (${shown.length} of ${pareto.length}):\n`,
-    textTable([['N', 'P', 'format', 'loss', 'memory', 'a token', 'training FLOPs', 'decode bound by'], ...shown.map(row)]),
+    textTable([['N', 'P', 'format', 'loss', 'memory', 'a token', 'trained on', 'FLOPs', 'decode bound by'], ...shown.map(row)]),
   ].join('')
 }
 
@@ -160,58 +159,6 @@ function paretoChart({ pareto }: Plan): Chart {
         .map(({ memoryBytes, loss }) => [memoryBytes / 2 ** 30, loss] as const),
     })),
   }
-}
-
-async function figure4(io: Io, json: boolean, plot: string | undefined): Promise<void> {
-  const rows = [
-    ...figure4Batches.map((batch) => ({ batches: [batch], ...headline([batch]) })),
-    { batches: [...figure4Batches], ...headline(figure4Batches) },
-  ]
-  const points = figure4Points()
-  if (plot !== undefined) await writePlot(plot, figure4Charts(points))
-  if (json) {
-    io.stdout(`${JSON.stringify({ headlines: rows, points }, null, 2)}\n`)
-    return
-  }
-  const name = (batches: readonly number[]) =>
-    batches.length === 1 ? `batch ${batches[0]}` : `mean of batch ${batches.join(', ')}`
-  const claim: Readonly<Record<string, string>> = { '1': '22x, 6x', '1,2,4,8': '7x, 1.7x' }
-  const times = ({ ratio }: Headline) => ratio.toFixed(3)
-  io.stdout(
-    [
-      "1.6B with P = 8 against the larger P = 1 model of equal loss (between 2.8B and 4.4B), by the paper's cost model for an A100\n\n",
-      textTable([
-        ['', 'memory increase saved', 'latency increase saved', 'the paper says'],
-        ...rows.map(({ batches, memory, latency }) => [
-          name(batches),
-          times(memory),
-          times(latency),
-          claim[batches.join()] ?? '',
-        ]),
-      ]),
-      '\nAbove 1, streams are the cheaper way to that loss. At batch 8 the latency ratio is below 1: there parameter scaling is faster.\n',
-    ].join(''),
-  )
-}
-
-/** Loss against memory and against latency, a pair of panels per batch, as in the paper. */
-function figure4Charts(points: readonly MeanCost[]): Chart[] {
-  // Both lists run through the six sizes in order.
-  const losses = publishedPoints('stack-v2-python')
-  const chart = (batch: number, key: 'memoryBytes' | 'latencySeconds', label: string, unit: number): Chart => ({
-    title: `Figure 4, batch ${batch}`,
-    x: { label, scale: 'log' },
-    y: { label: 'loss, Stack-V2-Python', scale: 'linear' },
-    series: figure4Streams.map((P) => {
-      const costs = points.filter((point) => point.P === P && point.batch === batch)
-      const line = losses.filter((point) => point.P === P).map(({ loss }, size) => [costs[size]![key] / unit, loss] as const)
-      return { name: `P = ${P}`, line, dots: line }
-    }),
-  })
-  return figure4Batches.flatMap((batch) => [
-    chart(batch, 'memoryBytes', 'memory in GiB', 2 ** 30),
-    chart(batch, 'latencySeconds', 'latency in s', 1),
-  ])
 }
 
 function formatList(text: string): WeightFormat[] {

@@ -45,6 +45,7 @@ export function registerPredict(program: Command, io: Io): void {
         equivalentParameters: equivalentParameters(fit, { N, P, D }, thetas),
         ...(largerN === undefined ? {} : { equivalentStreams: equivalentStreams(fit, { N, D }, largerN, thetas) }),
       }
+      if (D !== undefined && !fit.law.needs.includes('D')) io.stderr(`warning: the ${fit.law.name} law does not look at --d\n`)
       const warnings = [...new Set(Object.values(estimates).flatMap((estimate) => estimate.warnings))]
       for (const warning of warnings) io.stderr(`warning: ${warning}\n`)
       if (flags.json) {
@@ -54,8 +55,8 @@ export function registerPredict(program: Command, io: Io): void {
         io.stdout(`${JSON.stringify({ source, law: fit.law.name, N, P, D, largerN, ...plain, warnings }, null, 2)}\n`)
         return
       }
-      const parameters = (n: number) => (n === Infinity ? 'no size' : shortNumber(n))
-      const streams = (p: number) => (p === Infinity ? 'no number' : significant(p, 3))
+      const parameters = (n: number) => (n === Infinity ? 'none' : shortNumber(n))
+      const streams = (p: number) => (p === Infinity ? 'none' : significant(p, 3))
       io.stdout(`${fit.law.title}, fitted to ${source}\n\n`)
       io.stdout(
         textTable([

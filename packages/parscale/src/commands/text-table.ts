@@ -4,7 +4,9 @@
 export function textTable(rows: readonly (readonly string[])[]): string {
   const columns = rows[0]!.map((_, column) => rows.map((row) => row[column]!))
   const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)))
-  const numeric = columns.map((cells) => cells.slice(1).every((cell) => /^([-+]?[\d.]+(e[-+]?\d+)?( ?[%a-z]+)?|-?)$/i.test(cell)))
+  const numeric = columns.map((cells) =>
+    cells.slice(1).every((cell) => /^([-+]?[\d.]+(e[-+]?\d+)?( ?[%a-z]+)?|-|none|)$/i.test(cell)),
+  )
   const line = (row: readonly string[]) =>
     row.map((cell, column) => (numeric[column] ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!))).join('  ')
   return rows.map((row) => `${line(row).trimEnd()}\n`).join('')
@@ -16,6 +18,12 @@ export function significant(value: number, digits = 4): string {
   const size = Math.abs(value)
   return value !== 0 && (size < 1e-3 || size >= 1e6) ? value.toExponential(digits - 1) : String(Number(value.toPrecision(digits)))
 }
+
+/** A law's parameter as papers print it: four decimals, or four digits and a power of ten. */
+export const parameterText = (value: number): string => (value >= 1e-3 && value < 1e3 ? value.toFixed(4) : significant(value))
+
+/** 0.95 as '95 %'. */
+export const percentText = (share: number): string => `${Number((100 * share).toPrecision(4))} %`
 
 export function bytesText(bytes: number): string {
   for (const [unit, name] of [
