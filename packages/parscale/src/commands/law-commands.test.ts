@@ -18,7 +18,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }))
 
 /** Runs a command line in this process; rejects with what the command throws. */
-async function run(line: string) {
+async function run(line: string, signal = new AbortController().signal) {
   const written = { stdout: '', stderr: '' }
   const io: Io = {
     stdout: (text) => {
@@ -30,7 +30,7 @@ async function run(line: string) {
     isTTY: { stdout: false, stderr: false },
     color: false,
     env: {},
-    signal: new AbortController().signal,
+    signal,
     progress: () => ({ update: () => {}, end: () => {} }),
   }
   const program = new Command('parscale').exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
@@ -91,7 +91,10 @@ describe('fit', () => {
   test('a file with D is fitted by a joint law; a law without D says that it does not look', async () => {
     const rows = [1e9, 2e9, 4e9].flatMap((N) =>
       [1, 4].flatMap((P) =>
-        [1e10, 1e11, 1e12].map((D) => [N, P, 0.7 + (2e7 / (N * (0.4 * Math.log(P) + 1))) ** 0.2 + (1e9 / D) ** 0.3, D].join()),
+        [1e10, 1e11, 1e12].map((D) => {
+          const loss = 0.7 + (2e7 / (N * (0.4 * Math.log(P) + 1))) ** 0.2 + (1e9 / D) ** 0.3
+          return [N, P, loss.toFixed(4), D].join()
+        }),
       ),
     )
     const file = await csv(`N,P,loss,D\n${rows.join('\n')}`)
@@ -99,10 +102,17 @@ describe('fit', () => {
     expect(law).toBe('joint-log')
     expect(params.k).toBeCloseTo(0.4, 2)
     expect((await run(`fit ${file} --law log --bootstrap 0 --json`)).stderr).toContain('D varies in the data')
+
+    // Training FLOPs then buy tokens: fewer for models with more parameters or streams.
+    const { best } = JSON.parse((await run(`plan ${file} --train-flops 1e21 --formats f16 --json`)).stdout)
+    expect(best.trainingFlops).toBe(1e21)
+    expect(best.trainingTokens).toBeLessThan(1e21 / (6 * best.N))
   })
 
   test.each([
     ['', 'is empty'],
+    ['N,P,loss\n1e9,1,1.2\n1e9,1,1.2', 'line 3: repeats N = 1000000000, P = 1 of line 2'],
+    ['N,P,loss\n-1e9,1,1.2', 'line 2, column 1 (N): expected a number greater than 0'],
     ['N,P,loss\n1e9,1,x', 'line 2, column 3 (loss)'],
     ['N,P,loss\n1e9,1,1.2\n2e9,1,1.1\n3e9,1,1.0\n4e9,1,0.9', 'k of the log law cannot be determined'],
     ['N,P,loss\n1e9,1,1.2\n2e9,2,1.1', '2 points cannot determine'],
@@ -111,6 +121,10 @@ describe('fit', () => {
       kind: 'usage',
       message: expect.stringContaining(message),
     })
+  })
+
+  test('Ctrl-C ends the bootstrap', async () => {
+    await expect(run('fit --dataset pile --bootstrap 100000', AbortSignal.abort())).rejects.toThrow('aborted')
   })
 
   test('no data, both kinds of data, a missing file', async () => {
@@ -134,7 +148,11 @@ describe('predict', () => {
     expect((await run('predict --n 7B --p 16 --bootstrap 0')).stderr).toContain('P = 16 is outside the fitted range 1 to 8')
   })
 
-  test('asks for D where the law does', async () => {
+  test('says when --d is not looked at', async () => {
+    expect((await run('predict --n 1B --d 1T --bootstrap 0')).stderr).toContain('the log law does not look at --d')
+  })
+
+  test('refuses what cannot be answered', async () => {
     await expect(run('predict --n 1B --larger-n 0.5B --bootstrap 0')).rejects.toThrow('smaller than --n')
     await expect(run('predict --n abc')).rejects.toThrow('such as 1.6B')
   })
@@ -179,6 +197,11 @@ describe('cost', () => {
     ['cost 1.6B --device abacus', "'abacus' is not known"],
     ['cost 1.6B --weight-bits 99', 'weightBits must be'],
     ['cost missing/config.json', 'cannot be read'],
+    ['cost 9B', 'not one of the published sizes 0.5B'],
+    ['cost 1.6B --mode reference --device h100', '--device has no effect in mode reference'],
+    ['cost 1.6B --mode reference --kv-bits 8', '--kv-bits has no effect'],
+    ['cost 1.6B --gpus 8', '--gpus has no effect without --train-tokens'],
+    ['cost 1.6B --hidden 1000', 'headDim must be a whole number'],
   ])('%s', async (line, message) => {
     await expect(run(line)).rejects.toThrow(message)
   })
@@ -208,6 +231,7 @@ describe('plan', () => {
       kind: 'usage',
       message: expect.stringContaining('no candidate meets the budget'),
     })
+    await expect(run('plan --figure 4 --memory 4GiB')).rejects.toThrow('--memory has no effect with --figure')
     await expect(run('plan --formats q1')).rejects.toThrow("'q1' is not known")
     await expect(run('plan --memory 0GiB')).rejects.toThrow('greater than 0')
   })
