@@ -2,13 +2,13 @@
  * Speed of the published fit: 300 starts on 24 points, and 1,000 bootstrap refits, beside scipy's L-BFGS-B on the same starts
  * with forward differences (as the published script runs it) in the same minute.
  *
- *   npx tsx bench/law-fit.ts                      ours alone
- *   PYTHON=venv/bin/python npx tsx bench/law-fit.ts   with scipy: pip install numpy==2.4.6 scipy==1.17.1
+ *   npm run bench:law              makes a Python environment with scipy first, if there is none
  */
 import { spawnSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { bootstrap, fitLaw, laws, publishedPoints } from '../packages/core/src/law/index.ts'
+import { pythonEnvironment } from '../scripts/python-env.mjs'
 import { spreadOf } from './spread.ts'
 
 const repeats = 5
@@ -28,16 +28,11 @@ console.log(
 )
 console.log(`1,000 bootstrap refits: ${seconds(() => bootstrap(fit, { count: 1000, seed: 0 })).toFixed(2)} s`)
 
-if (process.env.PYTHON !== undefined) {
-  const script = fileURLToPath(new URL('./law-fit-scipy.py', import.meta.url))
-  const peer = spawnSync(process.env.PYTHON, [script], { input: JSON.stringify(points), encoding: 'utf8' })
-  if (peer.status !== 0) throw new Error(`${script} failed: ${peer.stderr}`)
-  const {
-    seconds: theirs,
-    objective,
-    version,
-  } = JSON.parse(peer.stdout) as { seconds: number; objective: number; version: string }
-  console.log(
-    `scipy ${version}, same starts: ${theirs.toFixed(2)} s, objective ${objective}: ${(theirs / warm.median).toFixed(1)} times as long as ours`,
-  )
-}
+const script = fileURLToPath(new URL('./law-fit-scipy.py', import.meta.url))
+const peer = spawnSync(pythonEnvironment('law'), [script], { input: JSON.stringify(points), encoding: 'utf8' })
+if (peer.status !== 0) throw new Error(`${script} failed: ${peer.stderr}`)
+const theirs = JSON.parse(peer.stdout) as { seconds: number; objective: number; version: string }
+const ratio = theirs.seconds / warm.median
+console.log(
+  `scipy ${theirs.version}, same starts: ${theirs.seconds.toFixed(2)} s, objective ${theirs.objective}: ${ratio.toFixed(1)} times as long as ours`,
+)

@@ -5,6 +5,7 @@ import { lossAt } from './laws.ts'
 import type { Chart, Series, XY } from './plot-chart.ts'
 import type { Setting } from './points.ts'
 import { increasingRoot } from './root.ts'
+import { shortNumber } from './short-number.ts'
 
 const curvePoints = 60
 const contourLevels = 9
@@ -31,9 +32,9 @@ export function fitChart(fit: Fit, thetas: BootstrapThetas = []): Chart {
             }),
     }
   })
-  const at = D === undefined ? '' : ` at D = ${D.toPrecision(3)}`
+  const at = D === undefined ? '' : ` at D = ${shortNumber(D)}`
   return {
-    title: `Loss: ${fit.law.title}${at}`,
+    title: `${fit.law.title}${at}`,
     x: { label: 'parameters N', scale: 'log' },
     y: { label: 'loss', scale: 'linear' },
     series,

@@ -94,6 +94,6 @@ function legend(colors: ReadonlyMap<Series, string>): string[] {
 const halo = 'font-size="11" stroke="white" stroke-width="3" paint-order="stroke"'
 
 const text = (x: number, y: number, content: string, attributes = '') =>
-  `<text x="${x}" y="${y}" ${attributes}>${escapeXml(content)}</text>`
+  `<text x="${round(x)}" y="${round(y)}" ${attributes}>${escapeXml(content)}</text>`
 const escapeXml = (content: string) => content.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;')
 const round = (value: number) => Math.round(value * 100) / 100

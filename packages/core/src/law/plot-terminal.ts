@@ -20,10 +20,10 @@ export function renderTerminal(chart: Chart, columns = 78, rows = 20): string {
   for (const [i, { dots = [] }] of chart.series.entries()) for (const [px, py] of dots) put(px, py, markOf(i))
 
   const yLabels = new Map(y.ticks.map((tick) => [row(tick), y.label(tick)]))
-  const xLabels = new Array<string>(width + 8).fill(' ')
+  const xLabels = new Array<string>(width).fill(' ')
   for (const tick of x.ticks) {
     const label = x.label(tick)
-    const start = Math.max(0, column(tick) - Math.floor(label.length / 2))
+    const start = Math.min(Math.max(0, column(tick) - Math.floor(label.length / 2)), width - label.length)
     if (xLabels.slice(Math.max(0, start - 1), start + label.length + 1).every((cell) => cell === ' '))
       xLabels.splice(start, label.length, ...label)
   }
@@ -31,10 +31,10 @@ export function renderTerminal(chart: Chart, columns = 78, rows = 20): string {
     .map(({ name, dots }, i) => (dots === undefined ? '' : `${markOf(i)} ${name}`))
     .filter((entry) => entry !== '')
   return [
-    `${chart.title} (${chart.y.label})`,
+    `${chart.title}: ${chart.y.label} against ${chart.x.label}`,
     ...cells.map((line, i) => `${(yLabels.get(i) ?? '').padStart(labelWidth)} |${line.join('').trimEnd()}`),
     `${' '.repeat(labelWidth)} +${'-'.repeat(width)}`,
-    `${' '.repeat(labelWidth + 2)}${xLabels.join('').trimEnd()}  ${chart.x.label}`,
+    `${' '.repeat(labelWidth + 2)}${xLabels.join('').trimEnd()}`,
     ...(named.length > 0 ? [`${' '.repeat(labelWidth + 2)}${named.join('   ')}`] : []),
     '',
   ].join('\n')

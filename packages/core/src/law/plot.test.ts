@@ -118,7 +118,7 @@ describe('drawing', () => {
 
   test('terminal', () => {
     expect(renderTerminal(chart, 40, 7)).toMatchInlineSnapshot(`
-      "a < b & c (y)
+      "a < b & c: y against x
        1.0 |                                o
        0.8 |
        0.6 |
@@ -127,7 +127,7 @@ describe('drawing', () => {
        0.2 |
        0.0 | o
            +----------------------------------
-             1    2     5   10  20    50   100  x
+             1    2     5   10  20    50   100
             o s
       "
     `)

@@ -70,7 +70,7 @@ describe('fit', () => {
       "round to the paper's",
       '1.8451',
       'against power: likelihood ratio',
-      'parameters N',
+      'loss against parameters N',
     ])
       expect(stdout).toContain(part)
     expect((await run('fit --dataset pile --bootstrap 0 --latex')).stdout).toContain(
@@ -82,7 +82,8 @@ describe('fit', () => {
     const file = join(folder, 'fit.svg')
     await run(`fit --dataset pile --bootstrap 5 --plot ${file}`)
     const svg = await readFile(file, 'utf8')
-    for (const title of ['Loss: log law', 'Lines of equal loss', 'Residuals']) expect(svg).toContain(title)
+    for (const title of ['log law (Equation 5)', 'Lines of equal loss', 'Residuals'])
+      expect(svg.includes(title), title).toBe(true)
     const nowhere = join(folder, 'no', 'fit.svg')
     await expect(run(`fit --dataset pile --bootstrap 0 --plot ${nowhere}`)).rejects.toMatchObject({ kind: 'usage' })
     await expect(run('fit --dataset pile --plot fit.gif')).rejects.toThrow('ends in .svg or .png')

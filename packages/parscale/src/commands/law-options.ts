@@ -64,7 +64,7 @@ export async function bootstrapWithProgress(fit: Fit, count: number, seed: numbe
     io.stderr(`no intervals: ${fit.points.length} points leave nothing over to estimate noise from\n`)
     return []
   }
-  const progress = io.progress('bootstrap', 'refits')
+  const progress = io.progress('bootstrap refits')
   const refits = bootstrapRefits(fit, seed)
   const thetas: Float64Array[] = []
   let paused = performance.now()

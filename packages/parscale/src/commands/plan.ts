@@ -149,7 +149,7 @@ function planText({ best, pareto }: Plan): string {
 function paretoChart({ pareto }: Plan): Chart {
   const streams = [...new Set(pareto.map(({ P }) => P))].sort((a, b) => a - b)
   return {
-    title: 'Lowest loss for the memory',
+    title: 'Plans that no other beats',
     x: { label: 'memory in GiB', scale: 'log' },
     y: { label: 'loss', scale: 'linear' },
     series: streams.map((P) => ({
