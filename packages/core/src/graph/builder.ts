@@ -55,6 +55,14 @@ export class GraphBuilder {
     return value
   }
 
+  /** A float32 constant of rank 0. */
+  scalar = (value: number): Value => this.constant(Float32Array.of(value), [])
+
+  /** What has been built so far, in topological order. */
+  get nodes(): readonly Node<OpName>[] {
+    return this.#nodes
+  }
+
   /** Names the nodes made by `body` after where they stand. */
   scope<T>(name: string, body: () => T): T {
     const outer = this.#scope
@@ -67,11 +75,24 @@ export class GraphBuilder {
   }
 
   add = (a: Value, b: Value): Value => this.#node('Add', [a, b])
+  sub = (a: Value, b: Value): Value => this.#node('Sub', [a, b])
   mul = (a: Value, b: Value): Value => this.#node('Mul', [a, b])
+  div = (a: Value, b: Value): Value => this.#node('Div', [a, b])
+  min = (a: Value, b: Value): Value => this.#node('Min', [a, b])
+  neg = (x: Value): Value => this.#node('Neg', [x])
+  sqrt = (x: Value): Value => this.#node('Sqrt', [x])
   sigmoid = (x: Value): Value => this.#node('Sigmoid', [x])
   softmax = (x: Value): Value => this.#node('Softmax', [x], { axis: -1 })
   matMul = (a: Value, b: Value): Value => this.#node('MatMul', [a, b])
   gather = (data: Value, indices: Value): Value => this.#node('Gather', [data, indices], { axis: 0 })
+  /** data and indices of equal rank: out[i, j] = data[i, indices[i, j]] for axis 1. */
+  gatherElements = (data: Value, indices: Value, axis: number): Value => this.#node('GatherElements', [data, indices], { axis })
+  /** The reverse: data plus every update at the element that `gatherElements` would have read for it. */
+  scatterAddElements = (data: Value, indices: Value, updates: Value, axis: number): Value =>
+    this.#node('ScatterElements', [data, indices, updates], { axis, reduction: 'add' })
+  /** The reverse of `gather`: data [N, ...] plus every update [..indices, ...] at the row that its index names. */
+  scatterAddRows = (data: Value, indices: Value, updates: Value): Value =>
+    this.#node('ScatterND', [data, this.unsqueeze(indices, indices.shape.length), updates], { reduction: 'add' })
   concat = (values: readonly Value[], axis: number): Value => this.#node('Concat', values, { axis })
   transpose = (x: Value, perm: readonly number[]): Value => this.#node('Transpose', [x], { perm })
   /** x [..., C] over its last axis; statistics in float32. */
@@ -81,14 +102,27 @@ export class GraphBuilder {
   rotaryEmbedding = (x: Value, cos: Value, sin: Value, numHeads: number): Value =>
     this.#node('RotaryEmbedding', [x, cos, sin], { num_heads: numHeads, interleaved: 0 })
   /** x [M, in] times weight [out, in] transposed, plus bias [out]: a linear layer as checkpoints store it. */
-  linear = (x: Value, weight: Value, bias?: Value): Value =>
-    this.#node('Gemm', bias ? [x, weight, bias] : [x, weight], { transB: 1 })
+  linear = (x: Value, weight: Value, bias?: Value): Value => this.gemm(x, weight, { transB: true, bias })
+
+  /** A B + bias, of matrices that are taken transposed where the options say so. */
+  gemm(a: Value, b: Value, options: { transA?: boolean; transB?: boolean; bias?: Value | undefined } = {}): Value {
+    const { transA = false, transB = false, bias } = options
+    return this.#node('Gemm', bias ? [a, b, bias] : [a, b], { transA: Number(transA), transB: Number(transB) })
+  }
+
+  reduceSum = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceSum', x, axes)
+  reduceSumSquare = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceSumSquare', x, axes)
+  /** log(sum(exp(x))), safe for large x. */
+  reduceLogSumExp = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceLogSumExp', x, axes)
 
   cast(x: Value, dtype: DType): Value {
     if (x.dtype === dtype) return x
     const [out] = this.#emit('Cast', [x], { to: onnxTypes[dtype] }, [], dtype)
     return out!
   }
+
+  /** Repeats x to a shape that it broadcasts to. */
+  expand = (x: Value, shape: Shape): Value => this.#node('Expand', [x, this.#dims(shape)], {}, [shape])
 
   /** Inserts an axis of size 1. */
   unsqueeze(x: Value, axis: number): Value {
@@ -151,6 +185,12 @@ export class GraphBuilder {
     return value
   }
 
+  /** The axes stay, with size 1: what comes out broadcasts against x. Axes count from 0. */
+  #reduce(op: OpName, x: Value, axes: readonly number[]): Value {
+    const shape = x.shape.map((dim, i) => (axes.includes(i) ? 1 : dim))
+    return this.#node(op, [x, this.#dims(axes)], { keepdims: 1 }, [shape])
+  }
+
   #node(op: OpName, inputs: readonly Value[], attributes: Record<string, Attribute> = {}, declared: Shape[] = []): Value {
     return this.#emit(op, inputs, attributes, declared)[0]!
   }
@@ -180,4 +220,12 @@ export class GraphBuilder {
 }
 
 /** TensorProto.DataType of the ONNX format. */
-export const onnxTypes: Readonly<Record<DType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9, float16: 10, bfloat16: 16 }
+export const onnxTypes: Readonly<Record<DType, number>> = {
+  float32: 1,
+  int32: 6,
+  int64: 7,
+  bool: 9,
+  float16: 10,
+  float64: 11,
+  bfloat16: 16,
+}

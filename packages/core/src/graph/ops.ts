@@ -9,17 +9,29 @@ export type OpName =
   | 'Add'
   | 'Cast'
   | 'Concat'
+  | 'Div'
+  | 'Expand'
   | 'Gather'
+  | 'GatherElements'
   | 'Gemm'
   | 'MatMul'
+  | 'Min'
   | 'Mul'
+  | 'Neg'
   | 'RMSNormalization'
+  | 'ReduceLogSumExp'
+  | 'ReduceSum'
+  | 'ReduceSumSquare'
   | 'Reshape'
   | 'RotaryEmbedding'
+  | 'ScatterElements'
+  | 'ScatterND'
   | 'Shape'
   | 'Sigmoid'
   | 'Softmax'
   | 'Split'
+  | 'Sqrt'
+  | 'Sub'
   | 'Transpose'
   | 'Unsqueeze'
 
@@ -47,12 +59,22 @@ const elementwise: Infer = ([a, b]) => {
   return same(a!, shape)
 }
 const unary: Infer = ([x]) => same(x!)
+// The reduced axes stay, with size 1.
+const reduction: Infer = ([x], _attributes, [declared]) => same(x!, declared)
 
 export const ops: Readonly<Record<OpName, Infer>> = {
   Add: elementwise,
+  Div: elementwise,
+  Min: elementwise,
   Mul: elementwise,
+  Sub: elementwise,
+  Neg: unary,
   Sigmoid: unary,
   Softmax: unary,
+  Sqrt: unary,
+  ReduceLogSumExp: reduction,
+  ReduceSum: reduction,
+  ReduceSumSquare: reduction,
   Cast: ([x], _attributes, _declared) => same(x!),
 
   Concat: (inputs, attributes) => {
@@ -70,16 +92,33 @@ export const ops: Readonly<Record<OpName, Infer>> = {
     )
   },
 
+  Expand: ([x], _attributes, [declared]) => {
+    expect(
+      showShape(broadcast(x!.shape, declared!) ?? []) === showShape(declared!),
+      () => `${showShape(x!.shape)} does not expand to ${showShape(declared!)}`,
+    )
+    return same(x!, declared)
+  },
+
   Gather: ([data, indices]) => same(data!, [...indices!.shape, ...data!.shape.slice(1)]),
 
-  // Y = A B + C, with B stored [out, in] (transB = 1) as linear layers are.
-  Gemm: ([a, b, c], attributes) => {
-    const [inner, out] = int(attributes, 'transB', 0) === 1 ? [b!.shape[1], b!.shape[0]] : b!.shape
+  GatherElements: ([data, indices]) => {
     expect(
-      a!.shape.length === 2 && b!.shape.length === 2 && a!.shape[1] === inner,
+      data!.shape.length === indices!.shape.length,
+      () => `indices ${showShape(indices!.shape)} into ${showShape(data!.shape)}`,
+    )
+    return same(data!, indices!.shape)
+  },
+
+  // Y = A B + C; transB = 1: B is stored [out, in], as linear layers are.
+  Gemm: ([a, b, c], attributes) => {
+    const [rows, inner] = int(attributes, 'transA', 0) === 1 ? a!.shape.toReversed() : a!.shape
+    const [height, out] = int(attributes, 'transB', 0) === 1 ? b!.shape.toReversed() : b!.shape
+    expect(
+      a!.shape.length === 2 && b!.shape.length === 2 && inner === height,
       () => `${showShape(a!.shape)} does not multiply with ${showShape(b!.shape)}`,
     )
-    const shape: Dim[] = [a!.shape[0]!, out!]
+    const shape: Dim[] = [rows!, out!]
     expect(!c || broadcast(c.shape, shape) !== undefined, () => `bias ${showShape(c!.shape)} does not fit ${showShape(shape)}`)
     return same(a!, shape)
   },
@@ -115,6 +154,25 @@ export const ops: Readonly<Record<OpName, Infer>> = {
       () => `${showShape(x!.shape)} has ${product(x!.shape)} elements, ${showShape(declared!)} has ${product(declared!)}`,
     )
     return same(x!, declared)
+  },
+
+  // Adds each update onto the element that its index names along the axis.
+  ScatterElements: ([data, indices, updates]) => {
+    expect(
+      showShape(indices!.shape) === showShape(updates!.shape),
+      () => `indices ${showShape(indices!.shape)}, updates ${showShape(updates!.shape)}`,
+    )
+    return same(data!)
+  },
+
+  // Adds each update, a row, onto the row of data [N, ...] that its index names; indices are [..., 1].
+  ScatterND: ([data, indices, updates]) => {
+    const expected = [...indices!.shape.slice(0, -1), ...data!.shape.slice(1)]
+    expect(
+      indices!.shape.at(-1) === 1 && showShape(updates!.shape) === showShape(expected),
+      () => `updates ${showShape(updates!.shape)}, expected ${showShape(expected)}`,
+    )
+    return same(data!)
   },
 
   Shape: ([x], attributes) => [

@@ -1,5 +1,5 @@
 /** Element types of graph values, as onnxruntime-common names them. */
-export type DType = 'float32' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'bool'
+export type DType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'bool'
 
 /**
  * A dimension: a number, or a symbol known at run time. Products of symbols are written `2*rows*tokens`

@@ -5,7 +5,7 @@
  *
  * Axes: R rows, T new tokens, C cache capacity, H query heads, K key/value heads, G = H / K, D head size.
  */
-import type { GraphBuilder, Value } from '../graph/index.ts'
+import { type Dim, type GraphBuilder, product, type Value } from '../graph/index.ts'
 import type { ModelConfig } from './config.ts'
 
 /**
@@ -26,8 +26,8 @@ export interface DecoderInputs {
   readonly sin: Value
   /** float32 [R, 1, T, C + T], added to the scores: 0 visible, very negative not. One for each window in use. */
   readonly mask: (window: number | null) => Value
-  /** float32 [R, K, C, D] each: what came before, rotated where it has to be. */
-  readonly past: (layer: number) => KeyValue
+  /** float32 [R, K, C, D] each: what came before, rotated where it has to be. Undefined: nothing, and C is 0. */
+  readonly past: (layer: number) => KeyValue | undefined
 }
 
 export interface DecoderOutputs {
@@ -43,12 +43,13 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   const { hiddenSize, rmsNormEps } = config
   const present: KeyValue[] = []
   const layerInputs: Value[] = []
+  const [R, T] = inputs.inputIds.shape as [Dim, Dim]
   const norm = (x: Value, name: string) => g.rmsNorm(x, weights(name, [hiddenSize]), rmsNormEps)
 
   // Looked up first and widened after: only the rows in use become float32.
   const table = weights('model.embed_tokens.weight', [config.vocabSize, hiddenSize], 'stored')
   const embedded = g.cast(g.gather(table, inputs.inputIds), 'float32') // [R, T, hidden]
-  let x = g.reshape(embedded, ['rows*tokens', hiddenSize]) // [R*T, hidden]
+  let x = g.reshape(embedded, [product([R, T]), hiddenSize]) // [R*T, hidden]
   for (let l = 0; l < config.numHiddenLayers; l++) {
     g.scope(`layers.${l}`, () => {
       layerInputs.push(x)
@@ -64,27 +65,28 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
       )
     })
   }
-  const hidden = g.reshape(norm(x, 'model.norm.weight'), ['rows', 'tokens', hiddenSize])
+  const hidden = g.reshape(norm(x, 'model.norm.weight'), [R, T, hiddenSize])
   return { hidden, present, layerInputs }
 }
 
 function attention(g: GraphBuilder, c: ModelConfig, weights: Weights, inputs: DecoderInputs, layer: number, x: Value) {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: D } = c
+  const [R, T] = inputs.inputIds.shape as [Dim, Dim]
   const at = `model.layers.${layer}.self_attn`
   const project = (name: string, heads: number): Value => {
     const bias = c.attentionBias.qkv ? weights(`${at}.${name}_proj.bias`, [heads * D]) : undefined
     const y = g.linear(x, weights(`${at}.${name}_proj.weight`, [heads * D, c.hiddenSize]), bias)
-    return g.reshape(y, ['rows', 'tokens', heads * D])
+    return g.reshape(y, [R, T, heads * D])
   }
   const rotate = (name: string, heads: number): Value => {
     let y = project(name, heads)
     if (c.qkNorm) {
-      const perHead = g.reshape(y, ['rows', 'tokens', heads, D])
-      y = g.reshape(g.rmsNorm(perHead, weights(`${at}.${name}_norm.weight`, [D]), c.rmsNormEps), ['rows', 'tokens', heads * D])
+      const perHead = g.reshape(y, [R, T, heads, D])
+      y = g.reshape(g.rmsNorm(perHead, weights(`${at}.${name}_norm.weight`, [D]), c.rmsNormEps), [R, T, heads * D])
     }
     return g.rotaryEmbedding(y, inputs.cos, inputs.sin, heads)
   }
-  const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, ['rows', 'tokens', heads, D]), [0, 2, 1, 3])
+  const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, [R, T, heads, D]), [0, 2, 1, 3])
 
   const scale = g.constant(Float32Array.of(1 / Math.sqrt(D)))
   const query = byHead(g.mul(rotate('q', H), scale), H) // [R, H, T, D]
@@ -94,17 +96,22 @@ function attention(g: GraphBuilder, c: ModelConfig, weights: Weights, inputs: De
 
   // The G query heads of a key/value head stand as rows of one product, so that the cache is read once for all of them.
   // Past and new keys are multiplied apart: joining them would copy the whole cache at every step.
-  const group = `${H / K}*tokens`
-  const grouped = g.reshape(query, ['rows', K, H === K ? 'tokens' : group, D]) // [R, K, G*T, D]
+  const GT = product([H / K, T])
+  const grouped = g.reshape(query, [R, K, GT, D]) // [R, K, G*T, D]
   const against = (keys: Value) => g.matMul(grouped, g.transpose(keys, [0, 1, 3, 2]))
-  const scores = g.concat([against(past.key), against(key)], -1) // [R, K, G*T, C+T]
-  const masked = g.add(g.reshape(scores, ['rows', H, 'tokens', 'capacity+tokens']), inputs.mask(c.slidingWindows[layer]!))
-  const weightsByHead = g.reshape(g.softmax(masked), ['rows', K, H === K ? 'tokens' : group, 'capacity+tokens'])
-  const [onPast, onNew] = g.split(weightsByHead, ['capacity', 'tokens'], -1)
-  const mixed = g.add(g.matMul(onPast!, past.value), g.matMul(onNew!, value)) // [R, K, G*T, D]
-  const joined = g.transpose(g.reshape(mixed, ['rows', H, 'tokens', D]), [0, 2, 1, 3]) // [R, T, H, D]
+  const scores = past ? g.concat([against(past.key), against(key)], -1) : against(key) // [R, K, G*T, C+T]
+  const S = scores.shape[3]! // C+T
+  const masked = g.add(g.reshape(scores, [R, H, T, S]), inputs.mask(c.slidingWindows[layer]!))
+  const weightsByHead = g.reshape(g.softmax(masked), [R, K, GT, S])
+  const mix = () => {
+    if (!past) return g.matMul(weightsByHead, value)
+    const [onPast, onNew] = g.split(weightsByHead, [past.key.shape[2]!, T], -1)
+    return g.add(g.matMul(onPast!, past.value), g.matMul(onNew!, value))
+  }
+  const mixed = mix() // [R, K, G*T, D]
+  const joined = g.transpose(g.reshape(mixed, [R, H, T, D]), [0, 2, 1, 3]) // [R, T, H, D]
   const out = g.linear(
-    g.reshape(joined, ['rows*tokens', H * D]),
+    g.reshape(joined, [product([R, T]), H * D]),
     weights(`${at}.o_proj.weight`, [c.hiddenSize, H * D]),
     c.attentionBias.o ? weights(`${at}.o_proj.bias`, [c.hiddenSize]) : undefined,
   )

@@ -53,9 +53,10 @@ export interface Aggregated {
 export function aggregate(g: GraphBuilder, config: ModelConfig, weights: Weights, hidden: Value): Aggregated {
   const { hiddenSize: H } = config
   const { n: P, attnSmooth } = config.parscale
+  const N = hidden.shape[0]!
   const at = 'model.aggregate_layer'
   // The stream index runs fastest: entry h * P + p is feature h of stream p.
-  const together = g.reshape(g.transpose(hidden, [0, 2, 1]), ['tokens', H * P]) // [N, H*P]
+  const together = g.reshape(g.transpose(hidden, [0, 2, 1]), [N, H * P]) // [N, H*P]
   const inner = silu(g, g.linear(together, weights(`${at}.0.weight`, [H, P * H]), weights(`${at}.0.bias`, [H]))) // [N, H]
   const scores = g.linear(inner, weights(`${at}.2.weight`, [P, H]), weights(`${at}.2.bias`, [P])) // [N, P]
   const streamWeights = g.add(
@@ -63,7 +64,7 @@ export function aggregate(g: GraphBuilder, config: ModelConfig, weights: Weights
     g.constant(Float32Array.of(attnSmooth / P)),
   ) // [N, P]
   const sum = g.matMul(g.unsqueeze(streamWeights, 1), hidden) // [N, 1, P] [N, P, H] = [N, 1, H]
-  return { hidden: g.reshape(sum, ['tokens', H]), streamWeights }
+  return { hidden: g.reshape(sum, [N, H]), streamWeights }
 }
 
 /** The output embedding, applied once, after aggregation: [N, H] to logits [N, vocabulary]. */
