@@ -3,6 +3,7 @@ import { dirname, relative, sep } from 'node:path'
 import { runtimeError, unsupportedError } from '@parscale/core'
 import { type Graph, writeOnnx } from '@parscale/core/graph'
 import type { Device, Runtime, Session } from '@parscale/core/runtime'
+import type { Tensor } from 'onnxruntime-common'
 import * as ort from 'onnxruntime-node'
 
 export interface OnnxRuntimeOptions {
@@ -79,8 +80,16 @@ function commonFolder(paths: readonly string[]): string {
 }
 
 function wrap(session: ort.InferenceSession): Session {
+  const names = session.outputNames
   return {
-    run: (feeds) => session.run(feeds as Record<string, ort.Tensor>),
+    run: (feeds, outputs = {}) => {
+      // null: allocated by the engine. Outputs must be of its own class of tensors (core's is the same class in another module).
+      const places = names.map((name) => [name, outputs[name] ? ownTensor(outputs[name]) : null])
+      return session.run(feeds as Record<string, ort.Tensor>, Object.fromEntries(places))
+    },
     dispose: () => session.release(),
   }
 }
+
+/** The same memory as a tensor of onnxruntime-node. */
+const ownTensor = ({ type, data, dims }: Tensor): ort.Tensor => new ort.Tensor(type as 'float32', data as Float32Array, dims)

@@ -5,8 +5,15 @@ import type { Graph } from '../graph/index.ts'
 export type Device = 'cpu' | 'webgpu' | 'cuda'
 
 export interface Session {
-  /** Runs once; feeds and results by name. Typed arrays of CPU tensors are read and written in place, not copied. */
-  run(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>>
+  /**
+   * Runs once; feeds and results by name. Typed arrays of CPU tensors are read and written in place, not copied.
+   *
+   * @param outputs tensors to write results into, by name; they must not be feeds of the same run. Other results are new
+   */
+  run(
+    feeds: Readonly<Record<string, Tensor>>,
+    outputs?: Readonly<Record<string, Tensor>>,
+  ): Promise<Readonly<Record<string, Tensor>>>
   /** Frees native memory. The session cannot be used afterwards. */
   dispose(): Promise<void>
 }

@@ -1,0 +1,6 @@
+export { type BatchShape, nextTokenLoss } from './loss.ts'
+export { positionFeeds, type TokenBatch, tokenFeeds } from './loss-feeds.ts'
+export { type AdamWOptions, decays } from './optimizer.ts'
+export { learningRate, type Schedule, validateSchedule } from './schedules.ts'
+export { type StepOptions, type StepReport, type TrainState, TrainStep } from './train-step.ts'
+export { gradientGraph, lossGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
