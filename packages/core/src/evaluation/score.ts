@@ -84,13 +84,13 @@ async function* scoreWindow(
   options: ScoreOptions,
 ): AsyncGenerator<ScoredPosition> {
   const { vocabSize } = engine.model.config
-  const sequence = engine.open({ p: options.p })
+  const sequence = await engine.turn(() => engine.open({ p: options.p }))
   const chunk = Math.max(1, Math.floor(rowTokensPerStep / sequence.p))
   try {
     for (let at = start; at < end; at += chunk) {
       options.signal?.throwIfAborted()
       const piece = ids.slice(at, Math.min(end, at + chunk))
-      const [result] = await engine.step([{ sequence, ids: piece, want: 'all' }])
+      const [result] = await engine.turn(() => engine.step([{ sequence, ids: piece, want: 'all' }]))
       for (let t = 0; t < piece.length; t++) {
         yield {
           position: at + t,
@@ -100,6 +100,6 @@ async function* scoreWindow(
       }
     }
   } finally {
-    engine.close(sequence)
+    await engine.turn(() => engine.close(sequence))
   }
 }

@@ -6,7 +6,7 @@ import { Tensor } from 'onnxruntime-common'
 import { type ModelConfig, maskName, type RopeTable, windowsOf } from '../model/index.ts'
 
 export interface BatchRow {
-  /** New tokens. Rows shorter than the longest are padded on the right; padding is never seen nor stored. */
+  /** New tokens. Rows shorter than the longest are padded on the right, with their own last token; padding is never seen nor stored. */
   readonly ids: readonly number[]
   /** Places in front of the first token that every token sees. */
   readonly prefix: number
@@ -32,7 +32,8 @@ export function batchFeeds(
   const cos = new Float32Array(rows.length * tokens * half)
   const sin = new Float32Array(rows.length * tokens * half)
   for (const [r, row] of rows.entries()) {
-    for (const [t, id] of row.ids.entries()) ids[r * tokens + t] = BigInt(id)
+    // Its own token: what is hidden weighs 0, but 0 times a NaN out of another token's embedding would be NaN.
+    for (let t = 0; t < tokens; t++) ids[r * tokens + t] = BigInt(row.ids[Math.min(t, row.ids.length - 1)]!)
     rope.fill(cos, sin, r * tokens * half, row.firstPosition + row.length, row.ids.length)
   }
   const feeds: Record<string, Tensor> = {

@@ -1,6 +1,6 @@
 /**
  * Beam search: the most probable continuation among those that `beams` partial ones reach. Beams are sequences of one
- * engine and step together, P rows each. Deterministic: no sampling, no penalties.
+ * engine and step together, P rows each, in turns with whatever else the engine does. Deterministic: no sampling, no penalties.
  */
 import { usageError } from '../errors.ts'
 import { type Engine, rowTokensPerStep, type Sequence } from './engine.ts'
@@ -48,7 +48,7 @@ export async function beamSearch(engine: Engine, options: BeamSearchOptions): Pr
   const maxTokens = Math.min(options.maxTokens, maxPositionEmbeddings - promptIds.length + 1)
   const score = (logProbability: number, length: number) => logProbability / length ** lengthPenalty
 
-  const open: Sequence[] = [engine.open({ p: options.p })]
+  const open: Sequence[] = [await engine.turn(() => engine.open({ p: options.p }))]
   const finished: BeamResult[] = []
   const finish = (ids: readonly number[], logProbability: number, length: number, finishReason: BeamResult['finishReason']) => {
     finished.push({ ids, logProbability, score: score(logProbability, length), finishReason })
@@ -78,12 +78,16 @@ export async function beamSearch(engine: Engine, options: BeamSearchOptions): Pr
       if (length === maxTokens || next.length === 0 || worst >= score(live[0]!.logProbability, length)) return finished
 
       options.signal?.throwIfAborted()
-      if (open.length < next.length) open.push(...engine.fork(open[0]!, next.length - open.length))
-      engine.reorder(open.slice(0, next.length), parents)
-      logits = await stepBeams(engine, open.slice(0, next.length), live)
+      logits = await engine.turn(() => {
+        if (open.length < next.length) open.push(...engine.fork(open[0]!, next.length - open.length))
+        engine.reorder(open.slice(0, next.length), parents)
+        return stepBeams(engine, open.slice(0, next.length), live)
+      })
     }
   } finally {
-    for (const sequence of open) engine.close(sequence)
+    await engine.turn(() => {
+      for (const sequence of open) engine.close(sequence)
+    })
   }
 }
 

@@ -4,7 +4,7 @@
  * (scheduler.ts, beam-search.ts).
  */
 import type { Tensor } from 'onnxruntime-common'
-import { runtimeError, usageError } from '../errors.ts'
+import { type ParscaleError, runtimeError, usageError } from '../errors.ts'
 import { RopeTable, writePrefix } from '../model/index.ts'
 import { type BatchRow, batchFeeds } from './batch.ts'
 import { KvCache } from './kv-cache.ts'
@@ -23,6 +23,8 @@ export class Sequence {
   readonly prefix: number
   /** First of the P rows; negative once closed. */
   row = -1
+  /** Set when the model's numbers were not finite: the step's tokens were not taken in. Only `truncate` or `close` help. */
+  failure: ParscaleError | undefined
 
   constructor(p: number, prefix: number, firstPosition: number) {
     this.p = p
@@ -66,6 +68,7 @@ export class Engine {
   readonly #rope: RopeTable
   #sequences: Sequence[] = []
   #stepping = false
+  #lastTurn: Promise<unknown> = Promise.resolve()
 
   constructor(model: Model) {
     this.model = model
@@ -75,6 +78,22 @@ export class Engine {
 
   get cacheMemoryBytes(): number {
     return this.#cache.memoryBytes
+  }
+
+  /**
+   * Runs `work` when nobody else has the turn. Several users share an engine (a scheduler, a beam search, a scoring) by
+   * taking turns: rows may not be opened, moved or closed under a running step. Not from within a turn: that would wait
+   * for itself.
+   */
+  turn<T>(work: () => T | Promise<T>): Promise<T> {
+    const mine = this.#lastTurn.then(work)
+    this.#lastTurn = mine.catch(() => {})
+    return mine
+  }
+
+  /** Frees the model's native memory once the turn under way is over; those after it fail. */
+  dispose(): Promise<void> {
+    return this.turn(() => this.model.dispose())
   }
 
   /** An empty sequence with P streams. @throws usage error for a P that the model does not have */
@@ -109,7 +128,9 @@ export class Engine {
   /** Makes `targets[i]` a copy of what `sources[i]` was, all at once (beam search). All must have the same P. */
   reorder(targets: readonly Sequence[], sources: readonly Sequence[]): void {
     this.#mustBeIdle()
+    for (const sequence of [...targets, ...sources]) this.#mustBeOpen(sequence)
     if (targets.every((target, i) => target === sources[i])) return
+    this.#moveInto(this.#sequences)
     const ids = sources.map((source) => [...source.ids])
     const rows = this.#rowSources()
     for (const [i, target] of targets.entries()) {
@@ -124,12 +145,15 @@ export class Engine {
     this.#mustBeIdle()
     this.#mustBeOpen(sequence)
     sequence.ids.length = Math.min(length, sequence.length)
+    sequence.failure = undefined
   }
 
+  /** Gives its rows back; the cache's memory goes with the last sequence. Closing twice does nothing. */
   close(sequence: Sequence): void {
     this.#mustBeIdle()
     this.#sequences = this.#sequences.filter((other) => other !== sequence)
     sequence.row = -1
+    if (this.#sequences.length === 0) this.#cache.clear()
   }
 
   /**
@@ -150,7 +174,7 @@ export class Engine {
   }
 
   /**
-   * Runs a long prompt in chunks that all streams share, and gives the last token's result.
+   * Runs a long prompt in chunks, each in a turn of its own, and gives the last token's result.
    *
    * @param options.signal checked between chunks
    */
@@ -164,7 +188,8 @@ export class Engine {
     for (let at = 0; ; at += chunk) {
       options.signal?.throwIfAborted()
       const last = at + chunk >= ids.length
-      const [result] = await this.step([{ sequence, ids: ids.slice(at, at + chunk), want: last ? 'last' : 'none' }])
+      const work = { sequence, ids: ids.slice(at, at + chunk), want: last ? ('last' as const) : ('none' as const) }
+      const [result] = await this.turn(() => this.step([work]))
       options.onProgress?.(Math.min(at + chunk, ids.length))
       if (last) return result!
     }
@@ -187,11 +212,16 @@ export class Engine {
     }
     const out = await this.model.backbone(feeds)
     const places = rows.map((row) => ({ at: row.prefix + row.length, count: row.ids.length }))
+    const broken = new Set<number>()
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
       const present = { key: floats(out[`present.${layer}.key`]), value: floats(out[`present.${layer}.value`]) }
-      this.#cache.write(layer, firstRow, present, tokens, places)
+      for (const row of this.#cache.write(layer, firstRow, present, tokens, places)) broken.add(firstRow + row)
     }
-    for (const { sequence, ids } of work) sequence.ids.push(...ids)
+    for (const { sequence, ids } of work) {
+      if (Array.from({ length: sequence.p }, (_, stream) => sequence.row + stream).some((row) => broken.has(row)))
+        sequence.failure = notFinite(sequence)
+      else for (const id of ids) sequence.ids.push(id)
+    }
     return this.#heads(work, floats(out.hidden), tokens)
   }
 
@@ -273,13 +303,12 @@ export class Engine {
   }
 
   #check(work: readonly Work[]): void {
-    const { vocabSize, maxPositionEmbeddings } = this.model.config
+    const { maxPositionEmbeddings } = this.model.config
     for (const { sequence, ids } of work) {
       this.#mustBeOpen(sequence)
+      if (sequence.failure) throw sequence.failure
       if (ids.length === 0) throw usageError('engine: a step needs at least one token per sequence')
-      const bad = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize)
-      if (bad !== undefined)
-        throw usageError(`token id ${bad} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`)
+      this.checkTokens(ids)
       const end = sequence.firstPosition + sequence.length + ids.length
       if (end > maxPositionEmbeddings) {
         throw usageError(
@@ -288,6 +317,14 @@ export class Engine {
       }
     }
     if (new Set(work.map((w) => w.sequence)).size !== work.length) throw usageError('engine: a sequence stands twice in one step')
+  }
+
+  /** @throws usage error naming the first id that the model has no embedding for */
+  checkTokens(ids: readonly number[]): void {
+    const { vocabSize } = this.model.config
+    const bad = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize)
+    if (bad !== undefined)
+      throw usageError(`token id ${bad} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`, { found: bad })
   }
 
   /** Rows must not move under a running step. */
@@ -344,5 +381,8 @@ export class Engine {
     }
   }
 }
+
+const notFinite = ({ length }: Sequence): ParscaleError =>
+  runtimeError(`the model's keys or values after token ${length} are NaN or infinite; check its weights`)
 
 const floats = (tensor: Tensor | undefined): Float32Array => tensor!.data as Float32Array

@@ -60,6 +60,12 @@ export class KvCache {
     ;[this.#rows, this.#capacity, this.#spare] = [newRows, newCapacity, undefined]
   }
 
+  /** Forgets everything and frees the memory. */
+  clear(): void {
+    for (const layer of this.#layers) [layer.key, layer.value] = [new Float32Array(0), new Float32Array(0)]
+    ;[this.#rows, this.#capacity, this.#spare] = [0, 0, undefined]
+  }
+
   /** The memory of one row, head by head. */
   row(row: number): CacheRow {
     const of = (block: Float32Array, head: number) => {
@@ -84,9 +90,13 @@ export class KvCache {
   }
 
   /**
-   * Writes a step's new keys or values, [rows, K, T, D], behind what each row holds.
+   * Writes a step's new keys and values of a layer, [rows, K, T, D], behind what each row holds.
+   *
+   * What is not finite is left out, so that the cache always is: hidden places weigh 0, and 0 times NaN would be NaN, for
+   * whoever has the row next.
    *
    * @param places per row: the first place to write and how many of the T tokens are real
+   * @returns rows, counted from `firstRow`, that something was left out of
    */
   write(
     layer: number,
@@ -94,17 +104,23 @@ export class KvCache {
     present: { key: Float32Array; value: Float32Array },
     tokens: number,
     places: readonly { at: number; count: number }[],
-  ): void {
+  ): Set<number> {
     const D = this.#headDim
     const target = this.#layers[layer]!
+    const broken = new Set<number>()
     for (const [i, { at, count }] of places.entries()) {
       for (let head = 0; head < this.#heads; head++) {
         const from = (i * this.#heads + head) * tokens * D
         const to = (((firstRow + i) * this.#heads + head) * this.#capacity + at) * D
-        target.key.set(present.key.subarray(from, from + count * D), to)
-        target.value.set(present.value.subarray(from, from + count * D), to)
+        const key = present.key.subarray(from, from + count * D)
+        const value = present.value.subarray(from, from + count * D)
+        if (allFinite(key) && allFinite(value)) {
+          target.key.set(key, to)
+          target.value.set(value, to)
+        } else broken.add(i)
       }
     }
+    return broken
   }
 
   /** Reorders rows: row i becomes a copy of what row `sources[i]` was. `used[i]` places of it count. */
@@ -130,4 +146,10 @@ export class KvCache {
   #blockSize(): number {
     return this.#rows * this.#heads * this.#capacity * this.#headDim
   }
+}
+
+function allFinite(values: Float32Array): boolean {
+  let zero = 0 // 0 * x is NaN for what is not finite
+  for (let i = 0; i < values.length; i++) zero += 0 * values[i]!
+  return zero === 0
 }

@@ -1,6 +1,7 @@
 /**
  * Runs many requests on one engine. They join and leave between steps; all that are decoding share each step, whatever
  * their P and length. Prompts are taken in chunks between decode steps, so that a long one does not stall the others.
+ * What goes wrong with one request (a bad token, NaN logits, a callback that throws) ends that request only.
  */
 import { usageError } from '../errors.ts'
 import { type Engine, rowTokensPerStep, type Sequence, type StepResult } from './engine.ts'
@@ -95,10 +96,12 @@ export class Scheduler {
     })
   }
 
-  /** Frees a prompt cache's rows. */
+  /** Frees a prompt cache's rows. A request that still uses it fails. */
   release(cache: PromptCache): Promise<void> {
     return new Promise((resolve) => {
       this.#between(() => {
+        for (const active of this.#active.filter((a) => a.request.cache === cache))
+          this.#leave(active, () => active.fail(usageError('the prompt cache was released while this request used it')))
         if (cache.sequence) this.#engine.close(cache.sequence)
         cache.sequence = undefined
         resolve()
@@ -127,6 +130,7 @@ export class Scheduler {
         found: promptIds.length,
       })
     }
+    this.#engine.checkTokens(promptIds)
     const sampler = createSampler(sampling, promptIds)
     if (cache?.sequence && this.#active.some(({ sequence }) => sequence === cache.sequence)) {
       throw usageError('the prompt cache is in use by another request; wait for it or use a second cache')
@@ -151,24 +155,28 @@ export class Scheduler {
 
   async #run(): Promise<void> {
     this.#running = true
-    while (this.#tasks.length > 0 || this.#active.length > 0) {
-      for (const task of this.#tasks.splice(0)) task()
-      for (const active of this.#active.filter((a) => a.request.signal?.aborted)) {
-        this.#leave(active, () => active.fail(active.request.signal!.reason))
-      }
-      const waiting = this.#active.filter((a) => a.pending.length > 0)
-      const decoding = this.#active.filter((a) => a.pending.length === 0)
-      const prefill = waiting.length > 0 && (decoding.length === 0 || this.#prefillNext)
-      this.#prefillNext = !prefill
-      const chosen = prefill ? prefillBatch(waiting) : decoding
-      if (chosen.length === 0) continue
-      try {
-        await (prefill ? this.#prefill(chosen) : this.#decode(chosen))
-      } catch (error) {
-        for (const active of chosen) this.#leave(active, () => active.fail(error))
-      }
-    }
+    while (this.#tasks.length > 0 || this.#active.length > 0) await this.#engine.turn(() => this.#round())
     this.#running = false
+  }
+
+  /** Lets requests leave and join, then steps once. */
+  async #round(): Promise<void> {
+    // Leaving comes first: who joins may want the prompt cache of one that leaves.
+    for (const active of this.#active.filter((a) => a.request.signal?.aborted)) {
+      this.#leave(active, () => active.fail(active.request.signal!.reason))
+    }
+    for (const task of this.#tasks.splice(0)) task()
+    const waiting = this.#active.filter((a) => a.pending.length > 0)
+    const decoding = this.#active.filter((a) => a.pending.length === 0)
+    const prefill = waiting.length > 0 && (decoding.length === 0 || this.#prefillNext)
+    this.#prefillNext = !prefill
+    const chosen = prefill ? prefillBatch(waiting) : decoding
+    if (chosen.length === 0) return
+    try {
+      await (prefill ? this.#prefill(chosen) : this.#decode(chosen))
+    } catch (error) {
+      for (const active of chosen) this.#leave(active, () => active.fail(error))
+    }
   }
 
   async #prefill(chosen: readonly Active[]): Promise<void> {
@@ -182,10 +190,12 @@ export class Scheduler {
       })),
     )
     for (const [i, active] of chosen.entries()) {
-      active.pending = active.pending.slice(chunk)
-      const total = active.request.promptIds.length
-      active.request.onPrefill?.(total - active.pending.length, total)
-      if (results[i]) this.#accept(active, results[i])
+      this.#orLeave(active, () => {
+        active.pending = active.pending.slice(chunk)
+        const total = active.request.promptIds.length
+        active.request.onPrefill?.(total - active.pending.length, total)
+        if (results[i]) this.#accept(active, results[i])
+      })
     }
   }
 
@@ -193,32 +203,38 @@ export class Scheduler {
     const results = await this.#engine.step(
       chosen.map(({ sequence, generated }) => ({ sequence, ids: [generated.at(-1)!], want: 'last' })),
     )
-    for (const [i, active] of chosen.entries()) this.#accept(active, results[i]!)
+    for (const [i, active] of chosen.entries()) this.#orLeave(active, () => this.#accept(active, results[i]!))
+  }
+
+  /** What follows a step, for one request: where it fails, only that request leaves. */
+  #orLeave(active: Active, next: () => void): void {
+    try {
+      if (active.sequence.failure) throw active.sequence.failure
+      next()
+    } catch (error) {
+      this.#leave(active, () => active.fail(error))
+    }
   }
 
   /** Samples the next token, reports it, and sees whether the request is done. */
   #accept(active: Active, result: StepResult): void {
     const { request, sampler, generated } = active
-    try {
-      const drawn = sampler.sample(result.logits)
-      if (request.stopTokenIds?.includes(drawn.id)) {
-        this.#leave(active, () => active.finish('stop'))
-        return
-      }
-      sampler.accept(drawn.id)
-      generated.push(drawn.id)
-      const stop = request.onToken?.({
-        id: drawn.id,
-        get logProbability() {
-          return drawn.logProbability
-        },
-        streamWeights: result.streamWeights.slice(),
-      })
-      if (stop) this.#leave(active, () => active.finish('stop'))
-      else if (generated.length >= active.maxTokens) this.#leave(active, () => active.finish('length'))
-    } catch (error) {
-      this.#leave(active, () => active.fail(error))
+    const drawn = sampler.sample(result.logits)
+    if (request.stopTokenIds?.includes(drawn.id)) {
+      this.#leave(active, () => active.finish('stop'))
+      return
     }
+    sampler.accept(drawn.id)
+    generated.push(drawn.id)
+    const stop = request.onToken?.({
+      id: drawn.id,
+      get logProbability() {
+        return drawn.logProbability
+      },
+      streamWeights: result.streamWeights.slice(),
+    })
+    if (stop) this.#leave(active, () => active.finish('stop'))
+    else if (generated.length >= active.maxTokens) this.#leave(active, () => active.finish('length'))
   }
 
   #leave(active: Active, settle: () => void): void {

@@ -72,8 +72,8 @@ export class TextModel {
   }
 
   /** The whole continuation at once. */
-  generate(prompt: string, options: TextOptions = {}): Promise<TextResult> {
-    return drain(this.stream(prompt, options))
+  async generate(prompt: string, options: TextOptions = {}): Promise<TextResult> {
+    return await drain(this.stream(prompt, options))
   }
 
   /** Continuations of several prompts, computed together. */
@@ -91,7 +91,7 @@ export class TextModel {
     return new Chat(this, this.chatTemplate, options)
   }
 
-  /** The best continuations by beam search. Runs by itself: not while other generations are under way. */
+  /** The best continuations by beam search, best first. `score` is the log-probability over the length in tokens. */
   async beamSearch(
     prompt: string,
     options: Omit<BeamSearchOptions, 'promptIds'> & { allowSpecial?: boolean },
@@ -173,13 +173,14 @@ export class TextModel {
     }
   }
 
-  /** Frees what a conversation holds in the cache. */
+  /** Frees what a conversation holds in the cache; an answer under way fails. */
   release(cache: PromptCache): Promise<void> {
     return this.#scheduler.release(cache)
   }
 
+  /** Frees native memory once the step under way is over. Generations that are not finished fail. */
   dispose(): Promise<void> {
-    return this.model.dispose()
+    return this.engine.dispose()
   }
 }
 
