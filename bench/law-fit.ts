@@ -2,7 +2,7 @@
  * Speed of the published fit: 300 starts on 24 points, and 1,000 bootstrap refits, beside scipy's L-BFGS-B on the same starts
  * with forward differences (as the published script runs it) in the same minute.
  *
- *   npm run bench:law              makes a Python environment with scipy first, if there is none
+ *   npx tsx bench/law-fit.ts      makes a Python environment with scipy first, if there is none
  */
 import { spawnSync } from 'node:child_process'
 import { cpus } from 'node:os'

@@ -28,7 +28,7 @@ export function parsePoints(text: string, name: string): Point[] {
   return points
 }
 
-interface Record {
+interface RawPoint {
   /** Where it stands, for messages: "line 3" or "point 3". */
   readonly place: string
   /** The column as the file has it, for messages. */
@@ -37,7 +37,7 @@ interface Record {
   readonly values: Readonly<Partial<{ [key in Column]: unknown }>>
 }
 
-function csvRecords(text: string, name: string): Record[] {
+function csvRecords(text: string, name: string): RawPoint[] {
   const lines = text
     .split(/\r\n|\n|\r/)
     .map((line, i) => ({ cells: splitCells(line), number: i + 1, skip: /^\s*(#|$)/.test(line) }))
@@ -80,7 +80,7 @@ function csvRecords(text: string, name: string): Record[] {
 /** Cells are numbers and names: quotes around a whole cell are taken off, commas inside quotes have no use here. */
 const splitCells = (line: string) => line.split(',').map((cell) => cell.trim().replace(/^"(.*)"$/, '$1'))
 
-function jsonRecords(text: string, name: string): Record[] {
+function jsonRecords(text: string, name: string): RawPoint[] {
   let parsed: unknown
   try {
     parsed = JSON.parse(text)
@@ -101,7 +101,7 @@ function jsonRecords(text: string, name: string): Record[] {
   })
 }
 
-function toPoint(record: Record, name: string): Point {
+function toPoint(record: RawPoint, name: string): Point {
   const read = (key: Column): number | undefined => {
     const raw = record.values[key]
     if (raw === undefined || raw === null || raw === '') {
@@ -141,7 +141,7 @@ function show(value: unknown): string {
 /** Number() alone would also take '0x10', '' and ' '. */
 const parseDecimal = (text: string) => (/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(text) ? Number(text) : Number.NaN)
 
-function refuseDuplicates(records: readonly Record[], points: readonly Point[], name: string): void {
+function refuseDuplicates(records: readonly RawPoint[], points: readonly Point[], name: string): void {
   const seen = new Map<string, string>()
   for (const [i, { N, P, D }] of points.entries()) {
     const key = `${N} ${P} ${D}`

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createRandom } from '../random.ts'
 import { fitLaw, gridOfStarts, objectiveAt } from './fit.ts'
+import { undeterminedParameters } from './identified.ts'
 import { type LawName, laws, logSetting, lossAt } from './laws.ts'
 import type { Point } from './points.ts'
 import { fitWithinPrintedDigits } from './printed-digits.ts'
@@ -200,5 +201,17 @@ describe('points that cannot determine the law', () => {
         points.map((point) => ({ ...point, D: 4e10 })),
       ),
     ).toThrow('1 value(s) of D')
+  })
+  test('losses that do not fall with N: A and k could be anything', () => {
+    const rising = points.map((point) => ({ ...point, loss: 4 - point.loss }))
+    expect(undeterminedParameters(fitLaw(laws.log, rising))).toEqual(['A', 'k'])
+    for (const name of ['log', 'correlation', 'power'] as const)
+      expect(undeterminedParameters(fitLaw(laws[name], points))).toEqual([])
+  })
+  test('streams without effect are a finding, k = 0, not an open question', () => {
+    const flat = points.map((point) => ({ ...point, loss: lossAt(laws.power, [1.3, 2e8, 0.2], point) }))
+    const fit = fitLaw(laws.log, flat)
+    expect(fit.params.k).toBeLessThan(1e-4)
+    expect(undeterminedParameters(fit)).toEqual([])
   })
 })

@@ -3,10 +3,10 @@
  * Objective, bounds and starts are those of the published script (fixtures/law/scaling-law.json, `procedure`); gradients are
  * exact here, so the optimum is reached more closely.
  */
-import { usageError } from '../errors.ts'
+import { checkDesign } from './identified.ts'
 import { type Law, logSetting } from './laws.ts'
 import { type Bounds, minimise, type Objective } from './minimise.ts'
-import { groupBySize, type Point } from './points.ts'
+import type { Point } from './points.ts'
 
 /** Residuals of ln(loss) beyond this count linearly. */
 export const huberDelta = 0.001
@@ -52,7 +52,7 @@ export function fitLaw(
   starts: readonly ArrayLike<number>[] = gridOfStarts(law, points),
   limits: Bounds = boundsOf(law),
 ): Fit {
-  checkIdentified(law, points)
+  checkDesign(law, points)
   const search = searchSpace(law, limits)
   const objective = huberObjective(law, points, search)
   const rough = starts.map((start) => minimise(objective, search.fromTheta(start), search.bounds, 1e-5))
@@ -164,46 +164,4 @@ function huberObjective(law: Law, points: readonly Point[], search: SearchSpace)
 export function huber(residual: number): number {
   const size = Math.abs(residual)
   return size <= huberDelta ? (size * size) / 2 : huberDelta * (size - huberDelta / 2)
-}
-
-/** Refuses points that cannot determine the parameters, and says which one and why. */
-function checkIdentified(law: Law, points: readonly Point[]): void {
-  const distinct = (key: 'P' | 'D') => new Set(points.map((point) => point[key])).size
-  const needed = law.parameters.length
-  if (points.length < needed) {
-    throw usageError(`the ${law.name} law has ${needed} parameters; ${points.length} points cannot determine them`, {
-      expected: needed,
-      found: points.length,
-    })
-  }
-  const streamParameters = law.parameters.filter(({ name }) => ['k', 'rho', 'm'].includes(name)).map(({ name }) => name)
-  if (streamParameters.length > 0 && distinct('P') < 2) {
-    throw usageError(
-      `all points have P = ${points[0]!.P}: ${streamParameters.join(' and ')} of the ${law.name} law cannot be determined; add points with another P, or choose a law without streams`,
-      { expected: 'at least 2 values of P', found: distinct('P') },
-    )
-  }
-  if (law.needs.includes('D') && points.some(({ D }) => D === undefined)) {
-    throw usageError(`the ${law.name} law needs the training tokens D of every point`, { expected: 'column D' })
-  }
-  // A law with streams can tell two sizes' exponent from its floor, because P moves along the same curve.
-  const sizes = { found: groupBySize(points).length, needed: streamParameters.length > 0 ? 2 : 3 }
-  if (sizes.found < sizes.needed) {
-    throw usageError(
-      `E, A and alpha of the ${law.name} law cannot be determined from ${sizes.found} model size(s); at least ${sizes.needed} are needed`,
-      {
-        expected: sizes.needed,
-        found: sizes.found,
-      },
-    )
-  }
-  if (law.needs.includes('D') && distinct('D') < 3) {
-    throw usageError(
-      `B and beta of the ${law.name} law cannot be determined from ${distinct('D')} value(s) of D; at least 3 are needed`,
-      {
-        expected: 3,
-        found: distinct('D'),
-      },
-    )
-  }
 }

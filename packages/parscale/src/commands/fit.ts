@@ -19,8 +19,8 @@ import {
   bootstrapOption,
   bootstrapWithProgress,
   checkLevel,
-  chooseLaw,
   datasetOption,
+  fitPoints,
   lawOption,
   levelOption,
   readPoints,
@@ -53,7 +53,7 @@ export function registerFit(program: Command, io: Io): void {
     .action(async (file, flags) => {
       const level = checkLevel(flags.level)
       const data = await readPoints(file, flags.dataset)
-      const fit = fitLaw(chooseLaw(flags.law, data.points), data.points)
+      const fit = fitPoints(flags.law, data.points)
       if (!fit.law.needs.includes('D') && new Set(data.points.map(({ D }) => D)).size > 1) {
         io.stderr(`warning: D varies in the data and the ${fit.law.name} law does not look at it\n`)
       }

@@ -117,6 +117,8 @@ describe('fit', () => {
     ['N,P,loss\n1e9,1,x', 'line 2, column 3 (loss)'],
     ['N,P,loss\n1e9,1,1.2\n2e9,1,1.1\n3e9,1,1.0\n4e9,1,0.9', 'k of the log law cannot be determined'],
     ['N,P,loss\n1e9,1,1.2\n2e9,2,1.1', '2 points cannot determine'],
+    ['N,P,loss\n1e9,1,1.5\n2e9,1,1.5\n4e9,1,1.5\n1e9,2,1.5\n2e9,2,1.5', 'A, alpha, k cannot be determined'],
+    ['N,P,loss\n1e9,1,1.5\n2e9,1,1.6\n4e9,1,1.7\n1e9,2,1.6\n2e9,2,1.7', 'do not fall as the log law has it: A, k'],
   ])('%j is a usage error', async (content, message) => {
     await expect(run(`fit ${await csv(content)}`)).rejects.toMatchObject({
       kind: 'usage',

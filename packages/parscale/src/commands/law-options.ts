@@ -10,12 +10,12 @@ import {
   datasetNames,
   type Fit,
   fitLaw,
-  type Law,
   lawNamed,
   lawNames,
   type Point,
   parsePoints,
   publishedPoints,
+  undeterminedParameters,
 } from '@parscale/core/law'
 import type { Io } from '../io.ts'
 import { integer, number } from './options.ts'
@@ -49,9 +49,18 @@ export async function readPoints(
   return { source: file, dataset: undefined, points: parsePoints(text, file) }
 }
 
-export function chooseLaw(name: string | undefined, points: readonly Point[]): Law {
+/** Fits the named law, or one that suits the points. Refuses, like fitLaw, to give numbers that the points do not determine. */
+export function fitPoints(name: string | undefined, points: readonly Point[]): Fit {
   const varied = new Set(points.map(({ D }) => D)).size > 1 && points.every(({ D }) => D !== undefined)
-  return lawNamed(name ?? (varied ? 'joint-log' : 'log'))
+  const fit = fitLaw(lawNamed(name ?? (varied ? 'joint-log' : 'log')), points)
+  const open = undeterminedParameters(fit)
+  if (open.length > 0) {
+    throw usageError(
+      `these losses do not fall as the ${fit.law.name} law has it: ${open.join(', ')} cannot be determined; look at the data, or choose another law`,
+      { flag: '--law', found: open },
+    )
+  }
+  return fit
 }
 
 /** Often enough for a smooth bar and a quick Ctrl-C. */
@@ -90,7 +99,7 @@ export async function fittedLaw(
   flags: { dataset?: DatasetName; law?: string; bootstrap: number; seed: number },
 ): Promise<{ source: string; fit: Fit; thetas: BootstrapThetas }> {
   const { source, points } = await readPoints(file, flags.dataset, 'stack-v2-python')
-  const fit = fitLaw(chooseLaw(flags.law, points), points)
+  const fit = fitPoints(flags.law, points)
   return { source, fit, thetas: await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io) }
 }
 
