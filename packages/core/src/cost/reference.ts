@@ -151,7 +151,7 @@ export const referenceFormulas: Readonly<Record<keyof ReferenceMemory | keyof Re
   legend:
     'B requests, b = B P, s = S_in + K prefix tokens (K = 0 for P = 1), h hidden, i intermediate, n heads, g key/value heads, V vocabulary, L layers; ' +
     'A = 2 h^2 + 2 h (h g / n), M = 3 h i; F = 312e12 x 0.7 FLOP/s, W = 2039e9 x 0.9 bytes/s; ' +
-    'attn(b, q) = max((b q h^2 (4 + 4 g / n) + 4 b q^2 h) / F, (2 A + buffer) / W), mlp(b, q) = max(6 b q h i / F, (2 M + 2 b q max(h, i)) / W), ' +
+    'attn(b, q) = max((b q h^2 (4 + 4 g / n) + 4 b q^2 h) / F, (2 A + max(6 b q h, 4 b q h + 8 n b q)) / W), mlp(b, q) = max(6 b q h i / F, (2 M + 2 b q max(h, i)) / W), ' +
     'norm(b, q) = max(5 b q h / F, 4 b q h / W).',
 }
 

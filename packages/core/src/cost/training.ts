@@ -52,6 +52,10 @@ export function trainingCost(
   return { twoStage, singleStage, ratio: singleStage.flops / twoStage.flops }
 }
 
+/** `trainingFlopsPerToken` in the symbols of `symbolLegend` in device-cost.ts. */
+export const trainingFormula =
+  'FLOPs a token: 3 (P (2 M + 4 L q (K + (sequence + 1) / 2)) + 2 (P h^2 + P h) + 2 V h), K and aggregation only if P > 1'
+
 /** 3 x the forward pass of a token in a sequence of `sequenceLength`, attention causal, prefix included. */
 export function trainingFlopsPerToken(shape: ModelShape, P: number, sequenceLength: number): number {
   requireCount('P', P)

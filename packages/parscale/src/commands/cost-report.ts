@@ -11,6 +11,7 @@ import {
   type Term,
   type TrainingRun,
   type trainingCost,
+  trainingFormula,
 } from '@parscale/core/cost'
 import { shortNumber } from '@parscale/core/law'
 import { bytesText, percentText, secondsText, significant, textTable } from './text-table.ts'
@@ -76,7 +77,7 @@ export function referenceText(cost: ReferenceCost, explain: boolean): string {
   ].join('')
 }
 
-export function trainingText(run: TrainingRun, costs: ReturnType<typeof trainingCost>, device: Device): string {
+export function trainingText(run: TrainingRun, costs: ReturnType<typeof trainingCost>, device: Device, explain: boolean): string {
   const row = (name: string, { flops, hours }: { flops: number; hours: number }) => [name, significant(flops), significant(hours)]
   const [first, second] = [shortNumber(run.firstStageTokens), shortNumber(run.secondStageTokens)]
   return [
@@ -87,6 +88,7 @@ export function trainingText(run: TrainingRun, costs: ReturnType<typeof training
       row(`one stage: all at P = ${run.P}`, costs.singleStage),
     ]),
     `\none stage costs ${significant(costs.ratio, 3)} times as much\n`,
+    explain ? `${trainingFormula}.\n` : '',
   ].join('')
 }
 

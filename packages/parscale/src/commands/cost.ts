@@ -102,7 +102,7 @@ export function registerCost(program: Command, io: Io): void {
           ? deviceText(cost.device!, device, flags.explain === true)
           : referenceText(cost.reference, flags.explain === true),
       )
-      if (run !== undefined && training !== undefined) io.stdout(trainingText(run, training, device))
+      if (run !== undefined && training !== undefined) io.stdout(trainingText(run, training, device, flags.explain === true))
     })
 }
 

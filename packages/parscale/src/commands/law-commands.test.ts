@@ -185,7 +185,8 @@ describe('cost', () => {
     )
     expect(memory.reduce((sum: number, { value }: { value: number }) => sum + value, 0)).toBe(memoryBytes)
     expect(training.ratio).toBeGreaterThan(6)
-    expect((await run('cost 1.6B --explain')).stdout).toContain('KV cache')
+    const { stdout } = await run('cost 1.6B --train-tokens 42B --explain')
+    for (const part of ['KV cache', 'R T L 2 k c / 8', 'FLOPs a token: 3 (P (2 M']) expect(stdout).toContain(part)
     expect((await run('cost --list-devices')).stdout).toContain('raspberry-pi-5')
   })
 
