@@ -39,11 +39,13 @@ export function createIo(): Io {
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
 
-  // `parscale models | head` closes our stdout early: that is the reader's right and no failure of ours.
-  stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0)
-    throw error
-  })
+  // `parscale models | head` closes our output early: that is the reader's right and no failure of ours.
+  for (const stream of [stdout, stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+  }
 
   const isTTY = { stdout: stdout.isTTY === true, stderr: stderr.isTTY === true }
   return {

@@ -16,6 +16,7 @@ import {
   verifySameBackbone,
   type WriteProgress,
 } from '@parscale/core/node'
+import type { Runtime } from '@parscale/core/runtime'
 import { createChatTemplate, createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
 import envPaths from 'env-paths'
 import { resolveCachedModel } from './hub/cached-model.ts'
@@ -87,8 +88,10 @@ export async function resolveModel(model: string | undefined, env: NodeJS.Proces
 /** A snapshot may be a model's folder or hold a single GGUF file. */
 async function weightsIn(folder: string): Promise<string> {
   if (await exists(join(folder, 'config.json'))) return folder
-  const [gguf] = (await readdir(folder)).filter((name) => name.endsWith('.gguf'))
-  return gguf ? join(folder, gguf) : folder
+  const files = (await readdir(folder)).filter((name) => /\.gguf$/i.test(name)).sort()
+  if (files.length > 1)
+    throw usageError(`${folder}: holds ${files.length} GGUF files; name the one you mean: ${files.join(', ')}`, { found: files })
+  return join(folder, ...files)
 }
 
 /** Opens a model with all its stream sets: its own, those in its `streams/` folder, and those named. */
@@ -122,7 +125,7 @@ export async function openModel(model: string | undefined, options: OpenOptions 
 /** Describes a model from its headers alone: nothing is loaded, and a GGUF file is not unpacked. */
 export async function outlineModel(model: string | undefined, options: OpenOptions = {}): Promise<ModelOutline> {
   const path = await resolveModel(model, options.env)
-  if (!path.endsWith('.gguf') || options.streamSets) {
+  if (options.streamSets || !/\.gguf$/i.test(path) || !(await stat(path)).isFile()) {
     const open = await openModel(path, options)
     await open.close()
     return open
@@ -140,7 +143,7 @@ export async function outlineModel(model: string | undefined, options: OpenOptio
 /**
  * Loads a model to run.
  *
- * @throws resource error, with the numbers, when it will not fit into free memory
+ * @throws resource error, with the numbers, when it will not fit into free memory; usage error for a P it does not have
  */
 export async function loadModel(
   model?: string,
@@ -149,43 +152,47 @@ export async function loadModel(
   const runtime = onnxRuntime(options)
   const open = await openModel(model, options)
   try {
-    const { p, estimate } = memoryOf(open, options.p, options.contextTokens)
-    const availableBytes = availableMemoryBytes()
-    if (runtime.device === 'cpu' && estimate.totalBytes > availableBytes) {
-      throw resourceError(
-        `${open.backbone.path} needs ${gigabytes(estimate.totalBytes)} of memory at P = ${p} (weights ${gigabytes(estimate.weightBytes)}, cache ${gigabytes(estimate.cacheBytes)}), ${gigabytes(availableBytes)} are free; close other programs, or use a smaller P, context or model`,
-        { expected: estimate.totalBytes, found: availableBytes },
-      )
-    }
-    return {
-      model: await Model.load(runtime, await modelFiles(open.backbone, open.streamSets)),
-      backbone: open.backbone,
-      close: open.close,
-    }
+    return { model: await startModel(open, runtime, options), backbone: open.backbone, close: open.close }
   } catch (error) {
     await open.close()
     throw error
   }
 }
 
-/** Loads a model with its tokenizer and chat template. @throws checkpoint error when it has no tokenizer */
+/** Loads a model with its tokenizer and chat template. @throws as loadModel; checkpoint error when it has no tokenizer */
 export async function loadTextModel(model?: string, options: LoadOptions = {}): Promise<TextModel> {
-  const loaded = await loadModel(model, options)
+  const runtime = onnxRuntime(options)
+  const open = await openModel(model, options)
   try {
-    const { backbone } = loaded
+    const { backbone } = open
+    // Small files first: what is wrong with them is said before the weights are loaded.
     const files = await tokenizerFiles(backbone)
     const tokenizer = createTokenizer(files, backbone.path)
+    const template = createChatTemplate(files, tokenizer)
     const stops = await generationStops(backbone)
-    return new TextModel(loaded.model, tokenizer, createChatTemplate(files, tokenizer), stops)
-  } catch (error) {
-    await loaded.model.dispose()
-    throw error
+    return new TextModel(await startModel(open, runtime, options), tokenizer, template, stops)
   } finally {
-    await loaded.close()
+    await open.close()
   }
 }
 
-/** Memory for P streams (default: the largest there is) over so many tokens (default: 2048, or the whole context). */
+async function startModel(open: OpenModel, runtime: Runtime, options: LoadOptions): Promise<Model> {
+  const { p, estimate } = memoryOf(open, options.p, options.contextTokens)
+  const availableBytes = availableMemoryBytes()
+  if (runtime.device === 'cpu' && estimate.totalBytes > availableBytes) {
+    throw resourceError(
+      `${open.backbone.path} needs ${gigabytes(estimate.totalBytes)} of memory at P = ${p} (weights ${gigabytes(estimate.weightBytes)}, cache ${gigabytes(estimate.cacheBytes)}), ${gigabytes(availableBytes)} are free; close other programs, or use a smaller P, context or model`,
+      { expected: estimate.totalBytes, found: availableBytes },
+    )
+  }
+  return await Model.load(runtime, await modelFiles(open.backbone, open.streamSets))
+}
+
+/**
+ * Memory for P streams (default: the largest there is) over so many tokens (default: 2048, or the whole context).
+ *
+ * @throws usage error for a P that the model does not have
+ */
 export function memoryOf(
   open: ModelOutline,
   p?: number,
@@ -193,7 +200,13 @@ export function memoryOf(
 ): { p: number; contextTokens: number; estimate: MemoryEstimate } {
   const { config } = open.backbone
   const streamSets = [config, ...open.streamSets.map((set) => set.config)].filter(({ parscale }) => parscale.n > 1)
-  const chosen = p ?? Math.max(1, ...streamSets.map(({ parscale }) => parscale.n))
+  const available = [1, ...streamSets.map(({ parscale }) => parscale.n)].sort((a, b) => a - b)
+  const chosen = p ?? available.at(-1)!
+  if (!available.includes(chosen))
+    throw usageError(`P = ${chosen}: this model has no such stream set; it has P = ${available.join(', ')}`, {
+      flag: 'p',
+      found: p,
+    })
   const context = Math.min(contextTokens ?? 2048, config.maxPositionEmbeddings)
   const question = {
     tied: isTied(open.backbone),
@@ -209,16 +222,7 @@ export function memoryOf(
 export const availableMemoryBytes = (): number => process.availableMemory?.() ?? freemem()
 
 export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFiles> {
-  const json = async (name: string): Promise<unknown> => {
-    const text = await folder.readText(name)
-    if (text === undefined) return undefined
-    try {
-      return JSON.parse(text)
-    } catch (cause) {
-      throw checkpointError(`${join(folder.path, name)}: is not valid JSON (${(cause as Error).message})`, { file: name, cause })
-    }
-  }
-  const tokenizerJson = await json('tokenizer.json')
+  const tokenizerJson = await readJson(folder, 'tokenizer.json')
   if (tokenizerJson === undefined) {
     throw checkpointError(
       `${folder.path}: tokenizer.json is missing; text needs it. Token ids work without: parscale score --ids 1,2,3`,
@@ -227,23 +231,37 @@ export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFile
   }
   return {
     tokenizerJson,
-    tokenizerConfig: await json('tokenizer_config.json'),
+    tokenizerConfig: await readJson(folder, 'tokenizer_config.json'),
     chatTemplate: await folder.readText('chat_template.jinja'),
   }
 }
 
 /** Ends of text that only generation_config.json names. */
 async function generationStops(folder: ModelFolder): Promise<number[]> {
-  const text = await folder.readText('generation_config.json')
-  if (text === undefined) return []
-  const ids = (JSON.parse(text) as { eos_token_id?: unknown }).eos_token_id
-  return [ids].flat().filter((id): id is number => Number.isInteger(id))
+  const file = 'generation_config.json'
+  const found = ((await readJson(folder, file)) as { eos_token_id?: unknown } | null | undefined)?.eos_token_id ?? []
+  const ids = [found].flat()
+  if (!ids.every((id): id is number => Number.isSafeInteger(id)))
+    throw checkpointError(`${join(folder.path, file)}: eos_token_id should be a token id or a list of them`, { file, found })
+  return ids
+}
+
+/** A JSON file of the folder; undefined where there is none. */
+async function readJson(folder: ModelFolder, name: string): Promise<unknown> {
+  const text = await folder.readText(name)
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw checkpointError(`${join(folder.path, name)}: is not valid JSON (${(cause as Error).message})`, { file: name, cause })
+  }
 }
 
 async function ownStreamSets(folder: string): Promise<string[]> {
   const below = join(folder, 'streams')
   if (!(await exists(below))) return []
-  return (await readdir(below)).sort().map((name) => join(below, name))
+  const folders = (await readdir(below, { withFileTypes: true })).filter((entry) => !entry.isFile())
+  return folders.map(({ name }) => join(below, name)).sort()
 }
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 3 : 1)} GB`

@@ -1,11 +1,12 @@
 /** The command line as users and scripts meet it: real processes, real files, exit codes. */
+import { spawnSync } from 'node:child_process'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesSource, parseSafetensors, readF32, type StoredTensor } from '@parscale/core/checkpoint'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { shippedModel } from '../src/load.ts'
-import { parscale } from './support/cli.ts'
+import { mainPath, parscale } from './support/cli.ts'
 import { fixturesFolder, maxDifference, readFixture } from './support/fixtures.ts'
 
 let folder: string
@@ -63,6 +64,33 @@ describe('generate', () => {
       JSON.parse(one!.stdout).text,
       JSON.parse(two!.stdout).text,
     ])
+  })
+
+  it('searches beams for several prompts and prints one JSON document', async () => {
+    const { code, stdout } = await parscale([
+      'generate',
+      '--prompt',
+      'One',
+      '--prompt',
+      'Two',
+      '--beams',
+      '3',
+      '--max-tokens',
+      '4',
+      '--json',
+    ])
+    expect(code).toBe(0)
+    const rows = JSON.parse(stdout)
+    expect(rows.map((row: { prompt: string }) => row.prompt)).toEqual(['One', 'Two'])
+    for (const { beams } of rows) expect(beams).toHaveLength(3)
+  })
+
+  it('shows the streams of a batch too', async () => {
+    const { stdout } = await parscale(
+      ['generate', '--prompt', 'One', '--prompt', 'Two', '--max-tokens', '2', '--temperature', '0', '--streams'],
+      { env: { NO_COLOR: '1', FORCE_COLOR: undefined } },
+    )
+    expect(stdout).toMatch(/^One.*\(\d:\d+%\)[\s\S]*\n\nTwo.*\(\d:\d+%\)/)
   })
 
   it('reads the prompt from standard input', async () => {
@@ -183,6 +211,21 @@ describe('bad input ends with a sentence and an exit code', () => {
       2,
       /topP must be greater than 0 and at most 1, got 1.5/,
     ],
+    ['a bias that is none', () => ['generate', '--prompt', 'x', '--logit-bias', 'e=1'], 2, /--logit-bias .*must be ID=BIAS/],
+    [
+      'beams with what has no part in them',
+      () => ['generate', '--prompt', 'x', '--beams', '2', '--stop', 'a'],
+      2,
+      /--beams <n>' cannot be used with option '--stop/,
+    ],
+    ['a prompt that is no text', () => ['generate', '--file', join(shippedModel, 'model.safetensors')], 2, /is not UTF-8 text/],
+    [
+      'logits to where no file can be',
+      () => ['score', '--ids', '1', '--logits', '/dev/null/x'],
+      2,
+      /--logits .*cannot be written/,
+    ],
+    ['a P to inspect that is not there', () => ['inspect', '--p', '3'], 2, /it has P = 1, 8/],
     ['an empty prompt', () => ['generate', '--prompt', ''], 2, /the prompt has no tokens/],
     [
       'a P that is not there',
@@ -261,6 +304,27 @@ describe('bad input ends with a sentence and an exit code', () => {
       3,
       /tokenizer.json is missing/,
     ],
+    [
+      'a generation_config.json that is no JSON',
+      () => [
+        'generate',
+        damaged('generation', (p) => writeFileSync(join(p, 'generation_config.json'), '{"eos')),
+        '--prompt',
+        'x',
+      ],
+      3,
+      /generation_config.json: is not valid JSON/,
+    ],
+    [
+      'a generation_config.json that names no tokens',
+      () => [
+        'generate',
+        damaged('ends', (p) => writeFileSync(join(p, 'generation_config.json'), '{"eos_token_id":"</s>"}')),
+        ...['--prompt', 'x'],
+      ],
+      3,
+      /eos_token_id should be a token id or a list/,
+    ],
     ['a missing chat template', () => ['chat', shippedModel, '--message', 'hi'], 3, /no chat template/],
     [
       'a stream set of another backbone',
@@ -282,6 +346,12 @@ describe('bad input ends with a sentence and an exit code', () => {
     expect(result.stderr).toMatch(message)
     expect(result.code).toBe(code)
     expect(result.stdout).toBe('')
+  })
+
+  it('takes a reader who leaves early for no failure', async () => {
+    const script = `"${process.execPath}" --conditions=source --import tsx "${mainPath}" inspect --json 2>&1 | head -1; echo "$?"`
+    const { stdout, stderr } = spawnSync('bash', ['-o', 'pipefail', '-c', script], { encoding: 'utf8' })
+    expect([stdout, stderr]).toEqual(['{\n0\n', ''])
   })
 
   it('--help shows examples and exit codes, without an error', async () => {

@@ -2,6 +2,7 @@
 import process from 'node:process'
 import { createInterface } from 'node:readline/promises'
 import { type Command, Option } from '@commander-js/extra-typings'
+import { isParscaleError } from '@parscale/core'
 import type { Chat } from '@parscale/core/generation'
 import type { Io } from '../io.ts'
 import { loadTextModel } from '../load.ts'
@@ -86,8 +87,10 @@ async function converse(open: () => Chat, flags: Flags, io: Io): Promise<void> {
       try {
         await answer(chat, message, flags, io, AbortSignal.any([io.signal, answering.signal]))
       } catch (error) {
-        if (!answering.signal.aborted) throw error
-        io.stderr('\n[cut short; the turn is not kept]\n')
+        if (answering.signal.aborted) io.stderr('\n[cut short; the turn is not kept]\n')
+        // Somebody who sits there can say it shorter; a script wants the exit code.
+        else if (process.stdin.isTTY && isParscaleError(error)) io.stderr(`parscale: ${error.message}\n`)
+        else throw error
       }
       answering = undefined
     }

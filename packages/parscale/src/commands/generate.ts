@@ -1,10 +1,8 @@
 /** `parscale generate`: continues a prompt; text on stdout as it comes. */
-import { readFile } from 'node:fs/promises'
 import process from 'node:process'
-import { text as readAll } from 'node:stream/consumers'
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
-import type { TextModel, TextResult } from '@parscale/core/generation'
+import type { TextModel, TextResult, TextToken } from '@parscale/core/generation'
 import type { Io } from '../io.ts'
 import { loadTextModel, shippedModel } from '../load.ts'
 import { streamBlocks, streamLegend } from '../stream-colors.ts'
@@ -14,6 +12,7 @@ import {
   deviceOption,
   integer,
   loadOptions,
+  longestInTokens,
   pOption,
   type SamplingFlags,
   samplingOptions,
@@ -21,6 +20,7 @@ import {
   textOptions,
   threadsOption,
 } from './options.ts'
+import { readStandardInput, readTextFile } from './text-input.ts'
 
 const examples = `
 Examples:
@@ -31,6 +31,12 @@ Examples:
   cat prompt.txt | parscale generate ./model --beams 4
 
 MODEL is a folder, a .gguf file or a model of the hub that was pulled; without it, the small model that ships.`
+
+/** Beam search is deterministic, and its texts are not shown token by token. */
+const notWithBeams = [
+  ...['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'presencePenalty', 'frequencyPenalty', 'logitBias'],
+  ...['seed', 'stop', 'streams'],
+]
 
 interface Flags extends SamplingFlags {
   readonly prompt?: string[]
@@ -55,7 +61,7 @@ export function registerGenerate(program: Command, io: Io): void {
     pOption,
     streamSetOption,
     ...samplingOptions,
-    new Option('--beams <n>', 'beam search with so many beams instead of sampling').argParser(integer(1)),
+    new Option('--beams <n>', 'beam search with so many beams instead of sampling').argParser(integer(1)).conflicts(notWithBeams),
     new Option('--streams', "show each stream's weight in each token"),
     deviceOption,
     threadsOption,
@@ -64,8 +70,7 @@ export function registerGenerate(program: Command, io: Io): void {
   command.addHelpText('after', examples).action(async (model) => {
     const flags = command.opts() as unknown as Flags
     const prompts = await readPrompts(flags)
-    // A token is at least one character, so this is never too little.
-    const contextTokens = prompts.reduce((sum, prompt) => sum + prompt.length + flags.maxTokens, 0)
+    const contextTokens = prompts.reduce((sum, prompt) => sum + longestInTokens(prompt) + flags.maxTokens, 0)
     const text = await loadTextModel(model, loadOptions(io, flags, contextTokens))
     try {
       if (model === undefined) io.stderr(`model: ${shippedModel} (random weights: it shows the machinery, not language)\n`)
@@ -77,69 +82,87 @@ export function registerGenerate(program: Command, io: Io): void {
 }
 
 async function readPrompts(flags: Flags): Promise<string[]> {
-  const given = [...(flags.prompt ?? []), ...(flags.file === undefined ? [] : [await readPromptFile(flags.file)])]
+  const given = [...(flags.prompt ?? []), ...(flags.file === undefined ? [] : [await readTextFile(flags.file)])]
   if (given.length > 0) return given
   if (process.stdin.isTTY) throw usageError('there is no prompt; give --prompt TEXT, --file PATH, or pipe text in')
-  return [await readAll(process.stdin)]
-}
-
-async function readPromptFile(path: string): Promise<string> {
-  return await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-    throw usageError(`--file ${path}: cannot be read (${cause.code})`, { flag: 'file', cause })
-  })
+  return [await readStandardInput()]
 }
 
 async function generate(text: TextModel, prompts: readonly string[], flags: Flags, io: Io): Promise<void> {
-  const options = { ...textOptions(flags, io.signal), p: flags.p }
+  if (flags.beams !== undefined) await searchBeams(text, prompts, { ...flags, beams: flags.beams }, io)
+  else if (prompts.length > 1 || flags.json) await generateAll(text, prompts, flags, io)
+  else await streamOne(text, prompts[0]!, flags, io)
+}
+
+/** One object for one prompt, else an array of them. */
+const printJson = (io: Io, rows: readonly unknown[]): void =>
+  io.stdout(`${JSON.stringify(rows.length === 1 ? rows[0] : rows, null, 2)}\n`)
+
+async function searchBeams(text: TextModel, prompts: readonly string[], flags: Flags & { beams: number }, io: Io): Promise<void> {
   const p = flags.p ?? text.model.defaultP
-  if (flags.beams !== undefined) {
-    for (const prompt of prompts) {
-      const results = await text.beamSearch(prompt, {
-        beams: flags.beams,
-        maxTokens: flags.maxTokens,
-        p,
-        signal: io.signal,
-        allowSpecial: flags.allowSpecial,
-      })
-      io.stdout(flags.json ? `${JSON.stringify({ prompt, p, beams: results }, null, 2)}\n` : `${results[0]!.text}\n`)
-    }
+  const { beams, maxTokens, allowSpecial } = flags
+  const rows = []
+  for (const prompt of prompts) {
+    const found = await text.beamSearch(prompt, { beams, maxTokens, p, allowSpecial, signal: io.signal })
+    rows.push({ prompt, p, beams: found })
+  }
+  if (flags.json) printJson(io, rows)
+  else
+    printTexts(
+      io,
+      rows.map(({ prompt, beams }) => ({ prompt, text: beams[0]!.text })),
+    )
+}
+
+async function generateAll(text: TextModel, prompts: readonly string[], flags: Flags, io: Io): Promise<void> {
+  const p = flags.p ?? text.model.defaultP
+  const options = { ...textOptions(flags, io.signal), p }
+  const results = await text.generateBatch(prompts, options)
+  if (flags.json) {
+    printJson(
+      io,
+      results.map((result, i) => ({ prompt: prompts[i]!, p, seed: options.seed, ...result })),
+    )
     return
   }
-  const started = performance.now()
-  if (prompts.length > 1 || flags.json) {
-    const results = await Promise.all(prompts.map((prompt) => text.generate(prompt, options)))
-    if (flags.json) {
-      const rows = results.map((result, i) => resultJson(prompts[i]!, result, p, options.seed))
-      io.stdout(`${JSON.stringify(rows.length === 1 ? rows[0] : rows, null, 2)}\n`)
-    } else for (const [i, result] of results.entries()) io.stdout(`${i > 0 ? '\n' : ''}${prompts[i]}${result.text}\n`)
-    return
-  }
+  const paint = painter(flags, p, io)
+  printTexts(
+    io,
+    results.map((result, i) => ({ prompt: prompts[i]!, text: paint?.(result.tokens) ?? result.text })),
+  )
+}
+
+/** A single text stands alone; several stand behind their prompts, a blank line between them. */
+function printTexts(io: Io, texts: readonly { readonly prompt: string; readonly text: string }[]): void {
+  const lines = texts.map(({ prompt, text }) => (texts.length === 1 ? text : prompt + text))
+  io.stdout(`${lines.join('\n\n')}\n`)
+}
+
+/** With --streams, tokens on the colours of their streams; the legend is told at once. */
+function painter(flags: Flags, p: number, io: Io): ((tokens: readonly TextToken[]) => string) | undefined {
+  if (!flags.streams) return undefined
+  io.stderr(`${streamLegend(p, io.color)}\n`)
+  const block = streamBlocks(p, io.color)
+  return (tokens) => tokens.map((token) => block(token.text, token.streamWeights)).join('')
+}
+
+async function streamOne(text: TextModel, prompt: string, flags: Flags, io: Io): Promise<void> {
+  const p = flags.p ?? text.model.defaultP
   const progress = io.progress('prompt', 'tokens')
-  let firstToken = 0
-  const stream = text.stream(prompts[0]!, { ...options, onPrefill: (done, total) => progress.update(done, total) })
-  const colors = flags.streams ? streamBlocks(p, io.color) : undefined
-  if (colors) io.stderr(`${streamLegend(p, io.color)}\n`)
-  for (;;) {
-    const { done, value } = await stream.next()
-    if (firstToken === 0) {
-      firstToken = performance.now()
-      progress.end()
-    }
-    if (!done) io.stdout(colors ? value.tokens.map((token) => colors(token.text, token.streamWeights)).join('') : value.text)
-    else {
-      io.stdout('\n')
-      io.stderr(`${summary(value, p, options.seed, firstToken - started, performance.now() - firstToken)}\n`)
-      return
-    }
-  }
+  const onPrefill = (done: number, total: number) => progress.update(done, total)
+  const options = { ...textOptions(flags, io.signal), p, onPrefill }
+  const paint = painter(flags, p, io)
+  const started = performance.now()
+  const stream = text.stream(prompt, options)
+  let next = await stream.next().finally(() => progress.end())
+  const firstToken = performance.now()
+  for (; !next.done; next = await stream.next()) io.stdout(paint?.(next.value.tokens) ?? next.value.text)
+  io.stdout('\n')
+  io.stderr(`${summary(next.value, p, options.seed, firstToken - started, performance.now() - firstToken)}\n`)
 }
 
 function summary(result: TextResult, p: number, seed: number, prefillMs: number, decodeMs: number): string {
   const n = result.tokens.length
   const rate = n > 1 ? `, ${(decodeMs / (n - 1)).toFixed(1)} ms a token` : ''
   return `[P = ${p}, seed ${seed}: ${result.promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms, ${n} new tokens${rate}, ended by ${result.stopString === null ? result.finishReason : JSON.stringify(result.stopString)}]`
-}
-
-function resultJson(prompt: string, result: TextResult, p: number, seed: number) {
-  return { prompt, p, seed, ...result }
 }

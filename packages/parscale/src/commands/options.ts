@@ -56,6 +56,9 @@ export function loadOptions(
   }
 }
 
+/** No text has more tokens than this: a token is at least one byte, and another five may open and close the text. */
+export const longestInTokens = (text: string): number => Buffer.byteLength(text) + 5
+
 /** The options of sampling, on `generate` and `chat` alike. */
 export const samplingOptions = [
   new Option('--max-tokens <n>', 'longest answer in tokens').argParser(integer(1)).default(256),
@@ -66,7 +69,7 @@ export const samplingOptions = [
   new Option('--repetition-penalty <x>', 'above 1 discourages what was said before').argParser(number),
   new Option('--presence-penalty <x>', 'subtracted once from tokens that were generated').argParser(number),
   new Option('--frequency-penalty <x>', 'subtracted for each time a token was generated').argParser(number),
-  new Option('--logit-bias <id=bias>', 'added to the logit of a token; may be repeated').argParser(collect),
+  new Option('--logit-bias <id=bias>', 'added to the logit of a token, -inf bans it; may be repeated').argParser(collectBias),
   new Option('--seed <n>', 'same seed, same text (default: a new one each time)').argParser(integer(0)),
   new Option('--stop <text>', 'end before this text; may be repeated').argParser(collect),
   new Option('--allow-special', 'recognise special tokens spelled in the text'),
@@ -81,7 +84,7 @@ export interface SamplingFlags {
   readonly repetitionPenalty?: number
   readonly presencePenalty?: number
   readonly frequencyPenalty?: number
-  readonly logitBias?: string[]
+  readonly logitBias?: ReadonlyMap<number, number>
   readonly seed?: number
   readonly stop?: string[]
   readonly allowSpecial?: true
@@ -95,28 +98,26 @@ export function addOptions<C extends { addOption(option: Option): unknown }>(com
 
 /** Options of the library from the sampling flags. A seed is drawn where none is given, so that it can be reported. */
 export function textOptions(flags: SamplingFlags, signal: AbortSignal) {
-  const { logitBias, ...rest } = flags
   return {
-    maxTokens: rest.maxTokens,
-    temperature: rest.temperature,
-    topK: rest.topK,
-    topP: rest.topP,
-    minP: rest.minP,
-    repetitionPenalty: rest.repetitionPenalty,
-    presencePenalty: rest.presencePenalty,
-    frequencyPenalty: rest.frequencyPenalty,
-    logitBias: logitBias && new Map(logitBias.map(parseBias)),
-    seed: rest.seed ?? Math.floor(Math.random() * 2 ** 32),
-    stop: rest.stop,
-    allowSpecial: rest.allowSpecial,
+    maxTokens: flags.maxTokens,
+    temperature: flags.temperature,
+    topK: flags.topK,
+    topP: flags.topP,
+    minP: flags.minP,
+    repetitionPenalty: flags.repetitionPenalty,
+    presencePenalty: flags.presencePenalty,
+    frequencyPenalty: flags.frequencyPenalty,
+    logitBias: flags.logitBias,
+    seed: flags.seed ?? Math.floor(Math.random() * 2 ** 32),
+    stop: flags.stop,
+    allowSpecial: flags.allowSpecial,
     signal,
   }
 }
 
-function parseBias(text: string): [number, number] {
+function collectBias(text: string, biases: ReadonlyMap<number, number> = new Map()): Map<number, number> {
   const [, id, bias] = /^(\d+)=(.+)$/.exec(text) ?? []
   const value = bias === '-inf' ? -Infinity : Number(bias)
-  if (id === undefined || Number.isNaN(value))
-    throw new InvalidArgumentError(`--logit-bias: expected ID=BIAS, such as 42=-5 or 42=-inf, got ${text}`)
-  return [Number(id), value]
+  if (id === undefined || Number.isNaN(value)) throw new InvalidArgumentError('it must be ID=BIAS, such as 42=-5 or 42=-inf.')
+  return new Map([...biases, [Number(id), value]])
 }

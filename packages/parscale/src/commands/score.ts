@@ -1,5 +1,5 @@
 /** `parscale score`: how probable a text is to a model, token by token. */
-import { open, readFile, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { type Command, Option } from '@commander-js/extra-typings'
 import { resourceError, usageError } from '@parscale/core'
 import { writeSafetensors } from '@parscale/core/checkpoint'
@@ -10,7 +10,8 @@ import { createTokenizer, type Tokenizer } from '@parscale/core/tokenizer'
 import type { Io } from '../io.ts'
 import { loadModel, tokenizerFiles } from '../load.ts'
 import { streamBlocks, streamLegend } from '../stream-colors.ts'
-import { addOptions, deviceOption, loadOptions, pOption, streamSetOption, threadsOption } from './options.ts'
+import { addOptions, deviceOption, loadOptions, longestInTokens, pOption, streamSetOption, threadsOption } from './options.ts'
+import { readTextFile } from './text-input.ts'
 
 const examples = `
 Examples:
@@ -57,16 +58,15 @@ export function registerScore(program: Command, io: Io): void {
     const flags = command.opts() as unknown as Flags
     if (flags.text === undefined && flags.file === undefined && flags.ids === undefined)
       throw usageError('there is nothing to score; give --text, --file or --ids')
-    const content = flags.text ?? (flags.file === undefined ? undefined : await readText(flags.file))
-    const loaded = await loadModel(model, loadOptions(io, flags, flags.ids?.length ?? content!.length))
+    const content = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
+    const loaded = await loadModel(model, loadOptions(io, flags, flags.ids?.length ?? longestInTokens(content!)))
     try {
       const tokenizer = await findTokenizer(loaded.backbone, content !== undefined)
       const ids = flags.ids ?? tokenizer!.encode(content!, { allowSpecial: flags.allowSpecial })
       const progress = io.progress('scoring', 'tokens')
       const options = { p: flags.p, signal: io.signal, onProgress: (done: number, total: number) => progress.update(done, total) }
       const positions = scorePositions(new Engine(loaded.model), ids, options)
-      const score = await run(positions, ids, loaded.model.config.vocabSize, flags.logits)
-      progress.end()
+      const score = await run(positions, ids, loaded.model.config.vocabSize, flags.logits).finally(() => progress.end())
       show(score, ids, tokenizer, { ...flags, p: flags.p ?? loaded.model.defaultP }, io)
     } finally {
       await loaded.model.dispose()
@@ -80,17 +80,6 @@ function parseIds(text: string): number[] {
   if (ids.some((id) => !Number.isSafeInteger(id) || id < 0))
     throw usageError(`--ids: expected token ids such as 1,2,3, got ${text}`, { flag: 'ids', found: text })
   return ids
-}
-
-async function readText(path: string): Promise<string> {
-  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw usageError(`--file ${path}: cannot be read (${cause.code})`, { flag: 'file', cause })
-  })
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (cause) {
-    throw usageError(`--file ${path}: is not UTF-8 text`, { flag: 'file', cause })
-  }
 }
 
 /** Ids can be scored without a tokenizer; then tokens are shown by number. */
@@ -129,15 +118,14 @@ async function writeLogits(path: string, shape: readonly number[], chunks: () =>
     }
     await rename(partial, path)
   } catch (error) {
-    await rm(partial, { force: true })
+    await rm(partial, { force: true }).catch(() => {})
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOSPC')
       throw resourceError(
         `--logits ${path}: the disk is full; ${shape[0]} x ${shape[1]} logits take ${4 * shape[0]! * shape[1]!} bytes`,
         { file: path, cause: error },
       )
-    if (code === 'ENOENT' || code === 'EACCES' || code === 'EISDIR')
-      throw usageError(`--logits ${path}: cannot be written (${code})`, { flag: 'logits', cause: error })
+    if (code !== undefined) throw usageError(`--logits ${path}: cannot be written (${code})`, { flag: 'logits', cause: error })
     throw error
   }
 }

@@ -8,7 +8,7 @@ export interface Finished {
   readonly stderr: string
 }
 
-const main = fileURLToPath(new URL('main.ts', import.meta.url))
+export const mainPath = fileURLToPath(new URL('main.ts', import.meta.url))
 
 export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv
@@ -18,7 +18,7 @@ export interface CliOptions {
 }
 
 export function parscale(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
-  const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', main, ...args], {
+  const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', mainPath, ...args], {
     env: { ...process.env, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })

@@ -1,0 +1,26 @@
+/** Text from files and pipes, as UTF-8 or not at all. */
+import { readFile } from 'node:fs/promises'
+import process from 'node:process'
+import { buffer } from 'node:stream/consumers'
+import { usageError } from '@parscale/core'
+
+/** @throws usage error when the file cannot be read or is not UTF-8 */
+export async function readTextFile(path: string): Promise<string> {
+  const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw usageError(`--file ${path}: cannot be read (${cause.code})`, { flag: 'file', cause })
+  })
+  return decodeUtf8(bytes, `--file ${path}`)
+}
+
+/** All of standard input. @throws usage error when it is not UTF-8 */
+export async function readStandardInput(): Promise<string> {
+  return decodeUtf8(await buffer(process.stdin), 'standard input')
+}
+
+function decodeUtf8(bytes: Uint8Array, name: string): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw usageError(`${name}: is not UTF-8 text`, { cause })
+  }
+}
