@@ -28,10 +28,14 @@ describe.concurrent.each(['README.md', 'docs/cli.md'])('%s', (document) => {
   afterAll(() => shell.close())
 
   // A block may use what an earlier line of it has made.
-  it.each(blocks.map((commands) => [commands[0]!, commands] as const))('%s and what follows it', async (_, commands) => {
-    for (const command of commands) {
-      const { code, stderr } = await shell.runLine(command)
-      expect(code, `${command}\n${stderr}`).toBe(0)
-    }
-  }, 120_000)
+  it.each(blocks.map((commands) => [commands[0]!, commands] as const))(
+    '%s and what follows it',
+    async (_, commands) => {
+      for (const command of commands) {
+        const { code, stderr } = await shell.runLine(command)
+        expect(code, `${command}\n${stderr}`).toBe(0)
+      }
+    },
+    120_000,
+  )
 })
