@@ -2,6 +2,7 @@
 import { Tensor } from 'onnxruntime-node'
 import { beforeAll, describe, expect, it } from 'vitest'
 import {
+  decays,
   gradientGraph,
   lossGraph,
   positionFeeds,
@@ -12,7 +13,7 @@ import {
 } from '../../core/src/training/index.ts'
 import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { maxDifference } from './support/fixtures.ts'
-import { readTrainingGolden, type TrainingGolden, trainingGoldens } from './support/training.ts'
+import { readTrainingGolden, readTrainingModel, type TrainingGolden, trainingGoldens } from './support/training.ts'
 
 const runtime = onnxRuntime({ threads: 2 })
 const lossTolerance = 1e-5
@@ -79,6 +80,12 @@ describe.each(trainingGoldens)('%s', (name) => {
       expect(maxDifference(grads.get(tensor)!, grad), tensor).toBeLessThan(gradTolerance)
     }
     expect(relative(norm(grads), golden.loss.grad_norm)).toBeLessThan(normTolerance)
+  })
+
+  it('decays what the reference decays', () => {
+    const { trainable } = golden.plan(one)
+    const names = trainable.filter((parameter) => decays(parameter.shape)).map((parameter) => parameter.name)
+    expect(names.sort()).toEqual(golden.train.decay)
   })
 
   it('takes the reference steps', async () => {
@@ -161,4 +168,18 @@ describe.each(['parscale-p2', 'parscale-p4'])('%s with a frozen backbone', (name
     const state = stepGraph(plan).inputs.filter((input) => /^[mv]\./.test(input.name))
     expect(state).toHaveLength(2 * names.length)
   })
+})
+
+it('trains streams on a frozen backbone stored as BF16 as on the same numbers in F32', async () => {
+  const { plan, model, config } = await readTrainingModel('parscale-p8-bf16')
+  const shape = { sequences: 1, tokens: 6 }
+  const isStream = ({ part }: { part: string }) => part === 'prefix' || part === 'aggregation'
+  const ids = Array.from({ length: 7 }, (_, i) => (i * 37) % config.vocabSize)
+  const all = await gradientsOf(plan(shape), model, { ids })
+  const streams = await gradientsOf(plan(shape, isStream), model, { ids })
+  expect(Math.abs(streams.loss - all.loss)).toBeLessThan(lossTolerance)
+  expect(streams.grads.size).toBe(2 * config.numHiddenLayers + 4)
+  for (const [tensor, grad] of streams.grads) {
+    expect(maxDifference(grad, all.grads.get(tensor)!), tensor).toBeLessThan(gradTolerance)
+  }
 })

@@ -51,10 +51,7 @@ export const rules: Readonly<Record<OpName, Rule>> = {
   // exp(x - log(sum(exp(x)))) is softmax(x), and cannot overflow.
   ReduceLogSumExp: single((g, { a, dy }) => [() => g.mul(g.softmax(a), dy)]),
 
-  MatMul: single((g, { a, b, dy }) => [
-    () => g.matMul(dy, matrixTransposed(g, b)), //
-    () => g.matMul(matrixTransposed(g, a), dy),
-  ]),
+  MatMul: single((g, { a, b, dy }) => [() => g.matMul(dy, matrixTransposed(g, b)), () => g.matMul(matrixTransposed(g, a), dy)]),
 
   // Y = A' B' + C, where ' transposes or not: dA' = dY B'^T, dB' = A'^T dY.
   Gemm: single((g, { a, b, dy, attributes }) => {
@@ -66,7 +63,7 @@ export const rules: Readonly<Record<OpName, Rule>> = {
     ]
   }),
 
-  // y = n scale with n = x r, r = (mean(x^2) + epsilon)^-1/2 over the last axis of C:
+  // y = n scale with n = x r, r = (mean(x^2) + epsilon)^-1/2 over the last axis of C, x of rank 2 or more:
   // dx = r (dy scale - n mean(dy n scale)), dscale = dy n.
   RMSNormalization: single((g, { a: x, b: scale, dy, attributes }) => {
     const last = x.shape.length - 1
@@ -120,7 +117,13 @@ export const rules: Readonly<Record<OpName, Rule>> = {
   Unsqueeze: reshaped,
   Transpose: single((g, { dy, attributes }) => {
     const perm = attributes.perm as readonly number[]
-    return [() => g.transpose(dy, perm.map((_, axis) => perm.indexOf(axis)))] // biome-ignore format: one line
+    return [
+      () =>
+        g.transpose(
+          dy,
+          perm.map((_, axis) => perm.indexOf(axis)),
+        ),
+    ]
   }),
 
   Shape: notDifferentiable,

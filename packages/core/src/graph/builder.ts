@@ -93,7 +93,9 @@ export class GraphBuilder {
   /** The reverse of `gather`: data [N, ...] plus every update [..indices, ...] at the row that its index names. */
   scatterAddRows = (data: Value, indices: Value, updates: Value): Value =>
     this.#node('ScatterND', [data, this.unsqueeze(indices, indices.shape.length), updates], { reduction: 'add' })
-  concat = (values: readonly Value[], axis: number): Value => this.#node('Concat', values, { axis })
+  /** One value alone is what it is. */
+  concat = (values: readonly Value[], axis: number): Value =>
+    values.length === 1 ? values[0]! : this.#node('Concat', values, { axis })
   transpose = (x: Value, perm: readonly number[]): Value => this.#node('Transpose', [x], { perm })
   /** x [..., C] over its last axis; statistics in float32. */
   rmsNorm = (x: Value, scale: Value, epsilon: number): Value =>
@@ -130,8 +132,9 @@ export class GraphBuilder {
     return this.#node('Unsqueeze', [x, this.constant(BigInt64Array.of(BigInt(axis)))], {}, [shape])
   }
 
-  /** Splits along an axis into parts of the given sizes, which may be symbols. */
+  /** Splits along an axis into parts of the given sizes, which may be symbols. One part is x. */
   split(x: Value, sizes: readonly Dim[], axis: number): Value[] {
+    if (sizes.length === 1) return [x]
     const at = axis < 0 ? axis + x.shape.length : axis
     const shapes = sizes.map((size) => x.shape.map((dim, i) => (i === at ? size : dim)))
     return this.#emit('Split', [x, this.#dims(sizes)], { axis }, shapes)

@@ -26,8 +26,11 @@ export interface DecoderInputs {
   readonly sin: Value
   /** float32 [R, 1, T, C + T], added to the scores: 0 visible, very negative not. One for each window in use. */
   readonly mask: (window: number | null) => Value
-  /** float32 [R, K, C, D] each: what came before, rotated where it has to be. Undefined: nothing, and C is 0. */
-  readonly past: (layer: number) => KeyValue | undefined
+  /**
+   * What the tokens of a layer attend to, given their own keys and values [R, K, T, D]: blocks [R, K, any, D] float32, rotated
+   * where they have to be, C + T places together in the mask's order.
+   */
+  readonly attended: (layer: number, present: KeyValue) => readonly KeyValue[]
 }
 
 export interface DecoderOutputs {
@@ -92,23 +95,24 @@ function attention(g: GraphBuilder, c: ModelConfig, weights: Weights, inputs: De
   const query = byHead(g.mul(rotate('q', H), scale), H) // [R, H, T, D]
   const key = byHead(rotate('k', K), K) // [R, K, T, D]
   const value = byHead(project('v', K), K) // [R, K, T, D]
-  const past = inputs.past(layer) // [R, K, C, D]
+  const blocks = inputs.attended(layer, { key, value })
 
   // The G query heads of a key/value head stand as rows of one product, so that the cache is read once for all of them.
-  // Past and new keys are multiplied apart: joining them would copy the whole cache at every step.
   const GT = product([H / K, T])
   const grouped = g.reshape(query, [R, K, GT, D]) // [R, K, G*T, D]
-  const against = (keys: Value) => g.matMul(grouped, g.transpose(keys, [0, 1, 3, 2]))
-  const scores = past ? g.concat([against(past.key), against(key)], -1) : against(key) // [R, K, G*T, C+T]
-  const S = scores.shape[3]! // C+T
-  const masked = g.add(g.reshape(scores, [R, H, T, S]), inputs.mask(c.slidingWindows[layer]!))
-  const weightsByHead = g.reshape(g.softmax(masked), [R, K, GT, S])
-  const mix = () => {
-    if (!past) return g.matMul(weightsByHead, value)
-    const [onPast, onNew] = g.split(weightsByHead, [past.key.shape[2]!, T], -1)
-    return g.add(g.matMul(onPast!, past.value), g.matMul(onNew!, value))
-  }
-  const mixed = mix() // [R, K, G*T, D]
+  const scores = g.concat(
+    blocks.map((block) => g.matMul(grouped, g.transpose(block.key, [0, 1, 3, 2]))),
+    -1,
+  ) // [R, K, G*T, C+T]
+  const places = scores.shape[3]!
+  const masked = g.add(g.reshape(scores, [R, H, T, places]), inputs.mask(c.slidingWindows[layer]!))
+  const weightsByHead = g.reshape(g.softmax(masked), [R, K, GT, places])
+  const shares = g.split(
+    weightsByHead,
+    blocks.map((block) => block.key.shape[2]!),
+    -1,
+  )
+  const mixed = blocks.map((block, i) => g.matMul(shares[i]!, block.value)).reduce(g.add) // [R, K, G*T, D]
   const joined = g.transpose(g.reshape(mixed, [R, H, T, D]), [0, 2, 1, 3]) // [R, T, H, D]
   const out = g.linear(
     g.reshape(joined, [product([R, T]), H * D]),

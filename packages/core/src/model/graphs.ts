@@ -39,7 +39,8 @@ export function backboneGraph(config: ModelConfig, find: FindWeight, options: { 
     cos,
     sin,
     mask: (window) => masks.get(window)!,
-    past: (layer) => past[layer]!,
+    // Apart: joining them would copy the whole cache at every step.
+    attended: (layer, present) => [past[layer]!, present],
   })
   g.output(out.hidden, 'hidden')
   for (const [layer, { key, value }] of out.present.entries()) {

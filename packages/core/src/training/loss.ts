@@ -6,7 +6,16 @@
  * Axes: B sequences, P streams, T predicted positions, H hidden, K key/value heads, D head size, V vocabulary.
  */
 import type { GraphBuilder, Value } from '../graph/index.ts'
-import { aggregate, decoder, type ModelConfig, maskName, outputEmbedding, prefixName, type Weights } from '../model/index.ts'
+import {
+  aggregate,
+  decoder,
+  type KeyValue,
+  type ModelConfig,
+  maskName,
+  outputEmbedding,
+  prefixName,
+  type Weights,
+} from '../model/index.ts'
 
 export interface BatchShape {
   /** B */
@@ -40,7 +49,7 @@ export function nextTokenLoss(g: GraphBuilder, config: ModelConfig, tied: boolea
     cos,
     sin,
     mask: (window) => masks.get(window)!,
-    past: (layer) => (nTokens === 0 ? undefined : prefixRows(g, config, weights, layer, B)),
+    attended: (layer, present) => [nTokens === 0 ? present : behindPrefix(g, config, weights, layer, B, present)],
   })
   const streams = g.transpose(g.reshape(hidden, [B, P, T, hiddenSize]), [0, 2, 1, 3]) // [B, T, P, H]
   const together = g.reshape(streams, [B * T, P, hiddenSize])
@@ -53,12 +62,24 @@ export function nextTokenLoss(g: GraphBuilder, config: ModelConfig, tied: boolea
   })
 }
 
-/** Each stream's prefix of one layer, once for every sequence: [P, K, nTokens, D] to [B*P, K, nTokens, D]. */
-function prefixRows(g: GraphBuilder, config: ModelConfig, weights: Weights, layer: number, B: number) {
+/**
+ * Keys and values of a layer behind each stream's prefix: [B*P, K, T, D] to [B*P, K, nTokens + T, D]. Joined, other than
+ * when decoding: here the scores are larger than the keys.
+ */
+function behindPrefix(
+  g: GraphBuilder,
+  config: ModelConfig,
+  weights: Weights,
+  layer: number,
+  B: number,
+  present: KeyValue,
+): KeyValue {
   const { n: P, nTokens } = config.parscale
-  const one = [P, config.numKeyValueHeads, nTokens, config.headDim] as const
-  const [, ...rest] = one
-  const rows = (which: 'k' | 'v') =>
-    g.reshape(g.expand(g.unsqueeze(weights(prefixName(layer, which), one), 0), [B, ...one]), [B * P, ...rest])
-  return { key: rows('k'), value: rows('v') }
+  const [K, D] = [config.numKeyValueHeads, config.headDim]
+  const join = (which: 'k' | 'v', x: Value) => {
+    const prefix = weights(prefixName(layer, which), [P, K, nTokens, D])
+    const rows = g.reshape(g.expand(g.unsqueeze(prefix, 0), [B, P, K, nTokens, D]), [B * P, K, nTokens, D])
+    return g.concat([rows, x], 2)
+  }
+  return { key: join('k', present.key), value: join('v', present.value) }
 }

@@ -4,11 +4,14 @@ import { parseSafetensors, readF32, type StoredTensor } from '@parscale/core/che
 import { modelFiles } from '@parscale/core/generation'
 import { backboneParameters, type ModelConfig, type Parameter, streamParameters } from '@parscale/core/model'
 import { openFileSource, openModelFolder } from '@parscale/core/node'
+import { expect } from 'vitest'
 import type { AdamWOptions, BatchShape, TrainPlan } from '../../../core/src/training/index.ts'
 import { fixturesFolder } from './fixtures.ts'
 
 /** P = 1, 2 and 4; the first two with tied embeddings. */
 export const trainingGoldens = ['qwen2-p1', 'parscale-p2', 'parscale-p4'] as const
+
+const adamW: AdamWOptions = { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 1 }
 
 interface GoldenStep {
   readonly loss: number
@@ -16,49 +19,56 @@ interface GoldenStep {
   readonly grad_scale: number
 }
 
-export interface TrainingGolden {
+export interface TrainingModel {
   readonly config: ModelConfig
-  readonly parameters: readonly Parameter[]
-  readonly optimizer: AdamWOptions
-  readonly learningRate: number
-  readonly loss: { readonly ids: number[]; readonly value: number; readonly grad_norm: number }
-  readonly train: { batches: number[][][]; steps: GoldenStep[]; loss_after: { ids: number[]; value: number }; decay: string[] }
-  /** Arrays by tensor name of model, grads and after3. */
+  /** Arrays by tensor name, widened to float32. */
   readonly model: ReadonlyMap<string, Float32Array>
-  readonly grads: ReadonlyMap<string, Float32Array>
-  readonly after3: ReadonlyMap<string, Float32Array>
   /** A plan over all parameters, or over those that `trained` picks. */
   plan(shape: BatchShape, trained?: (parameter: Parameter) => boolean): TrainPlan
 }
 
-export async function readTrainingGolden(name: string): Promise<TrainingGolden> {
+export interface TrainingGolden extends TrainingModel {
+  readonly learningRate: number
+  readonly loss: { readonly ids: number[]; readonly value: number; readonly grad_norm: number }
+  readonly train: { batches: number[][][]; steps: GoldenStep[]; loss_after: { ids: number[]; value: number }; decay: string[] }
+  /** Arrays by tensor name of grads and after3. */
+  readonly grads: ReadonlyMap<string, Float32Array>
+  readonly after3: ReadonlyMap<string, Float32Array>
+}
+
+/** Any of the goldens, with the optimiser that all training numbers were made with. */
+export async function readTrainingModel(name: string): Promise<TrainingModel> {
   const folder = `${fixturesFolder}goldens/${name}`
   const open = await openModelFolder(folder)
-  const files = await modelFiles(open)
+  const { config, tied, findWeight } = await modelFiles(open)
   await open.close()
-  const { config, tied } = files
   const parameters = [...backboneParameters(config, tied), ...streamParameters(config)]
-  const { loss, train } = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8'))
-  const { lr, betas, eps, weight_decay, max_grad_norm } = train.optimizer
-  const optimizer = { betas, epsilon: eps, weightDecay: weight_decay, maxGradNorm: max_grad_norm }
   return {
     config,
-    parameters,
-    optimizer,
-    learningRate: lr,
-    loss,
-    train,
     model: await readArrays(`${folder}/model.safetensors`),
-    grads: await readArrays(`${folder}/grads.safetensors`),
-    after3: await readArrays(`${folder}/after3.safetensors`),
     plan: (shape, trained = () => true) => ({
       config,
       tied,
       trainable: parameters.filter(trained),
-      frozen: files.findWeight,
+      frozen: findWeight,
       shape,
-      optimizer,
+      optimizer: adamW,
     }),
+  }
+}
+
+export async function readTrainingGolden(name: string): Promise<TrainingGolden> {
+  const folder = `${fixturesFolder}goldens/${name}`
+  const { loss, train } = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8'))
+  const { lr, betas, eps, weight_decay, max_grad_norm } = train.optimizer
+  expect({ betas, epsilon: eps, weightDecay: weight_decay, maxGradNorm: max_grad_norm }).toEqual(adamW)
+  return {
+    ...(await readTrainingModel(name)),
+    learningRate: lr,
+    loss,
+    train,
+    grads: await readArrays(`${folder}/grads.safetensors`),
+    after3: await readArrays(`${folder}/after3.safetensors`),
   }
 }
 
