@@ -183,3 +183,19 @@ it('trains streams on a frozen backbone stored as BF16 as on the same numbers in
     expect(maxDifference(grad, all.grads.get(tensor)!), tensor).toBeLessThan(gradTolerance)
   }
 })
+
+it('is the same to the last bit from run to run, on however many threads', async () => {
+  const { plan, model, config } = await readTrainingModel('parscale-p4')
+  const shape = { sequences: 8, tokens: 64 }
+  const ids = Array.from({ length: 8 * 65 }, (_, i) => (i * i) % Math.min(50, config.vocabSize))
+  const results = []
+  for (const threads of [1, 2, 2]) {
+    const step = await TrainStep.create(onnxRuntime({ threads }), plan(shape), { parameters: model })
+    const reports = []
+    for (const t of [1, 2]) reports.push(await step.run([{ ids }], { learningRate: 1e-3, step: t }))
+    results.push({ reports, parameters: new Map([...step.state.parameters].map(([name, array]) => [name, array.slice()])) })
+    await step.dispose()
+  }
+  expect(results[1]).toEqual(results[0])
+  expect(results[2]).toEqual(results[0])
+})

@@ -40,7 +40,7 @@ describe('gradients', () => {
     const loss = scalarOf(g, g.linear(rows, table))
     const [grad] = gradients(g, loss, [table])
     const last = g.nodes.find((node) => node.outputs.includes(grad!))!
-    expect(last.op).toBe('ScatterND')
+    expect(last.op).toBe('ScatterElements')
     expect(g.nodes.find((node) => node.outputs.includes(last.inputs[0]!))?.op).toBe('Gemm')
     expect(grad!.shape).toEqual(table.shape)
   })

@@ -93,12 +93,6 @@ export const rules: Readonly<Record<OpName, Rule>> = {
     undefined,
     () => g.gatherElements(dy, indices, attributes.axis as number),
   ]),
-  // Indices are [..., 1]: see scatterAddRows.
-  ScatterND: single((g, { b: indices, dy }) => [
-    () => dy,
-    undefined,
-    () => g.gather(dy, g.reshape(indices, indices.shape.slice(0, -1))),
-  ]),
 
   Concat: (g, { inputs, grads, attributes }) => {
     const axis = attributes.axis as number

@@ -3,7 +3,7 @@
  * One method per operator; what an operator means and how shapes follow is in ops.ts.
  */
 import { type OpName, ops } from './ops.ts'
-import { showShape } from './shape.ts'
+import { product, showShape } from './shape.ts'
 import type { Attribute, Dim, DType, ExternalData, Graph, Initializer, Node, Shape, Value } from './types.ts'
 
 export class GraphBuilder {
@@ -90,9 +90,6 @@ export class GraphBuilder {
   /** The reverse: data plus every update at the element that `gatherElements` would have read for it. */
   scatterAddElements = (data: Value, indices: Value, updates: Value, axis: number): Value =>
     this.#node('ScatterElements', [data, indices, updates], { axis, reduction: 'add' })
-  /** The reverse of `gather`: data [N, ...] plus every update [..indices, ...] at the row that its index names. */
-  scatterAddRows = (data: Value, indices: Value, updates: Value): Value =>
-    this.#node('ScatterND', [data, this.unsqueeze(indices, indices.shape.length), updates], { reduction: 'add' })
   /** One value alone is what it is. */
   concat = (values: readonly Value[], axis: number): Value =>
     values.length === 1 ? values[0]! : this.#node('Concat', values, { axis })
@@ -125,6 +122,16 @@ export class GraphBuilder {
 
   /** Repeats x to a shape that it broadcasts to. */
   expand = (x: Value, shape: Shape): Value => this.#node('Expand', [x, this.#dims(shape)], {}, [shape])
+
+  /**
+   * The reverse of `gather`: data [N, ...] plus every update [..indices, ...] at the row that its index names. By elements:
+   * ONNX Runtime's ScatterND loses updates where indices repeat and threads are several (its issues 18048 and 23396).
+   */
+  scatterAddRows(data: Value, indices: Value, updates: Value): Value {
+    const [count, row] = [product(indices.shape), data.shape.slice(1)]
+    const rows = this.reshape(indices, [count, ...row.map(() => 1)])
+    return this.scatterAddElements(data, this.expand(rows, [count, ...row]), this.reshape(updates, [count, ...row]), 0)
+  }
 
   /** Inserts an axis of size 1. */
   unsqueeze(x: Value, axis: number): Value {

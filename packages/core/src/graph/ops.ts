@@ -25,7 +25,6 @@ export type OpName =
   | 'Reshape'
   | 'RotaryEmbedding'
   | 'ScatterElements'
-  | 'ScatterND'
   | 'Shape'
   | 'Sigmoid'
   | 'Softmax'
@@ -161,16 +160,6 @@ export const ops: Readonly<Record<OpName, Infer>> = {
     expect(
       showShape(indices!.shape) === showShape(updates!.shape),
       () => `indices ${showShape(indices!.shape)}, updates ${showShape(updates!.shape)}`,
-    )
-    return same(data!)
-  },
-
-  // Adds each update, a row, onto the row of data [N, ...] that its index names; indices are [..., 1].
-  ScatterND: ([data, indices, updates]) => {
-    const expected = [...indices!.shape.slice(0, -1), ...data!.shape.slice(1)]
-    expect(
-      indices!.shape.at(-1) === 1 && showShape(updates!.shape) === showShape(expected),
-      () => `updates ${showShape(updates!.shape)}, expected ${showShape(expected)}`,
     )
     return same(data!)
   },
