@@ -84,7 +84,7 @@ async function* scoreWindow(
   options: ScoreOptions,
 ): AsyncGenerator<ScoredPosition> {
   const { vocabSize } = engine.model.config
-  const sequence = await engine.turn(() => engine.open({ p: options.p }))
+  const sequence = await engine.turn(() => engine.open({ p: options.p, room: end - start }))
   const chunk = Math.max(1, Math.floor(rowTokensPerStep / sequence.p))
   try {
     for (let at = start; at < end; at += chunk) {

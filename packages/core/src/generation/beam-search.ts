@@ -48,7 +48,7 @@ export async function beamSearch(engine: Engine, options: BeamSearchOptions): Pr
   const maxTokens = Math.min(options.maxTokens, maxPositionEmbeddings - promptIds.length + 1)
   const score = (logProbability: number, length: number) => logProbability / length ** lengthPenalty
 
-  const open: Sequence[] = [await engine.turn(() => engine.open({ p: options.p }))]
+  const open: Sequence[] = [await engine.turn(() => engine.open({ p: options.p, room: promptIds.length }))]
   const finished: BeamResult[] = []
   const finish = (ids: readonly number[], logProbability: number, length: number, finishReason: BeamResult['finishReason']) => {
     finished.push({ ids, logProbability, score: score(logProbability, length), finishReason })

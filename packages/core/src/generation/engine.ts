@@ -96,13 +96,18 @@ export class Engine {
     return this.turn(() => this.model.dispose())
   }
 
-  /** An empty sequence with P streams. @throws usage error for a P that the model does not have */
-  open(options: { p?: number; firstPosition?: number } = {}): Sequence {
+  /**
+   * An empty sequence with P streams.
+   *
+   * @param options.room tokens that are certain to come: room made at once need not grow in steps. Default 0
+   * @throws usage error for a P that the model does not have
+   */
+  open(options: { p?: number; firstPosition?: number; room?: number } = {}): Sequence {
     this.#mustBeIdle()
     const p = options.p ?? this.model.defaultP
     const set = this.model.streamSet(p)
     const sequence = new Sequence(p, set?.config.parscale.nTokens ?? 0, options.firstPosition ?? 0)
-    this.#place([sequence])
+    this.#place([sequence], options.room)
     this.#writePrefix(sequence, set)
     return sequence
   }
@@ -337,7 +342,7 @@ export class Engine {
   }
 
   /** Gives new sequences the rows behind all others. */
-  #place(sequences: readonly Sequence[]): void {
+  #place(sequences: readonly Sequence[], room = 0): void {
     this.#moveInto(this.#sequences)
     let row = this.#sequences.reduce((sum, s) => sum + s.p, 0)
     for (const sequence of sequences) {
@@ -345,7 +350,7 @@ export class Engine {
       row += sequence.p
       this.#sequences.push(sequence)
     }
-    this.#cache.reserve(row, Math.max(1, ...sequences.map((s) => s.places)))
+    this.#cache.reserve(row, Math.max(1, ...sequences.map((s) => s.places + room)))
   }
 
   /** Makes the given sequences neighbours in this order; moves rows only when they are not. */

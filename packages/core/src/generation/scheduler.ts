@@ -135,7 +135,7 @@ export class Scheduler {
     if (cache?.sequence && this.#active.some(({ sequence }) => sequence === cache.sequence)) {
       throw usageError('the prompt cache is in use by another request; wait for it or use a second cache')
     }
-    const sequence = cache?.sequence ?? this.#engine.open({ p: cache ? cache.p : request.p })
+    const sequence = cache?.sequence ?? this.#engine.open({ p: cache ? cache.p : request.p, room: promptIds.length })
     if (cache) cache.sequence = sequence
     // The last token of the prompt is always run: its output is what the first new token is sampled from.
     const shared = Math.min(commonPrefix(sequence.ids, promptIds), promptIds.length - 1)
