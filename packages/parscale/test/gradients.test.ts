@@ -6,11 +6,11 @@
  * contain (1 / C: 3e-8) and for nothing else.
  */
 import { createRandom } from '@parscale/core'
+import { gradients } from '@parscale/core/autodiff'
 import { type Graph, GraphBuilder, type Initializer, type OpName, type Shape, type Value } from '@parscale/core/graph'
 import fc from 'fast-check'
 import { Tensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
-import { gradients } from '../../core/src/autodiff/index.ts'
 import { onnxRuntime } from '../src/onnx-runtime.ts'
 
 type Data = Float64Array | Float32Array

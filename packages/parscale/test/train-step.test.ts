@@ -1,6 +1,5 @@
 /** Training against the reference implementation's numbers: gradients, and three AdamW steps. */
-import { Tensor } from 'onnxruntime-node'
-import { beforeAll, describe, expect, it } from 'vitest'
+
 import {
   decays,
   gradientGraph,
@@ -10,7 +9,9 @@ import {
   type TokenBatch,
   TrainStep,
   tokenFeeds,
-} from '../../core/src/training/index.ts'
+} from '@parscale/core/training'
+import { Tensor } from 'onnxruntime-node'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { maxDifference } from './support/fixtures.ts'
 import { readTrainingGolden, readTrainingModel, type TrainingGolden, trainingGoldens } from './support/training.ts'

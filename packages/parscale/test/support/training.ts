@@ -4,8 +4,8 @@ import { parseSafetensors, readF32, type StoredTensor } from '@parscale/core/che
 import { modelFiles } from '@parscale/core/generation'
 import { backboneParameters, type ModelConfig, type Parameter, streamParameters } from '@parscale/core/model'
 import { openFileSource, openModelFolder } from '@parscale/core/node'
+import type { AdamWOptions, BatchShape, TrainPlan } from '@parscale/core/training'
 import { expect } from 'vitest'
-import type { AdamWOptions, BatchShape, TrainPlan } from '../../../core/src/training/index.ts'
 import { fixturesFolder } from './fixtures.ts'
 
 /** P = 1, 2 and 4; the first two with tied embeddings. */
