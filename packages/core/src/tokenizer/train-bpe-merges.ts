@@ -32,7 +32,7 @@ export function learnMerges(words: readonly CountedWord[], alphabet: readonly st
   const tokens = [...alphabet]
   const idOf = new Map(tokens.map((token, id) => [token, id]))
   const merges = new Map<PairKey, readonly [string, string]>()
-  const spelled = words.map((word) => Int32Array.from(word.ids))
+  const spelled: Int32Array[] = words.map((word) => Int32Array.from(word.ids))
   const counts = new Map<PairKey, number>()
   const queue = createMergeQueue()
   let touched = new Map<PairKey, number[]>()

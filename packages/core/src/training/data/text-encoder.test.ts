@@ -1,0 +1,62 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { nastyTexts, readFixture } from '../../../test/tokenizer-fixtures.ts'
+import { createTokenizer } from '../../tokenizer/index.ts'
+import { textEncoding } from './text-encoder.ts'
+
+const names = ['gpt2', 'smollm', 'qwen2', 'llama3', 'llama-spm', 'metaspace-first', 'metaspace-split']
+
+describe.each(names)('%s', (name) => {
+  const tokenizer = createTokenizer({ tokenizerJson: readFixture(`${name}.tokenizer.json`) })
+
+  it('encodes every text as the tokenizer does', () => {
+    const encoding = textEncoding(tokenizer)
+    const texts = Object.values(nastyTexts)
+    // Twice: the second time pieces are remembered, and trying is over.
+    for (const text of [...texts, texts.join(' ').repeat(20), ...texts]) {
+      expect(Array.from(encoding.encode(text))).toEqual(tokenizer.encode(text))
+    }
+  })
+
+  it('encodes what nobody writes as the tokenizer does', () => {
+    const encoding = textEncoding(tokenizer)
+    encoding.encode(Object.values(nastyTexts).join(' ').repeat(20))
+    const parts = fc.constantFrom(
+      'a',
+      'B',
+      '1',
+      '2',
+      ' ',
+      '\n',
+      "'s",
+      "'",
+      '.',
+      '(',
+      'é',
+      'e\u0301',
+      '\u0301',
+      '한',
+      '㎏',
+      '𝟘',
+      '\uD800',
+    )
+    const text = fc.array(fc.oneof(parts, fc.string({ unit: 'binary', maxLength: 3 })), { maxLength: 30 })
+    fc.assert(
+      fc.property(text, (pieces) => {
+        expect(Array.from(encoding.encode(pieces.join('')))).toEqual(tokenizer.encode(pieces.join('')))
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+it('keeps tokens whole that a tokenizer finds before it cuts words', () => {
+  const json = structuredClone(readFixture('gpt2.tokenizer.json')) as { added_tokens: object[]; model: { vocab: object } }
+  const id = Object.keys(json.model.vocab).length + json.added_tokens.length
+  json.added_tokens.push({ id, content: 'x<think>', special: false, normalized: false })
+  const tokenizer = createTokenizer({ tokenizerJson: json })
+  const encoding = textEncoding(tokenizer)
+  encoding.encode('plain words '.repeat(10_000))
+  expect(Array.from(encoding.encode('ax<think>b'))).toEqual(tokenizer.encode('ax<think>b'))
+  expect(Array.from(encoding.encode('ax<think>b'))).toContain(id)
+})
