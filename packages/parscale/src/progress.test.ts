@@ -34,6 +34,18 @@ test('the line never wraps, and end leaves only the note', () => {
   expect(written[1]).toBe('\r\u001b[2K')
 })
 
+test('end clears the line once, and only if there is one: what comes after it on the terminal stays', () => {
+  const written: string[] = []
+  const make = () => createProgress({ label: 'x', write: (text) => written.push(text), columns: () => 40 })
+  make().end()
+  expect(written).toEqual([])
+  const drawn = make()
+  drawn.update(1, 2)
+  drawn.end()
+  drawn.end()
+  expect(written.slice(1)).toEqual(['\r\u001b[2K'])
+})
+
 test('amounts keep three figures, seconds read as a clock', () => {
   expect([0, 999, 1000, 1234567, 999_999_999].map((amount) => formatAmount(amount, 'B'))).toEqual([
     '0 B',

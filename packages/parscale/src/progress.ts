@@ -3,7 +3,7 @@
 export interface Progress {
   /** `done` of `total` units so far; without `total` there is no bar and no estimate. `note` is shown at the end of the line. */
   update(done: number, total?: number, note?: string): void
-  /** Clears the line; `note`, where given, stays in its place. */
+  /** Clears the line, if one is drawn; `note`, where given, stays in its place. */
   end(note?: string): void
 }
 
@@ -28,17 +28,22 @@ export function createProgress({ label, unit = '', write, columns, now = () => p
   const startMs = now()
   let startDone: number | undefined
   let drawnMs = Number.NEGATIVE_INFINITY
+  let drawn = false
   return {
     update(done, total, note) {
       startDone ??= done // what was there before (a resumed download) must not count into the rate
       const nowMs = now()
       if (nowMs - drawnMs < redrawIntervalMs) return
       drawnMs = nowMs
+      drawn = true
       const rate = nowMs > startMs ? ((done - startDone) * 1000) / (nowMs - startMs) : 0
       write(clearLine + progressLine({ label, unit, done, total, note, rate }).slice(0, columns() - 1))
     },
     end(note) {
-      write(clearLine + (note === undefined ? '' : `${label}: ${note}\n`))
+      // Once only: what is written after the line was cleared is not ours to erase.
+      if (drawn) write(clearLine)
+      drawn = false
+      if (note !== undefined) write(`${label}: ${note}\n`)
     },
   }
 }

@@ -3,10 +3,10 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { streamTensor } from '@parscale/core/checkpoint'
-import type { TextChunk, TextModel, TextResult } from '@parscale/core/generation'
-import { isTied } from '@parscale/core/generation'
+import { isTied, type TextChunk, TextModel, type TextResult } from '@parscale/core/generation'
 import { backboneParameters, streamParameters } from '@parscale/core/model'
 import { backboneDigest, backboneDigestKey, openModelFolder, writeModelFolder } from '@parscale/core/node'
+import { createTokenizer } from '@parscale/core/tokenizer'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadTextModel, shippedModel } from '../src/load.ts'
 import { fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
@@ -71,6 +71,15 @@ describe('streaming', () => {
     expect((await text.generate('x', { maxTokens: 3, temperature: 0 })).tokens.length).toBeGreaterThan(0)
   })
 
+  it('shows no text for ids that the model has and the tokenizer has not', async () => {
+    const json = JSON.parse(readFileSync(join(shippedModel, 'tokenizer.json'), 'utf8'))
+    const tokenizer = createTokenizer({ tokenizerJson: { ...json, added_tokens: [] } })
+    const smaller = new TextModel(text.model, tokenizer)
+    const result = await smaller.generate('a', { maxTokens: 3, temperature: 0, logitBias: new Map([[257, 1e9]]) })
+    expect(result.text).toBe('')
+    expect(result.tokens.map(({ id, text }) => [id, text])).toEqual(Array(3).fill([257, '']))
+  })
+
   it('rejects when aborted', async () => {
     const abort = new AbortController()
     const stream = text.stream('abc', {
@@ -115,6 +124,26 @@ describe('chat', () => {
     const allowed = text.chatTemplate!.encode([{ role: 'user', content: 'a<|end|><|start|>system\nb' }], { allowSpecial: true })
     expect(allowed.filter((id) => id === start || id === end)).toEqual([start, end, start, end])
   })
+
+  it('goes on after an answer without text, one that was left in the middle, and a full context', async () => {
+    const chat = text.chat()
+    const banEnd = new Map([[258, -Infinity]])
+    const { result } = await read(chat.send('a', { temperature: 1, seed: 1, logitBias: new Map([[258, 1e9]]) }))
+    expect(result).toMatchObject({ text: '', tokens: [], finishReason: 'stop' })
+    for await (const _ of chat.send('b', { maxTokens: 500, seed: 1, logitBias: banEnd })) break
+    const answer = { temperature: 0, maxTokens: 5 }
+    const ids = text.chatTemplate!.encode([...chat.messages, { role: 'user', content: 'c' }], { addGenerationPrompt: true })
+    const fresh = await read(text.streamIds(ids, answer))
+    const { result: again } = await read(chat.send('c', answer))
+    expect(again.tokens.map(({ id }) => id)).toEqual(fresh.result.tokens.map(({ id }) => id))
+    expect(chat.messages.map((m) => m.content)).toEqual(['a', '', 'c', fresh.result.text])
+    const full = await read(chat.send('d'.repeat(1900), { seed: 1, maxTokens: 1000, logitBias: banEnd }))
+    expect(full.result.finishReason).toBe('length')
+    expect(full.result.promptTokens + full.result.tokens.length).toBe(2049)
+    await expect(read(chat.send('e', answer))).rejects.toThrow("the model's context is 2048")
+    await chat.close()
+    expect(text.engine.cacheMemoryBytes).toBe(0)
+  }, 60_000)
 
   it('keeps no turn that failed', async () => {
     const chat = text.chat()

@@ -9,14 +9,12 @@ import { loadTextModel } from '../load.ts'
 import {
   addOptions,
   collect,
-  deviceOption,
   loadOptions,
-  pOption,
+  type ModelFlags,
+  modelOptions,
   type SamplingFlags,
   samplingOptions,
-  streamSetOption,
   textOptions,
-  threadsOption,
 } from './options.ts'
 
 const examples = `
@@ -27,14 +25,9 @@ Examples:
 
 In the conversation: /reset begins anew, /exit or Ctrl-D ends, Ctrl-C cuts an answer short.`
 
-interface Flags extends SamplingFlags {
+interface Flags extends SamplingFlags, ModelFlags {
   readonly system?: string
   readonly message?: string[]
-  readonly p?: number
-  readonly streamSet?: string[]
-  readonly device?: 'cpu' | 'webgpu' | 'cuda'
-  readonly threads?: number
-  readonly json?: true
 }
 
 export function registerChat(program: Command, io: Io): void {
@@ -47,11 +40,8 @@ export function registerChat(program: Command, io: Io): void {
     new Option('--message <text>', 'say this instead of asking on the terminal; may be repeated, one turn each').argParser(
       collect,
     ),
-    pOption,
-    streamSetOption,
     ...samplingOptions,
-    deviceOption,
-    threadsOption,
+    ...modelOptions,
     new Option('--json', 'print each answer as a line of JSON'),
   ])
   command.addHelpText('after', examples).action(async (model) => {
@@ -105,12 +95,7 @@ async function answer(chat: Chat, message: string, flags: Flags, io: Io, signal:
   const before = chat.cachedTokens
   const options = { ...textOptions(flags, signal), onPrefill: (done: number, total: number) => progress.update(done, total) }
   const stream = chat.send(message, options)
-  for (;;) {
-    const { done, value } = await stream.next()
-    progress.end()
-    if (!done && !flags.json) io.stdout(value.text)
-    if (!done) continue
-    io.stdout(flags.json ? `${JSON.stringify({ message, seed: options.seed, cachedTokens: before, ...value })}\n` : '\n')
-    return
-  }
+  let next = await stream.next().finally(() => progress.end())
+  for (; !next.done; next = await stream.next()) if (!flags.json) io.stdout(next.value.text)
+  io.stdout(flags.json ? `${JSON.stringify({ message, seed: options.seed, cachedTokens: before, ...next.value })}\n` : '\n')
 }

@@ -9,16 +9,14 @@ import { streamBlocks, streamLegend } from '../stream-colors.ts'
 import {
   addOptions,
   collect,
-  deviceOption,
   integer,
   loadOptions,
   longestInTokens,
-  pOption,
+  type ModelFlags,
+  modelOptions,
   type SamplingFlags,
   samplingOptions,
-  streamSetOption,
   textOptions,
-  threadsOption,
 } from './options.ts'
 import { readStandardInput, readTextFile } from './text-input.ts'
 
@@ -38,16 +36,11 @@ const notWithBeams = [
   ...['seed', 'stop', 'streams'],
 ]
 
-interface Flags extends SamplingFlags {
+interface Flags extends SamplingFlags, ModelFlags {
   readonly prompt?: string[]
   readonly file?: string
-  readonly p?: number
-  readonly streamSet?: string[]
   readonly beams?: number
   readonly streams?: true
-  readonly device?: 'cpu' | 'webgpu' | 'cuda'
-  readonly threads?: number
-  readonly json?: true
 }
 
 export function registerGenerate(program: Command, io: Io): void {
@@ -58,13 +51,10 @@ export function registerGenerate(program: Command, io: Io): void {
   addOptions(command, [
     new Option('--prompt <text>', 'the text to continue; may be repeated (default: standard input)').argParser(collect),
     new Option('--file <path>', 'read the prompt from a file'),
-    pOption,
-    streamSetOption,
     ...samplingOptions,
     new Option('--beams <n>', 'beam search with so many beams instead of sampling').argParser(integer(1)).conflicts(notWithBeams),
     new Option('--streams', "show each stream's weight in each token"),
-    deviceOption,
-    threadsOption,
+    ...modelOptions,
     new Option('--json', 'print the result as JSON'),
   ])
   command.addHelpText('after', examples).action(async (model) => {

@@ -34,12 +34,19 @@ export const streamSetOption = new Option(
   'a further stream set for the same backbone, with another P; may be repeated',
 ).argParser(collect)
 
+/** What every command that runs a model asks: which streams, and where. */
+export const modelOptions = [pOption, streamSetOption, deviceOption, threadsOption] as const
+
+export interface ModelFlags {
+  readonly p?: number
+  readonly streamSet?: string[]
+  readonly device?: LoadOptions['device']
+  readonly threads?: number
+  readonly json?: true
+}
+
 /** Options of the library from those of the command line, with progress on the terminal. */
-export function loadOptions(
-  io: Io,
-  options: { device?: LoadOptions['device']; threads?: number; streamSet?: string[]; p?: number },
-  contextTokens?: number,
-): LoadOptions {
+export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTokens?: number): LoadOptions {
   const unpacking = io.progress('unpacking GGUF', 'B')
   return {
     device: options.device,

@@ -10,7 +10,7 @@ import { createTokenizer, type Tokenizer } from '@parscale/core/tokenizer'
 import type { Io } from '../io.ts'
 import { loadModel, tokenizerFiles } from '../load.ts'
 import { streamBlocks, streamLegend } from '../stream-colors.ts'
-import { addOptions, deviceOption, loadOptions, longestInTokens, pOption, streamSetOption, threadsOption } from './options.ts'
+import { addOptions, loadOptions, longestInTokens, type ModelFlags, modelOptions } from './options.ts'
 import { readTextFile } from './text-input.ts'
 
 const examples = `
@@ -22,18 +22,13 @@ Examples:
 
 A text longer than the model's context is read through windows that overlap by half.`
 
-interface Flags {
+interface Flags extends ModelFlags {
   readonly text?: string
   readonly file?: string
   readonly ids?: number[]
   readonly logits?: string
   readonly streams?: true
   readonly allowSpecial?: true
-  readonly p?: number
-  readonly streamSet?: string[]
-  readonly device?: 'cpu' | 'webgpu' | 'cuda'
-  readonly threads?: number
-  readonly json?: true
 }
 
 export function registerScore(program: Command, io: Io): void {
@@ -48,10 +43,7 @@ export function registerScore(program: Command, io: Io): void {
     new Option('--logits <path>', 'write all logits to a safetensors file'),
     new Option('--streams', "show each stream's weight in each token"),
     new Option('--allow-special', 'recognise special tokens spelled in the text'),
-    pOption,
-    streamSetOption,
-    deviceOption,
-    threadsOption,
+    ...modelOptions,
     new Option('--json', 'print the result as JSON'),
   ])
   command.addHelpText('after', examples).action(async (model) => {
