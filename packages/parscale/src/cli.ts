@@ -5,6 +5,7 @@ import { type ErrorKind, isParscaleError } from '@parscale/core'
 import { registerChat } from './commands/chat.ts'
 import { registerConvert } from './commands/convert.ts'
 import { registerCost } from './commands/cost.ts'
+import { registerDiagnose } from './commands/diagnose.ts'
 import { registerFit } from './commands/fit.ts'
 import { registerGenerate } from './commands/generate.ts'
 import { registerInspect } from './commands/inspect.ts'
@@ -42,7 +43,7 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
     )
   const commands = [
     ...[registerGenerate, registerChat, registerScore, registerInspect, registerConvert, registerPull, registerModels],
-    ...[registerFit, registerPredict, registerCost, registerPlan],
+    ...[registerDiagnose, registerFit, registerPredict, registerCost, registerPlan],
   ]
   for (const register of commands) register(program, io)
   try {

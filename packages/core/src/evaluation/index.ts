@@ -1,1 +1,6 @@
+export { type DiagnoseOptions, type Diagnosis, diagnose, diagnosisOf, type LossFigure } from './diagnose.ts'
+export { type Alarm, alarmThresholds } from './diagnose-alarms.ts'
+export type { StreamCorrelation } from './diagnose-correlation.ts'
+export { type MeasureOptions, measureStreams, type StreamMeasurement } from './diagnose-measure.ts'
+export { histogramBins, type WeightStatistics } from './diagnose-weights.ts'
 export { collectScore, type Score, type ScoredPosition, type ScoreOptions, scoreIds, scorePositions } from './score.ts'
