@@ -102,7 +102,10 @@ export function createSampler(options: SamplingOptions, promptIds: readonly numb
 /** Natural logarithm of softmax over logits [V], in double precision. Same errors as sampling. */
 export function logSoftmax(logits: Float32Array): Float64Array {
   const normaliser = logSumExp(logits)
-  return Float64Array.from(logits, (logit) => logit - normaliser)
+  const out = new Float64Array(logits.length)
+  // By index: Float64Array.from with a function takes ten times as long.
+  for (let i = 0; i < out.length; i++) out[i] = logits[i]! - normaliser
+  return out
 }
 
 function logSumExp(logits: Float32Array): number {
