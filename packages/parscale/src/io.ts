@@ -57,7 +57,7 @@ export function createIo(): Io {
     signal: interrupt.signal,
     progress: (label, unit) =>
       isTTY.stderr
-        ? createProgress({ label, unit, write: (text) => stderr.write(text), columns: () => stderr.columns ?? 80 })
+        ? createProgress({ label, unit, write: (text) => stderr.write(text), columns: () => stderr.columns || 80 })
         : silentProgress,
   }
 }

@@ -153,6 +153,13 @@ describe('chat', () => {
   })
 })
 
+it('is disposed once, however often it is asked to, and fails by name afterwards', async () => {
+  const other = await loadTextModel()
+  await Promise.all([other.dispose(), other.dispose()])
+  await other.dispose()
+  await expect(other.generate('a', { maxTokens: 1 })).rejects.toThrow('disposed')
+})
+
 describe('several stream sets on one backbone', () => {
   const p4 = `${fixturesFolder}goldens/parscale-p4`
 

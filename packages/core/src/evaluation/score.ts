@@ -76,6 +76,9 @@ export async function* scorePositions(
   }
 }
 
+/** 64 MB of them: with a vocabulary of 150,000 a whole step's logits would take five times that. */
+const logitsPerStep = 2 ** 24
+
 async function* scoreWindow(
   engine: Engine,
   ids: readonly number[],
@@ -85,7 +88,7 @@ async function* scoreWindow(
 ): AsyncGenerator<ScoredPosition> {
   const { vocabSize } = engine.model.config
   const sequence = await engine.turn(() => engine.open({ p: options.p, room: end - start }))
-  const chunk = Math.max(1, Math.floor(rowTokensPerStep / sequence.p))
+  const chunk = Math.max(1, Math.min(Math.floor(rowTokensPerStep / sequence.p), Math.floor(logitsPerStep / vocabSize)))
   try {
     for (let at = start; at < end; at += chunk) {
       options.signal?.throwIfAborted()

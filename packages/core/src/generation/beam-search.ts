@@ -3,8 +3,9 @@
  * engine and step together, P rows each, in turns with whatever else the engine does. Deterministic: no sampling, no penalties.
  */
 import { usageError } from '../errors.ts'
-import { type Engine, rowTokensPerStep, type Sequence } from './engine.ts'
+import { type Engine, rowTokensPerStep } from './engine.ts'
 import { logSoftmax } from './sampling.ts'
+import type { Sequence } from './sequence.ts'
 
 export interface BeamSearchOptions {
   readonly promptIds: readonly number[]

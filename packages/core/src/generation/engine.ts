@@ -9,58 +9,11 @@ import { RopeTable, writePrefix } from '../model/index.ts'
 import { type BatchRow, batchFeeds } from './batch.ts'
 import { KvCache } from './kv-cache.ts'
 import type { Model, StreamSet } from './model.ts'
+import { outputHeads } from './output-heads.ts'
+import { Sequence, type StepResult, type Work } from './sequence.ts'
 
 /** Tokens times rows that one prefill step takes: large enough for full products, small enough to stay responsive. */
 export const rowTokensPerStep = 512
-
-/** A sequence in the cache. Made by `Engine.open`; everything here is for reading. */
-export class Sequence {
-  readonly p: number
-  /** Position of the first token. */
-  readonly firstPosition: number
-  /** Token ids whose keys and values the cache holds. */
-  readonly ids: number[] = []
-  readonly prefix: number
-  /** First of the P rows; negative once closed. */
-  row = -1
-  /** Set when the model's numbers were not finite: the step's tokens were not taken in. Only `truncate` or `close` help. */
-  failure: ParscaleError | undefined
-
-  constructor(p: number, prefix: number, firstPosition: number) {
-    this.p = p
-    this.prefix = prefix
-    this.firstPosition = firstPosition
-  }
-
-  get length(): number {
-    return this.ids.length
-  }
-
-  /** Places of the cache in use by each row. */
-  get places(): number {
-    return this.prefix + this.length
-  }
-}
-
-export interface Work {
-  readonly sequence: Sequence
-  /** New tokens, at least one. */
-  readonly ids: readonly number[]
-  /** Which tokens' results are wanted. */
-  readonly want: 'none' | 'last' | 'all'
-}
-
-/** Of the n wanted tokens of one piece of work; views, valid until the next step. */
-export interface StepResult {
-  /** [n, vocabulary] */
-  readonly logits: Float32Array
-  /** What the output head read: [n, hidden]. */
-  readonly hidden: Float32Array
-  /** [n, P, hidden], after the final norm. */
-  readonly streams: Float32Array
-  /** [n, P]; ones for P = 1. */
-  readonly streamWeights: Float32Array
-}
 
 export class Engine {
   readonly model: Model
@@ -118,7 +71,7 @@ export class Engine {
     this.#mustBeOpen(source)
     const forks = Array.from({ length: copies }, () => {
       const copy = new Sequence(source.p, source.prefix, source.firstPosition)
-      copy.ids.push(...source.ids)
+      copy.replaceIds(source.ids)
       return copy
     })
     this.#place(forks)
@@ -140,7 +93,7 @@ export class Engine {
     const rows = this.#rowSources()
     for (const [i, target] of targets.entries()) {
       for (let stream = 0; stream < target.p; stream++) rows[target.row + stream] = sources[i]!.row + stream
-      target.ids.splice(0, target.ids.length, ...ids[i]!)
+      target.replaceIds(ids[i]!)
     }
     this.#cache.permute(rows, this.#usedPlaces())
   }
@@ -225,86 +178,9 @@ export class Engine {
     for (const { sequence, ids } of work) {
       if (Array.from({ length: sequence.p }, (_, stream) => sequence.row + stream).some((row) => broken.has(row)))
         sequence.failure = notFinite(sequence)
-      else for (const id of ids) sequence.ids.push(id)
+      else sequence.append(ids)
     }
-    return this.#heads(work, floats(out.hidden), tokens)
-  }
-
-  /** Aggregation per stream set, then the output embedding once for all. `hidden` [R, T, H]. */
-  async #heads(work: readonly Work[], hidden: Float32Array, tokens: number): Promise<(StepResult | undefined)[]> {
-    const { hiddenSize: H, vocabSize } = this.model.config
-    const firstRow = work[0]!.sequence.row
-    const wanted = work.map(({ want, ids }) => (want === 'all' ? ids.map((_, t) => t) : want === 'last' ? [ids.length - 1] : []))
-    const total = wanted.reduce((sum, list) => sum + list.length, 0)
-    if (total === 0) return work.map(() => undefined)
-
-    const joined = new Float32Array(total * H)
-    const parts: { streams: Float32Array; weights: Float32Array; at: number }[] = []
-    let at = 0
-    for (const [i, { sequence }] of work.entries()) {
-      const { p, row } = sequence
-      const streams = new Float32Array(wanted[i]!.length * p * H)
-      for (const [n, t] of wanted[i]!.entries()) {
-        for (let stream = 0; stream < p; stream++) {
-          const from = ((row - firstRow + stream) * tokens + t) * H
-          streams.set(hidden.subarray(from, from + H), (n * p + stream) * H)
-        }
-      }
-      parts.push({ streams, weights: new Float32Array(wanted[i]!.length).fill(1), at })
-      if (p === 1) joined.set(streams, at * H)
-      at += wanted[i]!.length
-    }
-    for (const [set, members] of this.#byStreamSet(work))
-      await this.#aggregate(
-        set,
-        members.map((i) => parts[i]!),
-        joined,
-      )
-
-    const logits = await this.model.logits(joined)
-    return parts.map(({ streams, weights, at }, i) => {
-      const n = wanted[i]!.length
-      if (n === 0) return undefined
-      return {
-        logits: logits.subarray(at * vocabSize, (at + n) * vocabSize),
-        hidden: joined.subarray(at * H, (at + n) * H),
-        streams,
-        streamWeights: weights,
-      }
-    })
-  }
-
-  /** One product for all sequences that share a stream set. */
-  async #aggregate(
-    set: StreamSet,
-    parts: { streams: Float32Array; weights: Float32Array; at: number }[],
-    joined: Float32Array,
-  ): Promise<void> {
-    const { hiddenSize: H, parscale } = set.config
-    const all = new Float32Array(parts.reduce((sum, part) => sum + part.streams.length, 0))
-    let offset = 0
-    for (const part of parts) {
-      all.set(part.streams, offset)
-      offset += part.streams.length
-    }
-    if (all.length === 0) return
-    const out = await this.model.aggregate(set, all)
-    let token = 0
-    for (const part of parts) {
-      const n = part.streams.length / (parscale.n * H)
-      joined.set(out.hidden.subarray(token * H, (token + n) * H), part.at * H)
-      part.weights = out.weights.subarray(token * parscale.n, (token + n) * parscale.n)
-      token += n
-    }
-  }
-
-  #byStreamSet(work: readonly Work[]): Map<StreamSet, number[]> {
-    const groups = new Map<StreamSet, number[]>()
-    for (const [i, { sequence }] of work.entries()) {
-      const set = this.model.streamSet(sequence.p)
-      if (set) groups.set(set, [...(groups.get(set) ?? []), i])
-    }
-    return groups
+    return await outputHeads(this.model, work, floats(out.hidden), tokens)
   }
 
   #check(work: readonly Work[]): void {

@@ -38,6 +38,7 @@ export class Model {
   readonly #backbone: Session
   readonly #output: Session
   readonly #streamSets: ReadonlyMap<number, StreamSet>
+  #disposal: Promise<void> | undefined
 
   private constructor(config: ModelConfig, backbone: Session, output: Session, streamSets: ReadonlyMap<number, StreamSet>) {
     this.config = config
@@ -109,10 +110,10 @@ export class Model {
     return out.logits!.data as Float32Array
   }
 
-  /** Frees native memory; the model cannot be used afterwards. */
-  async dispose(): Promise<void> {
-    await Promise.all(
-      [this.#backbone, this.#output, ...[...this.#streamSets.values()].map((set) => set.aggregator)].map((s) => s.dispose()),
-    )
+  /** Frees native memory, once; the model cannot be used afterwards. */
+  dispose(): Promise<void> {
+    const aggregators = [...this.#streamSets.values()].map(({ aggregator }) => aggregator)
+    this.#disposal ??= Promise.all([this.#backbone, this.#output, ...aggregators].map((s) => s.dispose())).then(() => {})
+    return this.#disposal
   }
 }

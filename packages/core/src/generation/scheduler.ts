@@ -4,8 +4,9 @@
  * What goes wrong with one request (a bad token, NaN logits, a callback that throws) ends that request only.
  */
 import { usageError } from '../errors.ts'
-import { type Engine, rowTokensPerStep, type Sequence, type StepResult } from './engine.ts'
+import { type Engine, rowTokensPerStep } from './engine.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
+import type { Sequence, StepResult } from './sequence.ts'
 
 export interface GeneratedToken {
   readonly id: number

@@ -1,0 +1,61 @@
+/** A sequence in an engine's cache, what a step is asked to do with it, and what it gives back. */
+import type { ParscaleError } from '../errors.ts'
+
+/** A sequence in the cache. Made by `Engine.open`; everything here is for reading. */
+export class Sequence {
+  readonly p: number
+  /** Position of the first token. */
+  readonly firstPosition: number
+  /** Token ids whose keys and values the cache holds. */
+  readonly ids: number[] = []
+  readonly prefix: number
+  /** First of the P rows; negative once closed. */
+  row = -1
+  /** Set when the model's numbers were not finite: the step's tokens were not taken in. Only `truncate` or `close` help. */
+  failure: ParscaleError | undefined
+
+  constructor(p: number, prefix: number, firstPosition: number) {
+    this.p = p
+    this.prefix = prefix
+    this.firstPosition = firstPosition
+  }
+
+  get length(): number {
+    return this.ids.length
+  }
+
+  // One by one: a context of tokens does not fit the arguments of one call.
+  append(ids: readonly number[]): void {
+    for (const id of ids) this.ids.push(id)
+  }
+
+  replaceIds(ids: readonly number[]): void {
+    this.ids.length = 0
+    this.append(ids)
+  }
+
+  /** Places of the cache in use by each row. */
+  get places(): number {
+    return this.prefix + this.length
+  }
+}
+
+export interface Work {
+  readonly sequence: Sequence
+  /** New tokens, at least one. */
+  readonly ids: readonly number[]
+  /** Which tokens' results are wanted. */
+  readonly want: 'none' | 'last' | 'all'
+}
+
+/** Of the n wanted tokens of one piece of work; views, valid until the next step. */
+export interface StepResult {
+  /** [n, vocabulary] */
+  readonly logits: Float32Array
+  /** What the output head read: [n, hidden]. */
+  readonly hidden: Float32Array
+  /** [n, P, hidden], after the final norm. */
+  readonly streams: Float32Array
+  /** [n, P]; ones for P = 1. */
+  readonly streamWeights: Float32Array
+}
