@@ -47,7 +47,7 @@ export async function* parquetDocuments(
   const { library, compressors } = await loadLibrary(source.name, load)
   const file: AsyncBuffer = {
     byteLength: source.size,
-    slice: async (start, end = source.size) => (await source.read(start, end - start)).slice().buffer,
+    slice: async (start, end = source.size) => new Uint8Array(await source.read(start, end - start)).buffer,
   }
   const metadata = await library.parquetMetadataAsync(file).catch((cause) => fail(source.name, cause))
   const column = options.field ?? (columnNames(metadata).includes('messages') ? 'messages' : 'text')

@@ -10,7 +10,7 @@ import {
 } from '../../tokenizer/index.ts'
 import { trainBpe } from '../../tokenizer/train-bpe.ts'
 import { encodeChat } from './chat-encoder.ts'
-import type { EncodedDocument } from './encode-documents.ts'
+import type { EncodedDocument } from './documents.ts'
 
 const specialTokens = ['<|endoftext|>', '<|im_start|>', '<|im_end|>']
 const { templates } = readFixture('chat.json') as { templates: Record<string, string> }

@@ -5,8 +5,7 @@
  */
 import { unsupportedError } from '../../errors.ts'
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../../tokenizer/index.ts'
-import type { ChatDocument } from './documents.ts'
-import type { EncodedDocument } from './encode-documents.ts'
+import type { ChatDocument, EncodedDocument } from './documents.ts'
 
 /**
  * Encodes a conversation. The mask counts what the assistant answers and the token that ends its turn, nothing else. What it

@@ -18,6 +18,13 @@ export interface ChatDocument {
 
 export type TrainingDocument = TextDocument | ChatDocument
 
+/** A document, or a part of one, as what a model is trained on. */
+export interface EncodedDocument {
+  readonly ids: Uint32Array
+  /** 1 where a token counts as a target of the loss, one per id. Absent: all do. */
+  readonly counted?: Uint8Array
+}
+
 /** Why a document was left out. */
 export const skipReasons = ['empty', 'notUtf8', 'badJson', 'missingField', 'tooLong'] as const
 export type SkipReason = (typeof skipReasons)[number]

@@ -2,14 +2,8 @@
 import { usageError } from '../../errors.ts'
 import type { ChatTemplate, Tokenizer } from '../../tokenizer/index.ts'
 import { encodeChat } from './chat-encoder.ts'
-import type { TrainingDocument } from './documents.ts'
+import type { EncodedDocument, TrainingDocument } from './documents.ts'
 import { textEncoding } from './text-encoder.ts'
-
-export interface EncodedDocument {
-  readonly ids: Uint32Array
-  /** 1 where a token counts as a target of the loss, one per id. Absent: all do. */
-  readonly counted?: Uint8Array
-}
 
 export interface EncodeOptions {
   readonly tokenizer: Tokenizer

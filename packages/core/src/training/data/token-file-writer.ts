@@ -2,7 +2,7 @@
 import type { ByteSink } from '../../checkpoint/safetensors-writer.ts'
 import { usageError } from '../../errors.ts'
 import { crc32 } from './crc32.ts'
-import type { EncodedDocument } from './encode-documents.ts'
+import type { EncodedDocument } from './documents.ts'
 import {
   bytesPerToken,
   countedBit,

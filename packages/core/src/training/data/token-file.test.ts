@@ -5,7 +5,7 @@ import { join, u32, u64, utf8 } from '../../checkpoint/testing/bytes.ts'
 import { memorySink } from '../../checkpoint/testing/memory-sink.ts'
 import { isParscaleError } from '../../errors.ts'
 import { crc32 } from './crc32.ts'
-import type { EncodedDocument } from './encode-documents.ts'
+import type { EncodedDocument } from './documents.ts'
 import { openTokenFile, type TokenFile } from './token-file.ts'
 import { tokenFileWriter } from './token-file-writer.ts'
 

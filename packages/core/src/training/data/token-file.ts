@@ -3,7 +3,7 @@ import type { ByteSource } from '../../checkpoint/byte-source.ts'
 import { parseJsonBytes } from '../../checkpoint/json-text.ts'
 import { checkpointError, type ErrorFacts, unsupportedError } from '../../errors.ts'
 import { crc32 } from './crc32.ts'
-import type { EncodedDocument } from './encode-documents.ts'
+import type { EncodedDocument } from './documents.ts'
 import {
   bytesPerToken,
   countedBit,
@@ -52,12 +52,12 @@ export async function openTokenFile(source: ByteSource): Promise<TokenFile> {
     name,
     tokens,
     documents,
-    ends: readEnds(tail.slice(0, 8 * documents), tokens, name),
+    ends: readEnds(new Uint8Array(tail.subarray(0, 8 * documents)), tokens, name),
     async read(start, length) {
       if (!(start >= 0 && length >= 0 && start + length <= tokens)) {
         throw new RangeError(`${name}: tokens ${start}..${start + length} lie outside the ${tokens} there are`)
       }
-      const bytes = (await source.read(headerBytes + start * width, length * width)).slice() // aligned, and the caller's own
+      const bytes = new Uint8Array(await source.read(headerBytes + start * width, length * width)) // aligned, and the caller's own
       const values = width === 2 ? Uint32Array.from(new Uint16Array(bytes.buffer)) : new Uint32Array(bytes.buffer)
       const ids = masked ? values.map((value) => value & (countedBit - 1)) : values
       const bad = ids.findIndex((id) => id >= vocabSize)
