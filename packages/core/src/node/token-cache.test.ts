@@ -1,6 +1,6 @@
 import { appendFile, mkdir, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isParscaleError } from '../errors.ts'
 import { byteTokenizerFiles, createTokenizer } from '../tokenizer/index.ts'
@@ -90,6 +90,18 @@ describe('a data set', () => {
     expect(await cached()).toBe(0)
     const { summary } = await open({ skipBad: true })
     expect(summary.skipped.badJson).toBe(1)
+  })
+
+  it('clears away what killed processes left, once it is old', async () => {
+    const left = ['x.partial-old', 'x.partial-new'].map((name) => join(folder, 'cache', 'tokens', name))
+    for (const path of left) {
+      await mkdir(path, { recursive: true })
+      await writeFile(join(path, 'train.tokens'), 'unfinished')
+    }
+    await utimes(join(left[0]!, 'train.tokens'), 1, 1)
+    const made = await open()
+    const there = (await readdir(join(folder, 'cache', 'tokens'))).sort()
+    expect(there).toEqual([basename(made.folder), 'x.partial-new'].sort())
   })
 
   it('gives batches', async () => {

@@ -3,7 +3,7 @@
  * the tokenizer, the files' names, sizes and times of change, and the options that decide what is in it.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, realpath, rename, rm, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { isParscaleError, resourceError, usageError } from '../errors.ts'
 import { createChatTemplate, createTokenizer, type TokenizerFiles } from '../tokenizer/index.ts'
@@ -125,7 +125,8 @@ async function writeFolder(
   const skipped = Object.fromEntries(skipReasons.map((reason) => [reason, 0])) as Record<SkipReason, number>
   const onSkip = (reason: SkipReason): void => void skipped[reason]++
   const documents = readDocuments(files, { field, separator, skipBad, onSkip })
-  const temporary = `${folder}.partial-${randomUUID()}`
+  await removeAbandoned(dirname(folder))
+  const temporary = `${folder}${partialMark}${randomUUID()}`
   const handles: FileHandle[] = []
   try {
     await mkdir(temporary, { recursive: true })
@@ -142,6 +143,20 @@ async function writeFolder(
     await closeAll(handles)
     await rm(temporary, { recursive: true, force: true })
     throw namedError(error, folder)
+  }
+}
+
+/** Between a folder's name and what tells unfinished ones apart. */
+const partialMark = '.partial-'
+const abandonedAfterMs = 24 * 3600 * 1000
+
+/** Removes what killed processes left: unfinished folders whose files have not grown for a day. */
+async function removeAbandoned(parent: string): Promise<void> {
+  const entries = await readdir(parent).catch(() => [])
+  for (const entry of entries.filter((name) => name.includes(partialMark))) {
+    const written = await stat(join(parent, entry, trainName)).catch(() => undefined)
+    if (written && Date.now() - written.mtimeMs > abandonedAfterMs)
+      await rm(join(parent, entry), { recursive: true, force: true })
   }
 }
 
