@@ -52,7 +52,8 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
     if (io.signal.aborted) {
-      io.stderr('interrupted\n')
+      // Text may have been cut off in the middle of a line.
+      io.stderr(`${io.isTTY.stdout ? '\n' : ''}interrupted\n`)
       return interrupted
     }
     io.stderr(`parscale: ${error instanceof Error ? error.message : String(error)}\n`)

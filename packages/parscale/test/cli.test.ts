@@ -209,7 +209,7 @@ describe('bad input ends with a sentence and an exit code', () => {
       'a value out of range',
       () => ['generate', '--prompt', 'x', '--top-p', '1.5'],
       2,
-      /topP must be greater than 0 and at most 1, got 1.5/,
+      /--top-p must be greater than 0 and at most 1, got 1.5/,
     ],
     ['a bias that is none', () => ['generate', '--prompt', 'x', '--logit-bias', 'e=1'], 2, /--logit-bias .*must be ID=BIAS/],
     [

@@ -1,6 +1,6 @@
 /** Opens a model from wherever a path leads: a Hugging Face folder, or a GGUF file by way of its cached folder. */
 import { stat } from 'node:fs/promises'
-import { checkpointError } from '../errors.ts'
+import { checkpointError, unsupportedError } from '../errors.ts'
 import { type GgufCacheOptions, ggufFolder } from './gguf-cache.ts'
 import { type ModelFolder, openModelFolder } from './model-folder.ts'
 
@@ -22,6 +22,13 @@ export async function isGgufFile(path: string): Promise<boolean> {
     throw checkpointError(`${path}: there is no such file or folder (${cause.code}); check the path`, { file: path, cause })
   })
   if (found.isDirectory()) return false
+  const [, count] = /-\d{5}-of-(\d{5})\.gguf$/i.exec(path) ?? []
+  if (count !== undefined && Number(count) > 1) {
+    throw unsupportedError(
+      `${path}: is one of ${Number(count)} parts of a split GGUF file; join them with: llama-gguf-split --merge`,
+      { file: path },
+    )
+  }
   if (path.toLowerCase().endsWith('.gguf')) return true
   throw checkpointError(`${path}: expected a model's folder or a .gguf file; for a .safetensors file give its folder`, {
     file: path,

@@ -6,8 +6,10 @@ import { isParscaleError } from '@parscale/core'
 import type { Chat } from '@parscale/core/generation'
 import type { Io } from '../io.ts'
 import { loadTextModel } from '../load.ts'
+import { forTerminal } from '../terminal-text.ts'
 import {
   addOptions,
+  checkSampling,
   collect,
   loadOptions,
   type ModelFlags,
@@ -46,6 +48,7 @@ export function registerChat(program: Command, io: Io): void {
   ])
   command.addHelpText('after', examples).action(async (model) => {
     const flags = command.opts() as unknown as Flags
+    checkSampling(flags)
     const text = await loadTextModel(model, loadOptions(io, flags))
     try {
       const open = () => text.chat({ p: flags.p, system: flags.system })
@@ -96,6 +99,6 @@ async function answer(chat: Chat, message: string, flags: Flags, io: Io, signal:
   const options = { ...textOptions(flags, signal), onPrefill: (done: number, total: number) => progress.update(done, total) }
   const stream = chat.send(message, options)
   let next = await stream.next().finally(() => progress.end())
-  for (; !next.done; next = await stream.next()) if (!flags.json) io.stdout(next.value.text)
+  for (; !next.done; next = await stream.next()) if (!flags.json) io.stdout(forTerminal(next.value.text, io))
   io.stdout(flags.json ? `${JSON.stringify({ message, seed: options.seed, cachedTokens: before, ...next.value })}\n` : '\n')
 }

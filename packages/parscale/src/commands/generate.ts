@@ -6,8 +6,10 @@ import type { TextModel, TextResult, TextToken } from '@parscale/core/generation
 import type { Io } from '../io.ts'
 import { loadTextModel, shippedModel } from '../load.ts'
 import { streamBlocks, streamLegend } from '../stream-colors.ts'
+import { forTerminal } from '../terminal-text.ts'
 import {
   addOptions,
+  checkSampling,
   collect,
   integer,
   loadOptions,
@@ -24,7 +26,7 @@ const examples = `
 Examples:
   parscale generate --prompt "Once upon a time" --p 4
   parscale generate ./SmolLM2.gguf --prompt "The capital of France is" --max-tokens 32 --temperature 0
-  parscale generate ParScale/ParScale-1.8B-P8 --prompt "def fib(n):" --stop "\\ndef" --seed 7 --json
+  parscale generate ParScale/ParScale-1.8B-P8 --prompt "def fib(n):" --stop $'\\ndef' --seed 7 --json
   parscale generate ./model --prompt "One" --prompt "Two"            (two prompts, computed together)
   cat prompt.txt | parscale generate ./model --beams 4
 
@@ -59,6 +61,7 @@ export function registerGenerate(program: Command, io: Io): void {
   ])
   command.addHelpText('after', examples).action(async (model) => {
     const flags = command.opts() as unknown as Flags
+    checkSampling(flags)
     const prompts = await readPrompts(flags)
     const contextTokens = prompts.reduce((sum, prompt) => sum + longestInTokens(prompt) + flags.maxTokens, 0)
     const text = await loadTextModel(model, loadOptions(io, flags, contextTokens))
@@ -100,7 +103,7 @@ async function searchBeams(text: TextModel, prompts: readonly string[], flags: F
   else
     printTexts(
       io,
-      rows.map(({ prompt, beams }) => ({ prompt, text: beams[0]!.text })),
+      rows.map(({ prompt, beams }) => ({ prompt, text: forTerminal(beams[0]!.text, io) })),
     )
 }
 
@@ -118,7 +121,7 @@ async function generateAll(text: TextModel, prompts: readonly string[], flags: F
   const paint = painter(flags, p, io)
   printTexts(
     io,
-    results.map((result, i) => ({ prompt: prompts[i]!, text: paint?.(result.tokens) ?? result.text })),
+    results.map((result, i) => ({ prompt: prompts[i]!, text: paint?.(result.tokens) ?? forTerminal(result.text, io) })),
   )
 }
 
@@ -133,7 +136,7 @@ function painter(flags: Flags, p: number, io: Io): ((tokens: readonly TextToken[
   if (!flags.streams) return undefined
   io.stderr(`${streamLegend(p, io.color)}\n`)
   const block = streamBlocks(p, io.color)
-  return (tokens) => tokens.map((token) => block(token.text, token.streamWeights)).join('')
+  return (tokens) => tokens.map((token) => block(forTerminal(token.text, io), token.streamWeights)).join('')
 }
 
 async function streamOne(text: TextModel, prompt: string, flags: Flags, io: Io): Promise<void> {
@@ -146,7 +149,7 @@ async function streamOne(text: TextModel, prompt: string, flags: Flags, io: Io):
   const stream = text.stream(prompt, options)
   let next = await stream.next().finally(() => progress.end())
   const firstToken = performance.now()
-  for (; !next.done; next = await stream.next()) io.stdout(paint?.(next.value.tokens) ?? next.value.text)
+  for (; !next.done; next = await stream.next()) io.stdout(paint?.(next.value.tokens) ?? forTerminal(next.value.text, io))
   io.stdout('\n')
   io.stderr(`${summary(next.value, p, options.seed, firstToken - started, performance.now() - firstToken)}\n`)
 }

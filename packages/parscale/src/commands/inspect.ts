@@ -1,6 +1,7 @@
 /** `parscale inspect`: what a model is and what it takes, before anything is loaded. */
 import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
+import { usageError } from '@parscale/core'
 import { isTied } from '@parscale/core/generation'
 import { backboneParameters, elementCount, type Part, streamParameters } from '@parscale/core/model'
 import type { Io } from '../io.ts'
@@ -34,6 +35,11 @@ export function registerInspect(program: Command, io: Io): void {
 function describe(open: ModelOutline, p?: number, contextTokens?: number) {
   const { config, tensors, path } = open.backbone
   const tied = isTied(open.backbone)
+  if (contextTokens !== undefined && contextTokens > config.maxPositionEmbeddings) {
+    throw usageError(`--context ${contextTokens}: the model's context is ${config.maxPositionEmbeddings} tokens`, {
+      flag: 'context',
+    })
+  }
   const memory = memoryOf(open, p, contextTokens)
   const availableBytes = availableMemoryBytes()
   const sets = [open.backbone, ...open.streamSets].filter((set) => set.config.parscale.n > 1)

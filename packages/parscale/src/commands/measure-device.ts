@@ -21,13 +21,13 @@ const measureMs = 800
 export async function chooseDevice(name: string, io: Io): Promise<Device> {
   if (name !== 'this-machine') return deviceNamed(name)
   io.stderr('measuring bandwidth and FLOP/s of this machine\n')
-  return measureDevice(onnxRuntime())
+  return measureDevice(onnxRuntime(), io.signal)
 }
 
 /** Takes about two seconds. Precision is float32: a cost at `weightBits` 32 uses these numbers as they are. */
-async function measureDevice(runtime: Runtime): Promise<Device> {
-  const product = await fastestSeconds(runtime, matmul)
-  const stream = await fastestSeconds(runtime, matvec)
+async function measureDevice(runtime: Runtime, signal: AbortSignal): Promise<Device> {
+  const product = await fastestSeconds(runtime, matmul, signal)
+  const stream = await fastestSeconds(runtime, matvec, signal)
   return {
     name: 'this-machine',
     title: `this machine (${runtime.device})`,
@@ -39,7 +39,7 @@ async function measureDevice(runtime: Runtime): Promise<Device> {
   }
 }
 
-async function fastestSeconds(runtime: Runtime, { rows, inner, columns }: typeof matmul): Promise<number> {
+async function fastestSeconds(runtime: Runtime, { rows, inner, columns }: typeof matmul, signal: AbortSignal): Promise<number> {
   const graph = new GraphBuilder('measure')
   const a = graph.input('a', 'float32', [rows, inner])
   const b = graph.input('b', 'float32', [inner, columns])
@@ -51,6 +51,7 @@ async function fastestSeconds(runtime: Runtime, { rows, inner, columns }: typeof
     let fastestMs = Infinity
     await session.run(feeds) // warms up: the first run allocates
     for (const end = performance.now() + measureMs; performance.now() < end; ) {
+      signal.throwIfAborted()
       const start = performance.now()
       await session.run(feeds)
       fastestMs = Math.min(fastestMs, performance.now() - start)

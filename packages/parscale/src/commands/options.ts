@@ -1,5 +1,7 @@
 /** Options that several commands share, and how their values are read. */
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { isParscaleError, usageError } from '@parscale/core'
+import { validateSampling } from '@parscale/core/generation'
 import type { Io } from '../io.ts'
 import type { LoadOptions } from '../load.ts'
 
@@ -119,6 +121,17 @@ export function textOptions(flags: SamplingFlags, signal: AbortSignal) {
     stop: flags.stop,
     allowSpecial: flags.allowSpecial,
     signal,
+  }
+}
+
+/** Refuses values out of range before anything is loaded, by the names that the command line has for them. */
+export function checkSampling(flags: SamplingFlags): void {
+  try {
+    validateSampling(textOptions(flags, new AbortController().signal))
+  } catch (error) {
+    if (!isParscaleError(error) || error.facts.flag === undefined) throw error
+    const flag = `--${error.facts.flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+    throw usageError(error.message.replace(error.facts.flag, flag), { ...error.facts, flag })
   }
 }
 
