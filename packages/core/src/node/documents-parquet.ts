@@ -1,55 +1,22 @@
 /** Documents in Parquet files, by `hyparquet`, group of rows by group of rows. */
+import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
 import type { ByteSource } from '../checkpoint/byte-source.ts'
-import { checkpointError, isParscaleError, unsupportedError } from '../errors.ts'
+import { checkpointError, isParscaleError } from '../errors.ts'
 import { type DocumentOptions, rowDocument, type TrainingDocument } from '../training/data/documents.ts'
-
-/** `hyparquet`, as far as we use it. */
-interface ParquetLibrary {
-  parquetMetadataAsync(file: AsyncBuffer): Promise<ParquetMetadata>
-  parquetReadObjects(options: {
-    file: AsyncBuffer
-    metadata: ParquetMetadata
-    columns: string[]
-    rowStart: number
-    rowEnd: number
-    compressors: unknown
-  }): Promise<Record<string, unknown>[]>
-}
-
-interface AsyncBuffer {
-  readonly byteLength: number
-  slice(start: number, end?: number): Promise<ArrayBuffer>
-}
-
-interface ParquetMetadata {
-  /** Depth first; the first one is the root. */
-  readonly schema: readonly { readonly name: string; readonly num_children?: number }[]
-  readonly row_groups: readonly { readonly num_rows: bigint }[]
-}
-
-/** Modules are named by variables, because they need not be installed. */
-const libraryName = 'hyparquet'
-const compressorsName = 'hyparquet-compressors'
 
 /**
  * The text is in the column `options.field`; a conversation is a list of { role, content }. One group of rows is in memory
  * at a time, of that column only.
  *
- * @param load for tests: stands for `import`
- * @throws unsupported error where `hyparquet` is not installed, checkpoint error for a damaged file, usage error for a file
- *   without the column
+ * @throws checkpoint error for a damaged file, usage error for a file without the column
  */
-export async function* parquetDocuments(
-  source: ByteSource,
-  options: DocumentOptions = {},
-  load: (name: string) => Promise<unknown> = (name) => import(name),
-): AsyncGenerator<TrainingDocument> {
-  const { library, compressors } = await loadLibrary(source.name, load)
+export async function* parquetDocuments(source: ByteSource, options: DocumentOptions = {}): AsyncGenerator<TrainingDocument> {
   const file: AsyncBuffer = {
     byteLength: source.size,
     slice: async (start, end = source.size) => new Uint8Array(await source.read(start, end - start)).buffer,
   }
-  const metadata = await library.parquetMetadataAsync(file).catch((cause) => fail(source.name, cause))
+  const metadata = await parquetMetadataAsync(file).catch((cause) => fail(source.name, cause))
   const column = options.field ?? (columnNames(metadata).includes('messages') ? 'messages' : 'text')
   if (!columnNames(metadata).includes(column)) {
     rowDocument(Object.fromEntries(columnNames(metadata).map((name) => [name, null])), source.name, options)
@@ -58,9 +25,9 @@ export async function* parquetDocuments(
   let row = 0
   for (const group of metadata.row_groups) {
     const rowEnd = row + Number(group.num_rows)
-    const rows = await library
-      .parquetReadObjects({ file, metadata, columns: [column], rowStart: row, rowEnd, compressors })
-      .catch((cause) => fail(source.name, cause))
+    const rows = await parquetReadObjects({ file, metadata, columns: [column], rowStart: row, rowEnd, compressors }).catch(
+      (cause) => fail(source.name, cause),
+    )
     for (const [i, values] of rows.entries()) {
       const document = rowDocument(values, `${source.name}, row ${row + i + 1}`, { ...options, field: column })
       if (document) yield document
@@ -70,7 +37,7 @@ export async function* parquetDocuments(
 }
 
 /** Names of the columns themselves, not of what is inside them. */
-function columnNames({ schema }: ParquetMetadata): string[] {
+function columnNames({ schema }: FileMetaData): string[] {
   const names: string[] = []
   let at = 1
   const skip = (): void => {
@@ -88,15 +55,4 @@ function fail(name: string, cause: unknown): never {
   if (isParscaleError(cause)) throw cause
   const reason = cause instanceof Error ? cause.message : String(cause)
   throw checkpointError(`${name}: cannot be read as Parquet: ${reason}`, { file: name, cause })
-}
-
-async function loadLibrary(name: string, load: (name: string) => Promise<unknown>) {
-  try {
-    const library = (await load(libraryName)) as ParquetLibrary
-    const { compressors } = (await load(compressorsName)) as { compressors: unknown }
-    return { library, compressors }
-  } catch (cause) {
-    const message = `${name}: Parquet needs the packages ${libraryName} and ${compressorsName}`
-    throw unsupportedError(`${message}; install them, or convert the file to JSON lines`, { file: name, cause })
-  }
 }

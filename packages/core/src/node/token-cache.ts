@@ -14,7 +14,7 @@ import { openTokenFile, type TokenFile } from '../training/data/token-file.ts'
 import { type TokenizeOptions, tokenizeDataset } from '../training/data/tokenize-dataset.ts'
 import { documentFiles, readDocuments } from './documents.ts'
 import { type FileSource, openFileSource } from './file-source.ts'
-import { fileSink } from './write-folder.ts'
+import { fileSink, syncFolder } from './write-folder.ts'
 
 export interface DatasetOptions
   extends Pick<DocumentOptions, 'field' | 'separator' | 'skipBad'>,
@@ -173,16 +173,6 @@ async function moveInto(temporary: string, folder: string): Promise<void> {
     await other?.close()
     await rm(other ? temporary : folder, { recursive: true, force: true })
     if (!other) await rename(temporary, folder)
-  }
-}
-
-/** Makes names in a folder last. Windows cannot open folders, and needs no such thing. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r').catch(() => undefined)
-  try {
-    await folder?.sync()
-  } finally {
-    await folder?.close()
   }
 }
 

@@ -130,7 +130,7 @@ async function moveInto(temporary: string, target: string): Promise<void> {
 }
 
 /** Makes names in a folder last: a rename is on disk only once its folder is. */
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   // Windows cannot open folders, and needs no such thing.
   const folder = await open(path, 'r').catch(() => undefined)
   try {

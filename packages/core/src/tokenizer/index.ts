@@ -3,6 +3,7 @@ export { byteTokenizerFiles } from './byte-tokenizer.ts'
 export { createChatTemplate } from './chat-template.ts'
 export { type GgufTokenizerFiles, tokenizerFilesFromGguf } from './gguf-tokenizer.ts'
 export { createTokenizer } from './tokenizer.ts'
+export { type BpePreTokenizer, bpePreTokenizers, type TrainBpeOptions, trainBpe } from './train-bpe.ts'
 export type {
   ChatEncodeOptions,
   ChatMessage,
