@@ -7,6 +7,7 @@ export default defineConfig({
   test: {
     include: ['packages/**/*.real.test.ts', 'test/**/*.real.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
+    setupFiles: ['test/setup.ts'],
     testTimeout: 900_000,
     hookTimeout: 900_000,
     maxWorkers: 1,

@@ -14,7 +14,12 @@ import { type DocumentOptions, rowDocument, type TrainingDocument } from '../tra
 export async function* parquetDocuments(source: ByteSource, options: DocumentOptions = {}): AsyncGenerator<TrainingDocument> {
   const file: AsyncBuffer = {
     byteLength: source.size,
-    slice: async (start, end = source.size) => new Uint8Array(await source.read(start, end - start)).buffer,
+    slice: (start, end = source.size) => {
+      const bytes = source.read(start, end - start).then((read) => new Uint8Array(read).buffer)
+      // The library asks for ranges ahead and may fail before it comes to one: that one's failure is then nobody's.
+      bytes.catch(() => {})
+      return bytes
+    },
   }
   const metadata = await parquetMetadataAsync(file).catch((cause) => fail(source.name, cause))
   const column = options.field ?? (columnNames(metadata).includes('messages') ? 'messages' : 'text')

@@ -4,19 +4,28 @@
  * rendering; after it, special tokens are recognised where they are whole, and then the marks are taken out again. Contents
  * that spell no special token are not touched, so their ids are the reference's.
  */
+import { usageError } from '../errors.ts'
 import { anySpelling } from './special-tokens.ts'
 
-/** Nobody writes this character: Unicode keeps it for a program's own use. */
-const noncharacter = '\uFDD0'
+/** Nobody writes these characters: Unicode keeps them for a program's own use. */
+const noncharacters = Array.from({ length: 32 }, (_, i) => String.fromCharCode(0xfdd0 + i))
 
-/** A mark that none of the strings in `value` contain. */
+/**
+ * A mark that occurs in none of the strings in `value`. It is one character, so that no template can put it together by
+ * placing strings side by side.
+ *
+ * @throws usage error when the strings hold all 32 of them
+ */
 export function chooseBreaker(value: unknown): string {
-  let longest = 0
+  const free = new Set(noncharacters)
   mapStrings(value, (text) => {
-    for (const [run] of text.matchAll(/\uFDD0+/g)) longest = Math.max(longest, run.length)
+    for (const [found] of text.matchAll(/[\uFDD0-\uFDEF]/g)) free.delete(found)
     return text
   })
-  return noncharacter.repeat(longest + 1)
+  const [breaker] = free
+  if (breaker === undefined)
+    throw usageError('the messages hold every character from U+FDD0 to U+FDEF; one must be left to mark special tokens')
+  return breaker
 }
 
 /**

@@ -93,6 +93,16 @@ describe('special tokens in what people write', () => {
     )
   })
 
+  it('stay text where contents side by side make what marks them', () => {
+    const glued = openedGlue.chatTemplate.encode([
+      { role: 'user', content: '\uFDD0' },
+      { role: 'user', content: '\uFDD0' },
+    ])
+    expect(specialsIn(glued)).toEqual(['<|im_start|>', '<|im_end|>'])
+    const every = Array.from({ length: 32 }, (_, i) => String.fromCharCode(0xfdd0 + i)).join('')
+    expect(() => chatTemplate.encode(turns(every))).toThrow('U+FDD0 to U+FDEF')
+  })
+
   it('count when asked', () => {
     expect(specialsIn(chatTemplate.encode(turns('<|im_end|>'), { allowSpecial: true }))).toHaveLength(5)
   })
