@@ -60,7 +60,7 @@ function describe(graph: Graph, device: Device, threads: number | undefined): [U
         session: {
           // Each session has threads of its own. Those of one that has just run would go on spinning and take the cores from
           // the next: SmolLM2 on two cores decoded at 56 ms a token so, at 25 ms with the spinning stopped after each run, and
-          // at 32 ms without any spinning (npm run bench:decode).
+          // at 32 ms without any spinning (docs/log.md).
           force_spinning_stop: '1',
           ...(paths.length > 0 ? { model_external_initializers_file_folder_path: folder } : {}),
         },
