@@ -3,14 +3,11 @@
  * alike, as aggregated, as aggregated without one. A mixture is a weighting of hidden states; the output embedding does the rest.
  */
 import { runtimeError, usageError } from '../errors.ts'
-import { type Engine, rowTokensPerStep, type StepResult } from '../generation/index.ts'
+import type { Engine } from '../generation/index.ts'
+import { type TextStepOptions, textSteps } from './text-steps.ts'
 
-export interface MeasureOptions {
-  /** Streams, at least 2; default: the model's largest. */
-  readonly p?: number
-  readonly signal?: AbortSignal
-  readonly onProgress?: (done: number, total: number) => void
-}
+/** `p` must be at least 2 here. */
+export type MeasureOptions = TextStepOptions
 
 /** Losses are -ln p(token), [T] over the T predicted tokens: all of the text but the first. */
 export interface StreamMeasurement {
@@ -35,7 +32,7 @@ export interface StreamMeasurement {
 type Weighting = (token: number, stream: number) => number
 
 /**
- * A text longer than the context is read through windows that overlap by half, as in score.ts.
+ * A text longer than the context is read through windows that overlap by half, see textSteps.
  *
  * @throws usage error for one stream, for fewer than three tokens, or for one that is not in the vocabulary;
  *   runtime error where the model's numbers are not finite
@@ -59,7 +56,7 @@ export async function measureStreams(
   const [streams, withoutStream, distances] = [perStream(perToken), perStream(perToken), perStream(() => new Float64Array(P))]
   const weights = new Float32Array(T * P)
 
-  await visitSteps(engine, ids, { ...options, p: P }, async (at, result) => {
+  const measured = textSteps(engine, ids, { ...options, p: P }, async (at, result) => {
     const targets = ids.slice(at + 1, at + 1 + result.streamWeights.length / P) // the text's last token predicts nothing
     const n = targets.length
     if (n === 0) return
@@ -76,6 +73,7 @@ export async function measureStreams(
     for (let t = at; t < at + n; t++) ensemble[t] = ensembleLoss(streams.map((losses) => losses[t]!))
     addDistances(distances, result.streams, n, P, H)
   })
+  for await (const _ of measured);
 
   for (const row of distances) for (let j = 0; j < P; j++) row[j]! /= T
   return { p: P, aggregate, average, ensemble, streams, withoutStream, weights, distances }
@@ -85,38 +83,6 @@ const oneStream = (available: readonly number[]): string =>
   available.length === 1
     ? 'diagnose: this model has one stream (P = 1), so there are no streams to compare; give a model or a stream set with P > 1'
     : `diagnose: P = 1 has no streams to compare; choose P = ${available.slice(1).join(' or ')}`
-
-/** Calls `visit` with each step's result and the position of its first token, within the engine's turn. */
-async function visitSteps(
-  engine: Engine,
-  ids: readonly number[],
-  { p, signal, onProgress }: MeasureOptions & { readonly p: number },
-  visit: (at: number, result: StepResult) => Promise<void>,
-): Promise<void> {
-  const context = engine.model.config.maxPositionEmbeddings
-  const chunk = Math.max(1, Math.floor(rowTokensPerStep / p))
-  for (let start = 0, done = 0; done < ids.length; start += Math.ceil(context / 2)) {
-    const end = Math.min(ids.length, start + context)
-    const sequence = await engine.turn(() => engine.open({ p }))
-    try {
-      for (let at = start; at < end; ) {
-        signal?.throwIfAborted()
-        // What an earlier window has given already is only read again.
-        const [want, limit] = at < done ? (['none', done] as const) : (['all', end] as const)
-        const [first, piece] = [at, ids.slice(at, Math.min(limit, at + chunk))]
-        await engine.turn(async () => {
-          const [result] = await engine.step([{ sequence, ids: piece, want }])
-          if (result) await visit(first, result)
-        })
-        at += piece.length
-        if (want === 'all') onProgress?.(at, ids.length)
-      }
-    } finally {
-      await engine.turn(() => engine.close(sequence))
-    }
-    done = end
-  }
-}
 
 /** Hidden states [n, H] out of `streams` [n, P, H]. */
 function mixStreams(streams: Float32Array, n: number, P: number, H: number, weighting: Weighting): Float32Array {

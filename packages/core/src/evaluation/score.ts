@@ -1,13 +1,9 @@
 /** How probable a text is to a model: per-token log-probabilities and perplexity, and the full logits for who wants them. */
 import { usageError } from '../errors.ts'
-import { type Engine, logSoftmax, rowTokensPerStep } from '../generation/index.ts'
+import { type Engine, logSoftmax } from '../generation/index.ts'
+import { type TextStepOptions, textSteps } from './text-steps.ts'
 
-export interface ScoreOptions {
-  /** Streams; default: the model's largest. */
-  readonly p?: number
-  readonly signal?: AbortSignal
-  readonly onProgress?: (done: number, total: number) => void
-}
+export type ScoreOptions = TextStepOptions
 
 /** What the model says after the token at `position`. Views, valid until the next one is asked for. */
 export interface ScoredPosition {
@@ -54,55 +50,23 @@ export function collectScore(ids: readonly number[]): { add(position: ScoredPosi
   }
 }
 
-/**
- * Every position's result, in order. A text longer than the context is read through windows that overlap by half: every
- * token after the first window sees at least half a context.
- */
+/** Every position's result, in order; long texts in windows, see textSteps. */
 export async function* scorePositions(
   engine: Engine,
   ids: readonly number[],
   options: ScoreOptions = {},
 ): AsyncGenerator<ScoredPosition> {
   if (ids.length === 0) throw usageError('there is nothing to score: the text has no tokens')
-  const context = engine.model.config.maxPositionEmbeddings
-  for (let start = 0, done = 0; done < ids.length; start += Math.ceil(context / 2)) {
-    const end = Math.min(ids.length, start + context)
-    for await (const scored of scoreWindow(engine, ids, start, end, options)) {
-      if (scored.position < done) continue
-      yield scored
-      options.onProgress?.(scored.position + 1, ids.length)
-    }
-    done = end
-  }
-}
-
-/** 64 MB of them: with a vocabulary of 150,000 a whole step's logits would take five times that. */
-const logitsPerStep = 2 ** 24
-
-async function* scoreWindow(
-  engine: Engine,
-  ids: readonly number[],
-  start: number,
-  end: number,
-  options: ScoreOptions,
-): AsyncGenerator<ScoredPosition> {
   const { vocabSize } = engine.model.config
-  const sequence = await engine.turn(() => engine.open({ p: options.p, room: end - start }))
-  const chunk = Math.max(1, Math.min(Math.floor(rowTokensPerStep / sequence.p), Math.floor(logitsPerStep / vocabSize)))
-  try {
-    for (let at = start; at < end; at += chunk) {
-      options.signal?.throwIfAborted()
-      const piece = ids.slice(at, Math.min(end, at + chunk))
-      const [result] = await engine.turn(() => engine.step([{ sequence, ids: piece, want: 'all' }]))
-      for (let t = 0; t < piece.length; t++) {
-        yield {
-          position: at + t,
-          logits: result!.logits.subarray(t * vocabSize, (t + 1) * vocabSize),
-          streamWeights: result!.streamWeights.subarray(t * sequence.p, (t + 1) * sequence.p),
-        }
+  for await (const { at, result } of textSteps(engine, ids, options, (at, result) => ({ at, result }))) {
+    const n = result.logits.length / vocabSize
+    const p = result.streamWeights.length / n
+    for (let t = 0; t < n; t++) {
+      yield {
+        position: at + t,
+        logits: result.logits.subarray(t * vocabSize, (t + 1) * vocabSize),
+        streamWeights: result.streamWeights.subarray(t * p, (t + 1) * p),
       }
     }
-  } finally {
-    await engine.turn(() => engine.close(sequence))
   }
 }

@@ -27,3 +27,14 @@ export function pieceBytes(piece: string): Uint8Array | undefined {
   }
   return bytes
 }
+
+/** A special token as tokenizer.json lists it under `added_tokens`. */
+export const specialTokenEntry = (content: string, id: number) => ({
+  id,
+  content,
+  single_word: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special: true,
+})

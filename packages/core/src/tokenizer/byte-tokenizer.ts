@@ -1,5 +1,5 @@
 /** A tokenizer without a learned vocabulary: a token per byte, for tiny models and tests. */
-import { byteCharacters } from './byte-level.ts'
+import { byteCharacters, specialTokenEntry } from './byte-level.ts'
 import type { TokenizerFiles } from './types.ts'
 
 /**
@@ -13,15 +13,7 @@ export function byteTokenizerFiles(specialTokens: readonly string[]): TokenizerF
       version: '1.0',
       truncation: null,
       padding: null,
-      added_tokens: specialTokens.map((content, i) => ({
-        id: 256 + i,
-        content,
-        single_word: false,
-        lstrip: false,
-        rstrip: false,
-        normalized: false,
-        special: true,
-      })),
+      added_tokens: specialTokens.map((content, i) => specialTokenEntry(content, 256 + i)),
       normalizer: null,
       pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
       post_processor: null,

@@ -3,7 +3,7 @@
  * Llama 3 and SmolLM use: any text can be written in it and comes back unchanged.
  */
 import { usageError } from '../errors.ts'
-import { byteCharacters } from './byte-level.ts'
+import { byteCharacters, specialTokenEntry } from './byte-level.ts'
 import { ggufPreTokenizers } from './gguf-pretokenizers.ts'
 import { type CountedWord, learnMerges, type Merges } from './train-bpe-merges.ts'
 import { wordCounter } from './train-bpe-words.ts'
@@ -76,15 +76,7 @@ function tokenizerFiles({ tokens, merges }: Merges, specialTokens: readonly stri
       version: '1.0',
       truncation: null,
       padding: null,
-      added_tokens: specialTokens.map((content, id) => ({
-        id,
-        content,
-        single_word: false,
-        lstrip: false,
-        rstrip: false,
-        normalized: false,
-        special: true,
-      })),
+      added_tokens: specialTokens.map(specialTokenEntry),
       normalizer: null,
       pre_tokenizer: cutting,
       post_processor: null,
