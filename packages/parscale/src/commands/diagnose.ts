@@ -71,7 +71,7 @@ export function registerDiagnose(program: Command, io: Io): void {
     const flags = command.opts() as unknown as Flags
     if (flags.text === undefined && flags.data === undefined && flags.ids === undefined)
       throw usageError('there is nothing to read; give --data, --text or --ids')
-    const content = flags.text ?? (flags.data === undefined ? undefined : await readTextFile(flags.data))
+    const content = flags.text ?? (flags.data === undefined ? undefined : await readTextFile(flags.data, 'data'))
     const longest = flags.tokens ?? flags.ids?.length ?? longestInTokens(content!)
     const loaded = await loadModel(model, loadOptions(io, flags, longest))
     try {

@@ -80,7 +80,7 @@ export const samplingOptions = [
   new Option('--frequency-penalty <x>', 'subtracted for each time a token was generated').argParser(number),
   new Option('--logit-bias <id=bias>', 'added to the logit of a token, -inf bans it; may be repeated').argParser(collectBias),
   new Option('--seed <n>', 'same seed, same text (default: a new one each time)').argParser(integer(0)),
-  new Option('--stop <text>', 'end before this text; may be repeated').argParser(collect),
+  new Option('--stop <text>', 'end before this text; may be repeated').argParser(collectStop),
   new Option('--allow-special', 'recognise special tokens spelled in the text'),
 ] as const
 
@@ -133,6 +133,11 @@ export function checkSampling(flags: SamplingFlags): void {
     const flag = `--${error.facts.flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
     throw usageError(error.message.replace(error.facts.flag, flag), { ...error.facts, flag })
   }
+}
+
+function collectStop(text: string, stops?: string[]): string[] {
+  if (text === '') throw new InvalidArgumentError('it must not be empty.')
+  return collect(text, stops)
 }
 
 function collectBias(text: string, biases: ReadonlyMap<number, number> = new Map()): Map<number, number> {

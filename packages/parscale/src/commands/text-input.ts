@@ -5,11 +5,11 @@ import { buffer } from 'node:stream/consumers'
 import { usageError } from '@parscale/core'
 
 /** @throws usage error when the file cannot be read or is not UTF-8 */
-export async function readTextFile(path: string): Promise<string> {
+export async function readTextFile(path: string, flag = 'file'): Promise<string> {
   const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw usageError(`--file ${path}: cannot be read (${cause.code})`, { flag: 'file', cause })
+    throw usageError(`--${flag} ${path}: cannot be read (${cause.code})`, { flag, cause })
   })
-  return decodeUtf8(bytes, `--file ${path}`)
+  return decodeUtf8(bytes, `--${flag} ${path}`)
 }
 
 /** All of standard input. @throws usage error when it is not UTF-8 */
