@@ -227,6 +227,7 @@ describe('bad input ends with a sentence and an exit code', () => {
     ],
     ['a P to inspect that is not there', () => ['inspect', '--p', '3'], 2, /it has P = 1, 8/],
     ['an empty prompt', () => ['generate', '--prompt', ''], 2, /the prompt has no tokens/],
+    ['an empty stop string', () => ['generate', '--prompt', 'x', '--stop', ''], 2, /--stop .*must not be empty/],
     [
       'a P that is not there',
       () => ['generate', '--prompt', 'x', '--p', '3'],
