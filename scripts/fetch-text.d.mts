@@ -1,0 +1,1 @@
+export function fetchText(kind: 'text' | 'code'): string
