@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { parscaleConfig } from '../model/index.ts'
 import { parseModelConfig } from './config.ts'
 
 const fixtures = new URL('../../../../fixtures/', import.meta.url)
@@ -41,7 +42,7 @@ it.each(models)('reads %s as it is written', (model) => {
 
 describe('what absence means', () => {
   it('no head size: hidden / heads; no key for tying: the tensors decide', () => {
-    expect(parse({})).toMatchObject({ headDim: 4, tieWordEmbeddings: undefined, parscale: { n: 1, nTokens: 0, attnSmooth: 0 } })
+    expect(parse({})).toMatchObject({ headDim: 4, tieWordEmbeddings: undefined, parscale: parscaleConfig({ n: 1 }) })
   })
 
   it('no eos: none; one or several are a list', () => {

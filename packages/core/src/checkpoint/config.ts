@@ -5,7 +5,8 @@
  */
 import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
-import { type ModelConfig, type ModelType, modelTypes, type ParscaleConfig, type RopeScaling } from '../model/config.ts'
+import { type ModelConfig, type ModelType, modelTypes, type RopeScaling } from '../model/config.ts'
+import { parscaleSchema, parseParscaleKeys } from './parscale-keys.ts'
 
 export type { ModelConfig } from '../model/config.ts'
 
@@ -48,9 +49,7 @@ const schema = z.looseObject({
   bos_token_id: z.number().int().nonnegative().nullish(),
   eos_token_id: tokenIds,
   quantization_config: z.looseObject({ quant_method: z.string().optional() }).nullish(),
-  parscale_n: positive.optional(),
-  parscale_n_tokens: z.number().int().nonnegative().optional(),
-  parscale_attn_smooth: z.number().min(0).max(1).optional(),
+  ...parscaleSchema,
 })
 
 type RawConfig = z.infer<typeof schema>
@@ -131,7 +130,7 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     slidingWindows: slidingWindows(raw, family, file),
     bosTokenId: raw.bos_token_id ?? null,
     eosTokenIds: eos == null ? [] : typeof eos === 'number' ? [eos] : eos,
-    parscale: parseParscale(raw, family, file),
+    parscale: parseParscaleKeys(raw, family, file),
     raw: json as Record<string, unknown>,
   }
 }
@@ -190,22 +189,4 @@ function slidingWindows(raw: RawConfig, family: ModelType, file: string): (numbe
   const from = raw.max_window_layers
   if (from === undefined) throw checkpointError(`${file}: use_sliding_window is true but max_window_layers is absent`, { file })
   return layers.map((i) => (i >= from ? window : null))
-}
-
-function parseParscale(raw: RawConfig, family: ModelType, file: string): ParscaleConfig {
-  const n = raw.parscale_n
-  if (n === undefined) {
-    if (family === 'qwen2_parscale')
-      throw checkpointError(`${file}: parscale_n is missing, but model_type is qwen2_parscale`, { file })
-    return { n: 1, nTokens: 0, attnSmooth: 0 }
-  }
-  if (n === 1) return { n, nTokens: 0, attnSmooth: 0 }
-  const { parscale_n_tokens: nTokens, parscale_attn_smooth: attnSmooth } = raw
-  if (nTokens === undefined || attnSmooth === undefined) {
-    const missing = nTokens === undefined ? 'parscale_n_tokens' : 'parscale_attn_smooth'
-    throw checkpointError(`${file}: ${missing} is missing; published checkpoints differ in it, so no default is assumed`, {
-      file,
-    })
-  }
-  return { n, nTokens, attnSmooth }
 }

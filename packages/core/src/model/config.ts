@@ -15,12 +15,32 @@ export type RopeScaling =
       readonly originalMaxPositionEmbeddings: number
     }
 
+/** What makes a stream different from the others. `none`: nothing, so there is one stream only, the plain model. */
+export const streamInputs = ['none', 'prefix', 'lora', 'bitfit'] as const
+export type StreamInput = (typeof streamInputs)[number]
+
+/** How the streams' outputs become one. */
+export const aggregations = ['dynamic', 'static', 'average'] as const
+export type Aggregation = (typeof aggregations)[number]
+
+/** The choices of section 2 and of the appendix. Made by `parscaleConfig`, so that what does not apply is 0 or false. */
 export interface ParscaleConfig {
-  /** P, the number of streams. 1: the plain model, without prefix and aggregation. */
+  /** P, the number of streams. One stream may have an input transformation too: the control of an experiment with more. */
   readonly n: number
+  /**
+   * `prefix`: keys and values in front of every layer's; `lora`: B A x added to every linear layer's output;
+   * `bitfit`: a bias added to it.
+   */
+  readonly input: StreamInput
   /** Prefix tokens per layer and stream. */
   readonly nTokens: number
-  /** Smoothing e of the aggregation weights: w' = w (1 - e) + e / P. */
+  /** Each stream's prefix is attended to with a learned strength (stream-gate.ts), which may start near 0. */
+  readonly gate: boolean
+  /** Rank of A and B. */
+  readonly loraRank: number
+  /** `dynamic`: weights from the outputs, per token; `static`: P learned weights; `average`: 1 / P. One stream: `average`. */
+  readonly aggregation: Aggregation
+  /** Smoothing e of the learned aggregation weights: w' = w (1 - e) + e / P. */
   readonly attnSmooth: number
 }
 

@@ -1,8 +1,31 @@
-export { type ModelConfig, type ModelType, modelTypes, type ParscaleConfig, type RopeScaling } from './config.ts'
+export {
+  type Aggregation,
+  aggregations,
+  type ModelConfig,
+  type ModelType,
+  modelTypes,
+  type ParscaleConfig,
+  type RopeScaling,
+  type StreamInput,
+  streamInputs,
+} from './config.ts'
 export { type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, type Weights } from './decoder.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
 export { estimateMemory, type MemoryEstimate } from './memory.ts'
-export { backboneParameters, elementCount, type Parameter, type Part, prefixName, streamParameters } from './parameters.ts'
+export {
+  backboneParameters,
+  biasName,
+  elementCount,
+  gateName,
+  linearLayers,
+  loraName,
+  type Parameter,
+  type Part,
+  prefixName,
+  streamParameters,
+} from './parameters.ts'
 export { type Aggregated, aggregate, type CacheRow, type LayerPrefix, outputEmbedding, writePrefix } from './parscale.ts'
 export { inverseFrequencies, RopeTable } from './rope.ts'
+export { gateFloor, gateScore, nearlyClosedGate } from './stream-gate.ts'
+export { hasStreams, isReferenceFormat, type ParscaleOptions, parscaleConfig } from './stream-options.ts'
 export { externalWeights, type FindWeight, type StoredWeight } from './weights.ts'

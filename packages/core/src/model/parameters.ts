@@ -1,10 +1,10 @@
 /**
  * Every tensor that a model of a given configuration has: name, shape and what part of the model it is.
- * Names and layouts are those of the released checkpoints. Loading checks against this list, counting adds it up.
+ * Names and layouts are those of the released checkpoints; for choices that those do not have, our own. Loading checks against this list, counting adds it up.
  */
 import type { ModelConfig } from './config.ts'
 
-export type Part = 'embedding' | 'attention' | 'mlp' | 'norm' | 'output' | 'prefix' | 'aggregation'
+export type Part = 'embedding' | 'attention' | 'mlp' | 'norm' | 'output' | 'prefix' | 'adapter' | 'aggregation'
 
 export interface Parameter {
   readonly name: string
@@ -51,23 +51,77 @@ export function backboneParameters(c: ModelConfig, tied: boolean): Parameter[] {
   return list
 }
 
-/** What P streams add: a prefix per layer and stream, and the aggregator. Empty for P = 1. */
-export function streamParameters(c: ModelConfig): Parameter[] {
-  const { n, nTokens } = c.parscale
-  if (n === 1) return []
-  const prefix = [n, c.numKeyValueHeads, nTokens, c.headDim]
+/** The linear layers of one decoder layer, as adapters see them. `name`: the weight's without `.weight`. */
+export function linearLayers(c: ModelConfig, layer: number): { name: string; out: number; inner: number }[] {
+  const at = `model.layers.${layer}`
+  const [hidden, mlp] = [c.hiddenSize, c.intermediateSize]
+  const [q, kv] = [c.numAttentionHeads * c.headDim, c.numKeyValueHeads * c.headDim]
   return [
-    ...Array.from({ length: c.numHiddenLayers }, (_, l) => l).flatMap((l): Parameter[] => [
-      { name: prefixName(l, 'k'), shape: prefix, part: 'prefix' },
-      { name: prefixName(l, 'v'), shape: prefix, part: 'prefix' },
-    ]),
-    { name: 'model.aggregate_layer.0.weight', shape: [c.hiddenSize, n * c.hiddenSize], part: 'aggregation' },
-    { name: 'model.aggregate_layer.0.bias', shape: [c.hiddenSize], part: 'aggregation' },
-    { name: 'model.aggregate_layer.2.weight', shape: [n, c.hiddenSize], part: 'aggregation' },
-    { name: 'model.aggregate_layer.2.bias', shape: [n], part: 'aggregation' },
+    { name: `${at}.self_attn.q_proj`, out: q, inner: hidden },
+    { name: `${at}.self_attn.k_proj`, out: kv, inner: hidden },
+    { name: `${at}.self_attn.v_proj`, out: kv, inner: hidden },
+    { name: `${at}.self_attn.o_proj`, out: hidden, inner: q },
+    { name: `${at}.mlp.gate_proj`, out: mlp, inner: hidden },
+    { name: `${at}.mlp.up_proj`, out: mlp, inner: hidden },
+    { name: `${at}.mlp.down_proj`, out: hidden, inner: mlp },
   ]
 }
 
+/**
+ * What streams add: what each does to its input, in every layer, and the aggregator. Empty for a plain model. What a stream
+ * owns has the stream as its first axis.
+ */
+export function streamParameters(c: ModelConfig): Parameter[] {
+  const layers = Array.from({ length: c.numHiddenLayers }, (_, l) => l)
+  const gate: Parameter[] = c.parscale.gate ? [{ name: gateName, shape: [c.parscale.n], part: 'prefix' }] : []
+  return [...layers.flatMap((l) => inputParameters(c, l)), ...gate, ...aggregationParameters(c)]
+}
+
+function inputParameters(c: ModelConfig, layer: number): Parameter[] {
+  const { n: P, input, nTokens, loraRank: rank } = c.parscale
+  switch (input) {
+    case 'none':
+      return []
+    case 'prefix':
+      return (['k', 'v'] as const).map((which) => ({
+        name: prefixName(layer, which),
+        shape: [P, c.numKeyValueHeads, nTokens, c.headDim],
+        part: 'prefix',
+      }))
+    case 'lora':
+      return linearLayers(c, layer).flatMap(({ name, out, inner }): Parameter[] => [
+        { name: loraName(name, 'A'), shape: [P, rank, inner], part: 'adapter' },
+        { name: loraName(name, 'B'), shape: [P, out, rank], part: 'adapter' },
+      ])
+    case 'bitfit':
+      // The middle axis is the tokens', over which the bias repeats.
+      return linearLayers(c, layer).map(({ name, out }) => ({ name: biasName(name), shape: [P, 1, out], part: 'adapter' }))
+  }
+}
+
+function aggregationParameters(c: ModelConfig): Parameter[] {
+  const { n: P, aggregation } = c.parscale
+  const H = c.hiddenSize
+  const named = (name: string, ...shape: number[]): Parameter => ({
+    name: `model.aggregate_layer.${name}`,
+    shape,
+    part: 'aggregation',
+  })
+  switch (aggregation) {
+    case 'dynamic':
+      return [named('0.weight', H, P * H), named('0.bias', H), named('2.weight', P, H), named('2.bias', P)]
+    case 'static':
+      return [named('logits', P)]
+    case 'average':
+      return []
+  }
+}
+
 export const prefixName = (layer: number, which: 'k' | 'v'): string => `model.layers.${layer}.self_attn.prefix_${which}`
+
+/** Of the linear layer that is called `layer`. */
+export const loraName = (layer: string, which: 'A' | 'B'): string => `${layer}.lora_${which}`
+export const biasName = (layer: string): string => `${layer}.stream_bias`
+export const gateName = 'model.prefix_gate'
 
 export const elementCount = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { readF32 } from '../checkpoint/read-tensor.ts'
+import { parscaleConfig } from '../model/index.ts'
 import { openModelFolder } from './model-folder.ts'
 import { openModelPath } from './open-model.ts'
 
@@ -23,7 +24,7 @@ const index = (weightMap: Record<string, string>) =>
 
 it('opens a golden model', async () => {
   const model = await openModelFolder(folder)
-  expect(model.config.parscale).toEqual({ n: 2, nTokens: 6, attnSmooth: 0.01 })
+  expect(model.config.parscale).toEqual(parscaleConfig({ n: 2, nTokens: 6, attnSmooth: 0.01 }))
   expect(model.configJson.model_type).toBe('qwen2_parscale')
   const tensor = model.tensors.get('model.norm.weight')!
   expect(await readF32(tensor)).toHaveLength(64)

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { ModelConfig } from '../model/index.ts'
+import { type ModelConfig, parscaleConfig } from '../model/index.ts'
 import { positionFeeds, tokenFeeds } from './loss-feeds.ts'
 
 const config = {
@@ -9,7 +9,7 @@ const config = {
   ropeScaling: { type: 'default' },
   maxPositionEmbeddings: 8,
   slidingWindows: [null, 2],
-  parscale: { n: 2, nTokens: 3, attnSmooth: 0 },
+  parscale: parscaleConfig({ n: 2, nTokens: 3 }),
 } as unknown as ModelConfig
 const shape = { sequences: 2, tokens: 3 }
 const ids = [1, 2, 3, 4, 11, 12, 13, 14]
