@@ -17,7 +17,7 @@ export interface BatchRow {
 }
 
 /** Added to the score of what must not be seen: its softmax weight is exactly 0 in float32. */
-const hidden = -1e30
+export const hiddenScore = -1e30
 
 /** Feeds `input_ids` [R, T], `cos`, `sin` [R, T, D/2] and one mask [R, 1, T, capacity + T] per window. */
 export function batchFeeds(
@@ -55,7 +55,7 @@ export function batchFeeds(
 /** Row r, new token t, place s: 0 where t sees s. Places are the cache's, then the new tokens'. */
 function mask(rows: readonly BatchRow[], tokens: number, capacity: number, window: number | null): Float32Array {
   const places = capacity + tokens
-  const out = new Float32Array(rows.length * tokens * places).fill(hidden)
+  const out = new Float32Array(rows.length * tokens * places).fill(hiddenScore)
   for (const [r, { ids, prefix, length }] of rows.entries()) {
     for (let t = 0; t < tokens; t++) {
       const line = (r * tokens + t) * places

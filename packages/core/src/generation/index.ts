@@ -1,4 +1,4 @@
-export { type BatchRow, batchFeeds } from './batch.ts'
+export { type BatchRow, batchFeeds, hiddenScore } from './batch.ts'
 export { type BeamResult, type BeamSearchOptions, beamSearch } from './beam-search.ts'
 export { Engine, rowTokensPerStep } from './engine.ts'
 export { KvCache } from './kv-cache.ts'

@@ -13,6 +13,9 @@ import type { ModelConfig } from './config.ts'
  */
 export type Weights = (name: string, shape: readonly number[], as?: 'float32' | 'stored') => Value
 
+/** Changes what a linear layer gives: `name` is the weight's without `.weight`, x [R*T, in], y [R*T, out]. */
+export type Adapt = (name: string, x: Value, y: Value) => Value
+
 export interface KeyValue {
   readonly key: Value
   readonly value: Value
@@ -24,13 +27,18 @@ export interface DecoderInputs {
   /** float32 [R, T, D / 2] */
   readonly cos: Value
   readonly sin: Value
-  /** float32 [R, 1, T, C + T], added to the scores: 0 visible, very negative not. One for each window in use. */
+  /**
+   * Added to the scores: 0 visible, very negative not. One for each window in use. float32 [R, 1, T, C + T], or with fewer
+   * rows, each of them for as many neighbouring rows of tokens.
+   */
   readonly mask: (window: number | null) => Value
   /**
    * What the tokens of a layer attend to, given their own keys and values [R, K, T, D]: blocks [R, K, any, D] float32, rotated
    * where they have to be, C + T places together in the mask's order.
    */
   readonly attended: (layer: number, present: KeyValue) => readonly KeyValue[]
+  /** Called for every linear layer, where given. */
+  readonly adapt?: Adapt | undefined
 }
 
 export interface DecoderOutputs {
@@ -48,6 +56,11 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   const layerInputs: Value[] = []
   const [R, T] = inputs.inputIds.shape as [Dim, Dim]
   const norm = (x: Value, name: string) => g.rmsNorm(x, weights(name, [hiddenSize]), rmsNormEps)
+  const linear: Linear = (name, x, out, bias) => {
+    const inner = x.shape[1] as number
+    const y = g.linear(x, weights(`${name}.weight`, [out, inner]), bias ? weights(`${name}.bias`, [out]) : undefined)
+    return inputs.adapt ? inputs.adapt(name, x, y) : y
+  }
 
   // Looked up first and widened after: only the rows in use become float32.
   const table = weights('model.embed_tokens.weight', [config.vocabSize, hiddenSize], 'stored')
@@ -58,13 +71,13 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
       layerInputs.push(x)
       const at = `model.layers.${l}`
       const attended = g.scope('attention', () =>
-        attention(g, config, weights, inputs, l, norm(x, `${at}.input_layernorm.weight`)),
+        attention(g, config, weights, linear, inputs, l, norm(x, `${at}.input_layernorm.weight`)),
       )
       present.push(attended.present)
       x = g.add(x, attended.out)
       x = g.add(
         x,
-        g.scope('mlp', () => mlp(g, config, weights, `${at}.mlp`, norm(x, `${at}.post_attention_layernorm.weight`))),
+        g.scope('mlp', () => mlp(g, config, linear, `${at}.mlp`, norm(x, `${at}.post_attention_layernorm.weight`))),
       )
     })
   }
@@ -72,15 +85,23 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   return { hidden, present, layerInputs }
 }
 
-function attention(g: GraphBuilder, c: ModelConfig, weights: Weights, inputs: DecoderInputs, layer: number, x: Value) {
+/** A linear layer by the name of its weight, as adapted: [rows, in] to [rows, out]. */
+type Linear = (name: string, x: Value, out: number, bias: boolean) => Value
+
+function attention(
+  g: GraphBuilder,
+  c: ModelConfig,
+  weights: Weights,
+  linear: Linear,
+  inputs: DecoderInputs,
+  layer: number,
+  x: Value,
+) {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: D } = c
   const [R, T] = inputs.inputIds.shape as [Dim, Dim]
   const at = `model.layers.${layer}.self_attn`
-  const project = (name: string, heads: number): Value => {
-    const bias = c.attentionBias.qkv ? weights(`${at}.${name}_proj.bias`, [heads * D]) : undefined
-    const y = g.linear(x, weights(`${at}.${name}_proj.weight`, [heads * D, c.hiddenSize]), bias)
-    return g.reshape(y, [R, T, heads * D])
-  }
+  const project = (name: string, heads: number): Value =>
+    g.reshape(linear(`${at}.${name}_proj`, x, heads * D, c.attentionBias.qkv), [R, T, heads * D])
   const rotate = (name: string, heads: number): Value => {
     let y = project(name, heads)
     if (c.qkNorm) {
@@ -105,7 +126,10 @@ function attention(g: GraphBuilder, c: ModelConfig, weights: Weights, inputs: De
     -1,
   ) // [R, K, G*T, C+T]
   const places = scores.shape[3]!
-  const masked = g.add(g.reshape(scores, [R, H, T, places]), inputs.mask(c.slidingWindows[layer]!))
+  const mask = inputs.mask(c.slidingWindows[layer]!)
+  const M = mask.shape[0]!
+  const headsPerMask = M === R ? H : ((R as number) * H) / (M as number)
+  const masked = g.add(g.reshape(scores, [M, headsPerMask, T, places]), mask)
   const weightsByHead = g.reshape(g.softmax(masked), [R, K, GT, places])
   const shares = g.split(
     weightsByHead,
@@ -114,25 +138,15 @@ function attention(g: GraphBuilder, c: ModelConfig, weights: Weights, inputs: De
   )
   const mixed = blocks.map((block, i) => g.matMul(shares[i]!, block.value)).reduce(g.add) // [R, K, G*T, D]
   const joined = g.transpose(g.reshape(mixed, [R, H, T, D]), [0, 2, 1, 3]) // [R, T, H, D]
-  const out = g.linear(
-    g.reshape(joined, [product([R, T]), H * D]),
-    weights(`${at}.o_proj.weight`, [c.hiddenSize, H * D]),
-    c.attentionBias.o ? weights(`${at}.o_proj.bias`, [c.hiddenSize]) : undefined,
-  )
+  const out = linear(`${at}.o_proj`, g.reshape(joined, [product([R, T]), H * D]), c.hiddenSize, c.attentionBias.o)
   return { out, present: { key, value } }
 }
 
 /** down(silu(gate(x)) * up(x)) */
-function mlp(g: GraphBuilder, c: ModelConfig, weights: Weights, at: string, x: Value): Value {
-  const linear = (name: string, y: Value, out: number, inner: number) =>
-    g.linear(
-      y,
-      weights(`${at}.${name}_proj.weight`, [out, inner]),
-      c.mlpBias ? weights(`${at}.${name}_proj.bias`, [out]) : undefined,
-    )
-  const gate = linear('gate', x, c.intermediateSize, c.hiddenSize)
-  const up = linear('up', x, c.intermediateSize, c.hiddenSize)
-  return linear('down', g.mul(silu(g, gate), up), c.hiddenSize, c.intermediateSize)
+function mlp(g: GraphBuilder, c: ModelConfig, linear: Linear, at: string, x: Value): Value {
+  const gate = linear(`${at}.gate_proj`, x, c.intermediateSize, c.mlpBias)
+  const up = linear(`${at}.up_proj`, x, c.intermediateSize, c.mlpBias)
+  return linear(`${at}.down_proj`, g.mul(silu(g, gate), up), c.hiddenSize, c.mlpBias)
 }
 
 export const silu = (g: GraphBuilder, x: Value): Value => g.mul(x, g.sigmoid(x))

@@ -24,28 +24,46 @@ export interface BatchShape {
   readonly tokens: number
 }
 
+/** What the loss is of; TrainPlan adds how it is lowered. */
+export interface LossPlan {
+  readonly config: ModelConfig
+  /** True: the output matrix is the embedding. */
+  readonly tied: boolean
+  readonly shape: BatchShape
+  /** Attention does not cross documents; positions go on counting. Default: tokens see all that came before them. */
+  readonly documentMask?: boolean
+}
+
+/** The weighted sum of the surprisals, rank 0. Adds the input `loss_weights` [B*T, 1], which sum to 1 for a mean. */
+export function nextTokenLoss(g: GraphBuilder, plan: LossPlan, weights: Weights): Value {
+  const { sequences: B, tokens: T } = plan.shape
+  const lossWeights = g.input('loss_weights', 'float32', [B * T, 1])
+  const surprisals = nextTokenSurprisals(g, plan, weights)
+  return g.scope('loss', () => g.reshape(g.reduceSum(g.mul(surprisals, lossWeights), [0, 1]), []))
+}
+
 /**
- * Adds inputs (see loss-feeds.ts) and forward pass; returns the loss in nats, of rank 0.
+ * Adds inputs (see loss-feeds.ts) and forward pass; returns -log p of each target in nats, [B*T, 1].
  *
- * Inputs: `input_ids` int64 [B*P, T], the rows of a sequence side by side; `cos`, `sin` [B*P, T, D/2]; `mask` (and
- * `mask.windowW`) [B*P, 1, T, prefix + T]; `targets` int64 [B*T, 1]; `loss_weights` [B*T, 1], which sum to 1 where the
- * loss is to be a mean.
+ * Inputs: `input_ids` int64 [B, T]; `cos`, `sin` [1, T, D/2]; `mask` (and `mask.windowW`) [1, 1, T, prefix + T], or with
+ * `documentMask` [B, 1, T, prefix + T]; `targets` int64 [B*T, 1].
  */
-export function nextTokenLoss(g: GraphBuilder, config: ModelConfig, tied: boolean, weights: Weights, shape: BatchShape): Value {
-  const { sequences: B, tokens: T } = shape
+export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: Weights): Value {
+  const { config, tied, documentMask = false } = plan
+  const { sequences: B, tokens: T } = plan.shape
   const { hiddenSize, headDim } = config
   const { n: P, nTokens } = config.parscale
-  const inputIds = g.input('input_ids', 'int64', [B * P, T])
-  const cos = g.input('cos', 'float32', [B * P, T, headDim / 2])
-  const sin = g.input('sin', 'float32', [B * P, T, headDim / 2])
+  const ids = g.input('input_ids', 'int64', [B, T])
   const targets = g.input('targets', 'int64', [B * T, 1])
-  const lossWeights = g.input('loss_weights', 'float32', [B * T, 1])
+  const table = (name: string) => g.expand(g.input(name, 'float32', [1, T, headDim / 2]), [B * P, T, headDim / 2])
+  const [cos, sin] = [table('cos'), table('sin')]
   const masks = new Map<number | null, Value>()
   for (const window of new Set(config.slidingWindows)) {
-    masks.set(window, g.input(maskName(window), 'float32', [B * P, 1, T, nTokens + T]))
+    masks.set(window, g.input(maskName(window), 'float32', [documentMask ? B : 1, 1, T, nTokens + T]))
   }
   const { hidden } = decoder(g, config, weights, {
-    inputIds,
+    // The rows of a sequence side by side.
+    inputIds: g.reshape(g.expand(g.unsqueeze(ids, 1), [B, P, T]), [B * P, T]),
     cos,
     sin,
     mask: (window) => masks.get(window)!,
@@ -55,11 +73,8 @@ export function nextTokenLoss(g: GraphBuilder, config: ModelConfig, tied: boolea
   const together = g.reshape(streams, [B * T, P, hiddenSize])
   const aggregated = P === 1 ? g.reshape(together, [B * T, hiddenSize]) : aggregate(g, config, weights, together).hidden
   const logits = outputEmbedding(g, config, weights, tied, aggregated) // [B*T, V]
-  return g.scope('loss', () => {
-    // -log softmax(logits)[target], without an array of all log-probabilities.
-    const surprisals = g.sub(g.reduceLogSumExp(logits, [1]), g.gatherElements(logits, targets, 1)) // [B*T, 1]
-    return g.reshape(g.reduceSum(g.mul(surprisals, lossWeights), [0, 1]), [])
-  })
+  // -log softmax(logits)[target], without an array of all log-probabilities.
+  return g.scope('surprisals', () => g.sub(g.reduceLogSumExp(logits, [1]), g.gatherElements(logits, targets, 1)))
 }
 
 /**

@@ -5,19 +5,15 @@
  */
 import { gradients } from '../autodiff/index.ts'
 import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/index.ts'
-import { externalWeights, type FindWeight, type ModelConfig, type Parameter, type Weights } from '../model/index.ts'
-import { type BatchShape, nextTokenLoss } from './loss.ts'
+import { externalWeights, type FindWeight, type Parameter, type Weights } from '../model/index.ts'
+import { type LossPlan, nextTokenLoss, nextTokenSurprisals } from './loss.ts'
 import { type AdamWOptions, adamW, adamWScalars, clipping } from './optimizer.ts'
 
-export interface TrainPlan {
-  readonly config: ModelConfig
-  /** True: the output matrix is the embedding. */
-  readonly tied: boolean
+export interface TrainPlan extends LossPlan {
   /** What is trained. Only these get gradients and moments. */
   readonly trainable: readonly Parameter[]
   /** Finds all other weights. */
   readonly frozen: FindWeight
-  readonly shape: BatchShape
   readonly optimizer: AdamWOptions
 }
 
@@ -27,10 +23,10 @@ export const gradientName = (parameter: string): string => `gradient.${parameter
 /** The output that renews an input. */
 export const nextName = (input: string): string => `next.${input}`
 
-/** Only the loss: output `loss`, rank 0. */
-export function lossGraph(plan: TrainPlan): Graph<OpName> {
-  const g = new GraphBuilder('loss')
-  g.output(forward(g, plan).loss, 'loss')
+/** Only the forward pass: output `surprisals` [B*T, 1], -log p of each target in nats. */
+export function evaluationGraph(plan: TrainPlan): Graph<OpName> {
+  const g = new GraphBuilder('evaluation')
+  g.output(nextTokenSurprisals(g, plan, planWeights(g, plan, parameterInputs(g, plan))), 'surprisals')
   return g.build()
 }
 
@@ -72,10 +68,13 @@ const parameterInputs = (g: GraphBuilder, plan: TrainPlan): Value[] =>
 
 function forward(g: GraphBuilder, plan: TrainPlan): { loss: Value; parameters: Value[] } {
   const parameters = parameterInputs(g, plan)
+  return { loss: nextTokenLoss(g, plan, planWeights(g, plan, parameters)), parameters }
+}
+
+function planWeights(g: GraphBuilder, plan: TrainPlan, parameters: readonly Value[]): Weights {
   const trained = new Map(parameters.map((value) => [value.name, value]))
   const frozen = externalWeights(g, plan.frozen)
-  const weights: Weights = (name, shape, as) => trained.get(name) ?? frozen(name, shape, as)
-  return { loss: nextTokenLoss(g, plan.config, plan.tied, weights, plan.shape), parameters }
+  return (name, shape, as) => trained.get(name) ?? frozen(name, shape, as)
 }
 
 function update(g: GraphBuilder, plan: TrainPlan, parameters: readonly Value[], grads: readonly Value[]): void {

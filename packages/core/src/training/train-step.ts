@@ -6,7 +6,7 @@
 import { runtimeError, usageError } from '../errors.ts'
 import { elementCount } from '../model/index.ts'
 import type { Runtime, Session } from '../runtime/index.ts'
-import { positionFeeds, type TokenBatch, tokenFeeds } from './loss-feeds.ts'
+import { lossFeeds, type TokenBatch } from './loss-feeds.ts'
 import { adamWFeeds } from './optimizer.ts'
 import { Buffers, type Tensors } from './train-step-buffers.ts'
 import { gradientGraph, gradientName, momentName, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
@@ -45,14 +45,14 @@ export class TrainStep {
   readonly #plan: TrainPlan
   readonly #microBatches: number
   readonly #sessions: Sessions
-  readonly #positions: Tensors
+  readonly #feeds: ReturnType<typeof lossFeeds>
   readonly #buffers: Buffers
 
   private constructor(plan: TrainPlan, microBatches: number, sessions: Sessions, buffers: Buffers) {
     this.#plan = plan
     this.#microBatches = microBatches
     this.#sessions = sessions
-    this.#positions = positionFeeds(plan.config, plan.shape)
+    this.#feeds = lossFeeds(plan)
     this.#buffers = buffers
   }
 
@@ -81,9 +81,8 @@ export class TrainStep {
     if (batches.length !== this.#microBatches) {
       throw usageError(`step ${options.step}: expected ${this.#microBatches} batches, got ${batches.length}`)
     }
-    const { config, shape, optimizer } = this.#plan
-    const tokens = tokenFeeds(config, shape, batches).map((feeds) => ({ ...feeds, ...this.#positions }))
-    const results = await this.#compute(tokens, adamWFeeds(optimizer, options.learningRate, options.step))
+    const scalars = adamWFeeds(this.#plan.optimizer, options.learningRate, options.step)
+    const results = await this.#compute(this.#feeds(batches), scalars)
     this.#requireFinite(results.tensors.grad_squares!.data as Float32Array, options.step)
     const { grad_norm: norm, grad_scale: scale } = results.tensors
     const report = { loss: results.loss, gradNorm: Number(norm!.data[0]), gradScale: Number(scale!.data[0]) }
@@ -91,8 +90,14 @@ export class TrainStep {
     return report
   }
 
-  /** Parameters and moments as they are now: views, valid until the next step. */
-  get state(): Required<TrainState> {
+  /** The parameters under their names, wherever they are; valid until the next step. */
+  get parameterFeeds(): Tensors {
+    const { feeds } = this.#buffers
+    return Object.fromEntries(this.#plan.trainable.map(({ name }) => [name, feeds[name]!]))
+  }
+
+  /** Parameters and moments as they are now. On the CPU these are views, valid until the next step. */
+  async readState(): Promise<Required<TrainState>> {
     const { feeds } = this.#buffers
     const arrays = (input: (name: string) => string): Arrays =>
       new Map(this.#plan.trainable.map(({ name }) => [name, feeds[input(name)]!.data as Float32Array]))
@@ -117,7 +122,7 @@ export class TrainStep {
       return { loss: Number(tensors.loss!.data[0]), tensors }
     }
     const { gradient, update, sums } = sessions
-    const parameters = Object.fromEntries(this.#plan.trainable.map(({ name }) => [name, buffers.feeds[name]!]))
+    const parameters = this.parameterFeeds
     let loss = 0
     sums.clear()
     for (const batch of batches) {

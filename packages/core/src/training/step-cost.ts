@@ -1,0 +1,86 @@
+/** What a training step takes, read off its graphs: nothing has to be run. */
+import type { Graph, Node, OpName, Value } from '../graph/index.ts'
+import { elementCount } from '../model/index.ts'
+import { gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
+
+/** Floating point operations of the matrix products of one step: 2 m n k each. */
+export function stepFlops(plan: TrainPlan, microBatches = 1): number {
+  const flops = (graph: Graph<OpName>) => graph.nodes.reduce((sum, node) => sum + productFlops(node), 0)
+  return microBatches === 1 ? flops(stepGraph(plan)) : microBatches * flops(gradientGraph(plan)) + flops(updateGraph(plan))
+}
+
+function productFlops({ op, inputs, outputs, attributes }: Node<OpName>): number {
+  if (op !== 'Gemm' && op !== 'MatMul') return 0
+  const inner = inputs[0]!.shape.at(attributes.transA === 1 ? 0 : -1) as number
+  return 2 * elementCount(outputs[0]!.shape as number[]) * inner
+}
+
+/** Bytes of one process. */
+export interface TrainingMemory {
+  /** The trained ones, twice: as they are, and as the step will leave them. */
+  readonly parameters: number
+  /** m and v, also twice. */
+  readonly moments: number
+  readonly gradients: number
+  /** Everything else that is alive at the worst moment of a step. */
+  readonly activations: number
+  /** Node and the engine themselves. */
+  readonly runtime: number
+  readonly total: number
+}
+
+const float = 4
+const runtimeBytes = 150e6
+
+/** Peak memory of training by `TrainStep`: state buffers, and what is alive at the worst node of the graph. */
+export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1): TrainingMemory {
+  const bytes = float * plan.trainable.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  const [parameters, moments] = [2 * bytes, 4 * bytes]
+  // One graph: all gradients are alive when their norm is known. In parts: sums before and after each micro-batch, besides.
+  const [gradients, activations] =
+    microBatches === 1 ? [bytes, peakBytes(stepGraph(plan)) - bytes] : [2 * bytes, peakBytes(gradientGraph(plan))]
+  const total = parameters + moments + gradients + activations + runtimeBytes
+  return { parameters, moments, gradients, activations, runtime: runtimeBytes, total }
+}
+
+/** Operators whose output is their input under another shape. */
+const views: ReadonlySet<OpName> = new Set(['Reshape', 'Unsqueeze'])
+/** Operators that may write over an input that nobody reads afterwards. */
+const inPlace: ReadonlySet<OpName> = new Set(['Add', 'Sub', 'Mul', 'Div', 'Neg', 'Sqrt', 'Sigmoid', 'Softmax'])
+
+/**
+ * The most bytes of computed values that are alive at once when nodes run in their order and each value goes after its last
+ * reader. Inputs and outputs belong to the caller and are not counted.
+ */
+export function peakBytes(graph: Graph<OpName>): number {
+  const owner = new Map<string, string>()
+  const ownerOf = (value: Value) => owner.get(value.name) ?? value.name
+  for (const { op, inputs, outputs } of graph.nodes) if (views.has(op)) owner.set(outputs[0]!.name, ownerOf(inputs[0]!))
+  const lastReader = new Map<string, number>()
+  for (const [i, { inputs }] of graph.nodes.entries()) for (const x of inputs) if (x) lastReader.set(ownerOf(x), i)
+
+  const alive = new Map<string, number>()
+  const notOurs = new Set(graph.outputs.map(ownerOf))
+  let [now, peak] = [0, 0]
+  const free = (name: string) => {
+    now -= alive.get(name) ?? 0
+    alive.delete(name)
+  }
+  for (const [i, { op, inputs, outputs }] of graph.nodes.entries()) {
+    const dying = inputs.flatMap((x) => (x && lastReader.get(ownerOf(x)) === i ? [ownerOf(x)] : []))
+    const size = bytesOf(outputs[0]!)
+    const reused = inPlace.has(op) ? dying.find((name) => alive.get(name) === size) : undefined
+    if (reused) free(reused)
+    for (const out of views.has(op) ? [] : outputs) {
+      if (notOurs.has(out.name)) continue
+      alive.set(out.name, bytesOf(out))
+      now += bytesOf(out)
+    }
+    peak = Math.max(peak, now)
+    for (const name of dying) free(name)
+    for (const out of outputs) if (!lastReader.has(out.name)) free(out.name)
+  }
+  return peak
+}
+
+const bytesOf = ({ dtype, shape }: Value): number => elementCount(shape as number[]) * (/64$/.test(dtype) ? 8 : float)
