@@ -68,6 +68,7 @@ const cases: Readonly<Record<Exclude<OpName, Undifferentiable>, Case>> = {
   Sub: (g, o) => g.sub(...pair(o)),
   Mul: (g, o) => g.mul(...pair(o)),
   Div: (g, o) => g.div(...pair(o, positive)),
+  Log: (g, o) => g.log(o.input(o.shape(), positive)),
   Neg: (g, o) => g.neg(o.input(o.shape())),
   Sqrt: (g, o) => g.sqrt(o.input(o.shape(), positive)),
   Sigmoid: (g, o) => g.sigmoid(o.input(o.shape())),

@@ -38,6 +38,7 @@ export const rules: Readonly<Record<OpName, Rule>> = {
   Sub: single((g, { dy }) => [() => dy, () => g.neg(dy)]),
   Mul: single((g, { a, b, dy }) => [() => g.mul(dy, b), () => g.mul(dy, a)]),
   Div: single((g, { b, y, dy }) => [() => g.div(dy, b), () => g.neg(g.div(g.mul(dy, y), b))]),
+  Log: single((g, { a, dy }) => [() => g.div(dy, a)]),
   Neg: single((g, { dy }) => [() => g.neg(dy)]),
   Sqrt: single((g, { y, dy }) => [() => g.div(g.mul(dy, g.scalar(0.5)), y)]),
   Sigmoid: single((g, { y, dy }) => [() => g.mul(dy, g.sub(y, g.mul(y, y)))]),

@@ -79,6 +79,7 @@ export class GraphBuilder {
   mul = (a: Value, b: Value): Value => this.#node('Mul', [a, b])
   div = (a: Value, b: Value): Value => this.#node('Div', [a, b])
   min = (a: Value, b: Value): Value => this.#node('Min', [a, b])
+  log = (x: Value): Value => this.#node('Log', [x])
   neg = (x: Value): Value => this.#node('Neg', [x])
   sqrt = (x: Value): Value => this.#node('Sqrt', [x])
   sigmoid = (x: Value): Value => this.#node('Sigmoid', [x])

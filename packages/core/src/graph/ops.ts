@@ -14,6 +14,7 @@ export type OpName =
   | 'Gather'
   | 'GatherElements'
   | 'Gemm'
+  | 'Log'
   | 'MatMul'
   | 'Min'
   | 'Mul'
@@ -67,6 +68,7 @@ export const ops: Readonly<Record<OpName, Infer>> = {
   Min: elementwise,
   Mul: elementwise,
   Sub: elementwise,
+  Log: unary,
   Neg: unary,
   Sigmoid: unary,
   Softmax: unary,
