@@ -10,6 +10,8 @@ export interface BatchRow {
   readonly ids: readonly number[]
   /** Places in front of the first token that every token sees. */
   readonly prefix: number
+  /** Added to the scores of these places (model/stream-gate.ts). Default: 0. */
+  readonly prefixScore?: number
   /** Tokens in the cache, behind the prefix. */
   readonly length: number
   /** Position of the sequence's first token; 0 but where a caller wants otherwise. */
@@ -56,13 +58,13 @@ export function batchFeeds(
 function mask(rows: readonly BatchRow[], tokens: number, capacity: number, window: number | null): Float32Array {
   const places = capacity + tokens
   const out = new Float32Array(rows.length * tokens * places).fill(hiddenScore)
-  for (const [r, { ids, prefix, length }] of rows.entries()) {
+  for (const [r, { ids, prefix, prefixScore = 0, length }] of rows.entries()) {
     for (let t = 0; t < tokens; t++) {
       const line = (r * tokens + t) * places
       // The token's index in its sequence, and the first index that the window lets it see.
       const index = length + t
       const first = window === null ? 0 : Math.max(0, index - window + 1)
-      out.fill(0, line, line + prefix)
+      out.fill(prefixScore, line, line + prefix)
       if (first < length) out.fill(0, line + prefix + first, line + prefix + length)
       const firstNew = Math.max(0, first - length)
       out.fill(0, line + capacity + firstNew, line + capacity + Math.max(firstNew, Math.min(t + 1, ids.length)))

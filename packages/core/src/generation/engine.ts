@@ -157,9 +157,7 @@ export class Engine {
     const { config } = this.model
     this.#arrange(work.map((w) => w.sequence))
     this.#cache.reserve(0, Math.max(...work.map((w) => w.sequence.places + w.ids.length)))
-    const rows = work.flatMap(({ sequence, ids }): BatchRow[] =>
-      Array(sequence.p).fill({ ...sequence, ids, length: sequence.length }),
-    )
+    const rows = work.flatMap(({ sequence, ids }) => this.#rowsOf(sequence, ids))
     const firstRow = work[0]!.sequence.row
     const tokens = Math.max(...work.map((w) => w.ids.length))
     const feeds = batchFeeds(config, this.#rope, rows, this.#cache.capacity)
@@ -168,7 +166,8 @@ export class Engine {
       feeds[`past.${layer}.key`] = key
       feeds[`past.${layer}.value`] = value
     }
-    const out = await this.model.backbone(feeds)
+    const adapters = rows.map((row) => row.adapter)
+    const out = await this.model.backbone(feeds, adapters)
     const places = rows.map((row) => ({ at: row.prefix + row.length, count: row.ids.length }))
     const broken = new Set<number>()
     for (let layer = 0; layer < config.numHiddenLayers; layer++) {
@@ -181,6 +180,20 @@ export class Engine {
       else sequence.append(ids)
     }
     return await outputHeads(this.model, work, floats(out.hidden), tokens)
+  }
+
+  /** A step's rows of a sequence, which differ in what tells its streams apart. */
+  #rowsOf(sequence: Sequence, ids: readonly number[]): (BatchRow & { adapter: number })[] {
+    const { p, prefix, length, firstPosition } = sequence
+    const set = this.model.streamSet(p)
+    return Array.from({ length: p }, (_, stream) => ({
+      ids,
+      prefix,
+      prefixScore: set?.prefixScores[stream] ?? 0,
+      length,
+      firstPosition,
+      adapter: set && set.firstAdapter > 0 ? set.firstAdapter + stream : 0,
+    }))
   }
 
   #check(work: readonly Work[]): void {
@@ -256,7 +269,7 @@ export class Engine {
   }
 
   #writePrefix(sequence: Sequence, set: StreamSet | undefined): void {
-    if (!set) return
+    if (!set || set.prefixes.length === 0) return
     for (let stream = 0; stream < set.config.parscale.n; stream++) {
       writePrefix(set.config, set.prefixes, stream, this.#cache.row(sequence.row + stream))
     }

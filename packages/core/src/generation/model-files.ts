@@ -4,6 +4,7 @@ import {
   findTensor,
   type ModelConfig,
   readF32,
+  requireFinite,
   type StoredDType,
   type StoredTensor,
 } from '../checkpoint/index.ts'
@@ -12,6 +13,9 @@ import type { DType } from '../graph/index.ts'
 import {
   backboneParameters,
   type FindWeight,
+  gateName,
+  gateScore,
+  hasStreams,
   type LayerPrefix,
   type Parameter,
   prefixName,
@@ -48,10 +52,10 @@ export const isTied = ({
 export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoint[] = []): Promise<ModelFiles> {
   const tied = isTied(backbone)
   checkTensors(backbone, [...backboneParameters(backbone.config, tied), ...streamParameters(backbone.config)], tied)
-  const sets = [backbone, ...others].filter(({ config }) => config.parscale.n > 1)
-  for (const other of others) {
-    if (other.config.parscale.n === 1)
-      throw checkpointError(`${other.path}: has P = 1, so there is no stream set in it`, { file: other.path })
+  const sets = [backbone, ...others].filter(({ config }) => hasStreams(config))
+  for (const { path, config } of others) {
+    if (!hasStreams(config))
+      throw checkpointError(`${path}: is a plain model (P = 1), so there is no stream set in it`, { file: path })
   }
   return {
     config: backbone.config,
@@ -61,34 +65,25 @@ export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoi
   }
 }
 
+/** Reads all but the aggregator, whose weights stay in their file, and looks at every number. */
 async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
-  const { config } = checkpoint
-  const parameters = streamParameters(config)
-  for (const parameter of parameters) requireTensor(checkpoint, parameter)
-  const read = async (layer: number, which: 'k' | 'v') => {
-    const name = prefixName(layer, which)
-    const data = await readF32(checkpoint.tensors.get(name)!)
-    requireFinite(data, name, checkpoint.path)
-    return data
+  const { config, path } = checkpoint
+  const arrays = new Map<string, Float32Array>()
+  const adapters = new Map<string, Float32Array>()
+  for (const parameter of streamParameters(config)) {
+    const { name, part } = parameter
+    const values = await readF32(requireTensor(checkpoint, parameter))
+    requireFinite(values, name, path)
+    if (part !== 'aggregation') arrays.set(name, values)
+    if (part === 'adapter') adapters.set(name, values)
   }
-  const prefixes: LayerPrefix[] = []
-  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    prefixes.push({ key: await read(layer, 'k'), value: await read(layer, 'v') })
-  }
-  for (const { name } of parameters.filter(({ part }) => part === 'aggregation')) {
-    requireFinite(await readF32(checkpoint.tensors.get(name)!), name, checkpoint.path)
-  }
-  return { config, findWeight: findWeight(checkpoint), prefixes }
-}
-
-/** New parameters that were never initialised are the commonest damage of parallel-scaled checkpoints. */
-function requireFinite(data: Float32Array, tensor: string, file: string): void {
-  const at = data.findIndex((x) => !Number.isFinite(x))
-  if (at < 0) return
-  throw checkpointError(
-    `${file}: tensor ${tensor} holds ${data[at]} at element ${at}; the stream parameters were never initialised or training diverged`,
-    { file, tensor, found: data[at] },
-  )
+  const layers = config.parscale.input === 'prefix' ? config.numHiddenLayers : 0
+  const prefixes = Array.from({ length: layers }, (_, layer): LayerPrefix => {
+    const read = (which: 'k' | 'v') => arrays.get(prefixName(layer, which))!
+    return { key: read('k'), value: read('v') }
+  })
+  const prefixScores = Array.from(arrays.get(gateName) ?? new Float32Array(config.parscale.n).fill(1), gateScore)
+  return { config, findWeight: findWeight(checkpoint), prefixes, prefixScores, adapters }
 }
 
 function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], tied: boolean): void {

@@ -10,13 +10,19 @@ import {
   outputGraph,
 } from '../model/index.ts'
 import type { Runtime, Session } from '../runtime/index.ts'
+import { adapterBank } from './adapter-bank.ts'
 
 /** What makes P streams out of one backbone. */
 export interface StreamSet {
   /** The configuration it was trained with: P, prefix length and smoothing count. */
   readonly config: ModelConfig
   readonly prefixes: readonly LayerPrefix[]
-  readonly aggregator: Session
+  /** Added to the scores of each stream's prefix: 0 where it has no gate. [P] */
+  readonly prefixScores: readonly number[]
+  /** Undefined for one stream. */
+  readonly aggregator: Session | undefined
+  /** Number of stream 0's adapter (adapter-bank.ts); the others follow. 0: none of them has one. */
+  readonly firstAdapter: number
 }
 
 export interface ModelFiles {
@@ -30,7 +36,12 @@ export interface ModelFiles {
 export interface StreamSetFiles {
   readonly config: ModelConfig
   readonly findWeight: FindWeight
+  /** Per layer; none where the input transformation is another. */
   readonly prefixes: readonly LayerPrefix[]
+  /** [P] */
+  readonly prefixScores: readonly number[]
+  /** lora and bitfit tensors by name. */
+  readonly adapters: ReadonlyMap<string, Float32Array>
 }
 
 export class Model {
@@ -38,13 +49,21 @@ export class Model {
   readonly #backbone: Session
   readonly #output: Session
   readonly #streamSets: ReadonlyMap<number, StreamSet>
+  readonly #adapters: ReadonlyMap<string, Tensor>
   #disposal: Promise<void> | undefined
 
-  private constructor(config: ModelConfig, backbone: Session, output: Session, streamSets: ReadonlyMap<number, StreamSet>) {
+  private constructor(
+    config: ModelConfig,
+    backbone: Session,
+    output: Session,
+    streamSets: ReadonlyMap<number, StreamSet>,
+    adapters: ReadonlyMap<string, Tensor>,
+  ) {
     this.config = config
     this.#backbone = backbone
     this.#output = output
     this.#streamSets = streamSets
+    this.#adapters = adapters
   }
 
   /** Compiles the graphs. Frees what it made when one of them fails. */
@@ -56,22 +75,26 @@ export class Model {
       return created
     }
     try {
-      const backbone = await session(backboneGraph(files.config, files.findWeight))
+      const bank = adapterBank(files.streamSets)
+      const adapters = new Map([...bank.tensors].map(([name, { dims }]) => [name, dims]))
+      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters }))
       const output = await session(outputGraph(files.config, files.findWeight, files.tied))
       const sets = new Map<number, StreamSet>()
-      for (const { config, findWeight, prefixes } of files.streamSets) {
-        sets.set(config.parscale.n, { config, prefixes, aggregator: await session(aggregatorGraph(config, findWeight)) })
+      for (const [i, { config, findWeight, prefixes, prefixScores }] of files.streamSets.entries()) {
+        const { n } = config.parscale
+        const aggregator = n > 1 ? await session(aggregatorGraph(config, findWeight)) : undefined
+        sets.set(n, { config, prefixes, prefixScores, aggregator, firstAdapter: bank.first[i]! })
       }
-      return new Model(files.config, backbone, output, sets)
+      return new Model(files.config, backbone, output, sets, bank.tensors)
     } catch (error) {
       await Promise.all(made.map((s) => s.dispose()))
       throw error
     }
   }
 
-  /** The P that this model can run with, ascending. 1, the plain backbone, is always there. */
+  /** The P that this model can run with, ascending. 1 is always there: the plain backbone, or a set of one stream. */
   get availableP(): number[] {
-    return [1, ...[...this.#streamSets.keys()].sort((a, b) => a - b)]
+    return [...new Set([1, ...this.#streamSets.keys()])].sort((a, b) => a - b)
   }
 
   /** The largest P: what is used when nobody chooses. */
@@ -79,11 +102,10 @@ export class Model {
     return this.availableP.at(-1)!
   }
 
-  /** Undefined for P = 1. @throws usage error for a P that the model does not have */
+  /** Undefined for the plain backbone. @throws usage error for a P that the model does not have */
   streamSet(p: number): StreamSet | undefined {
-    if (p === 1) return undefined
     const set = this.#streamSets.get(p)
-    if (!set)
+    if (!set && p !== 1)
       throw usageError(`P = ${p}: this model has no such stream set; it has P = ${this.availableP.join(', ')}`, {
         flag: 'p',
         found: p,
@@ -91,13 +113,17 @@ export class Model {
     return set
   }
 
-  backbone(feeds: Readonly<Record<string, Tensor>>): Promise<Readonly<Record<string, Tensor>>> {
-    return this.#backbone.run(feeds)
+  /** @param adapters the number of each row's adapter, [R]; 0: none */
+  backbone(feeds: Readonly<Record<string, Tensor>>, adapters: readonly number[]): Promise<Readonly<Record<string, Tensor>>> {
+    if (this.#adapters.size === 0) return this.#backbone.run(feeds)
+    const ids = new Tensor('int64', BigInt64Array.from(adapters, BigInt), [adapters.length])
+    return this.#backbone.run({ ...feeds, ...Object.fromEntries(this.#adapters), stream_ids: ids })
   }
 
   /** [N, P, H] to [N, H] and each stream's weight [N, P]. */
   async aggregate(set: StreamSet, streams: Float32Array): Promise<{ hidden: Float32Array; weights: Float32Array }> {
     const { parscale, hiddenSize } = set.config
+    if (!set.aggregator) return { hidden: streams, weights: new Float32Array(streams.length / hiddenSize).fill(1) }
     const tokens = streams.length / (parscale.n * hiddenSize)
     const out = await set.aggregator.run({ streams: new Tensor('float32', streams, [tokens, parscale.n, hiddenSize]) })
     return { hidden: out.hidden!.data as Float32Array, weights: out.weights!.data as Float32Array }
@@ -112,7 +138,7 @@ export class Model {
 
   /** Frees native memory, once; the model cannot be used afterwards. */
   dispose(): Promise<void> {
-    const aggregators = [...this.#streamSets.values()].map(({ aggregator }) => aggregator)
+    const aggregators = [...this.#streamSets.values()].flatMap(({ aggregator }) => aggregator ?? [])
     this.#disposal ??= Promise.all([this.#backbone, this.#output, ...aggregators].map((s) => s.dispose())).then(() => {})
     return this.#disposal
   }

@@ -82,12 +82,12 @@ async function aggregate(model: Model, set: StreamSet, parts: readonly Part[], j
   }
 }
 
-/** Indices of the work by stream set; P = 1 has none. */
+/** Indices of the work by stream set, where there is anything to aggregate. */
 function byStreamSet(model: Model, work: readonly Work[]): Map<StreamSet, number[]> {
   const groups = new Map<StreamSet, number[]>()
   for (const [i, { sequence }] of work.entries()) {
     const set = model.streamSet(sequence.p)
-    if (set) groups.set(set, [...(groups.get(set) ?? []), i])
+    if (set?.aggregator) groups.set(set, [...(groups.get(set) ?? []), i])
   }
   return groups
 }

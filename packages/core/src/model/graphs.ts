@@ -1,5 +1,6 @@
 /** The three graphs that an engine runs, each with its inputs and outputs named: backbone, aggregator, output embedding. */
 import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/index.ts'
+import { bankAdapt } from './adapters.ts'
 import type { ModelConfig } from './config.ts'
 import { decoder } from './decoder.ts'
 import { aggregate, outputEmbedding } from './parscale.ts'
@@ -18,8 +19,14 @@ export const windowsOf = (config: ModelConfig): (number | null)[] => [...new Set
  * `past.L.key`, `past.L.value` [R, K, C, D] per layer.
  * Outputs: `hidden` [R, T, hidden]; `present.L.key`, `present.L.value` [R, K, T, D], the new tokens only;
  * with `layerInputs`, also `layer_input.L` [R*T, hidden].
+ * With `adapters` (adapters.ts), also the inputs `stream_ids` int64 [R], and each of these tensors, by name: row r takes
+ * entry `stream_ids[r]` of their first axis.
  */
-export function backboneGraph(config: ModelConfig, find: FindWeight, options: { layerInputs?: boolean } = {}): Graph<OpName> {
+export function backboneGraph(
+  config: ModelConfig,
+  find: FindWeight,
+  options: { layerInputs?: boolean; adapters?: ReadonlyMap<string, readonly number[]> | undefined } = {},
+): Graph<OpName> {
   const g = new GraphBuilder('backbone')
   const { numKeyValueHeads, headDim } = config
   const inputIds = g.input('input_ids', 'int64', ['rows', 'tokens'])
@@ -34,6 +41,9 @@ export function backboneGraph(config: ModelConfig, find: FindWeight, options: { 
     key: g.input(`past.${layer}.key`, 'float32', cacheShape),
     value: g.input(`past.${layer}.value`, 'float32', cacheShape),
   }))
+  const bank = new Map<string, Value>()
+  for (const [name, shape] of options.adapters ?? []) bank.set(name, g.input(name, 'float32', shape))
+  const streamIds = bank.size > 0 ? g.input('stream_ids', 'int64', ['rows']) : undefined
   const out = decoder(g, config, externalWeights(g, find), {
     inputIds,
     cos,
@@ -41,6 +51,7 @@ export function backboneGraph(config: ModelConfig, find: FindWeight, options: { 
     mask: (window) => masks.get(window)!,
     // Apart: joining them would copy the whole cache at every step.
     attended: (layer, present) => [past[layer]!, present],
+    adapt: streamIds && bankAdapt(g, bank, streamIds, ['rows', 'tokens']),
   })
   g.output(out.hidden, 'hidden')
   for (const [layer, { key, value }] of out.present.entries()) {

@@ -10,6 +10,7 @@
  *        w = softmax(W2 silu(W1 [h_1 .. h_P] + b1) + b2),   w' = w (1 - e) + e / P,   h = sum_p w'_p h_p      (section 2)
  *
  * P = 1 has neither prefix nor aggregation: it is the plain backbone. The code below is (2) and (3); (1) needs none.
+ * The appendix's other ways to tell streams apart are in adapters.ts.
  *
  * Axes: N tokens, P streams, H hidden, L layers, K key/value heads, D head size.
  */
@@ -52,19 +53,32 @@ export interface Aggregated {
 /** (3) `hidden` [N, P, H] holds every stream's output after the final norm. */
 export function aggregate(g: GraphBuilder, config: ModelConfig, weights: Weights, hidden: Value): Aggregated {
   const { hiddenSize: H } = config
-  const { n: P, attnSmooth } = config.parscale
   const N = hidden.shape[0]!
-  const at = 'model.aggregate_layer'
-  // The stream index runs fastest: entry h * P + p is feature h of stream p.
-  const together = g.reshape(g.transpose(hidden, [0, 2, 1]), [N, H * P]) // [N, H*P]
-  const inner = silu(g, g.linear(together, weights(`${at}.0.weight`, [H, P * H]), weights(`${at}.0.bias`, [H]))) // [N, H]
-  const scores = g.linear(inner, weights(`${at}.2.weight`, [P, H]), weights(`${at}.2.bias`, [P])) // [N, P]
-  const streamWeights = g.add(
-    g.mul(g.softmax(scores), g.constant(Float32Array.of(1 - attnSmooth))),
-    g.constant(Float32Array.of(attnSmooth / P)),
-  ) // [N, P]
+  const streamWeights = aggregationWeights(g, config, weights, hidden) // [N, P]
   const sum = g.matMul(g.unsqueeze(streamWeights, 1), hidden) // [N, 1, P] [N, P, H] = [N, 1, H]
   return { hidden: g.reshape(sum, [N, H]), streamWeights }
+}
+
+/** w' by the formula above; or of P learned scores instead of the network's (static), or 1 / P (average). */
+function aggregationWeights(g: GraphBuilder, config: ModelConfig, weights: Weights, hidden: Value): Value {
+  const { hiddenSize: H } = config
+  const { n: P, aggregation, attnSmooth } = config.parscale
+  const N = hidden.shape[0]!
+  const at = 'model.aggregate_layer'
+  const smooth = (shares: Value) =>
+    g.add(g.mul(shares, g.constant(Float32Array.of(1 - attnSmooth))), g.constant(Float32Array.of(attnSmooth / P)))
+  switch (aggregation) {
+    case 'average':
+      return g.expand(g.scalar(1 / P), [N, P])
+    case 'static':
+      return g.expand(smooth(g.softmax(weights(`${at}.logits`, [P]))), [N, P])
+    case 'dynamic': {
+      // The stream index runs fastest: entry h * P + p is feature h of stream p.
+      const together = g.reshape(g.transpose(hidden, [0, 2, 1]), [N, H * P]) // [N, H*P]
+      const inner = silu(g, g.linear(together, weights(`${at}.0.weight`, [H, P * H]), weights(`${at}.0.bias`, [H]))) // [N, H]
+      return smooth(g.softmax(g.linear(inner, weights(`${at}.2.weight`, [P, H]), weights(`${at}.2.bias`, [P]))))
+    }
+  }
 }
 
 /** The output embedding, applied once, after aggregation: [N, H] to logits [N, vocabulary]. */

@@ -47,6 +47,7 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
     refuse('loraRank', 'the rank must be a whole number of at least 1', 1, loraRank)
   if (gate && input !== 'prefix')
     refuse('gate', 'a gate opens and closes a prefix, so the input must be "prefix"', 'prefix', input)
+  if (gate && nTokens === 0) refuse('nTokens', 'a gate needs a prefix of at least one token', 1, nTokens)
   if (!(attnSmooth >= 0 && attnSmooth <= 1)) refuse('attnSmooth', 'smoothing must lie between 0 and 1', [0, 1], attnSmooth)
   return config
 }

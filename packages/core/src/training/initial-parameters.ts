@@ -2,7 +2,8 @@
  * First values of parameters: of all of a fresh model, or of what streams add to a trained one. The reference leaves the
  * latter uninitialised, which is how its users' NaN came about; here every parameter is drawn before it is used.
  */
-import { checkpointError, usageError } from '../errors.ts'
+import { requireFinite } from '../checkpoint/index.ts'
+import { usageError } from '../errors.ts'
 import { biasName, elementCount, gateName, type ModelConfig, nearlyClosedGate, type Parameter } from '../model/index.ts'
 import { createRandom } from '../random.ts'
 
@@ -91,13 +92,5 @@ function tensorSeed(seed: number, name: string): number {
  * @throws checkpoint error naming the first tensor that is not finite, and what to do
  */
 export function requireFiniteParameters(parameters: ReadonlyMap<string, Float32Array>, file: string): void {
-  for (const [tensor, values] of parameters) {
-    const at = values.findIndex((x) => !Number.isFinite(x))
-    if (at < 0) continue
-    throw checkpointError(
-      `${file}: tensor ${tensor} holds ${values[at]} at element ${at}: it was never initialised, or training diverged; ` +
-        'draw the parameters of the streams anew with --reset-streams, or start from another checkpoint',
-      { file, tensor, expected: 'finite numbers', found: values[at] },
-    )
-  }
+  for (const [tensor, values] of parameters) requireFinite(values, tensor, file)
 }

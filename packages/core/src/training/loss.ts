@@ -6,16 +6,8 @@
  * Axes: B sequences, P streams, T predicted positions, H hidden, K key/value heads, D head size, V vocabulary.
  */
 import type { GraphBuilder, Value } from '../graph/index.ts'
-import {
-  aggregate,
-  decoder,
-  type KeyValue,
-  type ModelConfig,
-  maskName,
-  outputEmbedding,
-  prefixName,
-  type Weights,
-} from '../model/index.ts'
+import { aggregate, decoder, type ModelConfig, maskName, outputEmbedding, streamAdapt, type Weights } from '../model/index.ts'
+import { behindPrefix, gatedMask, gateScores } from './stream-rows.ts'
 
 export interface BatchShape {
   /** B */
@@ -58,8 +50,10 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
   const table = (name: string) => g.expand(g.input(name, 'float32', [1, T, headDim / 2]), [B * P, T, headDim / 2])
   const [cos, sin] = [table('cos'), table('sin')]
   const masks = new Map<number | null, Value>()
+  const gates = config.parscale.gate ? g.scope('gate', () => gateScores(g, config, weights, T)) : undefined
   for (const window of new Set(config.slidingWindows)) {
-    masks.set(window, g.input(maskName(window), 'float32', [documentMask ? B : 1, 1, T, nTokens + T]))
+    const mask = g.input(maskName(window), 'float32', [documentMask ? B : 1, 1, T, nTokens + T])
+    masks.set(window, gates ? g.scope('gate', () => gatedMask(g, mask, gates, B)) : mask)
   }
   const { hidden } = decoder(g, config, weights, {
     // The rows of a sequence side by side.
@@ -67,7 +61,8 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
     cos,
     sin,
     mask: (window) => masks.get(window)!,
-    attended: (layer, present) => [nTokens === 0 ? present : behindPrefix(g, config, weights, layer, B, present)],
+    attended: (layer, present) => [behindPrefix(g, config, weights, layer, B, present)],
+    adapt: streamAdapt(g, config, weights, [B, P, T]),
   })
   const streams = g.transpose(g.reshape(hidden, [B, P, T, hiddenSize]), [0, 2, 1, 3]) // [B, T, P, H]
   const together = g.reshape(streams, [B * T, P, hiddenSize])
@@ -75,26 +70,4 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
   const logits = outputEmbedding(g, config, weights, tied, aggregated) // [B*T, V]
   // -log softmax(logits)[target], without an array of all log-probabilities.
   return g.scope('surprisals', () => g.sub(g.reduceLogSumExp(logits, [1]), g.gatherElements(logits, targets, 1)))
-}
-
-/**
- * Keys and values of a layer behind each stream's prefix: [B*P, K, T, D] to [B*P, K, nTokens + T, D]. Joined, other than
- * when decoding: here the scores are larger than the keys.
- */
-function behindPrefix(
-  g: GraphBuilder,
-  config: ModelConfig,
-  weights: Weights,
-  layer: number,
-  B: number,
-  present: KeyValue,
-): KeyValue {
-  const { n: P, nTokens } = config.parscale
-  const [K, D] = [config.numKeyValueHeads, config.headDim]
-  const join = (which: 'k' | 'v', x: Value) => {
-    const prefix = weights(prefixName(layer, which), [P, K, nTokens, D])
-    const rows = g.reshape(g.expand(g.unsqueeze(prefix, 0), [B, P, K, nTokens, D]), [B * P, K, nTokens, D])
-    return g.concat([rows, x], 2)
-  }
-  return { key: join('k', present.key), value: join('v', present.value) }
 }
