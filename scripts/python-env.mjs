@@ -21,6 +21,8 @@ export const environments = {
   law: ['numpy==2.4.6', 'scipy==1.17.1'],
   /** The hub's own client: reads the cache that we write. */
   hub: ['huggingface_hub==2.4.0'],
+  /** Reads the event files that training writes (150 MB). */
+  tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }
 
 /**

@@ -9,7 +9,7 @@ import { crc32c } from './data/crc32.ts'
 
 /** What every file begins with; TensorBoard refuses others. */
 export function fileVersionRecord(wallTimeSeconds: number): Uint8Array<ArrayBuffer> {
-  return record(event(wallTimeSeconds, 0).tag(3, WireType.LengthDelimited).string('brain.Event:2').finish())
+  return record(event(wallTimeSeconds).tag(3, WireType.LengthDelimited).string('brain.Event:2').finish())
 }
 
 /** One event with a value per tag. Tags that share what stands before a slash share a section of the page. */
@@ -22,7 +22,7 @@ export function scalarsRecord(
   for (const [tag, value] of scalars) {
     writer.tag(1, WireType.LengthDelimited).fork() // Summary.value
     writer.tag(1, WireType.LengthDelimited).string(tag)
-    writer.tag(2, WireType.Bit32).float(toFloat32(value)) // simple_value
+    writer.tag(2, WireType.Bit32).float(Math.fround(value)) // simple_value; the codec refuses numbers beyond the type
     writer.join()
   }
   return record(writer.join().finish())
@@ -47,8 +47,10 @@ export function wholeRecordBytes(bytes: Uint8Array): number {
 const lengthBytes = 8
 const crcBytes = 4
 
-function event(wallTimeSeconds: number, step: number): BinaryWriter {
-  return new BinaryWriter().tag(1, WireType.Bit64).double(wallTimeSeconds).tag(2, WireType.Varint).int64(step)
+/** @param step left out where it is 0, as protobuf has it */
+function event(wallTimeSeconds: number, step = 0): BinaryWriter {
+  const writer = new BinaryWriter().tag(1, WireType.Bit64).double(wallTimeSeconds)
+  return step === 0 ? writer : writer.tag(2, WireType.Varint).int64(step)
 }
 
 function record(message: Uint8Array): Uint8Array<ArrayBuffer> {
@@ -62,10 +64,7 @@ function record(message: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 /** Rotated and moved, since a checksum over bytes that hold checksums is weak (tensorflow/core/lib/hash/crc32c.h). */
-export function maskedCrc(bytes: Uint8Array): number {
+function maskedCrc(bytes: Uint8Array): number {
   const crc = crc32c(bytes)
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0
 }
-
-/** The codec refuses numbers beyond float32's range, of which infinity is the nearest here. */
-const toFloat32 = (value: number): number => Math.fround(value)
