@@ -1,7 +1,7 @@
 /** Tensors on their way from one file to another: a description, and data that arrives in pieces. */
 import { usageError } from '../errors.ts'
 import { elementCount } from '../model/parameters.ts'
-import { castBytes, countNonFinite, readChunks } from './read-tensor.ts'
+import { castBytes, chunkBytes, countNonFinite, readChunks } from './read-tensor.ts'
 import { type AnyDType, dtypeBits, isLoadable, type StoredDType, type StoredTensor } from './tensor.ts'
 
 export interface TensorStream<D extends AnyDType = AnyDType> {
@@ -15,6 +15,28 @@ export interface TensorStream<D extends AnyDType = AnyDType> {
 /** Length of the whole data in bytes. */
 export const streamBytes = (stream: Omit<TensorStream, 'chunks'>): number =>
   (elementCount(stream.shape) * dtypeBits[stream.dtype]) / 8
+
+/** An array in memory. @throws usage error naming the tensor, when there are not as many numbers as its shape says */
+export function arrayStream(name: string, shape: readonly number[], array: Float32Array): TensorStream<'F32'> {
+  const expected = elementCount(shape)
+  if (array.length !== expected) {
+    throw usageError(`tensor ${name} of shape [${shape}] takes ${expected} numbers, got ${array.length}`, {
+      tensor: name,
+      expected,
+      found: array.length,
+    })
+  }
+  return {
+    name,
+    dtype: 'F32',
+    shape,
+    async *chunks() {
+      for (let done = 0; done < array.byteLength; done += chunkBytes) {
+        yield new Uint8Array(array.buffer, array.byteOffset + done, Math.min(chunkBytes, array.byteLength - done))
+      }
+    },
+  }
+}
 
 /** A stored tensor, as it is. */
 export function streamTensor<D extends AnyDType>(tensor: StoredTensor<D>): TensorStream<D> {

@@ -1,6 +1,6 @@
 /** Whether two checkpoints share a backbone: decided by their bytes, never by their names. */
 import { createHash } from 'node:crypto'
-import { readChunks } from '../checkpoint/read-tensor.ts'
+import { streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
 import { checkpointError } from '../errors.ts'
 import { type Checkpoint, isTied } from '../generation/index.ts'
 import { backboneParameters } from '../model/index.ts'
@@ -10,12 +10,20 @@ export const backboneDigestKey = 'parscale_backbone_sha256'
 
 /** SHA-256, in hex, over name, type, shape and bytes of every tensor that all streams share. */
 export async function backboneDigest(checkpoint: Checkpoint, signal?: AbortSignal): Promise<string> {
-  const hash = createHash('sha256')
-  for (const { name } of backboneParameters(checkpoint.config, isTied(checkpoint))) {
+  const tensors = backboneParameters(checkpoint.config, isTied(checkpoint)).map(({ name }) => {
     const tensor = checkpoint.tensors.get(name)
     if (!tensor) throw checkpointError(`${checkpoint.path}: tensor ${name} is missing`, { file: checkpoint.path, tensor: name })
-    hash.update(`${name}\0${tensor.dtype}\0${tensor.shape}\0`)
-    for await (const bytes of readChunks(tensor)) {
+    return streamTensor(tensor)
+  })
+  return await tensorsDigest(tensors, signal)
+}
+
+/** The same of a backbone that is not in a file yet: its tensors, in the order of backboneParameters. */
+export async function tensorsDigest(tensors: readonly TensorStream[], signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  for (const { name, dtype, shape, chunks } of tensors) {
+    hash.update(`${name}\0${dtype}\0${shape}\0`)
+    for await (const bytes of chunks()) {
       signal?.throwIfAborted()
       hash.update(bytes)
     }

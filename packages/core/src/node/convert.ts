@@ -1,10 +1,10 @@
 /** Turns a model, a Hugging Face folder or a GGUF file, into a Hugging Face folder, keeping or changing its element type. */
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { torchNames } from '../checkpoint/config-json.ts'
 import { readGgufModel } from '../checkpoint/gguf-model.ts'
 import { isJsonObject, parseJsonBytes } from '../checkpoint/json-text.ts'
 import type { StoredDType } from '../checkpoint/tensor.ts'
 import { castStream, streamTensor } from '../checkpoint/tensor-stream.ts'
+import { companionFiles } from './companion-files.ts'
 import { openFileSource } from './file-source.ts'
 import { ggufContents } from './gguf-cache.ts'
 import { openModelFolder } from './model-folder.ts'
@@ -15,12 +15,6 @@ export interface ConvertOptions extends WriteFolderOptions {
   /** Element type of all weights; 'keep' (default): each as stored, quantised blocks as F32. Narrowing rounds to even. */
   readonly dtype?: 'keep' | StoredDType
 }
-
-/** What of a model's folder belongs to it besides weights: configs, tokenizer, remote code, licence and card. */
-const companions =
-  /^((config|generation_config|special_tokens_map|added_tokens|vocab|chat_template|tokenizer|tokenizer_config)\.json|merges\.txt|vocab\.txt|tokenizer\.model|chat_template\.jinja|\w+\.py|LICENSE(\.\w+)?|README\.md)$/
-
-const torchNames: Readonly<Record<StoredDType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
 
 /**
  * Writes a model anew.
@@ -57,8 +51,7 @@ async function openGguf(path: string): Promise<OpenContents> {
 async function openFolder(path: string): Promise<OpenContents> {
   const model = await openModelFolder(path)
   try {
-    const names = (await readdir(path)).filter((name) => companions.test(name)).sort()
-    const files = new Map(await Promise.all(names.map(async (name) => [name, await readFile(join(path, name))] as const)))
+    const files = await companionFiles(path)
     const tensors = [...model.tensors.values(), ...model.otherTensors.values()].map((tensor) => streamTensor(tensor))
     return { contents: { files, tensors }, close: model.close }
   } catch (error) {

@@ -14,6 +14,8 @@ export interface FolderContents {
   /** Small files by name: config.json, the tokenizer's, and so on. */
   readonly files: ReadonlyMap<string, Uint8Array>
   readonly tensors: readonly TensorStream[]
+  /** Folders within it, by their path, such as streams/p4. */
+  readonly folders?: ReadonlyMap<string, Pick<FolderContents, 'files' | 'tensors'>>
 }
 
 export interface WriteProgress {
@@ -58,11 +60,12 @@ export async function writeModelFolder(
   }
 }
 
-async function writeContents(folder: string, { files, tensors }: FolderContents, options: WriteFolderOptions): Promise<void> {
-  const { maxShardBytes = 5e9, onProgress, signal } = options
-  const totalBytes = tensors.reduce((sum, tensor) => sum + streamBytes(tensor), 0)
+async function writeContents(folder: string, contents: FolderContents, options: WriteFolderOptions): Promise<void> {
+  const { onProgress, signal } = options
+  const all = new Map([...(contents.folders ?? []), ['', contents]])
+  const totalBytes = [...all.values()].flatMap(({ tensors }) => tensors).reduce((sum, tensor) => sum + streamBytes(tensor), 0)
   let doneBytes = 0
-  const watched = tensors.map((tensor) => ({
+  const watched = (tensor: TensorStream): TensorStream => ({
     ...tensor,
     async *chunks() {
       for await (const bytes of tensor.chunks()) {
@@ -72,8 +75,17 @@ async function writeContents(folder: string, { files, tensors }: FolderContents,
         onProgress?.({ doneBytes, totalBytes })
       }
     },
-  }))
-  const shards = planShards(watched, maxShardBytes)
+  })
+  for (const [path, { files, tensors }] of all) {
+    const inner = join(folder, path)
+    await mkdir(inner, { recursive: true })
+    await writeFiles(inner, { files, tensors: tensors.map(watched) }, options)
+    if (path) for (const made of [inner, dirname(inner)]) await syncFolder(made)
+  }
+}
+
+async function writeFiles(folder: string, { files, tensors }: FolderContents, options: WriteFolderOptions): Promise<void> {
+  const shards = planShards(tensors, options.maxShardBytes ?? 5e9)
   for (const shard of shards) await writeFile(join(folder, shard.file), (sink) => writeSafetensors(sink, shard.tensors))
   const small = new Map(files)
   if (shards.length > 1) small.set(safetensorsIndexName, jsonBytes(shardIndex(shards)))

@@ -1,0 +1,127 @@
+/**
+ * Writes config.json, the way back from `parseModelConfig`: what the file already said stays as it was spelled, what a fresh
+ * model has only inside is written out, and what belongs to the weights beside it (streams, tying, element type) is set.
+ */
+import type { ModelConfig, ModelType } from '../model/config.ts'
+import { isReferenceFormat } from '../model/stream-options.ts'
+import { parscaleKeys } from './parscale-keys.ts'
+import type { StoredDType } from './tensor.ts'
+
+/** Element types as config.json and PyTorch call them. */
+export const torchNames: Readonly<Record<StoredDType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
+
+const classNames: Readonly<Record<ModelType, string>> = {
+  qwen2_parscale: 'Qwen2ParScaleForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  qwen3: 'Qwen3ForCausalLM',
+  llama: 'LlamaForCausalLM',
+  mistral: 'MistralForCausalLM',
+}
+
+/** Where transformers finds the reference's modelling files when it may run remote code: they are no part of a model's weights. */
+const referenceFiles = 'ParScale/ParScale-1.8B-P1'
+const autoMap = {
+  AutoConfig: `${referenceFiles}--configuration_qwen2_parscale.Qwen2ParScaleConfig`,
+  AutoModelForCausalLM: `${referenceFiles}--modeling_qwen2_parscale.Qwen2ParScaleForCausalLM`,
+}
+
+export interface WrittenWeights {
+  /** No `lm_head.weight` is written: the output matrix is the embedding. */
+  readonly tied: boolean
+  readonly dtype: StoredDType
+}
+
+/**
+ * The contents of config.json. Qwen2 with streams as the reference knows them is called `qwen2_parscale`, so that the
+ * reference loads it; every other family keeps its name.
+ *
+ * @param config of a model that comes from a file, the file's keys (`raw`) are taken over; `raw` of a fresh one is empty
+ */
+export function configJson(config: ModelConfig, { tied, dtype }: WrittenWeights): Record<string, unknown> {
+  const modelType = writtenType(config)
+  const fresh = Object.keys(config.raw).length === 0
+  const kept = Object.entries(config.raw).filter(([key]) => !key.startsWith('parscale_') && !replaced.has(key))
+  return {
+    architectures: [classNames[modelType]],
+    ...(modelType === 'qwen2_parscale' && { auto_map: config.raw.auto_map ?? autoMap }),
+    model_type: modelType,
+    ...(fresh ? architectureKeys(config) : Object.fromEntries(kept)),
+    tie_word_embeddings: tied,
+    // transformers 5 calls the key dtype.
+    ['dtype' in config.raw ? 'dtype' : 'torch_dtype']: torchNames[dtype],
+    ...(modelType === 'qwen2_parscale' || config.parscale.input !== 'none' ? parscaleKeys(config.parscale) : {}),
+  }
+}
+
+/** Keys of the file that are written anew. */
+const replaced = new Set(['architectures', 'auto_map', 'model_type', 'tie_word_embeddings', 'torch_dtype', 'dtype'])
+
+function writtenType({ modelType, parscale }: ModelConfig): ModelType {
+  if (modelType === 'qwen2' && parscale.n > 1 && isReferenceFormat(parscale)) return 'qwen2_parscale'
+  // The reference would take streams of another kind for its own.
+  if (modelType === 'qwen2_parscale' && !isReferenceFormat(parscale)) return 'qwen2'
+  return modelType
+}
+
+/** A model's fields under Hugging Face's names, and the keys that transformers wants besides. */
+function architectureKeys(c: ModelConfig): Record<string, unknown> {
+  const eos = c.eosTokenIds
+  return {
+    vocab_size: c.vocabSize,
+    hidden_size: c.hiddenSize,
+    intermediate_size: c.intermediateSize,
+    num_hidden_layers: c.numHiddenLayers,
+    num_attention_heads: c.numAttentionHeads,
+    num_key_value_heads: c.numKeyValueHeads,
+    ...(c.headDim * c.numAttentionHeads !== c.hiddenSize && { head_dim: c.headDim }),
+    hidden_act: 'silu',
+    max_position_embeddings: c.maxPositionEmbeddings,
+    initializer_range: 0.02,
+    rms_norm_eps: c.rmsNormEps,
+    use_cache: true,
+    attention_dropout: 0,
+    ...ropeKeys(c),
+    ...biasKeys(c),
+    ...windowKeys(c),
+    bos_token_id: c.bosTokenId,
+    eos_token_id: eos.length === 1 ? eos[0] : eos.length === 0 ? null : eos,
+  }
+}
+
+function ropeKeys({ ropeTheta, ropeScaling }: ModelConfig): Record<string, unknown> {
+  const keys = { rope_theta: ropeTheta }
+  switch (ropeScaling.type) {
+    case 'default':
+      return { ...keys, rope_scaling: null }
+    case 'linear':
+      return { ...keys, rope_scaling: { rope_type: 'linear', factor: ropeScaling.factor } }
+    case 'llama3': {
+      const { factor, lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddings } = ropeScaling
+      return {
+        ...keys,
+        rope_scaling: {
+          rope_type: 'llama3',
+          factor,
+          low_freq_factor: lowFreqFactor,
+          high_freq_factor: highFreqFactor,
+          original_max_position_embeddings: originalMaxPositionEmbeddings,
+        },
+      }
+    }
+  }
+}
+
+/** Qwen2's biases are no choice, and its files say nothing of them. */
+function biasKeys({ modelType, attentionBias, mlpBias }: ModelConfig): Record<string, unknown> {
+  if (modelType === 'qwen2' || modelType === 'qwen2_parscale') return {}
+  return { attention_bias: attentionBias.o, ...(modelType === 'llama' && { mlp_bias: mlpBias }) }
+}
+
+function windowKeys({ modelType, slidingWindows }: ModelConfig): Record<string, unknown> {
+  if (modelType === 'llama') return {}
+  const window = slidingWindows.find((each) => each !== null) ?? null
+  if (modelType === 'mistral') return { sliding_window: window }
+  if (window === null) return { sliding_window: null, use_sliding_window: false, max_window_layers: slidingWindows.length }
+  const layerTypes = slidingWindows.map((each) => (each === null ? 'full_attention' : 'sliding_attention'))
+  return { sliding_window: window, use_sliding_window: true, layer_types: layerTypes }
+}
