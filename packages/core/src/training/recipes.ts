@@ -1,0 +1,129 @@
+/**
+ * The ways to train that have a name, as data: each is a function from a few wishes to a whole configuration, every value
+ * of which can be overridden afterwards. Figures that are not scaled by wishes are the paper's (section 3.1 and appendix).
+ */
+import type { RunConfig, Stage } from './run-config.ts'
+
+/** What has to be known before the rest can have defaults. */
+export interface RecipeWishes {
+  readonly data: readonly string[]
+  /** A model to start from. */
+  readonly base?: string | undefined
+  /** P. Default 2; `sft`: that of the base. */
+  readonly p?: number | undefined
+  /** Steps of the run; of its first stage where there are two. */
+  readonly steps?: number | undefined
+  /** Of `two-stage`: steps with streams. */
+  readonly secondSteps?: number | undefined
+  /** The highest rate. */
+  readonly learningRate?: number | undefined
+  readonly seed?: number | undefined
+}
+
+/** The paper: 2,000 of 20,000 steps are warm-up. */
+const warmupShare = 0.1
+/** From 3e-4 to 1e-5. */
+const finalShare = 1 / 30
+/** 20 of 1,000 billion tokens are trained with streams. */
+const secondStageShare = 0.02
+
+function stage(p: number, steps: number, learningRate: number, rest: Partial<Stage> = {}): Stage {
+  return {
+    p,
+    steps,
+    train: 'all',
+    schedule: 'cosine',
+    learningRate,
+    finalLearningRate: learningRate * finalShare,
+    warmupSteps: Math.round(steps * warmupShare),
+    decaySteps: 0,
+    ...rest,
+  }
+}
+
+/** What recipes have in common. */
+function common(recipe: string, wishes: RecipeWishes, stages: Stage[]): RunConfig {
+  return {
+    version: 1,
+    recipe,
+    seed: wishes.seed ?? 0,
+    base: wishes.base ?? null,
+    shape: wishes.base === undefined ? smallShape : null,
+    tokenizer: null,
+    vocabSize: 2048,
+    stages,
+    streams: {
+      input: 'prefix',
+      prefixTokens: 48,
+      loraRank: 8,
+      aggregation: 'dynamic',
+      smoothing: 0.1,
+      init: 'random',
+      gate: false,
+      prefixMlp: null,
+      inputAtOne: false,
+      reset: false,
+    },
+    data: {
+      files: [...wishes.data],
+      field: null,
+      separator: null,
+      skipBad: false,
+      chat: false,
+      heldOutFraction: 0.05,
+      heldOutSeed: 0,
+      packing: 'stream',
+      crossDocuments: false,
+    },
+    batch: { sequences: 8, tokens: 256, microBatches: 1 },
+    optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 1, skipSpikes: null },
+    evaluation: { every: 100, sequences: 64, diagnoseTokens: 512 },
+    sample: { prompt: 'The ', tokens: 48 },
+    checkpoint: { every: 100, keep: 3 },
+    logEvery: 10,
+  }
+}
+
+/** About 2.8 million parameters with the default vocabulary: minutes on a laptop. */
+const smallShape = {
+  hiddenSize: 192,
+  intermediateSize: 512,
+  numHiddenLayers: 6,
+  numAttentionHeads: 6,
+  numKeyValueHeads: 2,
+  headDim: 32,
+  maxPositionEmbeddings: 1024,
+  ropeTheta: 10_000,
+  tieWordEmbeddings: true,
+} as const
+
+export const recipes = {
+  /** From scratch, all streams from the first step (section 3.1). */
+  pretrain: (wishes) => common('pretrain', wishes, [stage(wishes.p ?? 2, wishes.steps ?? 2000, wishes.learningRate ?? 3e-4)]),
+
+  /** P = 1 at a constant rate for nearly all tokens, then streams are switched on and the rate is annealed (section 4). */
+  'two-stage': (wishes) => {
+    const { steps = 2000, learningRate = 3e-4 } = wishes
+    const second = wishes.secondSteps ?? Math.max(1, Math.round(steps * secondStageShare))
+    return common('two-stage', wishes, [
+      stage(1, steps, learningRate, { schedule: 'constant', finalLearningRate: learningRate }),
+      stage(wishes.p ?? 2, second, learningRate, { schedule: 'linear', warmupSteps: 0 }),
+    ])
+  },
+
+  /** A model that is there already, its weights frozen: prefixes and aggregator learn, 0.2 % a stream (section 4.2). */
+  recycle: (wishes) =>
+    common('recycle', wishes, [stage(wishes.p ?? 2, wishes.steps ?? 1000, wishes.learningRate ?? 1e-3, { train: 'streams' })]),
+
+  /** Conversations, with the loss on the assistant's turns (section 4.1, instruction tuning). */
+  sft: (wishes) => {
+    const config = common('sft', wishes, [stage(wishes.p ?? 1, wishes.steps ?? 1000, wishes.learningRate ?? 2e-5)])
+    return { ...config, data: { ...config.data, chat: true, packing: 'document' } }
+  },
+} as const satisfies Record<string, (wishes: RecipeWishes) => RunConfig>
+
+export type RecipeName = keyof typeof recipes
+export const recipeNames = Object.keys(recipes) as RecipeName[]
+
+/** Whether a recipe starts from a model that is there. */
+export const needsBase = (recipe: RecipeName): boolean => recipe === 'recycle' || recipe === 'sft'

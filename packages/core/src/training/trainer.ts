@@ -1,0 +1,248 @@
+/**
+ * A training run: stages, steps, evaluation. It knows neither files nor terminals: who drives it (parscale/src/train)
+ * decides when to evaluate, save and show. All that a run computes follows from its configuration, its data and the number
+ * of the step, so a run that goes on from a saved state goes on as if it had never stopped.
+ */
+import { usageError } from '../errors.ts'
+import { backboneParameters, type FindWeight, type ModelConfig, type Parameter, streamParameters } from '../model/index.ts'
+import type { Runtime } from '../runtime/index.ts'
+import { evaluationBatches, type TokenFile, type TrainingBatches, trainingBatches } from './data/index.ts'
+import { initialParameters } from './initial-parameters.ts'
+import { LossEvaluation } from './loss-evaluation.ts'
+import type { TokenBatch } from './loss-feeds.ts'
+import { isSpike, type LossStatistics, noLosses, withLoss } from './loss-spikes.ts'
+import { type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
+import { learningRate } from './schedules.ts'
+import { type TrainState, TrainStep } from './train-step.ts'
+import type { TrainPlan } from './train-step-graphs.ts'
+
+/** What a run works on. */
+export interface TrainerInputs {
+  readonly runtime: Runtime
+  readonly config: RunConfig
+  /** The backbone; its own streams, where a base has some, are continued if P and kind agree. */
+  readonly backbone: ModelConfig
+  readonly tied: boolean
+  /** Weights of the base, for what is frozen. */
+  readonly frozen: FindWeight
+  /** Values of the base; undefined for what it does not have. */
+  readonly stored: (parameter: Parameter) => Promise<Float32Array | undefined>
+  readonly train: TokenFile
+  readonly heldOut: TokenFile
+}
+
+/** What a run has to remember besides its arrays; JSON. */
+export interface TrainerPosition {
+  /** Steps over all stages. */
+  readonly step: number
+  /** The stage that the arrays belong to. */
+  readonly stage: number
+  /** Updates that the moments have seen. */
+  readonly updates: number
+  /** Tokens predicted so far. */
+  readonly tokens: number
+  readonly losses: LossStatistics
+}
+
+export interface SavedState extends Required<TrainState> {
+  readonly position: TrainerPosition
+}
+
+export interface StepRecord {
+  readonly step: number
+  readonly p: number
+  readonly loss: number
+  readonly gradNorm: number
+  readonly learningRate: number
+  /** Predicted so far, over the run. */
+  readonly tokens: number
+  /** The step was left out, as its loss is far above the others. */
+  readonly skipped: boolean
+}
+
+export interface Evaluation {
+  /** Mean over the tokens, in nats. */
+  readonly loss: number
+  readonly tokens: number
+  /** One per sequence, in the order of the held-out data: the sum of its losses, and how many tokens they are of. */
+  readonly sequences: readonly { readonly nats: number; readonly tokens: number }[]
+}
+
+/** Where a run's steps are: the stage of step number `step` (from 0), and its first step. */
+export function stageAt({ stages }: RunConfig, step: number): { index: number; stage: Stage; start: number } {
+  let start = 0
+  for (const [index, stage] of stages.entries()) {
+    if (step < start + stage.steps || index === stages.length - 1) return { index, stage, start }
+    start += stage.steps
+  }
+  throw new Error('a run has at least one stage')
+}
+
+export const totalSteps = ({ stages }: RunConfig): number => stages.reduce((sum, { steps }) => sum + steps, 0)
+
+/** What a stage trains, as a plan for its graphs. */
+export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 'tied' | 'frozen'>, stage: Stage): TrainPlan {
+  const { config, backbone, tied, frozen } = inputs
+  const model: ModelConfig = { ...backbone, parscale: stageStreams(config, stage) }
+  const { betas, epsilon, weightDecay, maxGradNorm } = config.optimizer
+  return {
+    config: model,
+    tied,
+    trainable: [...(stage.train === 'all' ? backboneParameters(model, tied) : []), ...streamParameters(model)],
+    frozen,
+    shape: { sequences: config.batch.sequences, tokens: config.batch.tokens },
+    optimizer: { betas, epsilon, weightDecay, maxGradNorm: maxGradNorm ?? Infinity },
+    documentMask: !config.data.crossDocuments,
+  }
+}
+
+export class Trainer {
+  readonly #inputs: TrainerInputs
+  readonly #batches: TrainingBatches
+  #stage: number
+  #plan: TrainPlan
+  #step: TrainStep
+  #evaluation: LossEvaluation | undefined
+  #position: TrainerPosition
+
+  private constructor(inputs: TrainerInputs, plan: TrainPlan, step: TrainStep, position: TrainerPosition) {
+    const { config, train } = inputs
+    const { batch, data, seed } = config
+    this.#inputs = inputs
+    this.#batches = trainingBatches(train, { batchSize: batch.sequences, tokens: batch.tokens, packing: data.packing, seed })
+    this.#plan = plan
+    this.#step = step
+    this.#stage = position.stage
+    this.#position = position
+  }
+
+  /**
+   * @param saved where to go on; absent: from the beginning
+   * @throws usage error for data that do not fit the model, or a state that does not fit the configuration
+   */
+  static async create(inputs: TrainerInputs, saved?: SavedState): Promise<Trainer> {
+    const position = saved?.position ?? { step: 0, stage: 0, updates: 0, tokens: 0, losses: noLosses }
+    const stage = inputs.config.stages[position.stage]
+    if (!stage) throw usageError(`saved state: stage ${position.stage} is not one of the run's ${inputs.config.stages.length}`)
+    const plan = stagePlan(inputs, stage)
+    const state = saved ?? { parameters: await startingParameters(inputs, plan) }
+    const step = await TrainStep.create(inputs.runtime, plan, state, inputs.config.batch.microBatches)
+    return new Trainer(inputs, plan, step, position)
+  }
+
+  get position(): TrainerPosition {
+    return this.#position
+  }
+
+  get finished(): boolean {
+    return this.#position.step >= totalSteps(this.#inputs.config)
+  }
+
+  /** The model as it is trained now. */
+  get plan(): TrainPlan {
+    return this.#plan
+  }
+
+  /** Takes the next step, and enters the next stage before it where one begins. */
+  async step(): Promise<StepRecord> {
+    const { config } = this.#inputs
+    const { step: before, losses, tokens } = this.#position
+    const { index, stage, start } = stageAt(config, before)
+    if (index !== this.#stage) await this.#enter(index)
+    const { microBatches } = config.batch
+    const batches: TokenBatch[] = []
+    for (let i = 0; i < microBatches; i++) batches.push(await this.#batches.batch(before * microBatches + i))
+    const rate = learningRate(stageSchedule(stage), before - start + 1)
+    const { skipSpikes } = config.optimizer
+    let skipped = false
+    const report = await this.#step.run(batches, {
+      learningRate: rate,
+      step: this.#position.updates + 1,
+      accept: ({ loss }) => {
+        skipped = skipSpikes !== null && isSpike(losses, loss, skipSpikes)
+        return !skipped
+      },
+    })
+    this.#position = {
+      step: before + 1,
+      stage: index,
+      updates: this.#position.updates + Number(!skipped),
+      tokens: tokens + batches.reduce((sum, { weights }) => sum + countOf(weights!), 0),
+      losses: skipped ? losses : withLoss(losses, report.loss),
+    }
+    const { loss, gradNorm } = report
+    return { step: before + 1, p: stage.p, loss, gradNorm, learningRate: rate, tokens: this.#position.tokens, skipped }
+  }
+
+  /** Held-out loss, on so many sequences or all. */
+  async evaluate(limit = Infinity, signal?: AbortSignal): Promise<Evaluation> {
+    const { runtime, heldOut, config } = this.#inputs
+    const { sequences: B, tokens: T } = this.#plan.shape
+    this.#evaluation ??= await LossEvaluation.create(runtime, this.#plan)
+    const packing = config.data.packing === 'document' ? 'document' : 'streamWithRest'
+    const batches = evaluationBatches(heldOut, { batchSize: B, tokens: T, packing })
+    const sequences: Evaluation['sequences'][number][] = []
+    for (let i = 0; i < batches.steps && sequences.length < limit; i++) {
+      signal?.throwIfAborted()
+      const batch = await batches.batch(i)
+      const losses = await this.#evaluation.run(this.#step.parameterFeeds, batch)
+      for (let b = 0; b < B && i * B + b < Math.min(batches.sequences, limit); b++) {
+        const [own, weights] = [losses, batch.weights].map((array) => array.subarray(b * T, (b + 1) * T)) as [
+          Float32Array,
+          Float32Array,
+        ]
+        const nats = own.reduce((sum, loss, t) => (weights[t]! > 0 ? sum + loss : sum), 0)
+        sequences.push({ nats, tokens: countOf(weights) })
+      }
+    }
+    const tokens = sequences.reduce((sum, each) => sum + each.tokens, 0)
+    return { loss: sequences.reduce((sum, each) => sum + each.nats, 0) / tokens, tokens, sequences }
+  }
+
+  /** All that is needed to go on. Arrays may be views: valid until the next step. */
+  async save(): Promise<SavedState> {
+    return { ...(await this.#step.readState()), position: this.#position }
+  }
+
+  async dispose(): Promise<void> {
+    await this.#evaluation?.dispose()
+    await this.#step.dispose()
+  }
+
+  /** Carries parameters and moments over to a stage with other streams or another backbone; what is new starts anew. */
+  async #enter(index: number): Promise<void> {
+    const { config, runtime } = this.#inputs
+    const plan = stagePlan(this.#inputs, config.stages[index]!)
+    const old = await this.#step.readState()
+    const kept = plan.trainable.filter(({ name }) => old.parameters.has(name))
+    const parameters = new Map([...(await startingParameters(this.#inputs, plan)), ...pick(old.parameters, kept)])
+    const state = { parameters, m: pick(old.m, kept), v: pick(old.v, kept) }
+    const step = await TrainStep.create(runtime, plan, state, config.batch.microBatches)
+    await this.dispose()
+    this.#evaluation = undefined
+    this.#plan = plan
+    this.#step = step
+    this.#stage = index
+    // Moments that have seen nothing need the correction of a first update.
+    if (kept.length === 0) this.#position = { ...this.#position, updates: 0 }
+  }
+}
+
+const countOf = (weights: ArrayLike<number>): number => Array.from(weights).reduce((sum, weight) => sum + Number(weight > 0), 0)
+
+const pick = (arrays: ReadonlyMap<string, Float32Array>, parameters: readonly Parameter[]): Map<string, Float32Array> =>
+  new Map(parameters.map(({ name }) => [name, arrays.get(name)!]))
+
+/** Of everything trained: the base's value where it has one of this shape, else an initial one. */
+async function startingParameters({ config, stored }: TrainerInputs, plan: TrainPlan): Promise<Map<string, Float32Array>> {
+  const parameters = new Map<string, Float32Array>()
+  const missing: Parameter[] = []
+  for (const parameter of plan.trainable) {
+    const values = await stored(parameter)
+    if (values) parameters.set(parameter.name, values)
+    else missing.push(parameter)
+  }
+  const { seed, streams } = config
+  for (const [name, values] of initialParameters(missing, plan.config, { seed, init: streams.init })) parameters.set(name, values)
+  return parameters
+}
