@@ -1,6 +1,6 @@
 /**
  * Whole-model gradients of every decoder family against finite differences of the loss: q/k norms, windows, stretched
- * rotations, biases and streams, for which no reference gradients are at hand.
+ * rotations, biases, streams of every kind, for which no reference gradients are at hand.
  *
  * Per part of the model, the loss is moved along that part's own gradient: its slope there is the gradient's norm. The loss is
  * float32 and about 6, so right to about 1e-6; over a step of 2h = 4e-3 that is 2.5e-4 of slope, where slopes are 0.5 to 12.
@@ -16,12 +16,16 @@ import { expect, it } from 'vitest'
 import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { fixturesFolder } from './support/fixtures.ts'
 
-const names = readdirSync(`${fixturesFolder}transformers`).filter((name) => !name.endsWith('.md'))
+const names = ['transformers', 'options'].flatMap((group) =>
+  readdirSync(`${fixturesFolder}${group}`)
+    .filter((name) => !name.endsWith('.md'))
+    .map((name) => `${group}/${name}`),
+)
 const h = 2e-3
 const shape = { sequences: 2, tokens: 12 }
 
 it.each(names)('%s', async (name) => {
-  const open = await openModelFolder(`${fixturesFolder}transformers/${name}`)
+  const open = await openModelFolder(`${fixturesFolder}${name}`)
   const { config, tied, findWeight } = await modelFiles(open)
   const trainable = [...backboneParameters(config, tied), ...streamParameters(config)]
   const parameters = new Map<string, Float32Array>()
