@@ -19,6 +19,8 @@ export const environments = {
   transformers: ['torch==2.15.0', 'transformers==5.23.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
   /** The fit that the paper used: a peer for speed and results. */
   law: ['numpy==2.4.6', 'scipy==1.17.1'],
+  /** The format's own reader. */
+  safetensors: ['safetensors==0.8.0', 'numpy==2.4.6'],
   /** The hub's own client: reads the cache that we write. */
   hub: ['huggingface_hub==2.4.0'],
   /** Reads the event files that training writes (150 MB). */
