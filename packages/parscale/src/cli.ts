@@ -14,6 +14,7 @@ import { registerPlan } from './commands/plan.ts'
 import { registerPredict } from './commands/predict.ts'
 import { registerPull } from './commands/pull.ts'
 import { registerScore } from './commands/score.ts'
+import { registerTrain } from './commands/train.ts'
 import { createIo, type Io } from './io.ts'
 
 /** 0 is success, 1 a failure that is none of these; 130 is Ctrl-C. The table stands in docs/cli.md. */
@@ -43,7 +44,7 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
     )
   const commands = [
     ...[registerGenerate, registerChat, registerScore, registerInspect, registerConvert, registerPull, registerModels],
-    ...[registerDiagnose, registerFit, registerPredict, registerCost, registerPlan],
+    ...[registerTrain, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan],
   ]
   for (const register of commands) register(program, io)
   try {

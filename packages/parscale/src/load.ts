@@ -221,7 +221,7 @@ export function memoryOf(
 /** What this process may still take; respects container limits where Node knows them. */
 export const availableMemoryBytes = (): number => process.availableMemory?.() ?? freemem()
 
-export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFiles> {
+export async function tokenizerFiles(folder: Pick<ModelFolder, 'path' | 'readText'>): Promise<TokenizerFiles> {
   const tokenizerJson = await readJson(folder, 'tokenizer.json')
   if (tokenizerJson === undefined) {
     throw checkpointError(
@@ -247,7 +247,7 @@ async function generationStops(folder: ModelFolder): Promise<number[]> {
 }
 
 /** A JSON file of the folder; undefined where there is none. */
-async function readJson(folder: ModelFolder, name: string): Promise<unknown> {
+async function readJson(folder: Pick<ModelFolder, 'path' | 'readText'>, name: string): Promise<unknown> {
   const text = await folder.readText(name)
   if (text === undefined) return undefined
   try {

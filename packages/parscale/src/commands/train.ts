@@ -1,0 +1,80 @@
+/** `parscale train`: from scratch, in two stages, recycling a model, or on conversations. */
+import { type Command, Option } from '@commander-js/extra-typings'
+import { usageError } from '@parscale/core'
+import { type RecipeName, recipeNames } from '@parscale/core/training'
+import type { Io } from '../io.ts'
+import { onnxRuntime } from '../onnx-runtime.ts'
+import { configOf, configOptions } from '../train/train-options.ts'
+import { resultText, resumeRun, startRun } from '../train/train-run.ts'
+import { addOptions, deviceOption, threadsOption } from './options.ts'
+
+const examples = `
+Recipes:
+  pretrain    a fresh model with P streams
+  two-stage   a fresh model with one stream, then P streams while the rate falls
+  recycle     streams for a model that is there, its weights frozen (--train all: not frozen)
+  sft         conversations; the loss is on the assistant's turns
+
+Examples:
+  parscale train pretrain --data 'books/*.txt' --p 2 --steps 1000 --learning-rate 1e-3 --out runs/p2
+  parscale train recycle --model ./model --data notes.jsonl --p 4 --out runs/recycled
+  parscale train recycle --model ./model --data notes.jsonl --dry-run      (shows the whole configuration)
+  parscale train --resume runs/p2
+
+Ctrl-C and SIGTERM write a checkpoint and end the command with exit code 130; SIGUSR2 writes one and goes on.
+docs/training.md explains recipes, options and the run's folder.`
+
+interface Flags {
+  readonly out?: string
+  readonly resume?: string
+  readonly dryRun?: true
+  readonly device?: 'cpu' | 'webgpu' | 'cuda'
+  readonly threads?: number
+  readonly json?: true
+}
+
+export function registerTrain(program: Command, io: Io): void {
+  const command = program
+    .command('train')
+    .description('train a model: pretrain, two-stage, recycle or sft')
+    .argument('[recipe]', recipeNames.join(' | '))
+  addOptions(command, [
+    new Option('--out <folder>', 'folder of the run; must not exist or be empty'),
+    new Option('--resume <folder>', 'go on with this run').conflicts(['out', 'dryRun']),
+    ...configOptions,
+    new Option('--dry-run', 'show data and configuration, and stop before the first step'),
+    deviceOption,
+    threadsOption,
+    new Option('--json', 'print the result as JSON'),
+  ])
+  command.addHelpText('after', examples).action(async (recipe) => {
+    const flags = command.opts() as unknown as Flags
+    const print = (value: unknown) => io.stdout(`${JSON.stringify(value, null, 2)}\n`)
+    if (flags.resume !== undefined) {
+      refuseConfiguration(command, recipe)
+      const result = await resumeRun(io, onnxRuntime(flags), flags.resume)
+      return flags.json ? print(result) : io.stdout(resultText(result))
+    }
+    if (recipe === undefined)
+      throw usageError(`train: name a recipe (${recipeNames.join(', ')}), or a run to go on with: --resume RUN`)
+    if (!recipeNames.includes(recipe as RecipeName))
+      throw usageError(`train ${recipe}: there is no such recipe; there are ${recipeNames.join(', ')}`, { found: recipe })
+    const config = configOf(recipe as RecipeName, flags as Readonly<Record<string, unknown>>)
+    if (flags.out === undefined && !flags.dryRun)
+      throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
+    const result = await startRun(io, onnxRuntime(flags), config, flags.out ?? '', flags.dryRun === true)
+    if (!result) return print(config)
+    return flags.json ? print(result) : io.stdout(resultText(result))
+  })
+}
+
+/** A run goes on as it was begun. */
+function refuseConfiguration(
+  command: { getOptionValueSource(key: string): string | undefined },
+  recipe: string | undefined,
+): void {
+  if (recipe !== undefined) throw usageError(`train --resume: a run knows its recipe; leave out "${recipe}"`)
+  const given = configOptions.filter((option) => command.getOptionValueSource(option.attributeName()) === 'cli')
+  if (given.length > 0)
+    throw usageError(`train --resume: a run goes on as it was configured; leave out ${given.map(({ long }) => long).join(', ')}`)
+}

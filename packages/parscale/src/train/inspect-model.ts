@@ -1,0 +1,41 @@
+/** A look at the model in the middle of training: it goes the way of any model, through files and the loader. */
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { diagnose } from '@parscale/core/evaluation'
+import type { Trainer } from '@parscale/core/training'
+import type { Io } from '../io.ts'
+import { loadTextModel } from '../load.ts'
+import { exportRun, isFrozen } from './export-run.ts'
+import type { RunInputs } from './run-inputs.ts'
+import type { Inspection } from './train-loop.ts'
+
+export async function inspectModel(io: Io, inputs: RunInputs, trainer: Trainer, run: string): Promise<Inspection> {
+  const { config, runtime } = inputs
+  const { plan } = trainer
+  const p = plan.config.parscale.n
+  const frozen = isFrozen(inputs)
+  const wanted = config.sample.tokens > 0 || (p > 1 && config.evaluation.diagnoseTokens > 0)
+  // One stream for a frozen backbone is a control of experiments: there is no P to choose it by beside the plain model.
+  if (!wanted || (frozen && p === 1)) return {}
+  const preview = join(run, 'preview')
+  try {
+    await exportRun(inputs, plan, (await trainer.save()).parameters, preview)
+    const options = { p, env: io.env, signal: io.signal, threads: runtime.threads, device: runtime.device }
+    const text = frozen
+      ? await loadTextModel(inputs.base!.path, { ...options, streamSets: [preview] })
+      : await loadTextModel(preview, options)
+    try {
+      const { prompt, tokens: maxTokens } = config.sample
+      const sampling = { p, maxTokens, temperature: 0.7, seed: config.seed, signal: io.signal }
+      const [result] = maxTokens > 0 ? await text.generateBatch([prompt], sampling) : []
+      const count = Math.min(config.evaluation.diagnoseTokens, inputs.heldOut.tokens)
+      const { ids } = await inputs.heldOut.read(0, count)
+      const diagnosis = p > 1 && count >= 3 ? await diagnose(text.engine, Array.from(ids), { p, signal: io.signal }) : undefined
+      return { ...(result && { sample: result.text }), ...(diagnosis && { diagnosis }) }
+    } finally {
+      await text.dispose()
+    }
+  } finally {
+    await rm(preview, { recursive: true, force: true })
+  }
+}

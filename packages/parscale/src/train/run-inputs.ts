@@ -1,0 +1,155 @@
+/** From a run's configuration to what a Trainer works on: the model to start from, its tokenizer, the tokenized data. */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { checkpointError, usageError } from '@parscale/core'
+import { findTensor, readF32 } from '@parscale/core/checkpoint'
+import { modelFiles } from '@parscale/core/generation'
+import type { Parameter } from '@parscale/core/model'
+import {
+  documentFiles,
+  type ModelFolder,
+  openDataset,
+  openModelPath,
+  readDocuments,
+  type TokenizedDataset,
+} from '@parscale/core/node'
+import type { Runtime } from '@parscale/core/runtime'
+import { createTokenizer, type Tokenizer, type TokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
+import { freshModel, type RunConfig, requireFiniteParameters, type TrainerInputs } from '@parscale/core/training'
+import type { Io } from '../io.ts'
+import { cacheFolder, resolveModel, tokenizerFiles } from '../load.ts'
+
+export interface RunInputs extends TrainerInputs {
+  /** The model that the run starts from; undefined for a fresh one. */
+  readonly base: ModelFolder | undefined
+  readonly tokenizerFiles: TokenizerFiles
+  readonly tokenizer: Tokenizer
+  readonly dataset: TokenizedDataset
+  close(): Promise<void>
+}
+
+/**
+ * Opens everything that a run reads.
+ *
+ * @param tokenizerFolder where the run keeps the tokenizer that it trained, if it has one
+ * @throws usage error for data or a model that do not go together; errors of the readers
+ */
+export async function openRunInputs(io: Io, runtime: Runtime, config: RunConfig, tokenizerFolder?: string): Promise<RunInputs> {
+  const opened: { close(): Promise<void> }[] = []
+  const close = async () => void (await Promise.all(opened.map((each) => each.close())))
+  try {
+    const base = config.base === null ? undefined : await openBase(io, config.base)
+    if (base) opened.push(base)
+    const files = await tokenizerOf(io, config, base, tokenizerFolder)
+    const tokenizer = createTokenizer(files)
+    const dataset = await openData(io, config, files)
+    opened.push(dataset)
+    const backbone = base?.config ?? freshModel(config.shape!, tokenizer)
+    const { summary } = dataset
+    if (summary.largestTokenId >= backbone.vocabSize) {
+      throw usageError(
+        `data: token id ${summary.largestTokenId} is beyond the model's vocabulary of ${backbone.vocabSize}; the tokenizer belongs to another model`,
+        { expected: backbone.vocabSize, found: summary.largestTokenId },
+      )
+    }
+    const model = base && (await modelFiles(base))
+    return {
+      runtime,
+      config,
+      backbone,
+      tied: model?.tied ?? backbone.tieWordEmbeddings ?? false,
+      frozen: model?.findWeight ?? missingWeight,
+      stored: storedParameters(base, config),
+      train: dataset.train,
+      heldOut: dataset.heldOut,
+      base,
+      tokenizerFiles: files,
+      tokenizer,
+      dataset,
+      close,
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function openBase(io: Io, name: string): Promise<ModelFolder> {
+  const progress = io.progress('unpacking GGUF', 'B')
+  const options = {
+    cacheDirectory: cacheFolder(io.env),
+    signal: io.signal,
+    onProgress: ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) => progress.update(doneBytes, totalBytes),
+  }
+  return await openModelPath(await resolveModel(name, io.env), options).finally(() => progress.end())
+}
+
+/** What the base has of a parameter. Streams of another kind or number are not taken over. */
+function storedParameters(base: ModelFolder | undefined, { streams }: RunConfig): TrainerInputs['stored'] {
+  return async ({ name, shape, part }: Parameter) => {
+    const tensor = base && findTensor(base, name)
+    const ofStreams = part === 'prefix' || part === 'adapter' || part === 'aggregation'
+    if (!tensor || (ofStreams && (streams.reset || tensor.shape.join() !== shape.join()))) return undefined
+    const values = await readF32(tensor)
+    requireFiniteParameters(new Map([[name, values]]), base.path)
+    return values
+  }
+}
+
+const missingWeight: TrainerInputs['frozen'] = (name) => {
+  throw checkpointError(`${name}: a fresh model has no stored weights`, { tensor: name })
+}
+
+/** Of the run, of the folder that is named, of the base, or trained now. */
+async function tokenizerOf(io: Io, config: RunConfig, base: ModelFolder | undefined, own?: string): Promise<TokenizerFiles> {
+  const folder = own ?? config.tokenizer
+  if (folder !== null && folder !== undefined) return await readTokenizer(folder)
+  if (base) return await tokenizerFiles(base)
+  const progress = io.progress('training the tokenizer', 'documents')
+  const { files: names, field, separator, skipBad } = config.data
+  const files = await documentFiles(names)
+  const signal = io.signal
+  async function* texts() {
+    let count = 0
+    const options = { skipBad, ...(field !== null && { field }), ...(separator !== null && { separator }) }
+    for await (const document of readDocuments(files, options)) {
+      signal.throwIfAborted()
+      if ('text' in document) yield document.text
+      else for (const message of document.messages) yield message.content
+      progress.update(++count)
+    }
+  }
+  return await trainBpe(texts(), { vocabSize: config.vocabSize }).finally(() => progress.end())
+}
+
+const readTokenizer = (folder: string): Promise<TokenizerFiles> =>
+  tokenizerFiles({ path: folder, readText: (name) => readFile(join(folder, name), 'utf8').catch(() => undefined) })
+
+/** Keeps a tokenizer with the run that trained it, so that the run does not depend on its data files for it. */
+export async function writeTokenizer(
+  folder: string,
+  { tokenizerJson, tokenizerConfig, chatTemplate }: TokenizerFiles,
+): Promise<void> {
+  await mkdir(folder, { recursive: true })
+  await writeFile(join(folder, 'tokenizer.json'), `${JSON.stringify(tokenizerJson)}\n`)
+  if (tokenizerConfig !== undefined)
+    await writeFile(join(folder, 'tokenizer_config.json'), `${JSON.stringify(tokenizerConfig, null, 2)}\n`)
+  if (chatTemplate !== undefined) await writeFile(join(folder, 'chat_template.jinja'), chatTemplate)
+}
+
+async function openData(io: Io, config: RunConfig, files: TokenizerFiles): Promise<TokenizedDataset> {
+  const { files: names, field, separator, skipBad, chat, heldOutFraction, heldOutSeed } = config.data
+  const progress = io.progress('reading data', 'tokens')
+  return await openDataset(names, {
+    cacheDirectory: cacheFolder(io.env),
+    tokenizerFiles: files,
+    skipBad,
+    chat,
+    heldOutFraction,
+    seed: heldOutSeed,
+    ...(field !== null && { field }),
+    ...(separator !== null && { separator }),
+    signal: io.signal,
+    onProgress: ({ tokens }) => progress.update(tokens),
+  }).finally(() => progress.end())
+}

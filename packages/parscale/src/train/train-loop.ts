@@ -1,0 +1,154 @@
+/**
+ * The loop around a Trainer: when to evaluate, save, log and stop. At each step what is due comes in a fixed order, and the
+ * checkpoint last, so that a run resumed from it repeats nothing and leaves nothing out.
+ */
+import type { Diagnosis } from '@parscale/core/evaluation'
+import type { RunFolder } from '@parscale/core/node'
+import { type Evaluation, type RunConfig, type StepRecord, stageAt, type Trainer, totalSteps } from '@parscale/core/training'
+import type { Io } from '../io.ts'
+import { type Speed, stepLine, stepNote } from './train-report.ts'
+
+/** What the model of the moment writes, and how its streams do. */
+export interface Inspection {
+  readonly sample?: string
+  readonly diagnosis?: Diagnosis
+}
+
+export interface LoopOptions {
+  readonly io: Io
+  readonly config: RunConfig
+  readonly trainer: Trainer
+  readonly folder: RunFolder
+  /** Saved with checkpoints, to know the data again. */
+  readonly data: Readonly<Record<string, number>>
+  /** Floating point operations of a step's matrix products. */
+  readonly stepFlops: () => number
+  /** Looks at the model as it is now. */
+  readonly inspect: () => Promise<Inspection>
+  /** Where the run was when it was saved; absent: at its beginning. */
+  readonly resumed?: LoopState | undefined
+  /** Asked after each step: whether somebody wants a checkpoint. */
+  readonly checkpointAsked: () => boolean
+}
+
+/** What the loop saves besides the trainer's own state. */
+export interface LoopState {
+  /** Step of the last evaluation. */
+  readonly evaluatedAt: number
+  /** Of all stages and sessions. */
+  readonly trainingSeconds: number
+}
+
+export interface LoopResult {
+  /** False: stopped before the end; the last checkpoint has everything. */
+  readonly finished: boolean
+  readonly evaluation: Evaluation | undefined
+  readonly trainingSeconds: number
+}
+
+/** Runs until the end or until `io.signal` is aborted. */
+export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
+  const { io, config, trainer, folder } = options
+  const total = totalSteps(config)
+  const progress = io.progress('training', 'steps')
+  let { evaluatedAt, trainingSeconds } = options.resumed ?? { evaluatedAt: -1, trainingSeconds: 0 }
+  let savedAt = options.resumed ? trainer.position.step : -1
+  let evaluation: Evaluation | undefined
+  let pace = 0
+
+  const save = async (loss?: number) => {
+    const { step } = trainer.position
+    const { parameters, m, v, position } = await trainer.save()
+    const state = { position, loop: { evaluatedAt, trainingSeconds }, data: options.data }
+    await folder.saveCheckpoint({
+      step,
+      state,
+      tensors: trainer.plan.trainable,
+      parameters,
+      m,
+      v,
+      ...(loss !== undefined && { loss }),
+    })
+    savedAt = step
+  }
+
+  try {
+    for (;;) {
+      const { step } = trainer.position
+      const ended = trainer.finished
+      if (!io.signal.aborted && evaluatedAt !== step && isDue(config, step, config.evaluation.every)) {
+        evaluation = await evaluate(options, ended)
+        if (evaluation) evaluatedAt = step
+      }
+      const asked = options.checkpointAsked()
+      if (
+        savedAt !== step &&
+        (ended || io.signal.aborted || asked || (step > 0 && isDue(config, step, config.checkpoint.every)))
+      ) {
+        await save(evaluatedAt === step ? evaluation?.loss : undefined)
+        if (asked) io.stderr(`step ${step}: checkpoint written, as asked\n`)
+      }
+      if (ended || io.signal.aborted) return { finished: ended, evaluation, trainingSeconds }
+
+      const begin = performance.now()
+      const record = await trainer.step()
+      const seconds = (performance.now() - begin) / 1000
+      trainingSeconds += seconds
+      pace = pace === 0 ? seconds : 0.9 * pace + 0.1 * seconds
+      const speed = speedOf(options, pace)
+      await folder.log({ kind: 'train', ...figures(record), seconds })
+      progress.update(record.step, total, stepNote(record, speed))
+      if (!io.isTTY.stderr && (record.step % config.logEvery === 0 || record.step === total || record.skipped)) {
+        io.stderr(`${stepLine(record, total, speed, (total - record.step) * pace)}\n`)
+      }
+      // The engine computes on this thread: let signals in.
+      await new Promise(setImmediate)
+    }
+  } finally {
+    progress.end()
+  }
+}
+
+/** At the beginning, at every n-th step, at the ends of stages, and at the end. */
+function isDue(config: RunConfig, step: number, every: number): boolean {
+  const { start } = stageAt(config, step)
+  return step === start || step === totalSteps(config) || (every > 0 && step % every === 0)
+}
+
+async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluation | undefined> {
+  const { io, trainer, folder, config } = options
+  const { step } = trainer.position
+  try {
+    const evaluation = await trainer.evaluate(ended ? Infinity : config.evaluation.sequences, io.signal)
+    const { loss, tokens } = evaluation
+    const { sample, diagnosis } = await options.inspect()
+    await folder.log({ kind: 'evaluation', step, loss, tokens, ...(diagnosis && streamFigures(diagnosis)) })
+    io.stderr(`step ${step}: held-out loss ${loss.toFixed(4)} on ${tokens} tokens${diagnosis ? streamText(diagnosis) : ''}\n`)
+    for (const { message } of diagnosis?.alarms ?? []) io.stderr(`  warning: ${message}\n`)
+    if (sample !== undefined) {
+      await folder.sample({ step, prompt: config.sample.prompt, text: sample })
+      io.stderr(`  sample: ${JSON.stringify(`${config.sample.prompt}${sample}`)}\n`)
+    }
+    return evaluation
+  } catch (error) {
+    if (io.signal.aborted) return undefined // done when the run goes on
+    throw error
+  }
+}
+
+const figures = ({ skipped, ...rest }: StepRecord) => ({ ...rest, skipped: Number(skipped) })
+
+const streamFigures = ({ losses, correlation, weights }: Diagnosis) => ({
+  averageLoss: losses.average.loss,
+  bestStreamLoss: Math.min(...losses.streams.map(({ loss }) => loss)),
+  rho: correlation.meanRho,
+  weightEntropy: weights.entropy,
+})
+
+const streamText = ({ losses, correlation }: Diagnosis): string =>
+  `; streams alone ${losses.streams.map(({ loss }) => loss.toFixed(3)).join(' ')}, rho ${correlation.meanRho.toFixed(3)}`
+
+function speedOf({ config, stepFlops }: LoopOptions, seconds: number): Speed {
+  const { sequences, tokens, microBatches } = config.batch
+  return { tokensPerSecond: (sequences * tokens * microBatches) / seconds, gflopPerSecond: stepFlops() / seconds / 1e9 }
+}
