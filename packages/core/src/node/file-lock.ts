@@ -7,11 +7,15 @@ import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { readFile, rm, stat, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 const touchIntervalMs = 5_000
 const staleAfterMs = 60_000
 /** A lock is empty between its creation and the next line of code; one that stays so was left by a killed process. */
 const emptyForMs = 1_000
+/** Of several who find a stale lock one takes it over, in less time than this; should it die there, another does. */
+const takeoverMs = 20
+const mostTries = 100
 
 export interface LockOwner {
   readonly id: string
@@ -33,16 +37,17 @@ export interface LockRefused {
 }
 
 /**
- * Tries to create the lock at `path`, once. Locks of one process exclude each other too.
+ * Takes the lock at `path` if nobody holds it, without waiting for one who does. Locks of one process exclude each other too.
  *
  * @throws the file system's error when the file cannot be written
  */
 export async function tryFileLock(path: string): Promise<FileLock | LockRefused> {
   const me: LockOwner = { id: randomUUID(), pid: process.pid, host: hostname(), started: startOf(process.pid) }
-  while (!(await tryCreate(path, me))) {
+  for (let tries = 1; !(await tryCreate(path, me)); tries++) {
     const owner = await readOwner(path)
     const state = await lockState(path, owner)
-    if (state === 'held' || (state === 'stale' && !(await removeStale(path, me)))) return { owner }
+    if (state === 'held' || tries === mostTries) return { owner }
+    if (state === 'stale' && !(await removeStale(path, me))) await sleep(takeoverMs)
   }
   const touch = setInterval(() => {
     const now = new Date()

@@ -1,0 +1,87 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { hostname, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type FileLock, tryFileLock } from './file-lock.ts'
+
+let folder: string
+let path: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'parscale-lock-'))
+  path = join(folder, 'lock')
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+async function taken(): Promise<FileLock> {
+  const lock = await tryFileLock(path)
+  if (!('release' in lock)) expect.fail(`held by ${JSON.stringify(lock.owner)}`)
+  return lock
+}
+
+async function setAge(file: string, ageMs: number): Promise<void> {
+  const time = new Date(Date.now() - ageMs)
+  await utimes(file, time, time)
+}
+
+test('one at a time; the others learn who', async () => {
+  const lock = await taken()
+  expect(await tryFileLock(path)).toMatchObject({ owner: { pid: process.pid, host: hostname() } })
+  await lock.release()
+  await (await taken()).release()
+  expect(await readdir(folder)).toEqual([])
+})
+
+test('a process that was killed has no lock', async () => {
+  const child = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 1e6)'])
+  await once(child, 'spawn')
+  await writeFile(path, JSON.stringify({ id: 'theirs', pid: child.pid, host: hostname() }))
+  expect(await tryFileLock(path)).toMatchObject({ owner: { pid: child.pid } })
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  await (await taken()).release()
+})
+
+test.runIf(process.platform === 'linux')('a process of the same number that was started later is another', async () => {
+  const mine = await taken()
+  const owner = JSON.parse(await readFile(path, 'utf8'))
+  expect(owner.started).toMatch(/^[0-9a-f-]{36} \d+$/)
+  await writeFile(path, JSON.stringify({ ...owner, id: 'theirs', started: owner.started.replace(/\d+$/, '1') }))
+  const next = await taken()
+  expect(await mine.isHeld()).toBe(false)
+  await mine.release()
+  expect(await next.isHeld()).toBe(true)
+
+  // One that is surely the owner keeps its lock, however long it was suspended.
+  await setAge(path, 3600_000)
+  expect(await tryFileLock(path)).toMatchObject({ owner: { pid: process.pid } })
+  await next.release()
+})
+
+test('of many who find the same stale lock, one gets it, and the others learn from whom', async () => {
+  for (let round = 0; round < 5; round++) {
+    await writeFile(path, JSON.stringify({ id: 'gone', pid: 2 ** 22 + 1, host: hostname() }))
+    const results = await Promise.all(Array.from({ length: 6 }, () => tryFileLock(path)))
+    const locks = results.flatMap((result) => ('release' in result ? [result] : []))
+    expect(locks).toHaveLength(1)
+    for (const result of results) if ('owner' in result) expect(result.owner?.pid ?? process.pid).toBe(process.pid)
+    await locks[0]!.release()
+  }
+})
+
+test('the lock of another machine holds until nobody touches it any more', async () => {
+  await writeFile(path, JSON.stringify({ id: 'far', pid: 1, host: 'another machine' }))
+  expect(await tryFileLock(path)).toMatchObject({ owner: { host: 'another machine' } })
+  await setAge(path, 120_000)
+  await (await taken()).release()
+})
+
+test('a process that was killed before it wrote its name, or while it took a lock over, has none', async () => {
+  await writeFile(path, '')
+  expect(await tryFileLock(path)).toEqual({ owner: undefined })
+  await setAge(path, 2_000)
+  await writeFile(`${path}.takeover`, JSON.stringify({ id: 'theirs', pid: 2 ** 22 + 1, host: hostname() }))
+  await (await taken()).release()
+  expect(await readdir(folder)).toEqual([])
+})
