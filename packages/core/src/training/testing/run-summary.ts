@@ -1,0 +1,67 @@
+/** A summary of a run, with `text` wherever a user's or a file's words can stand. */
+import type { RunSummary } from '../model-card.ts'
+
+export const runSummary = (text: string): RunSummary => ({
+  name: text,
+  recipe: 'recycle',
+  command: `parscale train recycle --data ${text}`,
+  version: '0.1.0',
+  licence: text,
+  languages: ['en'],
+  base: { name: text, frozen: true, sha256: 'ab'.repeat(32) },
+  p: [1, 2, 4],
+  parameters: { backbone: 134_515_008, streams: 812_345 },
+  streamsOnly: true,
+  stages: [
+    { p: 4, steps: 1000, tokens: 2_048_000, train: 'streams', schedule: 'cosine', learningRate: 1e-3, finalLearningRate: 1e-5 },
+  ],
+  data: {
+    files: [text, `${text}/more`],
+    textBytes: 11_955_571,
+    documents: 369,
+    trainTokens: 2_257_856,
+    heldOutTokens: 155_867,
+    hubNames: [text],
+    about: text,
+  },
+  tokensSeen: 2_048_000,
+  results: [
+    { p: 1, loss: 3.25, tokens: 155_867 },
+    { p: 4, loss: 3.125, interval: [3.1, 3.15], tokens: 155_867 },
+    { p: 4, loss: 2.5, tokens: 15_644, data: text },
+  ],
+  hyperparameters: { seed: 0, 'streams.smoothing': 0.1, 'sample.prompt': text, 'optimizer.skipSpikes': null },
+  trainingSeconds: 5025,
+  hardware: text,
+  limits: [text],
+})
+
+/** What might be taken for syntax, of YAML, Markdown, HTML or a terminal. */
+export const nastyTexts: readonly string[] = [
+  '---',
+  'a\n---\nlicense: mit',
+  'no: yes # not a comment',
+  '- [x](javascript:alert(1))',
+  '*a* _b_ **c** ~d~ `e` ``f`` ```g```',
+  '<script>alert(1)</script> &lt; <!--',
+  '| a | b |',
+  '"quoted" \'twice\' \\ back\\slash \\u0041',
+  '!!python/object/apply:os.system ["true"]',
+  '&anchor *alias {{ x }} {% y %}',
+  '\u0000\u0007\u001b[31m\u007f\u0085\u009b\u2028\u2029\ufeff\ufffe',
+  '\ud800 lone, \ud83d\ude00 pair, e\u0301, \u05d0\u202e',
+  '~',
+  'null',
+  '1e3',
+  '0x1F',
+  '2026-01-01',
+  '',
+  ' ',
+  '`',
+  '``',
+  '\t\t',
+  '====',
+  '# h',
+  '$x$',
+  '1. one',
+]
