@@ -6,6 +6,7 @@ import { registerChat } from './commands/chat.ts'
 import { registerConvert } from './commands/convert.ts'
 import { registerCost } from './commands/cost.ts'
 import { registerDiagnose } from './commands/diagnose.ts'
+import { registerExport } from './commands/export.ts'
 import { registerFit } from './commands/fit.ts'
 import { registerGenerate } from './commands/generate.ts'
 import { registerInspect } from './commands/inspect.ts'
@@ -44,7 +45,7 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
     )
   const commands = [
     ...[registerGenerate, registerChat, registerScore, registerInspect, registerConvert, registerPull, registerModels],
-    ...[registerTrain, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan],
+    ...[registerTrain, registerExport, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan],
   ]
   for (const register of commands) register(program, io)
   try {

@@ -1,0 +1,118 @@
+/** A run's checkpoint and everything around it that an export needs; no training data is read. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { checkpointError, usageError } from '@parscale/core'
+import type { ModelConfig } from '@parscale/core/checkpoint'
+import { isTied } from '@parscale/core/generation'
+import {
+  type ModelFolder,
+  openModelPath,
+  type RunContents,
+  readCheckpoint,
+  readRun,
+  type TrainingCheckpoint,
+} from '@parscale/core/node'
+import { createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
+import { freshModel, parseRunConfig, type RunConfig, type Stage, stageStreams } from '@parscale/core/training'
+import type { Io } from '../io.ts'
+import { cacheFolder, resolveModel, tokenizerFiles } from '../load.ts'
+
+/** Which checkpoint: the newest, the one with the smallest held-out loss, or that of a step. */
+export type CheckpointChoice = 'last' | 'best' | number
+
+export interface OpenRun {
+  readonly path: string
+  readonly config: RunConfig
+  readonly checkpoint: TrainingCheckpoint
+  /** The stage that the checkpoint is of. */
+  readonly stage: Stage
+  /** The model as it was then, streams included. */
+  readonly model: ModelConfig
+  readonly tied: boolean
+  /** What the run started from; open, for what was frozen. */
+  readonly base: ModelFolder | undefined
+  /** Only streams were trained. */
+  readonly frozen: boolean
+  readonly tokenizer: TokenizerFiles
+  close(): Promise<void>
+}
+
+/** @throws usage error where there is no such run or checkpoint; checkpoint error for damaged files */
+export async function openRun(path: string, choice: CheckpointChoice, io: Io): Promise<OpenRun> {
+  const run = await readRun(path)
+  const config = parseRunConfig(run.config, join(run.path, 'config.json'))
+  const checkpoint = await chooseCheckpoint(run, choice, (message) => io.stderr(`warning: ${message}\n`))
+  const stage = stageOf(run, config, checkpoint)
+  const base = config.base === null ? undefined : await openBase(config.base, io)
+  try {
+    const folder = join(run.path, 'tokenizer')
+    const readText = (name: string) => readFile(join(folder, name), 'utf8').catch(() => undefined)
+    const tokenizer = await tokenizerFiles({ path: folder, readText })
+    const backbone = base?.config ?? freshModel(config.shape!, createTokenizer(tokenizer))
+    return {
+      path: run.path,
+      config,
+      checkpoint,
+      stage,
+      model: { ...backbone, parscale: stageStreams(config, stage) },
+      tied: base ? isTied(base) : (backbone.tieWordEmbeddings ?? false),
+      base,
+      frozen: stage.train === 'streams',
+      tokenizer,
+      close: async () => await base?.close(),
+    }
+  } catch (error) {
+    await base?.close()
+    throw error
+  }
+}
+
+async function openBase(name: string, io: Io): Promise<ModelFolder> {
+  const progress = io.progress('unpacking GGUF', 'B')
+  return await openModelPath(await resolveModel(name, io.env), {
+    cacheDirectory: cacheFolder(io.env),
+    signal: io.signal,
+    onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+  }).finally(() => progress.end())
+}
+
+async function chooseCheckpoint(
+  { path, checkpoints }: RunContents,
+  choice: CheckpointChoice,
+  onDamaged: (message: string) => void,
+): Promise<TrainingCheckpoint> {
+  const there = await checkpoints.list()
+  const known = `there are those of steps ${there.map(({ step }) => step).join(', ')}`
+  if (choice === 'last') {
+    const found = await checkpoints.latest(onDamaged)
+    if (found) return found
+    throw usageError(`${path}: has no checkpoint yet; wait for the first one, or ask the run for it with: kill -USR2 PID`, {
+      file: path,
+    })
+  }
+  if (choice === 'best') {
+    const found = await checkpoints.best(onDamaged)
+    if (found) return found
+    const what = there.length > 0 ? `${known}, but none with a held-out loss; take --checkpoint last` : 'it has no checkpoint yet'
+    throw usageError(`${path}: there is no best checkpoint: ${what}`, { file: path, flag: 'checkpoint' })
+  }
+  const entry = there.find(({ step }) => step === choice)
+  if (entry) return await readCheckpoint(entry.path)
+  throw usageError(`${path}: has no checkpoint of step ${choice}; ${there.length > 0 ? known : 'it has none yet'}`, {
+    file: path,
+    flag: 'checkpoint',
+    expected: there.map(({ step }) => step),
+    found: choice,
+  })
+}
+
+/** Arrays are of the stage that the trainer was in, which at a border is the one that has just ended. */
+function stageOf({ path }: RunContents, config: RunConfig, { step, state }: TrainingCheckpoint): Stage {
+  const index = (state.position as { stage?: unknown } | undefined)?.stage
+  const stage = config.stages[Number.isInteger(index) ? (index as number) : -1]
+  if (stage) return stage
+  throw checkpointError(`${path}: the checkpoint of step ${step} names stage ${index}; the run has ${config.stages.length}`, {
+    file: path,
+    found: index,
+  })
+}
