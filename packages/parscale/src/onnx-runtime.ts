@@ -2,7 +2,7 @@
 import { dirname, relative, sep } from 'node:path'
 import { runtimeError, unsupportedError } from '@parscale/core'
 import { type Graph, writeOnnx } from '@parscale/core/graph'
-import type { Device, Runtime, Session } from '@parscale/core/runtime'
+import type { Device, Runtime, Session, SessionOptions } from '@parscale/core/runtime'
 import type { Tensor } from 'onnxruntime-common'
 import * as ort from 'onnxruntime-node'
 
@@ -23,9 +23,9 @@ export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   return {
     device,
     threads,
-    async createSession(graph) {
+    async createSession(graph, options = {}) {
       try {
-        return wrap(await ort.InferenceSession.create(...describe(graph, device, threads)))
+        return wrap(await ort.InferenceSession.create(...describe(graph, options, device, threads)))
       } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause)
         // On CPU it is our graph or files that the engine refused; elsewhere nearly always the device is not there.
@@ -45,7 +45,12 @@ const advice = {
  * ONNX Runtime maps external data only from below one folder and refuses links that lead out of it, so the folder named
  * is the deepest that holds all (real) paths of the graph.
  */
-function describe(graph: Graph, device: Device, threads: number | undefined): [Uint8Array, ort.InferenceSession.SessionOptions] {
+function describe(
+  graph: Graph,
+  { planMemory = true, keepOnDevice = [] }: SessionOptions,
+  device: Device,
+  threads: number | undefined,
+): [Uint8Array, ort.InferenceSession.SessionOptions] {
   const paths = graph.initializers.flatMap(({ data }) => (data instanceof Uint8Array ? [] : [data.path]))
   const folder = commonFolder(paths)
   const bytes = writeOnnx(graph, { location: (path) => relative(folder, path).split(sep).join('/') })
@@ -54,6 +59,8 @@ function describe(graph: Graph, device: Device, threads: number | undefined): [U
     {
       executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
       graphOptimizationLevel: 'all',
+      enableMemPattern: planMemory,
+      ...(device === 'cpu' || keepOnDevice.length === 0 ? {} : { preferredOutputLocation: locations(graph, keepOnDevice) }),
       logSeverityLevel: 3,
       ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
       extra: {
@@ -67,6 +74,10 @@ function describe(graph: Graph, device: Device, threads: number | undefined): [U
       },
     },
   ]
+}
+
+function locations(graph: Graph, onDevice: readonly string[]): Record<string, 'cpu' | 'gpu-buffer'> {
+  return Object.fromEntries(graph.outputs.map(({ name }) => [name, onDevice.includes(name) ? 'gpu-buffer' : 'cpu']))
 }
 
 function commonFolder(paths: readonly string[]): string {

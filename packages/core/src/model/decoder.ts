@@ -112,8 +112,7 @@ function attention(
   }
   const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, [R, T, heads, D]), [0, 2, 1, 3])
 
-  const scale = g.constant(Float32Array.of(1 / Math.sqrt(D)))
-  const query = byHead(g.mul(rotate('q', H), scale), H) // [R, H, T, D]
+  const query = byHead(rotate('q', H), H) // [R, H, T, D]
   const key = byHead(rotate('k', K), K) // [R, K, T, D]
   const value = byHead(project('v', K), K) // [R, K, T, D]
   const blocks = inputs.attended(layer, { key, value })
@@ -121,8 +120,10 @@ function attention(
   // The G query heads of a key/value head stand as rows of one product, so that the cache is read once for all of them.
   const GT = product([H / K, T])
   const grouped = g.reshape(query, [R, K, GT, D]) // [R, K, G*T, D]
+  // Directly in front of the product, where the engine makes it a factor of the product.
+  const scaled = g.mul(grouped, g.scalar(1 / Math.sqrt(D)))
   const scores = g.concat(
-    blocks.map((block) => g.matMul(grouped, g.transpose(block.key, [0, 1, 3, 2]))),
+    blocks.map((block) => g.matMul(scaled, g.transpose(block.key, [0, 1, 3, 2]))),
     -1,
   ) // [R, K, G*T, C+T]
   const places = scores.shape[3]!

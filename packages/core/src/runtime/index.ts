@@ -7,6 +7,7 @@ export type Device = 'cpu' | 'webgpu' | 'cuda'
 export interface Session {
   /**
    * Runs once; feeds and results by name. Typed arrays of CPU tensors are read and written in place, not copied.
+   * Tensors on the device (`keepOnDevice`) are read where they are; whoever holds them disposes of them.
    *
    * @param outputs tensors to write results into, by name; they must not be feeds of the same run. Other results are new
    */
@@ -18,10 +19,20 @@ export interface Session {
   dispose(): Promise<void>
 }
 
+export interface SessionOptions {
+  /**
+   * CPU: find the places of all values of a run before it, in one block. Default: true. Otherwise memory is handed out and
+   * taken back node by node, which holds half as much where values differ in size and life, as in training.
+   */
+  readonly planMemory?: boolean
+  /** Outputs that stay in the device's memory, to be fed to later runs of sessions of the same runtime; their data cannot be read. */
+  readonly keepOnDevice?: readonly string[]
+}
+
 export interface Runtime {
   readonly device: Device
   /** Threads of one operator on CPU; undefined: the engine's choice. */
   readonly threads: number | undefined
   /** Compiles a graph. Weights are read from the files that the graph points into. */
-  createSession(graph: Graph): Promise<Session>
+  createSession(graph: Graph, options?: SessionOptions): Promise<Session>
 }

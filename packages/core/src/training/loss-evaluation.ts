@@ -14,7 +14,7 @@ export class LossEvaluation {
   }
 
   static async create(runtime: Runtime, plan: TrainPlan): Promise<LossEvaluation> {
-    return new LossEvaluation(await runtime.createSession(evaluationGraph(plan)), plan)
+    return new LossEvaluation(await runtime.createSession(evaluationGraph(plan), { planMemory: false }), plan)
   }
 
   /**

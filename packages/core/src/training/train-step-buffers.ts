@@ -10,16 +10,22 @@ export interface Place {
   readonly shape: readonly number[]
 }
 
+/**
+ * On the CPU both sets are kept and written in place. On a device the engine makes the second set at each run, so that
+ * nothing crosses over; the set that is given up is freed at once.
+ */
 export class Buffers {
+  readonly #places: readonly Place[]
+  readonly #onDevice: boolean
   #current: Tensors
   #spare: Tensors
 
   /** @param data initial values, copied; what is undefined starts as zeros */
-  constructor(places: readonly Place[], data: (name: string) => Float32Array | undefined = () => undefined) {
-    const set = (values: typeof data): Tensors =>
-      Object.fromEntries(places.map(({ name, shape }) => [name, newTensor(shape, values(name))]))
-    this.#current = set(data)
-    this.#spare = set(() => undefined)
+  constructor(places: readonly Place[], onDevice: boolean, data: (name: string) => Float32Array | undefined = () => undefined) {
+    this.#places = places
+    this.#onDevice = onDevice
+    this.#current = newTensors(places, data)
+    this.#spare = onDevice ? {} : newTensors(places)
   }
 
   /** What to feed, by input name. */
@@ -27,22 +33,38 @@ export class Buffers {
     return this.#current
   }
 
-  /** Where `next.<input>` is to be written. */
+  /** Where `next.<input>` is to be written; empty where the engine decides. */
   get outputs(): Tensors {
     return Object.fromEntries(Object.entries(this.#spare).map(([name, tensor]) => [nextName(name), tensor]))
   }
 
   /** Makes a run's results current. */
   advance(results: Tensors): void {
-    const next = Object.keys(this.#current).map((name) => [name, results[nextName(name)]!])
-    ;[this.#current, this.#spare] = [Object.fromEntries(next), this.#current]
+    const next = Object.fromEntries(this.#places.map(({ name }) => [name, results[nextName(name)]!]))
+    if (this.#onDevice) this.dispose()
+    else this.#spare = this.#current
+    this.#current = next
+  }
+
+  /** Gives a run's results up. */
+  discard(results: Tensors): void {
+    if (this.#onDevice) for (const { name } of this.#places) results[nextName(name)]!.dispose()
   }
 
   clear(): void {
-    for (const tensor of Object.values(this.#current)) (tensor.data as Float32Array).fill(0)
+    if (this.#onDevice) {
+      this.dispose()
+      this.#current = newTensors(this.#places)
+    } else for (const tensor of Object.values(this.#current)) (tensor.data as Float32Array).fill(0)
+  }
+
+  dispose(): void {
+    for (const tensor of Object.values(this.#current)) if (tensor.location !== 'cpu') tensor.dispose()
   }
 }
 
-function newTensor(shape: readonly number[], data?: Float32Array): Tensor {
-  return new Tensor('float32', data?.slice() ?? new Float32Array(elementCount(shape)), shape)
+function newTensors(places: readonly Place[], data: (name: string) => Float32Array | undefined = () => undefined): Tensors {
+  const tensor = ({ name, shape }: Place) =>
+    new Tensor('float32', data(name)?.slice() ?? new Float32Array(elementCount(shape)), shape)
+  return Object.fromEntries(places.map((place) => [place.name, tensor(place)]))
 }

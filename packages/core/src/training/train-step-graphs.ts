@@ -8,6 +8,7 @@ import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/inde
 import { externalWeights, type FindWeight, type Parameter, type Weights } from '../model/index.ts'
 import { type LossPlan, nextTokenLoss, nextTokenSurprisals } from './loss.ts'
 import { type AdamWOptions, adamW, adamWScalars, clipping } from './optimizer.ts'
+import { mlpPrefixes } from './prefix-mlp.ts'
 
 export interface TrainPlan extends LossPlan {
   /** What is trained. Only these get gradients and moments. */
@@ -15,6 +16,11 @@ export interface TrainPlan extends LossPlan {
   /** Finds all other weights. */
   readonly frozen: FindWeight
   readonly optimizer: AdamWOptions
+  /**
+   * Prefixes are made by a network of this size, whose parameters (prefixMlpParameters) are trained in their place. Default: they
+   * are parameters themselves.
+   */
+  readonly prefixMlp?: number
 }
 
 /** Names of the inputs that belong to a parameter. The parameter's own input has its name. */
@@ -63,6 +69,13 @@ export function updateGraph(plan: TrainPlan): Graph<OpName> {
   return g.build()
 }
 
+/** Copies state from a device: each input comes out as `next.<input>`, to be read. */
+export function readBackGraph(places: readonly { readonly name: string; readonly shape: readonly number[] }[]): Graph<OpName> {
+  const g = new GraphBuilder('read-back')
+  for (const { name, shape } of places) g.output(g.reshape(g.input(name, 'float32', shape), shape), nextName(name))
+  return g.build()
+}
+
 const parameterInputs = (g: GraphBuilder, plan: TrainPlan): Value[] =>
   plan.trainable.map(({ name, shape }) => g.input(name, 'float32', shape))
 
@@ -74,7 +87,10 @@ function forward(g: GraphBuilder, plan: TrainPlan): { loss: Value; parameters: V
 function planWeights(g: GraphBuilder, plan: TrainPlan, parameters: readonly Value[]): Weights {
   const trained = new Map(parameters.map((value) => [value.name, value]))
   const frozen = externalWeights(g, plan.frozen)
-  return (name, shape, as) => trained.get(name) ?? frozen(name, shape, as)
+  const stored: Weights = (name, shape, as) => trained.get(name) ?? frozen(name, shape, as)
+  if (plan.prefixMlp === undefined) return stored
+  const made = mlpPrefixes(g, plan.config, plan.prefixMlp, stored)
+  return (name, shape, as) => made.get(name) ?? stored(name, shape, as)
 }
 
 function update(g: GraphBuilder, plan: TrainPlan, parameters: readonly Value[], grads: readonly Value[]): void {

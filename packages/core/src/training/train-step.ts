@@ -4,12 +4,22 @@
  * nothing orders the update of a parameter after its last reader.)
  */
 import { runtimeError, usageError } from '../errors.ts'
+import type { Graph } from '../graph/index.ts'
 import { elementCount } from '../model/index.ts'
 import type { Runtime, Session } from '../runtime/index.ts'
 import { lossFeeds, type TokenBatch } from './loss-feeds.ts'
 import { adamWFeeds } from './optimizer.ts'
-import { Buffers, type Tensors } from './train-step-buffers.ts'
-import { gradientGraph, gradientName, momentName, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
+import { Buffers, type Place, type Tensors } from './train-step-buffers.ts'
+import {
+  gradientGraph,
+  gradientName,
+  momentName,
+  nextName,
+  readBackGraph,
+  stepGraph,
+  type TrainPlan,
+  updateGraph,
+} from './train-step-graphs.ts'
 
 /** Arrays by parameter name. */
 type Arrays = ReadonlyMap<string, Float32Array>
@@ -42,13 +52,15 @@ export interface StepReport {
 type Sessions = { readonly step: Session } | { readonly gradient: Session; readonly update: Session; readonly sums: Buffers }
 
 export class TrainStep {
+  readonly #runtime: Runtime
   readonly #plan: TrainPlan
   readonly #microBatches: number
   readonly #sessions: Sessions
   readonly #feeds: ReturnType<typeof lossFeeds>
   readonly #buffers: Buffers
 
-  private constructor(plan: TrainPlan, microBatches: number, sessions: Sessions, buffers: Buffers) {
+  private constructor(runtime: Runtime, plan: TrainPlan, microBatches: number, sessions: Sessions, buffers: Buffers) {
+    this.#runtime = runtime
     this.#plan = plan
     this.#microBatches = microBatches
     this.#sessions = sessions
@@ -63,12 +75,20 @@ export class TrainStep {
    * @throws usage error naming a trained parameter that the state lacks or has in another size
    */
   static async create(runtime: Runtime, plan: TrainPlan, state: TrainState, microBatches = 1): Promise<TrainStep> {
-    const buffers = stateBuffers(plan, state)
-    if (microBatches === 1) return new TrainStep(plan, 1, { step: await runtime.createSession(stepGraph(plan)) }, buffers)
-    const gradient = await runtime.createSession(gradientGraph(plan))
-    const update = await runtime.createSession(updateGraph(plan))
-    const sums = new Buffers(plan.trainable.map(({ name, shape }) => ({ name: gradientName(name), shape })))
-    return new TrainStep(plan, microBatches, { gradient, update, sums }, buffers)
+    const onDevice = runtime.device !== 'cpu'
+    const buffers = stateBuffers(plan, state, onDevice)
+    // What a run renews stays where it is; reports are read.
+    const compile = (graph: Graph) => {
+      const renewed = graph.outputs.map(({ name }) => name).filter((name) => name.startsWith(nextName('')))
+      return runtime.createSession(graph, { planMemory: false, keepOnDevice: renewed })
+    }
+    if (microBatches === 1) return new TrainStep(runtime, plan, 1, { step: await compile(stepGraph(plan)) }, buffers)
+    const [gradient, update] = [await compile(gradientGraph(plan)), await compile(updateGraph(plan))]
+    const sums = new Buffers(
+      plan.trainable.map(({ name, shape }) => ({ name: gradientName(name), shape })),
+      onDevice,
+    )
+    return new TrainStep(runtime, plan, microBatches, { gradient, update, sums }, buffers)
   }
 
   /**
@@ -83,10 +103,14 @@ export class TrainStep {
     }
     const scalars = adamWFeeds(this.#plan.optimizer, options.learningRate, options.step)
     const results = await this.#compute(this.#feeds(batches), scalars)
-    this.#requireFinite(results.tensors.grad_squares!.data as Float32Array, options.step)
-    const { grad_norm: norm, grad_scale: scale } = results.tensors
+    const { grad_norm: norm, grad_scale: scale, grad_squares: squares } = results.tensors
     const report = { loss: results.loss, gradNorm: Number(norm!.data[0]), gradScale: Number(scale!.data[0]) }
-    if (options.accept?.(report) ?? true) this.#buffers.advance(results.tensors)
+    const bad = this.#plan.trainable
+      .filter((_, i) => !Number.isFinite((squares!.data as Float32Array)[i]))
+      .map(({ name }) => name)
+    if (bad.length === 0 && (options.accept?.(report) ?? true)) this.#buffers.advance(results.tensors)
+    else this.#buffers.discard(results.tensors)
+    if (bad.length > 0) throw notFinite(bad, options.step)
     return report
   }
 
@@ -98,20 +122,27 @@ export class TrainStep {
 
   /** Parameters and moments as they are now. On the CPU these are views, valid until the next step. */
   async readState(): Promise<Required<TrainState>> {
-    const { feeds } = this.#buffers
-    const arrays = (input: (name: string) => string): Arrays =>
-      new Map(this.#plan.trainable.map(({ name }) => [name, feeds[input(name)]!.data as Float32Array]))
-    return {
-      parameters: arrays((name) => name),
-      m: arrays((name) => momentName('m', name)),
-      v: arrays((name) => momentName('v', name)),
-    }
+    const tensors = this.#runtime.device === 'cpu' ? this.#buffers.feeds : await this.#readBack()
+    const arrays = (kind: (typeof kinds)[number]): Arrays =>
+      new Map(this.#plan.trainable.map(({ name }) => [name, tensors[inputName(kind, name)]!.data as Float32Array]))
+    return { parameters: arrays('parameters'), m: arrays('m'), v: arrays('v') }
   }
 
   /** Frees native memory; no step can be run afterwards. */
   async dispose(): Promise<void> {
     const s = this.#sessions
+    this.#buffers.dispose()
+    if ('sums' in s) s.sums.dispose()
     await Promise.all(('step' in s ? [s.step] : [s.gradient, s.update]).map((session) => session.dispose()))
+  }
+
+  /** By a session whose outputs are on the CPU: the engine has no other way that works on all platforms. */
+  async #readBack(): Promise<Tensors> {
+    const places = statePlaces(this.#plan)
+    const session = await this.#runtime.createSession(readBackGraph(places))
+    const out = await session.run(this.#buffers.feeds)
+    await session.dispose()
+    return Object.fromEntries(places.map(({ name }) => [name, out[nextName(name)]!]))
   }
 
   async #compute(batches: readonly Tensors[], scalars: Tensors): Promise<{ loss: number; tensors: Tensors }> {
@@ -132,37 +163,41 @@ export class TrainStep {
     }
     return { loss, tensors: await update.run({ ...buffers.feeds, ...sums.feeds, ...scalars }, buffers.outputs) }
   }
-
-  #requireFinite(squares: Float32Array, step: number): void {
-    const bad = this.#plan.trainable.map(({ name }) => name).filter((_, i) => !Number.isFinite(squares[i]))
-    if (bad.length === 0) return
-    const others = bad.length > 1 ? `, and so are those of ${bad.length - 1} more parameters` : ''
-    throw runtimeError(
-      `step ${step}: the gradient of ${bad[0]} is infinite or not a number${others}; nothing was changed. ` +
-        'Look at the initial values and at the data of this step, or lower the learning rate',
-      { tensor: bad[0]!, expected: 'finite gradients', found: bad },
-    )
-  }
 }
 
+function notFinite(bad: readonly string[], step: number): Error {
+  const others = bad.length > 1 ? `, and so are those of ${bad.length - 1} more parameters` : ''
+  return runtimeError(
+    `step ${step}: the gradient of ${bad[0]} is infinite or not a number${others}; nothing was changed. ` +
+      'Look at the initial values and at the data of this step, or lower the learning rate',
+    { tensor: bad[0]!, expected: 'finite gradients', found: bad },
+  )
+}
+
+const kinds = ['parameters', 'm', 'v'] as const
+
+const inputName = (kind: (typeof kinds)[number], name: string): string => (kind === 'parameters' ? name : momentName(kind, name))
+
 /** Parameters, m and v under the names of the graph's inputs. */
-function stateBuffers(plan: TrainPlan, state: TrainState): Buffers {
+const statePlaces = (plan: TrainPlan): Place[] =>
+  kinds.flatMap((kind) => plan.trainable.map(({ name, shape }) => ({ name: inputName(kind, name), shape })))
+
+function stateBuffers(plan: TrainPlan, state: TrainState, onDevice: boolean): Buffers {
   const data = new Map<string, Float32Array | undefined>()
-  const places = plan.trainable.flatMap(({ name, shape }) => {
-    const inputs = { parameters: name, m: momentName('m', name), v: momentName('v', name) }
-    return (['parameters', 'm', 'v'] as const).map((kind) => {
+  for (const { name, shape } of plan.trainable) {
+    for (const kind of kinds) {
       const array = state[kind]?.get(name)
-      const found = array?.length ?? (kind === 'parameters' ? 0 : elementCount(shape))
-      if (found !== elementCount(shape)) {
-        throw usageError(`training state: ${kind} of ${name} has ${found} elements, expected ${elementCount(shape)}`, {
+      const expected = elementCount(shape)
+      const found = array?.length ?? (kind === 'parameters' ? 0 : expected)
+      if (found !== expected) {
+        throw usageError(`training state: ${kind} of ${name} has ${found} elements, expected ${expected}`, {
           tensor: name,
-          expected: elementCount(shape),
+          expected,
           found,
         })
       }
-      data.set(inputs[kind], array)
-      return { name: inputs[kind], shape }
-    })
-  })
-  return new Buffers(places, (name) => data.get(name))
+      data.set(inputName(kind, name), array)
+    }
+  }
+  return new Buffers(statePlaces(plan), onDevice, (name) => data.get(name))
 }
