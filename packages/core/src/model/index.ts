@@ -10,7 +10,7 @@ export {
   type StreamInput,
   streamInputs,
 } from './config.ts'
-export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, type Weights } from './decoder.ts'
+export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, silu, type Weights } from './decoder.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
 export { estimateMemory, type MemoryEstimate } from './memory.ts'
 export {

@@ -6,6 +6,7 @@ import { requireFinite } from '../checkpoint/index.ts'
 import { usageError } from '../errors.ts'
 import { biasName, elementCount, gateName, type ModelConfig, nearlyClosedGate, type Parameter } from '../model/index.ts'
 import { createRandom } from '../random.ts'
+import { prefixMlpStd } from './prefix-mlp.ts'
 
 export interface InitialOptions {
   /** A safe integer. Each tensor's values follow from it and the tensor's name alone. */
@@ -37,7 +38,8 @@ export function initialParameters(
     parameters.map((parameter) => {
       const constant = constantStart(parameter, init)
       const values = new Float32Array(elementCount(parameter.shape))
-      return [parameter.name, constant === undefined ? fillNormal(values, seed, parameter.name, std) : values.fill(constant)]
+      if (constant !== undefined) return [parameter.name, values.fill(constant)]
+      return [parameter.name, fillNormal(values, seed, parameter.name, prefixMlpStd(parameter, std) ?? std)]
     }),
   )
 }
