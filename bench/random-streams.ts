@@ -1,15 +1,15 @@
 /** Random stream sets for any model: what decoding with P streams costs does not depend on what they learned. */
 import { existsSync } from 'node:fs'
 import { createRandom } from '@parscale/core'
-import type { TensorStream } from '@parscale/core/checkpoint'
-import { elementCount, type ModelConfig, streamParameters } from '@parscale/core/model'
+import { parscaleKeys, type TensorStream } from '@parscale/core/checkpoint'
+import { elementCount, type ModelConfig, parscaleConfig, streamParameters } from '@parscale/core/model'
 import { writeModelFolder } from '@parscale/core/node'
 
 /** Writes a stream set with P streams for a backbone of this configuration, unless it is there. */
 export async function writeRandomStreams(folder: string, config: ModelConfig, p: number): Promise<void> {
   if (existsSync(folder)) return
-  const parscale = { n: p, nTokens: 48, attnSmooth: 0.1 }
-  const json = { ...config.raw, parscale_n: p, parscale_n_tokens: parscale.nTokens, parscale_attn_smooth: parscale.attnSmooth }
+  const parscale = parscaleConfig({ n: p })
+  const json = { ...config.raw, ...parscaleKeys(parscale) }
   const tensors = streamParameters({ ...config, parscale }).map(
     ({ name, shape }, i): TensorStream => ({
       name,

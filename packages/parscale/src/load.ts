@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { checkpointError, resourceError, usageError } from '@parscale/core'
 import { type ModelConfig, parseModelConfig, readGgufModel } from '@parscale/core/checkpoint'
 import { isTied, Model, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
-import { estimateMemory, type MemoryEstimate } from '@parscale/core/model'
+import { estimateMemory, hasStreams, type MemoryEstimate } from '@parscale/core/model'
 import {
   type ModelFolder,
   openFileSource,
@@ -107,11 +107,10 @@ export async function openModel(model: string | undefined, options: OpenOptions 
     for (const path of await ownStreamSets(backbone.path)) open.push(await openModelFolder(path))
     for (const name of options.streamSets ?? []) open.push(await openModelPath(await resolveModel(name, options.env), gguf))
     const streamSets = open.slice(1)
-    const seen = new Set<number>([backbone.config.parscale.n])
+    const seen = new Set(hasStreams(backbone.config) ? [backbone.config.parscale.n] : [])
     for (const { path, config } of streamSets) {
       const { n } = config.parscale
-      if (seen.has(n) && n > 1)
-        throw usageError(`${path}: a stream set with P = ${n} is loaded already; name one per P`, { found: n })
+      if (seen.has(n)) throw usageError(`${path}: a stream set with P = ${n} is loaded already; name one per P`, { found: n })
       seen.add(n)
     }
     await verifySameBackbone(backbone, streamSets, options.signal)
@@ -199,8 +198,8 @@ export function memoryOf(
   contextTokens?: number,
 ): { p: number; contextTokens: number; estimate: MemoryEstimate } {
   const { config } = open.backbone
-  const streamSets = [config, ...open.streamSets.map((set) => set.config)].filter(({ parscale }) => parscale.n > 1)
-  const available = [1, ...streamSets.map(({ parscale }) => parscale.n)].sort((a, b) => a - b)
+  const streamSets = [config, ...open.streamSets.map((set) => set.config)].filter(hasStreams)
+  const available = [...new Set([1, ...streamSets.map(({ parscale }) => parscale.n)])].sort((a, b) => a - b)
   const chosen = p ?? available.at(-1)!
   if (!available.includes(chosen))
     throw usageError(`P = ${chosen}: this model has no such stream set; it has P = ${available.join(', ')}`, {

@@ -3,7 +3,14 @@ import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { isTied } from '@parscale/core/generation'
-import { backboneParameters, elementCount, type Part, streamParameters } from '@parscale/core/model'
+import {
+  backboneParameters,
+  elementCount,
+  hasStreams,
+  type ParscaleConfig,
+  type Part,
+  streamParameters,
+} from '@parscale/core/model'
 import type { Io } from '../io.ts'
 import { availableMemoryBytes, type ModelOutline, memoryOf, outlineModel } from '../load.ts'
 import { integer, loadOptions, streamSetOption } from './options.ts'
@@ -42,7 +49,7 @@ function describe(open: ModelOutline, p?: number, contextTokens?: number) {
   }
   const memory = memoryOf(open, p, contextTokens)
   const availableBytes = availableMemoryBytes()
-  const sets = [open.backbone, ...open.streamSets].filter((set) => set.config.parscale.n > 1)
+  const sets = [open.backbone, ...open.streamSets].filter((set) => hasStreams(set.config))
   const parts: Partial<Record<Part, number>> = {}
   for (const { part, shape } of [...backboneParameters(config, tied), ...sets.flatMap((set) => streamParameters(set.config))]) {
     parts[part] = (parts[part] ?? 0) + elementCount(shape)
@@ -66,7 +73,7 @@ function describe(open: ModelOutline, p?: number, contextTokens?: number) {
     },
     rope: { theta: config.ropeTheta, scaling: config.ropeScaling },
     tiedEmbeddings: tied,
-    availableP: [1, ...sets.map((set) => set.config.parscale.n)].sort((a, b) => a - b),
+    availableP: [...new Set([1, ...sets.map((set) => set.config.parscale.n)])].sort((a, b) => a - b),
     streamSets: sets.map(({ path, config: { parscale } }) => ({ path, ...parscale })),
     dtypes,
     parameters: { total, nonEmbedding: total - (parts.embedding ?? 0) - (parts.output ?? 0), byPart: parts },
@@ -97,7 +104,7 @@ function text(report: ReturnType<typeof describe>): string {
     line('vocabulary', `${s.vocabSize}, embeddings ${report.tiedEmbeddings ? 'tied' : 'untied'}`),
     line('context', `${s.maxPositionEmbeddings} tokens, rope theta ${report.rope.theta}, scaling ${report.rope.scaling.type}`),
     line('streams', streamSets.length === 0 ? 'none: a plain model (P = 1)' : `P = ${report.availableP.join(', ')}`),
-    ...streamSets.map((set) => line('', `P = ${set.n}: ${set.nTokens} prefix tokens, smoothing ${set.attnSmooth}`)),
+    ...streamSets.map((set) => line('', `P = ${set.n}: ${streamText(set)}`)),
     line(
       'stored as',
       Object.entries(report.dtypes)
@@ -117,4 +124,18 @@ function text(report: ReturnType<typeof describe>): string {
         : `does NOT fit: ${size(memory.availableBytes)} are free; loading would be refused`,
     ),
   ].join('')
+}
+
+/** What tells the streams apart, and how they become one. */
+function streamText({ n, input, nTokens, gate, loraRank, aggregation, attnSmooth }: ParscaleConfig): string {
+  const inputs = {
+    none: 'plain',
+    prefix: `${nTokens}${gate ? ' gated' : ''} prefix tokens`,
+    lora: `lora of rank ${loraRank}`,
+    bitfit: 'bitfit',
+  }
+  const smoothing = aggregation === 'average' ? '' : `, smoothing ${attnSmooth}`
+  // The paper's own aggregation goes without saying.
+  const how = aggregation === 'dynamic' || n === 1 ? '' : `, ${aggregation} aggregation`
+  return `${inputs[input]}${how}${smoothing}`
 }
