@@ -8,7 +8,7 @@
 
 import { usageError } from '../errors.ts'
 import type { Device } from './devices.ts'
-import { countMatrixWeights, countParameters } from './parameters.ts'
+import { countMatrixWeights, countParameters, streamChoices } from './parameters.ts'
 import { validateWorkload, type Workload } from './reference.ts'
 import { type ModelShape, validateShape } from './shapes.ts'
 
@@ -83,11 +83,12 @@ export function deviceCost(
   const { P, batch: B, inputTokens: S, outputTokens } = workload
   const { hiddenSize: h, intermediateSize: i, numHiddenLayers: L, vocabSize: V, headDim } = shape
   const [q, k] = [shape.numAttentionHeads * headDim, shape.numKeyValueHeads * headDim]
-  const [rows, prefix, steps] = [B * P, P > 1 ? shape.prefixTokens : 0, outputTokens - 1]
+  const { input, aggregation } = streamChoices(shape, P)
+  const [rows, prefix, steps] = [B * P, input === 'prefix' ? shape.prefixTokens : 0, outputTokens - 1]
   const counts = countParameters(shape, P)
   const matrixWeights = countMatrixWeights(shape)
   const weightBytes = precision.weightBits / 8
-  const smallParameters = counts.attention + counts.mlp - matrixWeights + counts.norms + counts.aggregation
+  const smallParameters = counts.attention + counts.mlp - matrixWeights + counts.norms + counts.adapters + counts.aggregation
   const cacheBytesPerToken = (L * 2 * k * precision.kvBits) / 8 // for one row
 
   const memory: Term[] = [
@@ -97,7 +98,11 @@ export function deviceCost(
       formula: shape.tiedEmbeddings ? 'V h w / 8' : '2 V h w / 8',
       value: (counts.embedding + counts.outputEmbedding) * weightBytes,
     },
-    { name: 'norms, biases, aggregation', formula: '2 bytes each', value: smallParameters * activationBytes },
+    {
+      name: counts.adapters > 0 ? 'norms, biases, adapters, aggregation' : 'norms, biases, aggregation',
+      formula: '2 bytes each',
+      value: smallParameters * activationBytes,
+    },
     { name: 'prefixes', formula: 'P K L 2 k c / 8, shared by the requests', value: P * prefix * cacheBytesPerToken },
     { name: 'KV cache', formula: 'R T L 2 k c / 8', value: rows * (S + steps) * cacheBytesPerToken },
     {
@@ -110,12 +115,16 @@ export function deviceCost(
 
   // Each operator of a layer reads its inputs and writes its outputs once: norms, projections, attention, gated MLP, residuals.
   const activationTraffic = L * (12 * h + 4 * q + 4 * k + 6 * i) * activationBytes
-  const aggregationWeights = P > 1 ? P * h * h + P * h : 0
+  const aggregationWeights = P > 1 && aggregation === 'dynamic' ? P * h * h + P * h : 0
+  // As the matrices, two operations for each weight, but each row has only its own stream's.
+  const adapters = (tokens: number): Term[] =>
+    counts.adapters === 0 ? [] : [{ name: 'adapters', formula: '2 B tokens (weights)', value: 2 * B * tokens * counts.adapters }]
 
   /** One pass in which every row takes `tokens` new tokens, whose queries see `seen` keys in sum; one token is drawn a request. */
   const pass = (tokens: number, seen: number, cachedTokens: number) => ({
     flops: [
       { name: 'layers', formula: '2 M R tokens', value: 2 * matrixWeights * rows * tokens },
+      ...adapters(tokens),
       { name: 'attention', formula: '4 L q R (keys seen)', value: 4 * L * q * rows * seen },
       { name: 'aggregation', formula: '2 B (P h^2 + P h)', value: 2 * B * aggregationWeights },
       { name: 'logits', formula: '2 B V h', value: 2 * B * V * h },
@@ -124,6 +133,7 @@ export function deviceCost(
       { name: 'layer weights', formula: 'M w / 8', value: matrixWeights * weightBytes },
       { name: 'output embedding', formula: 'V h w / 8', value: V * h * weightBytes },
       { name: 'aggregation', formula: '2 (P h^2 + P h)', value: aggregationWeights * activationBytes },
+      ...(counts.adapters > 0 ? [{ name: 'adapters', formula: '2 bytes each', value: counts.adapters * activationBytes }] : []),
       {
         name: 'KV cache',
         formula: 'R (K + cached + new) L 2 k c / 8',

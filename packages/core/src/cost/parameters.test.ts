@@ -1,6 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { parseModelConfig } from '../checkpoint/index.ts'
 import { publishedPoints } from '../law/published.ts'
+import {
+  backboneParameters,
+  elementCount,
+  type ModelConfig,
+  type Part,
+  parscaleConfig,
+  streamParameters,
+} from '../model/index.ts'
 import { countParameters } from './parameters.ts'
 import { type ModelShape, publishedModels, validateShape } from './shapes.ts'
 
@@ -46,6 +55,37 @@ describe('against the tensors of real checkpoints', () => {
     expect(counts.prefixes).toBe(stored((tensor) => tensor.includes('prefix_')))
     expect(counts.aggregation).toBe(stored((tensor) => tensor.includes('aggregate_layer')))
     expect(counts.norms).toBe(stored((tensor) => tensor.includes('norm')))
+  })
+})
+
+describe('streams of every kind are counted as their tensors', () => {
+  const config = (streams: Parameters<typeof parscaleConfig>[0]): ModelConfig => ({
+    ...parseModelConfig(
+      JSON.parse(readFileSync(new URL('../../../../fixtures/transformers/qwen3/config.json', import.meta.url), 'utf8')),
+    ),
+    parscale: parscaleConfig(streams),
+  })
+  test.each([
+    { n: 1, input: 'prefix', nTokens: 7 },
+    { n: 3, input: 'prefix', nTokens: 7, gate: true, aggregation: 'static' },
+    { n: 2, input: 'lora', loraRank: 5 },
+    { n: 4, input: 'bitfit', aggregation: 'average' },
+  ] as const)('%j', (streams) => {
+    const model = config(streams)
+    const { parscale } = model
+    const shape = { ...model, tiedEmbeddings: false, prefixTokens: parscale.nTokens, streams: parscale }
+    const counts = countParameters(shape, parscale.n)
+    const stored = (part: Part) =>
+      streamParameters(model)
+        .filter((parameter) => parameter.part === part)
+        .reduce((sum, parameter) => sum + elementCount(parameter.shape), 0)
+    expect(counts).toMatchObject({
+      prefixes: stored('prefix'),
+      adapters: stored('adapter'),
+      aggregation: stored('aggregation'),
+    })
+    const plain = backboneParameters(model, false).reduce((sum, parameter) => sum + elementCount(parameter.shape), 0)
+    expect(countParameters({ ...shape, streams: { ...parscale, n: 2 } }, 1).total).toBe(plain)
   })
 })
 

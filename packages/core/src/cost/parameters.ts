@@ -1,5 +1,5 @@
 /** How many parameters a model has, part by part, as its checkpoint stores them. */
-import type { ModelShape } from './shapes.ts'
+import type { ModelShape, StreamChoices } from './shapes.ts'
 
 export interface ParameterCounts {
   readonly embedding: number
@@ -9,8 +9,10 @@ export interface ParameterCounts {
   readonly mlp: number
   /** Two per layer and the final one. */
   readonly norms: number
-  /** 0 for P = 1, like `aggregation`. */
+  /** With their gates. 0 for P = 1, like `adapters` and `aggregation`, but for a set of one stream. */
   readonly prefixes: number
+  /** lora or bitfit, of all streams. */
+  readonly adapters: number
   readonly aggregation: number
   /** N of the law: everything but the two embeddings. */
   readonly nonEmbedding: number
@@ -19,17 +21,7 @@ export interface ParameterCounts {
 
 /** @param P streams; the counts of prefixes and aggregation grow with it */
 export function countParameters(shape: ModelShape, P: number): ParameterCounts {
-  const {
-    vocabSize,
-    hiddenSize,
-    intermediateSize,
-    numHiddenLayers: layers,
-    headDim,
-    attentionBias,
-    mlpBias,
-    qkNorm,
-    prefixTokens,
-  } = shape
+  const { vocabSize, hiddenSize, intermediateSize, numHiddenLayers: layers, headDim, attentionBias, mlpBias, qkNorm } = shape
   const queries = shape.numAttentionHeads * headDim
   const keys = shape.numKeyValueHeads * headDim // and as many values
   const attentionWeights = hiddenSize * (queries + 2 * keys) + queries * hiddenSize
@@ -42,11 +34,31 @@ export function countParameters(shape: ModelShape, P: number): ParameterCounts {
     attention: layers * (attentionWeights + attentionBiases + (qkNorm ? 2 * headDim : 0)),
     mlp: layers * mlp,
     norms: layers * 2 * hiddenSize + hiddenSize,
-    prefixes: P > 1 ? layers * 2 * P * prefixTokens * keys : 0,
-    aggregation: P > 1 ? P * hiddenSize * hiddenSize + hiddenSize + P * hiddenSize + P : 0,
+    ...streamCounts(shape, P),
   }
-  const nonEmbedding = parts.attention + parts.mlp + parts.norms + parts.prefixes + parts.aggregation
+  const nonEmbedding = Object.values(parts).reduce((sum, count) => sum + count)
   return { embedding, outputEmbedding, ...parts, nonEmbedding, total: embedding + outputEmbedding + nonEmbedding }
+}
+
+function streamCounts(shape: ModelShape, P: number): Pick<ParameterCounts, 'prefixes' | 'adapters' | 'aggregation'> {
+  const { hiddenSize: h, intermediateSize, numHiddenLayers: layers, headDim, prefixTokens } = shape
+  const { input, gate, loraRank, aggregation } = streamChoices(shape, P)
+  const [queries, keys] = [shape.numAttentionHeads * headDim, shape.numKeyValueHeads * headDim]
+  // Over the seven linear layers of a decoder layer: q, k, v, o, gate, up, down.
+  const outs = queries + 2 * keys + 2 * h + 2 * intermediateSize
+  const ins = 5 * h + queries + intermediateSize
+  return {
+    prefixes: input === 'prefix' ? layers * 2 * P * prefixTokens * keys + (gate ? P : 0) : 0,
+    adapters: layers * P * (input === 'lora' ? loraRank * (ins + outs) : input === 'bitfit' ? outs : 0),
+    aggregation: P === 1 ? 0 : { dynamic: P * h * h + h + P * h + P, static: P, average: 0 }[aggregation],
+  }
+}
+
+/** What holds for P streams: as published where the shape says nothing, nothing at all for the plain model. */
+export function streamChoices({ streams }: ModelShape, P: number): StreamChoices {
+  const plain = P === 1 && streams?.n !== 1
+  if (plain) return { n: 1, input: 'none', gate: false, loraRank: 0, aggregation: 'average' }
+  return streams ?? { n: P, input: 'prefix', gate: false, loraRank: 0, aggregation: 'dynamic' }
 }
 
 /** M: weights of the matrix products of all layers together, the part that costs 2 FLOPs a token and row. */

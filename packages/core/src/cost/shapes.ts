@@ -19,6 +19,18 @@ export interface ModelShape {
   readonly tiedEmbeddings: boolean
   /** K, prefix tokens per layer and stream; used only where P > 1. */
   readonly prefixTokens: number
+  /** Where streams are not as published. Default: prefixes, joined by a network. */
+  readonly streams?: StreamChoices
+}
+
+/** Fields as in `ParscaleConfig` of the model room. */
+export interface StreamChoices {
+  /** P that the choices were made for. With 1, the one stream has an input transformation; else P = 1 is the plain model. */
+  readonly n: number
+  readonly input: 'none' | 'prefix' | 'lora' | 'bitfit'
+  readonly gate: boolean
+  readonly loraRank: number
+  readonly aggregation: 'dynamic' | 'static' | 'average'
 }
 
 export interface PublishedModel {

@@ -4,7 +4,7 @@
  */
 import { usageError } from '../errors.ts'
 import type { Device } from './devices.ts'
-import { countMatrixWeights } from './parameters.ts'
+import { countMatrixWeights, countParameters, streamChoices } from './parameters.ts'
 import { type ModelShape, requireCount } from './shapes.ts'
 
 export interface TrainingRun {
@@ -62,8 +62,10 @@ export function trainingFlopsPerToken(shape: ModelShape, P: number, sequenceLeng
   requireCount('sequenceLength', sequenceLength)
   const { hiddenSize: h, numHiddenLayers: L, vocabSize: V } = shape
   const q = shape.numAttentionHeads * shape.headDim
-  const meanKeys = (P > 1 ? shape.prefixTokens : 0) + (sequenceLength + 1) / 2
+  const { input, aggregation } = streamChoices(shape, P)
+  const meanKeys = (input === 'prefix' ? shape.prefixTokens : 0) + (sequenceLength + 1) / 2
   const layers = P * (2 * countMatrixWeights(shape) + 4 * L * q * meanKeys)
-  const aggregation = P > 1 ? 2 * (P * h * h + P * h) : 0
-  return 3 * (layers + aggregation + 2 * V * h)
+  const adapters = 2 * countParameters(shape, P).adapters
+  const joined = P > 1 && aggregation === 'dynamic' ? 2 * (P * h * h + P * h) : 0
+  return 3 * (layers + adapters + joined + 2 * V * h)
 }

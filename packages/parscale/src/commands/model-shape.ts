@@ -4,6 +4,7 @@ import { usageError } from '@parscale/core'
 import { type ModelConfig, parseModelConfig } from '@parscale/core/checkpoint'
 import { type ModelShape, publishedModel, publishedModels, qwenShape, validateShape } from '@parscale/core/cost'
 import { isTied } from '@parscale/core/generation'
+import { hasStreams } from '@parscale/core/model'
 import { openModel } from '../load.ts'
 
 export interface ShapeFlags {
@@ -100,5 +101,6 @@ async function readJson(file: string): Promise<unknown> {
 const shapeOfConfig = (config: ModelConfig, tiedEmbeddings: boolean): ModelShape => ({
   ...config,
   tiedEmbeddings,
-  prefixTokens: config.parscale.n > 1 ? config.parscale.nTokens : defaultPrefixTokens,
+  prefixTokens: hasStreams(config) ? config.parscale.nTokens : defaultPrefixTokens,
+  ...(hasStreams(config) ? { streams: config.parscale } : {}),
 })
