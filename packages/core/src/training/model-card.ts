@@ -154,7 +154,7 @@ function training(run: RunSummary): string {
     grouped(stage.tokens),
     stage.train === 'all' ? 'all weights' : 'streams',
     plain(stage.schedule),
-    `${stage.learningRate} to ${stage.finalLearningRate}`,
+    `${shortNumber(stage.learningRate)} to ${shortNumber(stage.finalLearningRate)}`,
   ])
   const hyperparameters = Object.entries(run.hyperparameters).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)
   const where = run.hardware === undefined ? '' : ` on ${plain(run.hardware)}`
@@ -182,6 +182,9 @@ function limits({ tokensSeen, limits: said = [] }: RunSummary): string {
   ]
   return [...own, ...said.map(plain)].map((line) => `- ${line}`).join('\n')
 }
+
+/** Without the noise of the last bits. */
+const shortNumber = (x: number): string => String(Number(x.toPrecision(6)))
 
 /** 1234567 as 1,234,567. */
 const grouped = (count: number): string => String(count).replace(/\B(?=(\d{3})+(?!\d))/g, ',')

@@ -1,6 +1,7 @@
 /** `parscale export`: writes what a run has trained as a model's folder, with a card. */
 import { readFileSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
+import { basename } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import {
@@ -13,6 +14,7 @@ import {
 } from '@parscale/core/node'
 import { modelCard } from '@parscale/core/training'
 import { type CheckpointChoice, type OpenRun, openRun } from '../export/open-run.ts'
+import { readResults } from '../export/results-file.ts'
 import { type CardWords, runSummary } from '../export/run-summary.ts'
 import type { Io } from '../io.ts'
 
@@ -28,8 +30,10 @@ The run may still be going on. The target appears whole or not at all.`
 
 const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
 
-interface Flags extends CardWords {
+interface Flags extends Omit<CardWords, 'name'> {
   readonly out: string
+  readonly name?: string
+  readonly results?: string
   readonly checkpoint: CheckpointChoice
   readonly dtype: keyof typeof dtypes
   readonly merge?: true
@@ -52,10 +56,11 @@ export function registerExport(program: Command, io: Io): void {
         .default('keep' as const),
     )
     .option('--merge', 'put the frozen backbone into the folder, too')
-    .option('--name <name>', "the model's name on its card (default: the run's folder)")
+    .option('--name <name>', "the model's name on its card (default: the folder's)")
     .option('--licence <id>', 'licence on the card, such as apache-2.0')
     .option('--hardware <words>', 'what it was trained on, for the card')
     .option('--data-note <words>', 'where the data come from, for the card')
+    .option('--results <file>', 'further results for the card, a JSON list of { p, loss, tokens, interval?, data? }')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
     .action(async (paths, { json, ...flags }) => {
@@ -82,7 +87,13 @@ async function exportRuns(runs: readonly OpenRun[], flags: Flags, io: Io): Promi
   if (others.length > 0) await requireOneBackbone(runs, flags.merge === true, io)
   const { base, tied } = run
   const streamsOnly = run.frozen && !flags.merge
-  const summary = await runSummary(run, others, { ...flags, streamsOnly, version: packageVersion() })
+  const summary = await runSummary(run, others, {
+    name: basename(flags.out),
+    ...flags,
+    results: flags.results === undefined ? [] : await readResults(flags.results),
+    streamsOnly,
+    version: packageVersion(),
+  })
   const card = new TextEncoder().encode(modelCard(summary))
   const progress = io.progress(flags.out, 'B')
   const options = {
@@ -90,7 +101,7 @@ async function exportRuns(runs: readonly OpenRun[], flags: Flags, io: Io): Promi
     signal: io.signal,
     onProgress: ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) => progress.update(doneBytes, totalBytes),
   }
-  const streams = ({ model: config, checkpoint: { parameters } }: OpenRun): ExportedStreams => ({ config, parameters })
+  const streams = ({ model: config, parameters }: OpenRun): ExportedStreams => ({ config, parameters })
   try {
     if (base && streamsOnly) {
       return await exportStreamSet(flags.out, { ...streams(run), files: new Map([['README.md', card]]) }, base, options)

@@ -13,9 +13,18 @@ import {
   type TrainingCheckpoint,
 } from '@parscale/core/node'
 import { createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
-import { freshModel, parseRunConfig, type RunConfig, type Stage, stageStreams } from '@parscale/core/training'
+import {
+  freshModel,
+  mergePrefixes,
+  parseRunConfig,
+  prefixMlpParameters,
+  type RunConfig,
+  type Stage,
+  stageStreams,
+} from '@parscale/core/training'
 import type { Io } from '../io.ts'
 import { cacheFolder, resolveModel, tokenizerFiles } from '../load.ts'
+import { onnxRuntime } from '../onnx-runtime.ts'
 
 /** Which checkpoint: the newest, the one with the smallest held-out loss, or that of a step. */
 export type CheckpointChoice = 'last' | 'best' | number
@@ -24,6 +33,8 @@ export interface OpenRun {
   readonly path: string
   readonly config: RunConfig
   readonly checkpoint: TrainingCheckpoint
+  /** The checkpoint's, with prefixes where a network made them while training. */
+  readonly parameters: ReadonlyMap<string, Float32Array>
   /** The stage that the checkpoint is of. */
   readonly stage: Stage
   /** The model as it was then, streams included. */
@@ -49,12 +60,14 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
     const readText = (name: string) => readFile(join(folder, name), 'utf8').catch(() => undefined)
     const tokenizer = await tokenizerFiles({ path: folder, readText })
     const backbone = base?.config ?? freshModel(config.shape!, createTokenizer(tokenizer))
+    const model = { ...backbone, parscale: stageStreams(config, stage) }
     return {
       path: run.path,
       config,
       checkpoint,
+      parameters: await mergedParameters(config, model, checkpoint),
       stage,
-      model: { ...backbone, parscale: stageStreams(config, stage) },
+      model,
       tied: base ? isTied(base) : (backbone.tieWordEmbeddings ?? false),
       base,
       frozen: stage.train === 'streams',
@@ -65,6 +78,17 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
     await base?.close()
     throw error
   }
+}
+
+async function mergedParameters(
+  { streams: { prefixMlp: size } }: RunConfig,
+  model: ModelConfig,
+  { parameters }: TrainingCheckpoint,
+): Promise<ReadonlyMap<string, Float32Array>> {
+  if (size === null || model.parscale.input !== 'prefix') return parameters
+  const network = new Set(prefixMlpParameters(model, size).map(({ name }) => name))
+  const others = [...parameters].filter(([name]) => !network.has(name))
+  return new Map([...others, ...(await mergePrefixes(onnxRuntime({}), model, size, parameters))])
 }
 
 async function openBase(name: string, io: Io): Promise<ModelFolder> {

@@ -10,7 +10,7 @@ import { runCommand } from './run-command.ts'
 
 /** What only a person knows. */
 export interface CardWords {
-  readonly name?: string
+  readonly name: string
   readonly licence?: string
   readonly hardware?: string
   readonly dataNote?: string
@@ -20,7 +20,7 @@ export interface CardWords {
 export async function runSummary(
   run: OpenRun,
   others: readonly OpenRun[],
-  words: CardWords & { readonly streamsOnly: boolean; readonly version: string },
+  words: CardWords & { readonly results: readonly ResultSummary[]; readonly streamsOnly: boolean; readonly version: string },
 ): Promise<RunSummary> {
   const { config, checkpoint, model, tied, base, frozen } = run
   const runs = [run, ...others]
@@ -30,7 +30,7 @@ export async function runSummary(
   const sum = (field: 'tokensSeen' | 'trainingSeconds') => runs.reduce((total, each) => total + figuresOf(each)[field], 0)
   const largest = runs.reduce((a, b) => (b.model.parscale.n > a.model.parscale.n ? b : a)).model
   return {
-    name: words.name ?? basename(run.path),
+    name: words.name,
     recipe: config.recipe,
     command: runs.map((each) => runCommand(each.config, shortPath)).join('\n'),
     version: words.version,
@@ -46,7 +46,7 @@ export async function runSummary(
       ...(words.dataNote !== undefined && { about: words.dataNote }),
     },
     tokensSeen: sum('tokensSeen'),
-    results: results.flat(),
+    results: [...results.flat(), ...words.results].sort((a, b) => a.p - b.p),
     hyperparameters: leaves(config),
     trainingSeconds: sum('trainingSeconds'),
     ...(words.hardware !== undefined && { hardware: words.hardware }),

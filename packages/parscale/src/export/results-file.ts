@@ -1,0 +1,42 @@
+/** Results for the card that were measured apart from the run: on another text, or of the plain backbone. */
+import { readFile } from 'node:fs/promises'
+import { usageError } from '@parscale/core'
+import type { ResultSummary } from '@parscale/core/training'
+
+/** @throws usage error for a file that holds no such list, naming the entry */
+export async function readResults(file: string): Promise<ResultSummary[]> {
+  const refuse = (what: string): never => {
+    throw usageError(`--results ${file}: ${what}`, { flag: 'results', file })
+  }
+  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => refuse(`cannot be read (${cause.code})`))
+  const list = parse(text)
+  if (!Array.isArray(list)) return refuse('expected a JSON list')
+  const wrong = list.findIndex((each) => !isResult(each))
+  if (wrong >= 0) {
+    refuse(
+      `entry ${wrong}: expected { p, loss, tokens, interval?: [low, high], data?: text }, found ${JSON.stringify(list[wrong])}`,
+    )
+  }
+  return list
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isResult(value: unknown): value is ResultSummary {
+  if (typeof value !== 'object' || value === null) return false
+  const { p, loss, tokens, interval, data } = value as Record<string, unknown>
+  const pair = (x: unknown) => Array.isArray(x) && x.length === 2 && x.every(Number.isFinite)
+  return (
+    Number.isInteger(p) &&
+    Number.isFinite(loss) &&
+    Number.isInteger(tokens) &&
+    (interval === undefined || pair(interval)) &&
+    (data === undefined || typeof data === 'string')
+  )
+}
