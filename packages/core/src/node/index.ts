@@ -12,6 +12,14 @@ export { type FileSource, openFileSource } from './file-source.ts'
 export { type GgufCacheOptions, ggufFolder } from './gguf-cache.ts'
 export { type ModelFolder, openModelFolder } from './model-folder.ts'
 export { openModelPath } from './open-model.ts'
-export { type MetricsRecord, type RunContents, RunFolder, type RunOptions, readRun, type TextSample } from './run-folder.ts'
+export {
+  type MetricsRecord,
+  type NewRunOptions,
+  type RunContents,
+  RunFolder,
+  type RunOptions,
+  readRun,
+  type TextSample,
+} from './run-folder.ts'
 export { type DatasetOptions, openDataset, type TokenizedDataset } from './token-cache.ts'
 export { type FolderContents, fileSink, type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'

@@ -118,6 +118,20 @@ test('a folder that is taken is refused, with what to do', async () => {
   expect((await readdir(scratch)).sort()).toEqual(['run', 'thesis.txt'])
 })
 
+test('a run that was killed before it had what it needs has not begun, and begins in the same folder', async () => {
+  const prepare = (text: string) => (folder: string) => writeFile(join(folder, 'tokenizer.json'), text)
+  await expect(
+    RunFolder.create(path, config, {
+      prepare: (folder) => prepare('{"ha')(folder).then(() => Promise.reject(new Error('killed'))),
+    }),
+  ).rejects.toThrow('killed')
+  await expect(RunFolder.open(path)).rejects.toThrow('is not the folder of a run')
+  const run = await RunFolder.create(path, config, { prepare: prepare('{}') })
+  await run.close()
+  expect(await readFile(join(path, 'tokenizer.json'), 'utf8')).toBe('{}')
+  expect(await readdir(path)).not.toContain('config.json.partial')
+})
+
 test('of several who begin the same run at once, one does', async () => {
   const results = await Promise.allSettled(Array.from({ length: 8 }, (_, seed) => RunFolder.create(path, { seed })))
   const runs = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))

@@ -25,6 +25,11 @@ export interface RunOptions {
   readonly keepCheckpoints?: number
 }
 
+export interface NewRunOptions extends RunOptions {
+  /** Writes what the run needs besides its config, such as a tokenizer. Only then there is a run. */
+  readonly prepare?: (folder: string) => Promise<void>
+}
+
 /** Figures of a step. `kind` says what they are of: train, evaluation, ... Numbers go to TensorBoard as `kind/figure`. */
 export interface MetricsRecord {
   readonly step: number
@@ -79,7 +84,7 @@ export class RunFolder implements RunContents {
    * @param config anything that JSON can say
    * @throws usage error when the folder has a run or other files, or is in use
    */
-  static async create(path: string, config: JsonObject, options: RunOptions = {}): Promise<RunFolder> {
+  static async create(path: string, config: JsonObject, options: NewRunOptions = {}): Promise<RunFolder> {
     const folder = resolve(path)
     await refuseTaken(folder)
     await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
@@ -87,7 +92,7 @@ export class RunFolder implements RunContents {
     })
     return holding(folder, async (lock) => {
       await refuseTaken(folder) // by one who had the lock meanwhile
-      await writeConfig(folder, config)
+      await writeConfig(folder, config, options.prepare)
       return RunFolder.#opened(folder, lock, options)
     })
   }
@@ -188,9 +193,9 @@ async function refuseTaken(folder: string): Promise<void> {
   if (entries.includes(configName)) {
     throw usageError(`${folder} has a run already: go on with it with --resume, or choose another --out`, { file: folder })
   }
-  // What a process leaves that was killed before its run began.
-  const others = entries.filter((name) => !name.startsWith(lockName) && name !== partialConfigName)
-  if (others.length === 0) return
+  // A process that was killed before its run began leaves its lock, and maybe some of what it prepared.
+  const others = entries.filter((name) => !name.startsWith(lockName))
+  if (others.length === 0 || others.includes(partialConfigName)) return
   throw usageError(`${folder} is not empty (${others[0]}); nothing is overwritten: choose another --out`, { file: folder })
 }
 
@@ -215,8 +220,8 @@ async function holding<T>(folder: string, work: (lock: FileLock) => Promise<T>):
   }
 }
 
-/** The whole text or nothing: a folder with a config has a run. */
-async function writeConfig(folder: string, config: JsonObject): Promise<void> {
+/** A folder with a config has a run, one with a partial config a run that did not get so far. */
+async function writeConfig(folder: string, config: JsonObject, prepare?: (folder: string) => Promise<void>): Promise<void> {
   const temporary = join(folder, partialConfigName)
   const file = await open(temporary, 'w')
   try {
@@ -225,6 +230,7 @@ async function writeConfig(folder: string, config: JsonObject): Promise<void> {
   } finally {
     await file.close()
   }
+  await prepare?.(folder)
   await rename(temporary, join(folder, configName))
   await syncFolder(folder)
 }

@@ -59,9 +59,11 @@ export async function startRun(
   try {
     introduce(io, inputs)
     if (dryRun) return undefined
-    const folder = await RunFolder.create(out, config, { keepCheckpoints: config.checkpoint.keep })
+    const folder = await RunFolder.create(out, config, {
+      keepCheckpoints: config.checkpoint.keep,
+      prepare: (path) => writeTokenizer(join(path, tokenizerFolder), inputs.tokenizerFiles),
+    })
     try {
-      await writeTokenizer(join(folder.path, tokenizerFolder), inputs.tokenizerFiles)
       return await train(io, inputs, folder, undefined)
     } finally {
       await folder.close()
