@@ -9,11 +9,11 @@ export { mergePrefixes, prefixMlpParameters } from './prefix-mlp.ts'
 export { needsBase, type RecipeName, type RecipeWishes, recipeNames, recipes } from './recipes.ts'
 export { parseRunConfig, type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
 export { learningRate, type Schedule, validateSchedule } from './schedules.ts'
+export { type Evaluation, sequenceLosses } from './sequence-losses.ts'
 export { estimateTrainingMemory, stepFlops, type TrainingMemory } from './step-cost.ts'
 export { type StepOptions, type StepReport, type TrainState, TrainStep } from './train-step.ts'
 export { evaluationGraph, gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
 export {
-  type Evaluation,
   type SavedState,
   type StepRecord,
   stageAt,

@@ -6,13 +6,14 @@
 import { usageError } from '../errors.ts'
 import { backboneParameters, type FindWeight, type ModelConfig, type Parameter, streamParameters } from '../model/index.ts'
 import type { Runtime } from '../runtime/index.ts'
-import { evaluationBatches, type TokenFile, type TrainingBatches, trainingBatches } from './data/index.ts'
+import { type TokenFile, type TrainingBatches, trainingBatches } from './data/index.ts'
 import { initialParameters } from './initial-parameters.ts'
 import { LossEvaluation } from './loss-evaluation.ts'
 import type { TokenBatch } from './loss-feeds.ts'
 import { isSpike, type LossStatistics, noLosses, withLoss } from './loss-spikes.ts'
 import { type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
 import { learningRate } from './schedules.ts'
+import { countOf, type Evaluation, sequenceLosses } from './sequence-losses.ts'
 import { type TrainState, TrainStep } from './train-step.ts'
 import type { TrainPlan } from './train-step-graphs.ts'
 
@@ -58,14 +59,6 @@ export interface StepRecord {
   readonly tokens: number
   /** The step was left out, as its loss is far above the others. */
   readonly skipped: boolean
-}
-
-export interface Evaluation {
-  /** Mean over the tokens, in nats. */
-  readonly loss: number
-  readonly tokens: number
-  /** One per sequence, in the order of the held-out data: the sum of its losses, and how many tokens they are of. */
-  readonly sequences: readonly { readonly nats: number; readonly tokens: number }[]
 }
 
 /** Where a run's steps are: the stage of step number `step` (from 0), and its first step. */
@@ -177,26 +170,13 @@ export class Trainer {
   /** Held-out loss, on so many sequences or all. */
   async evaluate(limit = Infinity, signal?: AbortSignal): Promise<Evaluation> {
     const { runtime, heldOut, config } = this.#inputs
-    const { sequences: B, tokens: T } = this.#plan.shape
     this.#evaluation ??= await LossEvaluation.create(runtime, this.#plan)
-    const packing = config.data.packing === 'document' ? 'document' : 'streamWithRest'
-    const batches = evaluationBatches(heldOut, { batchSize: B, tokens: T, packing })
-    const sequences: Evaluation['sequences'][number][] = []
-    for (let i = 0; i < batches.steps && sequences.length < limit; i++) {
-      signal?.throwIfAborted()
-      const batch = await batches.batch(i)
-      const losses = await this.#evaluation.run(this.#step.parameterFeeds, batch)
-      for (let b = 0; b < B && i * B + b < Math.min(batches.sequences, limit); b++) {
-        const [own, weights] = [losses, batch.weights].map((array) => array.subarray(b * T, (b + 1) * T)) as [
-          Float32Array,
-          Float32Array,
-        ]
-        const nats = own.reduce((sum, loss, t) => (weights[t]! > 0 ? sum + loss : sum), 0)
-        sequences.push({ nats, tokens: countOf(weights) })
-      }
-    }
-    const tokens = sequences.reduce((sum, each) => sum + each.tokens, 0)
-    return { loss: sequences.reduce((sum, each) => sum + each.nats, 0) / tokens, tokens, sequences }
+    const { packing } = config.data
+    return await sequenceLosses(this.#evaluation, this.#step.parameterFeeds, heldOut, this.#plan.shape, {
+      packing,
+      limit,
+      signal,
+    })
   }
 
   /** All that is needed to go on. Arrays may be views: valid until the next step. */
@@ -227,8 +207,6 @@ export class Trainer {
     if (kept.length === 0) this.#position = { ...this.#position, updates: 0 }
   }
 }
-
-const countOf = (weights: ArrayLike<number>): number => Array.from(weights).reduce((sum, weight) => sum + Number(weight > 0), 0)
 
 const pick = (arrays: ReadonlyMap<string, Float32Array>, parameters: readonly Parameter[]): Map<string, Float32Array> =>
   new Map(parameters.map(({ name }) => [name, arrays.get(name)!]))

@@ -1,0 +1,168 @@
+/**
+ * Runs the experiments of docs/experiments.md and compares their runs:
+ *
+ *     npm run experiments -- scratch               runs what is not there yet, resumes what was begun, compares
+ *     npm run experiments -- all --compare         compares what is there
+ *
+ * Runs lie in .cache/experiments/NAME/RUN. Results go to docs/experiments/NAME.json and NAME.svg, tables to stdout.
+ */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { availableParallelism, cpus } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { renderSvg } from '@parscale/core/law'
+import { type Difference, type Losses, pairedDifference } from './compare.ts'
+import { type Experiment, experiments, type Run } from './experiments.ts'
+import { otherTextLosses, plainModel } from './other-text.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const command = join(root, 'packages/parscale/bin/parscale.js')
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { compare: { type: 'boolean' }, threads: { type: 'string', default: '2' } },
+})
+const names = positionals.includes('all') ? Object.keys(experiments) : positionals
+if (names.length === 0 || names.some((name) => !experiments[name])) {
+  console.error(
+    `usage: npm run experiments -- NAME... [--compare] [--threads N]; there are ${Object.keys(experiments).join(', ')} and all`,
+  )
+  process.exit(2)
+}
+for (const name of names) {
+  const experiment = experiments[name]!
+  if (!values.compare) for (const run of experiment.runs) train(name, run)
+  await report(name, experiment)
+}
+
+const folderOf = (experiment: string, run: Run): string => join('.cache/experiments', experiment, run.name)
+const isFinished = (folder: string): boolean => existsSync(join(root, folder, 'evaluation.json'))
+
+function train(experiment: string, run: Run): void {
+  const folder = folderOf(experiment, run)
+  if (isFinished(folder)) return
+  const begun = existsSync(join(root, folder, 'config.json'))
+  const args = ['train', ...(begun ? ['--resume', folder] : [...run.args, '--out', folder]), '--threads', values.threads]
+  console.error(`${experiment}, ${run.name}: parscale ${args.join(' ')}`)
+  const { status, signal } = spawnSync(process.execPath, [command, ...args], { cwd: root, stdio: ['ignore', 'ignore', 2] })
+  if (status !== 0) process.exit(status ?? (signal ? 130 : 1))
+}
+
+interface Record {
+  readonly kind: string
+  readonly step: number
+  readonly loss: number
+  readonly tokens: number
+  readonly seconds?: number
+}
+
+const readMetrics = (folder: string): Record[] =>
+  readFileSync(join(root, folder, 'metrics.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record)
+
+async function report(name: string, experiment: Experiment): Promise<void> {
+  const runs = experiment.runs.filter((run) => isFinished(folderOf(name, run)))
+  if (runs.length < experiment.runs.length)
+    console.error(`${name}: ${experiment.runs.length - runs.length} runs are not finished`)
+  if (runs.length === 0) return
+  const losses = new Map(
+    runs.map((run) => [run, JSON.parse(readFileSync(join(root, folderOf(name, run), 'evaluation.json'), 'utf8')) as Losses]),
+  )
+  const metrics = new Map(runs.map((run) => [run, readMetrics(folderOf(name, run))]))
+  const rows = runs.map((run) => {
+    const steps = metrics.get(run)!.filter(({ kind }) => kind === 'train')
+    const seconds = steps.reduce((sum, step) => sum + (step.seconds ?? 0), 0)
+    return {
+      run: run.name,
+      variant: run.variant,
+      seed: run.seed,
+      steps: steps.length,
+      tokens: steps.at(-1)!.tokens,
+      heldOutLoss: losses.get(run)!.loss,
+      seconds: Math.round(seconds),
+    }
+  })
+  const plain = await plainModel(root, name, experiment)
+  const of = (variant: string): Losses[] => [
+    ...runs.filter((run) => run.variant === variant).map((run) => losses.get(run)!),
+    ...(plain?.variant === variant ? [plain.losses] : []),
+  ]
+  const pairs = experiment.pairs
+    .filter(([is, than]) => of(is).length > 0 && of(than).length > 0)
+    .map(([is, than]) => ({ is, than, ...pairedDifference(of(is), of(than)), perSeed: bySeed(of(is), of(than)) }))
+  const other = await otherTextLosses(
+    root,
+    name,
+    experiment,
+    runs.map((run) => ({ ...run, folder: folderOf(name, run) })),
+  )
+  const machine = `${availableParallelism()} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`
+  const result = {
+    title: experiment.title,
+    command: `npm run experiments -- ${name}`,
+    machine,
+    runs: rows,
+    ...(plain && { plain: plain.losses.loss }),
+    pairs,
+    ...(other && { otherText: other }),
+  }
+  mkdirSync(join(root, 'docs/experiments'), { recursive: true })
+  writeFileSync(join(root, `docs/experiments/${name}.json`), `${JSON.stringify(result, null, 2)}\n`)
+  writeFileSync(join(root, `docs/experiments/${name}.svg`), renderSvg([curves(experiment, runs, metrics)]))
+  console.log(`## ${experiment.title}\n\n${table(rows)}\n\n${pairTable(pairs)}\n${other ? `\n${otherTable(other)}\n` : ''}`)
+}
+
+const bySeed = (is: readonly Losses[], than: readonly Losses[]): number[] =>
+  is.slice(0, than.length).map((losses, i) => (than[i]?.loss ?? than[0]!.loss) - losses.loss)
+
+const table = (
+  rows: readonly { variant: string; seed: number; steps: number; tokens: number; heldOutLoss: number; seconds: number }[],
+) =>
+  [
+    '| | seed | steps | tokens | held-out loss | training, s |',
+    '|---|---|---|---|---|---|',
+    ...rows.map(
+      (row) => `| ${row.variant} | ${row.seed} | ${row.steps} | ${row.tokens} | ${row.heldOutLoss.toFixed(4)} | ${row.seconds} |`,
+    ),
+  ].join('\n')
+
+const pairTable = (pairs: readonly (Difference & { is: string; than: string; perSeed: number[] })[]) =>
+  [
+    '| better by, in nats a token | | 95 % interval | each seed |',
+    '|---|---|---|---|',
+    ...pairs.map(
+      ({ is, than, mean, low, high, perSeed }) =>
+        `| ${is} than ${than} | ${mean.toFixed(4)} | ${low.toFixed(4)} to ${high.toFixed(4)} | ${perSeed.map((each) => each.toFixed(4)).join(', ')} |`,
+    ),
+  ].join('\n')
+
+const otherTable = (other: readonly ({ variant: string; loss: number } & Difference)[]) =>
+  [
+    '| unrelated text | loss | worse than the model as it is by | 95 % interval |',
+    '|---|---|---|---|',
+    ...other.map(
+      ({ variant, loss, mean, low, high }) =>
+        `| ${variant} | ${loss.toFixed(4)} | ${mean.toFixed(4)} | ${low.toFixed(4)} to ${high.toFixed(4)} |`,
+    ),
+  ].join('\n')
+
+/** Held-out loss over tokens. */
+function curves(experiment: Experiment, runs: readonly Run[], metrics: ReadonlyMap<Run, readonly Record[]>) {
+  const tokensAt = (records: readonly Record[], step: number) =>
+    records.find((each) => each.kind === 'train' && each.step === step)?.tokens ?? 0
+  return {
+    title: experiment.title,
+    x: { label: 'tokens', scale: 'linear' as const },
+    y: { label: 'held-out loss, nats a token', scale: 'linear' as const },
+    series: runs.map((run) => {
+      const records = metrics.get(run)!
+      const evaluations = records.filter(({ kind, step }) => kind === 'evaluation' && step > 0)
+      return { name: run.name, line: evaluations.map(({ step, loss }): [number, number] => [tokensAt(records, step), loss]) }
+    }),
+  }
+}
