@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runCommand } from '../src/export/run-command.ts'
 import { configOf } from '../src/train/train-options.ts'
-import { parscale } from './support/cli.ts'
+import { runHere } from './support/run-here.ts'
 
 let scratch: string
 let text: string
@@ -21,14 +21,14 @@ const small = [
 const fresh = ['--hidden-size', '16', '--intermediate-size', '24', '--layers', '1', '--heads', '2', '--kv-heads', '1']
 
 async function succeed(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await parscale(args, { env: { PARSCALE_CACHE: at('cache') } })
+  const { code, stdout, stderr } = await runHere(args, { PARSCALE_CACHE: at('cache') })
   expect(stderr.replace(/^(?!parscale:).*\n/gm, '')).toBe('')
   expect(code).toBe(0)
   return stdout
 }
 
 async function fail(...args: string[]): Promise<string> {
-  const { code, stderr } = await parscale(args, { env: { PARSCALE_CACHE: at('cache') } })
+  const { code, stderr } = await runHere(args, { PARSCALE_CACHE: at('cache') })
   expect(code).toBe(2)
   return stderr
 }
