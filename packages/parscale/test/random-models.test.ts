@@ -61,6 +61,21 @@ const shapes: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     ...streams(2, 6),
     ...{ sliding_window: 4, tie_word_embeddings: false },
   },
+  'lora in every linear layer, static weights, P = 3': {
+    ...{ model_type: 'llama', hidden_size: 16, intermediate_size: 24, num_attention_heads: 4, num_key_value_heads: 2 },
+    ...streams(3, 0),
+    ...{ parscale_input: 'lora', parscale_lora_rank: 2, parscale_aggregation: 'static', tie_word_embeddings: true },
+  },
+  'bitfit beside biases, averaged, P = 2': {
+    ...{ model_type: 'qwen2', hidden_size: 16, intermediate_size: 24, num_attention_heads: 2, num_key_value_heads: 1 },
+    ...streams(2, 0),
+    ...{ parscale_input: 'bitfit', parscale_aggregation: 'average', tie_word_embeddings: false },
+  },
+  'gated prefixes and a window of 3, P = 2': {
+    ...{ model_type: 'mistral', hidden_size: 16, intermediate_size: 24, num_attention_heads: 4, num_key_value_heads: 2 },
+    ...streams(2, 4),
+    ...{ parscale_input: 'prefix', parscale_prefix_gate: true, sliding_window: 3, tie_word_embeddings: false },
+  },
   'window of 1 in one of two layers, no streams': {
     ...{ model_type: 'qwen2', hidden_size: 16, intermediate_size: 24, num_attention_heads: 2, num_key_value_heads: 2 },
     ...{ sliding_window: 1, layer_types: ['full_attention', 'sliding_attention'], tie_word_embeddings: true },
