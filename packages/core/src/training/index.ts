@@ -14,6 +14,7 @@ export { estimateTrainingMemory, stepFlops, type TrainingMemory } from './step-c
 export { type StepOptions, type StepReport, type TrainState, TrainStep } from './train-step.ts'
 export { evaluationGraph, gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
 export {
+  modelParameters,
   type SavedState,
   type StepRecord,
   stageAt,

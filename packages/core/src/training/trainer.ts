@@ -11,6 +11,7 @@ import { initialParameters } from './initial-parameters.ts'
 import { LossEvaluation } from './loss-evaluation.ts'
 import type { TokenBatch } from './loss-feeds.ts'
 import { isSpike, type LossStatistics, noLosses, withLoss } from './loss-spikes.ts'
+import { mergePrefixes, prefixMlpParameters } from './prefix-mlp.ts'
 import { type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
 import { learningRate } from './schedules.ts'
 import { countOf, type Evaluation, sequenceLosses } from './sequence-losses.ts'
@@ -78,15 +79,36 @@ export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 't
   const { config, backbone, tied, frozen } = inputs
   const model: ModelConfig = { ...backbone, parscale: stageStreams(config, stage) }
   const { betas, epsilon, weightDecay, maxGradNorm } = config.optimizer
+  const { prefixMlp } = config.streams
+  const made = prefixMlp !== null && model.parscale.input === 'prefix'
   return {
     config: model,
     tied,
-    trainable: [...(stage.train === 'all' ? backboneParameters(model, tied) : []), ...streamParameters(model)],
+    trainable: [
+      ...(stage.train === 'all' ? backboneParameters(model, tied) : []),
+      ...streamParameters(model).filter(({ name }) => !made || !isPrefix(name)),
+      ...(made ? prefixMlpParameters(model, prefixMlp) : []),
+    ],
+    ...(made && { prefixMlp }),
     frozen,
     shape: { sequences: config.batch.sequences, tokens: config.batch.tokens },
     optimizer: { betas, epsilon, weightDecay, maxGradNorm: maxGradNorm ?? Infinity },
     documentMask: !config.data.crossDocuments,
   }
+}
+
+const isPrefix = (name: string): boolean => /\.prefix_[kv]$/.test(name)
+
+/** The trained parameters as a model's files have them: prefixes that a network made are merged, on the engine that trained. */
+export async function modelParameters(
+  runtime: Runtime,
+  { config, prefixMlp }: Pick<TrainPlan, 'config' | 'prefixMlp'>,
+  parameters: ReadonlyMap<string, Float32Array>,
+): Promise<ReadonlyMap<string, Float32Array>> {
+  if (prefixMlp === undefined) return parameters
+  const network = new Set(prefixMlpParameters(config, prefixMlp).map(({ name }) => name))
+  const others = [...parameters].filter(([name]) => !network.has(name))
+  return new Map([...others, ...(await mergePrefixes(runtime, config, prefixMlp, parameters))])
 }
 
 export class Trainer {

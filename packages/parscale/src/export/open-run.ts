@@ -13,15 +13,7 @@ import {
   type TrainingCheckpoint,
 } from '@parscale/core/node'
 import { createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
-import {
-  freshModel,
-  mergePrefixes,
-  parseRunConfig,
-  prefixMlpParameters,
-  type RunConfig,
-  type Stage,
-  stageStreams,
-} from '@parscale/core/training'
+import { freshModel, modelParameters, parseRunConfig, type RunConfig, type Stage, stageStreams } from '@parscale/core/training'
 import type { Io } from '../io.ts'
 import { cacheFolder, resolveModel, tokenizerFiles } from '../load.ts'
 import { onnxRuntime } from '../onnx-runtime.ts'
@@ -80,15 +72,13 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
   }
 }
 
-async function mergedParameters(
+function mergedParameters(
   { streams: { prefixMlp: size } }: RunConfig,
   model: ModelConfig,
   { parameters }: TrainingCheckpoint,
 ): Promise<ReadonlyMap<string, Float32Array>> {
-  if (size === null || model.parscale.input !== 'prefix') return parameters
-  const network = new Set(prefixMlpParameters(model, size).map(({ name }) => name))
-  const others = [...parameters].filter(([name]) => !network.has(name))
-  return new Map([...others, ...(await mergePrefixes(onnxRuntime({}), model, size, parameters))])
+  const made = size !== null && model.parscale.input === 'prefix'
+  return modelParameters(onnxRuntime({}), { config: model, ...(made && { prefixMlp: size }) }, parameters)
 }
 
 async function openBase(name: string, io: Io): Promise<ModelFolder> {

@@ -12,6 +12,7 @@ import {
   openModelPath,
   readDocuments,
   type TokenizedDataset,
+  tokenizerFileBytes,
 } from '@parscale/core/node'
 import type { Runtime } from '@parscale/core/runtime'
 import { createTokenizer, type Tokenizer, type TokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
@@ -125,16 +126,10 @@ async function tokenizerOf(io: Io, config: RunConfig, base: ModelFolder | undefi
 const readTokenizer = (folder: string): Promise<TokenizerFiles> =>
   tokenizerFiles({ path: folder, readText: (name) => readFile(join(folder, name), 'utf8').catch(() => undefined) })
 
-/** Keeps a tokenizer with the run that trained it, so that the run does not depend on its data files for it. */
-export async function writeTokenizer(
-  folder: string,
-  { tokenizerJson, tokenizerConfig, chatTemplate }: TokenizerFiles,
-): Promise<void> {
+/** Keeps a tokenizer with the run, so that going on does not depend on where it came from. */
+export async function writeTokenizer(folder: string, files: TokenizerFiles): Promise<void> {
   await mkdir(folder, { recursive: true })
-  await writeFile(join(folder, 'tokenizer.json'), `${JSON.stringify(tokenizerJson)}\n`)
-  if (tokenizerConfig !== undefined)
-    await writeFile(join(folder, 'tokenizer_config.json'), `${JSON.stringify(tokenizerConfig, null, 2)}\n`)
-  if (chatTemplate !== undefined) await writeFile(join(folder, 'chat_template.jinja'), chatTemplate)
+  for (const [name, bytes] of tokenizerFileBytes(files)) await writeFile(join(folder, name), bytes)
 }
 
 async function openData(io: Io, config: RunConfig, files: TokenizerFiles): Promise<TokenizedDataset> {
