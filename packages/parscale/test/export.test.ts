@@ -24,7 +24,7 @@ const ids = [5, 3, 8, 1, 1, 30, 2]
 
 async function logits(folder: string, streamFolders: readonly string[] = [], p?: number): Promise<Float32Array> {
   const engine = await loadEngine(folder, {}, streamFolders)
-  const sequence = engine.open(p)
+  const sequence = engine.open(p === undefined ? {} : { p })
   const [out] = await engine.step([{ sequence, ids, want: 'all' }])
   const copy = out!.logits.slice()
   await engine.model.dispose()

@@ -97,7 +97,7 @@ it('says what was done', () => {
     This folder holds streams only; they run on the backbone that they were trained on, and on no other.
 
     \`\`\`sh
-    npx parscale generate BACKBONE --stream-set . --p 4 --prompt "Once upon a time"
+    npx parscale generate hello --stream-set . --p 4 --prompt "Once upon a time"
     \`\`\`
 
     ## Results

@@ -126,7 +126,8 @@ function use({ base, p, streamsOnly }: RunSummary): string {
   const largest = Math.max(...p)
   const chosen = largest > 1 ? ` --p ${largest}` : ''
   if (!streamsOnly) return codeBlock(`npx parscale generate .${chosen} --prompt "Once upon a time"`, 'sh')
-  const backbone = base && isHubName(base.name) ? base.name : 'BACKBONE'
+  // A name that a shell would cut or act on is not written into a command.
+  const backbone = base && /^[\w./-]+$/.test(base.name) ? base.name : 'BACKBONE'
   return `This folder holds streams only; they run on the backbone that they were trained on, and on no other.\n\n${codeBlock(
     `npx parscale generate ${backbone} --stream-set .${chosen} --prompt "Once upon a time"`,
     'sh',
