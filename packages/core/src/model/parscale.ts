@@ -53,9 +53,14 @@ export interface Aggregated {
 /** (3) `hidden` [N, P, H] holds every stream's output after the final norm. */
 export function aggregate(g: GraphBuilder, config: ModelConfig, weights: Weights, hidden: Value): Aggregated {
   const { hiddenSize: H } = config
+  const { n: P } = config.parscale
   const N = hidden.shape[0]!
   const streamWeights = aggregationWeights(g, config, weights, hidden) // [N, P]
-  const sum = g.matMul(g.unsqueeze(streamWeights, 1), hidden) // [N, 1, P] [N, P, H] = [N, 1, H]
+  // h_1 + sum_p>1 w'_p (h_p - h_1), which is the same as the weights sum to 1; but where streams are equal, not even rounding
+  // tells it from h_1, so that a near-identity start is one.
+  const [first, others] = g.split(hidden, [1, P - 1], 1) as [Value, Value] // [N, 1, H], [N, P-1, H]
+  const [, shares] = g.split(g.unsqueeze(streamWeights, 1), [1, P - 1], 2) as [Value, Value] // [N, 1, P-1]
+  const sum = g.add(first, g.matMul(shares, g.sub(others, first)))
   return { hidden: g.reshape(sum, [N, H]), streamWeights }
 }
 
