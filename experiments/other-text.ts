@@ -30,8 +30,8 @@ export async function plainModel(
   { runs, pairs }: Experiment,
 ): Promise<{ variant: string; losses: Losses } | undefined> {
   if (!pairs.flat().includes(plainVariant)) return undefined
-  const file = join(root, '.cache/experiments', name, 'plain.json')
-  const config = await configOf(join(root, '.cache/experiments', name, runs[0]!.name))
+  const file = join(root, '.cache/experiments', `${name}-plain.json`)
+  const config = await configOf(join(root, '.cache/experiments', runs[0]!.name))
   const losses = await kept(file, () =>
     withInputs(config, (inputs) => lossesOf(inputs, plainPlan(inputs), new Map(), inputs.heldOut)),
   )
@@ -48,10 +48,10 @@ export async function otherTextLosses(
   if (!otherText || runs.length === 0) return undefined
   const configFor = async (folder: string): Promise<RunConfig> => {
     const config = await configOf(join(root, folder))
-    return { ...config, data: { ...config.data, files: [resolve(root, otherText.path)], heldOutFraction: 0 } }
+    return { ...config, data: { ...config.data, files: [resolve(root, otherText)], heldOutFraction: 0 } }
   }
   const results: { variant: string; losses: Losses }[] = []
-  const plainFile = join(root, '.cache/experiments', name, 'plain-other.json')
+  const plainFile = join(root, '.cache/experiments', `${name}-plain-other.json`)
   const plainConfig = await configFor(runs[0]!.folder)
   const plain = await kept(plainFile, () =>
     withInputs(plainConfig, (inputs) => lossesOf(inputs, plainPlan(inputs), new Map(), inputs.train)),

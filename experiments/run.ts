@@ -4,7 +4,7 @@
  *     npm run experiments -- scratch               runs what is not there yet, resumes what was begun, compares
  *     npm run experiments -- all --compare         compares what is there
  *
- * Runs lie in .cache/experiments/NAME/RUN. Results go to docs/experiments/NAME.json and NAME.svg, tables to stdout.
+ * Runs lie in .cache/experiments. Results go to docs/experiments/NAME.json and NAME.svg, tables to stdout.
  */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -34,19 +34,19 @@ if (names.length === 0 || names.some((name) => !experiments[name])) {
 }
 for (const name of names) {
   const experiment = experiments[name]!
-  if (!values.compare) for (const run of experiment.runs) train(name, run)
+  if (!values.compare) for (const run of experiment.runs) train(run)
   await report(name, experiment)
 }
 
-const folderOf = (experiment: string, run: Run): string => join('.cache/experiments', experiment, run.name)
+const folderOf = (run: Run): string => join('.cache/experiments', run.name)
 const isFinished = (folder: string): boolean => existsSync(join(root, folder, 'evaluation.json'))
 
-function train(experiment: string, run: Run): void {
-  const folder = folderOf(experiment, run)
+function train(run: Run): void {
+  const folder = folderOf(run)
   if (isFinished(folder)) return
   const begun = existsSync(join(root, folder, 'config.json'))
   const args = ['train', ...(begun ? ['--resume', folder] : [...run.args, '--out', folder]), '--threads', values.threads]
-  console.error(`${experiment}, ${run.name}: parscale ${args.join(' ')}`)
+  console.error(`${run.name}: parscale ${args.join(' ')}`)
   const { status, signal } = spawnSync(process.execPath, [command, ...args], { cwd: root, stdio: ['ignore', 'ignore', 2] })
   if (status !== 0) process.exit(status ?? (signal ? 130 : 1))
 }
@@ -66,14 +66,14 @@ const readMetrics = (folder: string): Record[] =>
     .map((line) => JSON.parse(line) as Record)
 
 async function report(name: string, experiment: Experiment): Promise<void> {
-  const runs = experiment.runs.filter((run) => isFinished(folderOf(name, run)))
+  const runs = experiment.runs.filter((run) => isFinished(folderOf(run)))
   if (runs.length < experiment.runs.length)
     console.error(`${name}: ${experiment.runs.length - runs.length} runs are not finished`)
   if (runs.length === 0) return
   const losses = new Map(
-    runs.map((run) => [run, JSON.parse(readFileSync(join(root, folderOf(name, run), 'evaluation.json'), 'utf8')) as Losses]),
+    runs.map((run) => [run, JSON.parse(readFileSync(join(root, folderOf(run), 'evaluation.json'), 'utf8')) as Losses]),
   )
-  const metrics = new Map(runs.map((run) => [run, readMetrics(folderOf(name, run))]))
+  const metrics = new Map(runs.map((run) => [run, readMetrics(folderOf(run))]))
   const rows = runs.map((run) => {
     const steps = metrics.get(run)!.filter(({ kind }) => kind === 'train')
     const seconds = steps.reduce((sum, step) => sum + (step.seconds ?? 0), 0)
@@ -99,7 +99,7 @@ async function report(name: string, experiment: Experiment): Promise<void> {
     root,
     name,
     experiment,
-    runs.map((run) => ({ ...run, folder: folderOf(name, run) })),
+    runs.map((run) => ({ ...run, folder: folderOf(run) })),
   )
   const machine = `${availableParallelism()} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`
   const result = {
