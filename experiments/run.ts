@@ -32,12 +32,6 @@ if (names.length === 0 || names.some((name) => !experiments[name])) {
   )
   process.exit(2)
 }
-for (const name of names) {
-  const experiment = experiments[name]!
-  if (!values.compare) for (const run of experiment.runs) train(run)
-  await report(name, experiment)
-}
-
 const folderOf = (run: Run): string => join('.cache/experiments', run.name)
 const isFinished = (folder: string): boolean => existsSync(join(root, folder, 'evaluation.json'))
 
@@ -165,4 +159,10 @@ function curves(experiment: Experiment, runs: readonly Run[], metrics: ReadonlyM
       return { name: run.name, line: evaluations.map(({ step, loss }): [number, number] => [tokensAt(records, step), loss]) }
     }),
   }
+}
+
+for (const name of names) {
+  const experiment = experiments[name]!
+  if (!values.compare) for (const run of experiment.runs) train(run)
+  await report(name, experiment)
 }
