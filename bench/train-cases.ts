@@ -1,0 +1,95 @@
+/** What the bench of training trains: two models, their weights and their data. */
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { createRandom } from '@parscale/core'
+import { type TensorStream, writeSafetensors } from '@parscale/core/checkpoint'
+import {
+  backboneParameters,
+  elementCount,
+  type ModelConfig,
+  type Parameter,
+  parscaleConfig,
+  streamParameters,
+} from '@parscale/core/model'
+import type { TrainPlan } from '@parscale/core/training'
+
+export interface Case {
+  readonly model: string
+  readonly p: number
+  readonly hiddenSize: number
+  readonly intermediateSize: number
+  readonly layers: number
+  readonly vocabSize: number
+  /** B and T. */
+  readonly sequences: number
+  readonly tokens: number
+}
+
+const models = {
+  '10M': { hiddenSize: 320, intermediateSize: 896, layers: 6, vocabSize: 4096, sequences: 8, tokens: 256 },
+  '100M': { hiddenSize: 768, intermediateSize: 2048, layers: 12, vocabSize: 16384, sequences: 2, tokens: 256 },
+}
+
+export const cases: readonly Case[] = Object.entries(models).flatMap(([model, shape]) =>
+  [1, 2, 4].map((p) => ({ model, p, ...shape })),
+)
+
+const headDim = 64
+
+export function casePlan(c: Case): TrainPlan {
+  const config: ModelConfig = {
+    modelType: 'qwen2_parscale',
+    vocabSize: c.vocabSize,
+    hiddenSize: c.hiddenSize,
+    intermediateSize: c.intermediateSize,
+    numHiddenLayers: c.layers,
+    numAttentionHeads: c.hiddenSize / headDim,
+    numKeyValueHeads: c.hiddenSize / headDim,
+    headDim,
+    rmsNormEps: 1e-6,
+    ropeTheta: 10_000,
+    ropeScaling: { type: 'default' },
+    maxPositionEmbeddings: c.tokens,
+    tieWordEmbeddings: true,
+    attentionBias: { qkv: true, o: false },
+    mlpBias: false,
+    qkNorm: false,
+    slidingWindows: new Array<null>(c.layers).fill(null),
+    bosTokenId: null,
+    eosTokenIds: [],
+    parscale: parscaleConfig({ n: c.p }),
+    raw: {},
+  }
+  return {
+    config,
+    tied: true,
+    trainable: [...backboneParameters(config, true), ...streamParameters(config)],
+    frozen: (name) => {
+      throw new Error(`${name}: everything is trained`)
+    },
+    shape: { sequences: c.sequences, tokens: c.tokens },
+    optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 1 },
+  }
+}
+
+/** Token i of a step: the peer computes the same. */
+export const tokenIds = (c: Case, step: number): Int32Array =>
+  Int32Array.from({ length: c.sequences * (c.tokens + 1) }, (_, i) => (i * 7919 + step * 104_729 + (i % 977) ** 2) % c.vocabSize)
+
+/** Random weights for both sides: norms are 1, everything else N(0, 0.02). */
+export async function writeWeights(path: string, parameters: readonly Parameter[]): Promise<void> {
+  const file = openSync(path, 'w')
+  const tensors = parameters.map(({ name, shape, part }, i): TensorStream => {
+    const random = createRandom(i)
+    const value = () => (part === 'norm' ? 1 : 0.02 * random.normal())
+    return {
+      name,
+      shape,
+      dtype: 'F32',
+      async *chunks() {
+        yield new Uint8Array(Float32Array.from({ length: elementCount(shape) }, value).buffer)
+      },
+    }
+  })
+  await writeSafetensors({ write: async (bytes) => void writeSync(file, bytes) }, tensors)
+  closeSync(file)
+}
