@@ -22,7 +22,7 @@ export interface KeyValue {
 }
 
 export interface DecoderInputs {
-  /** int64 [R, T] */
+  /** int64 [R, T], or with fewer rows, each of them for as many neighbouring rows, so that equal rows are looked up once. */
   readonly inputIds: Value
   /** float32 [R, T, D / 2] */
   readonly cos: Value
@@ -54,7 +54,7 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   const { hiddenSize, rmsNormEps } = config
   const present: KeyValue[] = []
   const layerInputs: Value[] = []
-  const [R, T] = inputs.inputIds.shape as [Dim, Dim]
+  const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
   const norm = (x: Value, name: string) => g.rmsNorm(x, weights(name, [hiddenSize]), rmsNormEps)
   const linear: Linear = (name, x, out, bias) => {
     const inner = x.shape[1] as number
@@ -65,7 +65,7 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   // Looked up first and widened after: only the rows in use become float32.
   const table = weights('model.embed_tokens.weight', [config.vocabSize, hiddenSize], 'stored')
   const embedded = g.cast(g.gather(table, inputs.inputIds), 'float32') // [R, T, hidden]
-  let x = g.reshape(embedded, [product([R, T]), hiddenSize]) // [R*T, hidden]
+  let x = g.reshape(repeatRows(g, embedded, R), [product([R, T]), hiddenSize]) // [R*T, hidden]
   for (let l = 0; l < config.numHiddenLayers; l++) {
     g.scope(`layers.${l}`, () => {
       layerInputs.push(x)
@@ -85,6 +85,14 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   return { hidden, present, layerInputs }
 }
 
+/** [S, ...] to [R, ...]: each row R / S times, side by side. */
+function repeatRows(g: GraphBuilder, x: Value, R: Dim): Value {
+  const [S, ...row] = x.shape
+  if (S === R) return x
+  const copies = (R as number) / (S as number)
+  return g.reshape(g.expand(g.unsqueeze(x, 1), [S!, copies, ...row]), [R, ...row])
+}
+
 /** A linear layer by the name of its weight, as adapted: [rows, in] to [rows, out]. */
 type Linear = (name: string, x: Value, out: number, bias: boolean) => Value
 
@@ -98,7 +106,7 @@ function attention(
   x: Value,
 ) {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: D } = c
-  const [R, T] = inputs.inputIds.shape as [Dim, Dim]
+  const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
   const at = `model.layers.${layer}.self_attn`
   const project = (name: string, heads: number): Value =>
     g.reshape(linear(`${at}.${name}_proj`, x, heads * D, c.attentionBias.qkv), [R, T, heads * D])

@@ -56,8 +56,7 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
     masks.set(window, gates ? g.scope('gate', () => gatedMask(g, mask, gates, B)) : mask)
   }
   const { hidden } = decoder(g, config, weights, {
-    // The rows of a sequence side by side.
-    inputIds: g.reshape(g.expand(g.unsqueeze(ids, 1), [B, P, T]), [B * P, T]),
+    inputIds: ids,
     cos,
     sin,
     mask: (window) => masks.get(window)!,
