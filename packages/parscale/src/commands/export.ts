@@ -1,21 +1,8 @@
 /** `parscale export`: writes what a run has trained as a model's folder, with a card. */
-import { readFileSync } from 'node:fs'
-import { realpath } from 'node:fs/promises'
-import { basename } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import {
-  backboneDigest,
-  type ExportedStreams,
-  exportModel,
-  exportStreamSet,
-  inheritedFiles,
-  tokenizerFileBytes,
-} from '@parscale/core/node'
-import { modelCard } from '@parscale/core/training'
+import { exportRuns } from '../export/export-runs.ts'
 import { type CheckpointChoice, type OpenRun, openRun } from '../export/open-run.ts'
 import { readResults } from '../export/results-file.ts'
-import { type CardWords, runSummary } from '../export/run-summary.ts'
 import type { Io } from '../io.ts'
 
 const examples = `
@@ -29,15 +16,6 @@ Examples:
 The run may still be going on. The target appears whole or not at all.`
 
 const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
-
-interface Flags extends Omit<CardWords, 'name'> {
-  readonly out: string
-  readonly name?: string
-  readonly results?: string
-  readonly checkpoint: CheckpointChoice
-  readonly dtype: keyof typeof dtypes
-  readonly merge?: true
-}
 
 export function registerExport(program: Command, io: Io): void {
   program
@@ -63,11 +41,12 @@ export function registerExport(program: Command, io: Io): void {
     .option('--results <file>', 'further results for the card, a JSON list of { p, loss, tokens, interval?, data? }')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
-    .action(async (paths, { json, ...flags }) => {
+    .action(async (paths, { json, checkpoint, results, dtype, ...flags }) => {
       const runs: OpenRun[] = []
       try {
-        for (const path of paths) runs.push(await openRun(path, flags.checkpoint, io))
-        await exportRuns(runs, flags, io)
+        for (const path of paths) runs.push(await openRun(path, checkpoint, io))
+        const further = results === undefined ? [] : await readResults(results)
+        await exportRuns(runs, { ...flags, dtype: dtypes[dtype], results: further }, io)
         const steps = runs.map(({ checkpoint }) => checkpoint.step)
         io.stdout(json ? `${JSON.stringify({ runs: paths, out: flags.out, steps }, null, 2)}\n` : `${flags.out}\n`)
       } finally {
@@ -81,68 +60,3 @@ function checkpointChoice(text: string): CheckpointChoice {
   if (/^\d+$/.test(text)) return Number(text)
   throw new InvalidArgumentError('it must be last, best, or the number of a step.')
 }
-
-async function exportRuns(runs: readonly OpenRun[], flags: Flags, io: Io): Promise<void> {
-  const [run, ...others] = runs as [OpenRun, ...OpenRun[]]
-  if (others.length > 0) await requireOneBackbone(runs, flags.merge === true, io)
-  const { base, tied } = run
-  const streamsOnly = run.frozen && !flags.merge
-  const summary = await runSummary(run, others, {
-    name: basename(flags.out),
-    ...flags,
-    results: flags.results === undefined ? [] : await readResults(flags.results),
-    streamsOnly,
-    version: packageVersion(),
-  })
-  const card = new TextEncoder().encode(modelCard(summary))
-  const progress = io.progress(flags.out, 'B')
-  const options = {
-    dtype: dtypes[flags.dtype],
-    signal: io.signal,
-    onProgress: ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) => progress.update(doneBytes, totalBytes),
-  }
-  const streams = ({ model: config, parameters }: OpenRun): ExportedStreams => ({ config, parameters })
-  try {
-    if (base && streamsOnly) {
-      return await exportStreamSet(flags.out, { ...streams(run), files: new Map([['README.md', card]]) }, base, options)
-    }
-    const inherited = base ? await inheritedFiles(base.path) : []
-    const files = new Map([...inherited, ...tokenizerFileBytes(run.tokenizer), ['README.md', card]])
-    const frozen = run.frozen && base ? { base } : {}
-    if (base && others.length > 0) {
-      const plain = { config: base.config, parameters: new Map(), tied, files, base }
-      return await exportModel(flags.out, { ...plain, streamSets: runs.map(streams) }, options)
-    }
-    await exportModel(flags.out, { ...streams(run), ...frozen, tied, files }, options)
-  } finally {
-    progress.end()
-  }
-}
-
-/** Several runs make one model only if they trained streams for one frozen backbone. */
-async function requireOneBackbone(runs: readonly OpenRun[], merge: boolean, io: Io): Promise<void> {
-  if (!merge) throw usageError('export: several runs go into one folder only with --merge', { flag: 'merge' })
-  const whole = runs.find(({ frozen, base }) => !frozen || !base)
-  if (whole) {
-    throw usageError(`${whole.path}: trained all weights, so its backbone is not that of the other runs; export it alone`, {
-      file: whole.path,
-    })
-  }
-  const places = await Promise.all(runs.map(({ base }) => realpath(base!.path)))
-  const [first] = runs
-  let expected: string | undefined
-  for (const [i, run] of runs.entries()) {
-    if (places[i] === places[0]) continue
-    expected ??= await backboneDigest(first!.base!, io.signal)
-    const found = await backboneDigest(run.base!, io.signal)
-    if (found === expected) continue
-    throw usageError(`${run.path}: was trained on another backbone than ${first!.path}; they cannot share a folder`, {
-      file: run.path,
-      expected,
-      found,
-    })
-  }
-}
-
-const packageVersion = (): string =>
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version

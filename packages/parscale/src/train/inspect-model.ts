@@ -5,7 +5,7 @@ import { diagnose } from '@parscale/core/evaluation'
 import type { Trainer } from '@parscale/core/training'
 import type { Io } from '../io.ts'
 import { loadTextModel } from '../load.ts'
-import { exportRun, isFrozen } from './export-run.ts'
+import { isFrozen, writePreview } from './preview.ts'
 import type { RunInputs } from './run-inputs.ts'
 import type { Inspection } from './train-loop.ts'
 
@@ -19,7 +19,7 @@ export async function inspectModel(io: Io, inputs: RunInputs, trainer: Trainer, 
   if (!wanted || (frozen && p === 1)) return {}
   const preview = join(run, 'preview')
   try {
-    await exportRun(inputs, plan, (await trainer.save()).parameters, preview)
+    await writePreview(inputs, plan, (await trainer.save()).parameters, preview)
     const options = { p, env: io.env, signal: io.signal, threads: runtime.threads, device: runtime.device }
     const text = frozen
       ? await loadTextModel(inputs.base!.path, { ...options, streamSets: [preview] })

@@ -124,7 +124,10 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
     const { sample, diagnosis } = await options.inspect()
     await folder.log({ kind: 'evaluation', step, loss, tokens, ...(diagnosis && streamFigures(diagnosis)) })
     io.stderr(`step ${step}: held-out loss ${loss.toFixed(4)} on ${tokens} tokens${diagnosis ? streamText(diagnosis) : ''}\n`)
-    for (const { message } of diagnosis?.alarms ?? []) io.stderr(`  warning: ${message}\n`)
+    // Streams begin nearly alike: before the rate has been at its peak that is no news.
+    const { stage, start } = stageAt(config, Math.max(0, step - 1))
+    const alarms = step - start > stage.warmupSteps ? (diagnosis?.alarms ?? []) : []
+    for (const { message } of alarms) io.stderr(`  warning: ${message}\n`)
     if (sample !== undefined) {
       await folder.sample({ step, prompt: config.sample.prompt, text: sample })
       io.stderr(`  sample: ${JSON.stringify(`${config.sample.prompt}${sample}`)}\n`)

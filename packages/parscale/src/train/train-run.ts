@@ -1,6 +1,6 @@
 /** One `parscale train`: a new run or one that goes on, from configuration to the model's folder. */
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import process from 'node:process'
 import { resourceError, usageError } from '@parscale/core'
 import { backboneParameters, elementCount } from '@parscale/core/model'
@@ -18,11 +18,13 @@ import {
   type TrainerPosition,
   totalSteps,
 } from '@parscale/core/training'
+import { exportRuns } from '../export/export-runs.ts'
+import { openRun } from '../export/open-run.ts'
 import type { Io } from '../io.ts'
 import { availableMemoryBytes } from '../load.ts'
 import { formatAmount, formatSeconds } from '../progress.ts'
-import { exportRun, isFrozen } from './export-run.ts'
 import { inspectModel } from './inspect-model.ts'
+import { isFrozen } from './preview.ts'
 import { openRunInputs, type RunInputs, writeTokenizer } from './run-inputs.ts'
 import { type LoopState, trainLoop } from './train-loop.ts'
 import { dataReport, type ModelFigures, modelReport } from './train-report.ts'
@@ -55,6 +57,8 @@ export async function startRun(
   out: string,
   dryRun: boolean,
 ): Promise<TrainResult | undefined> {
+  // Before data are read, which may take long; RunFolder.create decides.
+  if (!dryRun) await refuseRun(out)
   const inputs = await openRunInputs(io, runtime, config)
   try {
     introduce(io, inputs)
@@ -71,6 +75,15 @@ export async function startRun(
   } finally {
     await inputs.close()
   }
+}
+
+async function refuseRun(out: string): Promise<void> {
+  const there = await readRun(out).catch(() => undefined)
+  if (there)
+    throw usageError(`${there.path} has a run already; go on with it: parscale train --resume ${out}, or choose another --out`, {
+      flag: 'out',
+      file: there.path,
+    })
 }
 
 /** Goes on with a run from its last whole checkpoint, or from the beginning where it has none. */
@@ -128,9 +141,8 @@ async function train(
     }
     const evaluation = result.evaluation ?? (await trainer.evaluate(Infinity, io.signal))
     await writeEvaluation(folder.path, evaluation)
-    const { parameters } = await trainer.save()
     const model = join(folder.path, isFrozen(inputs) ? 'streams' : 'model')
-    await exportRun(inputs, trainer.plan, parameters, model)
+    await exportFinished(io, folder.path, model)
     const { step: steps, tokens } = trainer.position
     return {
       run: folder.path,
@@ -144,6 +156,17 @@ async function train(
   } finally {
     ask.stop()
     await trainer.dispose()
+  }
+}
+
+/** The run's last checkpoint as a model, as `parscale export` writes it; anew, where a run is finished once more. */
+async function exportFinished(io: Io, run: string, out: string): Promise<void> {
+  await rm(out, { recursive: true, force: true })
+  const open = await openRun(run, 'last', io)
+  try {
+    await exportRuns([open], { out, name: basename(run) }, io)
+  } finally {
+    await open.close()
   }
 }
 

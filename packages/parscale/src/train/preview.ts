@@ -1,4 +1,4 @@
-/** What a run has trained, as a folder that models are loaded from. */
+/** The model of the moment as a folder that models are loaded from, without a card: for a look at it while training. */
 import { rm } from 'node:fs/promises'
 import { exportModel, exportStreamSet, tokenizerFileBytes } from '@parscale/core/node'
 import { modelParameters, type TrainPlan } from '@parscale/core/training'
@@ -10,7 +10,7 @@ type Parameters = ReadonlyMap<string, Float32Array>
 export const isFrozen = ({ config }: RunInputs): boolean => config.stages.at(-1)!.train === 'streams'
 
 /** Writes the model, or the streams of a frozen one, in place of what may be there. */
-export async function exportRun(inputs: RunInputs, plan: TrainPlan, trained: Parameters, target: string): Promise<void> {
+export async function writePreview(inputs: RunInputs, plan: TrainPlan, trained: Parameters, target: string): Promise<void> {
   const { base, tied } = inputs
   const { config } = plan
   const parameters = await modelParameters(inputs.runtime, plan, trained)
