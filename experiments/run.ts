@@ -16,7 +16,7 @@ import { parseArgs } from 'node:util'
 import { renderSvg } from '@parscale/core/law'
 import { type Difference, type Losses, pairedDifference } from './compare.ts'
 import { type Experiment, experiments, type Run } from './experiments.ts'
-import { otherTextLosses, plainModel } from './other-text.ts'
+import { otherTextLosses, plainModel, plainVariant } from './other-text.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const command = join(root, 'packages/parscale/bin/parscale.js')
@@ -84,24 +84,19 @@ async function report(name: string, experiment: Experiment): Promise<void> {
   const plain = await plainModel(root, name, experiment)
   const of = (variant: string): Losses[] => [
     ...runs.filter((run) => run.variant === variant).map((run) => losses.get(run)!),
-    ...(plain?.variant === variant ? [plain.losses] : []),
+    ...(plain && variant === plainVariant ? [plain] : []),
   ]
   const pairs = experiment.pairs
     .filter(([is, than]) => of(is).length > 0 && of(than).length > 0)
     .map(([is, than]) => ({ is, than, ...pairedDifference(of(is), of(than)), perSeed: bySeed(of(is), of(than)) }))
-  const other = await otherTextLosses(
-    root,
-    name,
-    experiment,
-    runs.map((run) => ({ ...run, folder: folderOf(run) })),
-  )
+  const other = await otherTextLosses(root, name, experiment, runs)
   const machine = `${availableParallelism()} cores of ${cpus()[0]?.model ?? 'an unknown processor'}`
   const result = {
     title: experiment.title,
     command: `npm run experiments -- ${name}`,
     machine,
     runs: rows,
-    ...(plain && { plain: plain.losses.loss }),
+    ...(plain && { plain: plain.loss }),
     pairs,
     ...(other && { otherText: other }),
   }
