@@ -69,7 +69,8 @@ const data = z.strictObject({
   skipBad: z.boolean(),
   /** Conversations; the loss is on the assistant's turns only. */
   chat: z.boolean(),
-  heldOutFraction: z.number().min(0).lt(1),
+  /** Share of documents that a run is measured on. */
+  heldOutFraction: z.number().gt(0).lt(1),
   /** Decides which documents are held out. */
   heldOutSeed: seed,
   packing: z.enum(['stream', 'document']),

@@ -18,6 +18,7 @@ import {
   type TrainerPosition,
   totalSteps,
 } from '@parscale/core/training'
+import { evaluationBatches, trainingBatches } from '@parscale/core/training/data'
 import { exportRuns } from '../export/export-runs.ts'
 import { openRun } from '../export/open-run.ts'
 import type { Io } from '../io.ts'
@@ -180,6 +181,7 @@ async function writeEvaluation(run: string, { loss, tokens, sequences }: Evaluat
 function introduce(io: Io, inputs: RunInputs): void {
   const { config, dataset, backbone, tied, runtime } = inputs
   io.stderr(`${dataReport(dataset.summary)}\n`)
+  requireSequences(inputs)
   const frozenBytes = (config.stages[0]!.train === 'streams' ? 1 : 0) * 4 * count(backboneParameters(backbone, tied))
   const figures = config.stages.map((stage): ModelFigures => {
     const plan = stagePlan(inputs, stage)
@@ -200,6 +202,20 @@ function introduce(io: Io, inputs: RunInputs): void {
       { expected: needed, found: available },
     )
   }
+}
+
+/** @throws usage error for sequences longer than the model's context, or data too small for one, on either side */
+function requireSequences({ config, backbone, train, heldOut }: RunInputs): void {
+  const { sequences: batchSize, tokens } = config.batch
+  if (tokens > backbone.maxPositionEmbeddings) {
+    throw usageError(
+      `--sequence-length ${tokens}: the model's context has ${backbone.maxPositionEmbeddings} tokens; use shorter sequences`,
+      { flag: 'sequence-length', expected: backbone.maxPositionEmbeddings, found: tokens },
+    )
+  }
+  const { packing } = config.data
+  trainingBatches(train, { batchSize, tokens, packing, seed: config.seed })
+  evaluationBatches(heldOut, { batchSize, tokens, packing: packing === 'stream' ? 'streamWithRest' : packing })
 }
 
 const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>

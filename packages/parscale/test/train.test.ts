@@ -1,0 +1,411 @@
+/** `parscale train`: what a run computes, records and refuses, on real runs of a very small model. */
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { readCheckpoint } from '@parscale/core/node'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runHere } from './support/run-here.ts'
+
+let scratch: string
+const at = (...names: string[]) => join(scratch, ...names)
+
+const topics = ['whales', 'treaties', 'harpoons', 'commerce', 'the sea', 'the union', 'peace', 'storms']
+const documents = Array.from(
+  { length: 60 },
+  (_, i) =>
+    `Chapter ${i}. Of ${topics[i % 8]}. ${`They spoke of ${topics[(i * 3) % 8]} and ${topics[(i * 5) % 8]}. `.repeat(3 + (i % 4))}`,
+)
+const tiny = [
+  ...['--hidden-size', '16', '--intermediate-size', '24', '--layers', '2', '--heads', '2', '--kv-heads', '1', '--head-dim', '8'],
+  ...['--vocab-size', '300', '--batch-size', '2', '--sequence-length', '32', '--prefix-tokens', '4', '--learning-rate', '1e-2'],
+  ...[
+    '--held-out',
+    '0.2',
+    '--separator',
+    '\n\n',
+    '--threads',
+    '1',
+    '--set',
+    'sample.tokens=4',
+    '--set',
+    'evaluation.diagnoseTokens=32',
+  ],
+]
+const quick = ['--evaluate-every', '0', '--checkpoint-every', '0']
+
+const here = (...args: string[]) => runHere(args, { PARSCALE_CACHE: at('cache') })
+const train = (...args: string[]) => here('train', ...args)
+
+async function succeed(...args: string[]) {
+  const result = await train(...args)
+  expect(result.code, result.stderr).toBe(0)
+  return result
+}
+
+interface Line {
+  readonly kind: string
+  readonly step: number
+  readonly p: number
+  readonly loss: number
+  readonly learningRate: number
+  readonly tokens: number
+}
+const metrics = (run: string): Line[] =>
+  readFileSync(at(run, 'metrics.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+const steps = (run: string) => metrics(run).filter(({ kind }) => kind === 'train')
+const evaluations = (run: string) => metrics(run).filter(({ kind }) => kind === 'evaluation')
+const model = (run: string, folder = 'model') => readFileSync(at(run, folder, 'model.safetensors'))
+const heldOutLoss = (run: string): number => JSON.parse(readFileSync(at(run, 'evaluation.json'), 'utf8')).loss
+
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'parscale-train-'))
+  writeFileSync(at('text.txt'), documents.join('\n\n'))
+})
+afterAll(() => rmSync(scratch, { recursive: true }))
+
+describe('a run', () => {
+  it('learns, and its folder says so', async () => {
+    const { stdout, stderr } = await succeed(
+      'pretrain',
+      '--data',
+      at('text.txt'),
+      ...tiny,
+      '--p',
+      '2',
+      '--steps',
+      '60',
+      '--evaluate-every',
+      '30',
+      '--out',
+      at('learns'),
+    )
+    expect(steps('learns').map(({ step }) => step)).toEqual(Array.from({ length: 60 }, (_, i) => i + 1))
+    expect(evaluations('learns').map(({ step }) => step)).toEqual([0, 30, 60])
+    const [before, , after] = evaluations('learns')
+    expect(before!.loss).toBeGreaterThan(Math.log(250))
+    expect(after!.loss).toBeLessThan(before!.loss - 1.5)
+    expect(heldOutLoss('learns')).toBe(after!.loss)
+    expect(steps('learns').at(-1)!.tokens).toBe(60 * 2 * 32)
+    expect(stderr).toContain('rho')
+    expect(stdout).toContain(at('learns', 'model'))
+    const generated = await here(
+      'generate',
+      at('learns', 'model'),
+      '--prompt',
+      'They spoke of',
+      '--max-tokens',
+      '4',
+      '--threads',
+      '1',
+    )
+    expect(generated.code).toBe(0)
+  })
+
+  it('is the same in another folder, and another with another seed', async () => {
+    const run = (out: string, seed: string) =>
+      succeed(
+        'pretrain',
+        '--data',
+        at('text.txt'),
+        ...tiny,
+        ...quick,
+        '--p',
+        '2',
+        '--steps',
+        '3',
+        '--seed',
+        seed,
+        '--out',
+        at(out),
+      )
+    await run('seed-0', '0')
+    await run('seed-0-again', '0')
+    await run('seed-1', '1')
+    expect(model('seed-0-again')).toEqual(model('seed-0'))
+    expect(model('seed-1')).not.toEqual(model('seed-0'))
+  })
+
+  it('gives the same with micro-batches as with one large batch', async () => {
+    const run = (out: string, ...batch: string[]) =>
+      succeed('pretrain', '--data', at('text.txt'), ...tiny, ...quick, '--steps', '3', ...batch, '--out', at(out))
+    await run('large', '--batch-size', '4')
+    await run('micro', '--batch-size', '2', '--micro-batches', '2')
+    const losses = (name: string) => steps(name).map(({ loss }) => loss)
+    for (const [i, loss] of losses('large').entries()) expect(losses('micro')[i]).toBeCloseTo(loss, 4)
+    expect(steps('micro').at(-1)!.tokens).toBe(steps('large').at(-1)!.tokens)
+  })
+
+  it('follows its schedule', async () => {
+    await succeed(
+      'pretrain',
+      '--data',
+      at('text.txt'),
+      ...tiny,
+      ...quick,
+      '--steps',
+      '6',
+      '--schedule',
+      'wsd',
+      '--warmup-steps',
+      '2',
+      '--decay-steps',
+      '2',
+      '--final-learning-rate',
+      '0',
+      '--out',
+      at('wsd'),
+    )
+    const rates = steps('wsd').map(({ learningRate }) => learningRate)
+    for (const [i, rate] of [0.005, 0.01, 0.01, 0.01, 0.005, 0].entries()) expect(rates[i]).toBeCloseTo(rate, 12)
+  })
+})
+
+describe('recipes', () => {
+  it('two-stage switches streams on and keeps the backbone that it has', async () => {
+    await succeed(
+      'two-stage',
+      '--data',
+      at('text.txt'),
+      ...tiny,
+      '--evaluate-every',
+      '0',
+      '--checkpoint-every',
+      '1',
+      '--keep',
+      '9',
+      '--steps',
+      '4',
+      '--second-steps',
+      '2',
+      '--p',
+      '2',
+      '--out',
+      at('stages'),
+    )
+    expect(steps('stages').map(({ p }) => p)).toEqual([1, 1, 1, 1, 2, 2])
+    expect(evaluations('stages').map(({ step }) => step)).toEqual([0, 4, 6])
+    // One step of a small rate moves the embedding a little: it was carried over, and not drawn anew.
+    const embedding = async (step: number) => (await checkpointTensors('stages', step)).get('model.embed_tokens.weight')!
+    const [before, after] = [await embedding(4), await embedding(5)]
+    expect(Math.max(...before.map((x, i) => Math.abs(x - after[i]!)))).toBeLessThan(0.05)
+    expect([...(await checkpointTensors('stages', 4)).keys()].filter((name) => /prefix|aggregate/.test(name))).toEqual([])
+    expect([...(await checkpointTensors('stages', 5)).keys()].filter((name) => /prefix|aggregate/.test(name))).toHaveLength(8)
+  })
+
+  it('recycle trains the streams alone, and from near the plain model if asked', async () => {
+    await succeed('pretrain', '--data', at('text.txt'), ...tiny, ...quick, '--p', '1', '--steps', '20', '--out', at('plain'))
+    const base = at('plain', 'model')
+    const recycle = (out: string, ...args: string[]) =>
+      succeed(
+        'recycle',
+        '--model',
+        base,
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--held-out',
+        '0.2',
+        '--batch-size',
+        '2',
+        '--sequence-length',
+        '32',
+        '--prefix-tokens',
+        '4',
+        '--threads',
+        '1',
+        '--set',
+        'sample.tokens=4',
+        '--steps',
+        '2',
+        ...args,
+        '--out',
+        at(out),
+      )
+    await recycle('recycled', '--p', '2')
+    expect([...(await checkpointTensors('recycled', 2)).keys()].every((name) => /prefix|aggregate/.test(name))).toBe(true)
+    expect(existsSync(at('recycled', 'model'))).toBe(false)
+    for (const args of [['--input', 'lora'], ['--input', 'bitfit'], ['--prefix-gate']]) {
+      const name = `near-${args.at(-1)}`
+      await recycle(name, '--p', '2', '--init', 'near-identity', '--evaluate-sequences', '1000', ...args)
+      expect(evaluations(name)[0]!.loss).toBeCloseTo(heldOutLoss('plain'), 5)
+    }
+    await recycle('all', '--p', '2', '--train', 'all')
+    expect(existsSync(at('all', 'model', 'model.safetensors'))).toBe(true)
+  })
+
+  it('sft learns the answers of conversations only', async () => {
+    const turns = documents.map((text, i) => ({
+      messages: [
+        { role: 'user', content: `Tell me of ${topics[i % 8]} ${i}` },
+        { role: 'assistant', content: text.slice(0, 40) },
+      ],
+    }))
+    writeFileSync(at('chat.jsonl'), turns.map((turn) => JSON.stringify(turn)).join('\n'))
+    await succeed('pretrain', '--data', at('text.txt'), ...tiny, ...quick, '--steps', '2', '--out', at('for-chat'))
+    const template =
+      "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+    writeFileSync(at('for-chat', 'model', 'chat_template.jinja'), template)
+    await succeed(
+      'sft',
+      '--model',
+      at('for-chat', 'model'),
+      '--data',
+      at('chat.jsonl'),
+      '--held-out',
+      '0.2',
+      '--batch-size',
+      '2',
+      '--sequence-length',
+      '128',
+      '--prefix-tokens',
+      '4',
+      '--threads',
+      '1',
+      '--p',
+      '2',
+      '--steps',
+      '3',
+      ...quick,
+      '--set',
+      'sample.tokens=0',
+      '--out',
+      at('chatted'),
+    )
+    // Fewer tokens count than there are: questions do not.
+    expect(steps('chatted').at(-1)!.tokens).toBeLessThan(3 * 2 * 60)
+    expect(steps('chatted').at(-1)!.tokens).toBeGreaterThan(3 * 2)
+  })
+
+  it('--dry-run prints the whole configuration and leaves nothing', async () => {
+    const { stdout, stderr } = await succeed(
+      'pretrain',
+      '--data',
+      at('text.txt'),
+      ...tiny,
+      '--set',
+      'optimizer.betas=[0.8,0.9]',
+      '--train-tokens',
+      '1K',
+      '--out',
+      at('dry'),
+      '--dry-run',
+    )
+    expect(JSON.parse(stdout)).toMatchObject({
+      recipe: 'pretrain',
+      optimizer: { betas: [0.8, 0.9] },
+      stages: [{ p: 2, steps: 16 }],
+    })
+    expect(stderr).toContain('memory')
+    expect(existsSync(at('dry'))).toBe(false)
+  })
+})
+
+describe('refusals, before anything is computed', () => {
+  const refused: readonly (readonly [what: string, args: () => string[], message: RegExp])[] = [
+    ['no data', () => ['pretrain', '--out', at('x')], /name files with --data/],
+    ['no recipe', () => ['--out', at('x')], /name a recipe \(pretrain, two-stage, recycle, sft\)/],
+    ['another recipe', () => ['finetune', '--data', at('text.txt'), '--out', at('x')], /there is no such recipe/],
+    ['no place', () => ['pretrain', '--data', at('text.txt')], /--out/],
+    ['no base', () => ['recycle', '--data', at('text.txt'), '--out', at('x')], /name it with --model/],
+    ['missing files', () => ['pretrain', '--data', at('nothing.txt'), '--out', at('x')], /nothing\.txt/],
+    [
+      'a key that is not there',
+      () => ['pretrain', '--data', at('text.txt'), '--set', 'streams.q=1', '--out', at('x')],
+      /streams\.q.*there are input, prefixTokens/,
+    ],
+    [
+      'a value of the wrong kind',
+      () => ['pretrain', '--data', at('text.txt'), '--set', 'batch.tokens=many', '--out', at('x')],
+      /batch\.tokens.*"many"/,
+    ],
+    [
+      'longer than the context',
+      () => [
+        'pretrain',
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--vocab-size',
+        '300',
+        '--sequence-length',
+        '2000',
+        '--out',
+        at('x'),
+      ],
+      /--sequence-length 2000: the model's context has 1024/,
+    ],
+    [
+      'too little data',
+      () => [
+        'pretrain',
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--vocab-size',
+        '300',
+        '--held-out',
+        '0.9',
+        '--sequence-length',
+        '1024',
+        '--out',
+        at('x'),
+      ],
+      /too few/,
+    ],
+    ['nothing held out', () => ['pretrain', '--data', at('text.txt'), '--vocab-size', '300', '--out', at('x')], /held out/],
+    [
+      'a gateless near-identity',
+      () => ['pretrain', '--data', at('text.txt'), '--init', 'near-identity', '--out', at('x')],
+      /gate/,
+    ],
+    [
+      'more memory than there is',
+      () => [
+        'pretrain',
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--vocab-size',
+        '300',
+        '--held-out',
+        '0.2',
+        '--batch-size',
+        '60000',
+        '--sequence-length',
+        '1000',
+        '--out',
+        at('x'),
+      ],
+      /[GT]B of memory.*--batch-size/,
+    ],
+    ['a run that is not there', () => ['--resume', at('nowhere')], /nowhere/],
+    ['a configuration on resume', () => ['--resume', at('learns'), '--p', '4'], /leave out --p/],
+  ]
+  it.each(refused)('%s', async (_, args, message) => {
+    const { code, stderr } = await train(...args())
+    expect(stderr).toMatch(message)
+    expect(code).toBeGreaterThanOrEqual(2)
+    expect(existsSync(at('x'))).toBe(false)
+  })
+
+  it('data that changed since the run was saved', async () => {
+    writeFileSync(at('changing.txt'), documents.join('\n\n'))
+    await succeed('pretrain', '--data', at('changing.txt'), ...tiny, ...quick, '--steps', '2', '--out', at('changed'))
+    writeFileSync(at('changing.txt'), [...documents, 'One more chapter, and another one of whales.'].join('\n\n'))
+    const { code, stderr } = await train('--resume', at('changed'))
+    expect(stderr).toMatch(/the data have changed/)
+    expect(code).toBe(2)
+  })
+})
+
+/** Values of a checkpoint by name. */
+async function checkpointTensors(run: string, step: number): Promise<ReadonlyMap<string, Float32Array>> {
+  return (await readCheckpoint(at(run, 'checkpoints', `step-${String(step).padStart(8, '0')}`))).parameters
+}
