@@ -57,8 +57,13 @@ export const experiments: Readonly<Record<string, Experiment>> = {
       ['P = 2', 'P = 1'],
       ['P = 4', 'P = 1'],
       ['P = 4', 'P = 2'],
+      ['P = 1 with a prefix', 'P = 1'],
+      ['P = 2', 'P = 1 with a prefix'],
     ],
-    runs: [0, 1].flatMap((seed) => [1, 2, 4].map((p) => pretrain(`p${p}`, `P = ${p}`, p, seed))),
+    runs: [0, 1].flatMap((seed) => [
+      ...[1, 2, 4].map((p) => pretrain(`p${p}`, `P = ${p}`, p, seed)),
+      pretrain('p1-prefix', 'P = 1 with a prefix', 1, seed, ['--input-at-one']),
+    ]),
   },
   aggregation: {
     title: 'Aggregation: dynamic, static and average, P = 2',
