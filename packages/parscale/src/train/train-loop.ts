@@ -122,8 +122,12 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
     const evaluation = await trainer.evaluate(ended ? Infinity : config.evaluation.sequences, io.signal)
     const { loss, tokens } = evaluation
     const { sample, diagnosis } = await options.inspect()
-    await folder.log({ kind: 'evaluation', step, loss, tokens, ...(diagnosis && streamFigures(diagnosis)) })
-    io.stderr(`step ${step}: held-out loss ${loss.toFixed(4)} on ${tokens} tokens${diagnosis ? streamText(diagnosis) : ''}\n`)
+    await folder.log({ kind: 'evaluation', step, loss, tokens })
+    io.stderr(`step ${step}: held-out loss ${loss.toFixed(4)} on ${tokens} tokens\n`)
+    if (diagnosis) {
+      await folder.log({ kind: 'streams', step, ...streamFigures(diagnosis) })
+      io.stderr(`  ${streamText(diagnosis)}\n`)
+    }
     // Streams begin nearly alike: before the rate has been at its peak that is no news.
     const { stage, start } = stageAt(config, Math.max(0, step - 1))
     const alarms = step - start > stage.warmupSteps ? (diagnosis?.alarms ?? []) : []
@@ -141,15 +145,18 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
 
 const figures = ({ skipped, ...rest }: StepRecord) => ({ ...rest, skipped: Number(skipped) })
 
-const streamFigures = ({ losses, correlation, weights }: Diagnosis) => ({
+/** On the diagnosis' own tokens, so that they compare with each other and not with the held-out loss. */
+const streamFigures = ({ tokens, losses, correlation, weights }: Diagnosis) => ({
+  tokens,
+  loss: losses.aggregate,
   averageLoss: losses.average.loss,
   bestStreamLoss: Math.min(...losses.streams.map(({ loss }) => loss)),
   rho: correlation.meanRho,
   weightEntropy: weights.entropy,
 })
 
-const streamText = ({ losses, correlation }: Diagnosis): string =>
-  `; streams alone ${losses.streams.map(({ loss }) => loss.toFixed(3)).join(' ')}, rho ${correlation.meanRho.toFixed(3)}`
+const streamText = ({ tokens, losses, correlation }: Diagnosis): string =>
+  `streams on the first ${tokens}: together ${losses.aggregate.toFixed(3)}, alone ${losses.streams.map(({ loss }) => loss.toFixed(3)).join(' ')}; rho ${correlation.meanRho.toFixed(4)}`
 
 function speedOf({ config, stepFlops }: LoopOptions, seconds: number): Speed {
   const { sequences, tokens, microBatches } = config.batch

@@ -1,0 +1,107 @@
+/** What is said and refused before the first step. */
+import { isParscaleError, resourceError, usageError } from '@parscale/core'
+import { backboneParameters, elementCount, hasStreams, streamParameters } from '@parscale/core/model'
+import { estimateTrainingMemory, stagePlan, stageStreams, totalSteps } from '@parscale/core/training'
+import { evaluationBatches, trainingBatches } from '@parscale/core/training/data'
+import type { Io } from '../io.ts'
+import { availableMemoryBytes } from '../load.ts'
+import { formatAmount } from '../progress.ts'
+import type { RunInputs } from './run-inputs.ts'
+import { dataReport, type ModelFigures, modelReport } from './train-report.ts'
+
+/** What of the data has to be the same for a run to go on. */
+export type DataMark = Readonly<Record<string, number>>
+
+/** Says what will be trained on what, and refuses what cannot fit before compute is spent. */
+export function introduce(io: Io, inputs: RunInputs): void {
+  const { config, dataset, backbone, tied, runtime } = inputs
+  io.stderr(`${dataReport(dataset.summary)}\n`)
+  requireSequences(inputs)
+  const frozenBytes = (config.stages[0]!.train === 'streams' ? 1 : 0) * 4 * count(backboneParameters(backbone, tied))
+  const figures = config.stages.map((stage): ModelFigures => {
+    const plan = stagePlan(inputs, stage)
+    const trained = count(plan.trainable)
+    const backboneCount = stage.train === 'streams' ? count(backboneParameters(backbone, tied)) : 0
+    const memory = estimateTrainingMemory(plan, config.batch.microBatches)
+    return { parameters: trained + backboneCount, trained, memoryBytes: memory.total + frozenBytes }
+  })
+  const streams = streamsText(inputs)
+  if (streams) io.stderr(`${streams}\n`)
+  const { sequences, tokens, microBatches } = config.batch
+  const epochs = (sequences * tokens * microBatches * totalSteps(config)) / dataset.summary.train.tokens
+  io.stderr(`${modelReport(config, figures, epochs)}\n`)
+  const needed = Math.max(...figures.map(({ memoryBytes }) => memoryBytes))
+  const available = availableMemoryBytes()
+  if (runtime.device === 'cpu' && needed > available) {
+    throw resourceError(
+      `training needs about ${formatAmount(needed, 'B')} of memory, ${formatAmount(available, 'B')} are free; ` +
+        `lower --batch-size (now ${sequences}) and raise --micro-batches (now ${microBatches}) by the same factor, or use a shorter --sequence-length (now ${tokens}) or a smaller --p`,
+      { expected: needed, found: available },
+    )
+  }
+}
+
+/** Where the base has streams of its own: whether they go on. */
+function streamsText({ base, backbone, config }: RunInputs): string | undefined {
+  const own = base && hasStreams(backbone) ? streamParameters(backbone) : []
+  if (own.length === 0) return undefined
+  const { p } = config.stages.at(-1)!
+  const wanted = new Map(
+    streamParameters({ ...backbone, parscale: stageStreams(config, { p }) }).map(({ name, shape }) => [name, shape.join()]),
+  )
+  const goOn = !config.streams.reset && own.filter(({ name, shape }) => wanted.get(name) === shape.join())
+  if (goOn && goOn.length === own.length && own.length === wanted.size) return `streams: those of the model (P = ${p}) go on`
+  return `streams: ${goOn ? goOn.length : 0} of the model's ${own.length} tensors go on, ${wanted.size - (goOn ? goOn.length : 0)} are drawn anew`
+}
+
+/** @throws usage error for sequences longer than the model's context, or data too small for one, on either side */
+function requireSequences({ config, backbone, train, heldOut }: RunInputs): void {
+  const { sequences: batchSize, tokens } = config.batch
+  if (tokens > backbone.maxPositionEmbeddings) {
+    throw usageError(
+      `--sequence-length ${tokens}: the model's context has ${backbone.maxPositionEmbeddings} tokens; use shorter sequences`,
+      { flag: 'sequence-length', expected: backbone.maxPositionEmbeddings, found: tokens },
+    )
+  }
+  const { packing } = config.data
+  const sides = [
+    [train, 'the data to train on', () => trainingBatches(train, { batchSize, tokens, packing, seed: config.seed })],
+    [
+      heldOut,
+      'the held-out data',
+      () => evaluationBatches(heldOut, { batchSize, tokens, packing: packing === 'stream' ? 'streamWithRest' : packing }),
+    ],
+  ] as const
+  for (const [file, name, open] of sides) {
+    try {
+      open()
+    } catch (error) {
+      if (!isParscaleError(error)) throw error
+      throw usageError(`${error.message.replace(file.name, name)} (--sequence-length)`, error.facts)
+    }
+  }
+}
+
+const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>
+  parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+
+export const dataMark = ({ dataset: { summary } }: RunInputs): DataMark => ({
+  trainTokens: summary.train.tokens,
+  heldOutTokens: summary.heldOut.tokens,
+  documents: summary.train.documents + summary.heldOut.documents,
+  textBytes: summary.textBytes,
+})
+
+export function requireSameData(run: string, before: DataMark, now: DataMark): void {
+  for (const [key, value] of Object.entries(before)) {
+    if (now[key] === value) continue
+    throw usageError(
+      `${run}: the data have changed since the run was saved (${key} was ${value}, is ${now[key]}); restore the files, or begin a new run`,
+      {
+        file: run,
+        expected: value,
+        found: now[key],
+      },
+    )
+  }
+}
