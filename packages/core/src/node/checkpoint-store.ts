@@ -16,6 +16,7 @@ import {
   writeCheckpointFiles,
   writeMarker,
 } from './checkpoint-files.ts'
+import { isDiskFull } from './disk-full.ts'
 import { syncFolder } from './write-folder.ts'
 
 /** One that can be read, as far as its small files tell. */
@@ -189,10 +190,9 @@ function allDamaged(path: string, errors: readonly ParscaleError[]): ParscaleErr
 }
 
 function namedError(error: unknown, target: string, checkpoint: TrainingCheckpoint): unknown {
-  const { code } = error as NodeJS.ErrnoException
-  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') return error
+  if (!isDiskFull(error)) return error
   const needed = checkpointBytes(checkpoint)
-  const full = code === 'EFBIG' ? 'the largest size of a file is reached' : 'the disk is full'
+  const full = error.code === 'EFBIG' ? 'the largest size of a file is reached' : 'the disk is full'
   return resourceError(
     `${target}: ${full}: the checkpoint takes ${needed} bytes. It was not saved; the ones before it are intact. ` +
       'Free some space and go on with --resume',

@@ -22,4 +22,5 @@ export {
   type TextSample,
 } from './run-folder.ts'
 export { type DatasetOptions, openDataset, type TokenizedDataset } from './token-cache.ts'
+export { writeWholeFile } from './whole-file.ts'
 export { type FolderContents, fileSink, type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'

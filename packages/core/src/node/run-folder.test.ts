@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -156,4 +156,15 @@ test('anybody may read a run that is being written', async () => {
   expect(seen.config).toEqual(config)
   expect((await seen.checkpoints.latest(never))?.step).toBe(4)
   await run.close()
+})
+
+test('opening a run removes what a killed export left in it, and nothing else', async () => {
+  const run = await RunFolder.create(path, config)
+  await run.close()
+  await mkdir(join(path, '.preview.partial-0b1f'))
+  await writeFile(join(path, '.preview.partial-0b1f', 'model.safetensors'), 'half')
+  await writeFile(join(path, '.notes'), 'mine')
+  const before = await readdir(path)
+  await (await RunFolder.open(path)).close()
+  expect(await readdir(path)).toEqual(before.filter((name) => name !== '.preview.partial-0b1f'))
 })

@@ -8,7 +8,7 @@
  *     checkpoints/step-00000100  parameters, moments, state (checkpoint-files.ts)
  *     lock                       who is writing
  */
-import { mkdir, open, readdir, readFile, rename } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { isJsonObject, parseJsonBytes } from '../checkpoint/json-text.ts'
@@ -16,9 +16,11 @@ import { checkpointError, usageError } from '../errors.ts'
 import { fileVersionRecord, scalarsRecord, wholeRecordBytes } from '../training/event-file.ts'
 import type { JsonObject, TrainingCheckpoint } from './checkpoint-files.ts'
 import { CheckpointStore, type OnDamaged } from './checkpoint-store.ts'
+import { namedDiskError } from './disk-full.ts'
 import { type FileLock, tryFileLock } from './file-lock.ts'
 import { RunLog, wholeLineBytes } from './run-log.ts'
-import { fileSink, jsonBytes, syncFolder } from './write-folder.ts'
+import { writeFlushed } from './whole-file.ts'
+import { jsonBytes, removePartialFolders, syncFolder } from './write-folder.ts'
 
 export interface RunOptions {
   /** How many of the newest checkpoints are kept; the best is kept besides. Default 3. */
@@ -107,6 +109,7 @@ export class RunFolder implements RunContents {
     return holding(folder, async (lock) => {
       const run = await RunFolder.#opened(folder, lock, options)
       await run.checkpoints.removeLeftovers()
+      await removePartialFolders(folder)
       return run
     })
   }
@@ -223,13 +226,9 @@ async function holding<T>(folder: string, work: (lock: FileLock) => Promise<T>):
 /** A folder with a config has a run, one with a partial config a run that did not get so far. */
 async function writeConfig(folder: string, config: JsonObject, prepare?: (folder: string) => Promise<void>): Promise<void> {
   const temporary = join(folder, partialConfigName)
-  const file = await open(temporary, 'w')
-  try {
-    await fileSink(file).write(jsonBytes(config))
-    await file.sync()
-  } finally {
-    await file.close()
-  }
+  await writeFlushed(temporary, jsonBytes(config)).catch((error) => {
+    throw namedDiskError(error, temporary, 'and begin again in the same folder, or choose another --out')
+  })
   await prepare?.(folder)
   await rename(temporary, join(folder, configName))
   await syncFolder(folder)

@@ -1,6 +1,6 @@
 /** A file that only grows, one record at a time, and can be cut back to where a checkpoint was taken. */
 import { type FileHandle, open } from 'node:fs/promises'
-import { resourceError } from '../errors.ts'
+import { namedDiskError } from './disk-full.ts'
 import { fileSink } from './write-folder.ts'
 
 export class RunLog {
@@ -46,7 +46,7 @@ export class RunLog {
         this.#bytes += record.byteLength
       } catch (error) {
         await this.#file.truncate(this.#bytes)
-        throw namedError(error, this.path)
+        throw namedDiskError(error, this.path, 'and go on with --resume')
       }
     })
   }
@@ -77,9 +77,3 @@ export class RunLog {
 
 /** How many bytes lie before the end of the last whole line. */
 export const wholeLineBytes = (bytes: Uint8Array): number => bytes.lastIndexOf(0x0a) + 1
-
-function namedError(error: unknown, path: string): unknown {
-  const { code } = error as NodeJS.ErrnoException
-  if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG') return error
-  return resourceError(`${path}: cannot grow (${code}); free some space and go on with --resume`, { file: path, cause: error })
-}

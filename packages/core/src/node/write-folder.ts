@@ -45,7 +45,7 @@ export async function writeModelFolder(
   const target = resolve(directory)
   await refuseTaken(target)
   const parent = dirname(target)
-  const temporary = join(parent, `.${basename(target)}.partial-${randomUUID()}`)
+  const temporary = join(parent, `.${basename(target)}${partialPart}${randomUUID()}`)
   try {
     await mkdir(parent, { recursive: true })
     await mkdir(temporary)
@@ -57,6 +57,15 @@ export async function writeModelFolder(
   } catch (error) {
     await rm(temporary, { recursive: true, force: true })
     throw namedError(error, target)
+  }
+}
+
+const partialPart = '.partial-'
+
+/** Removes the temporary folders that killed processes left. For a parent that nobody else is writing a model into. */
+export async function removePartialFolders(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    if (name.startsWith('.') && name.includes(partialPart)) await rm(join(parent, name), { recursive: true, force: true })
   }
 }
 

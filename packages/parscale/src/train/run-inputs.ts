@@ -1,5 +1,5 @@
 /** From a run's configuration to what a Trainer works on: the model to start from, its tokenizer, the tokenized data. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core'
 import { findTensor, readF32 } from '@parscale/core/checkpoint'
@@ -13,6 +13,7 @@ import {
   readDocuments,
   type TokenizedDataset,
   tokenizerFileBytes,
+  writeWholeFile,
 } from '@parscale/core/node'
 import type { Runtime } from '@parscale/core/runtime'
 import { createTokenizer, type Tokenizer, type TokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
@@ -129,7 +130,7 @@ const readTokenizer = (folder: string): Promise<TokenizerFiles> =>
 /** Keeps a tokenizer with the run, so that going on does not depend on where it came from. */
 export async function writeTokenizer(folder: string, files: TokenizerFiles): Promise<void> {
   await mkdir(folder, { recursive: true })
-  for (const [name, bytes] of tokenizerFileBytes(files)) await writeFile(join(folder, name), bytes)
+  for (const [name, bytes] of tokenizerFileBytes(files)) await writeWholeFile(join(folder, name), bytes)
 }
 
 async function openData(io: Io, config: RunConfig, files: TokenizerFiles): Promise<TokenizedDataset> {
