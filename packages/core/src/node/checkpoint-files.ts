@@ -12,7 +12,7 @@ import { readF32 } from '../checkpoint/read-tensor.ts'
 import { parseSafetensors } from '../checkpoint/safetensors.ts'
 import { type ByteSink, writeSafetensors } from '../checkpoint/safetensors-writer.ts'
 import { isLoadable } from '../checkpoint/tensor.ts'
-import type { TensorStream } from '../checkpoint/tensor-stream.ts'
+import { arrayStream } from '../checkpoint/tensor-stream.ts'
 import { checkpointError, isParscaleError } from '../errors.ts'
 import { momentName } from '../training/train-step-graphs.ts'
 import { openFileSource } from './file-source.ts'
@@ -69,21 +69,23 @@ export function checkpointBytes({ parameters, m, v }: TrainingCheckpoint): numbe
 /**
  * Writes everything but the marker into an existing folder and flushes it to disk. Arrays are written from where they lie.
  *
- * @throws checkpoint error for an array whose length is not its shape's; the file system's errors
+ * @throws usage error for an array whose length is not its shape's; the file system's errors
  */
 export async function writeCheckpointFiles(folder: string, checkpoint: TrainingCheckpoint): Promise<Marker> {
   const { step, loss, state, tensors, logBytes } = checkpoint
-  const parameters = tensors.map(({ name, shape }) => arrayStream(name, shape, checkpoint.parameters.get(name)))
-  const moments = (['m', 'v'] as const).flatMap((which) =>
-    tensors
-      .filter(({ name }) => checkpoint[which].has(name))
-      .map(({ name, shape }) => arrayStream(momentName(which, name), shape, checkpoint[which].get(name))),
-  )
+  const parameters = () =>
+    tensors.map(({ name, shape }) => arrayStream(name, shape, checkpoint.parameters.get(name) ?? missing(name)))
+  const moments = () =>
+    (['m', 'v'] as const).flatMap((which) =>
+      tensors
+        .filter(({ name }) => checkpoint[which].has(name))
+        .map(({ name, shape }) => arrayStream(momentName(which, name), shape, checkpoint[which].get(name)!)),
+    )
   const saved: SavedState = { step, ...(Number.isFinite(loss) && { loss }), state, logBytes }
   const write = (name: string, content: (sink: ByteSink) => Promise<void>) => writeHashed(join(folder, name), content)
   const files = {
-    [parametersName]: await write(parametersName, (sink) => writeSafetensors(sink, parameters)),
-    [momentsName]: await write(momentsName, (sink) => writeSafetensors(sink, moments)),
+    [parametersName]: await write(parametersName, (sink) => writeSafetensors(sink, parameters())),
+    [momentsName]: await write(momentsName, (sink) => writeSafetensors(sink, moments())),
     [stateName]: await write(stateName, (sink) => sink.write(jsonBytes(saved))),
   }
   await syncFolder(folder)
@@ -98,21 +100,8 @@ export async function writeMarker(folder: string, content: Marker): Promise<void
   await syncFolder(folder)
 }
 
-/** Pieces large enough for few system calls, small enough that hashing one overlaps with writing it. */
-const pieceBytes = 16 << 20
-
-function arrayStream(name: string, shape: readonly number[], array: Float32Array | undefined): TensorStream<'F32'> {
-  if (array === undefined) throw new RangeError(`checkpoint: parameter ${name} is listed, but has no values`)
-  return {
-    name,
-    dtype: 'F32',
-    shape,
-    async *chunks() {
-      for (let done = 0; done < array.byteLength; done += pieceBytes) {
-        yield new Uint8Array(array.buffer, array.byteOffset + done, Math.min(pieceBytes, array.byteLength - done))
-      }
-    },
-  }
+const missing = (name: string): never => {
+  throw new RangeError(`checkpoint: parameter ${name} is listed, but has no values`)
 }
 
 async function writeHashed(path: string, content: (sink: ByteSink) => Promise<void>): Promise<FileRecord> {
@@ -201,7 +190,7 @@ async function verifyFile(folder: string, name: string, expected: FileRecord): P
     const { size } = await file.stat()
     if (size !== expected.bytes) throw damaged(path, `has ${size} bytes, expected ${expected.bytes}`)
     const hash = createHash('sha256')
-    for await (const bytes of file.createReadStream({ autoClose: false, highWaterMark: pieceBytes })) hash.update(bytes)
+    for await (const bytes of file.createReadStream({ autoClose: false, highWaterMark: 16 << 20 })) hash.update(bytes)
     if (hash.digest('hex') !== expected.sha256)
       throw damaged(path, 'is damaged: its bytes do not have the SHA-256 they were written with')
   } catch (cause) {
