@@ -189,6 +189,9 @@ export function parseRunConfig(value: unknown, name = 'configuration'): RunConfi
       before.p === each.p ||
       before.p === 1, `stages.${i}: streams can be switched on once, not changed from P = ${before?.p} to ${each.p}`)
     require(!before ||
+      before.p === each.p ||
+      !streams.inputAtOne, `stages.${i}: what one stream has learned (streams.inputAtOne) is not what P = ${each.p} start with; leave out streams.inputAtOne, or keep p`)
+    require(!before ||
       before.train ===
         each.train, `stages.${i}: what is trained cannot change from one stage to the next; use a second run with --model`)
   }

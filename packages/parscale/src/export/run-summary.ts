@@ -35,7 +35,7 @@ export async function runSummary(
     command: runs.map((each) => runCommand(each.config, shortPath)).join('\n'),
     version: words.version,
     ...(words.licence !== undefined && { licence: words.licence }),
-    ...(base && { base: { name: shortPath(config.base!), frozen } }),
+    ...(base && { base: { name: baseName(config.base!), frozen } }),
     p: [...new Set(frozen || !hasStreams(model) ? [1, ...ps] : ps)].sort((a, b) => a - b),
     parameters: { backbone: count(backboneParameters(model, tied)), streams: count(streamParameters(largest)) },
     streamsOnly: words.streamsOnly,
@@ -61,6 +61,12 @@ function shortPath(path: string): string {
   if (!isAbsolute(path.replaceAll('\\', '/').replace(/^[A-Za-z]:/, ''))) return path
   const below = relative(process.cwd(), path)
   return below.startsWith('..') || isAbsolute(below) ? basename(path) : below || '.'
+}
+
+/** A folder is written as one, so that nobody takes it for ORG/NAME. */
+function baseName(base: string): string {
+  const short = shortPath(base)
+  return short !== base && short.includes('/') ? `./${short}` : short
 }
 
 const count = (list: readonly Parameter[]): number => list.reduce((sum, { shape }) => sum + elementCount(shape), 0)

@@ -1,5 +1,5 @@
 /** The flags of `parscale train`: which value of the configuration each one sets. */
-
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
@@ -88,7 +88,7 @@ export function configOf(recipe: RecipeName, flags: Flags): RunConfig {
   }
   const wishes = {
     data: data.map((path) => resolve(path)),
-    base: flags.model as string | undefined,
+    base: lastingName(flags.model as string | undefined),
     p: flags.p as number | undefined,
     steps: flags.steps as number | undefined,
     secondSteps: flags.secondSteps as number | undefined,
@@ -98,11 +98,15 @@ export function configOf(recipe: RecipeName, flags: Flags): RunConfig {
   const settings = valueSettings(flags, recipes[recipe](wishes))
   const extra = ((flags.set as string[] | undefined) ?? []).map(parseSetting)
   if (flags.trainTokens !== undefined) {
-    const { batch } = applySettings(recipes[recipe](wishes), settings)
+    const { batch } = applySettings(recipes[recipe](wishes), [...settings, ...extra])
     wishes.steps = Math.ceil((flags.trainTokens as number) / (batch.sequences * batch.tokens * batch.microBatches))
   }
   return parseRunConfig(applySettings(recipes[recipe](wishes), [...settings, ...extra]), `train ${recipe}`)
 }
+
+/** A path that means the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */
+const lastingName = (model: string | undefined): string | undefined =>
+  model !== undefined && existsSync(model) ? resolve(model) : model
 
 function valueSettings(flags: Flags, config: RunConfig): Setting[] {
   return valueOptions.flatMap(([path, option]) => {
