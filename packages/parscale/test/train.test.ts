@@ -1,5 +1,5 @@
 /** `parscale train`: what a run computes, records and refuses, on real runs of a very small model. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readCheckpoint } from '@parscale/core/node'
@@ -102,6 +102,25 @@ describe('a run', () => {
       '1',
     )
     expect(generated.code).toBe(0)
+  })
+
+  it('compares checkpoints on the same held-out sequences, though the last evaluation has all of them', async () => {
+    const fixed = [
+      '--evaluate-sequences',
+      '1',
+      '--learning-rate',
+      '1e-30',
+      '--final-learning-rate',
+      '1e-30',
+      '--weight-decay',
+      '0',
+    ]
+    const data = ['--data', at('text.txt'), ...tiny, '--checkpoint-every', '1', '--evaluate-every', '1']
+    await succeed('pretrain', ...data, ...fixed, '--p', '1', '--steps', '2', '--out', at('fixed'))
+    const loss = (step: number) =>
+      JSON.parse(readFileSync(at('fixed', 'checkpoints', `step-0000000${step}`, 'state.json'), 'utf8')).loss
+    expect(loss(2)).toBe(loss(1))
+    expect(heldOutLoss('fixed')).not.toBe(loss(2))
   })
 
   it('is the same in another folder, and another with another seed', async () => {
@@ -385,6 +404,48 @@ describe('refusals, before anything is computed', () => {
       ],
       /[GT]B of memory.*--batch-size/,
     ],
+    [
+      'sft on texts',
+      () => [
+        'sft',
+        '--model',
+        at('for-chat', 'model'),
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--held-out',
+        '0.2',
+        '--out',
+        at('x'),
+      ],
+      /no conversation in the data/,
+    ],
+    [
+      'biases that would stay equal, before a folder is made',
+      () => [
+        'recycle',
+        '--model',
+        at('plain', 'model'),
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--held-out',
+        '0.2',
+        '--sequence-length',
+        '32',
+        '--input',
+        'bitfit',
+        '--init',
+        'near-identity',
+        '--aggregation',
+        'average',
+        '--out',
+        at('x'),
+      ],
+      /same gradients/,
+    ],
     ['a run that is not there', () => ['--resume', at('nowhere')], /nowhere/],
     ['a configuration on resume', () => ['--resume', at('learns'), '--p', '4'], /leave out --p/],
   ]
@@ -393,6 +454,43 @@ describe('refusals, before anything is computed', () => {
     expect(stderr).toMatch(message)
     expect(code).toBeGreaterThanOrEqual(2)
     expect(existsSync(at('x'))).toBe(false)
+  })
+
+  it('a frozen model that changed since the run was saved', async () => {
+    const fresh = (seed: string) => [
+      'pretrain',
+      '--data',
+      at('text.txt'),
+      ...tiny,
+      ...quick,
+      '--p',
+      '1',
+      '--steps',
+      '1',
+      '--seed',
+      seed,
+      '--out',
+      at(`base-${seed}`),
+    ]
+    for (const seed of ['1', '2']) await succeed(...fresh(seed))
+    const data = [
+      '--data',
+      at('text.txt'),
+      '--separator',
+      '\n\n',
+      '--held-out',
+      '0.2',
+      '--batch-size',
+      '2',
+      '--sequence-length',
+      '32',
+    ]
+    const options = ['--prefix-tokens', '2', '--threads', '1', '--steps', '1', '--set', 'sample.tokens=0', ...quick]
+    await succeed('recycle', '--model', at('base-1', 'model'), ...data, ...options, '--out', at('on-base'))
+    cpSync(at('base-2', 'model'), at('base-1', 'model'), { recursive: true })
+    const { code, stderr } = await train('--resume', at('on-base'), '--threads', '1')
+    expect(stderr).toMatch(/on-base: the frozen model has changed since the run was saved \(backboneSha256 was/)
+    expect(code).toBe(2)
   })
 
   it('data that changed since the run was saved', async () => {

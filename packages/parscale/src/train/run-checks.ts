@@ -1,21 +1,26 @@
 /** What is said and refused before the first step. */
 import { isParscaleError, resourceError, usageError } from '@parscale/core'
 import { backboneParameters, elementCount, hasStreams, streamParameters } from '@parscale/core/model'
+import { backboneDigest } from '@parscale/core/node'
 import { estimateTrainingMemory, stagePlan, stageStreams, totalSteps } from '@parscale/core/training'
 import { evaluationBatches, trainingBatches } from '@parscale/core/training/data'
 import type { Io } from '../io.ts'
 import { availableMemoryBytes } from '../load.ts'
 import { formatAmount } from '../progress.ts'
+import { isFrozen } from './preview.ts'
 import type { RunInputs } from './run-inputs.ts'
 import { dataReport, type ModelFigures, modelReport } from './train-report.ts'
 
-/** What of the data has to be the same for a run to go on. */
-export type DataMark = Readonly<Record<string, number>>
+/** What of data and frozen backbone has to be the same for a run to go on. */
+export type DataMark = Readonly<Record<string, number | string>>
+
+const backboneKey = 'backboneSha256'
 
 /** Says what will be trained on what, and refuses what cannot fit before compute is spent. */
 export function introduce(io: Io, inputs: RunInputs): void {
   const { config, dataset, backbone, tied, runtime } = inputs
   io.stderr(`${dataReport(dataset.summary)}\n`)
+  requireConversations(inputs)
   requireSequences(inputs)
   const frozenBytes = (config.stages[0]!.train === 'streams' ? 1 : 0) * 4 * count(backboneParameters(backbone, tied))
   const figures = config.stages.map((stage): ModelFigures => {
@@ -54,6 +59,15 @@ function streamsText({ base, backbone, config }: RunInputs): string | undefined 
   return `streams: ${goOn ? goOn.length : 0} of the model's ${own.length} tensors go on, ${wanted.size - (goOn ? goOn.length : 0)} are drawn anew`
 }
 
+/** Texts may stand among conversations, and all of a text is learned; data of texts alone are a mistake. */
+function requireConversations({ config, dataset: { summary } }: RunInputs): void {
+  if (!config.data.chat || summary.countedTokens < summary.train.tokens + summary.heldOut.tokens) return
+  throw usageError(
+    `train ${config.recipe}: there is no conversation in the data; give rows with "messages": [{ "role", "content" }, ...], or train on texts with another recipe`,
+    { flag: 'data' },
+  )
+}
+
 /** @throws usage error for sequences longer than the model's context, or data too small for one, on either side */
 function requireSequences({ config, backbone, train, heldOut }: RunInputs): void {
   const { sequences: batchSize, tokens } = config.batch
@@ -85,18 +99,25 @@ function requireSequences({ config, backbone, train, heldOut }: RunInputs): void
 const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>
   parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)
 
-export const dataMark = ({ dataset: { summary } }: RunInputs): DataMark => ({
-  trainTokens: summary.train.tokens,
-  heldOutTokens: summary.heldOut.tokens,
-  documents: summary.train.documents + summary.heldOut.documents,
-  textBytes: summary.textBytes,
-})
+export async function dataMark(inputs: RunInputs, signal: AbortSignal): Promise<DataMark> {
+  const { base, dataset } = inputs
+  const { train, heldOut, textBytes } = dataset.summary
+  return {
+    trainTokens: train.tokens,
+    heldOutTokens: heldOut.tokens,
+    documents: train.documents + heldOut.documents,
+    textBytes,
+    // In no checkpoint, but read at every start: another one of the same shapes would pass unnoticed.
+    ...(base && isFrozen(inputs) && { [backboneKey]: await backboneDigest(base, signal) }),
+  }
+}
 
 export function requireSameData(run: string, before: DataMark, now: DataMark): void {
   for (const [key, value] of Object.entries(before)) {
     if (now[key] === value) continue
+    const changed = key === backboneKey ? 'the frozen model has' : 'the data have'
     throw usageError(
-      `${run}: the data have changed since the run was saved (${key} was ${value}, is ${now[key]}); restore the files, or begin a new run`,
+      `${run}: ${changed} changed since the run was saved (${key} was ${value}, is ${now[key]}); restore the files, or begin a new run`,
       {
         file: run,
         expected: value,
