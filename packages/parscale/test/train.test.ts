@@ -299,6 +299,32 @@ describe('recipes', () => {
     expect(steps('chatted').at(-1)!.tokens).toBeGreaterThan(3 * 2)
   })
 
+  it('take streams as the model has them, if P is the same', async () => {
+    const dry = async (recipe: string, ...args: string[]) =>
+      JSON.parse(
+        (
+          await succeed(
+            recipe,
+            '--model',
+            at('learns', 'model'),
+            '--data',
+            at('text.txt'),
+            '--separator',
+            '\\n\\n',
+            '--held-out',
+            '0.2',
+            '--sequence-length',
+            '32',
+            '--dry-run',
+            ...args,
+          )
+        ).stdout,
+      )
+    expect(await dry('recycle')).toMatchObject({ stages: [{ p: 2 }], streams: { prefixTokens: 4 } })
+    expect(await dry('recycle', '--p', '4')).toMatchObject({ stages: [{ p: 4 }], streams: { prefixTokens: 48 } })
+    expect(await dry('recycle', '--prefix-tokens', '7')).toMatchObject({ streams: { prefixTokens: 7 } })
+  })
+
   it('--dry-run prints the whole configuration and leaves nothing', async () => {
     const { stdout, stderr } = await succeed(
       'pretrain',
@@ -445,6 +471,21 @@ describe('refusals, before anything is computed', () => {
         at('x'),
       ],
       /same gradients/,
+    ],
+    [
+      'a shape for a model that has one',
+      () => ['recycle', '--model', at('plain', 'model'), '--data', at('text.txt'), '--hidden-size', '8', '--out', at('x')],
+      /--hidden-size: the model that --model names has its own/,
+    ],
+    [
+      'a value out of range',
+      () => ['pretrain', '--data', at('text.txt'), '--smoothing', '1.2', '--out', at('x')],
+      /--smoothing \(streams\.smoothing\)/,
+    ],
+    [
+      'a second stage that there is not',
+      () => ['pretrain', '--data', at('text.txt'), '--second-steps', '4', '--out', at('x')],
+      /--second-steps/,
     ],
     ['a run that is not there', () => ['--resume', at('nowhere')], /nowhere/],
     ['a configuration on resume', () => ['--resume', at('learns'), '--p', '4'], /leave out --p/],

@@ -9,7 +9,7 @@ export interface RecipeWishes {
   readonly data: readonly string[]
   /** A model to start from. */
   readonly base?: string | undefined
-  /** P. Default 2; `sft`: 1. */
+  /** P. Default 2; `sft`: 1, or what the model has. */
   readonly p?: number | undefined
   /** Steps of the run; of its first stage where there are two. */
   readonly steps?: number | undefined

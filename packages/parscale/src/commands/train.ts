@@ -3,6 +3,7 @@ import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { type RecipeName, recipeNames } from '@parscale/core/training'
 import type { Io } from '../io.ts'
+import { outlineModel } from '../load.ts'
 import { onnxRuntime } from '../onnx-runtime.ts'
 import { configOf, configOptions } from '../train/train-options.ts'
 import { resultText, resumeRun, startRun } from '../train/train-run.ts'
@@ -25,6 +26,7 @@ Ctrl-C and SIGTERM write a checkpoint and end the command with exit code 130; SI
 docs/training.md explains recipes, options and the run's folder.`
 
 interface Flags {
+  readonly model?: string
   readonly out?: string
   readonly resume?: string
   readonly dryRun?: true
@@ -59,7 +61,9 @@ export function registerTrain(program: Command, io: Io): void {
       throw usageError(`train: name a recipe (${recipeNames.join(', ')}), or a run to go on with: --resume RUN`)
     if (!recipeNames.includes(recipe as RecipeName))
       throw usageError(`train ${recipe}: there is no such recipe; there are ${recipeNames.join(', ')}`, { found: recipe })
-    const config = configOf(recipe as RecipeName, flags as Readonly<Record<string, unknown>>)
+    const base =
+      flags.model === undefined ? undefined : (await outlineModel(flags.model, { env: io.env })).backbone.config.parscale
+    const config = configOf(recipe as RecipeName, flags as Readonly<Record<string, unknown>>, base)
     if (flags.out === undefined && !flags.dryRun)
       throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
     const result = await startRun(io, onnxRuntime(flags), config, flags.out ?? '', flags.dryRun === true)

@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
+import { isParscaleError, usageError } from '@parscale/core'
+import type { ParscaleConfig } from '@parscale/core/model'
 import { needsBase, parseRunConfig, type RecipeName, type RunConfig, recipes } from '@parscale/core/training'
 import { collect, integer, number } from '../commands/options.ts'
 import { countArgument } from '../commands/quantity.ts'
@@ -11,6 +12,9 @@ import { applySettings, parseSetting, type Setting } from './settings.ts'
 const choice = (flags: string, help: string, choices: readonly string[]) => new Option(flags, help).choices(choices)
 const whole = (flags: string, help: string, least = 1) => new Option(flags, help).argParser(integer(least))
 const real = (flags: string, help: string) => new Option(flags, help).argParser(number)
+
+/** What a shell makes hard to type. */
+const unescaped = (text: string): string => text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')
 
 /** Needed before the rest has defaults: recipes are scaled by them. */
 const wishOptions = [
@@ -35,7 +39,10 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['batch.tokens', whole('--sequence-length <n>', 'tokens in a sequence')],
   ['batch.microBatches', whole('--micro-batches <n>', 'passes that make up one step')],
   ['optimizer.weightDecay', real('--weight-decay <x>', 'of matrices')],
-  ['optimizer.maxGradNorm', real('--clip <norm>', 'largest global norm of the gradient')],
+  [
+    'optimizer.maxGradNorm',
+    real('--clip <norm>', 'largest global norm of the gradient (none: --set optimizer.maxGradNorm=null)'),
+  ],
   ['optimizer.skipSpikes', real('--skip-spikes <x>', 'leave out steps whose loss is x standard deviations too high')],
   ['streams.input', choice('--input <kind>', 'what makes streams differ', ['prefix', 'lora', 'bitfit'])],
   ['streams.prefixTokens', whole('--prefix-tokens <n>', 'length of the prefixes')],
@@ -56,7 +63,7 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['tokenizer', new Option('--tokenizer <folder>', 'folder with tokenizer.json (default: of the model, or trained on the data)')],
   ['vocabSize', whole('--vocab-size <n>', 'of a tokenizer trained on the data')],
   ['data.field', new Option('--field <name>', 'field of JSON lines or Parquet that holds the text')],
-  ['data.separator', new Option('--separator <text>', 'cuts text files into documents')],
+  ['data.separator', new Option('--separator <text>', 'cuts text files into documents; \\n is a new line').argParser(unescaped)],
   ['data.skipBad', new Option('--skip-bad', 'leave out documents that cannot be read')],
   ['data.chat', new Option('--chat', "data are conversations; learn the assistant's turns")],
   ['data.heldOutFraction', real('--held-out <share>', 'share of documents kept to measure on')],
@@ -78,8 +85,13 @@ export const configOptions: readonly Option[] = [
 
 type Flags = Readonly<Record<string, unknown>>
 
-/** The resolved configuration of a recipe and the flags given. @throws usage error naming the flag or key */
-export function configOf(recipe: RecipeName, flags: Flags): RunConfig {
+/**
+ * The resolved configuration of a recipe and the flags given.
+ *
+ * @param base streams of the model that `--model` names
+ * @throws usage error naming the flag or key
+ */
+export function configOf(recipe: RecipeName, flags: Flags, base?: ParscaleConfig): RunConfig {
   const data = (flags.data as string[] | undefined) ?? []
   if (data.length === 0)
     throw usageError(`train ${recipe}: there is nothing to train on; name files with --data`, { flag: 'data' })
@@ -89,19 +101,53 @@ export function configOf(recipe: RecipeName, flags: Flags): RunConfig {
   const wishes = {
     data: data.map((path) => resolve(path)),
     base: lastingName(flags.model as string | undefined),
-    p: flags.p as number | undefined,
+    // Tuning leaves a model's number of streams as it is.
+    p: (flags.p as number | undefined) ?? (recipe === 'sft' ? base?.n : undefined),
     steps: flags.steps as number | undefined,
     secondSteps: flags.secondSteps as number | undefined,
     learningRate: flags.learningRate as number | undefined,
     seed: flags.seed as number | undefined,
   }
-  const settings = valueSettings(flags, recipes[recipe](wishes))
+  if (flags.secondSteps !== undefined && recipe !== 'two-stage')
+    throw usageError(`train ${recipe}: has no second stage; leave out --second-steps, or take two-stage`, {
+      flag: 'second-steps',
+    })
+  const { p } = recipes[recipe](wishes).stages.at(-1)!
+  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](wishes))]
   const extra = ((flags.set as string[] | undefined) ?? []).map(parseSetting)
+  const resolved = () => applySettings(recipes[recipe](wishes), [...settings, ...extra])
   if (flags.trainTokens !== undefined) {
-    const { batch } = applySettings(recipes[recipe](wishes), [...settings, ...extra])
+    const { batch } = resolved()
     wishes.steps = Math.ceil((flags.trainTokens as number) / (batch.sequences * batch.tokens * batch.microBatches))
   }
-  return parseRunConfig(applySettings(recipes[recipe](wishes), [...settings, ...extra]), `train ${recipe}`)
+  try {
+    return parseRunConfig(resolved(), `train ${recipe}`)
+  } catch (error) {
+    throw withFlag(error)
+  }
+}
+
+/** Where a model has P streams and P are trained, they go on as they are made, unless a flag says otherwise. */
+function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
+  if (!base || base.n === 1 || p !== base.n) return []
+  const { input, nTokens, gate, loraRank, aggregation, attnSmooth } = base
+  const values = {
+    input,
+    gate,
+    aggregation,
+    ...(input === 'prefix' && { prefixTokens: nTokens }),
+    ...(input === 'lora' && { loraRank }),
+    ...(aggregation !== 'average' && { smoothing: attnSmooth }),
+  }
+  return Object.entries(values).map(([key, value]) => ({ path: `streams.${key}`, value, flag: '--model' }))
+}
+
+/** Names the flag beside the key that is wrong. */
+function withFlag(error: unknown): unknown {
+  if (!isParscaleError(error) || error.facts.flag === undefined) return error
+  const key = error.facts.flag.replace(/^stages\.\d+/, 'stages.*')
+  const flag = valueOptions.find(([path]) => path === key)?.[1].long
+  return flag ? usageError(error.message.replace(error.facts.flag, `${flag} (${error.facts.flag})`), error.facts) : error
 }
 
 /** A path that means the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */
@@ -112,6 +158,8 @@ function valueSettings(flags: Flags, config: RunConfig): Setting[] {
   return valueOptions.flatMap(([path, option]) => {
     const value = flags[option.attributeName()]
     if (value === undefined) return []
+    if (config.shape === null && path.startsWith('shape.'))
+      throw usageError(`${option.long}: the model that --model names has its own shape; leave it out`, { flag: option.long! })
     const flag = option.long!
     const paths = path.includes('*') ? config.stages.map((_, i) => path.replace('*', String(i))) : [path]
     return paths.map((each) => ({ path: each, value: path === 'tokenizer' ? resolve(value as string) : value, flag }))
