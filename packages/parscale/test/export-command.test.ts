@@ -77,6 +77,8 @@ describe('one run', () => {
   it('that trained streams: streams alone, which run on their backbone', async () => {
     await succeed('export', at('run-p2'), '--out', at('alone'))
     expect((await readdir(at('alone'))).sort()).toEqual(['README.md', 'config.json', 'model.safetensors'])
+    const { parscale_backbone_sha256: sha256 } = JSON.parse(readFileSync(at('alone/config.json'), 'utf8'))
+    expect(readFileSync(at('alone/README.md'), 'utf8')).toContain(sha256)
     const streams = ['--stream-set', at('alone'), '--p', '2']
     const apart = await succeed('score', plain, ...streams, '--text', 'Document 3: one two', '--json')
     await succeed('export', at('run-p2'), '--merge', '--out', at('merged'))

@@ -35,7 +35,7 @@ export async function runSummary(
     command: runs.map((each) => runCommand(each.config, shortPath)).join('\n'),
     version: words.version,
     ...(words.licence !== undefined && { licence: words.licence }),
-    ...(base && { base: { name: baseName(config.base!), frozen } }),
+    ...(base && { base: { name: baseName(config.base!), frozen, ...figures.backbone } }),
     p: [...new Set(frozen || !hasStreams(model) ? [1, ...ps] : ps)].sort((a, b) => a - b),
     parameters: { backbone: count(backboneParameters(model, tied)), streams: count(streamParameters(largest)) },
     streamsOnly: words.streamsOnly,
@@ -75,7 +75,9 @@ const count = (list: readonly Parameter[]): number => list.reduce((sum, { shape 
 function figuresOf({ checkpoint: { state } }: OpenRun) {
   const part = (name: string) => (state[name] ?? {}) as Readonly<Record<string, unknown>>
   const figure = (from: string, name: string) => Number(part(from)[name] ?? 0)
+  const { backboneSha256: sha256 } = part('data')
   return {
+    backbone: typeof sha256 === 'string' ? { sha256 } : {},
     tokensSeen: figure('position', 'tokens'),
     trainingSeconds: figure('loop', 'trainingSeconds'),
     data: {

@@ -19,8 +19,8 @@ export interface LoopOptions {
   readonly config: RunConfig
   readonly trainer: Trainer
   readonly folder: RunFolder
-  /** Saved with checkpoints, to know the data again. */
-  readonly data: Readonly<Record<string, number>>
+  /** Saved with checkpoints, to know data and backbone again. */
+  readonly data: Readonly<Record<string, number | string>>
   /** Floating point operations of a step's matrix products. */
   readonly stepFlops: () => number
   /** Looks at the model as it is now. */
@@ -85,7 +85,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
         savedAt !== step &&
         (ended || io.signal.aborted || asked || (step > 0 && isDue(config, step, config.checkpoint.every)))
       ) {
-        await save(evaluatedAt === step ? evaluation?.loss : undefined)
+        await save(evaluatedAt === step && evaluation ? lossToCompare(config, evaluation) : undefined)
         if (asked) io.stderr(`step ${step}: checkpoint written, as asked\n`)
       }
       if (ended || io.signal.aborted) return { finished: ended, evaluation, trainingSeconds }
@@ -141,6 +141,13 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
     if (io.signal.aborted) return undefined // done when the run goes on
     throw error
   }
+}
+
+/** On the sequences that every evaluation of the run has: the last one has more, which would decide what checkpoint is best. */
+function lossToCompare(config: RunConfig, { sequences }: Evaluation): number {
+  const compared = sequences.slice(0, config.evaluation.sequences)
+  const sum = (field: 'nats' | 'tokens') => compared.reduce((total, each) => total + each[field], 0)
+  return sum('nats') / sum('tokens')
 }
 
 const figures = ({ skipped, ...rest }: StepRecord) => ({ ...rest, skipped: Number(skipped) })

@@ -95,7 +95,7 @@ export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise
       const checkpoint = await folder.resume((message) => io.stderr(`warning: ${message}\n`))
       const saved = checkpoint?.state as unknown as SavedRun | undefined
       io.stderr(`${resumeText(saved?.position.step, totalSteps(config))}\n`)
-      if (saved) requireSameData(folder.path, saved.data, dataMark(inputs))
+      if (saved) requireSameData(folder.path, saved.data, await dataMark(inputs, io.signal))
       const state = checkpoint &&
         saved && { parameters: checkpoint.parameters, m: checkpoint.m, v: checkpoint.v, position: saved.position }
       const trainer = await Trainer.create(inputs, state)
@@ -132,7 +132,7 @@ async function train({ io, inputs, trainer, folder, asked, resumed }: Training):
     config,
     trainer,
     folder,
-    data: dataMark(inputs),
+    data: await dataMark(inputs, io.signal),
     stepFlops: flopsByStage(trainer, config),
     inspect: () => inspectModel(io, inputs, trainer, folder.path),
     resumed,
