@@ -18,5 +18,14 @@ export function withLoss({ count, mean, variance }: LossStatistics, loss: number
 }
 
 /** More than `deviations` standard deviations above the mean. Never before there are enough losses to tell. */
-export const isSpike = ({ count, mean, variance }: LossStatistics, loss: number, deviations: number): boolean =>
-  count >= memory / 2 && loss > mean + deviations * Math.sqrt(variance)
+export const isSpike = (losses: LossStatistics, loss: number, deviations: number): boolean =>
+  losses.count >= memory / 2 && loss > limit(losses, deviations)
+
+/**
+ * After a spike, which counts as a loss at the limit: a single one moves the limit little, but losses that stay high are
+ * taken again after some steps, and not left out for ever.
+ */
+export const withSpike = (losses: LossStatistics, deviations: number): LossStatistics =>
+  withLoss(losses, limit(losses, deviations))
+
+const limit = ({ mean, variance }: LossStatistics, deviations: number): number => mean + deviations * Math.sqrt(variance)

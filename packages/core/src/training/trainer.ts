@@ -10,7 +10,7 @@ import { type TokenFile, type TrainingBatches, trainingBatches } from './data/in
 import { initialParameters } from './initial-parameters.ts'
 import { LossEvaluation } from './loss-evaluation.ts'
 import type { TokenBatch } from './loss-feeds.ts'
-import { isSpike, type LossStatistics, noLosses, withLoss } from './loss-spikes.ts'
+import { isSpike, type LossStatistics, noLosses, withLoss, withSpike } from './loss-spikes.ts'
 import { mergePrefixes, prefixMlpParameters } from './prefix-mlp.ts'
 import { type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
 import { learningRate } from './schedules.ts'
@@ -161,9 +161,10 @@ export class Trainer {
   /** Takes the next step, and enters the next stage before it where one begins. */
   async step(): Promise<StepRecord> {
     const { config } = this.#inputs
-    const { step: before, losses, tokens } = this.#position
+    const { step: before, tokens } = this.#position
     const { index, stage, start } = stageAt(config, before)
     if (index !== this.#stage) await this.#enter(index)
+    const { losses } = this.#position
     const { microBatches } = config.batch
     const batches: TokenBatch[] = []
     for (let i = 0; i < microBatches; i++) batches.push(await this.#batches.batch(before * microBatches + i))
@@ -183,7 +184,7 @@ export class Trainer {
       stage: index,
       updates: this.#position.updates + Number(!skipped),
       tokens: tokens + batches.reduce((sum, { weights }) => sum + countOf(weights!), 0),
-      losses: skipped ? losses : withLoss(losses, report.loss),
+      losses: skipped ? withSpike(losses, skipSpikes!) : withLoss(losses, report.loss),
     }
     const { loss, gradNorm } = report
     return { step: before + 1, p: stage.p, loss, gradNorm, learningRate: rate, tokens: this.#position.tokens, skipped }
@@ -225,8 +226,8 @@ export class Trainer {
     this.#plan = plan
     this.#step = step
     this.#stage = index
-    // Moments that have seen nothing need the correction of a first update.
-    if (kept.length === 0) this.#position = { ...this.#position, updates: 0 }
+    // Losses of another model are no measure for this one's. Moments that have seen nothing need the correction of a first update.
+    this.#position = { ...this.#position, losses: noLosses, ...(kept.length === 0 && { updates: 0 }) }
   }
 }
 
