@@ -37,8 +37,8 @@ const backbone = [
 ]
 const rounded = `${work}/backbone-bf16`
 const streams = (p: number) => [
-  ...['recycle', '--model', rounded, ...data, '--p', String(p), '--steps', '150', '--prefix-tokens', '16', ...batch],
-  ...['--learning-rate', '3e-3', '--evaluate-every', '50', '--evaluate-sequences', '16', '--checkpoint-every', '25'],
+  ...['recycle', '--model', rounded, ...data, '--p', String(p), '--steps', '100', '--prefix-tokens', '16', ...batch],
+  ...['--learning-rate', '5e-2', '--evaluate-every', '50', '--evaluate-sequences', '16', '--checkpoint-every', '25'],
 ]
 
 fetchText('text')
