@@ -7,7 +7,7 @@ import { diagnose, measureStreams, scoreIds } from '@parscale/core/evaluation'
 import { openModelFolder } from '@parscale/core/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parscale } from './support/cli.ts'
-import { fixturesFolder, loadEngine, maxDifference, readFixture } from './support/fixtures.ts'
+import { byteModel, fixturesFolder, loadEngine, maxDifference, readFixture } from './support/fixtures.ts'
 import { type Spoil, writeRandomModel } from './support/random-model.ts'
 
 // Logits agree with the reference to 1e-4 (fixtures/goldens/README.md); a loss is a difference of two such figures.
@@ -166,7 +166,7 @@ describe('parscale diagnose', () => {
   it('shows a text file as tables', async () => {
     const text = join(folder, 'text.txt')
     writeFileSync(text, 'The quick brown fox jumps over the lazy dog.')
-    const { code, stdout } = await parscale(['diagnose', '--data', text, '--tokens', '20'])
+    const { code, stdout } = await parscale(['diagnose', byteModel, '--data', text, '--tokens', '20'])
     expect(code).toBe(0)
     expect(stdout).toContain('P = 8, 19 tokens predicted')
     for (const line of [

@@ -8,8 +8,8 @@ import { backboneParameters, streamParameters } from '@parscale/core/model'
 import { backboneDigest, backboneDigestKey, openModelFolder, writeModelFolder } from '@parscale/core/node'
 import { createTokenizer } from '@parscale/core/tokenizer'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadTextModel, shippedModel } from '../src/load.ts'
-import { fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
+import { loadTextModel } from '../src/load.ts'
+import { byteModel, fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
 
 const template =
   '{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant\n{% endif %}'
@@ -18,7 +18,7 @@ let folder: string
 let text: TextModel
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'parscale-text-'))
-  cpSync(shippedModel, join(folder, 'chat'), { recursive: true })
+  cpSync(byteModel, join(folder, 'chat'), { recursive: true })
   writeFileSync(join(folder, 'chat', 'chat_template.jinja'), template)
   text = await loadTextModel(join(folder, 'chat'), { threads: 2 })
 })
@@ -72,7 +72,7 @@ describe('streaming', () => {
   })
 
   it('shows no text for ids that the model has and the tokenizer has not', async () => {
-    const json = JSON.parse(readFileSync(join(shippedModel, 'tokenizer.json'), 'utf8'))
+    const json = JSON.parse(readFileSync(join(byteModel, 'tokenizer.json'), 'utf8'))
     const tokenizer = createTokenizer({ tokenizerJson: { ...json, added_tokens: [] } })
     const smaller = new TextModel(text.model, tokenizer)
     const result = await smaller.generate('a', { maxTokens: 3, temperature: 0, logitBias: new Map([[257, 1e9]]) })
@@ -154,7 +154,7 @@ describe('chat', () => {
 })
 
 it('is disposed once, however often it is asked to, and fails by name afterwards', async () => {
-  const other = await loadTextModel()
+  const other = await loadTextModel(byteModel)
   await Promise.all([other.dispose(), other.dispose()])
   await other.dispose()
   await expect(other.generate('a', { maxTokens: 1 })).rejects.toThrow('disposed')

@@ -8,6 +8,9 @@ import { type OnnxRuntimeOptions, onnxRuntime } from '../../src/onnx-runtime.ts'
 
 export const fixturesFolder = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
 
+/** A model whose tokens are bytes, with random weights, P = 1 and 8, and a context of 2048 tokens; 258 ends a text. */
+export const byteModel = `${fixturesFolder}byte-p8`
+
 export interface Expected {
   readonly input_ids: number[]
   readonly generated_ids: number[]
