@@ -38,7 +38,12 @@ describe.each(configs)('%s', (_, json) => {
 const [, plain] = configs.find(([name]) => name.includes('qwen2-p1'))!
 
 const streams = fc.oneof(
-  fc.record({ n: fc.constantFrom(1, 2, 8), input: fc.constant('prefix' as const), nTokens: fc.integer({ min: 1, max: 99 }), gate: fc.boolean() }),
+  fc.record({
+    n: fc.constantFrom(1, 2, 8),
+    input: fc.constant('prefix' as const),
+    nTokens: fc.integer({ min: 1, max: 99 }),
+    gate: fc.boolean(),
+  }),
   fc.record({ n: fc.constantFrom(1, 3), input: fc.constant('lora' as const), loraRank: fc.integer({ min: 1, max: 64 }) }),
   fc.record({
     n: fc.constantFrom(2, 4),

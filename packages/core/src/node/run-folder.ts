@@ -99,6 +99,11 @@ export class RunFolder implements RunContents {
     })
   }
 
+  /** As `create` refuses, for who has long work to do before. */
+  static refuseTaken(path: string): Promise<void> {
+    return refuseTaken(resolve(path))
+  }
+
   /**
    * Opens a run to go on with it. Call `resume` before anything is logged or saved.
    *

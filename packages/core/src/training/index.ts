@@ -10,7 +10,7 @@ export { needsBase, type RecipeName, type RecipeWishes, recipeNames, recipes } f
 export { parseRunConfig, type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
 export { learningRate, type Schedule, validateSchedule } from './schedules.ts'
 export { type Evaluation, sequenceLosses } from './sequence-losses.ts'
-export { estimateTrainingMemory, stepFlops, type TrainingMemory } from './step-cost.ts'
+export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './step-cost.ts'
 export { type StepOptions, type StepReport, type TrainState, TrainStep } from './train-step.ts'
 export { evaluationGraph, gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
 export {

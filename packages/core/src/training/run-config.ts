@@ -112,7 +112,7 @@ const runConfigSchema = z.strictObject({
   }),
   optimizer,
   evaluation: z.strictObject({
-    /** Steps between evaluations; 0: only at the end. */
+    /** Steps between evaluations; 0: at the beginning, the end and where stages meet. */
     every: countOrZero,
     /** Held-out sequences to evaluate on while training; at the end all of them are used. */
     sequences: count,
@@ -121,7 +121,7 @@ const runConfigSchema = z.strictObject({
   }),
   sample: z.strictObject({ prompt: z.string(), tokens: countOrZero }),
   checkpoint: z.strictObject({
-    /** Steps between checkpoints; 0: only at the end. */
+    /** Steps between checkpoints; 0: at the end and where stages meet. */
     every: countOrZero,
     /** How many to keep, beside the best. */
     keep: count,

@@ -1,4 +1,5 @@
 /** The loss of a model on every sequence of some data: what is reported, and what runs are compared by. */
+import { usageError } from '../errors.ts'
 import { evaluationBatches, type Packing, type TokenFile } from './data/index.ts'
 import type { BatchShape } from './loss.ts'
 import type { LossEvaluation } from './loss-evaluation.ts'
@@ -46,6 +47,11 @@ export async function sequenceLosses(
     }
   }
   const tokens = sequences.reduce((sum, each) => sum + each.tokens, 0)
+  if (tokens === 0) {
+    throw usageError(
+      `${file.name}: no token of the first ${count} sequences counts, so there is no loss; evaluate on more sequences`,
+    )
+  }
   return { loss: sequences.reduce((sum, each) => sum + each.nats, 0) / tokens, tokens, sequences }
 }
 

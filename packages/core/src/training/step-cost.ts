@@ -1,7 +1,7 @@
 /** What a training step takes, read off its graphs: nothing has to be run. */
 import type { Graph, Node, OpName, Value } from '../graph/index.ts'
 import { elementCount } from '../model/index.ts'
-import { gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
+import { evaluationGraph, gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
 
 /** Floating point operations of the matrix products of one step: 2 m n k each. */
 export function stepFlops(plan: TrainPlan, microBatches = 1): number {
@@ -48,6 +48,9 @@ export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1): Train
   const total = parameters + moments + gradients + arena + runtimeBytes
   return { parameters, moments, gradients, activations: arena, runtime: runtimeBytes, total }
 }
+
+/** Besides, while a held-out loss is taken: the engine keeps the arena of that session, too. */
+export const estimateEvaluationMemory = (plan: TrainPlan): number => arenaFactor * peakBytes(evaluationGraph(plan))
 
 /** Operators whose output is their input under another shape. */
 const views: ReadonlySet<OpName> = new Set(['Reshape', 'Unsqueeze'])

@@ -58,7 +58,7 @@ export interface StepRecord {
   readonly learningRate: number
   /** Predicted so far, over the run. */
   readonly tokens: number
-  /** The step was left out, as its loss is far above the others. */
+  /** The step was left out: its loss is far above the others, or (then 0) none of its tokens counts. */
   readonly skipped: boolean
 }
 
@@ -169,6 +169,12 @@ export class Trainer {
     const batches: TokenBatch[] = []
     for (let i = 0; i < microBatches; i++) batches.push(await this.#batches.batch(before * microBatches + i))
     const rate = learningRate(stageSchedule(stage), before - start + 1)
+    const counted = batches.reduce((sum, { weights }) => sum + countOf(weights!), 0)
+    if (counted === 0) {
+      // Pieces of long conversations in which nobody answers: there is nothing to learn from.
+      this.#position = { ...this.#position, step: before + 1, stage: index }
+      return { step: before + 1, p: stage.p, loss: 0, gradNorm: 0, learningRate: rate, tokens, skipped: true }
+    }
     const { skipSpikes } = config.optimizer
     let skipped = false
     const report = await this.#step.run(batches, {
@@ -183,7 +189,7 @@ export class Trainer {
       step: before + 1,
       stage: index,
       updates: this.#position.updates + Number(!skipped),
-      tokens: tokens + batches.reduce((sum, { weights }) => sum + countOf(weights!), 0),
+      tokens: tokens + counted,
       losses: skipped ? withSpike(losses, skipSpikes!) : withLoss(losses, report.loss),
     }
     const { loss, gradNorm } = report

@@ -2,7 +2,7 @@
 import { isParscaleError, resourceError, usageError } from '@parscale/core'
 import { backboneParameters, elementCount, hasStreams, streamParameters } from '@parscale/core/model'
 import { backboneDigest } from '@parscale/core/node'
-import { estimateTrainingMemory, stagePlan, stageStreams, totalSteps } from '@parscale/core/training'
+import { estimateEvaluationMemory, estimateTrainingMemory, stagePlan, stageStreams, totalSteps } from '@parscale/core/training'
 import { evaluationBatches, trainingBatches } from '@parscale/core/training/data'
 import type { Io } from '../io.ts'
 import { availableMemoryBytes } from '../load.ts'
@@ -22,13 +22,16 @@ export function introduce(io: Io, inputs: RunInputs): void {
   io.stderr(`${dataReport(dataset.summary)}\n`)
   requireConversations(inputs)
   requireSequences(inputs)
-  const frozenBytes = (config.stages[0]!.train === 'streams' ? 1 : 0) * 4 * count(backboneParameters(backbone, tied))
+  const backboneCount = count(backboneParameters(backbone, tied))
   const figures = config.stages.map((stage): ModelFigures => {
     const plan = stagePlan(inputs, stage)
     const trained = count(plan.trainable)
-    const backboneCount = stage.train === 'streams' ? count(backboneParameters(backbone, tied)) : 0
-    const memory = estimateTrainingMemory(plan, config.batch.microBatches)
-    return { parameters: trained + backboneCount, trained, memoryBytes: memory.total + frozenBytes }
+    const frozen = stage.train === 'streams' ? backboneCount : 0
+    // The look at the model in between loads it once more, as it is used.
+    const looks = config.sample.tokens > 0 || (stage.p > 1 && config.evaluation.diagnoseTokens > 0)
+    const weightBytes = 4 * (frozen + (looks ? frozen + trained : 0))
+    const step = estimateTrainingMemory(plan, config.batch.microBatches).total
+    return { parameters: trained + frozen, trained, memoryBytes: step + estimateEvaluationMemory(plan) + weightBytes }
   })
   const streams = streamsText(inputs)
   if (streams) io.stderr(`${streams}\n`)

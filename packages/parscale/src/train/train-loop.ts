@@ -121,7 +121,7 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
   try {
     const evaluation = await trainer.evaluate(ended ? Infinity : config.evaluation.sequences, io.signal)
     const { loss, tokens } = evaluation
-    const { sample, diagnosis } = await options.inspect()
+    const { sample, diagnosis } = await look(options)
     await folder.log({ kind: 'evaluation', step, loss, tokens })
     io.stderr(`step ${step}: held-out loss ${loss.toFixed(4)} on ${tokens} tokens\n`)
     if (diagnosis) {
@@ -148,6 +148,17 @@ function lossToCompare(config: RunConfig, { sequences }: Evaluation): number {
   const compared = sequences.slice(0, config.evaluation.sequences)
   const sum = (field: 'nats' | 'tokens') => compared.reduce((total, each) => total + each[field], 0)
   return sum('nats') / sum('tokens')
+}
+
+/** A look that fails (a full disk, too little memory) is no reason to stop training. */
+async function look({ io, inspect }: LoopOptions): Promise<Inspection> {
+  try {
+    return await inspect()
+  } catch (error) {
+    if (io.signal.aborted) throw error
+    io.stderr(`  warning: no sample and no diagnosis: ${error instanceof Error ? error.message : String(error)}\n`)
+    return {}
+  }
 }
 
 const figures = ({ skipped, ...rest }: StepRecord) => ({ ...rest, skipped: Number(skipped) })

@@ -69,10 +69,13 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['data.heldOutFraction', real('--held-out <share>', 'share of documents kept to measure on')],
   ['data.packing', choice('--packing <kind>', 'how documents become sequences', ['stream', 'document'])],
   ['data.crossDocuments', new Option('--cross-documents', 'let tokens attend to earlier documents')],
-  ['evaluation.every', whole('--evaluate-every <n>', 'steps between evaluations; 0: at the end only', 0)],
+  [
+    'evaluation.every',
+    whole('--evaluate-every <n>', 'steps between evaluations; 0: at the beginning, the end and where stages meet', 0),
+  ],
   ['evaluation.sequences', whole('--evaluate-sequences <n>', 'held-out sequences to evaluate on while training')],
   ['sample.prompt', new Option('--prompt <text>', 'what the generated samples begin with')],
-  ['checkpoint.every', whole('--checkpoint-every <n>', 'steps between checkpoints; 0: at the end only', 0)],
+  ['checkpoint.every', whole('--checkpoint-every <n>', 'steps between checkpoints; 0: at the end and where stages meet', 0)],
   ['checkpoint.keep', whole('--keep <n>', 'checkpoints to keep, beside the best')],
   ['logEvery', whole('--log-every <n>', 'steps between lines of the log')],
 ]
@@ -99,8 +102,8 @@ export function configOf(recipe: RecipeName, flags: Flags, base?: ParscaleConfig
     throw usageError(`train ${recipe}: starts from a model; name it with --model`, { flag: 'model' })
   }
   const wishes = {
-    data: data.map((path) => resolve(path)),
-    base: lastingName(flags.model as string | undefined),
+    data,
+    base: flags.model as string | undefined,
     // Tuning leaves a model's number of streams as it is.
     p: (flags.p as number | undefined) ?? (recipe === 'sft' ? base?.n : undefined),
     steps: flags.steps as number | undefined,
@@ -121,7 +124,7 @@ export function configOf(recipe: RecipeName, flags: Flags, base?: ParscaleConfig
     wishes.steps = Math.ceil((flags.trainTokens as number) / (batch.sequences * batch.tokens * batch.microBatches))
   }
   try {
-    return parseRunConfig(resolved(), `train ${recipe}`)
+    return lasting(parseRunConfig(resolved(), `train ${recipe}`))
   } catch (error) {
     throw withFlag(error)
   }
@@ -150,9 +153,13 @@ function withFlag(error: unknown): unknown {
   return flag ? usageError(error.message.replace(error.facts.flag, `${flag} (${error.facts.flag})`), error.facts) : error
 }
 
-/** A path that means the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */
-const lastingName = (model: string | undefined): string | undefined =>
-  model !== undefined && existsSync(model) ? resolve(model) : model
+/** Paths that mean the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */
+const lasting = (config: RunConfig): RunConfig => ({
+  ...config,
+  base: config.base !== null && existsSync(config.base) ? resolve(config.base) : config.base,
+  tokenizer: config.tokenizer === null ? null : resolve(config.tokenizer),
+  data: { ...config.data, files: config.data.files.map((file) => resolve(file)) },
+})
 
 function valueSettings(flags: Flags, config: RunConfig): Setting[] {
   return valueOptions.flatMap(([path, option]) => {
@@ -162,6 +169,6 @@ function valueSettings(flags: Flags, config: RunConfig): Setting[] {
       throw usageError(`${option.long}: the model that --model names has its own shape; leave it out`, { flag: option.long! })
     const flag = option.long!
     const paths = path.includes('*') ? config.stages.map((_, i) => path.replace('*', String(i))) : [path]
-    return paths.map((each) => ({ path: each, value: path === 'tokenizer' ? resolve(value as string) : value, flag }))
+    return paths.map((each) => ({ path: each, value, flag }))
   })
 }

@@ -1,7 +1,6 @@
 /** One `parscale train`: a new run or one that goes on, from configuration to the model's folder. */
 import { rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { usageError } from '@parscale/core'
 import { RunFolder, readRun, writeWholeFile } from '@parscale/core/node'
 import type { Runtime } from '@parscale/core/runtime'
 import {
@@ -50,8 +49,8 @@ export async function startRun(
   out: string,
   dryRun: boolean,
 ): Promise<TrainResult | undefined> {
-  // Before data are read, which may take long; RunFolder.create decides.
-  if (!dryRun) await refuseRun(out)
+  // Before data are read, which may take long.
+  if (!dryRun) await RunFolder.refuseTaken(out)
   const asked = checkpointSignal()
   const inputs = await openRunInputs(io, runtime, config)
   try {
@@ -73,15 +72,6 @@ export async function startRun(
   }
 }
 
-async function refuseRun(out: string): Promise<void> {
-  const there = await readRun(out).catch(() => undefined)
-  if (there)
-    throw usageError(`${there.path} has a run already; go on with it: parscale train --resume ${out}, or choose another --out`, {
-      flag: 'out',
-      file: there.path,
-    })
-}
-
 /** Goes on with a run from its last whole checkpoint, or from the beginning where it has none. */
 export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise<TrainResult> {
   const { config: stored, path: runPath } = await readRun(path)
@@ -92,10 +82,12 @@ export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise
     const inputs = await openRunInputs(io, runtime, config, join(folder.path, tokenizerFolder))
     try {
       introduce(io, inputs)
+      // Before anything later than a checkpoint is dropped.
+      const newest = (await folder.checkpoints.list()).at(-1)?.state as unknown as SavedRun | undefined
+      if (newest) requireSameData(folder.path, newest.data, await dataMark(inputs, io.signal))
       const checkpoint = await folder.resume((message) => io.stderr(`warning: ${message}\n`))
       const saved = checkpoint?.state as unknown as SavedRun | undefined
       io.stderr(`${resumeText(saved?.position.step, totalSteps(config))}\n`)
-      if (saved) requireSameData(folder.path, saved.data, await dataMark(inputs, io.signal))
       const state = checkpoint &&
         saved && { parameters: checkpoint.parameters, m: checkpoint.m, v: checkpoint.v, position: saved.position }
       const trainer = await Trainer.create(inputs, state)
@@ -139,7 +131,7 @@ async function train({ io, inputs, trainer, folder, asked, resumed }: Training):
     checkpointAsked: asked.take,
   })
   const { step: steps, tokens } = trainer.position
-  if (!result.finished) {
+  if (!result.finished || io.signal.aborted) {
     io.stderr(`stopped after step ${steps} of ${totalSteps(config)}; go on with: parscale train --resume ${folder.path}\n`)
     io.signal.throwIfAborted()
   }

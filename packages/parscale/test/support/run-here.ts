@@ -2,7 +2,14 @@
 import { run } from '../../src/cli.ts'
 import type { Finished } from './cli.ts'
 
-export async function runHere(args: readonly string[], env: NodeJS.ProcessEnv): Promise<Finished> {
+export interface Watching {
+  /** As Ctrl-C. */
+  readonly signal?: AbortSignal
+  /** Told of every piece of talk as it comes. */
+  readonly onStderr?: (text: string) => void
+}
+
+export async function runHere(args: readonly string[], env: NodeJS.ProcessEnv, watching: Watching = {}): Promise<Finished> {
   let [stdout, stderr] = ['', '']
   const code = await run(['node', 'parscale', ...args], {
     stdout: (text) => {
@@ -10,11 +17,12 @@ export async function runHere(args: readonly string[], env: NodeJS.ProcessEnv): 
     },
     stderr: (text) => {
       stderr += text
+      watching.onStderr?.(text)
     },
     isTTY: { stdout: false, stderr: false },
     color: false,
     env,
-    signal: new AbortController().signal,
+    signal: watching.signal ?? new AbortController().signal,
     progress: () => ({ update: () => {}, end: () => {} }),
   })
   return { code, stdout, stderr }
