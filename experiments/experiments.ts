@@ -46,7 +46,20 @@ const smollm2 = '.cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
 const recycle = (name: string, variant: string, p: number, extra: readonly string[] = []): Run =>
   run(name, variant, [
     ...['recycle', '--model', smollm2, '--data', `${text}/moby-dick/*.txt`, '--p', String(p), '--prefix-tokens', '16'],
-    ...['--steps', '30', '--batch-size', '4', '--sequence-length', '128', '--learning-rate', '1e-2', '--evaluate-every', '0'],
+    ...[
+      '--steps',
+      '30',
+      '--batch-size',
+      '4',
+      '--sequence-length',
+      '128',
+      '--learning-rate',
+      '1e-2',
+      '--held-out',
+      '0.03',
+      '--evaluate-every',
+      '0',
+    ],
     ...['--evaluate-sequences', '8', '--checkpoint-every', '10', '--set', 'sample.tokens=0', ...extra],
   ])
 
