@@ -9,7 +9,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -48,7 +48,7 @@ const sizes = [2, 4, 8]
 for (const p of sizes) train(`p${p}`, streams(p))
 const { loss, tokens } = await plainLosses(join(root, work, 'p2'))
 writeFileSync(join(root, work, 'results.json'), JSON.stringify([{ p: 1, loss, tokens }]))
-rmSync(join(root, values.out), { recursive: true, force: true })
+rmSync(resolve(root, values.out), { recursive: true, force: true })
 parscale(
   ...[
     'export',
