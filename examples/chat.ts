@@ -1,4 +1,4 @@
-/** A conversation. Models bring their own chat template; the one that ships has none, so it is given one here. */
+/** A conversation. Models bring their own chat template; the one that ships has none and never saw a conversation, so it is given one here. */
 import { TextModel } from '@parscale/core/generation'
 import { createChatTemplate } from '@parscale/core/tokenizer'
 import { loadTextModel } from 'parscale'
@@ -13,7 +13,7 @@ const chat = text.chat({ system: 'Be brief.' })
 for (const message of ['Hello!', 'And now?']) {
   const cached = chat.cachedTokens
   let answer = ''
-  for await (const { text } of chat.send(message, { maxTokens: 6, temperature: 0 })) answer += text
+  for await (const { text } of chat.send(message, { maxTokens: 8, temperature: 0 })) answer += text
   console.log(`${message} ${JSON.stringify(answer)} (${cached} tokens were in the cache already)`)
 }
 console.log(chat.messages.map(({ role }) => role).join(' '))

@@ -1,13 +1,11 @@
 /** How probable a text is, token by token: `@parscale/core/evaluation` over an engine. */
-
 import { scoreIds } from '@parscale/core/evaluation'
-import { Engine } from '@parscale/core/generation'
-import { loadModel } from 'parscale'
+import { loadTextModel } from 'parscale'
 
-const { model, close } = await loadModel()
-for (const p of model.availableP) {
-  const { perplexity, logProbabilities } = await scoreIds(new Engine(model), [72, 101, 108, 108, 111], { p })
+const text = await loadTextModel()
+const ids = text.tokenizer.encode('The people of the United States')
+for (const p of text.model.availableP) {
+  const { perplexity, logProbabilities } = await scoreIds(text.engine, ids, { p })
   console.log(`P = ${p}: perplexity ${perplexity!.toFixed(1)}`, logProbabilities.map((x) => x?.toFixed(2) ?? '-').join(' '))
 }
-await model.dispose()
-await close() // the checkpoint's files
+await text.dispose()

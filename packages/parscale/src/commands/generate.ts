@@ -66,7 +66,7 @@ export function registerGenerate(program: Command, io: Io): void {
     const contextTokens = prompts.reduce((sum, prompt) => sum + longestInTokens(prompt) + flags.maxTokens, 0)
     const text = await loadTextModel(model, loadOptions(io, flags, contextTokens))
     try {
-      if (model === undefined) io.stderr(`model: ${shippedModel} (random weights: it shows the machinery, not language)\n`)
+      if (model === undefined) io.stderr(`model: ${shippedModel} (small, trained on public prose: for trying things out)\n`)
       await generate(text, prompts, flags, io)
     } finally {
       await text.dispose()
