@@ -66,7 +66,7 @@ parscale(
   ...[
     '--data-note',
     'State of the Union addresses 1790 to 2021 and Moby-Dick, public domain, by scripts/fetch-text.mjs. The backbone was trained on them from scratch ' +
-      '(pretrain, P = 1, 2,500 steps of 2,048 tokens, rate 2e-3); npm run make-model of the parscale repository makes all of it',
+      '(pretrain, P = 1, 2,500 steps of 2,048 tokens, rate 2e-3); the script make-model of the parscale repository makes all of it',
   ],
 )
 
