@@ -1,5 +1,4 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
-import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from '@commander-js/extra-typings'
 import { type ErrorKind, isParscaleError } from '@parscale/core'
 import { registerChat } from './commands/chat.ts'
@@ -17,6 +16,7 @@ import { registerPull } from './commands/pull.ts'
 import { registerScore } from './commands/score.ts'
 import { registerTrain } from './commands/train.ts'
 import { createIo, type Io } from './io.ts'
+import { packageVersion } from './version.ts'
 
 /** 0 is success, 1 a failure that is none of these; 130 is Ctrl-C. The table stands in docs/cli.md. */
 const exitCodes: Readonly<Record<ErrorKind, number>> = {
@@ -31,10 +31,9 @@ const interrupted = 130
 
 /** Runs one command. @returns the exit code */
 export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
   const program = new Command('parscale')
     .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
-    .version(version)
+    .version(packageVersion())
     .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
     .configureHelp({ sortSubcommands: false })
     .showHelpAfterError('(parscale COMMAND --help shows its options and examples)')

@@ -1,5 +1,4 @@
 /** Writes what runs have trained as one model's folder, with its card. */
-import { readFileSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { usageError } from '@parscale/core'
@@ -14,6 +13,7 @@ import {
 } from '@parscale/core/node'
 import { modelCard, type ResultSummary } from '@parscale/core/training'
 import type { Io } from '../io.ts'
+import { packageVersion } from '../version.ts'
 import type { OpenRun } from './open-run.ts'
 import { type CardWords, runSummary } from './run-summary.ts'
 
@@ -91,6 +91,3 @@ async function requireOneBackbone(runs: readonly OpenRun[], merge: boolean, io: 
     })
   }
 }
-
-const packageVersion = (): string =>
-  (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
