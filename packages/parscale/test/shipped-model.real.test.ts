@@ -16,7 +16,7 @@ import { loadModel, tokenizerFiles } from '../src/load.ts'
 const tokens = 512
 const tolerance = 0.01
 /** Of what streams change, measured on a part of the data: they vary far less from text to text than losses do. */
-const differenceTolerance = 0.004
+const differenceTolerance = 0.002
 
 let folder: string
 let loaded: { model: Model; backbone: ModelFolder; close(): Promise<void> }
@@ -84,9 +84,9 @@ it('P = 1 has the loss of the card', async () => {
 })
 
 it('2, 4 and 8 streams differ from one as the card says', async () => {
-  const plain = await heldOutLoss(1, 32)
+  const plain = await heldOutLoss(1, 8)
   for (const p of [2, 4, 8]) {
-    const difference = (await heldOutLoss(p, 32)) - plain
+    const difference = (await heldOutLoss(p, 8)) - plain
     const expected = stated.get(p)! - stated.get(1)!
     console.info(`P = ${p}: ${difference.toFixed(4)} nats a token against P = 1, the card says ${expected.toFixed(4)}`)
     expect(Math.abs(difference - expected)).toBeLessThan(differenceTolerance)
