@@ -122,6 +122,10 @@ export const rules: Readonly<Record<OpName, Rule>> = {
   }),
 
   Shape: notDifferentiable,
+
+  // Products with weights in few bits are for inference: what is trained, or trained through, is stored in full.
+  GatherBlockQuantized: notDifferentiable,
+  MatMulNBits: notDifferentiable,
 }
 
 /** The last two axes swapped. */

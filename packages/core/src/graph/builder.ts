@@ -4,7 +4,7 @@
  */
 import { type OpName, ops } from './ops.ts'
 import { product, showShape } from './shape.ts'
-import type { Attribute, Dim, DType, ExternalData, Graph, Initializer, Node, Shape, Value } from './types.ts'
+import type { Attribute, Dim, DType, ExternalData, Graph, Initializer, Node, QuantisedMatrix, Shape, Value } from './types.ts'
 
 export class GraphBuilder {
   readonly #name: string
@@ -110,6 +110,27 @@ export class GraphBuilder {
     return this.#node('Gemm', bias ? [a, b, bias] : [a, b], { transA: Number(transA), transB: Number(transB) })
   }
 
+  /**
+   * `linear` with a quantised weight. Inference only: it has no gradient.
+   *
+   * @param accuracyLevel the arithmetic of the product: 1 float32, 4 int8 with x quantised by the same blocks
+   */
+  quantisedLinear(x: Value, weight: QuantisedMatrix, options: { bias?: Value | undefined; accuracyLevel: 1 | 4 }): Value {
+    const { bits, blockSize, data, scales, zeroPoints } = weight
+    const [N, blocks] = scales.shape as [number, number]
+    const inputs = [x, data, scales, zeroPoints ?? null, null, options.bias ?? null]
+    while (inputs.at(-1) === null) inputs.pop()
+    const attributes = { K: blocks * blockSize, N, bits, block_size: blockSize, accuracy_level: options.accuracyLevel }
+    return this.#node('MatMulNBits', inputs, attributes)
+  }
+
+  /** Rows of a quantised matrix as float32, with its data seen as [N, K * bits / 8]. Inference only. */
+  quantisedGather(matrix: QuantisedMatrix, indices: Value): Value {
+    const { bits, blockSize, data, scales, zeroPoints } = matrix
+    const inputs = [data, indices, scales, ...(zeroPoints ? [zeroPoints] : [])]
+    return this.#node('GatherBlockQuantized', inputs, { bits, block_size: blockSize, gather_axis: 0, quantize_axis: 1 })
+  }
+
   reduceSum = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceSum', x, axes)
   reduceSumSquare = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceSumSquare', x, axes)
   /** log(sum(exp(x))), safe for large x. */
@@ -202,11 +223,22 @@ export class GraphBuilder {
     return this.#node(op, [x, this.#dims(axes)], { keepdims: 1 }, [shape])
   }
 
-  #node(op: OpName, inputs: readonly Value[], attributes: Record<string, Attribute> = {}, declared: Shape[] = []): Value {
+  #node(
+    op: OpName,
+    inputs: readonly (Value | null)[],
+    attributes: Record<string, Attribute> = {},
+    declared: Shape[] = [],
+  ): Value {
     return this.#emit(op, inputs, attributes, declared)[0]!
   }
 
-  #emit(op: OpName, inputs: readonly Value[], attributes: Record<string, Attribute>, declared: Shape[], dtype?: DType): Value[] {
+  #emit(
+    op: OpName,
+    inputs: readonly (Value | null)[],
+    attributes: Record<string, Attribute>,
+    declared: Shape[],
+    dtype?: DType,
+  ): Value[] {
     const name = this.#unique(`${this.#scope}${op}`)
     let inferred: ReturnType<(typeof ops)[OpName]>
     try {
@@ -233,6 +265,8 @@ export class GraphBuilder {
 /** TensorProto.DataType of the ONNX format. */
 export const onnxTypes: Readonly<Record<DType, number>> = {
   float32: 1,
+  uint8: 2,
+  int8: 3,
   int32: 6,
   int64: 7,
   bool: 9,

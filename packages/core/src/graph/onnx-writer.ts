@@ -4,10 +4,12 @@
  */
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import { onnxTypes } from './builder.ts'
+import { contributed } from './ops.ts'
 import type { Attribute, ExternalData, Graph, Initializer, Node, Value } from './types.ts'
 
 const irVersion = 10
 export const opset = 23
+const contributedDomain = 'com.microsoft'
 
 export interface WriteOptions {
   /** The `location` to write for an external file: a path relative to the folder that the engine is told. Default: the path as it is. */
@@ -31,6 +33,12 @@ export function writeOnnx(graph: Graph, options: WriteOptions = {}): Uint8Array 
     stringField(w, 1, '')
     int64Field(w, 2, opset)
   })
+  if (graph.nodes.some(({ op }) => contributed.has(op))) {
+    message(w, 8, () => {
+      stringField(w, 1, contributedDomain)
+      int64Field(w, 2, 1)
+    })
+  }
   return w.finish()
 }
 
@@ -39,6 +47,7 @@ function writeNode(w: BinaryWriter, node: Node): void {
   for (const output of node.outputs) stringField(w, 2, output.name)
   stringField(w, 3, node.name)
   stringField(w, 4, node.op)
+  if (contributed.has(node.op)) stringField(w, 7, contributedDomain)
   for (const [name, value] of Object.entries(node.attributes)) message(w, 5, () => writeAttribute(w, name, value))
 }
 

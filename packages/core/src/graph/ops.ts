@@ -1,6 +1,7 @@
 /**
  * The operators that our graphs use: a closed table from op to the rule that gives its outputs' types and shapes.
- * Names, attributes and meanings are those of the ONNX operator set (opset 23).
+ * Names, attributes and meanings are those of the ONNX operator set (opset 23), but for ONNX Runtime's own operators, which
+ * stand in `contributed`.
  */
 import { broadcast, product, showShape, sum } from './shape.ts'
 import type { Attribute, Dim, DType, Shape, Value } from './types.ts'
@@ -12,10 +13,12 @@ export type OpName =
   | 'Div'
   | 'Expand'
   | 'Gather'
+  | 'GatherBlockQuantized'
   | 'GatherElements'
   | 'Gemm'
   | 'Log'
   | 'MatMul'
+  | 'MatMulNBits'
   | 'Min'
   | 'Mul'
   | 'Neg'
@@ -35,13 +38,16 @@ export type OpName =
   | 'Transpose'
   | 'Unsqueeze'
 
+/** Operators of the domain com.microsoft: https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md */
+export const contributed: ReadonlySet<string> = new Set<OpName>(['GatherBlockQuantized', 'MatMulNBits'])
+
 type Attributes = Readonly<Record<string, Attribute>>
 export interface Inferred {
   readonly dtype: DType
   readonly shape: Shape
 }
 /** Throws a plain sentence when the inputs do not fit; the builder adds the node's name. */
-type Infer = (inputs: readonly Value[], attributes: Attributes, declared: readonly Shape[]) => readonly Inferred[]
+type Infer = (inputs: readonly (Value | null)[], attributes: Attributes, declared: readonly Shape[]) => readonly Inferred[]
 
 const same = (x: Value, shape: Shape = x.shape): Inferred[] => [{ dtype: x.dtype, shape }]
 const int = (attributes: Attributes, name: string, otherwise: number): number =>
@@ -79,9 +85,9 @@ export const ops: Readonly<Record<OpName, Infer>> = {
   Cast: ([x], _attributes, _declared) => same(x!),
 
   Concat: (inputs, attributes) => {
-    const [first] = inputs
+    const [first] = inputs as readonly Value[]
     const axis = axisOf(int(attributes, 'axis', 0), first!.shape.length)
-    for (const x of inputs) {
+    for (const x of inputs as readonly Value[]) {
       expect(
         x.shape.length === first!.shape.length && x.shape.every((dim, i) => i === axis || dim === first!.shape[i]),
         () => `${showShape(first!.shape)} and ${showShape(x.shape)} differ outside axis ${axis}`,
@@ -89,7 +95,7 @@ export const ops: Readonly<Record<OpName, Infer>> = {
     }
     return same(
       first!,
-      first!.shape.map((dim, i) => (i === axis ? sum(inputs.map((x) => x.shape[axis]!)) : dim)),
+      first!.shape.map((dim, i) => (i === axis ? sum(inputs.map((x) => x!.shape[axis]!)) : dim)),
     )
   },
 
@@ -102,6 +108,17 @@ export const ops: Readonly<Record<OpName, Infer>> = {
   },
 
   Gather: ([data, indices]) => same(data!, [...indices!.shape, ...data!.shape.slice(1)]),
+
+  // Rows of a quantised matrix, as float32: data uint8 [N, K * bits / 8], scales [N, K / block_size].
+  GatherBlockQuantized: ([data, indices, scales], attributes) => {
+    const [[rows, bytes], [scaleRows, blocks]] = [data!.shape, scales!.shape]
+    const K = ((bytes as number) * 8) / int(attributes, 'bits', 4)
+    expect(
+      data!.dtype === 'uint8' && rows === scaleRows && K === (blocks as number) * int(attributes, 'block_size', 128),
+      () => `rows ${data!.dtype} ${showShape(data!.shape)} with scales ${showShape(scales!.shape)}`,
+    )
+    return same(scales!, [...indices!.shape, K])
+  },
 
   GatherElements: ([data, indices]) => {
     expect(
@@ -130,6 +147,19 @@ export const ops: Readonly<Record<OpName, Infer>> = {
     const batch = broadcast(a!.shape.slice(0, -2), b!.shape.slice(0, -2))
     expect(k === inner && batch !== undefined, () => `${showShape(a!.shape)} does not multiply with ${showShape(b!.shape)}`)
     return same(a!, [...batch, m!, n!])
+  },
+
+  // x [M, K] times a quantised matrix transposed, plus bias: inputs x, data, scales, zero points, g_idx (unused), bias.
+  MatMulNBits: ([x, data, scales], attributes) => {
+    const [K, N] = [int(attributes, 'K', 0), int(attributes, 'N', 0)]
+    const [block, bits] = [int(attributes, 'block_size', 0), int(attributes, 'bits', 4)]
+    expect(x!.shape.at(-1) === K, () => `${showShape(x!.shape)} does not multiply with [${N}, ${K}] transposed`)
+    expect(
+      showShape(data!.shape) === showShape([N, K / block, (block * bits) / 8]) &&
+        showShape(scales!.shape) === showShape([N, K / block]),
+      () => `data ${showShape(data!.shape)} and scales ${showShape(scales!.shape)} for [${N}, ${K}] in blocks of ${block}`,
+    )
+    return same(x!, [...x!.shape.slice(0, -1), N])
   },
 
   RMSNormalization: ([x, scale]) => {

@@ -1,5 +1,5 @@
 /** Element types of graph values, as onnxruntime-common names them. */
-export type DType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'bool'
+export type DType = 'float32' | 'float64' | 'float16' | 'bfloat16' | 'int64' | 'int32' | 'int8' | 'uint8' | 'bool'
 
 /**
  * A dimension: a number, or a symbol known at run time. Products of symbols are written `2*rows*tokens`
@@ -21,6 +21,22 @@ export interface ExternalData {
   readonly path: string
   readonly offset: number
   readonly byteLength: number
+}
+
+/**
+ * A matrix [N, K] in blocks along K: element = (q - zero point) * scale of its block. The layout is that of the operators
+ * MatMulNBits and GatherBlockQuantized.
+ */
+export interface QuantisedMatrix {
+  readonly bits: 4 | 8
+  /** Elements that share a scale: a power of two, at least 16. */
+  readonly blockSize: number
+  /** uint8 [N, K / blockSize, blockSize * bits / 8]; of 4 bits, the first of two elements lies in the low nibble. */
+  readonly data: Value
+  /** float32 [N, K / blockSize] */
+  readonly scales: Value
+  /** Absent: 2^(bits - 1). uint8 [N, ceil(K / blockSize * bits / 8)], packed as the data; or float32 [N, K / blockSize]. */
+  readonly zeroPoints?: Value | undefined
 }
 
 export interface Initializer {

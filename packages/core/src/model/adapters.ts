@@ -9,8 +9,9 @@
  */
 import type { Dim, GraphBuilder, Value } from '../graph/index.ts'
 import type { ModelConfig } from './config.ts'
-import type { Adapt, Weights } from './decoder.ts'
+import type { Adapt } from './decoder.ts'
 import { biasName, loraName } from './parameters.ts'
+import type { Weights } from './weights.ts'
 
 /** What a linear layer's output is changed by, for rows that are laid out as [..., T]; absent: nothing. */
 export interface LayerAdapter {

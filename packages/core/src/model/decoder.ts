@@ -7,11 +7,8 @@
  */
 import { type Dim, type GraphBuilder, product, type Value } from '../graph/index.ts'
 import type { ModelConfig } from './config.ts'
-
-/**
- * A named weight as graph value, in float32 or as it is stored; throws when the checkpoint has none of that name and shape.
- */
-export type Weights = (name: string, shape: readonly number[], as?: 'float32' | 'stored') => Value
+import { lookUp, linear as plainLinear } from './linear.ts'
+import type { Weights } from './weights.ts'
 
 /** Changes what a linear layer gives: `name` is the weight's without `.weight`, x [R*T, in], y [R*T, out]. */
 export type Adapt = (name: string, x: Value, y: Value) => Value
@@ -57,14 +54,11 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
   const norm = (x: Value, name: string) => g.rmsNorm(x, weights(name, [hiddenSize]), rmsNormEps)
   const linear: Linear = (name, x, out, bias) => {
-    const inner = x.shape[1] as number
-    const y = g.linear(x, weights(`${name}.weight`, [out, inner]), bias ? weights(`${name}.bias`, [out]) : undefined)
+    const y = plainLinear(g, weights, name, x, out, bias ? weights(`${name}.bias`, [out]) : undefined)
     return inputs.adapt ? inputs.adapt(name, x, y) : y
   }
 
-  // Looked up first and widened after: only the rows in use become float32.
-  const table = weights('model.embed_tokens.weight', [config.vocabSize, hiddenSize], 'stored')
-  const embedded = g.cast(g.gather(table, inputs.inputIds), 'float32') // [R, T, hidden]
+  const embedded = lookUp(g, weights, 'model.embed_tokens.weight', [config.vocabSize, hiddenSize], inputs.inputIds)
   let x = g.reshape(repeatRows(g, embedded, R), [product([R, T]), hiddenSize]) // [R*T, hidden]
   for (let l = 0; l < config.numHiddenLayers; l++) {
     g.scope(`layers.${l}`, () => {

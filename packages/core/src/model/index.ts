@@ -10,7 +10,7 @@ export {
   type StreamInput,
   streamInputs,
 } from './config.ts'
-export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, silu, type Weights } from './decoder.ts'
+export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, silu } from './decoder.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
 export { estimateMemory, type MemoryEstimate } from './memory.ts'
 export {
@@ -29,4 +29,12 @@ export { type Aggregated, aggregate, type CacheRow, type LayerPrefix, outputEmbe
 export { inverseFrequencies, RopeTable } from './rope.ts'
 export { gateFloor, gateScore, nearlyClosedGate } from './stream-gate.ts'
 export { hasStreams, isReferenceFormat, type ParscaleOptions, parscaleConfig } from './stream-options.ts'
-export { externalWeights, type FindWeight, type StoredWeight } from './weights.ts'
+export {
+  externalWeights,
+  type FindWeight,
+  isQuantised,
+  type PlainWeight,
+  type QuantisedWeight,
+  type StoredWeight,
+  type Weights,
+} from './weights.ts'

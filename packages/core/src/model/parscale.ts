@@ -16,7 +16,9 @@
  */
 import type { GraphBuilder, Value } from '../graph/index.ts'
 import type { ModelConfig } from './config.ts'
-import { silu, type Weights } from './decoder.ts'
+import { silu } from './decoder.ts'
+import { linear } from './linear.ts'
+import type { Weights } from './weights.ts'
 
 /** The learned prompts of one layer, f32 [P, K, nTokens, D] each, as the checkpoint stores them. */
 export interface LayerPrefix {
@@ -80,14 +82,13 @@ function aggregationWeights(g: GraphBuilder, config: ModelConfig, weights: Weigh
     case 'dynamic': {
       // The stream index runs fastest: entry h * P + p is feature h of stream p.
       const together = g.reshape(g.transpose(hidden, [0, 2, 1]), [N, H * P]) // [N, H*P]
-      const inner = silu(g, g.linear(together, weights(`${at}.0.weight`, [H, P * H]), weights(`${at}.0.bias`, [H]))) // [N, H]
-      return smooth(g.softmax(g.linear(inner, weights(`${at}.2.weight`, [P, H]), weights(`${at}.2.bias`, [P]))))
+      const inner = silu(g, linear(g, weights, `${at}.0`, together, H, weights(`${at}.0.bias`, [H]))) // [N, H]
+      return smooth(g.softmax(linear(g, weights, `${at}.2`, inner, P, weights(`${at}.2.bias`, [P]))))
     }
   }
 }
 
 /** The output embedding, applied once, after aggregation: [N, H] to logits [N, vocabulary]. */
 export function outputEmbedding(g: GraphBuilder, config: ModelConfig, weights: Weights, tied: boolean, hidden: Value): Value {
-  const name = tied ? 'model.embed_tokens.weight' : 'lm_head.weight'
-  return g.linear(hidden, weights(name, [config.vocabSize, config.hiddenSize]))
+  return linear(g, weights, tied ? 'model.embed_tokens' : 'lm_head', hidden, config.vocabSize)
 }

@@ -1,27 +1,61 @@
-/** From stored tensors to graph values: widened to float32, never copied. */
-import type { DType, ExternalData, GraphBuilder, Value } from '../graph/index.ts'
-import type { Weights } from './decoder.ts'
+/**
+ * From stored tensors to graph values, never copied. What is stored in a narrower float is widened to float32; quantised
+ * matrices stay as they are, for operators that multiply with them.
+ */
+import { checkpointError } from '../errors.ts'
+import type { DType, ExternalData, GraphBuilder, QuantisedMatrix, Value } from '../graph/index.ts'
 
-export interface StoredWeight {
+export interface PlainWeight {
   readonly dtype: DType
   readonly data: ExternalData
 }
 
+/** A matrix [N, K] in blocks along K; where its parts lie. Their types and layouts are those of QuantisedMatrix. */
+export interface QuantisedWeight {
+  readonly bits: 4 | 8
+  readonly blockSize: number
+  readonly data: ExternalData
+  /** float32 */
+  readonly scales: ExternalData
+  readonly zeroPoints?: { readonly dtype: 'uint8' | 'float32'; readonly data: ExternalData } | undefined
+}
+
+export type StoredWeight = PlainWeight | QuantisedWeight
+
+export const isQuantised = (weight: StoredWeight): weight is QuantisedWeight => 'blockSize' in weight
+
 /** Finds a tensor of a checkpoint; throws, naming it, when there is none of that name and shape. */
 export type FindWeight = (name: string, shape: readonly number[]) => StoredWeight
 
+/** The weights of a graph by name; all throw when the checkpoint has none of that name and shape. */
+export interface Weights {
+  /** In float32, or as it is stored; not for quantised matrices. */
+  (name: string, shape: readonly number[], as?: 'float32' | 'stored'): Value
+  /** A quantised matrix [N, K]; undefined when it is stored in full. Absent where all are, as in training. */
+  readonly quantised?: (name: string, shape: readonly [number, number], use: MatrixUse) => QuantisedMatrix | undefined
+}
+
+/** What a quantised matrix is read by: a product, or a look-up of rows, which asks for the same bytes as [N, K * bits / 8]. */
+export type MatrixUse = 'product' | 'rows'
+
 /**
- * Weights of `g` that lie in files. Each is read where it lies; a Cast to float32 follows where it is stored narrower,
- * which the engine folds at load.
+ * Weights of `g` that lie in files. Each is read where it lies; a Cast to float32 follows where it is stored in a narrower
+ * float, which the engine folds at load.
  */
 export function externalWeights(g: GraphBuilder, find: FindWeight): Weights {
   const stored = new Map<string, Value>()
   const widened = new Map<string, Value>()
-  return (name, shape, as = 'float32') => {
+  const plain = (name: string, shape: readonly number[], as: 'float32' | 'stored' = 'float32') => {
     let value = stored.get(name)
     if (!value) {
-      const { dtype, data } = find(name, shape)
-      value = g.weight(name, dtype, shape, data)
+      const found = find(name, shape)
+      if (isQuantised(found)) {
+        throw checkpointError(
+          `${found.data.path}: tensor ${name} is quantised to ${found.bits} bits, and is needed in full here; use the model that it was made from`,
+          { file: found.data.path, tensor: name },
+        )
+      }
+      value = g.weight(name, found.dtype, shape, found.data)
       stored.set(name, value)
     }
     if (as === 'stored') return value
@@ -31,5 +65,36 @@ export function externalWeights(g: GraphBuilder, find: FindWeight): Weights {
       widened.set(name, wide)
     }
     return wide
+  }
+  const quantised: Weights['quantised'] = (name, shape, use) => {
+    const found = find(name, shape)
+    return isQuantised(found) ? quantisedMatrix(g, name, shape, found, use) : undefined
+  }
+  return Object.assign(plain, { quantised })
+}
+
+function quantisedMatrix(
+  g: GraphBuilder,
+  name: string,
+  [N, K]: readonly [number, number],
+  { bits, blockSize, data, scales, zeroPoints }: QuantisedWeight,
+  use: MatrixUse,
+): QuantisedMatrix {
+  const blocks = K / blockSize
+  const packed = (elements: number) => Math.ceil((elements * bits) / 8)
+  const dataShape = use === 'rows' ? [N, packed(K)] : [N, blocks, packed(blockSize)]
+  return {
+    bits,
+    blockSize,
+    data: g.weight(name, 'uint8', dataShape, data),
+    scales: g.weight(`${name}_scales`, 'float32', [N, blocks], scales),
+    zeroPoints:
+      zeroPoints &&
+      g.weight(
+        `${name}_zero_points`,
+        zeroPoints.dtype,
+        [N, zeroPoints.dtype === 'uint8' ? packed(blocks) : blocks],
+        zeroPoints.data,
+      ),
   }
 }
