@@ -35,7 +35,7 @@ export interface QuantisedMatrix {
   readonly data: Value
   /** float32 [N, K / blockSize] */
   readonly scales: Value
-  /** Absent: 2^(bits - 1). uint8 [N, ceil(K / blockSize * bits / 8)], packed as the data; or float32 [N, K / blockSize]. */
+  /** uint8 [N, ceil(K / blockSize * bits / 8)], packed as the data. Absent: 2^(bits - 1). */
   readonly zeroPoints?: Value | undefined
 }
 

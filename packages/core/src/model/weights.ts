@@ -17,6 +17,7 @@ export interface QuantisedWeight {
   readonly data: ExternalData
   /** float32 */
   readonly scales: ExternalData
+  /** float32 (GGUF types with a minimum): [N, K / blockSize], which need not be whole numbers. */
   readonly zeroPoints?: { readonly dtype: 'uint8' | 'float32'; readonly data: ExternalData } | undefined
 }
 
@@ -32,7 +33,14 @@ export interface Weights {
   /** In float32, or as it is stored; not for quantised matrices. */
   (name: string, shape: readonly number[], as?: 'float32' | 'stored'): Value
   /** A quantised matrix [N, K]; undefined when it is stored in full. Absent where all are, as in training. */
-  readonly quantised?: (name: string, shape: readonly [number, number], use: MatrixUse) => QuantisedMatrix | undefined
+  readonly quantised?: (name: string, shape: readonly [number, number], use: MatrixUse) => MatrixWithOffsets | undefined
+}
+
+/** Zero points that are no whole numbers are beyond the operators: they become what has to be added to each block. */
+export interface MatrixWithOffsets {
+  readonly matrix: QuantisedMatrix
+  /** Added to all elements of a block: float32 [N, K / blockSize]. Absent: nothing. */
+  readonly offsets: Value | undefined
 }
 
 /** What a quantised matrix is read by: a product, or a look-up of rows, which asks for the same bytes as [N, K * bits / 8]. */
@@ -79,22 +87,21 @@ function quantisedMatrix(
   [N, K]: readonly [number, number],
   { bits, blockSize, data, scales, zeroPoints }: QuantisedWeight,
   use: MatrixUse,
-): QuantisedMatrix {
+): MatrixWithOffsets {
   const blocks = K / blockSize
   const packed = (elements: number) => Math.ceil((elements * bits) / 8)
   const dataShape = use === 'rows' ? [N, packed(K)] : [N, blocks, packed(blockSize)]
-  return {
+  const inBlocks = {
     bits,
     blockSize,
     data: g.weight(name, 'uint8', dataShape, data),
     scales: g.weight(`${name}_scales`, 'float32', [N, blocks], scales),
-    zeroPoints:
-      zeroPoints &&
-      g.weight(
-        `${name}_zero_points`,
-        zeroPoints.dtype,
-        [N, zeroPoints.dtype === 'uint8' ? packed(blocks) : blocks],
-        zeroPoints.data,
-      ),
   }
+  if (!zeroPoints) return { matrix: inBlocks, offsets: undefined }
+  const shape = [N, zeroPoints.dtype === 'uint8' ? packed(blocks) : blocks]
+  const zeros = g.weight(`${name}_zero_points`, zeroPoints.dtype, shape, zeroPoints.data)
+  if (zeroPoints.dtype === 'uint8') return { matrix: { ...inBlocks, zeroPoints: zeros }, offsets: undefined }
+  // (q - zero) scale = (q - middle) scale + (middle - zero) scale; the engine works the second out at load.
+  const offsets = g.mul(g.sub(g.scalar(2 ** (bits - 1)), zeros), inBlocks.scales)
+  return { matrix: inBlocks, offsets }
 }
