@@ -11,6 +11,7 @@ export { parseRunConfig, type RunConfig, type Stage, stageSchedule, stageStreams
 export { learningRate, type Schedule, validateSchedule } from './schedules.ts'
 export { type Evaluation, sequenceLosses } from './sequence-losses.ts'
 export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './step-cost.ts'
+export { type TextBackbone, textPieces, textPrefixes } from './text-prefixes.ts'
 export { type StepOptions, type StepReport, type TrainState, TrainStep } from './train-step.ts'
 export { evaluationGraph, gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
 export {

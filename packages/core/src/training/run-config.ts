@@ -49,8 +49,8 @@ const streams = z.strictObject({
   aggregation: z.enum(['dynamic', 'static', 'average']),
   /** e of w' = w (1 - e) + e / P */
   smoothing: z.number().min(0).max(1),
-  /** Of new parameters: N(0, 0.02), or so that the model starts as the plain one. */
-  init: z.enum(['random', 'near-identity']),
+  /** Of new parameters: N(0, 0.02); so that the model starts as the plain one; or, of prefixes, the backbone's own for some text. */
+  init: z.enum(['random', 'near-identity', 'text']),
   /** A learned gate on the prefix, per stream; what a prefix needs for a near-identity start. */
   gate: z.boolean(),
   /** Width of the network that makes the prefixes while training; null: prefixes are trained themselves. */
@@ -175,10 +175,14 @@ export function parseRunConfig(value: unknown, name = 'configuration'): RunConfi
   require(!shape || shape.headDim % 2 === 0, 'shape: headDim must be even')
   for (const each of config.stages) stageStreams(config, each)
   require(streams.input !== 'prefix' ||
-    streams.init === 'random' ||
+    streams.init !== 'near-identity' ||
     streams.gate, 'streams.init: a prefix can start near the plain model only behind a gate; set streams.gate, or choose lora or bitfit')
   require(streams.input === 'prefix' ||
     streams.prefixMlp === null, `streams.prefixMlp: makes prefixes, but input is ${streams.input}`)
+  require(streams.init !== 'text' ||
+    (streams.input === 'prefix' &&
+      streams.prefixMlp ===
+        null), `streams.init: only prefixes that are trained themselves can begin as text, but input is ${streams.input} and prefixMlp ${streams.prefixMlp}; choose random`)
   for (const [i, each] of config.stages.entries()) {
     const before = config.stages[i - 1]
     const { n, input } = stageStreams(config, each)

@@ -15,6 +15,7 @@ import { mergePrefixes, prefixMlpParameters } from './prefix-mlp.ts'
 import { type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
 import { learningRate } from './schedules.ts'
 import { countOf, type Evaluation, sequenceLosses } from './sequence-losses.ts'
+import { textPieces, textPrefixes } from './text-prefixes.ts'
 import { type TrainState, TrainStep } from './train-step.ts'
 import type { TrainPlan } from './train-step-graphs.ts'
 
@@ -224,7 +225,7 @@ export class Trainer {
     const plan = stagePlan(this.#inputs, config.stages[index]!)
     const old = await this.#step.readState()
     const kept = plan.trainable.filter(({ name }) => old.parameters.has(name))
-    const parameters = new Map([...(await startingParameters(this.#inputs, plan)), ...pick(old.parameters, kept)])
+    const parameters = await startingParameters(this.#inputs, plan, pick(old.parameters, kept))
     const state = { parameters, m: pick(old.m, kept), v: pick(old.v, kept) }
     const step = await TrainStep.create(runtime, plan, state, config.batch.microBatches)
     await this.dispose()
@@ -240,16 +241,31 @@ export class Trainer {
 const pick = (arrays: ReadonlyMap<string, Float32Array>, parameters: readonly Parameter[]): Map<string, Float32Array> =>
   new Map(parameters.map(({ name }) => [name, arrays.get(name)!]))
 
-/** Of everything trained: the base's value where it has one of this shape, else an initial one. */
-async function startingParameters({ config, stored }: TrainerInputs, plan: TrainPlan): Promise<Map<string, Float32Array>> {
-  const parameters = new Map<string, Float32Array>()
+/** Of everything trained: what the run has learned; else the base's value where it has one of this shape; else an initial one. */
+async function startingParameters(
+  { config, stored, runtime, train, frozen }: TrainerInputs,
+  plan: TrainPlan,
+  learned: ReadonlyMap<string, Float32Array> = new Map(),
+): Promise<Map<string, Float32Array>> {
+  const parameters = new Map(learned)
   const missing: Parameter[] = []
   for (const parameter of plan.trainable) {
+    if (learned.has(parameter.name)) continue
     const values = await stored(parameter)
     if (values) parameters.set(parameter.name, values)
     else missing.push(parameter)
   }
-  const { seed, streams } = config
-  for (const [name, values] of initialParameters(missing, plan.config, { seed, init: streams.init })) parameters.set(name, values)
+  const { seed } = config
+  const { init } = config.streams
+  const fromText = init === 'text'
+  const drawn = initialParameters(missing, plan.config, { seed, init: fromText ? 'random' : init })
+  for (const [name, values] of drawn) parameters.set(name, values)
+  const prefixes = missing.filter(({ name }) => isPrefix(name))
+  if (fromText && prefixes.length > 0) {
+    const { n, nTokens } = plan.config.parscale
+    const pieces = await textPieces(train, n, nTokens, seed)
+    const texts = await textPrefixes(runtime, { config: plan.config, trained: parameters, frozen }, pieces)
+    for (const { name } of prefixes) parameters.set(name, texts.get(name)!)
+  }
   return parameters
 }

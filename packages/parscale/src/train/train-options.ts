@@ -53,7 +53,7 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['streams.loraRank', whole('--lora-rank <n>', 'rank of --input lora')],
   ['streams.aggregation', choice('--aggregation <kind>', 'how streams are mixed', ['dynamic', 'static', 'average'])],
   ['streams.smoothing', real('--smoothing <e>', "share of the aggregation's weights that is even")],
-  ['streams.init', choice('--init <kind>', 'of new parameters', ['random', 'near-identity'])],
+  ['streams.init', choice('--init <kind>', 'of new parameters', ['random', 'near-identity', 'text'])],
   ['shape.hiddenSize', whole('--hidden-size <n>', 'fresh model: width')],
   ['shape.intermediateSize', whole('--intermediate-size <n>', 'fresh model: width of the MLP')],
   ['shape.numHiddenLayers', whole('--layers <n>', 'fresh model: layers')],
