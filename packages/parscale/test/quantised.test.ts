@@ -142,9 +142,5 @@ describe.each([
     const error = (which: 'logits' | 'hidden') => rms(subtract(quantised[which], rounded[which])) / rms(rounded[which])
     expect(error('hidden')).toBeLessThan(0.05)
     expect(error('logits')).toBeLessThan(0.05)
-      Math.max(...rounded.logits),
-      maxDifference(quantised.logits, rounded.logits),
-      maxDifference(quantised.hidden, rounded.hidden),
-    )
   })
 })
