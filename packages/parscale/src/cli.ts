@@ -13,6 +13,7 @@ import { registerModels } from './commands/models.ts'
 import { registerPlan } from './commands/plan.ts'
 import { registerPredict } from './commands/predict.ts'
 import { registerPull } from './commands/pull.ts'
+import { registerQuantize } from './commands/quantize.ts'
 import { registerScore } from './commands/score.ts'
 import { registerTrain } from './commands/train.ts'
 import { createIo, type Io } from './io.ts'
@@ -43,7 +44,8 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
       '\nExit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network, 130 interrupted.',
     )
   const commands = [
-    ...[registerGenerate, registerChat, registerScore, registerInspect, registerConvert, registerPull, registerModels],
+    ...[registerGenerate, registerChat, registerScore, registerInspect],
+    ...[registerConvert, registerQuantize, registerPull, registerModels],
     ...[registerTrain, registerExport, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan],
   ]
   for (const register of commands) register(program, io)

@@ -7,6 +7,7 @@ import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
 import { type ModelConfig, type ModelType, modelTypes, type RopeScaling } from '../model/config.ts'
 import { parscaleSchema, parseParscaleKeys } from './parscale-keys.ts'
+import { quantisationOf } from './quantised-tensor.ts'
 
 export type { ModelConfig } from '../model/config.ts'
 
@@ -48,7 +49,7 @@ const schema = z.looseObject({
   layer_types: z.array(z.string()).nullish(),
   bos_token_id: z.number().int().nonnegative().nullish(),
   eos_token_id: tokenIds,
-  quantization_config: z.looseObject({ quant_method: z.string().optional() }).nullish(),
+  quantization_config: z.looseObject({}).nullish(),
   ...parscaleSchema,
 })
 
@@ -80,13 +81,7 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     )
   }
   const raw = parsed.data
-  if (raw.quantization_config) {
-    const method = raw.quantization_config.quant_method
-    throw unsupportedError(
-      `${file}: the weights are quantised (quantization_config, ${method ?? 'method not named'}), which is not supported; use the F32, F16 or BF16 checkpoint, or a GGUF file`,
-      { file, found: method },
-    )
-  }
+  quantisationOf(raw, file) // refuses what others quantised
   const family = modelType as ModelType
   if (raw.hidden_act !== 'silu') {
     throw unsupportedError(`${file}: hidden_act "${raw.hidden_act}" is not supported; every supported family uses "silu"`, {

@@ -17,9 +17,16 @@ import type { TensorStream } from './tensor-stream.ts'
 export interface GgufModel {
   /** As parseModelConfig accepts it. */
   readonly configJson: Readonly<Record<string, unknown>>
-  /** Hugging Face names, sorted as in the file; `type` is what the file stores. */
-  readonly tensors: readonly (TensorStream<StoredDType> & { readonly type: GgmlType })[]
+  /** Hugging Face names, sorted as in the file. */
+  readonly tensors: readonly GgufStream[]
   readonly metadata: GgufMetadata
+}
+
+/** A tensor's data as floats, and as the file stores it. */
+export interface GgufStream extends TensorStream<StoredDType> {
+  readonly type: GgmlType
+  /** The stored blocks in pieces of whole blocks, rows in Hugging Face's order. */
+  blocks(): AsyncIterable<Uint8Array>
 }
 
 const ropeFreqs = 'rope_freqs.weight'
@@ -47,7 +54,7 @@ export async function readGgufModel(source: ByteSource): Promise<GgufModel> {
         })
       }
       const permuted = permutedHeads(architecture, tensor.name)
-      return { ...streamGgufTensor(tensor, name, permuted && heads[permuted]), type: tensor.type }
+      return streamGgufTensor(tensor, name, permuted && heads[permuted])
     })
   return { configJson, tensors, metadata: gguf.metadata }
 }
@@ -71,40 +78,49 @@ async function readConfig(gguf: GgufFile, file: string): Promise<Record<string, 
 }
 
 /** @param permutedInto number of heads whose rows are to be put back in Hugging Face's order */
-function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: number): TensorStream<StoredDType> {
+function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: number): GgufStream {
   const { type, shape } = tensor
-  const dtype = type === 'F16' || type === 'BF16' ? type : 'F32'
-  if (permutedInto === undefined) return { name, shape, dtype, chunks: () => decodedChunks(tensor) }
-
-  const rows = shape[0]!
-  const headRows = rows / permutedInto
-  const headBytes = tensor.byteLength / permutedInto
-  if (!Number.isInteger(headRows / 2) || headBytes % blockFormats[type].bytes !== 0) {
-    const file = tensor.source.name
-    throw checkpointError(
-      `${file}: tensor ${tensor.name}: ${rows} rows of ${type} are not ${permutedInto} heads of even size and whole blocks`,
-      { file, tensor: tensor.name },
-    )
-  }
+  const blocks = permutedInto === undefined ? () => pieces(tensor) : unpermuted(tensor, permutedInto)
+  const stored = type === 'F32' || type === 'F16' || type === 'BF16'
   return {
     name,
     shape,
-    dtype,
-    async *chunks() {
-      for await (const head of decodedChunks(tensor, headBytes)) yield unpermuteHead(head, headRows)
-    },
+    type,
+    dtype: stored ? type : 'F32',
+    blocks,
+    chunks: stored ? blocks : () => decoded(type, blocks()),
   }
 }
 
-/** Data as float32 or as stored, in pieces of whole blocks; `pieceBytes` counts stored bytes. */
-async function* decodedChunks(tensor: GgufTensor, pieceBytes?: number): AsyncGenerator<Uint8Array> {
-  const { type, source, offset, byteLength } = tensor
-  const blockBytes = blockFormats[type].bytes
+async function* decoded(type: GgmlType, blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const bytes of blocks) yield new Uint8Array(decodeBlocks(type, bytes).buffer)
+}
+
+/** The stored bytes, in pieces of whole blocks. */
+async function* pieces(tensor: GgufTensor, pieceBytes?: number): AsyncGenerator<Uint8Array> {
+  const { source, offset, byteLength } = tensor
+  const blockBytes = blockFormats[tensor.type].bytes
   const piece = pieceBytes ?? Math.floor(chunkBytes / blockBytes) * blockBytes
   for (let done = 0; done < byteLength; done += piece) {
-    const bytes = await source.read(offset + done, Math.min(piece, byteLength - done))
-    if (type === 'F32' || type === 'F16' || type === 'BF16') yield bytes
-    else yield new Uint8Array(decodeBlocks(type, bytes).buffer)
+    yield await source.read(offset + done, Math.min(piece, byteLength - done))
+  }
+}
+
+/** The same with each head's rows put back. Rows are whole blocks, so that it does not matter how they are stored. */
+function unpermuted(tensor: GgufTensor, heads: number): () => AsyncGenerator<Uint8Array> {
+  const { type, shape } = tensor
+  const rows = shape[0]!
+  const headRows = rows / heads
+  const headBytes = tensor.byteLength / heads
+  if (!Number.isInteger(headRows / 2) || headBytes % blockFormats[type].bytes !== 0) {
+    const file = tensor.source.name
+    throw checkpointError(
+      `${file}: tensor ${tensor.name}: ${rows} rows of ${type} are not ${heads} heads of even size and whole blocks`,
+      { file, tensor: tensor.name },
+    )
+  }
+  return async function* () {
+    for await (const head of pieces(tensor, headBytes)) yield unpermuteHead(head, headRows)
   }
 }
 

@@ -5,8 +5,33 @@ export { configJson, torchNames, type WrittenWeights } from './config-json.ts'
 export { requireFinite } from './finite.ts'
 export { type GgufArray, type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, parseGguf } from './gguf.ts'
 export { blockFormats, decodeBlocks, type GgmlType } from './gguf-blocks.ts'
-export { type GgufModel, readGgufModel } from './gguf-model.ts'
+export { type GgufModel, type GgufStream, readGgufModel } from './gguf-model.ts'
 export { parscaleKeys } from './parscale-keys.ts'
+export {
+  type BlockShape,
+  blockSizeFor,
+  dequantiseBlocks,
+  type QuantisedBits,
+  type QuantisedBlocks,
+  quantiseBlocks,
+} from './quantise.ts'
+export {
+  defaultBlockSize,
+  type QuantisedPart,
+  type QuantisedTensors,
+  type QuantiseSettings,
+  quantisedTensors,
+} from './quantise-model.ts'
+export {
+  findQuantised,
+  type Quantisation,
+  type QuantisedTensor,
+  quantisationJson,
+  quantisationOf,
+  requireFiniteBlocks,
+  scalesName,
+  zeroPointsName,
+} from './quantised-tensor.ts'
 export { castBytes, readChunks, readF32 } from './read-tensor.ts'
 export { parseSafetensors, type SafetensorsFile } from './safetensors.ts'
 export { parseSafetensorsIndex, parseShards } from './safetensors-index.ts'

@@ -12,13 +12,13 @@ export interface ByteSink {
 const metadata = { format: 'pt' }
 
 /**
- * Writes a whole file. Wider element types come first, so that every tensor is aligned to its elements, as the header is
- * padded to 8 bytes; otherwise the given order stays.
+ * Writes a whole file. Every tensor is aligned to its elements, as the header is padded to 8 bytes: where the given order does
+ * not do so, wider element types come first.
  *
  * @throws checkpoint error when a tensor's chunks are not as long as its shape says; whatever the sink or a stream throws
  */
 export async function writeSafetensors(sink: ByteSink, tensors: readonly TensorStream[]): Promise<void> {
-  const ordered = tensors.toSorted((a, b) => dtypeBits[b.dtype] - dtypeBits[a.dtype])
+  const ordered = isAligned(tensors) ? tensors : tensors.toSorted((a, b) => dtypeBits[b.dtype] - dtypeBits[a.dtype])
   await sink.write(headerBytes(ordered))
   for (const tensor of ordered) {
     const expected = streamBytes(tensor)
@@ -38,6 +38,15 @@ export async function writeSafetensors(sink: ByteSink, tensors: readonly TensorS
       )
     }
   }
+}
+
+function isAligned(tensors: readonly TensorStream[]): boolean {
+  let position = 0
+  for (const tensor of tensors) {
+    if (position % (dtypeBits[tensor.dtype] / 8) !== 0) return false
+    position += streamBytes(tensor)
+  }
+  return true
 }
 
 function headerBytes(tensors: readonly TensorStream[]): Uint8Array {

@@ -1,5 +1,6 @@
 /** Whether two checkpoints share a backbone: decided by their bytes, never by their names. */
 import { createHash } from 'node:crypto'
+import { quantisationOf } from '../checkpoint/quantised-tensor.ts'
 import { streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
 import { checkpointError } from '../errors.ts'
 import { type Checkpoint, isTied } from '../generation/index.ts'
@@ -37,8 +38,27 @@ export async function verifySameBackbone(
   others: readonly Checkpoint[],
   signal?: AbortSignal,
 ): Promise<void> {
-  if (others.length === 0) return
-  const expected = await backboneDigest(backbone, signal)
+  if (others.length > 0) await verifyDigest(await originalDigest(backbone, signal), backbone.path, others, signal)
+}
+
+/** Of the floats that a backbone was made from, where it is quantised: streams were trained on those. */
+async function originalDigest(backbone: Checkpoint, signal?: AbortSignal): Promise<string> {
+  const quantised = quantisationOf(backbone.config.raw, backbone.path)
+  if (!quantised) return await backboneDigest(backbone, signal)
+  if (quantised.sourceBackboneDigest !== undefined) return quantised.sourceBackboneDigest
+  throw checkpointError(
+    `${backbone.path}: is quantised and does not say from which backbone (source_backbone_sha256), so that no stream set can be known to fit`,
+    { file: backbone.path },
+  )
+}
+
+/** @param expected the digest of the backbone, which lies at `path` @throws as verifySameBackbone */
+export async function verifyDigest(
+  expected: string,
+  path: string,
+  others: readonly Checkpoint[],
+  signal?: AbortSignal,
+): Promise<void> {
   for (const other of others) {
     const whole = other.tensors.has('model.embed_tokens.weight')
     const found = whole ? await backboneDigest(other, signal) : other.config.raw[backboneDigestKey]
@@ -46,7 +66,7 @@ export async function verifySameBackbone(
     throw checkpointError(
       found === undefined
         ? `${other.path}: holds a stream set only, and its config.json does not name its backbone (${backboneDigestKey})`
-        : `${other.path}: was trained on another backbone than ${backbone.path} (SHA-256 ${String(found).slice(0, 12)}…, expected ${expected.slice(0, 12)}…); its streams cannot be used with it`,
+        : `${other.path}: was trained on another backbone than ${path} (SHA-256 ${String(found).slice(0, 12)}…, expected ${expected.slice(0, 12)}…); its streams cannot be used with it`,
       { file: other.path, expected, found },
     )
   }

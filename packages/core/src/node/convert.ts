@@ -1,14 +1,12 @@
 /** Turns a model, a Hugging Face folder or a GGUF file, into a Hugging Face folder, keeping or changing its element type. */
+import type { ModelConfig } from '../checkpoint/config.ts'
 import { torchNames } from '../checkpoint/config-json.ts'
-import { readGgufModel } from '../checkpoint/gguf-model.ts'
 import { isJsonObject, parseJsonBytes } from '../checkpoint/json-text.ts'
+import { quantisationOf } from '../checkpoint/quantised-tensor.ts'
 import type { StoredDType } from '../checkpoint/tensor.ts'
-import { castStream, streamTensor } from '../checkpoint/tensor-stream.ts'
-import { companionFiles } from './companion-files.ts'
-import { openFileSource } from './file-source.ts'
-import { ggufContents } from './gguf-cache.ts'
-import { openModelFolder } from './model-folder.ts'
-import { isGgufFile } from './open-model.ts'
+import { castStream } from '../checkpoint/tensor-stream.ts'
+import { usageError } from '../errors.ts'
+import { openModelContents } from './model-contents.ts'
 import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from './write-folder.ts'
 
 export interface ConvertOptions extends WriteFolderOptions {
@@ -25,39 +23,23 @@ export interface ConvertOptions extends WriteFolderOptions {
  */
 export async function convertModel(source: string, directory: string, options: ConvertOptions = {}): Promise<void> {
   const { dtype = 'keep', ...writing } = options
-  const { contents, close } = (await isGgufFile(source)) ? await openGguf(source) : await openFolder(source)
+  const model = await openModelContents(source)
   try {
-    await writeModelFolder(directory, dtype === 'keep' ? contents : withDType(contents, dtype), writing)
+    if (dtype !== 'keep') refuseQuantised(model.config, source)
+    const { files, tensors } = dtype === 'keep' ? model : withDType(model, dtype)
+    await writeModelFolder(directory, { files, tensors }, writing)
   } finally {
-    await close()
-  }
-}
-
-interface OpenContents {
-  readonly contents: FolderContents
-  close(): Promise<void>
-}
-
-async function openGguf(path: string): Promise<OpenContents> {
-  const source = await openFileSource(path)
-  try {
-    return { contents: ggufContents(await readGgufModel(source), path), close: source.close }
-  } catch (error) {
-    await source.close()
-    throw error
-  }
-}
-
-async function openFolder(path: string): Promise<OpenContents> {
-  const model = await openModelFolder(path)
-  try {
-    const files = await companionFiles(path)
-    const tensors = [...model.tensors.values(), ...model.otherTensors.values()].map((tensor) => streamTensor(tensor))
-    return { contents: { files, tensors }, close: model.close }
-  } catch (error) {
     await model.close()
-    throw error
   }
+}
+
+function refuseQuantised({ raw }: ModelConfig, source: string): void {
+  const quantised = quantisationOf(raw)
+  if (!quantised) return
+  throw usageError(
+    `${source}: is quantised to ${quantised.bits} bits, of which floats are not made again; convert the model that it was made from`,
+    { file: source },
+  )
 }
 
 /** The same model with all weights in one element type, and config.json saying so. */

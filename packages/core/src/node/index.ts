@@ -13,6 +13,13 @@ export { type GgufCacheOptions, ggufFolder } from './gguf-cache.ts'
 export { type ModelFolder, openModelFolder } from './model-folder.ts'
 export { openModelPath } from './open-model.ts'
 export {
+  planQuantisation,
+  type QuantisationPlan,
+  type QuantisationSummary,
+  type QuantiseOptions,
+  quantiseModel,
+} from './quantised-folder.ts'
+export {
   type MetricsRecord,
   type NewRunOptions,
   type RunContents,
@@ -21,6 +28,7 @@ export {
   readRun,
   type TextSample,
 } from './run-folder.ts'
+export { streamSetFolders } from './stream-set-folders.ts'
 export { type DatasetOptions, openDataset, type TokenizedDataset } from './token-cache.ts'
 export { writeWholeFile } from './whole-file.ts'
 export { type FolderContents, fileSink, type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'

@@ -36,6 +36,14 @@ export const streamSetOption = new Option(
   'a further stream set for the same backbone, with another P; may be repeated',
 ).argParser(collect)
 
+export const bitsOption = () =>
+  new Option('--bits <bits>', 'weights in 8 or 4 bits, quantised once and kept in the cache').argParser(bits)
+
+function bits(text: string): 8 | 4 {
+  if (text !== '8' && text !== '4') throw new InvalidArgumentError('it must be 8 or 4.')
+  return Number(text) as 8 | 4
+}
+
 /** What every command that runs a model asks: which streams, and where. */
 export const modelOptions = [pOption, streamSetOption, deviceOption, threadsOption] as const
 

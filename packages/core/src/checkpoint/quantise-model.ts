@@ -1,0 +1,170 @@
+/**
+ * A model's tensors with its matrices quantised, as streams: nothing is read or rounded before somebody writes them. Order
+ * matters: weights that are multiplied with the same input lie side by side, so that an engine can take them as one.
+ */
+import { checkpointError } from '../errors.ts'
+import { backboneParameters, elementCount, type ModelConfig, type Parameter } from '../model/index.ts'
+import type { GgmlType } from './gguf-blocks.ts'
+import type { GgufStream } from './gguf-model.ts'
+import { type CarriedFormat, carriedFormat, carryBlocks } from './gguf-quantised.ts'
+import { blockSizeFor, type QuantisedBits, type QuantisedBlocks, quantiseBlocks } from './quantise.ts'
+import { scalesName, zeroPointsName } from './quantised-tensor.ts'
+import { castBytes } from './read-tensor.ts'
+import { dtypeBits, isLoadable, type StoredDType } from './tensor.ts'
+import { streamBytes, type TensorStream } from './tensor-stream.ts'
+
+export interface QuantiseSettings {
+  readonly bits: QuantisedBits
+  /** Wanted elements per block: a power of two from 16 on. Rows that it does not divide get smaller blocks. Default 128. */
+  readonly blockSize?: number
+}
+
+export const defaultBlockSize = 128
+
+/** A matrix that becomes blocks, and what it takes. */
+export interface QuantisedPart extends CarriedFormat {
+  readonly name: string
+  readonly elements: number
+  /** Of data, scales and zero points. */
+  readonly bytes: number
+  /** The type whose integers are kept; undefined where floats were rounded. */
+  readonly carried?: GgmlType | undefined
+}
+
+export interface QuantisedTensors {
+  readonly tensors: readonly TensorStream[]
+  readonly parts: readonly QuantisedPart[]
+}
+
+/**
+ * Quantises the matrices of the backbone, its embedding among them. Norms, biases, all that streams own, and matrices whose
+ * rows no block divides stay as they are.
+ *
+ * @param streams of a folder or a GGUF file, under Hugging Face's names; an output matrix that is the embedding is left out
+ * @throws checkpoint error for a tensor that is missing or has another shape than config.json asks for; chunks throw for
+ *   numbers that are not finite
+ */
+export function quantisedTensors(
+  streams: readonly (TensorStream | GgufStream)[],
+  config: ModelConfig,
+  tied: boolean,
+  settings: QuantiseSettings,
+): QuantisedTensors {
+  const byName = new Map(streams.map((stream) => [stream.name, stream]))
+  if (tied) byName.delete('lm_head.weight')
+  const parts: QuantisedPart[] = []
+  const groups = new Map<string, Matrix[]>()
+  for (const parameter of backboneParameters(config, tied)) {
+    const stream = requireStream(byName, parameter)
+    const matrix = parameter.shape.length === 2 && isLoadable(stream) ? quantisedMatrix(stream, settings) : undefined
+    if (!matrix) continue
+    byName.delete(parameter.name)
+    parts.push(matrix.part)
+    const group = parameter.name.replace(/[qkv]_proj/, 'qkv').replace(/(gate|up)_proj/, 'gate_up')
+    groups.set(group, [...(groups.get(group) ?? []), matrix])
+  }
+  const quantised = [...groups.values()].flatMap((group) =>
+    (['data', 'scales', 'zeroPoints'] as const).flatMap((part) => group.flatMap((matrix) => matrix[part] ?? [])),
+  )
+  const others = [...byName.values()].sort((a, b) => dtypeBits[b.dtype] - dtypeBits[a.dtype])
+  return { tensors: [...quantised, ...others], parts }
+}
+
+function requireStream(streams: ReadonlyMap<string, TensorStream>, { name, shape }: Parameter): TensorStream {
+  const stream = streams.get(name)
+  if (stream?.shape.join() === shape.join()) return stream
+  const found = stream ? `has shape [${stream.shape}]` : 'is missing'
+  throw checkpointError(`tensor ${name} ${found}; config.json asks for it with shape [${shape}]`, {
+    tensor: name,
+    expected: shape,
+    found: stream?.shape,
+  })
+}
+
+interface Matrix {
+  readonly part: QuantisedPart
+  readonly data: TensorStream
+  readonly scales: TensorStream
+  readonly zeroPoints?: TensorStream | undefined
+}
+
+function quantisedMatrix(stream: TensorStream<StoredDType> | GgufStream, settings: QuantiseSettings): Matrix | undefined {
+  const { name, shape } = stream
+  const rowElements = shape[1]!
+  const carried = 'type' in stream ? carriedFormat(stream.type, settings.bits) : undefined
+  const blockSize = carried?.blockSize ?? blockSizeFor(rowElements, settings.blockSize ?? defaultBlockSize)
+  if (blockSize === undefined) return undefined
+  const format = carried ?? { bits: settings.bits, blockSize, zeroPoints: false }
+  const pieces = carried ? () => carriedPieces(stream as GgufStream) : () => roundedPieces(stream, format)
+  const streams = matrixStreams(name, shape, format, pieces)
+  const bytes = Object.values(streams).reduce((sum, part) => sum + (part ? streamBytes(part) : 0), 0)
+  const type = carried && (stream as GgufStream).type
+  return { part: { ...format, name, elements: elementCount(shape), bytes, carried: type }, ...streams }
+}
+
+async function* carriedPieces({ type, blocks }: GgufStream): AsyncGenerator<QuantisedBlocks> {
+  for await (const bytes of blocks()) yield carryBlocks(type, bytes)
+}
+
+async function* roundedPieces(
+  { name, dtype, chunks }: TensorStream<StoredDType>,
+  format: CarriedFormat,
+): AsyncGenerator<QuantisedBlocks> {
+  let done = 0
+  for await (const bytes of wholeBlocks(chunks(), (format.blockSize * dtypeBits[dtype]) / 8)) {
+    const wide = castBytes(bytes, dtype, 'F32')
+    const values = new Float32Array(wide.buffer, wide.byteOffset, wide.byteLength / 4)
+    yield quantiseBlocks(values, format, name, done)
+    done += values.length
+  }
+}
+
+/** The same bytes, cut at the ends of blocks and copied, so that they are aligned. */
+async function* wholeBlocks(chunks: AsyncIterable<Uint8Array>, blockBytes: number): AsyncGenerator<Uint8Array> {
+  let rest = new Uint8Array(0)
+  for await (const bytes of chunks) {
+    const joined = new Uint8Array(rest.length + bytes.length)
+    joined.set(rest)
+    joined.set(bytes, rest.length)
+    const whole = joined.length - (joined.length % blockBytes)
+    if (whole > 0) yield joined.subarray(0, whole)
+    rest = joined.slice(whole)
+  }
+}
+
+/**
+ * The parts of a matrix, each a tensor of its own. All come of one reading: while the data pass, scales and zero points are
+ * kept until they are asked for.
+ */
+function matrixStreams(
+  name: string,
+  [rows, rowElements]: readonly number[],
+  { bits, blockSize, zeroPoints }: CarriedFormat,
+  pieces: () => AsyncIterable<QuantisedBlocks>,
+): Omit<Matrix, 'part'> {
+  const blocks = rowElements! / blockSize
+  let kept: { scales?: Float32Array[] | undefined; zeroPoints?: Float32Array[] | undefined } = {}
+  async function* data() {
+    const seen = { scales: [] as Float32Array[], zeroPoints: [] as Float32Array[] }
+    for await (const piece of pieces()) {
+      seen.scales.push(piece.scales)
+      if (piece.zeroPoints) seen.zeroPoints.push(piece.zeroPoints)
+      yield piece.data
+    }
+    kept = seen
+  }
+  async function* perBlock(part: 'scales' | 'zeroPoints') {
+    if (!kept[part]) for await (const _ of data());
+    const arrays = kept[part]!
+    kept = { ...kept, [part]: undefined }
+    for (const { buffer, byteOffset, byteLength } of arrays) yield new Uint8Array(buffer, byteOffset, byteLength)
+  }
+  const shape = [rows!, blocks]
+  return {
+    data: { name, dtype: 'U8', shape: [...shape, (blockSize * bits) / 8], chunks: data },
+    scales: { name: scalesName(name), dtype: 'F32', shape, chunks: () => perBlock('scales') },
+    zeroPoints: zeroPoints
+      ? { name: zeroPointsName(name), dtype: 'F32', shape, chunks: () => perBlock('zeroPoints') }
+      : undefined,
+  }
+}

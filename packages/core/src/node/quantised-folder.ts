@@ -1,0 +1,154 @@
+/** Writes a model's folder with its matrices quantised, from a Hugging Face folder or straight from a GGUF file. */
+import { basename } from 'node:path'
+import { isJsonObject, parseJsonBytes } from '../checkpoint/json-text.ts'
+import { defaultBlockSize, type QuantisedPart, type QuantiseSettings, quantisedTensors } from '../checkpoint/quantise-model.ts'
+import { quantisationJson, quantisationOf } from '../checkpoint/quantised-tensor.ts'
+import { findTensor } from '../checkpoint/tensor.ts'
+import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
+import { usageError } from '../errors.ts'
+import { isTied } from '../generation/index.ts'
+import { backboneParameters, type ModelConfig, streamParameters } from '../model/index.ts'
+import { backboneDigestKey, tensorsDigest, verifyDigest } from './backbone-digest.ts'
+import { companionFiles } from './companion-files.ts'
+import { type ModelContents, openModelContents, storedBytes } from './model-contents.ts'
+import { type ModelFolder, openModelFolder } from './model-folder.ts'
+import { streamSetFolders } from './stream-set-folders.ts'
+import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from './write-folder.ts'
+
+export interface QuantiseOptions extends QuantiseSettings, Pick<WriteFolderOptions, 'onProgress' | 'signal'> {}
+
+/** What quantising makes of a model: known from headers alone. */
+export interface QuantisationSummary extends Required<QuantiseSettings> {
+  /** Bytes of the model's tensors where they lie, without those of further stream sets. */
+  readonly bytesBefore: number
+  readonly bytesAfter: number
+  /** Matrices of one kind together. `from`: the GGUF type whose integers are kept, or what was rounded. */
+  readonly matrices: readonly MatrixSummary[]
+  /** What stays as it is: norms, biases, streams, matrices that no block divides. */
+  readonly other: { readonly tensors: number; readonly bytes: number }
+}
+
+export interface MatrixSummary extends Pick<QuantisedPart, 'bits' | 'blockSize' | 'zeroPoints' | 'bytes'> {
+  readonly from: string
+  readonly tensors: number
+  readonly parameters: number
+}
+
+/** A model as it will be when it is quantised. */
+export interface QuantisationPlan {
+  /** The model's configuration, as its source has it. */
+  readonly config: ModelConfig
+  readonly tensors: readonly TensorStream[]
+  readonly summary: QuantisationSummary
+}
+
+/** Says what quantising would make of a model, and what it would take. @throws as quantiseModel, but for its numbers */
+export async function planQuantisation(source: string, settings: QuantiseSettings): Promise<QuantisationPlan> {
+  const model = await openModelContents(source)
+  await model.close()
+  return plan(source, model, settings)
+}
+
+/**
+ * Quantises a model, its stream sets in streams/ carried along as they are.
+ *
+ * @param source a model's folder or a .gguf file
+ * @param directory must not exist, or be an empty folder
+ * @throws usage error when the model is quantised already, checkpoint error when it is damaged or holds numbers that are not
+ *   finite, else as writeModelFolder; then nothing is left behind
+ */
+export async function quantiseModel(
+  source: string,
+  directory: string,
+  { onProgress, signal, ...settings }: QuantiseOptions,
+): Promise<QuantisationSummary> {
+  const model = await openModelContents(source)
+  const sets: ModelFolder[] = []
+  try {
+    const { tensors, summary } = plan(source, model, settings)
+    const digest = await tensorsDigest(backboneStreams(model), signal)
+    for (const path of await streamSetFolders(source)) sets.push(await openModelFolder(path))
+    await verifyDigest(digest, source, sets, signal)
+    const folders = new Map<string, FolderContents>()
+    for (const set of sets) folders.set(`streams/${basename(set.path)}`, await streamContents(set, digest))
+    const { bits, blockSize } = summary
+    const quantization_config = quantisationJson({ bits, blockSize, sourceBackboneDigest: digest })
+    const config = jsonBytes({ ...configOf(model), quantization_config })
+    const files = new Map(model.files).set('config.json', config)
+    // One file: weights that an engine takes as one must not be apart.
+    const options = { maxShardBytes: Number.POSITIVE_INFINITY, onProgress, signal }
+    await writeModelFolder(directory, { files, tensors, folders }, options)
+    return summary
+  } finally {
+    await Promise.all([model, ...sets].map((open) => open.close()))
+  }
+}
+
+function plan(source: string, model: ModelContents, settings: QuantiseSettings): QuantisationPlan {
+  const { config } = model
+  refuseQuantised(source, config)
+  const { bits, blockSize = defaultBlockSize } = settings
+  const { tensors, parts } = quantisedTensors(model.tensors, config, tiedOf(model), { bits, blockSize })
+  const total = (streams: readonly TensorStream[], bytes: (stream: TensorStream) => number) =>
+    streams.reduce((sum, stream) => sum + bytes(stream), 0)
+  const bytesAfter = total(tensors, streamBytes)
+  const quantisedBytes = parts.reduce((sum, part) => sum + part.bytes, 0)
+  const summary = {
+    bits,
+    blockSize,
+    bytesBefore: total(model.tensors, storedBytes),
+    bytesAfter,
+    matrices: byKind(parts, model),
+    other: { tensors: model.tensors.length - parts.length, bytes: bytesAfter - quantisedBytes },
+  }
+  return { config, tensors, summary }
+}
+
+function byKind(parts: readonly QuantisedPart[], model: ModelContents): MatrixSummary[] {
+  const dtypes = new Map(model.tensors.map(({ name, dtype }) => [name, dtype]))
+  const kinds = new Map<string, MatrixSummary>()
+  for (const { name, bits, blockSize, zeroPoints, elements, bytes, carried } of parts) {
+    const from = carried ?? dtypes.get(name)!
+    const key = [bits, blockSize, zeroPoints, from].join()
+    const { tensors, parameters, bytes: before } = kinds.get(key) ?? { tensors: 0, parameters: 0, bytes: 0 }
+    const sums = { tensors: tensors + 1, parameters: parameters + elements, bytes: before + bytes }
+    kinds.set(key, { from, bits, blockSize, zeroPoints, ...sums })
+  }
+  return [...kinds.values()]
+}
+
+/** @throws usage error for a model that is quantised: rounding twice loses more than once */
+export function refuseQuantised(source: string, { raw }: ModelConfig): void {
+  const quantised = quantisationOf(raw, source)
+  if (!quantised) return
+  throw usageError(
+    `${source}: is quantised already, to ${quantised.bits} bits; it runs as it is. For other bits quantise the model that it was made from`,
+    { file: source, flag: 'bits', found: quantised.bits },
+  )
+}
+
+const tiedOf = ({ config, tensors }: ModelContents): boolean =>
+  isTied({ config, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) })
+
+/** The backbone's tensors as they are read without quantising: what stream sets name by its digest. */
+function backboneStreams(model: ModelContents): TensorStream[] {
+  const byName = new Map(model.tensors.map((stream) => [stream.name, stream]))
+  return backboneParameters(model.config, tiedOf(model)).map(({ name }) => byName.get(name)!)
+}
+
+function configOf({ files }: ModelContents): Record<string, unknown> {
+  const config = parseJsonBytes(files.get('config.json')!, 'config.json')
+  if (!isJsonObject(config)) throw new TypeError('config.json was parsed as an object before')
+  return config
+}
+
+/** A stream set without the backbone that it may have been written with. */
+async function streamContents(set: ModelFolder, digest: string): Promise<FolderContents> {
+  const tensors = streamParameters(set.config).flatMap(({ name }) => {
+    const tensor = findTensor(set, name)
+    return tensor ? [streamTensor(tensor)] : [] // what is missing is told when the set is loaded
+  })
+  const files = new Map(await companionFiles(set.path))
+  files.set('config.json', jsonBytes({ ...set.configJson, [backboneDigestKey]: digest }))
+  return { files, tensors }
+}

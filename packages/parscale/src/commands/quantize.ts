@@ -1,0 +1,66 @@
+/** `parscale quantize`: writes a model's folder with its matrices in 8 or 4 bits. */
+import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { type QuantisationSummary, quantiseModel } from '@parscale/core/node'
+import type { Io } from '../io.ts'
+import { resolveModel } from '../load.ts'
+import { bitsOption, integer } from './options.ts'
+import { bytesText, textTable } from './text-table.ts'
+
+const examples = `
+Examples:
+  parscale quantize ./model --bits 8 --out ./model-int8
+  parscale quantize SmolLM2-135M-Instruct.Q4_1.gguf --bits 4 --out ./smollm2-int4     (keeps the file's own integers)
+  parscale quantize ./model --bits 4 --block-size 32 --out ./model-int4 --json
+
+Embeddings and all linear layers are quantised; norms, biases and what streams own stay as they are. Blocks of a GGUF file
+are kept to the bit where they have no more bits than are asked for: --bits 8 keeps all of them.
+The target appears whole or not at all. parscale compare tells what is lost.`
+
+export function registerQuantize(program: Command, io: Io): void {
+  program
+    .command('quantize')
+    .description('write a model with its weights in 8 or 4 bits')
+    .argument('<model>', 'folder, .gguf file or ORG/NAME')
+    .addOption(bitsOption().makeOptionMandatory())
+    .addOption(new Option('--block-size <n>', 'weights that share a scale, a power of two').argParser(blockSize).default(128))
+    .requiredOption('--out <folder>', 'folder to make; must not exist or be empty')
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', examples)
+    .action(async (model, { bits, blockSize, out, json }) => {
+      const progress = io.progress(out, 'B')
+      const source = await resolveModel(model, io.env)
+      const started = performance.now()
+      const summary = await quantiseModel(source, out, {
+        bits,
+        blockSize,
+        signal: io.signal,
+        onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+      }).finally(() => progress.end())
+      const seconds = (performance.now() - started) / 1000
+      io.stdout(json ? `${JSON.stringify({ source, target: out, seconds, ...summary }, null, 2)}\n` : `${out}\n`)
+      if (!json) io.stderr(summaryText(summary, seconds))
+    })
+}
+
+function blockSize(text: string): number {
+  const size = integer(16)(text)
+  if (!Number.isInteger(Math.log2(size))) throw new InvalidArgumentError('it must be a power of two.')
+  return size
+}
+
+function summaryText({ matrices, other, bytesBefore, bytesAfter }: QuantisationSummary, seconds: number): string {
+  const parameters = matrices.reduce((sum, kind) => sum + kind.parameters, 0)
+  const table = textTable([
+    ['tensors', 'from', 'to', 'bits a weight', 'size'],
+    ...matrices.map(({ tensors, from, bits, blockSize, zeroPoints, bytes, parameters }) => [
+      String(tensors),
+      from,
+      `${bits} bits, blocks of ${blockSize}${zeroPoints ? ', zero points' : ''}`,
+      ((8 * bytes) / parameters).toFixed(2),
+      bytesText(bytes),
+    ]),
+    [String(other.tensors), 'others', 'as they are', '-', bytesText(other.bytes)],
+  ])
+  const rate = (parameters / seconds / 1e6).toFixed(0)
+  return `${table}${bytesText(bytesBefore)} to ${bytesText(bytesAfter)} in ${seconds.toFixed(1)} s (${rate} million weights a second)\n`
+}
