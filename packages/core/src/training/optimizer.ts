@@ -14,6 +14,8 @@ export interface AdamWOptions {
   readonly weightDecay: number
   /** The L2 norm over all gradients together that a step may have. Infinity: no clipping. */
   readonly maxGradNorm: number
+  /** The aggregator's learning rate, as a share of everything else's. Default: 1. */
+  readonly aggregatorRate?: number
 }
 
 /** Matrices (linear layers and embeddings) decay; biases, norms and prefixes do not. */
@@ -29,6 +31,12 @@ export interface AdamWScalars {
 export function adamWScalars(g: GraphBuilder): AdamWScalars {
   const scalar = (name: string) => g.input(name, 'float32', [])
   return { stepSize: scalar('adamw.step_size'), epsilon: scalar('adamw.epsilon'), keep: scalar('adamw.keep') }
+}
+
+/** The same at `share` of the learning rate. */
+export function atShareOfRate(g: GraphBuilder, { stepSize, epsilon, keep }: AdamWScalars, share: number): AdamWScalars {
+  const scaled = (value: Value) => g.mul(value, g.scalar(share))
+  return { stepSize: scaled(stepSize), epsilon, keep: g.add(scaled(keep), g.scalar(1 - share)) }
 }
 
 /**

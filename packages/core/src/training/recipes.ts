@@ -76,7 +76,7 @@ function common(recipe: string, wishes: RecipeWishes, stages: Stage[]): RunConfi
       crossDocuments: false,
     },
     batch: { sequences: 8, tokens: 256, microBatches: 1 },
-    optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 1, skipSpikes: null },
+    optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, aggregatorRate: 1, maxGradNorm: 1, skipSpikes: null },
     evaluation: { every: 100, sequences: 64, diagnoseTokens: 512 },
     sample: { prompt: 'The ', tokens: 48 },
     checkpoint: { every: 100, keep: 3 },

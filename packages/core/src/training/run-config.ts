@@ -82,6 +82,8 @@ const optimizer = z.strictObject({
   betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]),
   epsilon: rate,
   weightDecay: z.number().nonnegative(),
+  /** The aggregator's learning rate, as a share of everything else's. */
+  aggregatorRate: rate.default(1),
   /** null: no clipping. */
   maxGradNorm: rate.nullable(),
   /** Leave out steps whose loss is this many standard deviations above its running mean; null: take every step. */

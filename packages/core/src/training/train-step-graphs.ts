@@ -7,7 +7,7 @@ import { gradients } from '../autodiff/index.ts'
 import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/index.ts'
 import { externalWeights, type FindWeight, type Parameter, type Weights } from '../model/index.ts'
 import { type LossPlan, nextTokenLoss, nextTokenSurprisals } from './loss.ts'
-import { type AdamWOptions, adamW, adamWScalars, clipping } from './optimizer.ts'
+import { type AdamWOptions, adamW, adamWScalars, atShareOfRate, clipping } from './optimizer.ts'
 import { mlpPrefixes } from './prefix-mlp.ts'
 
 export interface TrainPlan extends LossPlan {
@@ -96,10 +96,12 @@ function planWeights(g: GraphBuilder, plan: TrainPlan, parameters: readonly Valu
 function update(g: GraphBuilder, plan: TrainPlan, parameters: readonly Value[], grads: readonly Value[]): void {
   const { squares, norm, scale } = g.scope('clipping', () => clipping(g, grads, plan.optimizer.maxGradNorm))
   const scalars = adamWScalars(g)
+  const aggregatorScalars = atShareOfRate(g, scalars, plan.optimizer.aggregatorRate ?? 1)
   for (const [i, parameter] of parameters.entries()) {
     const moment = (which: 'm' | 'v') => g.input(momentName(which, parameter.name), 'float32', parameter.shape)
     const state = { parameter, m: moment('m'), v: moment('v') }
-    const next = g.scope(`adamw.${parameter.name}`, () => adamW(g, plan.optimizer, scalars, state, grads[i]!, scale))
+    const own = plan.trainable[i]!.part === 'aggregation' ? aggregatorScalars : scalars
+    const next = g.scope(`adamw.${parameter.name}`, () => adamW(g, plan.optimizer, own, state, grads[i]!, scale))
     for (const key of ['parameter', 'm', 'v'] as const) g.output(next[key], nextName(state[key].name))
   }
   g.output(norm, 'grad_norm')

@@ -38,6 +38,10 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['batch.sequences', whole('--batch-size <n>', 'sequences in one pass')],
   ['batch.tokens', whole('--sequence-length <n>', 'tokens in a sequence')],
   ['batch.microBatches', whole('--micro-batches <n>', 'passes that make up one step')],
+  [
+    'optimizer.aggregatorRate',
+    real('--aggregator-rate <share>', "the aggregator's learning rate, as a share of everything else's"),
+  ],
   ['optimizer.weightDecay', real('--weight-decay <x>', 'of matrices')],
   [
     'optimizer.maxGradNorm',
