@@ -6,6 +6,7 @@ import { at, documents, quick, succeed, tiny, train } from './support/train-runs
 describe('refusals, before anything is computed', () => {
   beforeAll(async () => {
     await succeed('pretrain', '--data', at('text.txt'), ...tiny, ...quick, '--p', '1', '--steps', '1', '--out', at('plain'))
+    writeFileSync(at('plain', 'model', 'chat_template.jinja'), '{% for m in messages %}{{ m.content }}{% endfor %}')
   })
 
   const refused: readonly (readonly [what: string, args: () => string[], message: RegExp])[] = [
