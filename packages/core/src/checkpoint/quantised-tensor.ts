@@ -6,7 +6,7 @@
 import { z } from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
 import { type BlockShape, type QuantisedBits, smallestBlock } from './quantise.ts'
-import { readF32 } from './read-tensor.ts'
+import { countNonFinite, readChunks } from './read-tensor.ts'
 import type { AnyDType, CheckpointTensors, StoredTensor } from './tensor.ts'
 
 export const scalesName = (weight: string): string => `${weight}_scales`
@@ -123,16 +123,14 @@ const isBits = (bits: number): bits is QuantisedBits => bits === 4 || bits === 8
 
 /** Reads scales and zero points, which decide whether anything finite can come out. @throws checkpoint error naming the tensor */
 export async function requireFiniteBlocks({ scales, zeroPoints }: QuantisedTensor): Promise<void> {
-  for (const tensor of [scales, ...(zeroPoints?.dtype === 'F32' ? [zeroPoints as StoredTensor] : [])]) {
-    const values = await readF32(tensor)
-    const at = values.findIndex((x) => !Number.isFinite(x))
-    if (at < 0) continue
+  for (const tensor of [scales, ...(zeroPoints?.dtype === 'F32' ? [zeroPoints] : [])]) {
+    let bad = 0
+    for await (const bytes of readChunks(tensor)) bad += countNonFinite(bytes, 'F32')
+    if (bad === 0) continue
     const file = tensor.source.name
-    throw checkpointError(`${file}: tensor ${tensor.name} holds ${values[at]} at element ${at}; quantise the model anew`, {
-      file,
-      tensor: tensor.name,
-      expected: 'finite numbers',
-      found: values[at],
-    })
+    throw checkpointError(
+      `${file}: tensor ${tensor.name}: ${bad} of its numbers are not finite; quantise the model anew: parscale quantize`,
+      { file, tensor: tensor.name, expected: 'finite numbers', found: bad },
+    )
   }
 }

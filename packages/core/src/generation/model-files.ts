@@ -1,15 +1,20 @@
 /** From an open checkpoint to what an engine loads: every tensor is checked against config.json before anything is computed. */
 import {
+  type AnyDType,
   type CheckpointTensors,
+  findQuantised,
   findTensor,
   type ModelConfig,
+  type QuantisedTensor,
+  quantisationOf,
   readF32,
   requireFinite,
+  requireFiniteBlocks,
   type StoredDType,
   type StoredTensor,
 } from '../checkpoint/index.ts'
 import { checkpointError } from '../errors.ts'
-import type { DType } from '../graph/index.ts'
+import type { DType, ExternalData } from '../graph/index.ts'
 import {
   backboneParameters,
   type FindWeight,
@@ -51,7 +56,7 @@ export const isTied = ({
  */
 export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoint[] = []): Promise<ModelFiles> {
   const tied = isTied(backbone)
-  checkTensors(backbone, [...backboneParameters(backbone.config, tied), ...streamParameters(backbone.config)], tied)
+  await checkTensors(backbone, [...backboneParameters(backbone.config, tied), ...streamParameters(backbone.config)], tied)
   const sets = [backbone, ...others].filter(({ config }) => hasStreams(config))
   for (const { path, config } of others) {
     if (!hasStreams(config))
@@ -86,10 +91,17 @@ async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
   return { config, findWeight: findWeight(checkpoint), prefixes, prefixScores, adapters }
 }
 
-function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], tied: boolean): void {
+async function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], tied: boolean): Promise<void> {
   const { path } = checkpoint
-  for (const parameter of expected) requireTensor(checkpoint, parameter)
   const known = new Set(expected.map(({ name }) => name))
+  for (const parameter of expected) {
+    const quantised = quantisedTensor(checkpoint, parameter)
+    if (!quantised) requireTensor(checkpoint, parameter)
+    else {
+      await requireFiniteBlocks(quantised)
+      for (const part of [quantised.scales, quantised.zeroPoints]) if (part) known.add(part.name)
+    }
+  }
   if (tied) known.add('lm_head.weight')
   for (const [name, { shape }] of [...checkpoint.tensors, ...checkpoint.otherTensors]) {
     if (known.has(name) || harmless.test(name)) continue
@@ -101,6 +113,14 @@ function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], ti
       },
     )
   }
+}
+
+/** The matrix where it is quantised; undefined where its floats should be there. @throws as findQuantised */
+function quantisedTensor(
+  checkpoint: Checkpoint,
+  { name, shape }: Pick<Parameter, 'name' | 'shape'>,
+): QuantisedTensor | undefined {
+  return quantisationOf(checkpoint.config.raw) && findQuantised(checkpoint, name, shape)
 }
 
 function requireTensor(checkpoint: Checkpoint, { name, shape }: Pick<Parameter, 'name' | 'shape'>): StoredTensor {
@@ -127,7 +147,24 @@ const graphTypes: Readonly<Record<StoredDType, DType>> = { F32: 'float32', F16: 
 
 function findWeight(checkpoint: Checkpoint): FindWeight {
   return (name, shape) => {
-    const { dtype, source, offset, byteLength } = requireTensor(checkpoint, { name, shape })
-    return { dtype: graphTypes[dtype], data: { path: source.path ?? source.name, offset, byteLength } }
+    const quantised = quantisedTensor(checkpoint, { name, shape })
+    if (!quantised) {
+      const tensor = requireTensor(checkpoint, { name, shape })
+      return { dtype: graphTypes[tensor.dtype], data: placeOf(tensor) }
+    }
+    const { bits, blockSize, data, scales, zeroPoints } = quantised
+    return {
+      bits,
+      blockSize,
+      data: placeOf(data),
+      scales: placeOf(scales),
+      zeroPoints: zeroPoints && { dtype: zeroPoints.dtype === 'U8' ? 'uint8' : 'float32', data: placeOf(zeroPoints) },
+    }
   }
 }
+
+const placeOf = ({ source, offset, byteLength }: StoredTensor<AnyDType>): ExternalData => ({
+  path: source.path ?? source.name,
+  offset,
+  byteLength,
+})
