@@ -4,19 +4,13 @@ import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core'
 import type { ModelConfig } from '@parscale/core/checkpoint'
 import { isTied } from '@parscale/core/generation'
-import {
-  type ModelFolder,
-  openModelPath,
-  type RunContents,
-  readCheckpoint,
-  readRun,
-  type TrainingCheckpoint,
-} from '@parscale/core/node'
+import { type ModelFolder, type RunContents, readCheckpoint, readRun, type TrainingCheckpoint } from '@parscale/core/node'
 import { createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
 import { freshModel, modelParameters, parseRunConfig, type RunConfig, type Stage, stageStreams } from '@parscale/core/training'
 import type { Io } from '../io.ts'
-import { cacheFolder, resolveModel, tokenizerFiles } from '../load.ts'
+import { tokenizerFiles } from '../load.ts'
 import { onnxRuntime } from '../onnx-runtime.ts'
+import { openBase } from '../train/open-base.ts'
 
 /** Which checkpoint: the newest, the one with the smallest held-out loss, or that of a step. */
 export type CheckpointChoice = 'last' | 'best' | number
@@ -46,7 +40,7 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
   const config = parseRunConfig(run.config, join(run.path, 'config.json'))
   const checkpoint = await chooseCheckpoint(run, choice, (message) => io.stderr(`warning: ${message}\n`))
   const stage = stageOf(run, config, checkpoint)
-  const base = config.base === null ? undefined : await openBase(config.base, io)
+  const base = config.base === null ? undefined : await openBase(io, config.base)
   try {
     const folder = join(run.path, 'tokenizer')
     const readText = (name: string) => readFile(join(folder, name), 'utf8').catch(() => undefined)
@@ -79,15 +73,6 @@ function mergedParameters(
 ): Promise<ReadonlyMap<string, Float32Array>> {
   const made = size !== null && model.parscale.input === 'prefix'
   return modelParameters(onnxRuntime({}), { config: model, ...(made && { prefixMlp: size }) }, parameters)
-}
-
-async function openBase(name: string, io: Io): Promise<ModelFolder> {
-  const progress = io.progress('unpacking GGUF', 'B')
-  return await openModelPath(await resolveModel(name, io.env), {
-    cacheDirectory: cacheFolder(io.env),
-    signal: io.signal,
-    onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
-  }).finally(() => progress.end())
 }
 
 async function chooseCheckpoint(

@@ -9,7 +9,6 @@ import {
   documentFiles,
   type ModelFolder,
   openDataset,
-  openModelPath,
   readDocuments,
   type TokenizedDataset,
   tokenizerFileBytes,
@@ -19,7 +18,8 @@ import type { Runtime } from '@parscale/core/runtime'
 import { createTokenizer, type Tokenizer, type TokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
 import { freshModel, type RunConfig, requireFiniteParameters, type TrainerInputs } from '@parscale/core/training'
 import type { Io } from '../io.ts'
-import { cacheFolder, resolveModel, tokenizerFiles } from '../load.ts'
+import { cacheFolder, tokenizerFiles } from '../load.ts'
+import { openBase } from './open-base.ts'
 
 export interface RunInputs extends TrainerInputs {
   /** The model that the run starts from; undefined for a fresh one. */
@@ -74,16 +74,6 @@ export async function openRunInputs(io: Io, runtime: Runtime, config: RunConfig,
     await close()
     throw error
   }
-}
-
-async function openBase(io: Io, name: string): Promise<ModelFolder> {
-  const progress = io.progress('unpacking GGUF', 'B')
-  const options = {
-    cacheDirectory: cacheFolder(io.env),
-    signal: io.signal,
-    onProgress: ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) => progress.update(doneBytes, totalBytes),
-  }
-  return await openModelPath(await resolveModel(name, io.env), options).finally(() => progress.end())
 }
 
 /** What the base has of a parameter. Streams of another kind or number are not taken over. */
