@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -38,7 +38,18 @@ it('is made anew for a file that changed', async () => {
   const before = await ggufFolder(file, { cacheDirectory })
   await utimes(file, new Date(0), new Date(0))
   expect(await ggufFolder(file, { cacheDirectory })).not.toBe(before)
-  expect(await cached()).toHaveLength(2)
+  expect(await cached()).toHaveLength(1)
+})
+
+it.each(['model.safetensors', 'config.json', 'files.json'])('is made anew when %s was cut short', async (name) => {
+  const folder = await ggufFolder(file, { cacheDirectory })
+  await truncate(join(folder, name), 100)
+  let writes = 0
+  expect(await ggufFolder(file, { cacheDirectory, onProgress: () => writes++ })).toBe(folder)
+  expect(writes).toBeGreaterThan(0)
+  const model = await openModelPath(file, { cacheDirectory })
+  expect(model.tensors.size).toBe(26)
+  await model.close()
 })
 
 it('several at once agree, and nothing half-made stays', async () => {

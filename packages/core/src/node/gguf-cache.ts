@@ -2,41 +2,45 @@
  * GGUF files are turned once into a model's folder, in a cache, and opened as that folder ever after: so the engine maps
  * weights from disk instead of decoding them at each start. Costs disk: quantised blocks become float32.
  */
-import { createHash } from 'node:crypto'
 import { realpath, stat } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename } from 'node:path'
 import type { GgufModel } from '../checkpoint/gguf-model.ts'
 import { readGgufModel } from '../checkpoint/gguf-model.ts'
 import { tokenizerFilesFromGguf } from '../tokenizer/gguf-tokenizer.ts'
 import { openFileSource } from './file-source.ts'
+import { cachedModelFolder, type ModelCacheOptions } from './model-cache.ts'
 import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from './write-folder.ts'
 
-/** Part of the cache's keys: raised when what we make of a file changes. */
+/** Raised when what we make of a file changes. */
 const formatVersion = 2
 
-export interface GgufCacheOptions extends Pick<WriteFolderOptions, 'onProgress' | 'signal'> {
-  readonly cacheDirectory: string
-}
-
 /**
- * The folder that a GGUF file stands for, made now if it is not there. Several processes may ask at once: each writes
- * its own and the first to finish wins.
+ * The folder that a GGUF file stands for, made now if it is not there, not whole or older than the file.
  *
  * @throws as readGgufModel and writeModelFolder
  */
-export async function ggufFolder(path: string, { cacheDirectory, onProgress, signal }: GgufCacheOptions): Promise<string> {
-  const folder = join(cacheDirectory, 'gguf', await cacheKey(path))
-  if (await exists(folder)) return folder
+export async function ggufFolder(path: string, options: ModelCacheOptions): Promise<string> {
+  const real = await realpath(path)
+  const { size, mtimeNs } = await stat(real, { bigint: true })
+  return await cachedModelFolder(
+    {
+      kind: 'gguf',
+      label: basename(path, '.gguf'),
+      identity: [real],
+      state: [formatVersion, String(size), String(mtimeNs)],
+      make: (folder, writing) => unpack(path, folder, writing),
+    },
+    options,
+  )
+}
+
+async function unpack(path: string, folder: string, options: WriteFolderOptions): Promise<void> {
   const source = await openFileSource(path)
   try {
-    await writeModelFolder(folder, ggufContents(await readGgufModel(source), path), { onProgress, signal })
-  } catch (error) {
-    // Folders appear whole, so that one which is there now is another process's, finished first.
-    if (signal?.aborted || !(await exists(folder))) throw error
+    await writeModelFolder(folder, ggufContents(await readGgufModel(source), path), options)
   } finally {
     await source.close()
   }
-  return folder
 }
 
 /**
@@ -52,17 +56,3 @@ export function ggufContents(model: GgufModel, file: string): FolderContents {
   if (template !== undefined) files.set('chat_template.jinja', new TextEncoder().encode(template))
   return { files, tensors: model.tensors }
 }
-
-/** Readable, and different for a file that moved or changed. */
-async function cacheKey(path: string): Promise<string> {
-  const real = await realpath(path)
-  const { size, mtimeNs } = await stat(real, { bigint: true })
-  const hash = createHash('sha256').update([formatVersion, real, size, mtimeNs].join('\0')).digest('hex')
-  return `${basename(real, '.gguf')}-${hash.slice(0, 16)}`
-}
-
-const exists = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )

@@ -9,9 +9,11 @@ export { documentFiles, readDocuments } from './documents.ts'
 export { type ExportedModel, type ExportedStreams, type ExportOptions, exportModel, exportStreamSet } from './export-model.ts'
 export { type FileLock, type LockOwner, type LockRefused, tryFileLock } from './file-lock.ts'
 export { type FileSource, openFileSource } from './file-source.ts'
-export { type GgufCacheOptions, ggufFolder } from './gguf-cache.ts'
+export { ggufFolder } from './gguf-cache.ts'
+export type { ModelCacheOptions } from './model-cache.ts'
 export { type ModelFolder, openModelFolder } from './model-folder.ts'
 export { openModelPath } from './open-model.ts'
+export { quantisedFolder } from './quantised-cache.ts'
 export {
   planQuantisation,
   type QuantisationPlan,

@@ -1,14 +1,15 @@
 /** Opens a model from wherever a path leads: a Hugging Face folder, or a GGUF file by way of its cached folder. */
 import { stat } from 'node:fs/promises'
 import { checkpointError, unsupportedError } from '../errors.ts'
-import { type GgufCacheOptions, ggufFolder } from './gguf-cache.ts'
+import { ggufFolder } from './gguf-cache.ts'
+import type { ModelCacheOptions } from './model-cache.ts'
 import { type ModelFolder, openModelFolder } from './model-folder.ts'
 
 /**
  * @param options where GGUF files are unpacked to, and progress and abortion of that
  * @throws as openModelFolder and ggufFolder; checkpoint error for a path that leads to neither
  */
-export async function openModelPath(path: string, options: GgufCacheOptions): Promise<ModelFolder> {
+export async function openModelPath(path: string, options: ModelCacheOptions): Promise<ModelFolder> {
   return await openModelFolder((await isGgufFile(path)) ? await ggufFolder(path, options) : path)
 }
 

@@ -15,7 +15,7 @@ import { type ModelFolder, openModelFolder } from './model-folder.ts'
 import { streamSetFolders } from './stream-set-folders.ts'
 import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from './write-folder.ts'
 
-export interface QuantiseOptions extends QuantiseSettings, Pick<WriteFolderOptions, 'onProgress' | 'signal'> {}
+export interface QuantiseOptions extends QuantiseSettings, Omit<WriteFolderOptions, 'maxShardBytes'> {}
 
 /** What quantising makes of a model: known from headers alone. */
 export interface QuantisationSummary extends Required<QuantiseSettings> {
@@ -60,23 +60,22 @@ export async function planQuantisation(source: string, settings: QuantiseSetting
 export async function quantiseModel(
   source: string,
   directory: string,
-  { onProgress, signal, ...settings }: QuantiseOptions,
+  { bits, blockSize = defaultBlockSize, ...writing }: QuantiseOptions,
 ): Promise<QuantisationSummary> {
   const model = await openModelContents(source)
   const sets: ModelFolder[] = []
   try {
-    const { tensors, summary } = plan(source, model, settings)
-    const digest = await tensorsDigest(backboneStreams(model), signal)
+    const { tensors, summary } = plan(source, model, { bits, blockSize })
+    const digest = await tensorsDigest(backboneStreams(model), writing.signal)
     for (const path of await streamSetFolders(source)) sets.push(await openModelFolder(path))
-    await verifyDigest(digest, source, sets, signal)
+    await verifyDigest(digest, source, sets, writing.signal)
     const folders = new Map<string, FolderContents>()
     for (const set of sets) folders.set(`streams/${basename(set.path)}`, await streamContents(set, digest))
-    const { bits, blockSize } = summary
     const quantization_config = quantisationJson({ bits, blockSize, sourceBackboneDigest: digest })
     const config = jsonBytes({ ...configOf(model), quantization_config })
     const files = new Map(model.files).set('config.json', config)
     // One file: weights that an engine takes as one must not be apart.
-    const options = { maxShardBytes: Number.POSITIVE_INFINITY, onProgress, signal }
+    const options = { ...writing, maxShardBytes: Number.POSITIVE_INFINITY }
     await writeModelFolder(directory, { files, tensors, folders }, options)
     return summary
   } finally {

@@ -3,8 +3,8 @@
  * Whatever goes wrong before the rename leaves no trace; after it, the folder is complete.
  */
 import { randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { safetensorsIndexName } from '../checkpoint/safetensors-index.ts'
 import { type ByteSink, planShards, shardIndex, writeSafetensors } from '../checkpoint/safetensors-writer.ts'
 import { streamBytes, type TensorStream } from '../checkpoint/tensor-stream.ts'
@@ -29,6 +29,8 @@ export interface WriteFolderOptions {
   readonly maxShardBytes?: number
   readonly onProgress?: (progress: WriteProgress) => void
   readonly signal?: AbortSignal
+  /** Name of a file that lists all others with their lengths, by which `isWholeFolder` knows them again. Default: none. */
+  readonly listing?: string
 }
 
 /**
@@ -90,6 +92,32 @@ async function writeContents(folder: string, contents: FolderContents, options: 
     await mkdir(inner, { recursive: true })
     await writeFiles(inner, { files, tensors: tensors.map(watched) }, options)
     if (path) for (const made of [inner, dirname(inner)]) await syncFolder(made)
+  }
+  if (options.listing !== undefined) {
+    const lengths = jsonBytes(await fileLengths(folder))
+    await writeFile(join(folder, options.listing), (sink) => sink.write(lengths))
+  }
+}
+
+/** Length in bytes of every file, by its path within the folder. */
+async function fileLengths(folder: string): Promise<Record<string, number>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  const lengths: Record<string, number> = {}
+  for (const entry of entries.filter((entry) => entry.isFile())) {
+    const path = join(entry.parentPath, entry.name)
+    lengths[relative(folder, path)] = (await stat(path)).size
+  }
+  return lengths
+}
+
+/** Whether a folder has everything that its listing names, each file of its length. */
+export async function isWholeFolder(folder: string, listing: string): Promise<boolean> {
+  try {
+    const lengths: Record<string, number> = JSON.parse(await readFile(join(folder, listing), 'utf8'))
+    const checks = Object.entries(lengths).map(async ([name, length]) => (await stat(join(folder, name))).size === length)
+    return checks.length > 0 && (await Promise.all(checks)).every(Boolean)
+  } catch {
+    return false // the folder, the listing or a file is not there, or the listing is cut short
   }
 }
 
