@@ -1,6 +1,7 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
 import { Command, CommanderError } from '@commander-js/extra-typings'
 import { type ErrorKind, isParscaleError } from '@parscale/core'
+import { registerBench } from './commands/bench.ts'
 import { registerChat } from './commands/chat.ts'
 import { registerConvert } from './commands/convert.ts'
 import { registerCost } from './commands/cost.ts'
@@ -46,7 +47,7 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
   const commands = [
     ...[registerGenerate, registerChat, registerScore, registerInspect],
     ...[registerConvert, registerQuantize, registerPull, registerModels],
-    ...[registerTrain, registerExport, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan],
+    ...[registerTrain, registerExport, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan, registerBench],
   ]
   for (const register of commands) register(program, io)
   try {

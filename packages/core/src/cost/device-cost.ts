@@ -142,7 +142,9 @@ export function deviceCost(
       { name: 'activations', formula: 'R tokens L (12 h + 4 q + 4 k + 6 i) 2', value: rows * tokens * activationTraffic },
     ],
   })
-  const rates = { flops: device.flopsPerSecond * efficiency.flops, bytes: device.bytesPerSecond * efficiency.bandwidth }
+  // Scales beside the codes count into the mean bits.
+  const matrixRate = precision.weightBits < 16 ? (device.int8OpsPerSecond ?? device.flopsPerSecond) : device.flopsPerSecond
+  const rates = { flops: matrixRate * efficiency.flops, bytes: device.bytesPerSecond * efficiency.bandwidth }
 
   const prefill = phaseOf([pass(S, S * prefix + (S * (S + 1)) / 2, 0)], rates)
   const decode = phaseOf(

@@ -13,7 +13,9 @@ export interface Device {
   readonly bytesPerSecond: number
   /** Dense 16-bit matrix products with 32-bit sums, where the maker distinguishes; no sparsity. */
   readonly flopsPerSecond: number
-  /** Where the three numbers come from; for derived ones, how. */
+  /** Products with weights of at most 8 bits, where they run at another rate. Absent: as `flopsPerSecond`. */
+  readonly int8OpsPerSecond?: number
+  /** Where the numbers come from; for derived ones, how. */
   readonly source: string
 }
 

@@ -36,22 +36,41 @@ export function figure4Points(): MeanCost[] {
   )
 }
 
+/** What the 1.6B model costs at P = 1 and P = 8, and the next two sizes at P = 1: in memory or in time, computed or measured. */
+export interface HeadlineCosts {
+  readonly base: number
+  readonly parallel: number
+  /** 2.8B. */
+  readonly larger: number
+  /** 4.4B. */
+  readonly largest: number
+}
+
+/** How far the size of equal loss lies from 2.8B to 4.4B. */
+const equalLossShare = (1.0451 - 1.0383) / (1.0451 - 1.0213)
+
 /**
- * Headline ratios for one batch size, or for costs averaged over several.
+ * The headline of given costs.
  *
  * The size of equal loss lies between 2.8B and 4.4B, where a straight line through the measured Stack-V2-Python losses of these
  * two (1.0451, 1.0213) meets 1.0383, the loss of 1.6B with P = 8: at 2/7 of the way.
  */
+export function headlineOf({ base, parallel, larger, largest }: HeadlineCosts): Headline {
+  const parameterScaling = larger + equalLossShare * (largest - larger)
+  return { base, parallel, parameterScaling, ratio: (parameterScaling - base) / (parallel - base) }
+}
+
+/** Headline ratios for one batch size, or for costs averaged over several, by the paper's cost model. */
 export function headline(batches: readonly number[]): { readonly memory: Headline; readonly latency: Headline } {
-  const share = (1.0451 - 1.0383) / (1.0451 - 1.0213)
   const mean = (name: string, P: number, key: 'memoryBytes' | 'latencySeconds') =>
     average(batches.map((batch) => meanCost(name, P, batch)[key]))
-  const compare = (key: 'memoryBytes' | 'latencySeconds'): Headline => {
-    const base = mean('1.6B', 1, key)
-    const parallel = mean('1.6B', 8, key)
-    const parameterScaling = mean('2.8B', 1, key) + share * (mean('4.4B', 1, key) - mean('2.8B', 1, key))
-    return { base, parallel, parameterScaling, ratio: (parameterScaling - base) / (parallel - base) }
-  }
+  const compare = (key: 'memoryBytes' | 'latencySeconds'): Headline =>
+    headlineOf({
+      base: mean('1.6B', 1, key),
+      parallel: mean('1.6B', 8, key),
+      larger: mean('2.8B', 1, key),
+      largest: mean('4.4B', 1, key),
+    })
   return { memory: compare('memoryBytes'), latency: compare('latencySeconds') }
 }
 

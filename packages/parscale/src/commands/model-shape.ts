@@ -98,7 +98,8 @@ async function readJson(file: string): Promise<unknown> {
   }
 }
 
-const shapeOfConfig = (config: ModelConfig, tiedEmbeddings: boolean): ModelShape => ({
+/** Of a model's configuration; the plain model gets the published prefix length. */
+export const shapeOfConfig = (config: ModelConfig, tiedEmbeddings: boolean): ModelShape => ({
   ...config,
   tiedEmbeddings,
   prefixTokens: hasStreams(config) ? config.parscale.nTokens : defaultPrefixTokens,

@@ -1,0 +1,173 @@
+/** Models to be measured: a published shape with random weights, or a model that is there. Planned first, made afterwards. */
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { resourceError, usageError } from '@parscale/core'
+import { quantisationOf } from '@parscale/core/checkpoint'
+import { countParameters, type ModelShape } from '@parscale/core/cost'
+import { isTied } from '@parscale/core/generation'
+import {
+  backboneParameters,
+  elementCount,
+  hasStreams,
+  type ModelConfig,
+  parscaleConfig,
+  streamParameters,
+} from '@parscale/core/model'
+import { type WriteProgress, writeModelFolder } from '@parscale/core/node'
+import { shapeOfConfig } from '../commands/model-shape.ts'
+import { freeBytes } from '../hub/disk-space.ts'
+import { openModel, outlineModel } from '../load.ts'
+import { formatAmount } from '../progress.ts'
+import { streamSetContents, syntheticBytes, syntheticConfig, type WeightBits, writeSyntheticModel } from './synthetic-model.ts'
+import type { Workplace } from './workplace.ts'
+
+export interface BenchModel {
+  readonly name: string
+  readonly bits: WeightBits
+  readonly shape: ModelShape
+  /** Folder of the backbone. */
+  readonly backbone: string
+  /** Folder of P's stream set; undefined for P = 1 and where the backbone has it. */
+  streamSet(p: number): string | undefined
+  /** Of the backbone, as an engine holds it: 16-bit weights are widened. */
+  readonly weightBytes: number
+  /** Prefixes and aggregator for P streams. */
+  streamBytes(p: number): number
+  /** Mean bits of a weight, scales included. */
+  readonly weightBits: number
+}
+
+/** A model that is known, but not yet there. */
+export interface PlannedModel {
+  readonly model: BenchModel
+  /** Bytes that `make` writes below the workplace. */
+  readonly diskBytes: number
+  make(options: MakeOptions): Promise<BenchModel>
+}
+
+export interface MakeOptions {
+  readonly signal: AbortSignal
+  readonly onProgress: (progress: WriteProgress) => void
+}
+
+/** A shape with random weights in so many bits. @param keep leaves it for later runs, which take it as it is */
+export async function planShape(
+  name: string,
+  shape: ModelShape,
+  bits: WeightBits,
+  streams: readonly number[],
+  { workplace, keep }: { workplace: Workplace; keep: boolean },
+): Promise<PlannedModel> {
+  const folderName = `${name.replaceAll(' ', '-')}-${bits}bit-p${[...streams].sort((a, b) => a - b).join('-')}`
+  const kept = join(workplace.kept, folderName)
+  const isThere = await exists(kept)
+  const backbone = isThere || keep ? kept : join(workplace.temporary, folderName)
+  const config = syntheticConfig(shape)
+  const model: BenchModel = {
+    name,
+    bits,
+    shape,
+    backbone,
+    streamSet: (p) => (p === 1 ? undefined : join(backbone, 'streams', `p${p}`)),
+    ...bytesOf(config, shape, bits),
+  }
+  return {
+    model,
+    diskBytes: isThere ? 0 : syntheticBytes({ shape, bits, streams }),
+    async make(options) {
+      if (!isThere) await writeSyntheticModel(backbone, { shape, bits, streams }, options)
+      return model
+    },
+  }
+}
+
+export interface ModelRequest {
+  readonly model: string | undefined
+  /** undefined: as it is stored. */
+  readonly bits: WeightBits | undefined
+  /** undefined: those that it has. */
+  readonly streams: readonly number[] | undefined
+  readonly workplace: Workplace
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** A model by its folder, file or name. Stream sets that it lacks are made up: what they cost does not depend on what they learned. */
+export async function planModel({
+  model: source,
+  bits,
+  streams: wanted,
+  workplace,
+  env,
+}: ModelRequest): Promise<PlannedModel & { readonly streams: readonly number[] }> {
+  const outline = await outlineModel(source, { env })
+  const { config, path } = outline.backbone
+  const own = new Map<number, string | undefined>(outline.streamSets.map((set) => [set.config.parscale.n, set.path]))
+  own.set(1, undefined)
+  if (hasStreams(config)) own.set(config.parscale.n, undefined)
+  const shape = shapeOfConfig(config, isTied(outline.backbone))
+  const streams = wanted ?? [...own.keys()].sort((a, b) => a - b)
+  const missing = streams.filter((p) => !own.has(p))
+  const madeUp = (p: number) => join(workplace.temporary, `streams-p${p}`)
+  const storedBits = quantisationOf(config.raw, path)?.bits ?? 32
+  if (bits === 32 && storedBits !== 32)
+    throw usageError(`${path}: is quantised to ${storedBits} bits already; leave --bits out`, { flag: '--bits', found: bits })
+  const plain = { ...config, parscale: parscaleConfig({ n: 1 }) }
+  const model = (backbone: string, sets: ReadonlyMap<number, string | undefined>): BenchModel => ({
+    name: source ?? 'shipped',
+    bits: bits ?? storedBits,
+    shape,
+    backbone,
+    streamSet: (p) => sets.get(p),
+    ...bytesOf(plain, shape, bits ?? storedBits),
+  })
+  const planned = new Map([...own, ...missing.map((p) => [p, madeUp(p)] as const)])
+  return {
+    model: model(path, planned),
+    streams,
+    diskBytes: missing.reduce((sum, p) => sum + streamBytes(plain, shape.prefixTokens, p), 0),
+    async make({ signal, onProgress }) {
+      const open = await openModel(source, { env, signal, ...(bits === 32 ? {} : { bits }), onUnpack: onProgress })
+      await open.close()
+      const sets = new Map(planned)
+      for (const set of open.streamSets) sets.set(set.config.parscale.n, set.path)
+      for (const p of missing) await writeModelFolder(madeUp(p), streamSetContents(plain, shape.prefixTokens, p), { signal })
+      return model(open.backbone.path, sets)
+    },
+  }
+}
+
+/** @throws resource error, with the numbers, when the models that must be written do not fit on the disk */
+export async function requireDisk(plans: readonly PlannedModel[], workplace: Workplace): Promise<void> {
+  const needed = plans.reduce((sum, { diskBytes }) => sum + diskBytes, 0)
+  const free = await freeBytes(workplace.folder)
+  if (needed <= free) return
+  throw resourceError(
+    `${workplace.folder}: the models take ${formatAmount(needed, 'B')} on disk, ${formatAmount(free, 'B')} are free; choose fewer bits, shapes or --layers, make room, or set PARSCALE_CACHE to another disk`,
+    { file: workplace.folder, expected: needed, found: free },
+  )
+}
+
+type Bytes = Pick<BenchModel, 'weightBytes' | 'weightBits' | 'streamBytes'>
+
+/** Quantised: codes, and a float32 scale for each block; what no block divides and vectors are float32. */
+function bytesOf(config: ModelConfig, shape: ModelShape, bits: WeightBits): Bytes {
+  const weightBytes =
+    bits === 32 ? 4 * count(backboneParameters(config, shape.tiedEmbeddings)) : syntheticBytes({ shape, bits, streams: [] })
+  return {
+    weightBytes,
+    weightBits: (8 * weightBytes) / countParameters(shape, 1).total,
+    streamBytes: (p) => streamBytes(config, shape.prefixTokens, p),
+  }
+}
+
+const streamBytes = (config: ModelConfig, nTokens: number, p: number): number =>
+  4 * count(streamParameters({ ...config, parscale: parscaleConfig({ n: p, nTokens }) }))
+
+const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>
+  parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )

@@ -1,0 +1,87 @@
+/** What is measured: the crossing of lists, what each case needs of memory, and the order of turns. */
+import { resourceError } from '@parscale/core'
+import { formatAmount } from '../progress.ts'
+import type { BenchModel } from './bench-model.ts'
+import type { EngineName } from './engines.ts'
+import type { Job } from './job.ts'
+
+export interface Case {
+  readonly model: BenchModel
+  readonly engine: EngineName
+  /** undefined: the engine's choice. */
+  readonly threads: number | undefined
+  readonly p: number
+  readonly batch: number
+  readonly context: number
+  readonly prompt: number
+  readonly steps: number
+}
+
+export interface CaseLists {
+  readonly models: readonly BenchModel[]
+  readonly engine: readonly EngineName[]
+  readonly threads: readonly (number | undefined)[]
+  readonly p: readonly number[]
+  readonly batch: readonly number[]
+  readonly context: readonly number[]
+  /** undefined: as long as the context. */
+  readonly prompt: number | undefined
+  readonly steps: number
+}
+
+export function crossCases({ models, engine, threads, p, batch, context, prompt, steps }: CaseLists): Case[] {
+  const cases: Case[] = []
+  for (const oneModel of models)
+    for (const oneEngine of engine)
+      for (const oneThreads of threads)
+        for (const oneContext of context)
+          for (const oneBatch of batch)
+            for (const oneP of p)
+              cases.push({
+                model: oneModel,
+                engine: oneEngine,
+                threads: oneThreads,
+                p: oneP,
+                batch: oneBatch,
+                context: oneContext,
+                prompt: prompt ?? oneContext,
+                steps,
+              })
+  return cases
+}
+
+export const jobOf = ({ model, ...rest }: Case): Job => ({
+  ...rest,
+  backbone: model.backbone,
+  streamSet: model.streamSet(rest.p),
+})
+
+/** What the memory of a case may come to beside weights and cache: Node, the engine, and the buffers of a step. */
+const baseBytes = 150e6
+/** Measured peaks are held to this (issue of the memory goal): 1.15 x (weights + cache + 150 MB). */
+export const allowedBytes = (weightBytes: number, cacheBytes: number): number => 1.15 * (weightBytes + cacheBytes + baseBytes)
+
+/** Keys and values in float32 of all rows, prefixes included. */
+export function cacheBytes({ model, p, batch, context, prompt, steps }: Case): number {
+  const { numHiddenLayers, numKeyValueHeads, headDim, prefixTokens } = model.shape
+  const places = (p > 1 ? prefixTokens : 0) + Math.max(context, prompt) + steps
+  return 4 * p * batch * places * numHiddenLayers * 2 * numKeyValueHeads * headDim
+}
+
+/** @throws resource error, with the numbers, naming the first case that will not fit */
+export function requireMemory(cases: readonly Case[], availableBytes: number): void {
+  for (const one of cases) {
+    const { model, p, batch, context } = one
+    const [weights, cache] = [model.weightBytes + model.streamBytes(p), cacheBytes(one)]
+    const needed = allowedBytes(weights, cache)
+    if (needed <= availableBytes) continue
+    throw resourceError(
+      `${model.name} in ${model.bits} bits at P = ${p}, batch ${batch}, context ${context} needs ${formatAmount(needed, 'B')} of memory (weights ${formatAmount(weights, 'B')}, cache ${formatAmount(cache, 'B')}), ${formatAmount(availableBytes, 'B')} are free; choose fewer bits, a smaller shape, P, batch or context, or close other programs`,
+      { expected: needed, found: availableBytes },
+    )
+  }
+}
+
+/** For people: what tells a case from the others. */
+export const caseName = ({ model, engine, threads, p, batch, context }: Case): string =>
+  `${model.name}, ${model.bits} bits, P = ${p}, batch ${batch}, context ${context}, ${engine}${threads === undefined ? '' : `, ${threads} threads`}`

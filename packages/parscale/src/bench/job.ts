@@ -1,0 +1,40 @@
+/** What a child process is asked to measure, and what it answers. Plain data: it crosses a process border as JSON. */
+import type { ErrorKind } from '@parscale/core'
+import type { EngineName } from './engines.ts'
+
+/** One turn of a case. */
+export interface Job {
+  /** Folder of the backbone. */
+  readonly backbone: string
+  /** Folder of the stream set for P; undefined where the backbone has it, or for P = 1. */
+  readonly streamSet: string | undefined
+  readonly engine: EngineName
+  /** undefined: the engine's choice. */
+  readonly threads: number | undefined
+  readonly p: number
+  /** Requests that are stepped together. */
+  readonly batch: number
+  /** Tokens of each request in the cache before the first measured step. */
+  readonly context: number
+  /** Tokens of the prompt whose prefill is measured. */
+  readonly prompt: number
+  /** Measured steps of decoding. */
+  readonly steps: number
+}
+
+/** What one turn has measured. */
+export interface Turn {
+  /** From nothing to a model that can run: reading headers, compiling graphs, packing weights. */
+  readonly loadMs: number
+  /** Of all requests' prompts, one after the other. */
+  readonly prefillMs: number
+  /** Each step of all requests: their rows through the model, and the best token of each. */
+  readonly stepMs: readonly number[]
+  readonly peakMemoryBytes: number
+  /** Keys and values as they were held. */
+  readonly cacheBytes: number
+}
+
+export type Answer =
+  | { readonly turn: Turn }
+  | { readonly error: { readonly kind: ErrorKind | undefined; readonly message: string } }

@@ -1,0 +1,130 @@
+/** From turns to figures: medians over rounds, beside what this machine allows at best. */
+import { type Device, deviceCost, type Precision } from '@parscale/core/cost'
+import { allowedBytes, type Case } from './cases.ts'
+import type { EngineName } from './engines.ts'
+import type { Turn } from './job.ts'
+import { type Spread, spreadOf } from './spread.ts'
+
+export interface Row {
+  readonly model: string
+  readonly bits: number
+  readonly engine: EngineName
+  readonly threads: number | null
+  readonly p: number
+  readonly batch: number
+  readonly context: number
+  readonly prompt: number
+  /** Median time of a step over all rounds: one token of each request. */
+  readonly msPerToken: number
+  readonly msPerTokenSpread: Spread
+  /** Of all requests together. */
+  readonly tokensPerSecond: number
+  /** Prompt tokens of all requests, without prefixes. */
+  readonly prefillTokensPerSecond: number
+  readonly prefillMsSpread: Spread
+  readonly loadMs: number
+  /** Median of the rounds' peaks. */
+  readonly peakMemoryBytes: number
+  readonly weightBytes: number
+  readonly cacheBytes: number
+  /** 1.15 x (weights + cache + 150 MB). */
+  readonly allowedMemoryBytes: number
+  /** What `parscale cost --device this-machine` computes: no engine is faster. */
+  readonly limit: {
+    readonly msPerToken: number
+    readonly prefillTokensPerSecond: number
+    readonly binds: 'compute' | 'memory bandwidth'
+  }
+  /** Limit over measured: 1 is as fast as the machine allows. */
+  readonly limitShare: { readonly decode: number; readonly prefill: number }
+  /** Bytes that a step must read, over its time, as a share of the machine's read bandwidth. */
+  readonly bandwidthShare: number
+}
+
+/** Bits of a number in the KV cache. */
+const kvBits = 32
+
+export function rowOf(one: Case, turns: readonly Turn[], device: Device): Row {
+  const { model, engine, threads, p, batch, context, prompt, steps } = one
+  const step = spreadOf(turns.flatMap(({ stepMs }) => stepMs))
+  const prefill = spreadOf(turns.map(({ prefillMs }) => prefillMs))
+  const precision: Precision = { weightBits: model.weightBits, kvBits }
+  const decodeLimit = deviceCost(model.shape, { P: p, batch, inputTokens: context, outputTokens: steps + 1 }, device, precision)
+  const prefillLimit = deviceCost(model.shape, { P: p, batch, inputTokens: prompt, outputTokens: 1 }, device, precision)
+  const limitMs = decodeLimit.secondsPerToken! * 1000
+  const readBytes = decodeLimit.decode.bytes.reduce((sum, { value }) => sum + value, 0) / steps
+  const weightBytes = model.weightBytes + model.streamBytes(p)
+  const cacheBytes = Math.max(...turns.map((turn) => turn.cacheBytes))
+  return {
+    model: model.name,
+    bits: model.bits,
+    engine,
+    threads: threads ?? null,
+    p,
+    batch,
+    context,
+    prompt,
+    msPerToken: step.median,
+    msPerTokenSpread: step,
+    tokensPerSecond: (batch * 1000) / step.median,
+    prefillTokensPerSecond: (batch * prompt * 1000) / prefill.median,
+    prefillMsSpread: prefill,
+    loadMs: spreadOf(turns.map(({ loadMs }) => loadMs)).median,
+    peakMemoryBytes: spreadOf(turns.map(({ peakMemoryBytes }) => peakMemoryBytes)).median,
+    weightBytes,
+    cacheBytes,
+    allowedMemoryBytes: allowedBytes(weightBytes, cacheBytes),
+    limit: {
+      msPerToken: limitMs,
+      prefillTokensPerSecond: (batch * prompt) / prefillLimit.prefill.seconds,
+      binds: decodeLimit.decode.binds,
+    },
+    limitShare: { decode: limitMs / step.median, prefill: (prefillLimit.prefill.seconds * 1000) / prefill.median },
+    bandwidthShare: readBytes / (step.median / 1000) / device.bytesPerSecond,
+  }
+}
+
+/** How much longer a step with P streams takes than one of the same case with the smallest P. */
+export interface StreamRatio {
+  readonly model: string
+  readonly bits: number
+  readonly engine: EngineName
+  readonly threads: number | null
+  readonly batch: number
+  readonly context: number
+  readonly p: number
+  readonly against: number
+  /** Of the rounds' medians. */
+  readonly ratio: number
+  readonly low: number
+  readonly high: number
+}
+
+/** @param turns of each case, in the order of the cases */
+export function streamRatios(cases: readonly Case[], turns: readonly (readonly Turn[])[]): StreamRatio[] {
+  const medians = turns.map((list) => list.map(({ stepMs }) => spreadOf(stepMs).median))
+  return cases.flatMap((one, i): StreamRatio[] => {
+    const rest = (other: Case) =>
+      JSON.stringify([other.model.name, other.model.bits, other.engine, other.threads, other.batch, other.context])
+    const same = cases.map((other, j) => ({ p: other.p, j, rest: rest(other) })).filter((other) => other.rest === rest(one))
+    const base = same.reduce((least, other) => (other.p < least.p ? other : least))
+    if (base.p === one.p) return []
+    const ratios = spreadOf(medians[i]!.map((ms, round) => ms / medians[base.j]![round]!))
+    const { model, engine, threads, batch, context, p } = one
+    return [
+      {
+        model: model.name,
+        bits: model.bits,
+        engine,
+        threads: threads ?? null,
+        batch,
+        context,
+        p,
+        against: base.p,
+        ratio: ratios.median,
+        low: ratios.min,
+        high: ratios.max,
+      },
+    ]
+  })
+}

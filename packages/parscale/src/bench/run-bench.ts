@@ -1,0 +1,84 @@
+/** A whole bench: what will not fit is refused, then models are made, the machine is measured, and the turns are taken. */
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
+import process from 'node:process'
+import type { Device } from '@parscale/core/cost'
+import { measureDevice } from '../commands/measure-device.ts'
+import type { Io } from '../io.ts'
+import { availableMemoryBytes } from '../load.ts'
+import { packageVersion } from '../version.ts'
+import { type PlannedModel, requireDisk } from './bench-model.ts'
+import { type Case, type CaseLists, crossCases, requireMemory } from './cases.ts'
+import { startEngine } from './engines.ts'
+import type { Turn } from './job.ts'
+import { measureCases } from './measure-cases.ts'
+import { type Row, rowOf, type StreamRatio, streamRatios } from './rows.ts'
+import type { Workplace } from './workplace.ts'
+
+export interface BenchSettings extends Omit<CaseLists, 'models'> {
+  readonly rounds: number
+  readonly resume?: string | undefined
+  readonly workplace: Workplace
+  /** Whether a case of the crossing is measured. Default: all are. */
+  readonly choose?: (one: Case) => boolean
+}
+
+export interface BenchResult {
+  readonly machine: {
+    readonly cpu: string
+    readonly cores: number
+    readonly memoryBytes: number
+    /** Processes that wanted a core, in the mean of a minute, when the bench began and ended: others disturb. */
+    readonly loadBefore: number
+    readonly loadAfter: number
+    readonly node: string
+    readonly parscale: string
+    readonly device: Device
+  }
+  readonly rounds: number
+  readonly steps: number
+  readonly rows: readonly Row[]
+  readonly ratios: readonly StreamRatio[]
+}
+
+/** @throws resource error before anything is written, when a case does not fit memory or its model the disk */
+export async function runBench(plans: readonly PlannedModel[], settings: BenchSettings, io: Io): Promise<BenchResult> {
+  const { choose = () => true, rounds, steps, resume, workplace } = settings
+  const crossing = (models: CaseLists['models']) => crossCases({ ...settings, models }).filter(choose)
+  requireMemory(crossing(plans.map(({ model }) => model)), availableMemoryBytes())
+  await requireDisk(plans, workplace)
+
+  const loadBefore = loadavg()[0]!
+  const models = []
+  for (const plan of plans) {
+    const progress = io.progress(`writing ${plan.model.name} in ${plan.model.bits} bits`, 'B')
+    const onProgress = ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) =>
+      progress.update(doneBytes, totalBytes)
+    models.push(await plan.make({ signal: io.signal, onProgress }).finally(() => progress.end()))
+  }
+  const cases = crossing(models)
+  io.stderr('measuring bandwidth and matrix products of this machine\n')
+  const devices = new Map<number | undefined, Device>()
+  for (const threads of settings.threads) devices.set(threads, await measureDevice(startEngine('onnx', threads), io.signal))
+  const turns: readonly Turn[][] = await measureCases(cases, {
+    rounds,
+    resume,
+    signal: io.signal,
+    onTurn: (line) => io.stderr(`${line}\n`),
+  })
+  return {
+    machine: {
+      cpu: cpus()[0]?.model.trim() ?? 'unknown',
+      cores: availableParallelism(),
+      memoryBytes: totalmem(),
+      loadBefore,
+      loadAfter: loadavg()[0]!,
+      node: process.version,
+      parscale: packageVersion(),
+      device: devices.get(settings.threads[0])!,
+    },
+    rounds,
+    steps,
+    rows: cases.map((one, i) => rowOf(one, turns[i]!, devices.get(one.threads)!)),
+    ratios: streamRatios(cases, turns),
+  }
+}

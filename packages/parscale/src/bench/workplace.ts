@@ -1,0 +1,41 @@
+/**
+ * Where synthetic models lie: below the cache, as the folder for temporary files is in memory on some systems. A run's own
+ * folder goes with it; what killed runs left is removed by the next one.
+ */
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+
+export interface Workplace {
+  readonly folder: string
+  /** Removed at the end. */
+  readonly temporary: string
+  /** Stays: models that `--keep` made, by name. */
+  readonly kept: string
+  close(): Promise<void>
+}
+
+const temporaryName = /^run-(\d+)$/
+
+/** @param cache the product's cache folder */
+export async function openWorkplace(cache: string): Promise<Workplace> {
+  const folder = join(cache, 'bench')
+  const temporary = join(folder, `run-${process.pid}`)
+  await mkdir(folder, { recursive: true })
+  for (const name of await readdir(folder)) {
+    const [, pid] = temporaryName.exec(name) ?? []
+    if (pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)))) await remove(join(folder, name))
+  }
+  return { folder, temporary, kept: join(folder, 'kept'), close: () => remove(temporary) }
+}
+
+const remove = (path: string) => rm(path, { recursive: true, force: true })
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM' // somebody else's
+  }
+}

@@ -1,0 +1,98 @@
+/** What `parscale bench` found, as tables and charts. */
+import type { Chart, Series } from '@parscale/core/law'
+import type { Row } from '../bench/rows.ts'
+import type { BenchResult } from '../bench/run-bench.ts'
+import { bytesText, percentText, significant, textTable } from './text-table.ts'
+
+type Key = 'model' | 'bits' | 'engine' | 'threads' | 'p' | 'batch' | 'context'
+/** What may tell rows from each other, in the order of their columns. P is always shown. */
+const keys: readonly Key[] = ['model', 'engine', 'threads', 'bits', 'context', 'batch', 'p']
+
+export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult): string {
+  const { device } = machine
+  const shown = keys.filter((key) => key === 'p' || new Set(rows.map((row) => row[key])).size > 1)
+  const fixed = keys.filter((key) => !shown.includes(key))
+  const [first] = rows
+  const names = (row: Pick<Row, Key>) => shown.map((key) => String(row[key] ?? 'auto'))
+  const heads = shown.map((key) => (key === 'p' ? 'P' : key))
+  const share = (value: number) => percentText(Number(value.toPrecision(2)))
+  return [
+    `${machine.cpu}, ${machine.cores} cores, load ${significant(machine.loadBefore, 2)} before and ${significant(machine.loadAfter, 2)} after\n`,
+    `reads ${significant(device.bytesPerSecond / 1e9, 3)} GB/s; products: ${significant(device.flopsPerSecond / 1e9, 3)} GFLOP/s in float32, ${significant((device.int8OpsPerSecond ?? device.flopsPerSecond) / 1e9, 3)} Gop/s with 8-bit weights\n`,
+    `${fixed.map((key) => `${key} ${first?.[key] ?? 'auto'}`).join(', ')}; medians of ${rounds} round(s) of ${steps} tokens\n\n`,
+    textTable([
+      [...heads, 'ms a token', 'quartiles', 'limit', 'reached', 'bandwidth', 'tokens/s'],
+      ...rows.map((row) => [
+        ...names(row),
+        row.msPerToken.toFixed(1),
+        `${row.msPerTokenSpread.lowerQuartile.toFixed(1)}-${row.msPerTokenSpread.upperQuartile.toFixed(1)}`,
+        row.limit.msPerToken.toFixed(1),
+        share(row.limitShare.decode),
+        share(row.bandwidthShare),
+        significant(row.tokensPerSecond, 3),
+      ]),
+    ]),
+    '\n',
+    textTable([
+      [...heads, 'prefill tokens/s', 'limit', 'reached', 'load', 'peak memory', 'weights', 'cache', 'allowed', ''],
+      ...rows.map((row) => [
+        ...names(row),
+        significant(row.prefillTokensPerSecond, 3),
+        significant(row.limit.prefillTokensPerSecond, 3),
+        share(row.limitShare.prefill),
+        `${(row.loadMs / 1000).toFixed(2)} s`,
+        bytesText(row.peakMemoryBytes),
+        bytesText(row.weightBytes),
+        bytesText(row.cacheBytes),
+        bytesText(row.allowedMemoryBytes),
+        row.peakMemoryBytes <= row.allowedMemoryBytes ? 'kept' : 'EXCEEDED',
+      ]),
+    ]),
+    ...(ratios.length === 0 ? [] : ['\n']),
+    ...ratios.map((ratio) => {
+      const where = shown.filter((key) => key !== 'p').map((key) => `${key} ${ratio[key] ?? 'auto'}, `)
+      return `${where.join('')}P = ${ratio.p} takes ${ratio.ratio.toFixed(2)} times as long as P = ${ratio.against} (rounds: ${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)})\n`
+    }),
+  ].join('')
+}
+
+/** Time of a token and peak memory over P, or over whatever else varies; a line for each combination of the rest. */
+export function benchCharts(rows: readonly Row[]): Chart[] {
+  const varying = keys.filter((key) => new Set(rows.map((row) => row[key])).size > 1)
+  const numeric = (['p', 'context', 'batch', 'threads', 'bits'] as const).find((key) => varying.includes(key)) ?? 'p'
+  const groups = new Map<string, Row[]>()
+  for (const row of rows) {
+    const name = varying
+      .filter((key) => key !== numeric)
+      .map((key) => `${key} ${row[key] ?? 'auto'}`)
+      .join(', ')
+    groups.set(name, [...(groups.get(name) ?? []), row])
+  }
+  const chart = (title: string, label: string, value: (row: Row) => number, limit: (row: Row) => number): Chart => ({
+    title,
+    x: { label: numeric === 'p' ? 'P' : numeric, scale: 'log', ticks: [...new Set(rows.map((row) => Number(row[numeric])))] },
+    y: { label, scale: 'linear' },
+    series: [...groups].flatMap(([name, group]): Series[] => {
+      const sorted = group.toSorted((a, b) => Number(a[numeric]) - Number(b[numeric]))
+      const points = (of: (row: Row) => number) => sorted.map((row) => [Number(row[numeric]), of(row)] as const)
+      return [
+        { name: name || 'measured', line: points(value), dots: points(value) },
+        { name: 'limit', line: points(limit), background: true },
+      ]
+    }),
+  })
+  return [
+    chart(
+      'Decoding; grey: what the machine allows',
+      'ms a token',
+      (row) => row.msPerToken,
+      (row) => row.limit.msPerToken,
+    ),
+    chart(
+      'Peak memory; grey: weights and cache',
+      'GB',
+      (row) => row.peakMemoryBytes / 1e9,
+      (row) => (row.weightBytes + row.cacheBytes) / 1e9,
+    ),
+  ]
+}
