@@ -5,7 +5,13 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { checkpointError, resourceError, usageError } from '@parscale/core'
-import { type ModelConfig, parseModelConfig, readGgufModel } from '@parscale/core/checkpoint'
+import {
+  type ModelConfig,
+  parseModelConfig,
+  type QuantiseSettings,
+  quantisedBytes,
+  readGgufModel,
+} from '@parscale/core/checkpoint'
 import { isTied, Model, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
 import { estimateMemory, hasStreams, type MemoryEstimate } from '@parscale/core/model'
 import {
@@ -13,6 +19,9 @@ import {
   openFileSource,
   openModelFolder,
   openModelPath,
+  planQuantisation,
+  quantisedFolder,
+  streamSetFolders,
   verifySameBackbone,
   type WriteProgress,
 } from '@parscale/core/node'
@@ -25,7 +34,9 @@ import { type OnnxRuntimeOptions, onnxRuntime } from './onnx-runtime.ts'
 /** The model that ships with the package: small, trained on public prose, with P = 1, 2, 4 and 8. Its card is README.md in it. */
 export const shippedModel = fileURLToPath(new URL('../models/small', import.meta.url))
 
-export interface OpenOptions {
+export interface OpenOptions extends Partial<QuantiseSettings> {
+  /** Weights in so many bits: made once of the model and kept in the cache. Default: as they are stored. */
+  readonly bits?: QuantiseSettings['bits'] | undefined
   /** Further stream sets for the same backbone: folders or models, each with another P. */
   readonly streamSets?: readonly string[]
   /** Default: the environment of the process (HF_HOME, PARSCALE_CACHE, ...). */
@@ -33,6 +44,10 @@ export interface OpenOptions {
   readonly signal?: AbortSignal
   /** Called while a GGUF file is unpacked for the first time. */
   readonly onUnpack?: (progress: WriteProgress) => void
+  /** Called while a model is quantised for the first time. */
+  readonly onQuantise?: (progress: WriteProgress) => void
+  /** Called where another process is unpacking or quantising: this one waits for it. */
+  readonly onWait?: () => void
 }
 
 export interface LoadOptions extends OpenOptions, OnnxRuntimeOptions {
@@ -51,8 +66,12 @@ export interface Outline {
   readonly path: string
   readonly config: ModelConfig
   /** Element type and shape by name; of a GGUF file, under Hugging Face's names. */
-  readonly tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>
+  readonly tensors: OutlineTensors
+  /** Those whose type is none of floats: data of quantised matrices. */
+  readonly otherTensors?: OutlineTensors
 }
+
+type OutlineTensors = ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>
 
 /** A backbone and its stream sets, open but not loaded. */
 export interface OpenModel extends ModelOutline {
@@ -61,7 +80,7 @@ export interface OpenModel extends ModelOutline {
   close(): Promise<void>
 }
 
-/** Where unpacked GGUF files lie: PARSCALE_CACHE, else the platform's cache folder. */
+/** Where unpacked GGUF files and quantised models lie: PARSCALE_CACHE, else the platform's cache folder. */
 export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string =>
   env.PARSCALE_CACHE || envPaths('parscale', { suffix: '' }).cache
 
@@ -101,11 +120,11 @@ export async function openModel(model: string | undefined, options: OpenOptions 
     await Promise.all(open.map((folder) => folder.close()))
   }
   try {
-    const gguf = { cacheDirectory: cacheFolder(options.env), onProgress: options.onUnpack, signal: options.signal }
-    const backbone = await openModelPath(await resolveModel(model, options.env), gguf)
+    const cache = cacheOptions(options)
+    const backbone = await openBackbone(await resolveModel(model, options.env), options)
     open.push(backbone)
-    for (const path of await ownStreamSets(backbone.path)) open.push(await openModelFolder(path))
-    for (const name of options.streamSets ?? []) open.push(await openModelPath(await resolveModel(name, options.env), gguf))
+    for (const path of await streamSetFolders(backbone.path)) open.push(await openModelFolder(path))
+    for (const name of options.streamSets ?? []) open.push(await openModelPath(await resolveModel(name, options.env), cache))
     const streamSets = open.slice(1)
     const seen = new Set(hasStreams(backbone.config) ? [backbone.config.parscale.n] : [])
     for (const { path, config } of streamSets) {
@@ -121,9 +140,28 @@ export async function openModel(model: string | undefined, options: OpenOptions 
   }
 }
 
-/** Describes a model from its headers alone: nothing is loaded, and a GGUF file is not unpacked. */
+const cacheOptions = ({ env, signal, onUnpack: onProgress, onWait }: OpenOptions) => ({
+  cacheDirectory: cacheFolder(env),
+  onProgress,
+  onWait,
+  signal,
+})
+
+async function openBackbone(path: string, options: OpenOptions): Promise<ModelFolder> {
+  const { bits, blockSize, onQuantise: onProgress } = options
+  const cache = cacheOptions(options)
+  if (bits === undefined) return await openModelPath(path, cache)
+  return await openModelFolder(await quantisedFolder(path, { bits, blockSize }, { ...cache, onProgress }))
+}
+
+/** Describes a model from its headers alone: nothing is loaded, no GGUF file unpacked and nothing quantised. */
 export async function outlineModel(model: string | undefined, options: OpenOptions = {}): Promise<ModelOutline> {
+  const { bits, blockSize } = options
   const path = await resolveModel(model, options.env)
+  if (bits !== undefined) {
+    const { config, tensors } = await planQuantisation(path, { bits, blockSize })
+    return { backbone: { path, config, tensors: byName(tensors) }, streamSets: await outlineStreamSets(path, options) }
+  }
   if (options.streamSets || !/\.gguf$/i.test(path) || !(await stat(path)).isFile()) {
     const open = await openModel(path, options)
     await open.close()
@@ -132,11 +170,25 @@ export async function outlineModel(model: string | undefined, options: OpenOptio
   const source = await openFileSource(path)
   try {
     const { configJson, tensors } = await readGgufModel(source)
-    const outlines = tensors.map(({ name, shape, type }) => [name, { shape, dtype: type }] as const)
-    return { backbone: { path, config: parseModelConfig(configJson, path), tensors: new Map(outlines) }, streamSets: [] }
+    const outlines = tensors.map(({ name, shape, type }) => ({ name, shape, dtype: type }))
+    return { backbone: { path, config: parseModelConfig(configJson, path), tensors: byName(outlines) }, streamSets: [] }
   } finally {
     await source.close()
   }
+}
+
+const byName = (tensors: readonly { name: string; dtype: string; shape: readonly number[] }[]): OutlineTensors =>
+  new Map(tensors.map(({ name, dtype, shape }) => [name, { dtype, shape }]))
+
+async function outlineStreamSets(path: string, options: OpenOptions): Promise<Outline[]> {
+  const sets: Outline[] = []
+  const named = await Promise.all((options.streamSets ?? []).map((name) => resolveModel(name, options.env)))
+  for (const set of [...(await streamSetFolders(path)), ...named]) {
+    const open = await openModelPath(set, cacheOptions(options))
+    await open.close()
+    sets.push(open)
+  }
+  return sets
 }
 
 /**
@@ -149,6 +201,8 @@ export async function loadModel(
   options: LoadOptions = {},
 ): Promise<{ model: Model; backbone: ModelFolder; close(): Promise<void> }> {
   const runtime = onnxRuntime(options)
+  // Before the work of quantising, too.
+  if (options.bits !== undefined) requireMemory(await outlineModel(model, options), runtime, options)
   const open = await openModel(model, options)
   try {
     return { model: await startModel(open, runtime, options), backbone: open.backbone, close: open.close }
@@ -161,6 +215,8 @@ export async function loadModel(
 /** Loads a model with its tokenizer and chat template. @throws as loadModel; checkpoint error when it has no tokenizer */
 export async function loadTextModel(model?: string, options: LoadOptions = {}): Promise<TextModel> {
   const runtime = onnxRuntime(options)
+  // Before the work of quantising, too.
+  if (options.bits !== undefined) requireMemory(await outlineModel(model, options), runtime, options)
   const open = await openModel(model, options)
   try {
     const { backbone } = open
@@ -176,16 +232,24 @@ export async function loadTextModel(model?: string, options: LoadOptions = {}): 
 }
 
 async function startModel(open: OpenModel, runtime: Runtime, options: LoadOptions): Promise<Model> {
-  const { p, estimate } = memoryOf(open, options.p, options.contextTokens)
-  const availableBytes = availableMemoryBytes()
-  if (runtime.device === 'cpu' && estimate.totalBytes > availableBytes) {
-    throw resourceError(
-      `${open.backbone.path} needs ${gigabytes(estimate.totalBytes)} of memory at P = ${p} (weights ${gigabytes(estimate.weightBytes)}, cache ${gigabytes(estimate.cacheBytes)}), ${gigabytes(availableBytes)} are free; close other programs, or use a smaller P, context or model`,
-      { expected: estimate.totalBytes, found: availableBytes },
-    )
-  }
+  requireMemory(open, runtime, options)
   return await Model.load(runtime, await modelFiles(open.backbone, open.streamSets))
 }
+
+/** @throws resource error, with the numbers, for a model that does not fit into free memory */
+function requireMemory(model: ModelOutline, runtime: Runtime, options: LoadOptions): void {
+  const { p, estimate } = memoryOf(model, options.p, options.contextTokens)
+  const availableBytes = availableMemoryBytes()
+  if (runtime.device !== 'cpu' || estimate.totalBytes <= availableBytes) return
+  const quantised = quantisedTensorBytes(model.backbone).size > 0
+  throw resourceError(
+    `${model.backbone.path} needs ${gigabytes(estimate.totalBytes)} of memory at P = ${p} (weights ${gigabytes(estimate.weightBytes)}, cache ${gigabytes(estimate.cacheBytes)}), ${gigabytes(availableBytes)} are free; close other programs, or use a smaller P, context or model${quantised ? '' : ', or fewer bits: --bits 8 or --bits 4'}`,
+    { expected: estimate.totalBytes, found: availableBytes },
+  )
+}
+
+const quantisedTensorBytes = ({ tensors, otherTensors = new Map() }: Outline): Map<string, number> =>
+  quantisedBytes(new Map([...tensors, ...otherTensors]))
 
 /**
  * Memory for P streams (default: the largest there is) over so many tokens (default: 2048, or the whole context).
@@ -213,6 +277,7 @@ export function memoryOf(
     contextTokens: context,
     streamSets,
     rowTokens: Math.min(rowTokensPerStep, chosen * context),
+    quantisedBytes: quantisedTensorBytes(open.backbone),
   }
   return { p: chosen, contextTokens: context, estimate: estimateMemory(config, question) }
 }
@@ -254,13 +319,6 @@ async function readJson(folder: Pick<ModelFolder, 'path' | 'readText'>, name: st
   } catch (cause) {
     throw checkpointError(`${join(folder.path, name)}: is not valid JSON (${(cause as Error).message})`, { file: name, cause })
   }
-}
-
-async function ownStreamSets(folder: string): Promise<string[]> {
-  const below = join(folder, 'streams')
-  if (!(await exists(below))) return []
-  const folders = (await readdir(below, { withFileTypes: true })).filter((entry) => !entry.isFile())
-  return folders.map(({ name }) => join(below, name)).sort()
 }
 
 const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 3 : 1)} GB`

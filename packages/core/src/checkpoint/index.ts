@@ -28,6 +28,7 @@ export {
   type QuantisedTensor,
   quantisationJson,
   quantisationOf,
+  quantisedBytes,
   requireFiniteBlocks,
   scalesName,
   zeroPointsName,

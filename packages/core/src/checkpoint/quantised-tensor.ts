@@ -5,9 +5,10 @@
  */
 import { z } from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
+import { elementCount } from '../model/parameters.ts'
 import { type BlockShape, type QuantisedBits, smallestBlock } from './quantise.ts'
 import { countNonFinite, readChunks } from './read-tensor.ts'
-import type { AnyDType, CheckpointTensors, StoredTensor } from './tensor.ts'
+import { type AnyDType, type CheckpointTensors, dtypeBits, type StoredTensor } from './tensor.ts'
 
 export const scalesName = (weight: string): string => `${weight}_scales`
 export const zeroPointsName = (weight: string): string => `${weight}_zero_points`
@@ -120,6 +121,22 @@ export function findQuantised(
 
 const isBlockSize = (size: number): boolean => size >= smallestBlock && Number.isInteger(Math.log2(size))
 const isBits = (bits: number): bits is QuantisedBits => bits === 4 || bits === 8
+
+/**
+ * Bytes of each quantised matrix with its scales and zero points, by the matrix's name.
+ *
+ * @param tensors a checkpoint's, or those that one will have
+ */
+export function quantisedBytes(
+  tensors: ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>,
+): Map<string, number> {
+  const bytes = (name: string) => {
+    const tensor = tensors.get(name)
+    return tensor ? (elementCount(tensor.shape) * dtypeBits[tensor.dtype as AnyDType]) / 8 : 0
+  }
+  const matrices = [...tensors].filter(([name, { dtype }]) => dtype === 'U8' && tensors.has(scalesName(name)))
+  return new Map(matrices.map(([name]) => [name, bytes(name) + bytes(scalesName(name)) + bytes(zeroPointsName(name))]))
+}
 
 /** Reads scales and zero points, which decide whether anything finite can come out. @throws checkpoint error naming the tensor */
 export async function requireFiniteBlocks({ scales, zeroPoints }: QuantisedTensor): Promise<void> {

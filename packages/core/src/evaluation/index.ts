@@ -1,5 +1,5 @@
-export { type DiagnoseOptions, type Diagnosis, diagnose, diagnosisOf, type LossFigure } from './diagnose.ts'
 export { type Comparison, collectComparison, compareIds } from './compare.ts'
+export { type DiagnoseOptions, type Diagnosis, diagnose, diagnosisOf, type LossFigure } from './diagnose.ts'
 export { type Alarm, alarmThresholds } from './diagnose-alarms.ts'
 export type { StreamCorrelation } from './diagnose-correlation.ts'
 export { type MeasureOptions, measureStreams, type StreamMeasurement } from './diagnose-measure.ts'

@@ -42,10 +42,12 @@ const harmless = /\.rotary_emb\.inv_freq$|\.masked_bias$/
 export const isTied = ({
   config,
   tensors,
+  otherTensors,
 }: {
   readonly config: ModelConfig
   readonly tensors: ReadonlyMap<string, unknown>
-}): boolean => config.tieWordEmbeddings ?? !tensors.has('lm_head.weight')
+  readonly otherTensors?: ReadonlyMap<string, unknown>
+}): boolean => config.tieWordEmbeddings ?? !(tensors.has('lm_head.weight') || otherTensors?.has('lm_head.weight'))
 
 /**
  * What an engine needs to run `backbone` with its own stream set, if it has one, and those of `others`.

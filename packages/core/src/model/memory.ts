@@ -3,7 +3,7 @@ import type { ModelConfig } from './config.ts'
 import { backboneParameters, elementCount, type Parameter, streamParameters } from './parameters.ts'
 
 export interface MemoryEstimate {
-  /** Weights as the engine holds them: float32, whatever the file stores. The input embedding stays in its file. */
+  /** Weights as the engine holds them: float32, whatever the file stores, but for quantised ones. The input embedding stays in its file. */
   readonly weightBytes: number
   /** Prefixes and aggregators of the stream sets. */
   readonly streamBytes: number
@@ -25,6 +25,8 @@ export interface MemoryQuestion {
   readonly streamSets: readonly ModelConfig[]
   /** Tokens times rows that one step takes. */
   readonly rowTokens: number
+  /** Bytes of the matrices that are quantised, by name: the engine holds these as they are stored. */
+  readonly quantisedBytes?: ReadonlyMap<string, number> | undefined
 }
 
 const float = 4
@@ -39,7 +41,8 @@ const count = (parameters: readonly Parameter[]) => parameters.reduce((sum, { sh
 export function estimateMemory(config: ModelConfig, question: MemoryQuestion): MemoryEstimate {
   const { tied, p, contextTokens, streamSets, rowTokens } = question
   const held = backboneParameters(config, tied).filter(({ part }) => part !== 'embedding' || tied)
-  const weightBytes = float * count(held)
+  const bytesOf = ({ name, shape }: Parameter) => question.quantisedBytes?.get(name) ?? float * elementCount(shape)
+  const weightBytes = held.reduce((sum, parameter) => sum + bytesOf(parameter), 0)
   const streamBytes = float * streamSets.reduce((sum, set) => sum + count(streamParameters(set)), 0)
   const prefix = streamSets.find((set) => set.parscale.n === p)?.parscale.nTokens ?? 0
   const { numHiddenLayers, numKeyValueHeads, numAttentionHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config
@@ -51,7 +54,7 @@ export function estimateMemory(config: ModelConfig, question: MemoryQuestion): M
     (rowTokens * (3 * intermediateSize + 6 * hiddenSize + 2 * numAttentionHeads * (places + rowTokens / p)) +
       rowTokens * numHiddenLayers * 2 * numKeyValueHeads * headDim +
       2 * vocabSize)
-  const runtimeBytes = emptyBytes + float * Math.max(...held.map(({ shape }) => elementCount(shape)))
+  const runtimeBytes = emptyBytes + Math.max(...held.map(bytesOf))
   const totalBytes = weightBytes + streamBytes + cacheBytes + activationBytes + runtimeBytes
   return { weightBytes, streamBytes, cacheBytes, activationBytes, runtimeBytes, totalBytes }
 }

@@ -72,7 +72,7 @@ export async function quantiseModel(
     const folders = new Map<string, FolderContents>()
     for (const set of sets) folders.set(`streams/${basename(set.path)}`, await streamContents(set, digest))
     const quantization_config = quantisationJson({ bits, blockSize, sourceBackboneDigest: digest })
-    const config = jsonBytes({ ...configOf(model), quantization_config })
+    const config = jsonBytes({ ...configOf(model), tie_word_embeddings: tiedOf(model), quantization_config })
     const files = new Map(model.files).set('config.json', config)
     // One file: weights that an engine takes as one must not be apart.
     const options = { ...writing, maxShardBytes: Number.POSITIVE_INFINITY }

@@ -11,6 +11,7 @@ import { diagnosisCharts } from './diagnose-charts.ts'
 import { diagnosisReport } from './diagnose-report.ts'
 import {
   addOptions,
+  bitsOption,
   deviceOption,
   integer,
   loadOptions,
@@ -41,6 +42,7 @@ interface Flags {
   readonly plot?: string
   readonly p?: number
   readonly streamSet?: string[]
+  readonly bits?: 8 | 4
   readonly device?: 'cpu' | 'webgpu' | 'cuda'
   readonly threads?: number
   readonly json?: true
@@ -63,6 +65,7 @@ export function registerDiagnose(program: Command, io: Io): void {
     plotOption,
     pOption,
     streamSetOption,
+    bitsOption(),
     deviceOption,
     threadsOption,
     new Option('--json', 'print the result as JSON'),

@@ -13,7 +13,7 @@ import {
 } from '@parscale/core/model'
 import type { Io } from '../io.ts'
 import { availableMemoryBytes, type ModelOutline, memoryOf, outlineModel } from '../load.ts'
-import { integer, loadOptions, streamSetOption } from './options.ts'
+import { bitsOption, integer, loadOptions, streamSetOption } from './options.ts'
 
 const examples = `
 Examples:
@@ -30,6 +30,7 @@ export function registerInspect(program: Command, io: Io): void {
     .addOption(new Option('--p <streams>', "streams to plan for (default: the model's largest)").argParser(integer(1)))
     .addOption(new Option('--context <tokens>', 'tokens to plan for (default: 2048, or the whole context)').argParser(integer(1)))
     .addOption(streamSetOption)
+    .addOption(bitsOption())
     .option('--json', 'print everything as JSON')
     .addHelpText('after', examples)
     .action(async (model, flags) => {

@@ -45,11 +45,12 @@ function bits(text: string): 8 | 4 {
 }
 
 /** What every command that runs a model asks: which streams, and where. */
-export const modelOptions = [pOption, streamSetOption, deviceOption, threadsOption] as const
+export const modelOptions = [pOption, streamSetOption, bitsOption(), deviceOption, threadsOption] as const
 
 export interface ModelFlags {
   readonly p?: number
   readonly streamSet?: string[]
+  readonly bits?: LoadOptions['bits']
   readonly device?: LoadOptions['device']
   readonly threads?: number
   readonly json?: true
@@ -57,7 +58,6 @@ export interface ModelFlags {
 
 /** Options of the library from those of the command line, with progress on the terminal. */
 export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTokens?: number): LoadOptions {
-  const unpacking = io.progress('unpacking GGUF', 'B')
   return {
     device: options.device,
     threads: options.threads,
@@ -65,11 +65,20 @@ export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTo
     p: options.p,
     contextTokens,
     env: io.env,
+    bits: options.bits,
     signal: io.signal,
-    onUnpack: ({ doneBytes, totalBytes }) => {
-      unpacking.update(doneBytes, totalBytes)
-      if (doneBytes === totalBytes) unpacking.end()
-    },
+    onUnpack: shown(io, 'unpacking GGUF'),
+    onQuantise: shown(io, 'quantising'),
+    onWait: () => io.stderr('another process is unpacking or quantising a model; waiting for it\n'),
+  }
+}
+
+/** Draws what is written, until all of it is. */
+function shown(io: Io, label: string): NonNullable<LoadOptions['onUnpack']> {
+  const progress = io.progress(label, 'B')
+  return ({ doneBytes, totalBytes }) => {
+    progress.update(doneBytes, totalBytes)
+    if (doneBytes === totalBytes) progress.end()
   }
 }
 
