@@ -3,6 +3,7 @@ import { Command, CommanderError } from '@commander-js/extra-typings'
 import { type ErrorKind, isParscaleError } from '@parscale/core'
 import { registerBench } from './commands/bench.ts'
 import { registerChat } from './commands/chat.ts'
+import { registerCompare } from './commands/compare.ts'
 import { registerConvert } from './commands/convert.ts'
 import { registerCost } from './commands/cost.ts'
 import { registerDiagnose } from './commands/diagnose.ts'
@@ -45,7 +46,7 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
       '\nExit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network, 130 interrupted.',
     )
   const commands = [
-    ...[registerGenerate, registerChat, registerScore, registerInspect],
+    ...[registerGenerate, registerChat, registerScore, registerCompare, registerInspect],
     ...[registerConvert, registerQuantize, registerPull, registerModels],
     ...[registerTrain, registerExport, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan, registerBench],
   ]

@@ -1,5 +1,6 @@
 /** `parscale quantize`: writes a model's folder with its matrices in 8 or 4 bits. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { defaultBlockSize } from '@parscale/core/checkpoint'
 import { type QuantisationSummary, quantiseModel } from '@parscale/core/node'
 import type { Io } from '../io.ts'
 import { resolveModel } from '../load.ts'
@@ -22,7 +23,11 @@ export function registerQuantize(program: Command, io: Io): void {
     .description('write a model with its weights in 8 or 4 bits')
     .argument('<model>', 'folder, .gguf file or ORG/NAME')
     .addOption(bitsOption().makeOptionMandatory())
-    .addOption(new Option('--block-size <n>', 'weights that share a scale, a power of two').argParser(blockSize).default(128))
+    .addOption(
+      new Option('--block-size <n>', 'weights that share a scale, a power of two')
+        .argParser(powerOfTwo)
+        .default(defaultBlockSize),
+    )
     .requiredOption('--out <folder>', 'folder to make; must not exist or be empty')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
@@ -42,7 +47,8 @@ export function registerQuantize(program: Command, io: Io): void {
     })
 }
 
-function blockSize(text: string): number {
+/** A block size as an option's value. */
+export function powerOfTwo(text: string): number {
   const size = integer(16)(text)
   if (!Number.isInteger(Math.log2(size))) throw new InvalidArgumentError('it must be a power of two.')
   return size

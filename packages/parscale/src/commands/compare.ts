@@ -1,0 +1,152 @@
+/** `parscale compare`: what is lost when a model runs on fewer bits, or as another file: its answers beside the original's. */
+import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { usageError } from '@parscale/core'
+import { defaultBlockSize, type QuantisedBits } from '@parscale/core/checkpoint'
+import { type Comparison, compareIds } from '@parscale/core/evaluation'
+import { Engine } from '@parscale/core/generation'
+import { createTokenizer } from '@parscale/core/tokenizer'
+import type { Io } from '../io.ts'
+import { loadModel, memoryOf, outlineModel, tokenizerFiles } from '../load.ts'
+import { addOptions, deviceOption, integer, loadOptions, type ModelFlags, streamSetOption, threadsOption } from './options.ts'
+import { powerOfTwo } from './quantize.ts'
+import { readTextFile } from './text-input.ts'
+import { bytesText, textTable } from './text-table.ts'
+
+const examples = `
+Examples:
+  parscale compare ./model --bits 8,4 --file held-out.txt
+  parscale compare ./model --bits 4 --block-size 32,64,128 --p 1,2,4,8 --file held-out.txt --tokens 2000 --json
+  parscale compare ./model ./model-int4 --file held-out.txt
+
+The reference is MODEL as it is stored, computed in float32. OTHER and every choice of bits are compared with it at each token:
+KL is the divergence of the next token's distribution from the reference's in nats, agreement the share of tokens at which both
+find the same one most probable, rms dp the root mean square change in the probability of the token that follows.`
+
+interface Flags extends Omit<ModelFlags, 'p' | 'bits'> {
+  readonly bits?: readonly QuantisedBits[]
+  readonly blockSize: readonly number[]
+  readonly p?: readonly number[]
+  readonly file?: string
+  readonly text?: string
+  readonly tokens?: number
+}
+
+/** What is held against the reference. */
+interface Candidate {
+  readonly model: string | undefined
+  readonly bits?: QuantisedBits
+  readonly blockSize?: number
+}
+
+export function registerCompare(program: Command, io: Io): void {
+  const command = program
+    .command('compare')
+    .description('what fewer bits cost: divergence, agreement and perplexity beside the original')
+    .argument('[model]', 'the reference: folder, .gguf file or ORG/NAME')
+    .argument('[other]', 'a model with the same vocabulary to compare with it')
+  addOptions(command, [
+    new Option('--bits <list>', 'the model itself with weights in 8 or 4 bits, or both: 8,4').argParser(list(eightOrFour)),
+    new Option('--block-size <list>', 'weights that share a scale: 32,64,128')
+      .argParser(list(powerOfTwo))
+      .default([defaultBlockSize]),
+    new Option('--file <path>', 'the text to read, UTF-8').conflicts('text'),
+    new Option('--text <text>', 'the text itself').conflicts('file'),
+    new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(2)),
+    new Option('--p <list>', "streams to run, such as 1,8 (default: the model's largest)").argParser(list(integer(1))),
+    streamSetOption,
+    deviceOption,
+    threadsOption,
+    new Option('--json', 'print the result as JSON'),
+  ])
+  command.addHelpText('after', examples).action(async (model, other) => {
+    const flags = command.opts() as unknown as Flags
+    const candidates: Candidate[] = [
+      ...(other === undefined ? [] : [{ model: other }]),
+      ...(flags.bits ?? []).flatMap((bits) => flags.blockSize.map((blockSize) => ({ model, bits, blockSize }))),
+    ]
+    if (candidates.length === 0) throw usageError('there is nothing to compare with; give --bits or a second model')
+    const text = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
+    if (text === undefined) throw usageError('there is nothing to read; give --file or --text')
+    const rows = await compareAll(model, candidates, text, flags, io)
+    io.stdout(flags.json ? `${JSON.stringify({ rows }, null, 2)}\n` : table(rows))
+  })
+}
+
+interface Row extends Candidate, Comparison {
+  readonly p: number
+  /** Of the backbone, as the engine holds it. */
+  readonly weightBytes: number
+}
+
+async function compareAll(
+  model: string | undefined,
+  candidates: readonly Candidate[],
+  text: string,
+  flags: Flags,
+  io: Io,
+): Promise<Row[]> {
+  const rows: Row[] = []
+  const options = loadOptions(io, { ...flags, p: flags.p && Math.max(...flags.p), bits: undefined }, flags.tokens)
+  const reference = await loadModel(model, options)
+  try {
+    const tokenizer = createTokenizer(await tokenizerFiles(reference.backbone), reference.backbone.path)
+    const ids = tokenizer.encode(text).slice(0, flags.tokens)
+    for (const candidate of candidates) {
+      const { bits, blockSize } = candidate
+      const loaded = await loadModel(candidate.model, { ...options, bits, blockSize })
+      try {
+        const outline = await outlineModel(candidate.model, { ...options, bits, blockSize })
+        for (const p of flags.p ?? [reference.model.defaultP]) {
+          const { weightBytes } = memoryOf(outline, p).estimate
+          const progress = io.progress(`${name(candidate)}, P = ${p}`, 'tokens')
+          const comparison = await compareIds(new Engine(reference.model), new Engine(loaded.model), ids, {
+            p,
+            signal: io.signal,
+            onProgress: (done, total) => progress.update(done, total),
+          }).finally(() => progress.end())
+          rows.push({ ...candidate, p, weightBytes, ...comparison })
+        }
+      } finally {
+        await loaded.model.dispose()
+        await loaded.close()
+      }
+    }
+  } finally {
+    await reference.model.dispose()
+    await reference.close()
+  }
+  return rows
+}
+
+const name = ({ model, bits, blockSize }: Candidate): string =>
+  bits === undefined ? String(model) : `${bits} bits, blocks of ${blockSize}`
+
+function table(rows: readonly Row[]): string {
+  const share = (x: number | null) => (x === null ? '-' : `${(100 * x).toFixed(2)} %`)
+  return textTable([
+    ['weights', 'size', 'P', 'perplexity', 'ratio', 'KL mean', '+-', 'KL 99 %', 'agreement', 'rms dp'],
+    ...rows.map((row) => [
+      name(row),
+      bytesText(row.weightBytes),
+      String(row.p),
+      row.perplexity?.other.toFixed(4) ?? '-',
+      row.perplexity?.ratio.toFixed(4) ?? '-',
+      row.kl.mean.toFixed(5),
+      row.kl.standardError.toFixed(5),
+      row.kl.p99.toFixed(4),
+      share(row.topOneAgreement),
+      share(row.rmsDeltaP),
+    ]),
+  ])
+}
+
+/** Values separated by commas. */
+const list =
+  <T>(parse: (text: string) => T) =>
+  (text: string): T[] =>
+    text.split(',').map((part) => parse(part.trim()))
+
+function eightOrFour(text: string): QuantisedBits {
+  if (text !== '8' && text !== '4') throw new InvalidArgumentError('it must be 8, 4, or 8,4.')
+  return Number(text) as QuantisedBits
+}
