@@ -1,0 +1,34 @@
+// Memory for numbers that a step works on: aligned for any register, kept from step to step, grown when asked for more.
+#pragma once
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace parscale {
+
+template <class T>
+class Buffer {
+ public:
+  // Room for n numbers of any content. Throws std::bad_alloc.
+  T* room(size_t n) {
+    if (n > size_) {
+      memory_.reset();
+      size_ = 0;
+      if (n > SIZE_MAX / sizeof(T) - 64) throw std::bad_alloc();
+      memory_.reset(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64)));
+      if (!memory_) throw std::bad_alloc();
+      size_ = n;
+    }
+    return memory_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(T* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<T, Free> memory_;
+  size_t size_ = 0;
+};
+
+}  // namespace parscale

@@ -1,0 +1,14 @@
+/** The decode step of parscale in native code, for CPUs. */
+
+export {
+  type CacheType,
+  cacheTypes,
+  instructionSets,
+  NativeAggregator,
+  NativeModel,
+  type NativeModelOptions,
+  type StepBatch,
+  type StepOutput,
+} from './native-model.ts'
+export { type ModelFacts, nativeModule } from './native-module.ts'
+export { type PackOptions, packAggregator, packBackbone } from './pack.ts'

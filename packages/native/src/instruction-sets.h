@@ -1,0 +1,12 @@
+// Which kernels this CPU can run.
+#pragma once
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace parscale {
+
+// Best first; the portable ones stand last and are always there.
+std::vector<const Kernels*> availableKernels();
+
+}  // namespace parscale

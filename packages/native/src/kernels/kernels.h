@@ -1,0 +1,102 @@
+// What the step asks of an instruction set: a table of functions, one such table per file of this folder.
+//
+// All of them give the same bits. Integer sums are exact; floating point goes through 16 lanes whatever the register width,
+// with explicit fused multiply-adds, and lanes are summed as a tree of fixed shape. What a row gets never depends on its neighbours.
+//
+// Axes: M rows, N outputs, K inputs of a product; D head size, G query heads that share a key/value head.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace parscale {
+
+constexpr size_t lanes = 16;
+constexpr size_t largestHead = 1024;
+
+// How the weights of a matrix are stored. The numbers stand in files (packed-file.h).
+enum class Format : uint32_t { f32 = 0, bf16 = 1, int8 = 2, int4 = 3 };
+
+// A matrix [N, K] as panels of 16 outputs. N is rounded up to whole panels; outputs behind the last one weigh 0.
+//   f32, bf16: a panel is [K][16].
+//   int8, int4: a panel is a run of K / blockSize records, each
+//     scales f32 [16], minima f32 [16] where `hasMinima`, then the integers q, unsigned:
+//       int8  [blockSize / 4][16][4]
+//       int4  [blockSize / 8][16][4], the low nibble for the first four inputs of eight, the high one for the others.
+//     weight = (q - 2^(bits - 1)) * scale, or q * scale + minimum.
+struct Matrix {
+  const uint8_t* data = nullptr;
+  Format format = Format::f32;
+  uint32_t outputs = 0;
+  uint32_t inputs = 0;
+  uint32_t blockSize = 0;
+  bool hasMinima = false;
+
+  bool quantised() const { return format == Format::int8 || format == Format::int4; }
+  size_t panels() const { return (outputs + lanes - 1) / lanes; }
+  size_t recordBytes() const { return (hasMinima ? 128 : 64) + blockSize * lanes / (format == Format::int8 ? 1 : 2); }
+  size_t panelBytes() const {
+    if (!quantised()) return size_t(inputs) * lanes * (format == Format::f32 ? 4 : 2);
+    return size_t(inputs / blockSize) * recordBytes();
+  }
+};
+
+// Inputs of a product, M rows side by side so that a tile of weights meets them in the order of memory.
+// float products: values [K][M]. Integer products: values int8 [K / 4][M][4], scales and sums [K / blockSize][M], where a
+// sum is that of a row's integers in a block.
+struct Tile {
+  size_t rows = 0;
+  float* floats = nullptr;
+  int8_t* integers = nullptr;
+  float* scales = nullptr;
+  int32_t* sums = nullptr;
+};
+
+// Keys and values in the cache: 8 bits with a scale for each place and head, or floats.
+enum class CacheType : uint32_t { f32 = 0, f16 = 1, int8 = 2 };
+
+constexpr size_t pagePlaces = 64;
+
+// One key/value head of one layer of a row, spread over pages of 64 places. Offsets in bytes within each page:
+//   keys [64 / 16][D][16], values [64][D rounded up to 16], with int8 also scales f32 [64] of each.
+struct CachedHead {
+  uint8_t* const* pages = nullptr;
+  CacheType type = CacheType::f32;
+  size_t headDim = 0;
+  size_t keys = 0, values = 0, keyScales = 0, valueScales = 0;
+
+  size_t valueStride() const { return (headDim + lanes - 1) / lanes * lanes; }
+};
+
+// The places that a token sees: the prefix, whose scores have something added, and its own sequence from `first` to `end`.
+struct Visible {
+  size_t prefix = 0, first = 0, end = 0;
+  float prefixScore = 0;
+};
+
+struct Kernels {
+  const char* name;
+  // The most rows that a tile may have.
+  size_t tileRows;
+
+  // One panel times one tile: out [M][16].
+  void (*product)(const Matrix&, size_t panel, const Tile&, float* out);
+  // Puts a row of inputs into a tile; `blockSize` 0: as floats.
+  void (*fillTile)(const float* x, size_t inputs, size_t blockSize, const Tile&, size_t row);
+
+  // y = x / sqrt(mean(x^2) + eps) * weight; y may be x.
+  void (*rmsNorm)(const float* x, const float* weight, size_t n, float eps, float* y);
+  // Rotates the first half of a head against its second half.
+  void (*rotate)(float* head, const float* cosines, const float* sines, size_t half);
+  // gate = silu(gate) * up
+  void (*siluTimes)(float* gate, const float* up, size_t n);
+  void (*silu)(float* x, size_t n);
+  void (*softmax)(float* x, size_t n);
+
+  // Stores a token's key and value at a place. False, and nothing stored but zeros, where they are not finite.
+  bool (*remember)(const CachedHead&, size_t place, const float* key, const float* value);
+  // Attention of G queries [G][D], already scaled, to what they see: out [G][D]. `scores` is room for
+  // G * (places rounded up to 16) floats.
+  void (*attend)(const CachedHead&, const Visible&, const float* queries, size_t groups, float* scores, float* out);
+};
+
+}  // namespace parscale

@@ -1,0 +1,468 @@
+// The kernels, once for all instruction sets. `Isa` says what 16 floats, 16 sums of products of bytes, and the weights they are
+// made of are, and has a function for every step below (portable.cc is the shortest to read).
+//
+// Each file that includes this compiles it with its own flags. `Isa` lives in an anonymous namespace there, so that nothing
+// compiled for one CPU is ever linked into the code for another.
+#pragma once
+#include <cstring>
+#include <utility>
+
+#include "kernels.h"
+
+namespace parscale {
+
+// Weights are asked for so far ahead: the next 4 KiB page, where the CPU's own prefetching stops.
+constexpr size_t prefetchDistance = 4096;
+
+// ---- the first n of 16 lanes ----
+
+template <class Isa>
+typename Isa::Floats loadSome(const float* from, size_t n) {
+  if (n >= lanes) return Isa::load(from);
+  alignas(64) float some[lanes] = {};
+  std::memcpy(some, from, n * sizeof(float));
+  return Isa::load(some);
+}
+
+template <class Isa>
+void storeSome(float* to, typename Isa::Floats x, size_t n) {
+  if (n >= lanes) return Isa::store(to, x);
+  alignas(64) float some[lanes];
+  Isa::store(some, x);
+  std::memcpy(to, some, n * sizeof(float));
+}
+
+// ---- products ----
+
+// total += (integers * scale, + sum * minimum) * the row's own scale
+template <class Isa, int M>
+void addBlock(const Matrix& w, const float* scales, const float* rowScales, const int32_t* sums, const typename Isa::Sums* acc,
+              typename Isa::Floats* total) {
+  const auto scale = Isa::load(scales);
+  if (!w.hasMinima) {
+    for (int m = 0; m < M; m++) total[m] = Isa::fma(Isa::toFloats(acc[m]), Isa::mul(scale, Isa::set(rowScales[m])), total[m]);
+    return;
+  }
+  const auto minimum = Isa::load(scales + lanes);
+  for (int m = 0; m < M; m++) {
+    const auto least = Isa::mul(minimum, Isa::set(float(sums[m])));
+    total[m] = Isa::fma(Isa::fma(Isa::toFloats(acc[m]), scale, least), Isa::set(rowScales[m]), total[m]);
+  }
+}
+
+// Weights are unsigned, inputs signed. An instruction set whose dot product is signed shifts weights by `shift8` first; sums
+// start with what makes up for that and for the zero point, which is the same number for all 16 outputs of a row.
+template <class Isa, int M>
+void int8Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) {
+  using Floats = typename Isa::Floats;
+  const int32_t zero = (w.hasMinima ? 0 : 128) - Isa::shift8;
+  const int8_t* in = x.integers;
+  Floats total[M];
+  for (int m = 0; m < M; m++) total[m] = Isa::set(0);
+  for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
+    const float* scales = reinterpret_cast<const float*>(at);
+    const int32_t* sums = x.sums + block * M;
+    at += w.hasMinima ? 128 : 64;
+    typename Isa::Sums acc[M];
+    for (int m = 0; m < M; m++) acc[m] = Isa::start(-zero * sums[m]);
+    for (size_t k = 0; k < w.blockSize; k += 4, at += 64, in += 4 * M) {
+      const auto weights = Isa::weights8(at);
+      Isa::prefetch(at + prefetchDistance);
+      for (int m = 0; m < M; m++) acc[m] = Isa::dot8(acc[m], weights, in + 4 * m);
+    }
+    addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, total);
+  }
+  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, total[m]);
+}
+
+template <class Isa, int M>
+void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) {
+  using Floats = typename Isa::Floats;
+  const int32_t zero = w.hasMinima ? 0 : 8;
+  const int8_t* in = x.integers;
+  Floats total[M];
+  for (int m = 0; m < M; m++) total[m] = Isa::set(0);
+  for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
+    const float* scales = reinterpret_cast<const float*>(at);
+    const int32_t* sums = x.sums + block * M;
+    at += w.hasMinima ? 128 : 64;
+    typename Isa::Sums acc[M];
+    for (int m = 0; m < M; m++) acc[m] = Isa::start(-zero * sums[m]);
+    for (size_t k = 0; k < w.blockSize; k += 8, at += 64, in += 8 * M) {
+      const auto low = Isa::lowNibbles(at);
+      const auto high = Isa::highNibbles(at);
+      Isa::prefetch(at + prefetchDistance);
+      for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], low, in + 4 * m);
+      for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], high, in + 4 * (M + m));
+    }
+    addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, total);
+  }
+  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, total[m]);
+}
+
+// Sums of 128 products are added to the total one by one: that loses fewer bits than one long sum.
+template <class Isa, int M, Format format>
+void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, float* out) {
+  constexpr size_t bytes = format == Format::f32 ? 64 : 32;
+  const float* in = x.floats;
+  typename Isa::Floats total[M];
+  for (int m = 0; m < M; m++) total[m] = Isa::set(0);
+  for (size_t from = 0; from < w.inputs; from += 128) {
+    const size_t to = from + 128 < w.inputs ? from + 128 : w.inputs;
+    typename Isa::Floats acc[M];
+    for (int m = 0; m < M; m++) acc[m] = Isa::set(0);
+    for (size_t k = from; k < to; k++, at += bytes, in += M) {
+      Isa::prefetch(at + prefetchDistance);
+      typename Isa::Floats weights;
+      if constexpr (format == Format::f32) weights = Isa::load(reinterpret_cast<const float*>(at));
+      else weights = Isa::loadBf16(reinterpret_cast<const uint16_t*>(at));
+      for (int m = 0; m < M; m++) acc[m] = Isa::fma(weights, Isa::set(in[m]), acc[m]);
+    }
+    for (int m = 0; m < M; m++) total[m] = Isa::add(total[m], acc[m]);
+  }
+  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, total[m]);
+}
+
+template <class Isa, int M>
+void productOf(const Matrix& w, const uint8_t* panel, const Tile& x, float* out) {
+  switch (w.format) {
+    case Format::f32: return floatProduct<Isa, M, Format::f32>(w, panel, x, out);
+    case Format::bf16: return floatProduct<Isa, M, Format::bf16>(w, panel, x, out);
+    case Format::int8: return int8Product<Isa, M>(w, panel, x, out);
+    case Format::int4: return int4Product<Isa, M>(w, panel, x, out);
+  }
+}
+
+template <class Isa, int... Rows>
+void productForRows(std::integer_sequence<int, Rows...>, const Matrix& w, const uint8_t* panel, const Tile& x, float* out) {
+  using Product = void (*)(const Matrix&, const uint8_t*, const Tile&, float*);
+  constexpr Product table[] = {productOf<Isa, Rows + 1>...};
+  table[x.rows - 1](w, panel, x, out);
+}
+
+template <class Isa>
+void product(const Matrix& w, size_t panel, const Tile& x, float* out) {
+  productForRows<Isa>(std::make_integer_sequence<int, Isa::tileRows>(), w, w.data + panel * w.panelBytes(), x, out);
+}
+
+// ---- inputs of products ----
+
+// Rounds to -127..127 of the block's largest magnitude. A block in which anything is not finite gets NaN for a scale, and so
+// does every output of its row: a fault is never rounded away.
+template <class Isa>
+void fillTile(const float* x, size_t inputs, size_t blockSize, const Tile& tile, size_t row) {
+  const size_t M = tile.rows;
+  if (blockSize == 0) {
+    for (size_t k = 0; k < inputs; k++) tile.floats[k * M + row] = x[k];
+    return;
+  }
+  for (size_t block = 0; block * blockSize < inputs; block++, x += blockSize) {
+    auto largest = Isa::set(0);
+    auto zero = Isa::set(0);
+    for (size_t k = 0; k < blockSize; k += lanes) {
+      const auto v = Isa::load(x + k);
+      largest = Isa::max(Isa::abs(v), largest);
+      zero = Isa::fma(v, Isa::set(0), zero);
+    }
+    const float extreme = Isa::largest(largest);
+    const auto factor = Isa::set(extreme > 0 ? 127 / extreme : 0);
+    int8_t* out = tile.integers + (block * blockSize * M + row * 4);
+    int32_t sum = 0;
+    for (size_t k = 0; k < blockSize; k += lanes) {
+      const auto scaled = Isa::mul(Isa::load(x + k), factor);
+      alignas(16) int8_t rounded[lanes];
+      sum += Isa::roundToBytes(Isa::max(Isa::min(scaled, Isa::set(127)), Isa::set(-127)), rounded);
+      for (size_t four = 0; four < 4; four++) std::memcpy(out + (k + four * 4) * M, rounded + four * 4, 4);
+    }
+    tile.scales[block * M + row] = extreme / 127 + Isa::sum(zero);
+    tile.sums[block * M + row] = sum;
+  }
+}
+
+// ---- what goes row by row ----
+
+template <class Isa>
+void rmsNorm(const float* x, const float* weight, size_t n, float eps, float* y) {
+  auto squares = Isa::set(0);
+  for (size_t i = 0; i < n; i += lanes) {
+    const auto v = loadSome<Isa>(x + i, n - i);
+    squares = Isa::fma(v, v, squares);
+  }
+  const float meanSquare = Isa::sum(squares) / float(n);
+  const auto factor = Isa::set(1 / Isa::squareRoot(meanSquare + eps));
+  for (size_t i = 0; i < n; i += lanes) {
+    const auto v = Isa::mul(loadSome<Isa>(x + i, n - i), factor);
+    storeSome<Isa>(y + i, Isa::mul(v, loadSome<Isa>(weight + i, n - i)), n - i);
+  }
+}
+
+template <class Isa>
+void rotate(float* head, const float* cosines, const float* sines, size_t half) {
+  for (size_t i = 0; i < half; i += lanes) {
+    const size_t n = half - i;
+    const auto a = loadSome<Isa>(head + i, n), b = loadSome<Isa>(head + half + i, n);
+    const auto c = loadSome<Isa>(cosines + i, n), s = loadSome<Isa>(sines + i, n);
+    storeSome<Isa>(head + i, Isa::sub(Isa::mul(a, c), Isa::mul(b, s)), n);
+    storeSome<Isa>(head + half + i, Isa::add(Isa::mul(b, c), Isa::mul(a, s)), n);
+  }
+}
+
+// e^x to 2 units in the last place: x = n ln 2 + r with |r| <= ln 2 / 2, e^r by its series to r^7 (next term 2^-27 relative).
+// Below -87.3 exactly 0, above 88 e^88.
+template <class Isa>
+typename Isa::Floats exponential(typename Isa::Floats x) {
+  using F = typename Isa::Floats;
+  x = Isa::max(Isa::min(x, Isa::set(88)), Isa::set(-88));
+  const F n = Isa::round(Isa::mul(x, Isa::set(1.44269504f)));
+  F r = Isa::fma(n, Isa::set(-0.693359375f), x);  // ln 2 in two parts, the first of which times n is exact
+  r = Isa::fma(n, Isa::set(2.12194440e-4f), r);
+  F y = Isa::set(1.0f / 5040);
+  for (const float c : {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) y = Isa::fma(y, r, Isa::set(c));
+  return Isa::mul(y, Isa::powerOfTwo(n));
+}
+
+template <class Isa>
+typename Isa::Floats siluOf(typename Isa::Floats x) {
+  return Isa::div(x, Isa::add(Isa::set(1), exponential<Isa>(Isa::sub(Isa::set(0), x))));
+}
+
+template <class Isa>
+void silu(float* x, size_t n) {
+  for (size_t i = 0; i < n; i += lanes) storeSome<Isa>(x + i, siluOf<Isa>(loadSome<Isa>(x + i, n - i)), n - i);
+}
+
+template <class Isa>
+void siluTimes(float* gate, const float* up, size_t n) {
+  for (size_t i = 0; i < n; i += lanes) {
+    const auto activated = siluOf<Isa>(loadSome<Isa>(gate + i, n - i));
+    storeSome<Isa>(gate + i, Isa::mul(activated, loadSome<Isa>(up + i, n - i)), n - i);
+  }
+}
+
+template <class Isa>
+void softmax(float* x, size_t n) {
+  float most = x[0];
+  for (size_t i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
+  auto sums = Isa::set(0);
+  for (size_t i = 0; i < n; i += lanes) {
+    storeSome<Isa>(x + i, exponential<Isa>(Isa::sub(loadSome<Isa>(x + i, n - i), Isa::set(most))), n - i);
+    sums = Isa::add(sums, loadSome<Isa>(x + i, n - i));
+  }
+  const auto sum = Isa::set(Isa::sum(sums));
+  for (size_t i = 0; i < n; i += lanes) storeSome<Isa>(x + i, Isa::div(loadSome<Isa>(x + i, n - i), sum), n - i);
+}
+
+// ---- cache ----
+
+template <class Isa>
+bool finite(const float* x, size_t n) {
+  auto zero = Isa::set(0);
+  for (size_t i = 0; i < n; i += lanes) zero = Isa::fma(loadSome<Isa>(x + i, n - i), Isa::set(0), zero);
+  return Isa::sum(zero) == 0;
+}
+
+// Calls write(i, bytes) for each element as the cache stores it; gives the scale (int8) or 1.
+template <class Isa, class Write>
+float eachStored(CacheType type, const float* x, size_t n, Write write) {
+  auto largest = Isa::set(0);
+  if (type == CacheType::int8)
+    for (size_t i = 0; i < n; i += lanes) largest = Isa::max(Isa::abs(loadSome<Isa>(x + i, n - i)), largest);
+  const float extreme = Isa::largest(largest);
+  const auto factor = Isa::set(extreme > 0 ? 127 / extreme : 0);
+  for (size_t i = 0; i < n; i += lanes) {
+    const auto v = loadSome<Isa>(x + i, n - i);
+    alignas(64) float floats[lanes];
+    alignas(32) uint16_t halves[lanes];
+    alignas(16) int8_t bytes[lanes];
+    if (type == CacheType::f32) Isa::store(floats, v);
+    if (type == CacheType::f16) Isa::storeHalf(halves, v);
+    if (type == CacheType::int8) Isa::roundToBytes(Isa::max(Isa::min(Isa::mul(v, factor), Isa::set(127)), Isa::set(-127)), bytes);
+    for (size_t j = 0; j < lanes && i + j < n; j++) {
+      if (type == CacheType::f32) write(i + j, &floats[j], sizeof(float));
+      if (type == CacheType::f16) write(i + j, &halves[j], sizeof(uint16_t));
+      if (type == CacheType::int8) write(i + j, &bytes[j], sizeof(int8_t));
+    }
+  }
+  return extreme / 127;
+}
+
+template <class Isa>
+bool remember(const CachedHead& head, size_t place, const float* key, const float* value) {
+  const bool good = finite<Isa>(key, head.headDim) && finite<Isa>(value, head.headDim);
+  alignas(64) static const float nothing[largestHead] = {};
+  uint8_t* page = head.pages[place / pagePlaces];
+  const size_t p = place % pagePlaces;
+  if (!good) key = value = nothing;
+  const float keyScale = eachStored<Isa>(head.type, key, head.headDim, [&](size_t d, const void* from, size_t bytes) {
+    std::memcpy(page + head.keys + ((p / lanes * head.headDim + d) * lanes + p % lanes) * bytes, from, bytes);
+  });
+  const float valueScale = eachStored<Isa>(head.type, value, head.headDim, [&](size_t d, const void* from, size_t bytes) {
+    std::memcpy(page + head.values + (p * head.valueStride() + d) * bytes, from, bytes);
+  });
+  if (head.type == CacheType::int8) {
+    std::memcpy(page + head.keyScales + p * sizeof(float), &keyScale, sizeof(float));
+    std::memcpy(page + head.valueScales + p * sizeof(float), &valueScale, sizeof(float));
+  }
+  return good;
+}
+
+template <class Isa, CacheType type>
+typename Isa::Floats loadCached(const uint8_t* base, size_t element) {
+  if constexpr (type == CacheType::f32) return Isa::load(reinterpret_cast<const float*>(base) + element);
+  else if constexpr (type == CacheType::f16) return Isa::loadHalf(reinterpret_cast<const uint16_t*>(base) + element);
+  else return Isa::loadInt8(reinterpret_cast<const int8_t*>(base) + element);
+}
+
+// ---- attention ----
+
+constexpr float hiddenScore = -3e38f;
+
+// Tiles of 16 places in which anything is visible, in order: those of the prefix, then those of the sequence.
+template <class Visit>
+void eachTile(const Visible& see, Visit visit) {
+  const size_t prefixTiles = (see.prefix + lanes - 1) / lanes, tiles = (see.end + lanes - 1) / lanes;
+  for (size_t t = 0; t < prefixTiles; t++) visit(t);
+  for (size_t t = see.first / lanes > prefixTiles ? see.first / lanes : prefixTiles; t < tiles; t++) visit(t);
+}
+
+// Scores of M queries for all tiles: scores [M][stride].
+template <class Isa, CacheType type, int M>
+void scoreTiles(const CachedHead& head, const Visible& see, const float* queries, size_t stride, float* scores) {
+  const size_t D = head.headDim;
+  eachTile(see, [&](size_t tile) {
+    const uint8_t* page = head.pages[tile / (pagePlaces / lanes)];
+    const size_t within = tile % (pagePlaces / lanes);
+    typename Isa::Floats acc[M];
+    for (int g = 0; g < M; g++) acc[g] = Isa::set(0);
+    for (size_t d = 0; d < D; d++) {
+      const auto key = loadCached<Isa, type>(page + head.keys, (within * D + d) * lanes);
+      for (int g = 0; g < M; g++) acc[g] = Isa::fma(key, Isa::set(queries[g * D + d]), acc[g]);
+    }
+    if constexpr (type == CacheType::int8) {
+      const auto scale = Isa::load(reinterpret_cast<const float*>(page + head.keyScales) + within * lanes);
+      for (int g = 0; g < M; g++) acc[g] = Isa::mul(acc[g], scale);
+    }
+    for (int g = 0; g < M; g++) Isa::store(scores + g * stride + tile * lanes, acc[g]);
+  });
+  // Where the prefix ends, the sequence begins and ends, tiles are partly hidden; and the prefix may have a score of its own.
+  eachTile(see, [&](size_t tile) {
+    const size_t from = tile * lanes;
+    const bool inSequence = from >= see.first && from + lanes <= see.end;
+    if (inSequence && from >= see.prefix) return;
+    for (int g = 0; g < M; g++) {
+      for (size_t place = from; place < from + lanes; place++) {
+        float& score = scores[g * stride + place];
+        if (place < see.prefix) score += see.prefixScore;
+        else if (place < see.first || place >= see.end) score = hiddenScore;
+      }
+    }
+  });
+}
+
+// Scores to shares: the softmax without its division. Gives the sum to divide by.
+template <class Isa>
+float shareOut(const Visible& see, float* scores) {
+  auto most = Isa::set(hiddenScore);
+  eachTile(see, [&](size_t tile) { most = Isa::max(Isa::load(scores + tile * lanes), most); });
+  const auto top = Isa::set(Isa::largest(most));
+  auto sums = Isa::set(0);
+  eachTile(see, [&](size_t tile) {
+    const auto share = exponential<Isa>(Isa::sub(Isa::load(scores + tile * lanes), top));
+    sums = Isa::add(sums, share);
+    Isa::store(scores + tile * lanes, share);
+  });
+  return Isa::sum(sums);
+}
+
+// Values by their shares, M queries and T times 16 of the D numbers at once; place after place.
+template <class Isa, CacheType type, int M, int T>
+void mixValues(const CachedHead& head, const Visible& see, const float* shares, size_t stride, size_t from, const float* sums,
+               float* out) {
+  const size_t D = head.headDim, valueStride = head.valueStride();
+  typename Isa::Floats acc[M * T];
+  for (int i = 0; i < M * T; i++) acc[i] = Isa::set(0);
+  const auto addPlaces = [&](size_t begin, size_t end) {
+    for (size_t place = begin; place < end;) {
+      const uint8_t* values = head.pages[place / pagePlaces] + head.values;
+      const size_t pageEnd = (place / pagePlaces + 1) * pagePlaces < end ? (place / pagePlaces + 1) * pagePlaces : end;
+      for (; place < pageEnd; place++) {
+        typename Isa::Floats value[T];
+        for (int t = 0; t < T; t++)
+          value[t] = loadCached<Isa, type>(values, place % pagePlaces * valueStride + from + t * lanes);
+        for (int g = 0; g < M; g++)
+          for (int t = 0; t < T; t++)
+            acc[g * T + t] = Isa::fma(value[t], Isa::set(shares[g * stride + place]), acc[g * T + t]);
+      }
+    }
+  };
+  addPlaces(0, see.prefix);
+  addPlaces(see.first, see.end);
+  for (int g = 0; g < M; g++) {
+    const auto sum = Isa::set(sums[g]);
+    for (int t = 0; t < T; t++) {
+      const size_t d = from + t * lanes;
+      storeSome<Isa>(out + g * D + d, Isa::div(acc[g * T + t], sum), D - d);
+    }
+  }
+}
+
+template <class Isa, CacheType type, int M>
+void attendHeads(const CachedHead& head, const Visible& see, const float* queries, float* scores, float* out) {
+  const size_t stride = (see.end + lanes - 1) / lanes * lanes;
+  float sums[M];
+  scoreTiles<Isa, type, M>(head, see, queries, stride, scores);
+  for (int g = 0; g < M; g++) sums[g] = shareOut<Isa>(see, scores + g * stride);
+  if constexpr (type == CacheType::int8) {
+    eachTile(see, [&](size_t tile) {
+      const uint8_t* page = head.pages[tile / (pagePlaces / lanes)];
+      const auto scale =
+          Isa::load(reinterpret_cast<const float*>(page + head.valueScales) + tile % (pagePlaces / lanes) * lanes);
+      for (int g = 0; g < M; g++) {
+        float* at = scores + g * stride + tile * lanes;
+        Isa::store(at, Isa::mul(Isa::load(at), scale));
+      }
+    });
+  }
+  constexpr int several = Isa::accumulators / M >= 4 ? 4 : Isa::accumulators / M >= 2 ? 2 : 1;
+  size_t d = 0;
+  for (; d + several * lanes <= head.valueStride(); d += several * lanes)
+    mixValues<Isa, type, M, several>(head, see, scores, stride, d, sums, out);
+  for (; d < head.valueStride(); d += lanes) mixValues<Isa, type, M, 1>(head, see, scores, stride, d, sums, out);
+}
+
+template <class Isa, CacheType type>
+void attendTyped(const CachedHead& head, const Visible& see, const float* queries, size_t groups, float* scores, float* out) {
+  constexpr int most = Isa::accumulators < 8 ? 4 : 8;
+  const size_t D = head.headDim;
+  size_t g = 0;
+  for (; g + most <= groups; g += most) attendHeads<Isa, type, most>(head, see, queries + g * D, scores, out + g * D);
+  for (; g + 3 <= groups; g += 3) attendHeads<Isa, type, 3>(head, see, queries + g * D, scores, out + g * D);
+  for (; g + 2 <= groups; g += 2) attendHeads<Isa, type, 2>(head, see, queries + g * D, scores, out + g * D);
+  for (; g < groups; g++) attendHeads<Isa, type, 1>(head, see, queries + g * D, scores, out + g * D);
+}
+
+template <class Isa>
+void attend(const CachedHead& head, const Visible& see, const float* queries, size_t groups, float* scores, float* out) {
+  switch (head.type) {
+    case CacheType::f32: return attendTyped<Isa, CacheType::f32>(head, see, queries, groups, scores, out);
+    case CacheType::f16: return attendTyped<Isa, CacheType::f16>(head, see, queries, groups, scores, out);
+    case CacheType::int8: return attendTyped<Isa, CacheType::int8>(head, see, queries, groups, scores, out);
+  }
+}
+
+template <class Isa>
+constexpr Kernels kernelsOf(const char* name) {
+  return {name,
+          size_t(Isa::tileRows),
+          product<Isa>,
+          fillTile<Isa>,
+          rmsNorm<Isa>,
+          rotate<Isa>,
+          siluTimes<Isa>,
+          silu<Isa>,
+          softmax<Isa>,
+          remember<Isa>,
+          attend<Isa>};
+}
+
+}  // namespace parscale

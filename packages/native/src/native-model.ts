@@ -1,0 +1,172 @@
+/**
+ * A packed model that steps rows of tokens on the CPU, off JavaScript's thread. Knows nothing of streams, text or sampling: its
+ * callers say which rows go on with which tokens, and what is in front of them.
+ *
+ * A row's numbers are bit-identical whoever shares its step, whatever the chunks of its prefill, the thread count or the CPU.
+ */
+import { availableParallelism } from 'node:os'
+import { checkpointError, type ParscaleError, resourceError, runtimeError, usageError } from '@parscale/core'
+import { type AggregatorHandle, type ModelFacts, type ModelHandle, type NativeModule, nativeModule } from './native-module.ts'
+
+/** How keys and values are kept: int8 has a scale per head and place. */
+export const cacheTypes = ['float32', 'float16', 'int8'] as const
+export type CacheType = (typeof cacheTypes)[number]
+
+export interface NativeModelOptions {
+  /** Threads of a step. Default: as many as the process may use. */
+  readonly threads?: number
+  /** Default: float32. */
+  readonly cacheType?: CacheType
+  /** One of `instructionSets()`. Default: the first, which is the best that this CPU has. */
+  readonly instructionSet?: string
+}
+
+/** R rows that take a step, with M new tokens together, row after row. A row must not stand twice. */
+export interface StepBatch {
+  /** From `openRow`. [R] */
+  readonly rows: Int32Array
+  /** Places in front of the sequence that every token sees, written by `writePrefix`. [R] */
+  readonly prefixes: Int32Array
+  /** Added to the scores of these. [R] */
+  readonly prefixScores: Float32Array
+  /** Tokens that are in the cache behind the prefix; what lies further behind is forgotten. [R] */
+  readonly lengths: Int32Array
+  /** New tokens, one at least. [R] */
+  readonly counts: Int32Array
+  /** [M] */
+  readonly ids: Int32Array
+  /** Rotary tables of the tokens' positions. [M, headDim / 2] */
+  readonly cosines: Float32Array
+  readonly sines: Float32Array
+  /** 1: this token's hidden state is wanted. [M] */
+  readonly wanted: Uint8Array
+}
+
+export interface StepOutput {
+  /** After the final norm, of the wanted tokens only: [wanted, hidden]. */
+  readonly hidden: Float32Array
+  /** 0: the keys or values of this row's new tokens are NaN or infinite, and were not kept. [R] */
+  readonly finite: Uint8Array
+}
+
+/** What this CPU can run, best first; empty where there is no native module. */
+export function instructionSets(): string[] {
+  const loaded = nativeModule()
+  return 'module' in loaded ? loaded.module.instructionSets() : []
+}
+
+export class NativeModel {
+  readonly facts: ModelFacts
+  readonly #native: NativeModule
+  readonly #handle: ModelHandle
+  #running: Promise<unknown> = Promise.resolve()
+
+  /**
+   * Maps a packed file (pack.ts).
+   *
+   * @throws runtime error where there is no native module; checkpoint error when the file is not what it should be
+   */
+  constructor(path: string, options: NativeModelOptions = {}) {
+    this.#native = requireModule()
+    const {
+      threads = availableParallelism(),
+      cacheType = 'float32',
+      instructionSet = this.#native.instructionSets()[0]!,
+    } = options
+    this.#handle = named(() => this.#native.openModel(path, threads, cacheTypes.indexOf(cacheType), instructionSet))
+    this.facts = this.#native.describe(this.#handle)
+  }
+
+  /** A row without tokens. */
+  openRow(): number {
+    return named(() => this.#native.openRow(this.#handle))
+  }
+
+  closeRow(row: number): void {
+    named(() => this.#native.closeRow(this.#handle, row))
+  }
+
+  /** Makes `targets[i]` a copy of what `sources[i]` was, all at once. Copies share memory until one of them goes on. */
+  copyRows(targets: readonly number[], sources: readonly number[]): void {
+    named(() => this.#native.copyRows(this.#handle, Int32Array.from(targets), Int32Array.from(sources)))
+  }
+
+  /** Puts keys and values of a layer, [kvHeads, n, headDim] each, into the first n places of a row. */
+  writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void {
+    named(() => this.#native.writePrefix(this.#handle, row, layer, key, value))
+  }
+
+  get cacheMemoryBytes(): number {
+    return named(() => this.#native.cacheBytes(this.#handle))
+  }
+
+  /**
+   * One step at a time: a second one at once is an error.
+   *
+   * @throws usage error when something does not fit; resource error when memory runs out, the new tokens then count as not there
+   */
+  step(batch: StepBatch): Promise<StepOutput> {
+    return this.#run(() => this.#native.step(this.#handle, batch))
+  }
+
+  /** [N, hidden] to [N, vocabulary]. */
+  logits(hidden: Float32Array): Promise<Float32Array> {
+    return this.#run(() => this.#native.logits(this.#handle, hidden))
+  }
+
+  /** [N, P, hidden] to [N, hidden] and each stream's share [N, P]. */
+  aggregate(aggregator: NativeAggregator, streams: Float32Array): Promise<{ hidden: Float32Array; weights: Float32Array }> {
+    return this.#run(() => this.#native.aggregate(this.#handle, aggregator.handle, streams))
+  }
+
+  /** Stops what is under way within a layer, and frees everything. The model cannot be used afterwards. */
+  async dispose(): Promise<void> {
+    this.#native.closeModel(this.#handle)
+    await this.#running.catch(() => {})
+  }
+
+  async #run<T>(start: () => Promise<T>): Promise<T> {
+    try {
+      const result = start()
+      this.#running = result
+      return await result
+    } catch (error) {
+      throw parscaleError(error)
+    }
+  }
+}
+
+/** The head that joins P streams, packed in a file of its own; runs on the threads of the model that it is given to. */
+export class NativeAggregator {
+  readonly handle: AggregatorHandle
+
+  constructor(path: string) {
+    const native = requireModule()
+    this.handle = named(() => native.openAggregator(path))
+  }
+}
+
+function requireModule(): NativeModule {
+  const loaded = nativeModule()
+  if ('module' in loaded) return loaded.module
+  throw runtimeError(`${loaded.reason}; use --engine onnx`)
+}
+
+function named<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    throw parscaleError(error)
+  }
+}
+
+const kinds: Readonly<Record<string, typeof usageError>> = {
+  ERR_USAGE: usageError,
+  ERR_PACKED_FILE: checkpointError,
+  ERR_OUT_OF_MEMORY: resourceError,
+}
+
+function parscaleError(error: unknown): ParscaleError {
+  const { code, message } = error as { code?: string; message: string }
+  return (kinds[code ?? ''] ?? runtimeError)(`native step: ${message}`, { cause: error })
+}

@@ -1,0 +1,67 @@
+/** The compiled module, where there is one for this platform: prebuilt in the package, or built when it was installed. */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import type { StepBatch, StepOutput } from './native-model.ts'
+
+/** Stands for what lives on the other side of the border. */
+export interface ModelHandle {
+  readonly kind?: 'model'
+}
+export interface AggregatorHandle {
+  readonly kind?: 'aggregator'
+}
+
+/** What binding.cc exports. All check what they are given; errors have a `code` (native-model.ts). */
+export interface NativeModule {
+  instructionSets(): string[]
+  openModel(path: string, threads: number, cacheType: number, instructionSet: string): ModelHandle
+  openAggregator(path: string): AggregatorHandle
+  describe(model: ModelHandle): ModelFacts
+  closeModel(model: ModelHandle): void
+  cacheBytes(model: ModelHandle): number
+  openRow(model: ModelHandle): number
+  closeRow(model: ModelHandle, row: number): void
+  copyRows(model: ModelHandle, targets: Int32Array, sources: Int32Array): void
+  writePrefix(model: ModelHandle, row: number, layer: number, key: Float32Array, value: Float32Array): void
+  step(model: ModelHandle, batch: StepBatch): Promise<StepOutput>
+  logits(model: ModelHandle, hidden: Float32Array): Promise<Float32Array>
+  aggregate(
+    model: ModelHandle,
+    aggregator: AggregatorHandle,
+    streams: Float32Array,
+  ): Promise<{ hidden: Float32Array; weights: Float32Array }>
+}
+
+export interface ModelFacts {
+  readonly instructionSet: string
+  readonly threads: number
+  readonly vocabSize: number
+  readonly hiddenSize: number
+  readonly layers: number
+  readonly kvHeads: number
+  readonly headDim: number
+}
+
+export type Loaded = { readonly module: NativeModule } | { readonly reason: string }
+
+const places = [`../prebuilds/${process.platform}-${process.arch}/parscale.node`, '../build/Release/parscale.node']
+
+let loaded: Loaded | undefined
+
+/** The module, or in one line why there is none. Looks once. */
+export function nativeModule(): Loaded {
+  loaded ??= load(places.map((place) => fileURLToPath(new URL(place, import.meta.url))))
+  return loaded
+}
+
+function load(paths: readonly string[]): Loaded {
+  const path = paths.find((candidate) => existsSync(candidate))
+  if (!path)
+    return { reason: `no native module for ${process.platform}-${process.arch}: none is prebuilt, and none was compiled` }
+  try {
+    return { module: createRequire(import.meta.url)(path) as NativeModule }
+  } catch (error) {
+    return { reason: `the native module does not load: ${(error as Error).message.split('\n')[0]}` }
+  }
+}

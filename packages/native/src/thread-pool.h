@@ -1,0 +1,64 @@
+// Threads that share out numbered items of work. They sleep between steps; within one they wait for the next job by looking, as
+// a job is shorter than a wake-up.
+//
+// Whoever calls `run` works too, so a pool of one has no thread of its own. A thread that the system holds up never holds up the
+// others: items that nobody took are taken by whoever is there. What is computed must not depend on who computes it.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace parscale {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(size_t threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  size_t threads() const { return workers_.size() + 1; }
+
+  // Calls work(item, thread) for every item once, on several threads, and returns when all are done. `work` must not throw.
+  template <class Work>
+  void run(size_t items, Work&& work) {
+    if (items == 1 || workers_.empty()) {
+      for (size_t item = 0; item < items; item++) work(item, size_t(0));
+      return;
+    }
+    runJob(items, [](void* context, size_t item, size_t thread) { (*static_cast<Work*>(context))(item, thread); }, &work);
+  }
+
+  // Between these the threads stay awake.
+  void begin() { awake_.store(true, std::memory_order_relaxed); }
+  void end() { awake_.store(false, std::memory_order_relaxed); }
+
+ private:
+  using Call = void (*)(void* context, size_t item, size_t thread);
+  // The job's number in the upper half, items that nobody has taken yet in the lower.
+  using Ticket = uint64_t;
+
+  void runJob(size_t items, Call call, void* context);
+  void takeItems(uint32_t job, size_t thread);
+  uint32_t nextJob(uint32_t last);
+  void work(size_t thread);
+
+  std::atomic<Ticket> ticket_{0};
+  std::atomic<size_t> done_{0};
+  std::atomic<bool> awake_{false}, stopped_{false};
+  std::atomic<int> sleepers_{0};
+  // Written only while no item is open, read only by holders of one.
+  Call call_ = nullptr;
+  void* context_ = nullptr;
+  size_t items_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace parscale
