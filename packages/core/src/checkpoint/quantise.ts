@@ -28,6 +28,9 @@ export const smallestBlock = 16
 /** The zero of integers of so many bits where no other is given. */
 export const middle = (bits: QuantisedBits): number => 2 ** (bits - 1)
 
+/** Rounded up, the scale of a block whose extreme is the largest float32 would make it infinite. */
+const largestScale = { 4: 3.4028e38 / 8, 8: 3.4028e38 / 127 } as const
+
 /** The largest power of two up to `wanted` that divides a row; undefined where that is less than 16. */
 export function blockSizeFor(rowElements: number, wanted: number): number | undefined {
   for (let size = wanted; size >= smallestBlock; size /= 2) if (rowElements % size === 0) return size
@@ -56,7 +59,8 @@ export function quantiseBlocks(
     const extreme = extremeOf(values, from, blockSize)
     if (Number.isNaN(extreme)) throw notFinite(values, from, tensor, firstElement)
     const choose = bits === 8 ? absmaxScale : leastSquaresScale
-    const scale = Math.fround(extreme === 0 ? 0 : choose(values, from, blockSize, extreme))
+    const chosen = extreme === 0 ? 0 : choose(values, from, blockSize, extreme)
+    const scale = Math.fround(Math.max(-largestScale[bits], Math.min(largestScale[bits], chosen)))
     scales[block] = scale
     if (bits === 8) roundBytes(values, from, blockSize, scale, data)
     else roundNibbles(values, from, blockSize, scale, data)
