@@ -22,6 +22,12 @@ export interface PrefillFigures {
   readonly tokensPerSecond: number
 }
 
+export interface Decoder {
+  /** One token of each sequence, in one batch. @returns ms @throws when llama.cpp did not step them together */
+  step(): Promise<number>
+  dispose(): Promise<void>
+}
+
 export interface LogitsOptions {
   /** Type of llama.cpp's keys and values; its own default is F16. Default 'F16'. */
   readonly cacheType?: 'F16' | 'F32'
@@ -36,7 +42,10 @@ export interface LlamaPeer {
   /** Token ids of a text as llama.cpp's own tokenizer cuts it; no begin-of-text token is added, and text that looks like a special token stays text. */
   tokenize(text: string): number[]
   decodeBench(options: { sequences: number; contextTokens: number; steps: number }): Promise<DecodeFigures>
-  prefillBench(options: { tokens: number; repeats: number }): Promise<PrefillFigures>
+  /** The same in pieces, for taking turns with others: sequences are filled once, `step` may be called `steps` times. */
+  openDecoder(options: { sequences: number; contextTokens: number; steps: number }): Promise<Decoder>
+  /** @param options.warmUp one prompt before the clock counts, which pages the weights in. Default true */
+  prefillBench(options: { tokens: number; repeats: number; warmUp?: boolean }): Promise<PrefillFigures>
   /**
    * Raw logits f32 [V] of the next token after each of `ids`, in order: element i has seen ids[0..i]. One sequence from
    * an empty context. The logits are llama.cpp's own numbers, before any sampler.
@@ -61,8 +70,8 @@ export async function loadPeer(path: string, { threads }: { threads: number }): 
   const llama = await getLlama({ gpu: false, build: 'never', maxThreads: threads, logLevel: 'error', progressLogs: false })
   const model = await llama.loadModel({ modelPath: path })
 
-  async function withContext<T>(options: Partial<LlamaContextOptions>, use: (context: LlamaContext) => Promise<T>): Promise<T> {
-    const context = await model.createContext({
+  const createContext = (options: Partial<LlamaContextOptions>): Promise<LlamaContext> =>
+    model.createContext({
       contextSize: batchSize,
       sequences: 1,
       batchSize,
@@ -71,18 +80,11 @@ export async function loadPeer(path: string, { threads }: { threads: number }): 
       flashAttention: true,
       ...options,
     })
-    try {
-      return await use(context)
-    } finally {
-      await context.dispose()
-    }
-  }
 
-  async function decodeBench({ sequences, contextTokens, steps }: { sequences: number; contextTokens: number; steps: number }) {
+  async function openDecoder({ sequences, contextTokens, steps }: { sequences: number; contextTokens: number; steps: number }) {
     const rowsPerBatch: number[] = []
-    const contextSize = contextTokens + warmUpSteps + steps
-    const options: Partial<LlamaContextOptions> = {
-      contextSize,
+    const context = await createContext({
+      contextSize: contextTokens + warmUpSteps + steps,
       sequences,
       batching: {
         itemPrioritizationStrategy({ items }) {
@@ -90,34 +92,47 @@ export async function loadPeer(path: string, { threads }: { threads: number }): 
           return items.map((item) => ({ item, processAmount: item.tokens.length }))
         },
       },
-    }
-    return withContext(options, async (context) => {
-      const rows = Array.from({ length: sequences }, () => context.getSequence())
-      for (const row of rows) await row.controlledEvaluate(someTokens(contextTokens))
-      rowsPerBatch.length = 0
-      const times: number[] = []
-      for (let step = 0; step < warmUpSteps + steps; step++) {
+    })
+    const rows = Array.from({ length: sequences }, () => context.getSequence())
+    for (const row of rows) await row.controlledEvaluate(someTokens(contextTokens))
+    const decoder: Decoder = {
+      async step() {
+        rowsPerBatch.length = 0
         const started = performance.now()
         // Sequences share a batch only when their requests are pending together.
         await Promise.all(rows.map((row) => row.controlledEvaluate(askingNext(someTokens(1)))))
-        if (step >= warmUpSteps) times.push(performance.now() - started)
-      }
-      if (rowsPerBatch.some((n) => n !== sequences)) {
-        throw new Error(`llama.cpp was to step ${sequences} sequences together, but ran batches of ${rowsPerBatch.join(', ')}`)
-      }
-      if (context.currentThreads !== threads) {
-        throw new Error(`llama.cpp was to use ${threads} threads, but used ${context.currentThreads}`)
-      }
-      return { sequences, contextTokens, stepMs: spreadOf(times) }
-    })
+        const ms = performance.now() - started
+        if (rowsPerBatch.some((n) => n !== sequences)) {
+          throw new Error(`llama.cpp was to step ${sequences} sequences together, but ran batches of ${rowsPerBatch.join(', ')}`)
+        }
+        if (context.currentThreads !== threads) {
+          throw new Error(`llama.cpp was to use ${threads} threads, but used ${context.currentThreads}`)
+        }
+        return ms
+      },
+      dispose: () => context.dispose(),
+    }
+    for (let step = 0; step < warmUpSteps; step++) await decoder.step()
+    return decoder
   }
 
-  async function prefillBench({ tokens, repeats }: { tokens: number; repeats: number }) {
-    return withContext({ contextSize: tokens + 1 }, async (context) => {
+  async function decodeBench(options: { sequences: number; contextTokens: number; steps: number }) {
+    const decoder = await openDecoder(options)
+    try {
+      const times: number[] = []
+      while (times.length < options.steps) times.push(await decoder.step())
+      return { sequences: options.sequences, contextTokens: options.contextTokens, stepMs: spreadOf(times) }
+    } finally {
+      await decoder.dispose()
+    }
+  }
+
+  async function prefillBench({ tokens, repeats, warmUp = true }: { tokens: number; repeats: number; warmUp?: boolean }) {
+    const context = await createContext({ contextSize: tokens + 1 })
+    try {
       const sequence = context.getSequence()
       const times: number[] = []
-      // The first pass is the warm-up: it pages the weights in.
-      for (let repeat = -1; repeat < repeats; repeat++) {
+      for (let repeat = warmUp ? -1 : 0; repeat < repeats; repeat++) {
         await sequence.clearHistory()
         const started = performance.now()
         await sequence.controlledEvaluate(askingNext(someTokens(tokens)))
@@ -125,15 +140,14 @@ export async function loadPeer(path: string, { threads }: { threads: number }): 
       }
       const promptMs = spreadOf(times)
       return { tokens, promptMs, tokensPerSecond: (tokens * 1000) / promptMs.lowerQuartile }
-    })
+    } finally {
+      await context.dispose()
+    }
   }
 
   async function* distributions(ids: readonly number[], { cacheType = 'F16', flashAttention = true }: LogitsOptions = {}) {
-    const context = await model.createContext({
+    const context = await createContext({
       contextSize: ids.length,
-      sequences: 1,
-      batchSize,
-      threads: { ideal: threads, min: threads },
       flashAttention,
       experimentalKvCacheKeyType: cacheType,
       experimentalKvCacheValueType: cacheType,
@@ -152,6 +166,7 @@ export async function loadPeer(path: string, { threads }: { threads: number }): 
     threads,
     tokenize: (text) => Array.from(model.tokenize(text, false)),
     decodeBench,
+    openDecoder,
     prefillBench,
     distributions,
     dispose: () => llama.dispose(),

@@ -1,7 +1,8 @@
-"""GGUF files in F32 for the peer: what llama.cpp computes without quantised weights, and shapes that no file at hand has.
+"""GGUF files for the peer: what llama.cpp computes without quantised weights, and shapes that no file at hand has.
 
     python bench/make-gguf.py dequantise IN.gguf OUT.gguf        the same model with every weight in F32
-    python bench/make-gguf.py random OUT.gguf --layers 24 ...    a random Qwen2 of a given shape, defaults as Qwen2.5-0.5B
+    python bench/make-gguf.py random OUT.gguf --layers 24 ...    a random Qwen2 of a given shape, defaults as Qwen2.5-0.5B;
+                                                                 --type q8_0 or q4_0: matrices in these blocks
 
 Runs in the environment `gguf` of scripts/python-env.mjs. Random weights serve speed only.
 """
@@ -34,6 +35,23 @@ def dequantise(source, target):
     finish(writer)
 
 
+file_types = {
+    "f32": gguf.LlamaFileType.ALL_F32,
+    "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
+    "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
+}
+
+
+def random_blocks(generator, kind, count):
+    """Blocks of 32 weights: a half-precision scale, then uniform codes of 8 or 4 bits; standard deviation about 0.02."""
+    code_bytes = {"q8_0": 32, "q4_0": 16}[kind]
+    scale = {"q8_0": 0.07 / 256, "q4_0": 0.07 / 16}[kind]
+    blocks = generator.integers(0, 256, (count, 2 + code_bytes), dtype=np.uint8)
+    scales = (scale * (0.5 + generator.random(count, dtype=np.float32))).astype(np.float16)
+    blocks[:, :2] = scales.view(np.uint8).reshape(count, 2)
+    return blocks
+
+
 def random(target, shape):
     """A Qwen2 with tied embeddings and a placeholder vocabulary of as many tokens as asked for."""
     writer = gguf.GGUFWriter(target, "qwen2")
@@ -45,7 +63,7 @@ def random(target, shape):
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_rope_freq_base(1e6)
     writer.add_layer_norm_rms_eps(1e-6)
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_file_type(file_types[shape.type])
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list([f"t{i}" for i in range(shape.vocabulary)])
@@ -58,7 +76,12 @@ def random(target, shape):
     kv = shape.kv_heads * shape.hidden // shape.heads
 
     def matrix(name, rows, columns):
-        writer.add_tensor(f"{name}.weight", generator.standard_normal((rows, columns), dtype=np.float32) * np.float32(0.02))
+        if shape.type == "f32":
+            weights = generator.standard_normal((rows, columns), dtype=np.float32) * np.float32(0.02)
+            writer.add_tensor(f"{name}.weight", weights)
+        else:
+            blocks = random_blocks(generator, shape.type, rows * columns // 32).reshape(rows, -1)
+            writer.add_tensor(f"{name}.weight", blocks, raw_dtype=gguf.GGMLQuantizationType[shape.type.upper()])
 
     def vector(name, length, value):
         writer.add_tensor(name, np.full(length, value, dtype=np.float32))
@@ -95,6 +118,7 @@ def main():
     make = commands.add_parser("random")
     make.add_argument("target")
     defaults = dict(layers=24, hidden=896, intermediate=4864, heads=14, kv_heads=2, vocabulary=151936)
+    make.add_argument("--type", choices=list(file_types), default="f32")
     for name, value in defaults.items():
         make.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     options = parser.parse_args()
