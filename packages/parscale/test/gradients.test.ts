@@ -59,7 +59,7 @@ const pair = (o: Operands, value?: (x: number) => number): [Value, Value] => {
   return [o.input(a), o.input(b, value)]
 }
 
-type Undifferentiable = 'GatherBlockQuantized' | 'MatMulNBits' | 'Min' | 'Shape'
+type Undifferentiable = 'GatherBlockQuantized' | 'MatMulNBits' | 'Min' | 'ReduceMax' | 'Shape'
 type Case = (g: GraphBuilder, o: Operands) => Value | readonly Value[]
 
 /** One graph for every operator that has a rule. */
@@ -68,6 +68,7 @@ const cases: Readonly<Record<Exclude<OpName, Undifferentiable>, Case>> = {
   Sub: (g, o) => g.sub(...pair(o)),
   Mul: (g, o) => g.mul(...pair(o)),
   Div: (g, o) => g.div(...pair(o, positive)),
+  Exp: (g, o) => g.exp(o.input(o.shape())),
   Log: (g, o) => g.log(o.input(o.shape(), positive)),
   Neg: (g, o) => g.neg(o.input(o.shape())),
   Sqrt: (g, o) => g.sqrt(o.input(o.shape(), positive)),
@@ -75,7 +76,6 @@ const cases: Readonly<Record<Exclude<OpName, Undifferentiable>, Case>> = {
   Softmax: (g, o) => g.softmax(o.input(o.shape())),
   ReduceSum: (g, o) => g.reduceSum(o.input(o.shape(3)), o.flip() ? [0, 2] : [1]),
   ReduceSumSquare: (g, o) => g.reduceSumSquare(o.input(o.shape(3)), o.flip() ? [0, 1, 2] : [2]),
-  ReduceLogSumExp: (g, o) => g.reduceLogSumExp(o.input(o.shape(2)), [1]),
   MatMul: (g, o) => {
     const [m, k, n, batch] = [o.size(), o.size(), o.size(), o.shape()]
     const [a, b] = o.flip() ? [batch, o.narrower(batch)] : [o.narrower(batch), batch]

@@ -1,6 +1,14 @@
 /** Training against the reference implementation's numbers: gradients, and three AdamW steps. */
 
-import { decays, gradientGraph, LossEvaluation, lossFeeds, stepGraph, type TokenBatch, TrainStep } from '@parscale/core/training'
+import {
+  decays,
+  gradientGraph,
+  LossEvaluation,
+  lossFeeds,
+  type TokenBatch,
+  TrainStep,
+  updateGraph,
+} from '@parscale/core/training'
 import { Tensor } from 'onnxruntime-node'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { onnxRuntime } from '../src/onnx-runtime.ts'
@@ -18,10 +26,7 @@ type Plan = ReturnType<TrainingGolden['plan']>
 /** Loss and gradients of one batch. */
 async function gradientsOf(plan: Plan, model: Arrays, batch: TokenBatch) {
   const session = await runtime.createSession(gradientGraph(plan))
-  const feeds = plan.trainable.flatMap(({ name, shape }) => [
-    [name, new Tensor('float32', model.get(name)!, shape)],
-    [`gradient.${name}`, new Tensor('float32', new Float32Array(model.get(name)!.length), shape)],
-  ])
+  const feeds = plan.trainable.map(({ name, shape }) => [name, new Tensor('float32', model.get(name)!, shape)])
   const out = await session.run({
     ...Object.fromEntries(feeds),
     ...lossFeeds(plan)([batch])[0],
@@ -150,12 +155,14 @@ describe.each(['parscale-p2', 'parscale-p4'])('%s with a frozen backbone', (name
     for (const [tensor, grad] of grads) expect(maxDifference(grad, golden.grads.get(tensor)!), tensor).toBeLessThan(gradTolerance)
 
     const graph = gradientGraph(plan)
-    expect(graph.outputs.map((output) => output.name).sort()).toEqual(['loss', ...names.map((n) => `next.gradient.${n}`)].sort())
+    expect(graph.outputs.map((output) => output.name).sort()).toEqual(
+      ['grad_squares', 'loss', ...names.map((n) => `next.gradient.${n}`)].sort(),
+    )
     // A weight's gradient is the product that takes its first factor transposed: here the aggregator's two.
     const weightGradients = (g: typeof graph) => g.nodes.filter(({ op, attributes }) => op === 'Gemm' && attributes.transA === 1)
     expect(weightGradients(graph)).toHaveLength(2)
     expect(weightGradients(gradientGraph(golden.plan(shape))).length).toBe(2 + 2 * 7 + 1)
-    const state = stepGraph(plan).inputs.filter((input) => /^[mv]\./.test(input.name))
+    const state = updateGraph(plan).inputs.filter((input) => /^[mv]\./.test(input.name))
     expect(state).toHaveLength(2 * names.length)
   })
 })

@@ -3,7 +3,7 @@
  * builder what computes the gradients, one rule per operator (rules.ts). Only what the asked-for gradients need is emitted.
  */
 import type { Dim, GraphBuilder, Shape, Value } from '../graph/index.ts'
-import { type Contribution, rules } from './rules.ts'
+import { type Contribution, constant, rules } from './rules.ts'
 
 /**
  * The gradient of `loss` (float, rank 0) with respect to each of `wrt`, in their order, type and shape.
@@ -41,11 +41,11 @@ export function gradients(g: GraphBuilder, loss: Value, wrt: readonly Value[]): 
   })
 }
 
-/** Everything that a change of `sources` would change. Integers carry no gradient. */
+/** Everything that a change of `sources` would change. Integers and constants carry no gradient. */
 function dependents(g: GraphBuilder, sources: readonly Value[]): Set<Value> {
   const involved = new Set(sources)
-  for (const { inputs, outputs } of g.nodes) {
-    if (!inputs.some((input) => input && involved.has(input))) continue
+  for (const { op, inputs, outputs } of g.nodes) {
+    if (rules[op] === constant || !inputs.some((input) => input && involved.has(input))) continue
     for (const output of outputs) if (output.dtype.includes('float')) involved.add(output)
   }
   return involved

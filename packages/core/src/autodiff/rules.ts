@@ -31,6 +31,8 @@ const single =
   }
 
 const notDifferentiable: Rule = () => []
+/** Of an operator whose result counts as a constant. */
+export const constant: Rule = () => []
 const reshaped = single((g, { a, dy }) => [() => g.reshape(dy, a.shape)])
 
 export const rules: Readonly<Record<OpName, Rule>> = {
@@ -38,6 +40,7 @@ export const rules: Readonly<Record<OpName, Rule>> = {
   Sub: single((g, { dy }) => [() => dy, () => g.neg(dy)]),
   Mul: single((g, { a, b, dy }) => [() => g.mul(dy, b), () => g.mul(dy, a)]),
   Div: single((g, { b, y, dy }) => [() => g.div(dy, b), () => g.neg(g.div(g.mul(dy, y), b))]),
+  Exp: single((g, { y, dy }) => [() => g.mul(dy, y)]),
   Log: single((g, { a, dy }) => [() => g.div(dy, a)]),
   Neg: single((g, { dy }) => [() => g.neg(dy)]),
   Sqrt: single((g, { y, dy }) => [() => g.div(g.mul(dy, g.scalar(0.5)), y)]),
@@ -49,8 +52,6 @@ export const rules: Readonly<Record<OpName, Rule>> = {
 
   ReduceSum: single((g, { a, dy }) => [() => g.expand(dy, a.shape)]),
   ReduceSumSquare: single((g, { a, dy }) => [() => g.mul(a, g.mul(dy, g.scalar(2)))]),
-  // exp(x - log(sum(exp(x)))) is softmax(x), and cannot overflow.
-  ReduceLogSumExp: single((g, { a, dy }) => [() => g.mul(g.softmax(a), dy)]),
 
   MatMul: single((g, { a, b, dy }) => [() => g.matMul(dy, matrixTransposed(g, b)), () => g.matMul(matrixTransposed(g, a), dy)]),
 
@@ -120,6 +121,9 @@ export const rules: Readonly<Record<OpName, Rule>> = {
         ),
     ]
   }),
+
+  // Only ever a shift against overflow, which cancels out.
+  ReduceMax: constant,
 
   Shape: notDifferentiable,
 

@@ -79,6 +79,7 @@ export class GraphBuilder {
   mul = (a: Value, b: Value): Value => this.#node('Mul', [a, b])
   div = (a: Value, b: Value): Value => this.#node('Div', [a, b])
   min = (a: Value, b: Value): Value => this.#node('Min', [a, b])
+  exp = (x: Value): Value => this.#node('Exp', [x])
   log = (x: Value): Value => this.#node('Log', [x])
   neg = (x: Value): Value => this.#node('Neg', [x])
   sqrt = (x: Value): Value => this.#node('Sqrt', [x])
@@ -133,8 +134,7 @@ export class GraphBuilder {
 
   reduceSum = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceSum', x, axes)
   reduceSumSquare = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceSumSquare', x, axes)
-  /** log(sum(exp(x))), safe for large x. */
-  reduceLogSumExp = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceLogSumExp', x, axes)
+  reduceMax = (x: Value, axes: readonly number[]): Value => this.#reduce('ReduceMax', x, axes)
 
   cast(x: Value, dtype: DType): Value {
     if (x.dtype === dtype) return x

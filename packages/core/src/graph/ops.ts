@@ -11,6 +11,7 @@ export type OpName =
   | 'Cast'
   | 'Concat'
   | 'Div'
+  | 'Exp'
   | 'Expand'
   | 'Gather'
   | 'GatherBlockQuantized'
@@ -23,7 +24,7 @@ export type OpName =
   | 'Mul'
   | 'Neg'
   | 'RMSNormalization'
-  | 'ReduceLogSumExp'
+  | 'ReduceMax'
   | 'ReduceSum'
   | 'ReduceSumSquare'
   | 'Reshape'
@@ -74,12 +75,13 @@ export const ops: Readonly<Record<OpName, Infer>> = {
   Min: elementwise,
   Mul: elementwise,
   Sub: elementwise,
+  Exp: unary,
   Log: unary,
   Neg: unary,
   Sigmoid: unary,
   Softmax: unary,
   Sqrt: unary,
-  ReduceLogSumExp: reduction,
+  ReduceMax: reduction,
   ReduceSum: reduction,
   ReduceSumSquare: reduction,
   Cast: ([x], _attributes, _declared) => same(x!),

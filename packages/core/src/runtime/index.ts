@@ -9,7 +9,8 @@ export interface Session {
    * Runs once; feeds and results by name. Typed arrays of CPU tensors are read and written in place, not copied.
    * Tensors on the device (`keepOnDevice`) are read where they are; whoever holds them disposes of them.
    *
-   * @param outputs tensors to write results into, by name; they must not be feeds of the same run. Other results are new
+   * @param outputs tensors to write results into, by name; one may be a feed of the
+   *   same run only if that has a single reader and all from it to the output is elementwise. Other results are new
    */
   run(
     feeds: Readonly<Record<string, Tensor>>,

@@ -13,7 +13,7 @@ export { type Evaluation, sequenceLosses } from './sequence-losses.ts'
 export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './step-cost.ts'
 export { type TextBackbone, textPieces, textPrefixes } from './text-prefixes.ts'
 export { type StepOptions, type StepReport, type TrainState, TrainStep } from './train-step.ts'
-export { evaluationGraph, gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
+export { evaluationGraph, gradientGraph, pieceUpdateGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
 export {
   modelParameters,
   type SavedState,

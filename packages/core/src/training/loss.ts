@@ -67,6 +67,14 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
   const together = g.reshape(streams, [B * T, P, hiddenSize])
   const aggregated = P === 1 ? g.reshape(together, [B * T, hiddenSize]) : aggregate(g, config, weights, together).hidden
   const logits = outputEmbedding(g, config, weights, tied, aggregated) // [B*T, V]
-  // -log softmax(logits)[target], without an array of all log-probabilities.
-  return g.scope('surprisals', () => g.sub(g.reduceLogSumExp(logits, [1]), g.gatherElements(logits, targets, 1)))
+  return g.scope('surprisals', () => g.sub(logSumExp(g, logits), g.gatherElements(logits, targets, 1)))
+}
+
+/**
+ * log(sum(exp(x))) of each row: [rows, C] to [rows, 1]. The largest of a row is taken out, so that nothing overflows. (The
+ * operator ReduceLogSumExp takes several times as long, and its gradient would need a softmax.)
+ */
+function logSumExp(g: GraphBuilder, x: Value): Value {
+  const largest = g.reduceMax(x, [1])
+  return g.add(g.log(g.reduceSum(g.exp(g.sub(x, largest)), [1])), largest)
 }

@@ -1,8 +1,9 @@
 /**
  * AdamW with decoupled weight decay (I. Loshchilov, F. Hutter, "Decoupled Weight Decay Regularization", arXiv 1711.05101)
- * and clipping by the global norm, as graph operators.
+ * and clipping by the global norm.
  *
- * What changes from step to step comes in as scalars, computed in float64: 1 - beta^t has few digits left in float32.
+ * What changes from step to step comes into the graph as scalars, computed in float64: 1 - beta^t has few digits left in
+ * float32.
  */
 import { Tensor } from 'onnxruntime-common'
 import type { GraphBuilder, Value } from '../graph/index.ts'
@@ -23,20 +24,38 @@ export const decays = (shape: readonly unknown[]): boolean => shape.length === 2
 
 /** float32 of rank 0 each; see `adamWFeeds`. */
 export interface AdamWScalars {
+  readonly meanShare: Value
+  readonly squareShare: Value
   readonly stepSize: Value
   readonly epsilon: Value
+  /** What decay leaves of a parameter. */
   readonly keep: Value
 }
 
 export function adamWScalars(g: GraphBuilder): AdamWScalars {
-  const scalar = (name: string) => g.input(name, 'float32', [])
-  return { stepSize: scalar('adamw.step_size'), epsilon: scalar('adamw.epsilon'), keep: scalar('adamw.keep') }
+  const scalar = (name: string) => g.input(`adamw.${name}`, 'float32', [])
+  return {
+    meanShare: scalar('mean_share'),
+    squareShare: scalar('square_share'),
+    stepSize: scalar('step_size'),
+    epsilon: scalar('epsilon'),
+    keep: scalar('keep'),
+  }
 }
 
 /** The same at `share` of the learning rate. */
-export function atShareOfRate(g: GraphBuilder, { stepSize, epsilon, keep }: AdamWScalars, share: number): AdamWScalars {
+export function atShareOfRate(g: GraphBuilder, scalars: AdamWScalars, share: number): AdamWScalars {
   const scaled = (value: Value) => g.mul(value, g.scalar(share))
-  return { stepSize: scaled(stepSize), epsilon, keep: g.add(scaled(keep), g.scalar(1 - share)) }
+  return { ...scalars, stepSize: scaled(scalars.stepSize), keep: g.add(scaled(scalars.keep), g.scalar(1 - share)) }
+}
+
+/** What the scalars of a step follow from. */
+export interface AdamWStep {
+  readonly learningRate: number
+  /** 1, 2, ... */
+  readonly step: number
+  /** What clipping multiplies the gradients by; it joins the scalars, so that no gradient is scaled. */
+  readonly gradScale: number
 }
 
 /**
@@ -46,31 +65,40 @@ export function atShareOfRate(g: GraphBuilder, { stepSize, epsilon, keep }: Adam
  *
  * so that no array needs to be corrected.
  */
-export function adamWFeeds(options: AdamWOptions, learningRate: number, t: number): Record<string, Tensor> {
-  const [c1, c2] = options.betas.map((beta) => 1 - beta ** t) as [number, number]
+export function adamWFeeds(
+  options: AdamWOptions,
+  { learningRate, step, gradScale }: AdamWStep,
+  decaying = true,
+): Record<string, Tensor> {
+  const [b1, b2] = options.betas
+  const [c1, c2] = [1 - b1 ** step, 1 - b2 ** step]
   const scalar = (value: number) => new Tensor('float32', Float32Array.of(value), [])
   return {
+    'adamw.mean_share': scalar((1 - b1) * gradScale),
+    'adamw.square_share': scalar((1 - b2) * gradScale ** 2),
     'adamw.step_size': scalar((learningRate * Math.sqrt(c2)) / c1),
     'adamw.epsilon': scalar(options.epsilon * Math.sqrt(c2)),
-    'adamw.keep': scalar(1 - learningRate * options.weightDecay),
+    'adamw.keep': scalar(decaying ? 1 - learningRate * options.weightDecay : 1),
   }
 }
 
-export interface Clipping {
-  /** The squared norm of each gradient, [n]: infinite or NaN where the gradient is. */
-  readonly squares: Value
-  /** L2 norm over all of them, rank 0. */
-  readonly norm: Value
-  /** What every gradient is to be multiplied by, rank 0: min(1, maxGradNorm / (norm + 1e-6)). */
-  readonly scale: Value
+/** The squared norm of each gradient, [n]: infinite or NaN where the gradient is. */
+export function squaredNorms(g: GraphBuilder, grads: readonly Value[]): Value {
+  const square = (grad: Value) => g.reshape(g.reduceSumSquare(grad, [...grad.shape.keys()]), [1])
+  return g.concat(grads.map(square), 0)
 }
 
-export function clipping(g: GraphBuilder, grads: readonly Value[], maxGradNorm: number): Clipping {
-  const square = (grad: Value) => g.reshape(g.reduceSumSquare(grad, [...grad.shape.keys()]), [1])
-  const squares = g.concat(grads.map(square), 0)
-  const norm = g.sqrt(g.reshape(g.reduceSum(squares, [0]), []))
-  const scale = g.min(g.scalar(1), g.div(g.scalar(maxGradNorm), g.add(norm, g.scalar(1e-6))))
-  return { squares, norm, scale }
+export interface Clipping {
+  /** L2 norm over all gradients. */
+  readonly gradNorm: number
+  /** What every gradient is to be multiplied by: min(1, maxGradNorm / (norm + 1e-6)). */
+  readonly gradScale: number
+}
+
+/** @param squares of each gradient's norm */
+export function clipping(squares: Float32Array, maxGradNorm: number): Clipping {
+  const gradNorm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0))
+  return { gradNorm, gradScale: Math.min(1, maxGradNorm / (gradNorm + 1e-6)) }
 }
 
 export interface AdamWState {
@@ -80,20 +108,21 @@ export interface AdamWState {
   readonly v: Value
 }
 
-/** One parameter's step, from its gradient before clipping. */
+/**
+ * One parameter's step, from its gradient before clipping. Everything is elementwise, and each array of the state has one
+ * reader, from which its successor is computed: they may share memory.
+ */
 export function adamW(
   g: GraphBuilder,
   options: AdamWOptions,
   scalars: AdamWScalars,
   { parameter, m, v }: AdamWState,
   grad: Value,
-  scale: Value,
+  decaying = true,
 ): AdamWState {
   const [b1, b2] = options.betas
-  // The scale joins the scalar factors: the gradient itself is never scaled.
-  const newM = g.add(g.mul(m, g.scalar(b1)), g.mul(grad, g.mul(scale, g.scalar(1 - b1))))
-  const newV = g.add(g.mul(v, g.scalar(b2)), g.mul(g.mul(grad, grad), g.mul(g.mul(scale, scale), g.scalar(1 - b2))))
+  const newM = g.add(g.mul(m, g.scalar(b1)), g.mul(grad, scalars.meanShare))
+  const newV = g.add(g.mul(v, g.scalar(b2)), g.mul(g.mul(grad, grad), scalars.squareShare))
   const step = g.mul(g.div(newM, g.add(g.sqrt(newV), scalars.epsilon)), scalars.stepSize)
-  const kept = decays(parameter.shape) ? g.mul(parameter, scalars.keep) : parameter
-  return { parameter: g.sub(kept, step), m: newM, v: newV }
+  return { parameter: g.sub(decaying ? g.mul(parameter, scalars.keep) : parameter, step), m: newM, v: newV }
 }

@@ -1,13 +1,11 @@
 /** What a training step takes, read off its graphs: nothing has to be run. */
 import type { Graph, Node, OpName, Value } from '../graph/index.ts'
 import { elementCount } from '../model/index.ts'
-import { evaluationGraph, gradientGraph, stepGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
+import { evaluationGraph, gradientGraph, type TrainPlan } from './train-step-graphs.ts'
 
 /** Floating point operations of the matrix products of one step: 2 m n k each. */
-export function stepFlops(plan: TrainPlan, microBatches = 1): number {
-  const flops = (graph: Graph<OpName>) => graph.nodes.reduce((sum, node) => sum + productFlops(node), 0)
-  return microBatches === 1 ? flops(stepGraph(plan)) : microBatches * flops(gradientGraph(plan)) + flops(updateGraph(plan))
-}
+export const stepFlops = (plan: TrainPlan, microBatches = 1): number =>
+  microBatches * gradientGraph(plan).nodes.reduce((sum, node) => sum + productFlops(node), 0)
 
 function productFlops({ op, inputs, outputs, attributes }: Node<OpName>): number {
   if (op !== 'Gemm' && op !== 'MatMul') return 0
@@ -17,9 +15,8 @@ function productFlops({ op, inputs, outputs, attributes }: Node<OpName>): number
 
 /** Bytes of one process. */
 export interface TrainingMemory {
-  /** The trained ones, twice: as they are, and as the step will leave them. */
   readonly parameters: number
-  /** m and v, also twice. */
+  /** m and v. */
   readonly moments: number
   readonly gradients: number
   /** Everything else that is alive at the worst moment of a step. */
@@ -40,10 +37,8 @@ const arenaFactor = 1.5
  */
 export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1): TrainingMemory {
   const bytes = float * plan.trainable.reduce((sum, { shape }) => sum + elementCount(shape), 0)
-  const [parameters, moments] = [2 * bytes, 4 * bytes]
-  // One graph: all gradients are alive when their norm is known. In parts: sums before and after each micro-batch, besides.
-  const [gradients, activations] =
-    microBatches === 1 ? [bytes, peakBytes(stepGraph(plan)) - bytes] : [2 * bytes, peakBytes(gradientGraph(plan))]
+  const [parameters, moments, gradients] = [bytes, 2 * bytes, bytes]
+  const activations = peakBytes(gradientGraph(plan, microBatches > 1))
   const arena = arenaFactor * activations
   const total = parameters + moments + gradients + arena + runtimeBytes
   return { parameters, moments, gradients, activations: arena, runtime: runtimeBytes, total }
@@ -55,7 +50,7 @@ export const estimateEvaluationMemory = (plan: TrainPlan): number => arenaFactor
 /** Operators whose output is their input under another shape. */
 const views: ReadonlySet<OpName> = new Set(['Reshape', 'Unsqueeze'])
 /** Operators that may write over an input that nobody reads afterwards. */
-const inPlace: ReadonlySet<OpName> = new Set(['Add', 'Sub', 'Mul', 'Div', 'Neg', 'Sqrt', 'Sigmoid', 'Softmax'])
+const inPlace: ReadonlySet<OpName> = new Set(['Add', 'Sub', 'Mul', 'Div', 'Neg', 'Exp', 'Sqrt', 'Sigmoid', 'Softmax'])
 
 /**
  * The most bytes of computed values that are alive at once when nodes run in their order and each value goes after its last

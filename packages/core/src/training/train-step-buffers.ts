@@ -1,4 +1,4 @@
-/** Two sets of float32 tensors under the same names: a run reads one set and writes the other, then they swap. */
+/** float32 tensors that runs renew, under the names of a graph's inputs. */
 import { Tensor } from 'onnxruntime-common'
 import { elementCount } from '../model/index.ts'
 import { nextName } from './train-step-graphs.ts'
@@ -11,21 +11,19 @@ export interface Place {
 }
 
 /**
- * On the CPU both sets are kept and written in place. On a device the engine makes the second set at each run, so that
- * nothing crosses over; the set that is given up is freed at once.
+ * On the CPU they are written in place. On a device the engine makes new ones at each run, so that nothing crosses over; those
+ * that are given up are freed at once.
  */
 export class Buffers {
   readonly #places: readonly Place[]
   readonly #onDevice: boolean
   #current: Tensors
-  #spare: Tensors
 
   /** @param data initial values, copied; what is undefined starts as zeros */
   constructor(places: readonly Place[], onDevice: boolean, data: (name: string) => Float32Array | undefined = () => undefined) {
     this.#places = places
     this.#onDevice = onDevice
     this.#current = newTensors(places, data)
-    this.#spare = onDevice ? {} : newTensors(places)
   }
 
   /** What to feed, by input name. */
@@ -35,22 +33,18 @@ export class Buffers {
 
   /** Where `next.<input>` is to be written; empty where the engine decides. */
   get outputs(): Tensors {
-    return Object.fromEntries(Object.entries(this.#spare).map(([name, tensor]) => [nextName(name), tensor]))
+    if (this.#onDevice) return {}
+    return Object.fromEntries(Object.entries(this.#current).map(([name, tensor]) => [nextName(name), tensor]))
   }
 
   /** Makes a run's results current. */
   advance(results: Tensors): void {
-    const next = Object.fromEntries(this.#places.map(({ name }) => [name, results[nextName(name)]!]))
-    if (this.#onDevice) this.dispose()
-    else this.#spare = this.#current
-    this.#current = next
+    if (!this.#onDevice) return
+    this.dispose()
+    this.#current = Object.fromEntries(this.#places.map(({ name }) => [name, results[nextName(name)]!]))
   }
 
-  /** Gives a run's results up. */
-  discard(results: Tensors): void {
-    if (this.#onDevice) for (const { name } of this.#places) results[nextName(name)]!.dispose()
-  }
-
+  /** Zeros. On a device this frees what was there. */
   clear(): void {
     if (this.#onDevice) {
       this.dispose()

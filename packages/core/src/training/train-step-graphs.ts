@@ -1,13 +1,13 @@
 /**
- * The graphs of training: loss, gradients, clipping and AdamW in one, so that one run is one step; and the same in two
- * parts, for steps over several micro-batches. Trained parameters and their moments are inputs and come out renewed as
- * `next.<input>`; frozen weights stay in their files.
+ * The graphs of training. A step is two runs: loss and gradients, then AdamW from them. Between the two the host has seen
+ * loss and norms, so nothing has been written when a step is refused, and the second run may work in place.
+ * What a run renews is an input and comes out as `next.<input>`; frozen weights stay in their files.
  */
 import { gradients } from '../autodiff/index.ts'
-import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/index.ts'
+import { type Graph, GraphBuilder, type OpName, type Shape, type Value } from '../graph/index.ts'
 import { externalWeights, type FindWeight, type Parameter, type Weights } from '../model/index.ts'
 import { type LossPlan, nextTokenLoss, nextTokenSurprisals } from './loss.ts'
-import { type AdamWOptions, adamW, adamWScalars, atShareOfRate, clipping } from './optimizer.ts'
+import { type AdamWOptions, type AdamWState, adamW, adamWScalars, atShareOfRate, decays, squaredNorms } from './optimizer.ts'
 import { mlpPrefixes } from './prefix-mlp.ts'
 
 export interface TrainPlan extends LossPlan {
@@ -37,36 +37,64 @@ export function evaluationGraph(plan: TrainPlan): Graph<OpName> {
 }
 
 /**
- * One step. Outputs `loss`, `grad_norm`, `grad_scale` (rank 0), `grad_squares` (one per trained parameter), and every
- * parameter and moment renewed.
+ * Outputs `loss`, `next.gradient.<name>` for every trained parameter, and `grad_squares`: the squared norm of each of these.
+ *
+ * @param accumulate the gradients are added onto inputs `gradient.<name>`, for steps over several micro-batches
  */
-export function stepGraph(plan: TrainPlan): Graph<OpName> {
-  const g = new GraphBuilder('train-step')
-  const { loss, parameters } = forward(g, plan)
-  update(g, plan, parameters, gradients(g, loss, parameters))
-  g.output(loss, 'loss')
-  return g.build()
-}
-
-/** A micro-batch: outputs `loss` and, for every trained parameter, the input `gradient.<name>` with its own added on. */
-export function gradientGraph(plan: TrainPlan): Graph<OpName> {
+export function gradientGraph(plan: TrainPlan, accumulate = false): Graph<OpName> {
   const g = new GraphBuilder('gradients')
-  const { loss, parameters } = forward(g, plan)
-  for (const [i, grad] of gradients(g, loss, parameters).entries()) {
+  const parameters = parameterInputs(g, plan)
+  const loss = nextTokenLoss(g, plan, planWeights(g, plan, parameters))
+  const sums = gradients(g, loss, parameters).map((grad, i) => {
     const name = gradientName(parameters[i]!.name)
-    g.output(g.add(g.input(name, 'float32', grad.shape), grad), nextName(name))
-  }
+    const sum = accumulate ? g.add(g.input(name, 'float32', grad.shape), grad) : grad
+    g.output(sum, nextName(name))
+    return sum
+  })
+  g.output(
+    g.scope('clipping', () => squaredNorms(g, sums)),
+    'grad_squares',
+  )
   g.output(loss, 'loss')
   return g.build()
 }
 
-/** The end of a step over micro-batches: as `stepGraph`, from gradients that are inputs. */
+/** AdamW over all parameters in one run, for devices: each parameter, its moments and its gradient are inputs. */
 export function updateGraph(plan: TrainPlan): Graph<OpName> {
   const g = new GraphBuilder('update')
-  const parameters = parameterInputs(g, plan)
-  const grads = parameters.map(({ name, shape }) => g.input(gradientName(name), 'float32', shape))
-  update(g, plan, parameters, grads)
+  const scalars = adamWScalars(g)
+  const aggregatorScalars = atShareOfRate(g, scalars, plan.optimizer.aggregatorRate ?? 1)
+  for (const { name, shape, part } of plan.trainable) {
+    const { state, grad } = updateInputs(g, name, shape)
+    const own = part === 'aggregation' ? aggregatorScalars : scalars
+    updateOutputs(
+      g,
+      state,
+      g.scope(`adamw.${name}`, () => adamW(g, plan.optimizer, own, state, grad, decays(shape))),
+    )
+  }
   return g.build()
+}
+
+/** The name under which `pieceUpdateGraph` knows what it is run on. */
+export const piece = 'piece'
+
+/** AdamW over any piece of any parameter: inputs and outputs as of `updateGraph`, for a parameter `piece` [N]. */
+export function pieceUpdateGraph(plan: TrainPlan): Graph<OpName> {
+  const g = new GraphBuilder('piece-update')
+  const { state, grad } = updateInputs(g, piece, ['N'])
+  updateOutputs(g, state, adamW(g, plan.optimizer, adamWScalars(g), state, grad))
+  return g.build()
+}
+
+function updateInputs(g: GraphBuilder, name: string, shape: Shape): { state: AdamWState; grad: Value } {
+  const input = (of: string) => g.input(of, 'float32', shape)
+  const state = { parameter: input(name), m: input(momentName('m', name)), v: input(momentName('v', name)) }
+  return { state, grad: input(gradientName(name)) }
+}
+
+function updateOutputs(g: GraphBuilder, before: AdamWState, after: AdamWState): void {
+  for (const key of ['parameter', 'm', 'v'] as const) g.output(after[key], nextName(before[key].name))
 }
 
 /** Copies state from a device: each input comes out as `next.<input>`, to be read. */
@@ -79,11 +107,6 @@ export function readBackGraph(places: readonly { readonly name: string; readonly
 const parameterInputs = (g: GraphBuilder, plan: TrainPlan): Value[] =>
   plan.trainable.map(({ name, shape }) => g.input(name, 'float32', shape))
 
-function forward(g: GraphBuilder, plan: TrainPlan): { loss: Value; parameters: Value[] } {
-  const parameters = parameterInputs(g, plan)
-  return { loss: nextTokenLoss(g, plan, planWeights(g, plan, parameters)), parameters }
-}
-
 function planWeights(g: GraphBuilder, plan: TrainPlan, parameters: readonly Value[]): Weights {
   const trained = new Map(parameters.map((value) => [value.name, value]))
   const frozen = externalWeights(g, plan.frozen)
@@ -91,20 +114,4 @@ function planWeights(g: GraphBuilder, plan: TrainPlan, parameters: readonly Valu
   if (plan.prefixMlp === undefined) return stored
   const made = mlpPrefixes(g, plan.config, plan.prefixMlp, stored)
   return (name, shape, as) => made.get(name) ?? stored(name, shape, as)
-}
-
-function update(g: GraphBuilder, plan: TrainPlan, parameters: readonly Value[], grads: readonly Value[]): void {
-  const { squares, norm, scale } = g.scope('clipping', () => clipping(g, grads, plan.optimizer.maxGradNorm))
-  const scalars = adamWScalars(g)
-  const aggregatorScalars = atShareOfRate(g, scalars, plan.optimizer.aggregatorRate ?? 1)
-  for (const [i, parameter] of parameters.entries()) {
-    const moment = (which: 'm' | 'v') => g.input(momentName(which, parameter.name), 'float32', parameter.shape)
-    const state = { parameter, m: moment('m'), v: moment('v') }
-    const own = plan.trainable[i]!.part === 'aggregation' ? aggregatorScalars : scalars
-    const next = g.scope(`adamw.${parameter.name}`, () => adamW(g, plan.optimizer, own, state, grads[i]!, scale))
-    for (const key of ['parameter', 'm', 'v'] as const) g.output(next[key], nextName(state[key].name))
-  }
-  g.output(norm, 'grad_norm')
-  g.output(scale, 'grad_scale')
-  g.output(squares, 'grad_squares')
 }

@@ -1,25 +1,15 @@
 /**
- * The training step and the state that it moves. Parameters and moments are fed as inputs and come out into a second set of
- * buffers; the sets swap when the step is taken, so one that is refused or fails leaves no trace. (One set would not do:
- * nothing orders the update of a parameter after its last reader.)
+ * The training step and the state that it moves: a run for loss and gradients, then AdamW. Nothing of the state is written
+ * before the loss and the norm are known, so a step that is refused or fails leaves no trace.
  */
 import { runtimeError, usageError } from '../errors.ts'
-import type { Graph } from '../graph/index.ts'
 import { elementCount } from '../model/index.ts'
 import type { Runtime, Session } from '../runtime/index.ts'
 import { lossFeeds, type TokenBatch } from './loss-feeds.ts'
-import { adamWFeeds } from './optimizer.ts'
+import { clipping } from './optimizer.ts'
 import { Buffers, type Place, type Tensors } from './train-step-buffers.ts'
-import {
-  gradientGraph,
-  gradientName,
-  momentName,
-  nextName,
-  readBackGraph,
-  stepGraph,
-  type TrainPlan,
-  updateGraph,
-} from './train-step-graphs.ts'
+import { gradientGraph, gradientName, momentName, nextName, readBackGraph, type TrainPlan } from './train-step-graphs.ts'
+import { createUpdate, renewing, type Update } from './train-step-update.ts'
 
 /** Arrays by parameter name. */
 type Arrays = ReadonlyMap<string, Float32Array>
@@ -48,24 +38,33 @@ export interface StepReport {
   readonly gradScale: number
 }
 
-/** How a plan is run: one session for steps of one batch, two for steps of several. */
-type Sessions = { readonly step: Session } | { readonly gradient: Session; readonly update: Session; readonly sums: Buffers }
-
 export class TrainStep {
   readonly #runtime: Runtime
   readonly #plan: TrainPlan
   readonly #microBatches: number
-  readonly #sessions: Sessions
   readonly #feeds: ReturnType<typeof lossFeeds>
-  readonly #buffers: Buffers
+  readonly #gradient: Session
+  readonly #update: Update
+  readonly #state: Buffers
+  readonly #gradients: Buffers
 
-  private constructor(runtime: Runtime, plan: TrainPlan, microBatches: number, sessions: Sessions, buffers: Buffers) {
+  private constructor(
+    runtime: Runtime,
+    plan: TrainPlan,
+    microBatches: number,
+    gradient: Session,
+    update: Update,
+    state: Buffers,
+  ) {
     this.#runtime = runtime
     this.#plan = plan
     this.#microBatches = microBatches
-    this.#sessions = sessions
     this.#feeds = lossFeeds(plan)
-    this.#buffers = buffers
+    this.#gradient = gradient
+    this.#update = update
+    this.#state = state
+    const places = plan.trainable.map(({ name, shape }) => ({ name: gradientName(name), shape }))
+    this.#gradients = new Buffers(places, runtime.device !== 'cpu')
   }
 
   /**
@@ -75,20 +74,9 @@ export class TrainStep {
    * @throws usage error naming a trained parameter that the state lacks or has in another size
    */
   static async create(runtime: Runtime, plan: TrainPlan, state: TrainState, microBatches = 1): Promise<TrainStep> {
-    const onDevice = runtime.device !== 'cpu'
-    const buffers = stateBuffers(plan, state, onDevice)
-    // What a run renews stays where it is; reports are read.
-    const compile = (graph: Graph) => {
-      const renewed = graph.outputs.map(({ name }) => name).filter((name) => name.startsWith(nextName('')))
-      return runtime.createSession(graph, { planMemory: false, keepOnDevice: renewed })
-    }
-    if (microBatches === 1) return new TrainStep(runtime, plan, 1, { step: await compile(stepGraph(plan)) }, buffers)
-    const [gradient, update] = [await compile(gradientGraph(plan)), await compile(updateGraph(plan))]
-    const sums = new Buffers(
-      plan.trainable.map(({ name, shape }) => ({ name: gradientName(name), shape })),
-      onDevice,
-    )
-    return new TrainStep(runtime, plan, microBatches, { gradient, update, sums }, buffers)
+    const buffers = stateBuffers(plan, state, runtime.device !== 'cpu')
+    const gradient = await runtime.createSession(...renewing(gradientGraph(plan, microBatches > 1)))
+    return new TrainStep(runtime, plan, microBatches, gradient, await createUpdate(runtime, plan), buffers)
   }
 
   /**
@@ -101,28 +89,25 @@ export class TrainStep {
     if (batches.length !== this.#microBatches) {
       throw usageError(`step ${options.step}: expected ${this.#microBatches} batches, got ${batches.length}`)
     }
-    const scalars = adamWFeeds(this.#plan.optimizer, options.learningRate, options.step)
-    const results = await this.#compute(this.#feeds(batches), scalars)
-    const { grad_norm: norm, grad_scale: scale, grad_squares: squares } = results.tensors
-    const report = { loss: results.loss, gradNorm: Number(norm!.data[0]), gradScale: Number(scale!.data[0]) }
-    const bad = this.#plan.trainable
-      .filter((_, i) => !Number.isFinite((squares!.data as Float32Array)[i]))
-      .map(({ name }) => name)
-    if (bad.length === 0 && (options.accept?.(report) ?? true)) this.#buffers.advance(results.tensors)
-    else this.#buffers.discard(results.tensors)
+    const { loss, squares } = await this.#computeGradients(this.#feeds(batches))
+    const bad = this.#plan.trainable.filter((_, i) => !Number.isFinite(squares[i])).map(({ name }) => name)
     if (bad.length > 0) throw notFinite(bad, options.step)
+    const report = { loss, ...clipping(squares, this.#plan.optimizer.maxGradNorm) }
+    if (options.accept?.(report) ?? true) {
+      await this.#update.run(this.#state, this.#gradients, { ...options, gradScale: report.gradScale })
+    }
     return report
   }
 
   /** The parameters under their names, wherever they are; valid until the next step. */
   get parameterFeeds(): Tensors {
-    const { feeds } = this.#buffers
+    const { feeds } = this.#state
     return Object.fromEntries(this.#plan.trainable.map(({ name }) => [name, feeds[name]!]))
   }
 
   /** Parameters and moments as they are now. On the CPU these are views, valid until the next step. */
   async readState(): Promise<Required<TrainState>> {
-    const tensors = this.#runtime.device === 'cpu' ? this.#buffers.feeds : await this.#readBack()
+    const tensors = this.#runtime.device === 'cpu' ? this.#state.feeds : await this.#readBack()
     const arrays = (kind: (typeof kinds)[number]): Arrays =>
       new Map(this.#plan.trainable.map(({ name }) => [name, tensors[inputName(kind, name)]!.data as Float32Array]))
     return { parameters: arrays('parameters'), m: arrays('m'), v: arrays('v') }
@@ -130,38 +115,34 @@ export class TrainStep {
 
   /** Frees native memory; no step can be run afterwards. */
   async dispose(): Promise<void> {
-    const s = this.#sessions
-    this.#buffers.dispose()
-    if ('sums' in s) s.sums.dispose()
-    await Promise.all(('step' in s ? [s.step] : [s.gradient, s.update]).map((session) => session.dispose()))
+    this.#state.dispose()
+    this.#gradients.dispose()
+    await Promise.all([this.#gradient.dispose(), this.#update.dispose()])
   }
 
   /** By a session whose outputs are on the CPU: the engine has no other way that works on all platforms. */
   async #readBack(): Promise<Tensors> {
     const places = statePlaces(this.#plan)
     const session = await this.#runtime.createSession(readBackGraph(places))
-    const out = await session.run(this.#buffers.feeds)
+    const out = await session.run(this.#state.feeds)
     await session.dispose()
     return Object.fromEntries(places.map(({ name }) => [name, out[nextName(name)]!]))
   }
 
-  async #compute(batches: readonly Tensors[], scalars: Tensors): Promise<{ loss: number; tensors: Tensors }> {
-    const sessions = this.#sessions
-    const buffers = this.#buffers
-    if ('step' in sessions) {
-      const tensors = await sessions.step.run({ ...buffers.feeds, ...batches[0]!, ...scalars }, buffers.outputs)
-      return { loss: Number(tensors.loss!.data[0]), tensors }
-    }
-    const { gradient, update, sums } = sessions
+  /** The gradients of all batches together, into their buffers; squares: of the norm of each. */
+  async #computeGradients(batches: readonly Tensors[]): Promise<{ loss: number; squares: Float32Array }> {
     const parameters = this.parameterFeeds
-    let loss = 0
-    sums.clear()
+    const gradients = this.#gradients
+    const accumulate = batches.length > 1
+    if (accumulate) gradients.clear()
+    let [loss, squares] = [0, new Float32Array()]
     for (const batch of batches) {
-      const out = await gradient.run({ ...parameters, ...sums.feeds, ...batch }, sums.outputs)
+      const out = await this.#gradient.run({ ...parameters, ...(accumulate ? gradients.feeds : {}), ...batch }, gradients.outputs)
+      gradients.advance(out)
       loss += Number(out.loss!.data[0])
-      sums.advance(out)
+      squares = out.grad_squares!.data as Float32Array<ArrayBuffer>
     }
-    return { loss, tensors: await update.run({ ...buffers.feeds, ...sums.feeds, ...scalars }, buffers.outputs) }
+    return { loss, squares }
   }
 }
 
