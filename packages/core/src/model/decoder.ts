@@ -7,7 +7,7 @@
  */
 import { type Dim, type GraphBuilder, product, type Value } from '../graph/index.ts'
 import type { ModelConfig } from './config.ts'
-import { lookUp, linear as plainLinear } from './linear.ts'
+import { linears, lookUp } from './linear.ts'
 import type { Weights } from './weights.ts'
 
 /** Changes what a linear layer gives: `name` is the weight's without `.weight`, x [R*T, in], y [R*T, out]. */
@@ -53,9 +53,14 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   const layerInputs: Value[] = []
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
   const norm = (x: Value, name: string) => g.rmsNorm(x, weights(name, [hiddenSize]), rmsNormEps)
-  const linear: Linear = (name, x, out, bias) => {
-    const y = plainLinear(g, weights, name, x, out, bias ? weights(`${name}.bias`, [out]) : undefined)
-    return inputs.adapt ? inputs.adapt(name, x, y) : y
+  const linear: Linear = (x, bias, outs) => {
+    const layers = Object.entries(outs).map(([name, out]) => ({
+      name,
+      out,
+      bias: bias ? weights(`${name}.bias`, [out]) : undefined,
+    }))
+    const products = linears(g, weights, x, layers)
+    return layers.map(({ name }, i) => (inputs.adapt ? inputs.adapt(name, x, products[i]!) : products[i]!))
   }
 
   const embedded = lookUp(g, weights, 'model.embed_tokens.weight', [config.vocabSize, hiddenSize], inputs.inputIds)
@@ -87,8 +92,8 @@ function repeatRows(g: GraphBuilder, x: Value, R: Dim): Value {
   return g.reshape(g.expand(g.unsqueeze(x, 1), [S!, copies, ...row]), [R, ...row])
 }
 
-/** A linear layer by the name of its weight, as adapted: [rows, in] to [rows, out]. */
-type Linear = (name: string, x: Value, out: number, bias: boolean) => Value
+/** Linear layers of one input, as adapted: [rows, in] to [rows, out] for each name of a weight with its `out`. */
+type Linear = (x: Value, bias: boolean, outs: Readonly<Record<string, number>>) => Value[]
 
 function attention(
   g: GraphBuilder,
@@ -102,10 +107,14 @@ function attention(
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: D } = c
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
   const at = `model.layers.${layer}.self_attn`
-  const project = (name: string, heads: number): Value =>
-    g.reshape(linear(`${at}.${name}_proj`, x, heads * D, c.attentionBias.qkv), [R, T, heads * D])
-  const rotate = (name: string, heads: number): Value => {
-    let y = project(name, heads)
+  const projected = linear(x, c.attentionBias.qkv, {
+    [`${at}.q_proj`]: H * D,
+    [`${at}.k_proj`]: K * D,
+    [`${at}.v_proj`]: K * D,
+  })
+  const [q, k, v] = projected.map((y) => g.reshape(y, [R, T, y.shape[1]!])) as [Value, Value, Value]
+  const rotate = (name: string, heads: number, projection: Value): Value => {
+    let y = projection
     if (c.qkNorm) {
       const perHead = g.reshape(y, [R, T, heads, D])
       y = g.reshape(g.rmsNorm(perHead, weights(`${at}.${name}_norm.weight`, [D]), c.rmsNormEps), [R, T, heads * D])
@@ -114,9 +123,9 @@ function attention(
   }
   const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, [R, T, heads, D]), [0, 2, 1, 3])
 
-  const query = byHead(rotate('q', H), H) // [R, H, T, D]
-  const key = byHead(rotate('k', K), K) // [R, K, T, D]
-  const value = byHead(project('v', K), K) // [R, K, T, D]
+  const query = byHead(rotate('q', H, q), H) // [R, H, T, D]
+  const key = byHead(rotate('k', K, k), K) // [R, K, T, D]
+  const value = byHead(v, K) // [R, K, T, D]
   const blocks = inputs.attended(layer, { key, value })
 
   // The G query heads of a key/value head stand as rows of one product, so that the cache is read once for all of them.
@@ -141,15 +150,14 @@ function attention(
   )
   const mixed = blocks.map((block, i) => g.matMul(shares[i]!, block.value)).reduce(g.add) // [R, K, G*T, D]
   const joined = g.transpose(g.reshape(mixed, [R, H, T, D]), [0, 2, 1, 3]) // [R, T, H, D]
-  const out = linear(`${at}.o_proj`, g.reshape(joined, [product([R, T]), H * D]), c.hiddenSize, c.attentionBias.o)
-  return { out, present: { key, value } }
+  const [out] = linear(g.reshape(joined, [product([R, T]), H * D]), c.attentionBias.o, { [`${at}.o_proj`]: c.hiddenSize })
+  return { out: out!, present: { key, value } }
 }
 
 /** down(silu(gate(x)) * up(x)) */
 function mlp(g: GraphBuilder, c: ModelConfig, linear: Linear, at: string, x: Value): Value {
-  const gate = linear(`${at}.gate_proj`, x, c.intermediateSize, c.mlpBias)
-  const up = linear(`${at}.up_proj`, x, c.intermediateSize, c.mlpBias)
-  return linear(`${at}.down_proj`, g.mul(silu(g, gate), up), c.hiddenSize, c.mlpBias)
+  const [gate, up] = linear(x, c.mlpBias, { [`${at}.gate_proj`]: c.intermediateSize, [`${at}.up_proj`]: c.intermediateSize })
+  return linear(g.mul(silu(g, gate!), up!), c.mlpBias, { [`${at}.down_proj`]: c.hiddenSize })[0]!
 }
 
 export const silu = (g: GraphBuilder, x: Value): Value => g.mul(x, g.sigmoid(x))

@@ -82,13 +82,13 @@ function aggregationWeights(g: GraphBuilder, config: ModelConfig, weights: Weigh
     case 'dynamic': {
       // The stream index runs fastest: entry h * P + p is feature h of stream p.
       const together = g.reshape(g.transpose(hidden, [0, 2, 1]), [N, H * P]) // [N, H*P]
-      const inner = silu(g, linear(g, weights, `${at}.0`, together, H, weights(`${at}.0.bias`, [H]))) // [N, H]
-      return smooth(g.softmax(linear(g, weights, `${at}.2`, inner, P, weights(`${at}.2.bias`, [P]))))
+      const inner = silu(g, linear(g, weights, together, { name: `${at}.0`, out: H, bias: weights(`${at}.0.bias`, [H]) })) // [N, H]
+      return smooth(g.softmax(linear(g, weights, inner, { name: `${at}.2`, out: P, bias: weights(`${at}.2.bias`, [P]) })))
     }
   }
 }
 
 /** The output embedding, applied once, after aggregation: [N, H] to logits [N, vocabulary]. */
 export function outputEmbedding(g: GraphBuilder, config: ModelConfig, weights: Weights, tied: boolean, hidden: Value): Value {
-  return linear(g, weights, tied ? 'model.embed_tokens' : 'lm_head', hidden, config.vocabSize)
+  return linear(g, weights, hidden, { name: tied ? 'model.embed_tokens' : 'lm_head', out: config.vocabSize })
 }

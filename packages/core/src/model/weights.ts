@@ -32,8 +32,17 @@ export type FindWeight = (name: string, shape: readonly number[]) => StoredWeigh
 export interface Weights {
   /** In float32, or as it is stored; not for quantised matrices. */
   (name: string, shape: readonly number[], as?: 'float32' | 'stored'): Value
-  /** A quantised matrix [N, K]; undefined when it is stored in full. Absent where all are, as in training. */
-  readonly quantised?: (name: string, shape: readonly [number, number], use: MatrixUse) => MatrixWithOffsets | undefined
+  /**
+   * Quantised matrices [N, K] of equal K as one, one's rows behind the other's; undefined when they are stored in full, or do not
+   * lie side by side in their file. Absent where all weights are stored in full, as in training.
+   */
+  readonly quantised?: (matrices: readonly NamedMatrix[], use: MatrixUse) => MatrixWithOffsets | undefined
+}
+
+export interface NamedMatrix {
+  readonly name: string
+  /** [N, K] */
+  readonly shape: readonly [number, number]
 }
 
 /** Zero points that are no whole numbers are beyond the operators: they become what has to be added to each block. */
@@ -74,11 +83,35 @@ export function externalWeights(g: GraphBuilder, find: FindWeight): Weights {
     }
     return wide
   }
-  const quantised: Weights['quantised'] = (name, shape, use) => {
-    const found = find(name, shape)
-    return isQuantised(found) ? quantisedMatrix(g, name, shape, found, use) : undefined
+  const quantised: Weights['quantised'] = (matrices, use) => {
+    const found = matrices.map(({ name, shape }) => find(name, shape))
+    const joined = found.every(isQuantised) ? sideBySide(found) : undefined
+    const rows = matrices.reduce((sum, { shape }) => sum + shape[0], 0)
+    return joined && quantisedMatrix(g, matrices.map(({ name }) => name).join('+'), [rows, matrices[0]!.shape[1]], joined, use)
   }
   return Object.assign(plain, { quantised })
+}
+
+/** Matrices as one, if all their parts lie in one file, each directly behind that of the one before. */
+function sideBySide(matrices: readonly QuantisedWeight[]): QuantisedWeight | undefined {
+  const [{ bits, blockSize, zeroPoints }] = matrices as [QuantisedWeight]
+  if (matrices.some((m) => m.bits !== bits || m.blockSize !== blockSize || m.zeroPoints?.dtype !== zeroPoints?.dtype))
+    return undefined
+  const data = spanning(matrices.map((m) => m.data))
+  const scales = spanning(matrices.map((m) => m.scales))
+  const zeros = zeroPoints && spanning(matrices.map((m) => m.zeroPoints!.data))
+  if (!data || !scales || (zeroPoints && !zeros)) return undefined
+  return { bits, blockSize, data, scales, zeroPoints: zeros && { dtype: zeroPoints.dtype, data: zeros } }
+}
+
+function spanning(parts: readonly ExternalData[]): ExternalData | undefined {
+  const [{ path, offset }] = parts as [ExternalData]
+  let end = offset
+  for (const part of parts) {
+    if (part.path !== path || part.offset !== end) return undefined
+    end += part.byteLength
+  }
+  return { path, offset, byteLength: end - offset }
 }
 
 function quantisedMatrix(

@@ -69,33 +69,42 @@ export async function quantiseModel(
   folder: string,
   options: QuantiseOptions,
 ): Promise<{ quantised: ModelFiles; rounded: ModelFiles }> {
-  const quantised = new Map<string, QuantisedWeight>()
-  const rounded = new Map<string, ReturnType<FindWeight>>()
-  const parts: Uint8Array[] = []
-  const path = `${folder}/weights-${options.bits}-${options.blockSize}-${options.zeroPoints}.bin`
-  let offset = 0
-  const store = (data: Uint8Array | Float32Array) => {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    parts.push(bytes)
-    offset += bytes.length
-    return { path, offset: offset - bytes.length, byteLength: bytes.length }
-  }
+  const matrices = new Map<string, QuantisedBytes>()
   for (const { name, shape, ...tensor } of open.tensors.values()) {
     const K = shape[1] ?? 0
     if (shape.length !== 2 || K % options.blockSize !== 0) continue
-    const matrix = quantiseMatrix(await readF32({ name, shape, ...tensor } as StoredTensor), K, options)
-    const { zeroPoints } = matrix
+    matrices.set(name, quantiseMatrix(await readF32({ name, shape, ...tensor } as StoredTensor), K, options))
+  }
+  const parts: Uint8Array[] = []
+  const path = `${folder}/weights-${options.bits}-${options.blockSize}-${options.zeroPoints}.bin`
+  let offset = 0
+  // All data, then all scales and so on: neighbouring layers lie side by side.
+  const store = (of: (matrix: QuantisedBytes) => Uint8Array | Float32Array | undefined) =>
+    new Map(
+      [...matrices].map(([name, matrix]) => {
+        const values = of(matrix) ?? new Uint8Array()
+        const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+        parts.push(bytes)
+        offset += bytes.length
+        return [name, { path, offset: offset - bytes.length, byteLength: bytes.length }]
+      }),
+    )
+  const data = store((m) => m.data)
+  const scales = store((m) => m.scales)
+  const zeros = store((m) => m.zeroPoints)
+  const full = store((m) => m.rounded)
+  const quantised = new Map<string, QuantisedWeight>()
+  const rounded = new Map<string, ReturnType<FindWeight>>()
+  for (const [name, { zeroPoints }] of matrices) {
+    const dtype = zeroPoints instanceof Float32Array ? 'float32' : 'uint8'
     quantised.set(name, {
       bits: options.bits,
       blockSize: options.blockSize,
-      data: store(matrix.data),
-      scales: store(matrix.scales),
-      zeroPoints: zeroPoints && {
-        dtype: zeroPoints instanceof Float32Array ? 'float32' : 'uint8',
-        data: store(zeroPoints),
-      },
+      data: data.get(name)!,
+      scales: scales.get(name)!,
+      zeroPoints: zeroPoints && { dtype, data: zeros.get(name)! },
     })
-    rounded.set(name, { dtype: 'float32', data: store(matrix.rounded) })
+    rounded.set(name, { dtype: 'float32', data: full.get(name)! })
   }
   writeFileSync(path, Buffer.concat(parts))
   const using = (weights: ReadonlyMap<string, ReturnType<FindWeight>>): ModelFiles => {
