@@ -14,6 +14,8 @@ struct Avx512Vnni {
 
   using Floats = __m512;
   using Sums = __m512i;
+  // Four neighbouring inputs, which may be read as what they are not.
+  typedef int32_t __attribute__((may_alias)) Four;
 
   static Floats set(float x) { return _mm512_set1_ps(x); }
   static Floats load(const float* from) { return _mm512_loadu_ps(from); }
@@ -73,10 +75,10 @@ struct Avx512Vnni {
   static __m512i highNibbles(const uint8_t* at) {
     return _mm512_and_si512(_mm512_srli_epi16(_mm512_load_si512(at), 4), _mm512_set1_epi8(15));
   }
+  // As written: compilers keep copies of the sums, and load what the instruction can repeat by itself.
   static Sums dot8(Sums acc, __m512i weights, const int8_t* in) {
-    int32_t four;
-    std::memcpy(&four, in, sizeof four);
-    return _mm512_dpbusd_epi32(acc, weights, _mm512_set1_epi32(four));
+    asm("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(weights), "m"(*reinterpret_cast<const Four*>(in)));
+    return acc;
   }
   static Sums dot4(Sums acc, __m512i weights, const int8_t* in) { return dot8(acc, weights, in); }
   static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }

@@ -36,7 +36,7 @@ void storeSome(float* to, typename Isa::Floats x, size_t n) {
 
 // total += (integers * scale, + sum * minimum) * the row's own scale
 template <class Isa, int M>
-void addBlock(const Matrix& w, const float* scales, const float* rowScales, const int32_t* sums, const typename Isa::Sums* acc,
+[[gnu::always_inline]] inline void addBlock(const Matrix& w, const float* scales, const float* rowScales, const int32_t* sums, const typename Isa::Sums* acc,
               typename Isa::Floats* total) {
   const auto scale = Isa::load(scales);
   if (!w.hasMinima) {
