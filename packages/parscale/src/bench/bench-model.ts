@@ -13,7 +13,7 @@ import {
   parscaleConfig,
   streamParameters,
 } from '@parscale/core/model'
-import { type WriteProgress, writeModelFolder } from '@parscale/core/node'
+import { type ModelFolder, type WriteProgress, writeModelFolder } from '@parscale/core/node'
 import { shapeOfConfig } from '../commands/model-shape.ts'
 import { freeBytes } from '../hub/disk-space.ts'
 import { openModel, outlineModel } from '../load.ts'
@@ -112,26 +112,29 @@ export async function planModel({
   if (bits === 32 && storedBits !== 32)
     throw usageError(`${path}: is quantised to ${storedBits} bits already; leave --bits out`, { flag: '--bits', found: bits })
   const plain = { ...config, parscale: parscaleConfig({ n: 1 }) }
-  const model = (backbone: string, sets: ReadonlyMap<number, string | undefined>): BenchModel => ({
+  const planned = new Map([...own, ...missing.map((p) => [p, madeUp(p)] as const)])
+  const model: BenchModel = {
     name: source ?? 'shipped',
     bits: bits ?? storedBits,
     shape,
-    backbone,
-    streamSet: (p) => sets.get(p),
+    backbone: path,
+    streamSet: (p) => planned.get(p),
     ...bytesOf(plain, shape, bits ?? storedBits),
-  })
-  const planned = new Map([...own, ...missing.map((p) => [p, madeUp(p)] as const)])
+  }
   return {
-    model: model(path, planned),
+    model,
     streams,
     diskBytes: missing.reduce((sum, p) => sum + streamBytes(plain, shape.prefixTokens, p), 0),
     async make({ signal, onProgress }) {
-      const open = await openModel(source, { env, signal, ...(bits === 32 ? {} : { bits }), onUnpack: onProgress })
+      const quantised = bits === 32 ? {} : { bits }
+      const open = await openModel(source, { ...quantised, env, signal, onUnpack: onProgress, onQuantise: onProgress })
       await open.close()
       const sets = new Map(planned)
       for (const set of open.streamSets) sets.set(set.config.parscale.n, set.path)
       for (const p of missing) await writeModelFolder(madeUp(p), streamSetContents(plain, shape.prefixTokens, p), { signal })
-      return model(open.backbone.path, sets)
+      const weightBytes = heldBytes(open.backbone)
+      const weightBits = (8 * weightBytes) / countParameters(shape, 1).total
+      return { ...model, backbone: open.backbone.path, streamSet: (p) => sets.get(p), weightBytes, weightBits }
     },
   }
 }
@@ -158,6 +161,13 @@ function bytesOf(config: ModelConfig, shape: ModelShape, bits: WeightBits): Byte
     weightBits: (8 * weightBytes) / countParameters(shape, 1).total,
     streamBytes: (p) => streamBytes(config, shape.prefixTokens, p),
   }
+}
+
+/** What an engine holds of a backbone's tensors: floats in float32, quantised data as they are. */
+function heldBytes({ config, tensors, otherTensors }: ModelFolder): number {
+  const ofStreams = new Set(streamParameters(config).map(({ name }) => name))
+  const held = [...tensors.values()].filter(({ name }) => !ofStreams.has(name))
+  return 4 * count(held) + [...otherTensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
 }
 
 const streamBytes = (config: ModelConfig, nTokens: number, p: number): number =>

@@ -5,6 +5,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
+import { usageError } from '@parscale/core'
 
 export interface Workplace {
   readonly folder: string
@@ -17,11 +18,16 @@ export interface Workplace {
 
 const temporaryName = /^run-(\d+)$/
 
-/** @param cache the product's cache folder */
+/** @param cache the product's cache folder @throws usage error where it cannot be written */
 export async function openWorkplace(cache: string): Promise<Workplace> {
   const folder = join(cache, 'bench')
   const temporary = join(folder, `run-${process.pid}`)
-  await mkdir(folder, { recursive: true })
+  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+    throw usageError(`${folder}: cannot be written (${cause.code}); set PARSCALE_CACHE to a folder that can`, {
+      file: folder,
+      cause,
+    })
+  })
   for (const name of await readdir(folder)) {
     const [, pid] = temporaryName.exec(name) ?? []
     if (pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)))) await remove(join(folder, name))

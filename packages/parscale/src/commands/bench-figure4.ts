@@ -33,6 +33,7 @@ export function figure4Setting(quick: boolean, flags: Figure4Flags, isDefault: (
 export interface Figure4Settings extends Omit<BenchSettings, 'context'> {
   readonly bits?: readonly WeightBits[] | undefined
   readonly layers?: number | undefined
+  readonly vocab?: number | undefined
   readonly keep?: true | undefined
   /** The larger sizes at P = 1 only, which is what the ratios need. */
   readonly headlineOnly: boolean
@@ -56,7 +57,7 @@ export async function showMeasuredFigure4(io: Io, settings: Figure4Settings): Pr
   for (const size of figureSizes) {
     const { shape } = publishedModel(size)
     const streams = headlineOnly && size !== '1.6B' ? [1] : p
-    const cut = layers === undefined ? shape : { ...shape, numHiddenLayers: layers }
+    const cut = { ...shape, numHiddenLayers: layers ?? shape.numHiddenLayers, vocabSize: settings.vocab ?? shape.vocabSize }
     plans.push(
       await planShape(layers === undefined ? size : `${size} of ${layers} layers`, cut, bits, streams, {
         workplace,

@@ -61,7 +61,7 @@ export function registerBench(program: Command, io: Io): void {
       if (figure !== undefined) {
         if (source !== undefined)
           throw usageError(`MODEL has no effect with --figure, got ${source}`, { flag: 'MODEL', found: source })
-        refuseGiven(command, ['shape', 'vocab', 'context', ...(quick ? ['p', 'batch', 'rounds'] : [])], 'with this figure')
+        refuseGiven(command, ['shape', 'context', ...(quick ? ['p', 'batch', 'rounds'] : [])], 'with this figure')
       } else if (flags.shape === undefined) refuseGiven(command, ['layers', 'vocab', 'keep'], 'without --shape')
 
       const workplace = await openWorkplace(cacheFolder(io.env))
