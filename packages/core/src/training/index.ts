@@ -14,6 +14,7 @@ export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type Train
 export { type TextBackbone, textPieces, textPrefixes } from './text-prefixes.ts'
 export { type StepOptions, type StepReport, type TrainState, TrainStep } from './train-step.ts'
 export { evaluationGraph, gradientGraph, pieceUpdateGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
+export { pieceElements } from './train-step-update.ts'
 export {
   modelParameters,
   type SavedState,
