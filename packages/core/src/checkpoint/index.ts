@@ -16,6 +16,7 @@ export {
   quantiseBlocks,
 } from './quantise.ts'
 export {
+  blockSizeOf,
   defaultBlockSize,
   type QuantisedPart,
   type QuantisedTensors,

@@ -15,11 +15,15 @@ import { streamBytes, type TensorStream } from './tensor-stream.ts'
 
 export interface QuantiseSettings {
   readonly bits: QuantisedBits
-  /** Wanted elements per block: a power of two from 16 on. Rows that it does not divide get smaller blocks. Default 128. */
-  readonly blockSize?: number
+  /** Wanted elements per block: a power of two from 16 on. Rows that it does not divide get smaller blocks. Default: `blockSizeOf`. */
+  readonly blockSize?: number | undefined
 }
 
+/** Large blocks are the fastest (engine's own figures and ours: docs/quantisation.md), and at 8 bits lose next to nothing. */
 export const defaultBlockSize = 128
+
+/** At 4 bits what is lost halves from blocks of 64 or 128 to those of 32, for a third more time. */
+export const blockSizeOf = ({ bits, blockSize }: QuantiseSettings): number => blockSize ?? { 8: defaultBlockSize, 4: 32 }[bits]
 
 /** A matrix that becomes blocks, and what it takes. */
 export interface QuantisedPart extends CarriedFormat {
@@ -37,8 +41,9 @@ export interface QuantisedTensors {
 }
 
 /**
- * Quantises the matrices of the backbone, its embedding among them. Norms, biases, all that streams own, and matrices whose
- * rows no block divides stay as they are.
+ * Quantises the matrices of the backbone, its embedding among them. Embedding and output matrix take 8 bits always: at 4, those
+ * of SmolLM2 alone would lose as much as all others together at blocks of 32. Norms, biases, all that streams own, and matrices
+ * whose rows no block divides stay as they are.
  *
  * @param streams of a folder or a GGUF file, under Hugging Face's names; an output matrix that is the embedding is left out
  * @throws checkpoint error for a tensor that is missing or has another shape than config.json asks for; chunks throw for
@@ -56,7 +61,8 @@ export function quantisedTensors(
   const groups = new Map<string, Matrix[]>()
   for (const parameter of backboneParameters(config, tied)) {
     const stream = requireStream(byName, parameter)
-    const matrix = parameter.shape.length === 2 && isLoadable(stream) ? quantisedMatrix(stream, settings) : undefined
+    const mine = parameter.part === 'embedding' || parameter.part === 'output' ? { ...settings, bits: 8 as const } : settings
+    const matrix = parameter.shape.length === 2 && isLoadable(stream) ? quantisedMatrix(stream, mine) : undefined
     if (!matrix) continue
     byName.delete(parameter.name)
     parts.push(matrix.part)
@@ -92,7 +98,7 @@ function quantisedMatrix(stream: TensorStream<StoredDType> | GgufStream, setting
   const { name, shape } = stream
   const rowElements = shape[1]!
   const carried = 'type' in stream ? carriedFormat(stream.type, settings.bits) : undefined
-  const blockSize = carried?.blockSize ?? blockSizeFor(rowElements, settings.blockSize ?? defaultBlockSize)
+  const blockSize = carried?.blockSize ?? blockSizeFor(rowElements, blockSizeOf(settings))
   if (blockSize === undefined) return undefined
   const format = carried ?? { bits: settings.bits, blockSize, zeroPoints: false }
   const pieces = carried ? () => carriedPieces(stream as GgufStream) : () => roundedPieces(stream, format)

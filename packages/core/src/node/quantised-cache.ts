@@ -1,7 +1,7 @@
 /** Quantised models in the cache: made on first use with `--bits`, then mapped. The source is not read again. */
 import { readdir, realpath, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { defaultBlockSize, type QuantiseSettings } from '../checkpoint/quantise-model.ts'
+import { blockSizeOf, type QuantiseSettings } from '../checkpoint/quantise-model.ts'
 import { quantisedFormatVersion } from '../checkpoint/quantised-tensor.ts'
 import { cachedModelFolder, type ModelCacheOptions } from './model-cache.ts'
 import { isGgufFile } from './open-model.ts'
@@ -9,7 +9,7 @@ import { quantiseModel } from './quantised-folder.ts'
 import { streamSetFolders } from './stream-set-folders.ts'
 
 /** Raised when other integers are made of the same numbers. */
-const roundingVersion = 1
+const roundingVersion = 2
 
 /**
  * The folder of a model with its weights in so many bits, made now if it is not there, not whole or older than its source.
@@ -18,7 +18,8 @@ const roundingVersion = 1
  * @throws as quantiseModel
  */
 export async function quantisedFolder(path: string, settings: QuantiseSettings, options: ModelCacheOptions): Promise<string> {
-  const { bits, blockSize = defaultBlockSize } = settings
+  const { bits } = settings
+  const blockSize = blockSizeOf(settings)
   const real = await realpath(path)
   return await cachedModelFolder(
     {

@@ -1,7 +1,7 @@
 /** Writes a model's folder with its matrices quantised, from a Hugging Face folder or straight from a GGUF file. */
 import { basename } from 'node:path'
 import { isJsonObject, parseJsonBytes } from '../checkpoint/json-text.ts'
-import { defaultBlockSize, type QuantisedPart, type QuantiseSettings, quantisedTensors } from '../checkpoint/quantise-model.ts'
+import { blockSizeOf, type QuantisedPart, type QuantiseSettings, quantisedTensors } from '../checkpoint/quantise-model.ts'
 import { quantisationJson, quantisationOf } from '../checkpoint/quantised-tensor.ts'
 import { findTensor } from '../checkpoint/tensor.ts'
 import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
@@ -18,7 +18,10 @@ import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFold
 export interface QuantiseOptions extends QuantiseSettings, Omit<WriteFolderOptions, 'maxShardBytes'> {}
 
 /** What quantising makes of a model: known from headers alone. */
-export interface QuantisationSummary extends Required<QuantiseSettings> {
+export interface QuantisationSummary {
+  readonly bits: QuantiseSettings['bits']
+  /** Wanted; matrices have a smaller one where it does not divide their rows, or where a GGUF file's is kept. */
+  readonly blockSize: number
   /** Bytes of the model's tensors where they lie, without those of further stream sets. */
   readonly bytesBefore: number
   readonly bytesAfter: number
@@ -60,8 +63,9 @@ export async function planQuantisation(source: string, settings: QuantiseSetting
 export async function quantiseModel(
   source: string,
   directory: string,
-  { bits, blockSize = defaultBlockSize, ...writing }: QuantiseOptions,
+  { bits, blockSize: wanted, ...writing }: QuantiseOptions,
 ): Promise<QuantisationSummary> {
+  const blockSize = blockSizeOf({ bits, blockSize: wanted })
   const model = await openModelContents(source)
   const sets: ModelFolder[] = []
   try {
@@ -86,7 +90,8 @@ export async function quantiseModel(
 function plan(source: string, model: ModelContents, settings: QuantiseSettings): QuantisationPlan {
   const { config } = model
   refuseQuantised(source, config)
-  const { bits, blockSize = defaultBlockSize } = settings
+  const { bits } = settings
+  const blockSize = blockSizeOf(settings)
   const { tensors, parts } = quantisedTensors(model.tensors, config, tiedOf(model), { bits, blockSize })
   const total = (streams: readonly TensorStream[], bytes: (stream: TensorStream) => number) =>
     streams.reduce((sum, stream) => sum + bytes(stream), 0)

@@ -1,7 +1,7 @@
 /** `parscale compare`: what is lost when a model runs on fewer bits, or as another file: its answers beside the original's. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
-import { defaultBlockSize, type QuantisedBits } from '@parscale/core/checkpoint'
+import { blockSizeOf, type QuantisedBits } from '@parscale/core/checkpoint'
 import { type Comparison, compareIds } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
 import { createTokenizer } from '@parscale/core/tokenizer'
@@ -24,7 +24,7 @@ find the same one most probable, rms dp the root mean square change in the proba
 
 interface Flags extends Omit<ModelFlags, 'p' | 'bits'> {
   readonly bits?: readonly QuantisedBits[]
-  readonly blockSize: readonly number[]
+  readonly blockSize?: readonly number[]
   readonly p?: readonly number[]
   readonly file?: string
   readonly text?: string
@@ -46,9 +46,9 @@ export function registerCompare(program: Command, io: Io): void {
     .argument('[other]', 'a model with the same vocabulary to compare with it')
   addOptions(command, [
     new Option('--bits <list>', 'the model itself with weights in 8 or 4 bits, or both: 8,4').argParser(list(eightOrFour)),
-    new Option('--block-size <list>', 'weights that share a scale: 32,64,128')
-      .argParser(list(powerOfTwo))
-      .default([defaultBlockSize]),
+    new Option('--block-size <list>', 'weights that share a scale: 32,64,128 (default: 128 at 8 bits, 32 at 4)').argParser(
+      list(powerOfTwo),
+    ),
     new Option('--file <path>', 'the text to read, UTF-8').conflicts('text'),
     new Option('--text <text>', 'the text itself').conflicts('file'),
     new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(2)),
@@ -62,7 +62,9 @@ export function registerCompare(program: Command, io: Io): void {
     const flags = command.opts() as unknown as Flags
     const candidates: Candidate[] = [
       ...(other === undefined ? [] : [{ model: other }]),
-      ...(flags.bits ?? []).flatMap((bits) => flags.blockSize.map((blockSize) => ({ model, bits, blockSize }))),
+      ...(flags.bits ?? []).flatMap((bits) =>
+        (flags.blockSize ?? [blockSizeOf({ bits })]).map((blockSize) => ({ model, bits, blockSize })),
+      ),
     ]
     if (candidates.length === 0) throw usageError('there is nothing to compare with; give --bits or a second model')
     const text = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))

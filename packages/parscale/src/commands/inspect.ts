@@ -2,6 +2,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
+import { quantisedBytes, zeroPointsName } from '@parscale/core/checkpoint'
 import { isTied } from '@parscale/core/generation'
 import {
   backboneParameters,
@@ -12,7 +13,7 @@ import {
   streamParameters,
 } from '@parscale/core/model'
 import type { Io } from '../io.ts'
-import { availableMemoryBytes, type ModelOutline, memoryOf, outlineModel } from '../load.ts'
+import { availableMemoryBytes, type ModelOutline, memoryOf, type Outline, outlineModel } from '../load.ts'
 import { bitsOption, integer, loadOptions, streamSetOption } from './options.ts'
 
 const examples = `
@@ -20,7 +21,8 @@ Examples:
   parscale inspect ./model
   parscale inspect ParScale/ParScale-1.8B-P8 --p 8 --context 4096 --json
 
-Memory is estimated for float32 computation on the CPU, before anything is loaded.`
+Memory is estimated for float32 computation on the CPU, before anything is loaded. With --bits, as it would be in so many bits;
+nothing is quantised for that.`
 
 export function registerInspect(program: Command, io: Io): void {
   program
@@ -55,8 +57,10 @@ function describe(open: ModelOutline, p?: number, contextTokens?: number) {
   for (const { part, shape } of [...backboneParameters(config, tied), ...sets.flatMap((set) => streamParameters(set.config))]) {
     parts[part] = (parts[part] ?? 0) + elementCount(shape)
   }
+  const quantised = quantisedKinds(open.backbone, tied)
   const dtypes: Record<string, number> = {}
-  for (const { dtype } of tensors.values()) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1
+  for (const { dtype } of [...tensors.values(), ...(open.backbone.otherTensors?.values() ?? [])])
+    dtypes[dtype] = (dtypes[dtype] ?? 0) + 1
   const total = Object.values(parts).reduce((sum, n) => sum + n, 0)
   return {
     path,
@@ -77,6 +81,7 @@ function describe(open: ModelOutline, p?: number, contextTokens?: number) {
     availableP: [...new Set([1, ...sets.map((set) => set.config.parscale.n)])].sort((a, b) => a - b),
     streamSets: sets.map(({ path, config: { parscale } }) => ({ path, ...parscale })),
     dtypes,
+    quantised,
     parameters: { total, nonEmbedding: total - (parts.embedding ?? 0) - (parts.output ?? 0), byPart: parts },
     memory: {
       p: memory.p,
@@ -86,6 +91,23 @@ function describe(open: ModelOutline, p?: number, contextTokens?: number) {
       fits: memory.estimate.totalBytes <= availableBytes,
     },
   }
+}
+
+/** Quantised matrices, those alike together. */
+function quantisedKinds({ config, tensors, otherTensors = new Map() }: Outline, tied: boolean) {
+  const all = new Map([...tensors, ...otherTensors])
+  const bytes = quantisedBytes(all)
+  const kinds = new Map<string, { bits: number; blockSize: number; zeroPoints: boolean; matrices: number; bytes: number }>()
+  for (const { name, shape } of backboneParameters(config, tied)) {
+    if (!bytes.has(name)) continue
+    const [, blocks, packed] = all.get(name)!.shape as [number, number, number]
+    const [blockSize, zeroPoints] = [shape[1]! / blocks, all.has(zeroPointsName(name))]
+    const bits = (packed * 8) / blockSize
+    const key = [bits, blockSize, zeroPoints].join()
+    const before = kinds.get(key) ?? { matrices: 0, bytes: 0 }
+    kinds.set(key, { bits, blockSize, zeroPoints, matrices: before.matrices + 1, bytes: before.bytes + bytes.get(name)! })
+  }
+  return [...kinds.values()]
 }
 
 function text(report: ReturnType<typeof describe>): string {
@@ -111,6 +133,12 @@ function text(report: ReturnType<typeof describe>): string {
       Object.entries(report.dtypes)
         .map(([dtype, n]) => `${dtype} (${n} tensors)`)
         .join(', '),
+    ),
+    ...report.quantised.map(({ bits, blockSize, zeroPoints, matrices, bytes }, i) =>
+      line(
+        i === 0 ? 'quantised' : '',
+        `${matrices} matrices to ${bits} bits in blocks of ${blockSize}${zeroPoints ? ' with zero points' : ''}, ${size(bytes)}`,
+      ),
     ),
     line('parameters', `${millions(parameters.total)}, ${millions(parameters.nonEmbedding)} without embeddings`),
     ...Object.entries(parameters.byPart).map(([part, n]) => line('', `${part.padEnd(12)} ${millions(n).padStart(10)}`)),

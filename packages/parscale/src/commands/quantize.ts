@@ -1,6 +1,5 @@
 /** `parscale quantize`: writes a model's folder with its matrices in 8 or 4 bits. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { defaultBlockSize } from '@parscale/core/checkpoint'
 import { type QuantisationSummary, quantiseModel } from '@parscale/core/node'
 import type { Io } from '../io.ts'
 import { resolveModel } from '../load.ts'
@@ -13,9 +12,15 @@ Examples:
   parscale quantize SmolLM2-135M-Instruct.Q4_1.gguf --bits 4 --out ./smollm2-int4     (keeps the file's own integers)
   parscale quantize ./model --bits 4 --block-size 32 --out ./model-int4 --json
 
-Embeddings and all linear layers are quantised; norms, biases and what streams own stay as they are. Blocks of a GGUF file
+Embeddings and all linear layers are quantised; norms, biases and what streams own stay as they are. The embedding and the
+output matrix take 8 bits, with --bits 4 too. Blocks of a GGUF file
 are kept to the bit where they have no more bits than are asked for: --bits 8 keeps all of them.
 The target appears whole or not at all. parscale compare tells what is lost.`
+
+const blockSizeOption = new Option(
+  '--block-size <n>',
+  'weights that share a scale, a power of two (default: 128 at 8 bits, 32 at 4)',
+).argParser(powerOfTwo)
 
 export function registerQuantize(program: Command, io: Io): void {
   program
@@ -23,11 +28,7 @@ export function registerQuantize(program: Command, io: Io): void {
     .description('write a model with its weights in 8 or 4 bits')
     .argument('<model>', 'folder, .gguf file or ORG/NAME')
     .addOption(bitsOption().makeOptionMandatory())
-    .addOption(
-      new Option('--block-size <n>', 'weights that share a scale, a power of two')
-        .argParser(powerOfTwo)
-        .default(defaultBlockSize),
-    )
+    .addOption(blockSizeOption)
     .requiredOption('--out <folder>', 'folder to make; must not exist or be empty')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
