@@ -32,8 +32,8 @@ const runtimeBytes = 300e6
 const arenaFactor = 1.5
 
 /**
- * Peak memory of training by `TrainStep` on the CPU: state buffers, and what is alive at the worst node of the graph. Within
- * 15 % of what was measured for 10 million parameters at P = 1, 2 and 4 (docs/log.md).
+ * Peak memory of training by `TrainStep` on the CPU: state, and what is alive at the worst node of the graph. Within 25 % of
+ * what was measured for 10 and 100 million parameters at P = 1, 2 and 4 (docs/log.md).
  */
 export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1): TrainingMemory {
   const bytes = float * plan.trainable.reduce((sum, { shape }) => sum + elementCount(shape), 0)
