@@ -1,0 +1,155 @@
+/** Quantised models on the engine and on the command line: ONNX Runtime judges the integers, real processes the commands. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createRandom } from '@parscale/core'
+import { dequantiseBlocks, quantiseBlocks } from '@parscale/core/checkpoint'
+import { GraphBuilder } from '@parscale/core/graph'
+import { Tensor } from 'onnxruntime-node'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadModel } from '../src/load.ts'
+import { onnxRuntime } from '../src/onnx-runtime.ts'
+import { parscale } from './support/cli.ts'
+import { byteModel, maxDifference } from './support/fixtures.ts'
+
+let folder: string
+let env: NodeJS.ProcessEnv
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'parscale-quantize-'))
+  env = { ...process.env, PARSCALE_CACHE: join(folder, 'cache') }
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe.each([
+  { bits: 8, blockSize: 16 },
+  { bits: 8, blockSize: 128 },
+  { bits: 4, blockSize: 32 },
+  { bits: 4, blockSize: 128 },
+] as const)('$bits bits in blocks of $blockSize', (shape) => {
+  it('mean to ONNX Runtime what they mean to us: a product with the identity gives the weights', async () => {
+    const [N, K] = [48, 256]
+    const random = createRandom(7)
+    const values = Float32Array.from({ length: N * K }, () => random.normal())
+    const quantised = quantiseBlocks(values, shape, 'w')
+    const path = join(folder, `weights-${shape.bits}-${shape.blockSize}`)
+    const scaleBytes = new Uint8Array(quantised.scales.buffer)
+    writeFileSync(path, Buffer.concat([quantised.data, scaleBytes]))
+    const blocks = K / shape.blockSize
+    const g = new GraphBuilder('identity')
+    const matrix = {
+      ...shape,
+      data: g.weight('data', 'uint8', [N, blocks, (shape.blockSize * shape.bits) / 8], {
+        path,
+        offset: 0,
+        byteLength: quantised.data.byteLength,
+      }),
+      scales: g.weight('scales', 'float32', [N, blocks], {
+        path,
+        offset: quantised.data.byteLength,
+        byteLength: scaleBytes.byteLength,
+      }),
+    }
+    g.output(g.quantisedLinear(g.input('x', 'float32', [K, K]), matrix, { accuracyLevel: 1 }), 'transposed')
+    const session = await onnxRuntime({ threads: 1 }).createSession(g.build())
+    const identity = Float32Array.from({ length: K * K }, (_, i) => Number(i % (K + 1) === 0))
+    const out = (await session.run({ x: new Tensor('float32', identity, [K, K]) })).transposed!.data as Float32Array
+    await session.dispose()
+    const expected = dequantiseBlocks(quantised, shape)
+    const found = expected.map((_, i) => out[(i % K) * N + Math.floor(i / K)]!)
+    // One product and sums with zeros: nothing is rounded that was not rounded before.
+    expect(maxDifference(found, expected)).toBe(0)
+  })
+})
+
+describe('the library', () => {
+  it('loads a model in so many bits, once made, with its streams', async () => {
+    let writes = 0
+    for (const expected of [1, 0]) {
+      writes = 0
+      const loaded = await loadModel(byteModel, { bits: 8, env, onQuantise: () => writes++ })
+      expect(loaded.model.availableP).toEqual([1, 8])
+      expect(Math.sign(writes)).toBe(expected)
+      await loaded.model.dispose()
+      await loaded.close()
+    }
+  })
+})
+
+const text = 'Streams are batch rows.'
+
+describe('the command line', () => {
+  it('quantises a model, tells what it made, and runs it', async () => {
+    const out = join(folder, 'int8')
+    const { code, stdout } = await parscale(['quantize', byteModel, '--bits', '8', '--out', out, '--json'])
+    expect(code).toBe(0)
+    const summary = JSON.parse(stdout)
+    expect(summary).toMatchObject({ source: byteModel, target: out, bits: 8, blockSize: 128 })
+    expect(summary.bytesAfter).toBeLessThan(summary.bytesBefore)
+    const score = async (...args: string[]) =>
+      JSON.parse((await parscale(['score', ...args, '--text', text, '--json'], { env })).stdout)
+    const [made, cached, original] = await Promise.all([score(out), score(byteModel, '--bits', '8'), score(byteModel)])
+    expect(made.loss).toBe(cached.loss)
+    expect(Math.abs(made.loss - original.loss)).toBeLessThan(0.05)
+    expect(made.loss).not.toBe(original.loss)
+  })
+
+  it('compares', async () => {
+    const args = ['compare', byteModel, '--bits', '8,4', '--block-size', '16,32', '--p', '1,8', '--text', text]
+    const { stdout, code } = await parscale([...args, '--json'], { env })
+    expect(code).toBe(0)
+    const { rows } = JSON.parse(stdout)
+    const [best, worst] = [rows[0], rows.at(-1)]
+    expect(rows.map((row: { bits: number; blockSize: number; p: number }) => [row.bits, row.blockSize, row.p])).toEqual(
+      [8, 4].flatMap((bits) => [16, 32].flatMap((size) => [1, 8].map((p) => [bits, size, p]))),
+    )
+    expect(best).toMatchObject({ tokens: text.length })
+    expect(best.kl.mean).toBeGreaterThan(0)
+    expect(worst.kl.mean).toBeGreaterThan(5 * best.kl.mean)
+    expect((await parscale(args, { env })).stdout).toMatch(/^weights +size +P +perplexity/)
+  })
+
+  it('a model compared with itself differs in nothing', async () => {
+    const { stdout } = await parscale(['compare', byteModel, byteModel, '--p', '8', '--text', text, '--json'], { env })
+    expect(JSON.parse(stdout).rows[0]).toMatchObject({
+      kl: { mean: 0, max: 0 },
+      topOneAgreement: 1,
+      rmsDeltaP: 0,
+      perplexity: { ratio: 1 },
+    })
+  })
+
+  it.each<[string[], number, RegExp]>([
+    [['quantize', byteModel, '--bits', '3', '--out', 'x'], 2, /--bits.*it must be 8 or 4/],
+    [['quantize', byteModel, '--bits', '8', '--block-size', '48', '--out', 'x'], 2, /power of two/],
+    [['quantize', byteModel, '--out', 'x'], 2, /--bits/],
+    [['compare', byteModel, '--text', 'x'], 2, /nothing to compare with/],
+    [['compare', byteModel, '--bits', '8'], 2, /nothing to read/],
+  ])('refuses %j', async (args, code, message) => {
+    const result = await parscale(args, { env })
+    expect(result.code).toBe(code)
+    expect(result.stderr).toMatch(message)
+  })
+
+  it('refuses a model that is quantised already', async () => {
+    const out = join(folder, 'int4')
+    await parscale(['quantize', byteModel, '--bits', '4', '--out', out])
+    for (const args of [
+      ['quantize', out, '--bits', '8', '--out', join(folder, 'again')],
+      ['score', out, '--bits', '8', '--text', text],
+    ]) {
+      const { code, stderr } = await parscale(args, { env })
+      expect(code).toBe(2)
+      expect(stderr).toContain('is quantised already, to 4 bits')
+    }
+    expect(readdirSync(folder)).not.toContain('again')
+  })
+
+  it('inspect says how a model is quantised, and how it would be', async () => {
+    const read = async (...args: string[]) => JSON.parse((await parscale(['inspect', ...args, '--json'], { env })).stdout)
+    const [planned, made] = await Promise.all([read(byteModel, '--bits', '4'), read(join(folder, 'int4'))])
+    expect(planned.quantised).toEqual(made.quantised)
+    expect(new Set(made.quantised.map(({ bits }: { bits: number }) => bits))).toEqual(new Set([4, 8]))
+    expect(planned.memory.weightBytes).toBe(made.memory.weightBytes)
+    expect(JSON.parse(readFileSync(join(folder, 'int4', 'config.json'), 'utf8')).quantization_config).toMatchObject({ bits: 4 })
+  })
+})
