@@ -1,0 +1,117 @@
+/** Packed files that are not what they should be: an error that says what, and never a crash. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { isParscaleError } from '@parscale/core'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fixturesFolder } from '../../parscale/test/support/fixtures.ts'
+import { NativeAggregator, NativeModel } from '../src/index.ts'
+import { type PackedFolder, packFolder } from './support/streams.ts'
+
+const temporary = mkdtempSync(join(tmpdir(), 'parscale-native-'))
+let packed: PackedFolder
+let whole: Buffer
+
+beforeAll(async () => {
+  packed = await packFolder(`${fixturesFolder}transformers/qwen3-streams-p2`)
+  whole = readFileSync(packed.backbone)
+})
+afterAll(() => {
+  packed.remove()
+  rmSync(temporary, { recursive: true })
+})
+
+/** With a checksum that agrees, so that what is behind it is looked at. */
+function sealed(bytes: Buffer): Buffer {
+  const length = Math.min(bytes.readUInt32LE(12), bytes.length)
+  bytes.writeUInt32LE(0, 24)
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, length)), 24)
+  return bytes
+}
+
+function open(bytes: Buffer): NativeModel {
+  const path = join(temporary, 'changed')
+  writeFileSync(path, bytes)
+  return new NativeModel(path, { threads: 1 })
+}
+
+const changed = (change: (bytes: Buffer) => void): Buffer => {
+  const bytes = Buffer.from(whole)
+  change(bytes)
+  return bytes
+}
+
+/** First entry of the table of tensors. */
+const table = () => 72 + 4 * whole.readUInt32LE(40)
+
+describe('a packed file', () => {
+  it.each([
+    ['no file', () => undefined, /cannot be opened/],
+    ['nothing in it', () => Buffer.alloc(0), /less than a header/],
+    ['something else', () => changed((b) => b.write('safetens')), /does not begin/],
+    ['another version', () => changed((b) => b.writeUInt32LE(2, 8)), /version 2, expected 1/],
+    ['a bit that fell over', () => changed((b) => b.writeUInt8(b[table()]! ^ 1, table())), /checksum/],
+    ['its end missing', () => whole.subarray(0, whole.length - 64), /its header says/],
+    ['more heads than fit', () => sealed(changed((b) => b.writeUInt32LE(3, 44))), /do not fit together|shape/],
+    ['a head size of 0', () => sealed(changed((b) => b.writeUInt32LE(0, 52))), /head size is 0/],
+    ['too many layers', () => sealed(changed((b) => b.writeUInt32LE(1 << 30, 40))), /layers/],
+    ['a tensor twice', () => sealed(changed((b) => b.copy(b, table() + 40, table(), table() + 40))), /twice/],
+    ['a tensor out of the file', () => sealed(changed((b) => b.writeBigUInt64LE(2n ** 63n, table() + 32))), /lies at byte/],
+    ['a tensor off its place', () => sealed(changed((b) => b.writeBigUInt64LE(4n, table() + 32))), /lies at byte 4 /],
+    ['a tensor of no kind', () => sealed(changed((b) => b.writeUInt32LE(99, table()))), /unknown kind/],
+    ['a tensor in no format', () => sealed(changed((b) => b.writeUInt32LE(9, table() + 8))), /format 9/],
+    [
+      'blocks of 24',
+      () =>
+        sealed(
+          changed((b) => {
+            b.writeUInt32LE(2, table() + 8)
+            b.writeUInt32LE(24, table() + 12)
+          }),
+        ),
+      /blocks of 24/,
+    ],
+    ['another shape', () => sealed(changed((b) => b.writeUInt32LE(b.readUInt32LE(32) * 2, 32))), /shape/],
+  ] as const)('with %s is refused', (_, make, message) => {
+    const bytes = make()
+    if (!bytes) expect(() => new NativeModel(join(temporary, 'none'))).toThrow(message)
+    else expect(() => open(bytes)).toThrow(message)
+  })
+
+  it('that holds the other kind of model is refused', () => {
+    expect(() => new NativeModel(packed.aggregators.get(2)!)).toThrow(/expected a backbone/)
+    expect(() => new NativeAggregator(packed.backbone)).toThrow(/expected an aggregator/)
+  })
+
+  it('with any changes in its header is refused or runs', async () => {
+    const header = whole.readUInt32LE(12)
+    const change = fc.record({ at: fc.integer({ min: 0, max: header - 4 }), value: fc.oneof(fc.nat(70), fc.nat(0xffffffff)) })
+    await fc.assert(
+      fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+        let model: NativeModel
+        try {
+          model = open(sealed(changed((b) => changes.forEach(({ at, value }) => void b.writeUInt32LE(value, at)))))
+        } catch (error) {
+          expect(isParscaleError(error) && error.kind === 'checkpoint').toBe(true)
+          return
+        }
+        const half = model.facts.headDim / 2
+        await model.step({
+          rows: Int32Array.of(model.openRow()),
+          prefixes: Int32Array.of(0),
+          prefixScores: Float32Array.of(0),
+          lengths: Int32Array.of(0),
+          counts: Int32Array.of(2),
+          ids: Int32Array.of(0, model.facts.vocabSize - 1),
+          cosines: new Float32Array(2 * half).fill(1),
+          sines: new Float32Array(2 * half),
+          wanted: Uint8Array.of(1, 1),
+        })
+        await model.dispose()
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
