@@ -34,8 +34,8 @@ const inOneRun = ({ optimizer }: TrainPlan, session: Session): Update => ({
 export const pieceElements = 196_608
 
 /**
- * On the CPU memory is what limits AdamW, over a dozen elementwise operators. Piece by piece, all but the first of them find
- * everything in the cache; in place, no second copy of the state is there to be written.
+ * On the CPU memory is what limits AdamW, over a dozen elementwise operators. Piece by piece, what they hand
+ * to each other stays in the cache; in place, no second copy of the state is there to be written.
  */
 const inPieces = ({ optimizer, trainable }: TrainPlan, session: Session): Update => ({
   async run(state, gradients, step) {
