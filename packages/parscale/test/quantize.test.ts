@@ -1,10 +1,11 @@
 /** Quantised models on the engine and on the command line: ONNX Runtime judges the integers, real processes the commands. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRandom } from '@parscale/core'
-import { dequantiseBlocks, quantiseBlocks } from '@parscale/core/checkpoint'
+import { dequantiseBlocks, parseModelConfig, quantiseBlocks } from '@parscale/core/checkpoint'
 import { GraphBuilder } from '@parscale/core/graph'
+import { backboneParameters, elementCount } from '@parscale/core/model'
 import { Tensor } from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadModel } from '../src/load.ts'
@@ -75,6 +76,36 @@ describe('the library', () => {
   })
 })
 
+/** A model of 2.8e12 parameters in a file without contents: nothing but its header takes room on the disk. */
+function writeHollowModel(path: string): void {
+  const config = {
+    ...JSON.parse(readFileSync(join(byteModel, 'config.json'), 'utf8')),
+    model_type: 'qwen2',
+    hidden_size: 2 ** 15,
+    intermediate_size: 2 ** 18,
+    num_hidden_layers: 100,
+    num_attention_heads: 256,
+    num_key_value_heads: 8,
+    tie_word_embeddings: true,
+  }
+  delete config.head_dim
+  const parameters = backboneParameters(parseModelConfig(config), true)
+  const header: Record<string, unknown> = {}
+  let end = 0
+  for (const { name, shape } of parameters) {
+    const from = end
+    end += 2 * elementCount(shape)
+    header[name] = { dtype: 'BF16', shape, data_offsets: [from, end] }
+  }
+  const json = Buffer.from(JSON.stringify(header))
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(json.length))
+  mkdirSync(path)
+  writeFileSync(join(path, 'config.json'), JSON.stringify(config))
+  writeFileSync(join(path, 'model.safetensors'), Buffer.concat([length, json]))
+  truncateSync(join(path, 'model.safetensors'), 8 + json.length + end)
+}
+
 const text = 'Streams are batch rows.'
 
 describe('the command line', () => {
@@ -142,6 +173,16 @@ describe('the command line', () => {
       expect(stderr).toContain('is quantised already, to 4 bits')
     }
     expect(readdirSync(folder)).not.toContain('again')
+  })
+
+  it('refuses a model that does not fit in so many bits either, with the numbers, before it is quantised', async () => {
+    const huge = join(folder, 'huge')
+    writeHollowModel(huge)
+    const { code, stderr } = await parscale(['score', huge, '--bits', '4', '--text', text], { env })
+    expect(code, stderr).toBe(4)
+    // 2.8e12 weights of 5 bits each, where 32 would be 11 TB.
+    expect(stderr).toMatch(/huge needs 17\d\d\.\d GB of memory at P = 8 \(weights 17\d\d\.\d GB, cache .* are free/)
+    expect(readdirSync(join(folder, 'cache', 'quantised')).filter((name) => name.includes('huge'))).toEqual([])
   })
 
   it('inspect says how a model is quantised, and how it would be', async () => {
