@@ -34,19 +34,22 @@ void storeSome(float* to, typename Isa::Floats x, size_t n) {
 
 // ---- products ----
 
-// total += (integers * scale, + sum * minimum) * the row's own scale
+// out += (integers * scale, + sum * minimum) * the row's own scale. The results stay in the first cache level: the sums of a block
+// need the registers.
 template <class Isa, int M>
-[[gnu::always_inline]] inline void addBlock(const Matrix& w, const float* scales, const float* rowScales, const int32_t* sums, const typename Isa::Sums* acc,
-              typename Isa::Floats* total) {
+[[gnu::always_inline]] inline void addBlock(const Matrix& w, const float* scales, const float* rowScales, const int32_t* sums,
+                                            const typename Isa::Sums* acc, float* out) {
   const auto scale = Isa::load(scales);
   if (!w.hasMinima) {
-    for (int m = 0; m < M; m++) total[m] = Isa::fma(Isa::toFloats(acc[m]), Isa::mul(scale, Isa::set(rowScales[m])), total[m]);
+    for (int m = 0; m < M; m++, out += lanes)
+      Isa::store(out, Isa::fma(Isa::toFloats(acc[m]), Isa::mul(scale, Isa::set(rowScales[m])), Isa::load(out)));
     return;
   }
   const auto minimum = Isa::load(scales + lanes);
-  for (int m = 0; m < M; m++) {
+  for (int m = 0; m < M; m++, out += lanes) {
     const auto least = Isa::mul(minimum, Isa::set(float(sums[m])));
-    total[m] = Isa::fma(Isa::fma(Isa::toFloats(acc[m]), scale, least), Isa::set(rowScales[m]), total[m]);
+    const auto block = Isa::fma(Isa::toFloats(acc[m]), scale, least);
+    Isa::store(out, Isa::fma(block, Isa::set(rowScales[m]), Isa::load(out)));
   }
 }
 
@@ -54,11 +57,9 @@ template <class Isa, int M>
 // start with what makes up for that and for the zero point, which is the same number for all 16 outputs of a row.
 template <class Isa, int M>
 void int8Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) {
-  using Floats = typename Isa::Floats;
   const int32_t zero = (w.hasMinima ? 0 : 128) - Isa::shift8;
   const int8_t* in = x.integers;
-  Floats total[M];
-  for (int m = 0; m < M; m++) total[m] = Isa::set(0);
+  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, Isa::set(0));
   for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
     const float* scales = reinterpret_cast<const float*>(at);
     const int32_t* sums = x.sums + block * M;
@@ -70,18 +71,15 @@ void int8Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) 
       Isa::prefetch(at + prefetchDistance);
       for (int m = 0; m < M; m++) acc[m] = Isa::dot8(acc[m], weights, in + 4 * m);
     }
-    addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, total);
+    addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, out);
   }
-  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, total[m]);
 }
 
 template <class Isa, int M>
 void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) {
-  using Floats = typename Isa::Floats;
   const int32_t zero = w.hasMinima ? 0 : 8;
   const int8_t* in = x.integers;
-  Floats total[M];
-  for (int m = 0; m < M; m++) total[m] = Isa::set(0);
+  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, Isa::set(0));
   for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
     const float* scales = reinterpret_cast<const float*>(at);
     const int32_t* sums = x.sums + block * M;
@@ -95,9 +93,8 @@ void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) 
       for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], low, in + 4 * m);
       for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], high, in + 4 * (M + m));
     }
-    addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, total);
+    addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, out);
   }
-  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, total[m]);
 }
 
 // Sums of 128 products are added to the total one by one: that loses fewer bits than one long sum.
