@@ -13,7 +13,7 @@ import {
   readGgufModel,
 } from '@parscale/core/checkpoint'
 import { isTied, Model, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
-import { estimateMemory, hasStreams, type MemoryEstimate } from '@parscale/core/model'
+import { estimateMemory, hasStreams, type KvType, type MemoryEstimate } from '@parscale/core/model'
 import {
   type ModelFolder,
   openFileSource,
@@ -51,6 +51,8 @@ export interface OpenOptions extends Partial<QuantiseSettings> {
 }
 
 export interface LoadOptions extends OpenOptions, OnnxRuntimeOptions {
+  /** How keys and values are stored: f32, f16 or int8. Default: f32. */
+  readonly kv?: KvType | undefined
   /** Checked against free memory before anything is loaded. Default: P of the model, 2048 tokens. */
   readonly p?: number
   readonly contextTokens?: number
@@ -233,12 +235,12 @@ export async function loadTextModel(model?: string, options: LoadOptions = {}): 
 
 async function startModel(open: OpenModel, runtime: Runtime, options: LoadOptions): Promise<Model> {
   requireMemory(open, runtime, options)
-  return await Model.load(runtime, await modelFiles(open.backbone, open.streamSets))
+  return await Model.load(runtime, await modelFiles(open.backbone, open.streamSets), { kv: options.kv })
 }
 
 /** @throws resource error, with the numbers, for a model that does not fit into free memory */
 function requireMemory(model: ModelOutline, runtime: Runtime, options: LoadOptions): void {
-  const { p, estimate } = memoryOf(model, options.p, options.contextTokens)
+  const { p, estimate } = memoryOf(model, options.p, options.contextTokens, options.kv)
   const availableBytes = availableMemoryBytes()
   if (runtime.device !== 'cpu' || estimate.totalBytes <= availableBytes) return
   const quantised = quantisedTensorBytes(model.backbone).size > 0
@@ -260,6 +262,7 @@ export function memoryOf(
   open: ModelOutline,
   p?: number,
   contextTokens?: number,
+  kv?: KvType,
 ): { p: number; contextTokens: number; estimate: MemoryEstimate } {
   const { config } = open.backbone
   const streamSets = [config, ...open.streamSets.map((set) => set.config)].filter(hasStreams)
@@ -278,6 +281,7 @@ export function memoryOf(
     streamSets,
     rowTokens: Math.min(rowTokensPerStep, chosen * context),
     quantisedBytes: quantisedTensorBytes(open.backbone),
+    kv,
   }
   return { p: chosen, contextTokens: context, estimate: estimateMemory(config, question) }
 }

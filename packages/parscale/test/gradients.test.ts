@@ -59,7 +59,7 @@ const pair = (o: Operands, value?: (x: number) => number): [Value, Value] => {
   return [o.input(a), o.input(b, value)]
 }
 
-type Undifferentiable = 'GatherBlockQuantized' | 'MatMulNBits' | 'Min' | 'ReduceMax' | 'Shape'
+type Undifferentiable = 'Abs' | 'GatherBlockQuantized' | 'MatMulNBits' | 'Min' | 'ReduceMax' | 'Round' | 'Shape'
 type Case = (g: GraphBuilder, o: Operands) => Value | readonly Value[]
 
 /** One graph for every operator that has a rule. */

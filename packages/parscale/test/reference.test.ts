@@ -66,17 +66,12 @@ for (const threads of [1, 2]) {
       const { config, streamSets } = files
       const p = config.parscale.n
       const prefix = config.parscale.nTokens
-      const cache = new KvCache(config)
+      const cache = new KvCache(config, 'f32')
       cache.reserve(p, Math.max(1, prefix))
       for (let stream = 0; p > 1 && stream < p; stream++) writePrefix(config, streamSets[0]!.prefixes, stream, cache.row(stream))
       const ids = fixture.expected.input_ids
       const rows = Array.from({ length: p }, () => ({ ids, prefix, length: 0, firstPosition: 0 }))
-      const feeds = batchFeeds(config, new RopeTable(config), rows, cache.capacity)
-      for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-        const { key, value } = cache.view(layer, 0, p)
-        feeds[`past.${layer}.key`] = key
-        feeds[`past.${layer}.value`] = value
-      }
+      const feeds = { ...batchFeeds(config, new RopeTable(config), rows, cache.capacity), ...cache.feeds(0, p) }
       const out = await session.run(feeds)
       const H = config.hiddenSize
       const found = Array.from({ length: config.numHiddenLayers }, (_, layer) => {

@@ -127,7 +127,9 @@ export const rules: Readonly<Record<OpName, Rule>> = {
 
   Shape: notDifferentiable,
 
-  // Products with weights in few bits are for inference: what is trained, or trained through, is stored in full.
+  // For inference only: what is trained, or trained through, is in full precision.
+  Abs: notDifferentiable,
+  Round: notDifferentiable,
   GatherBlockQuantized: notDifferentiable,
   MatMulNBits: notDifferentiable,
 }

@@ -25,7 +25,7 @@ export class Engine {
 
   constructor(model: Model) {
     this.model = model
-    this.#cache = new KvCache(model.config)
+    this.#cache = new KvCache(model.config, model.kv)
     this.#rope = new RopeTable(model.config)
   }
 
@@ -160,20 +160,14 @@ export class Engine {
     const rows = work.flatMap(({ sequence, ids }) => this.#rowsOf(sequence, ids))
     const firstRow = work[0]!.sequence.row
     const tokens = Math.max(...work.map((w) => w.ids.length))
-    const feeds = batchFeeds(config, this.#rope, rows, this.#cache.capacity)
-    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-      const { key, value } = this.#cache.view(layer, firstRow, rows.length)
-      feeds[`past.${layer}.key`] = key
-      feeds[`past.${layer}.value`] = value
+    const feeds = {
+      ...batchFeeds(config, this.#rope, rows, this.#cache.capacity),
+      ...this.#cache.feeds(firstRow, rows.length),
     }
     const adapters = rows.map((row) => row.adapter)
     const out = await this.model.backbone(feeds, adapters)
     const places = rows.map((row) => ({ at: row.prefix + row.length, count: row.ids.length }))
-    const broken = new Set<number>()
-    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-      const present = { key: floats(out[`present.${layer}.key`]), value: floats(out[`present.${layer}.value`]) }
-      for (const row of this.#cache.write(layer, firstRow, present, tokens, places)) broken.add(firstRow + row)
-    }
+    const broken = this.#cache.write(firstRow, out, tokens, places)
     for (const { sequence, ids } of work) {
       if (Array.from({ length: sequence.p }, (_, stream) => sequence.row + stream).some((row) => broken.has(row)))
         sequence.failure = notFinite(sequence)

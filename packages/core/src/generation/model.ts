@@ -5,6 +5,7 @@ import {
   aggregatorGraph,
   backboneGraph,
   type FindWeight,
+  type KvType,
   type LayerPrefix,
   type ModelConfig,
   outputGraph,
@@ -44,8 +45,14 @@ export interface StreamSetFiles {
   readonly adapters: ReadonlyMap<string, Float32Array>
 }
 
+export interface ModelOptions {
+  /** How keys and values are stored while sequences run. Default: f32. */
+  readonly kv?: KvType | undefined
+}
+
 export class Model {
   readonly config: ModelConfig
+  readonly kv: KvType
   readonly #backbone: Session
   readonly #output: Session
   readonly #streamSets: ReadonlyMap<number, StreamSet>
@@ -54,12 +61,14 @@ export class Model {
 
   private constructor(
     config: ModelConfig,
+    kv: KvType,
     backbone: Session,
     output: Session,
     streamSets: ReadonlyMap<number, StreamSet>,
     adapters: ReadonlyMap<string, Tensor>,
   ) {
     this.config = config
+    this.kv = kv
     this.#backbone = backbone
     this.#output = output
     this.#streamSets = streamSets
@@ -67,7 +76,7 @@ export class Model {
   }
 
   /** Compiles the graphs. Frees what it made when one of them fails. */
-  static async load(runtime: Runtime, files: ModelFiles): Promise<Model> {
+  static async load(runtime: Runtime, files: ModelFiles, { kv = 'f32' }: ModelOptions = {}): Promise<Model> {
     const made: Session[] = []
     const session = async (graph: ReturnType<typeof backboneGraph>) => {
       const created = await runtime.createSession(graph)
@@ -77,7 +86,7 @@ export class Model {
     try {
       const bank = adapterBank(files.streamSets)
       const adapters = new Map([...bank.tensors].map(([name, { dims }]) => [name, dims]))
-      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters }))
+      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters, kv }))
       const output = await session(outputGraph(files.config, files.findWeight, files.tied))
       const sets = new Map<number, StreamSet>()
       for (const [i, { config, findWeight, prefixes, prefixScores }] of files.streamSets.entries()) {
@@ -85,7 +94,7 @@ export class Model {
         const aggregator = n > 1 ? await session(aggregatorGraph(config, findWeight)) : undefined
         sets.set(n, { config, prefixes, prefixScores, aggregator, firstAdapter: bank.first[i]! })
       }
-      return new Model(files.config, backbone, output, sets, bank.tensors)
+      return new Model(files.config, kv, backbone, output, sets, bank.tensors)
     } catch (error) {
       await Promise.all(made.map((s) => s.dispose()))
       throw error

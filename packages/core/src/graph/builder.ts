@@ -80,8 +80,11 @@ export class GraphBuilder {
   div = (a: Value, b: Value): Value => this.#node('Div', [a, b])
   min = (a: Value, b: Value): Value => this.#node('Min', [a, b])
   exp = (x: Value): Value => this.#node('Exp', [x])
+  abs = (x: Value): Value => this.#node('Abs', [x])
   log = (x: Value): Value => this.#node('Log', [x])
   neg = (x: Value): Value => this.#node('Neg', [x])
+  /** To the nearest whole number, halves to the even one. */
+  round = (x: Value): Value => this.#node('Round', [x])
   sqrt = (x: Value): Value => this.#node('Sqrt', [x])
   sigmoid = (x: Value): Value => this.#node('Sigmoid', [x])
   softmax = (x: Value): Value => this.#node('Softmax', [x], { axis: -1 })

@@ -7,6 +7,7 @@ import { broadcast, product, showShape, sum } from './shape.ts'
 import type { Attribute, Dim, DType, Shape, Value } from './types.ts'
 
 export type OpName =
+  | 'Abs'
   | 'Add'
   | 'Cast'
   | 'Concat'
@@ -29,6 +30,7 @@ export type OpName =
   | 'ReduceSumSquare'
   | 'Reshape'
   | 'RotaryEmbedding'
+  | 'Round'
   | 'ScatterElements'
   | 'Shape'
   | 'Sigmoid'
@@ -75,9 +77,11 @@ export const ops: Readonly<Record<OpName, Infer>> = {
   Min: elementwise,
   Mul: elementwise,
   Sub: elementwise,
+  Abs: unary,
   Exp: unary,
   Log: unary,
   Neg: unary,
+  Round: unary,
   Sigmoid: unary,
   Softmax: unary,
   Sqrt: unary,

@@ -18,6 +18,15 @@ export interface KeyValue {
   readonly value: Value
 }
 
+/**
+ * Keys and values to attend to, [R, K, places, D] in any type. Where scales are given, [R, K, places], each key or value is times its
+ * own, which is applied to scores and weights: these are D times fewer.
+ */
+export interface KeyValueBlock extends KeyValue {
+  readonly keyScale?: Value | undefined
+  readonly valueScale?: Value | undefined
+}
+
 export interface DecoderInputs {
   /** int64 [R, T], or with fewer rows, each of them for as many neighbouring rows, so that equal rows are looked up once. */
   readonly inputIds: Value
@@ -30,10 +39,10 @@ export interface DecoderInputs {
    */
   readonly mask: (window: number | null) => Value
   /**
-   * What the tokens of a layer attend to, given their own keys and values [R, K, T, D]: blocks [R, K, any, D] float32, rotated
+   * What the tokens of a layer attend to, given their own keys and values [R, K, T, D]: blocks [R, K, any, D], rotated
    * where they have to be, C + T places together in the mask's order.
    */
-  readonly attended: (layer: number, present: KeyValue) => readonly KeyValue[]
+  readonly attended: (layer: number, present: KeyValue) => readonly KeyValueBlock[]
   /** Called for every linear layer, where given. */
   readonly adapt?: Adapt | undefined
 }
@@ -134,7 +143,10 @@ function attention(
   // Directly in front of the product, where the engine makes it a factor of the product.
   const scaled = g.mul(grouped, g.scalar(1 / Math.sqrt(D)))
   const scores = g.concat(
-    blocks.map((block) => g.matMul(scaled, g.transpose(block.key, [0, 1, 3, 2]))),
+    blocks.map(({ key, keyScale }) => {
+      const products = g.matMul(scaled, g.transpose(g.cast(key, 'float32'), [0, 1, 3, 2]))
+      return keyScale ? g.mul(products, g.unsqueeze(keyScale, 2)) : products
+    }),
     -1,
   ) // [R, K, G*T, C+T]
   const places = scores.shape[3]!
@@ -148,7 +160,10 @@ function attention(
     blocks.map((block) => block.key.shape[2]!),
     -1,
   )
-  const mixed = blocks.map((block, i) => g.matMul(shares[i]!, block.value)).reduce(g.add) // [R, K, G*T, D]
+  const mixtures = blocks.map(({ value, valueScale }, i) =>
+    g.matMul(valueScale ? g.mul(shares[i]!, g.unsqueeze(valueScale, 2)) : shares[i]!, g.cast(value, 'float32')),
+  )
+  const mixed = mixtures.reduce(g.add) // [R, K, G*T, D]
   const joined = g.transpose(g.reshape(mixed, [R, H, T, D]), [0, 2, 1, 3]) // [R, T, H, D]
   const [out] = linear(g.reshape(joined, [product([R, T]), H * D]), c.attentionBias.o, { [`${at}.o_proj`]: c.hiddenSize })
   return { out: out!, present: { key, value } }

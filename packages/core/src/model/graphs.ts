@@ -2,7 +2,8 @@
 import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/index.ts'
 import { bankAdapt } from './adapters.ts'
 import type { ModelConfig } from './config.ts'
-import { decoder } from './decoder.ts'
+import { decoder, type KeyValueBlock } from './decoder.ts'
+import { type KvType, kvDTypes, type StoredKv, storedKv } from './kv-type.ts'
 import { aggregate, outputEmbedding } from './parscale.ts'
 import { externalWeights, type FindWeight } from './weights.ts'
 
@@ -16,8 +17,10 @@ export const windowsOf = (config: ModelConfig): (number | null)[] => [...new Set
  * Rows of tokens in, hidden states out; knows nothing of P.
  *
  * Inputs: `input_ids` int64 [R, T]; `cos`, `sin` [R, T, D/2]; `mask` (and `mask.windowW`) [R, 1, T, C+T];
- * `past.L.key`, `past.L.value` [R, K, C, D] per layer.
- * Outputs: `hidden` [R, T, hidden]; `present.L.key`, `present.L.value` [R, K, T, D], the new tokens only;
+ * `past.L.key`, `past.L.value` [R, K, C, D] per layer, in the type that `kv` names (default: f32); with int8 also their
+ * `past.L.key_scale`, `past.L.value_scale` [R, K, C].
+ * Outputs: `hidden` [R, T, hidden]; `present.L.key`, `present.L.value` [R, K, T, D], the new tokens only, and
+ * with int8 `present.L.key_scale`, `present.L.value_scale` [R, K, T];
  * with `layerInputs`, also `layer_input.L` [R*T, hidden].
  * With `adapters` (adapters.ts), also the inputs `stream_ids` int64 [R], and each of these tensors, by name: row r takes
  * entry `stream_ids[r]` of their first axis.
@@ -25,7 +28,7 @@ export const windowsOf = (config: ModelConfig): (number | null)[] => [...new Set
 export function backboneGraph(
   config: ModelConfig,
   find: FindWeight,
-  options: { layerInputs?: boolean; adapters?: ReadonlyMap<string, readonly number[]> | undefined } = {},
+  options: { layerInputs?: boolean; kv?: KvType; adapters?: ReadonlyMap<string, readonly number[]> | undefined } = {},
 ): Graph<OpName> {
   const g = new GraphBuilder('backbone')
   const { numKeyValueHeads, headDim } = config
@@ -36,11 +39,14 @@ export function backboneGraph(
   for (const window of windowsOf(config)) {
     masks.set(window, g.input(maskName(window), 'float32', ['rows', 1, 'tokens', 'capacity+tokens']))
   }
-  const cacheShape = ['rows', numKeyValueHeads, 'capacity', headDim] as const
-  const past = config.slidingWindows.map((_, layer) => ({
-    key: g.input(`past.${layer}.key`, 'float32', cacheShape),
-    value: g.input(`past.${layer}.value`, 'float32', cacheShape),
-  }))
+  const { kv = 'f32' } = options
+  const places = ['rows', numKeyValueHeads, 'capacity'] as const
+  const cached = (name: string): StoredKv => ({
+    codes: g.input(name, kvDTypes[kv], [...places, headDim]),
+    scale: kv === 'int8' ? g.input(`${name}_scale`, 'float32', places) : undefined,
+  })
+  const past = config.slidingWindows.map((_, layer) => asBlock(cached(`past.${layer}.key`), cached(`past.${layer}.value`)))
+  const present: KeyValueBlock[] = []
   const bank = new Map<string, Value>()
   for (const [name, shape] of options.adapters ?? []) bank.set(name, g.input(name, 'float32', shape))
   const streamIds = bank.size > 0 ? g.input('stream_ids', 'int64', ['rows']) : undefined
@@ -50,17 +56,29 @@ export function backboneGraph(
     sin,
     mask: (window) => masks.get(window)!,
     // Apart: joining them would copy the whole cache at every step.
-    attended: (layer, present) => [past[layer]!, present],
+    attended: (layer, { key, value }) => {
+      present[layer] = asBlock(storedKv(g, kv, key), storedKv(g, kv, value))
+      return [past[layer]!, present[layer]]
+    },
     adapt: streamIds && bankAdapt(g, bank, streamIds, ['rows', 'tokens']),
   })
   g.output(out.hidden, 'hidden')
-  for (const [layer, { key, value }] of out.present.entries()) {
+  for (const [layer, { key, keyScale, value, valueScale }] of present.entries()) {
     g.output(key, `present.${layer}.key`)
     g.output(value, `present.${layer}.value`)
+    if (keyScale) g.output(keyScale, `present.${layer}.key_scale`)
+    if (valueScale) g.output(valueScale, `present.${layer}.value_scale`)
   }
   if (options.layerInputs) for (const [layer, x] of out.layerInputs.entries()) g.output(x, `layer_input.${layer}`)
   return g.build()
 }
+
+const asBlock = (key: StoredKv, value: StoredKv): KeyValueBlock => ({
+  key: key.codes,
+  keyScale: key.scale,
+  value: value.codes,
+  valueScale: value.scale,
+})
 
 /** `streams` [N, P, H] in; `hidden` [N, H] and `weights` [N, P] out. */
 export function aggregatorGraph(config: ModelConfig, find: FindWeight): Graph<OpName> {

@@ -1,5 +1,6 @@
 /** What running a model takes, known before anything is loaded. */
 import type { ModelConfig } from './config.ts'
+import { type KvType, kvBytes } from './kv-type.ts'
 import { backboneParameters, elementCount, type Parameter, streamParameters } from './parameters.ts'
 
 export interface MemoryEstimate {
@@ -7,7 +8,7 @@ export interface MemoryEstimate {
   readonly weightBytes: number
   /** Prefixes and aggregators of the stream sets. */
   readonly streamBytes: number
-  /** Keys and values of all rows, float32. */
+  /** Keys and values of all rows. */
   readonly cacheBytes: number
   /** The largest buffers of a step. */
   readonly activationBytes: number
@@ -27,6 +28,8 @@ export interface MemoryQuestion {
   readonly rowTokens: number
   /** Bytes of the matrices that are quantised, by name: the engine holds these as they are stored. */
   readonly quantisedBytes?: ReadonlyMap<string, number> | undefined
+  /** How the cache stores keys and values. Default: f32. */
+  readonly kv?: KvType | undefined
 }
 
 const float = 4
@@ -39,7 +42,7 @@ const count = (parameters: readonly Parameter[]) => parameters.reduce((sum, { sh
  * than float32 are widened at load, which may for a moment take more.
  */
 export function estimateMemory(config: ModelConfig, question: MemoryQuestion): MemoryEstimate {
-  const { tied, p, contextTokens, streamSets, rowTokens } = question
+  const { tied, p, contextTokens, streamSets, rowTokens, kv = 'f32' } = question
   const held = backboneParameters(config, tied).filter(({ part }) => part !== 'embedding' || tied)
   const bytesOf = ({ name, shape }: Parameter) => question.quantisedBytes?.get(name) ?? float * elementCount(shape)
   const weightBytes = held.reduce((sum, parameter) => sum + bytesOf(parameter), 0)
@@ -47,13 +50,17 @@ export function estimateMemory(config: ModelConfig, question: MemoryQuestion): M
   const prefix = streamSets.find((set) => set.parscale.n === p)?.parscale.nTokens ?? 0
   const { numHiddenLayers, numKeyValueHeads, numAttentionHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config
   const places = prefix + contextTokens
-  const cacheBytes = float * p * numHiddenLayers * 2 * numKeyValueHeads * headDim * places
+  const entries = p * 2 * numKeyValueHeads * places // of a layer
+  const cacheBytes = numHiddenLayers * entries * kvBytes(kv, headDim)
+  // What is not float32 is widened, layer by layer.
+  const widenedBytes = kv === 'f32' ? 0 : float * entries * headDim
   // Gate, up and their product; a few residuals; scores and their softmax over all places; new keys and values; logits.
   const activationBytes =
+    widenedBytes +
     float *
-    (rowTokens * (3 * intermediateSize + 6 * hiddenSize + 2 * numAttentionHeads * (places + rowTokens / p)) +
-      rowTokens * numHiddenLayers * 2 * numKeyValueHeads * headDim +
-      2 * vocabSize)
+      (rowTokens * (3 * intermediateSize + 6 * hiddenSize + 2 * numAttentionHeads * (places + rowTokens / p)) +
+        rowTokens * numHiddenLayers * 2 * numKeyValueHeads * headDim +
+        2 * vocabSize)
   const runtimeBytes = emptyBytes + Math.max(...held.map(bytesOf))
   const totalBytes = weightBytes + streamBytes + cacheBytes + activationBytes + runtimeBytes
   return { weightBytes, streamBytes, cacheBytes, activationBytes, runtimeBytes, totalBytes }

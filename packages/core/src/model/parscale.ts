@@ -26,10 +26,9 @@ export interface LayerPrefix {
   readonly value: Float32Array
 }
 
-/** Where a row's keys and values of one layer lie: `tokens(head)` is the memory [capacity * D] of one head. */
+/** A row of the cache: `write` puts keys and values [places, D] of one layer and head into its first places. */
 export interface CacheRow {
-  readonly key: (layer: number, head: number) => Float32Array
-  readonly value: (layer: number, head: number) => Float32Array
+  readonly write: (layer: number, head: number, key: Float32Array, value: Float32Array) => void
 }
 
 /** (2) Puts stream p's prefix into the first `nTokens` places of a row of the cache. */
@@ -39,8 +38,7 @@ export function writePrefix(config: ModelConfig, prefixes: readonly LayerPrefix[
   for (const [layer, prefix] of prefixes.entries()) {
     for (let head = 0; head < K; head++) {
       const from = (stream * K + head) * size
-      row.key(layer, head).set(prefix.key.subarray(from, from + size))
-      row.value(layer, head).set(prefix.value.subarray(from, from + size))
+      row.write(layer, head, prefix.key.subarray(from, from + size), prefix.value.subarray(from, from + size))
     }
   }
 }

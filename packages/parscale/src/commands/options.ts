@@ -2,6 +2,7 @@
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { isParscaleError, usageError } from '@parscale/core'
 import { validateSampling } from '@parscale/core/generation'
+import { kvTypes } from '@parscale/core/model'
 import type { Io } from '../io.ts'
 import type { LoadOptions } from '../load.ts'
 
@@ -44,13 +45,19 @@ function bits(text: string): 8 | 4 {
   return Number(text) as 8 | 4
 }
 
+export const kvOption = new Option(
+  '--kv <type>',
+  'how keys and values are stored: f32, f16 (half the memory) or int8 (a quarter) (default: f32)',
+).choices(kvTypes)
+
 /** What every command that runs a model asks: which streams, and where. */
-export const modelOptions = [pOption, streamSetOption, bitsOption(), deviceOption, threadsOption] as const
+export const modelOptions = [pOption, streamSetOption, bitsOption(), kvOption, deviceOption, threadsOption] as const
 
 export interface ModelFlags {
   readonly p?: number
   readonly streamSet?: string[]
   readonly bits?: LoadOptions['bits']
+  readonly kv?: LoadOptions['kv']
   readonly device?: LoadOptions['device']
   readonly threads?: number
   readonly json?: true
@@ -66,6 +73,7 @@ export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTo
     contextTokens,
     env: io.env,
     bits: options.bits,
+    kv: options.kv,
     signal: io.signal,
     onUnpack: shown(io, 'unpacking GGUF'),
     onQuantise: shown(io, 'quantising'),
