@@ -5,7 +5,8 @@
  *     npm run bench:peers                      1.6B, 8 and 4 bits
  *     npm run bench:peers -- --layers 4 --rounds 2 --bits 8 --json
  *
- * Models are written below .cache (1.8 and 1.9 GB at 8 bits) and removed afterwards unless --keep.
+ * Models are written below .cache (1.8 and 1.9 GB at 8 bits) and removed afterwards unless --keep. The first Ctrl-C ends it after the
+ * turn under way, with the tables of what was measured.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -33,7 +34,8 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string', default: '3' },
     steps: { type: 'string', default: '8' },
     threads: { type: 'string', default: '2' },
-    'no-prefill': { type: 'boolean', default: false },
+    /** A prefill of eight streams takes as long as many steps. Default: as the rounds. */
+    'prefill-rounds': { type: 'string' },
     keep: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
@@ -41,6 +43,13 @@ const { values: flags } = parseArgs({
 const [context, prompt, rounds, steps, threads] = [flags.context, flags.prompt, flags.rounds, flags.steps, flags.threads].map(
   Number,
 ) as [number, number, number, number, number]
+const prefillRounds = Number(flags['prefill-rounds'] ?? rounds)
+let interrupted = false
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    interrupted = true
+  })
+}
 const streams = flags.p.split(',').map(Number)
 const folder = fileURLToPath(new URL('../.cache/bench-peers', import.meta.url))
 
@@ -106,7 +115,6 @@ async function measure(shape: ModelShape, name: string, bits: 8 | 4): Promise<{ 
     const decoder = await peer.openDecoder({ sequences: p, contextTokens: context, steps: (rounds + 1) * steps })
     decoders.push(decoder)
     measurements.push({ side: 'llama', what: 'decode', p, turn: () => repeat(() => decoder.step()) })
-    if (flags['no-prefill']) continue
     measurements.push({
       side: 'ours',
       what: 'prefill',
@@ -126,13 +134,14 @@ async function measure(shape: ModelShape, name: string, bits: 8 | 4): Promise<{ 
     p: 1,
     turn: async () => [(await peer.prefillBench({ tokens: prompt, repeats: 1, warmUp: false })).promptMs.median],
   }
-  if (!flags['no-prefill']) measurements.push(llamaPrefill)
+  measurements.push(llamaPrefill)
 
   for (const { what, turn } of measurements) if (what === 'decode') await turn() // warms up
   const rows = new Map(measurements.map((one) => [one, [] as number[][]]))
   for (let round = 0; round < rounds; round++) {
     const order = round % 2 === 0 ? measurements : measurements.toReversed()
     for (const one of order) {
+      if (interrupted || (one.what === 'prefill' && round >= prefillRounds)) continue
       const ms = await one.turn()
       rows.get(one)!.push(ms)
       console.error(`round ${round + 1}: ${bits} bits, ${one.what}, ${one.side}, P = ${one.p}: ${median(ms).toFixed(1)} ms`)
@@ -140,18 +149,20 @@ async function measure(shape: ModelShape, name: string, bits: 8 | 4): Promise<{ 
   }
   const roundsOf = (side: Measurement['side'], what: Measurement['what'], p: number) =>
     rows.get(measurements.find((one) => one.side === side && one.what === what && one.p === p)!)!
-  const figures = (['decode', ...(flags['no-prefill'] ? [] : (['prefill'] as const))] as const).flatMap((what) =>
+  const figures = (['decode', 'prefill'] as const).flatMap((what) =>
     streams.map((p): PeerFigures => {
+      const ours = roundsOf('ours', what, p)
       const llama =
         what === 'decode' ? roundsOf('llama', what, p) : roundsOf('llama', what, 1).map((list) => list.map((ms) => p * ms))
-      return { bits, what, p, ours: roundsOf('ours', what, p), llama }
+      const whole = Math.min(ours.length, llama.length) // an interrupted round is none
+      return { bits, what, p, ours: ours.slice(0, whole), llama: llama.slice(0, whole) }
     }),
   )
   for (const decoder of decoders) await decoder.dispose()
   await model.dispose()
   await peer.dispose()
   await Promise.all(open.map((one) => one.close()))
-  return { version: peer.version, figures }
+  return { version: peer.version, figures: figures.filter(({ ours }) => ours.length > 0) }
 }
 
 async function repeat(step: () => Promise<unknown>): Promise<number[]> {
@@ -174,6 +185,7 @@ const figures: PeerFigures[] = []
 let version = ''
 try {
   for (const bits of flags.bits.split(',').map(Number) as (8 | 4)[]) {
+    if (interrupted) break
     const measured = await measure(shape, name, bits)
     version = measured.version
     figures.push(...measured.figures)
