@@ -54,7 +54,7 @@ it('whatever moment its makers are killed at, what is in the cache is whole', as
     await sleep(random.uniform() * 1000)
     child.kill('SIGKILL')
     await exit
-    const names = await readdir(join(cache, 'quantised')).catch(() => [])
+    const names = await readdir(join(cache, 'quantised')).catch((): string[] => [])
     halfWritten += Number(names.some((name) => name.includes('.partial-')))
     if (!names.includes(basename(expected))) continue
     expect(await filesOf(join(cache, 'quantised', basename(expected)))).toEqual(whole)
