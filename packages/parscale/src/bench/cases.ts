@@ -1,5 +1,6 @@
 /** What is measured: the crossing of lists, what each case needs of memory, and the order of turns. */
 import { resourceError } from '@parscale/core'
+import { type KvType, kvBytes } from '@parscale/core/model'
 import { formatAmount } from '../progress.ts'
 import type { BenchModel } from './bench-model.ts'
 import type { EngineName } from './engines.ts'
@@ -11,6 +12,7 @@ export interface Case {
   /** undefined: the engine's choice. */
   readonly threads: number | undefined
   readonly p: number
+  readonly kv: KvType
   readonly batch: number
   readonly context: number
   readonly prompt: number
@@ -22,6 +24,7 @@ export interface CaseLists {
   readonly engine: readonly EngineName[]
   readonly threads: readonly (number | undefined)[]
   readonly p: readonly number[]
+  readonly kv: readonly KvType[]
   readonly batch: readonly number[]
   readonly context: readonly number[]
   /** undefined: as long as the context. */
@@ -29,24 +32,26 @@ export interface CaseLists {
   readonly steps: number
 }
 
-export function crossCases({ models, engine, threads, p, batch, context, prompt, steps }: CaseLists): Case[] {
+export function crossCases({ models, engine, threads, p, kv, batch, context, prompt, steps }: CaseLists): Case[] {
   const cases: Case[] = []
   for (const oneModel of models)
     for (const oneEngine of engine)
       for (const oneThreads of threads)
-        for (const oneContext of context)
-          for (const oneBatch of batch)
-            for (const oneP of p)
-              cases.push({
-                model: oneModel,
-                engine: oneEngine,
-                threads: oneThreads,
-                p: oneP,
-                batch: oneBatch,
-                context: oneContext,
-                prompt: prompt ?? oneContext,
-                steps,
-              })
+        for (const oneKv of kv)
+          for (const oneContext of context)
+            for (const oneBatch of batch)
+              for (const oneP of p)
+                cases.push({
+                  model: oneModel,
+                  engine: oneEngine,
+                  threads: oneThreads,
+                  p: oneP,
+                  kv: oneKv,
+                  batch: oneBatch,
+                  context: oneContext,
+                  prompt: prompt ?? oneContext,
+                  steps,
+                })
   return cases
 }
 
@@ -61,11 +66,11 @@ const baseBytes = 150e6
 /** Measured peaks are held to this (issue of the memory goal): 1.15 x (weights + cache + 150 MB). */
 export const allowedBytes = (weightBytes: number, cacheBytes: number): number => 1.15 * (weightBytes + cacheBytes + baseBytes)
 
-/** Keys and values in float32 of all rows, prefixes included. */
-export function cacheBytes({ model, p, batch, context, prompt, steps }: Case): number {
+/** Keys and values of all rows, prefixes included. */
+export function cacheBytes({ model, kv, p, batch, context, prompt, steps }: Case): number {
   const { numHiddenLayers, numKeyValueHeads, headDim, prefixTokens } = model.shape
   const places = (p > 1 ? prefixTokens : 0) + Math.max(context, prompt) + steps
-  return 4 * p * batch * places * numHiddenLayers * 2 * numKeyValueHeads * headDim
+  return p * batch * places * numHiddenLayers * 2 * numKeyValueHeads * kvBytes(kv, headDim)
 }
 
 /** @throws resource error, with the numbers, naming the first case that will not fit */
@@ -83,5 +88,5 @@ export function requireMemory(cases: readonly Case[], availableBytes: number): v
 }
 
 /** For people: what tells a case from the others. */
-export const caseName = ({ model, engine, threads, p, batch, context }: Case): string =>
-  `${model.name}, ${model.bits} bits, P = ${p}, batch ${batch}, context ${context}, ${engine}${threads === undefined ? '' : `, ${threads} threads`}`
+export const caseName = ({ model, engine, threads, p, kv, batch, context }: Case): string =>
+  `${model.name}, ${model.bits} bits, P = ${p}, batch ${batch}, context ${context}, ${kv} cache, ${engine}${threads === undefined ? '' : `, ${threads} threads`}`

@@ -1,5 +1,6 @@
 /** What a child process is asked to measure, and what it answers. Plain data: it crosses a process border as JSON. */
 import type { ErrorKind } from '@parscale/core'
+import type { KvType } from '@parscale/core/model'
 import type { EngineName } from './engines.ts'
 
 /** One turn of a case. */
@@ -12,6 +13,8 @@ export interface Job {
   /** undefined: the engine's choice. */
   readonly threads: number | undefined
   readonly p: number
+  /** Numbers of the KV cache. */
+  readonly kv: KvType
   /** Requests that are stepped together. */
   readonly batch: number
   /** Tokens of each request in the cache before the first measured step. */

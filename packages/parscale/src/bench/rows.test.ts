@@ -16,7 +16,15 @@ const model: BenchModel = {
   streamBytes: (p) => (p === 1 ? 0 : 1000 * p),
   weightBits: 8.25,
 }
-const lists = { models: [model], engine: ['onnx'] as const, threads: [undefined], p: [1, 8], batch: [1, 2], context: [10, 20] }
+const lists = {
+  models: [model],
+  engine: ['onnx'] as const,
+  threads: [undefined],
+  p: [1, 8],
+  kv: ['f32'] as const,
+  batch: [1, 2],
+  context: [10, 20],
+}
 const cases = crossCases({ ...lists, prompt: undefined, steps: 4 })
 const device = {
   name: 'this-machine',

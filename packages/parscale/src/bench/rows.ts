@@ -1,5 +1,6 @@
 /** From turns to figures: medians over rounds, beside what this machine allows at best. */
 import { type Device, deviceCost, type Precision } from '@parscale/core/cost'
+import { type KvType, kvBytes } from '@parscale/core/model'
 import { allowedBytes, type Case } from './cases.ts'
 import type { EngineName } from './engines.ts'
 import type { Turn } from './job.ts'
@@ -11,6 +12,7 @@ export interface Row {
   readonly engine: EngineName
   readonly threads: number | null
   readonly p: number
+  readonly kv: KvType
   readonly batch: number
   readonly context: number
   readonly prompt: number
@@ -41,14 +43,14 @@ export interface Row {
   readonly bandwidthShare: number
 }
 
-/** Bits of a number in the KV cache. */
-const kvBits = 32
-
 export function rowOf(one: Case, turns: readonly Turn[], device: Device): Row {
-  const { model, engine, threads, p, batch, context, prompt, steps } = one
+  const { model, engine, threads, p, kv, batch, context, prompt, steps } = one
   const step = spreadOf(turns.flatMap(({ stepMs }) => stepMs))
   const prefill = spreadOf(turns.map(({ prefillMs }) => prefillMs))
-  const precision: Precision = { weightBits: model.weightBits, kvBits }
+  const precision: Precision = {
+    weightBits: model.weightBits,
+    kvBits: (8 * kvBytes(kv, model.shape.headDim)) / model.shape.headDim,
+  }
   const decodeLimit = deviceCost(model.shape, { P: p, batch, inputTokens: context, outputTokens: steps + 1 }, device, precision)
   const prefillLimit = deviceCost(model.shape, { P: p, batch, inputTokens: prompt, outputTokens: 1 }, device, precision)
   const limitMs = decodeLimit.secondsPerToken! * 1000
@@ -61,6 +63,7 @@ export function rowOf(one: Case, turns: readonly Turn[], device: Device): Row {
     engine,
     threads: threads ?? null,
     p,
+    kv,
     batch,
     context,
     prompt,
@@ -90,6 +93,7 @@ export interface StreamRatio {
   readonly bits: number
   readonly engine: EngineName
   readonly threads: number | null
+  readonly kv: KvType
   readonly batch: number
   readonly context: number
   readonly p: number
@@ -105,18 +109,19 @@ export function streamRatios(cases: readonly Case[], turns: readonly (readonly T
   const medians = turns.map((list) => list.map(({ stepMs }) => spreadOf(stepMs).median))
   return cases.flatMap((one, i): StreamRatio[] => {
     const rest = (other: Case) =>
-      JSON.stringify([other.model.name, other.model.bits, other.engine, other.threads, other.batch, other.context])
+      JSON.stringify([other.model.name, other.model.bits, other.engine, other.threads, other.kv, other.batch, other.context])
     const same = cases.map((other, j) => ({ p: other.p, j, rest: rest(other) })).filter((other) => other.rest === rest(one))
     const base = same.reduce((least, other) => (other.p < least.p ? other : least))
     if (base.p === one.p) return []
     const ratios = spreadOf(medians[i]!.map((ms, round) => ms / medians[base.j]![round]!))
-    const { model, engine, threads, batch, context, p } = one
+    const { model, engine, threads, kv, batch, context, p } = one
     return [
       {
         model: model.name,
         bits: model.bits,
         engine,
         threads: threads ?? null,
+        kv,
         batch,
         context,
         p,

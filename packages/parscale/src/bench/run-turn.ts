@@ -16,7 +16,7 @@ export async function runTurn(job: Job): Promise<Turn> {
     open.push(await openModelFolder(path))
   try {
     const [backbone, ...sets] = open
-    const model = await Model.load(startEngine(job.engine, job.threads), await modelFiles(backbone!, sets))
+    const model = await Model.load(startEngine(job.engine, job.threads), await modelFiles(backbone!, sets), { kv: job.kv })
     const loadMs = performance.now() - started
     try {
       return { loadMs, ...(await measure(new Engine(model), job)) }

@@ -4,9 +4,9 @@ import type { Row } from '../bench/rows.ts'
 import type { BenchResult } from '../bench/run-bench.ts'
 import { bytesText, percentText, significant, textTable } from './text-table.ts'
 
-type Key = 'model' | 'bits' | 'engine' | 'threads' | 'p' | 'batch' | 'context'
+type Key = 'model' | 'bits' | 'engine' | 'threads' | 'p' | 'kv' | 'batch' | 'context'
 /** What may tell rows from each other, in the order of their columns. P is always shown. */
-const keys: readonly Key[] = ['model', 'engine', 'threads', 'bits', 'context', 'batch', 'p']
+const keys: readonly Key[] = ['model', 'engine', 'threads', 'bits', 'kv', 'context', 'batch', 'p']
 
 export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult): string {
   const { device } = machine

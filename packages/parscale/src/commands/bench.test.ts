@@ -100,7 +100,7 @@ describe('a model', () => {
     const { stdout } = await run(`--p 1,3 --bits 4 --context 8 --prompt 4 --steps 2 --rounds 1 --plot ${chart}`)
     expect(stdout).toMatch(/^reads [\d.]+ GB\/s; products: /m)
     expect(stdout).toMatch(
-      /^model shipped, engine onnx, threads auto, bits 4, context 8, batch 1; medians of 1 round\(s\) of 2 tokens$/m,
+      /^model shipped, engine onnx, threads auto, bits 4, kv f32, context 8, batch 1; medians of 1 round\(s\) of 2 tokens$/m,
     )
     expect(stdout).toMatch(/^P = 3 takes [\d.]+ times as long as P = 1 \(rounds: /m)
     expect(await readFile(chart, 'utf8')).toMatch(/^<svg[\s\S]*Peak memory/)

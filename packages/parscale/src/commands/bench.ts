@@ -2,6 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { publishedModels } from '@parscale/core/cost'
+import { type KvType, kvTypes } from '@parscale/core/model'
 import { planModel, planShape } from '../bench/bench-model.ts'
 import { type EngineChoice, engineChoices, engineNamed } from '../bench/engines.ts'
 import { runBench } from '../bench/run-bench.ts'
@@ -42,6 +43,11 @@ export function registerBench(program: Command, io: Io): void {
     .addOption(list('--context', 'tokens in the cache when decoding is measured').default([256]))
     .addOption(new Option('--prompt <n>', 'tokens of prefill (default: as the context)').argParser(integer(1)))
     .addOption(new Option('--bits <list>', 'of a weight: 8, 4 or 32 (default: 8; a MODEL as it is stored)').argParser(bitsList))
+    .addOption(
+      new Option('--kv <list>', `numbers of the KV cache: ${kvTypes.join(', ')}`)
+        .argParser(kvList)
+        .default(['f32' as KvType], 'f32'),
+    )
     .addOption(list('--threads', 'CPU threads (default: one per physical core)'))
     .addOption(new Option('--engine <list>', engineChoices.join(', ')).argParser(engineList).default(['auto' as const], 'auto'))
     .addOption(new Option('--steps <n>', 'measured tokens a turn').argParser(integer(1)).default(16))
@@ -108,6 +114,14 @@ function bitsList(text: string): WeightBits[] {
     const bits = Number(part)
     if (bits !== 32 && bits !== 8 && bits !== 4) throw new InvalidArgumentError('expected 8, 4 or 32, or several of them: 8,4.')
     return bits
+  })
+}
+
+function kvList(text: string): KvType[] {
+  return text.split(',').map((part) => {
+    const found = kvTypes.find((type) => type === part.trim())
+    if (found === undefined) throw new InvalidArgumentError(`expected ${kvTypes.join(', ')}.`)
+    return found
   })
 }
 
