@@ -139,6 +139,17 @@ describe('the command line', () => {
     expect((await parscale(args, { env })).stdout).toMatch(/^weights +size +P +perplexity/)
   })
 
+  it('compares keys and values in fewer bits, with and without fewer bits of weights', async () => {
+    const rows = async (...args: string[]) =>
+      JSON.parse((await parscale(['compare', byteModel, ...args, '--p', '8', '--text', text, '--json'], { env })).stdout).rows
+    const [kv, both] = await Promise.all([rows('--kv', 'f16,int8'), rows('--kv', 'int8', '--bits', '4')])
+    expect(kv.map((row: { kv: string }) => row.kv)).toEqual(['f16', 'int8'])
+    expect(kv[0].kl.mean).toBeLessThan(kv[1].kl.mean)
+    expect(kv[1].cacheBytes).toBeLessThan(kv[0].cacheBytes)
+    expect(both[0]).toMatchObject({ kv: 'int8', bits: 4, blockSize: 32 })
+    expect(both[0].weightBytes).toBeLessThan(kv[0].weightBytes)
+  })
+
   it('a model compared with itself differs in nothing', async () => {
     const { stdout } = await parscale(['compare', byteModel, byteModel, '--p', '8', '--text', text, '--json'], { env })
     expect(JSON.parse(stdout).rows[0]).toMatchObject({

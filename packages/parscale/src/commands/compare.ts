@@ -4,6 +4,7 @@ import { usageError } from '@parscale/core'
 import { blockSizeOf, type QuantisedBits } from '@parscale/core/checkpoint'
 import { type Comparison, compareIds } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
+import { type KvType, kvTypes } from '@parscale/core/model'
 import { createTokenizer } from '@parscale/core/tokenizer'
 import type { Io } from '../io.ts'
 import { loadModel, memoryOf, outlineModel, tokenizerFiles } from '../load.ts'
@@ -17,14 +18,16 @@ Examples:
   parscale compare ./model --bits 8,4 --file held-out.txt
   parscale compare ./model --bits 4 --block-size 32,64,128 --p 1,2,4,8 --file held-out.txt --tokens 2000 --json
   parscale compare ./model ./model-int4 --file held-out.txt
+  parscale compare ./model --kv f16,int8 --file held-out.txt              (keys and values in fewer bits)
 
-The reference is MODEL as it is stored, computed in float32. OTHER and every choice of bits are compared with it at each token:
+The reference is MODEL as it is stored, computed in float32. OTHER and every choice of bits and --kv are compared with it at each token:
 KL is the divergence of the next token's distribution from the reference's in nats, agreement the share of tokens at which both
 find the same one most probable, rms dp the root mean square change in the probability of the token that follows.`
 
-interface Flags extends Omit<ModelFlags, 'p' | 'bits'> {
+interface Flags extends Omit<ModelFlags, 'p' | 'bits' | 'kv'> {
   readonly bits?: readonly QuantisedBits[]
   readonly blockSize?: readonly number[]
+  readonly kv?: readonly KvType[]
   readonly p?: readonly number[]
   readonly file?: string
   readonly text?: string
@@ -36,6 +39,7 @@ interface Candidate {
   readonly model: string | undefined
   readonly bits?: QuantisedBits
   readonly blockSize?: number
+  readonly kv?: KvType
 }
 
 export function registerCompare(program: Command, io: Io): void {
@@ -49,6 +53,7 @@ export function registerCompare(program: Command, io: Io): void {
     new Option('--block-size <list>', 'weights that share a scale: 32,64,128 (default: 128 at 8 bits, 32 at 4)').argParser(
       list(powerOfTwo),
     ),
+    new Option('--kv <list>', 'keys and values in f16 or int8, or both: f16,int8').argParser(list(kvType)),
     new Option('--file <path>', 'the text to read, UTF-8').conflicts('text'),
     new Option('--text <text>', 'the text itself').conflicts('file'),
     new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(2)),
@@ -60,13 +65,8 @@ export function registerCompare(program: Command, io: Io): void {
   ])
   command.addHelpText('after', examples).action(async (model, other) => {
     const flags = command.opts() as unknown as Flags
-    const candidates: Candidate[] = [
-      ...(other === undefined ? [] : [{ model: other }]),
-      ...(flags.bits ?? []).flatMap((bits) =>
-        (flags.blockSize ?? [blockSizeOf({ bits })]).map((blockSize) => ({ model, bits, blockSize })),
-      ),
-    ]
-    if (candidates.length === 0) throw usageError('there is nothing to compare with; give --bits or a second model')
+    const candidates = candidatesOf(model, other, flags)
+    if (candidates.length === 0) throw usageError('there is nothing to compare with; give --bits, --kv or a second model')
     const text = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
     if (text === undefined) throw usageError('there is nothing to read; give --file or --text')
     const rows = await compareAll(model, candidates, text, flags, io)
@@ -74,10 +74,22 @@ export function registerCompare(program: Command, io: Io): void {
   })
 }
 
+/** Every choice of weights with every choice of keys and values. */
+function candidatesOf(model: string | undefined, other: string | undefined, { bits, blockSize, kv }: Flags): Candidate[] {
+  const weights: Candidate[] = [
+    ...(other === undefined ? [] : [{ model: other }]),
+    ...(bits ?? []).flatMap((bits) => (blockSize ?? [blockSizeOf({ bits })]).map((blockSize) => ({ model, bits, blockSize }))),
+  ]
+  if (!kv) return weights
+  return (weights.length > 0 ? weights : [{ model }]).flatMap((candidate) => kv.map((kv) => ({ ...candidate, kv })))
+}
+
 interface Row extends Candidate, Comparison {
   readonly p: number
   /** Of the backbone, as the engine holds it. */
   readonly weightBytes: number
+  /** Keys and values of the text. */
+  readonly cacheBytes: number
 }
 
 async function compareAll(
@@ -88,25 +100,25 @@ async function compareAll(
   io: Io,
 ): Promise<Row[]> {
   const rows: Row[] = []
-  const options = loadOptions(io, { ...flags, p: flags.p && Math.max(...flags.p), bits: undefined }, flags.tokens)
+  const options = loadOptions(io, { ...flags, p: flags.p && Math.max(...flags.p), bits: undefined, kv: undefined }, flags.tokens)
   const reference = await loadModel(model, options)
   try {
     const tokenizer = createTokenizer(await tokenizerFiles(reference.backbone), reference.backbone.path)
     const ids = tokenizer.encode(text).slice(0, flags.tokens)
     for (const candidate of candidates) {
-      const { bits, blockSize } = candidate
-      const loaded = await loadModel(candidate.model, { ...options, bits, blockSize })
+      const changes = { ...options, ...candidate }
+      const loaded = await loadModel(candidate.model, changes)
       try {
-        const outline = await outlineModel(candidate.model, { ...options, bits, blockSize })
+        const outline = await outlineModel(candidate.model, changes)
         for (const p of flags.p ?? [reference.model.defaultP]) {
-          const { weightBytes } = memoryOf(outline, p).estimate
+          const { weightBytes, cacheBytes } = memoryOf(outline, p, ids.length, candidate.kv).estimate
           const progress = io.progress(`${name(candidate)}, P = ${p}`, 'tokens')
           const comparison = await compareIds(new Engine(reference.model), new Engine(loaded.model), ids, {
             p,
             signal: io.signal,
             onProgress: (done, total) => progress.update(done, total),
           }).finally(() => progress.end())
-          rows.push({ ...candidate, p, weightBytes, ...comparison })
+          rows.push({ ...candidate, p, weightBytes, cacheBytes, ...comparison })
         }
       } finally {
         await loaded.model.dispose()
@@ -120,17 +132,20 @@ async function compareAll(
   return rows
 }
 
-const name = ({ model, bits, blockSize }: Candidate): string =>
-  bits === undefined ? String(model) : `${bits} bits, blocks of ${blockSize}`
+const name = ({ model, bits, blockSize, kv }: Candidate): string => {
+  const weights = bits === undefined ? [model ?? 'as it is'] : [`${bits} bits, blocks of ${blockSize}`]
+  return [...weights, ...(kv ? [`kv ${kv}`] : [])].join(', ')
+}
 
 function table(rows: readonly Row[]): string {
   const share = (x: number | null) => (x === null ? '-' : `${(100 * x).toFixed(2)} %`)
   return textTable([
-    ['weights', 'size', 'P', 'perplexity', 'ratio', 'KL mean', '+-', 'KL 99 %', 'agreement', 'rms dp'],
+    ['weights', 'size', 'P', 'cache', 'perplexity', 'ratio', 'KL mean', '+-', 'KL 99 %', 'agreement', 'rms dp'],
     ...rows.map((row) => [
       name(row),
       bytesText(row.weightBytes),
       String(row.p),
+      bytesText(row.cacheBytes),
       row.perplexity?.other.toFixed(4) ?? '-',
       row.perplexity?.ratio.toFixed(4) ?? '-',
       row.kl.mean.toFixed(5),
@@ -147,6 +162,12 @@ const list =
   <T>(parse: (text: string) => T) =>
   (text: string): T[] =>
     text.split(',').map((part) => parse(part.trim()))
+
+function kvType(text: string): KvType {
+  const type = kvTypes.find((type) => type === text)
+  if (!type) throw new InvalidArgumentError(`it must be of ${kvTypes.join(', ')}.`)
+  return type
+}
 
 function eightOrFour(text: string): QuantisedBits {
   if (text !== '8' && text !== '4') throw new InvalidArgumentError('it must be 8, 4, or 8,4.')
