@@ -136,7 +136,7 @@ describe('the command line', () => {
     expect(best).toMatchObject({ tokens: text.length })
     expect(best.kl.mean).toBeGreaterThan(0)
     expect(worst.kl.mean).toBeGreaterThan(5 * best.kl.mean)
-    expect((await parscale(args, { env })).stdout).toMatch(/^weights +size +P +perplexity/)
+    expect((await parscale(args, { env })).stdout).toMatch(/^weights +size +P +cache +perplexity/)
   })
 
   it('compares keys and values in fewer bits, with and without fewer bits of weights', async () => {
