@@ -7,8 +7,6 @@ export {
   NativeAggregator,
   NativeModel,
   type NativeModelOptions,
-  type StepBatch,
-  type StepOutput,
 } from './native-model.ts'
-export { type ModelFacts, nativeModule } from './native-module.ts'
+export { type ModelFacts, nativeModule, type StepBatch, type StepOutput } from './native-module.ts'
 export { type PackOptions, packAggregator, packBackbone } from './pack.ts'

@@ -6,7 +6,15 @@
  */
 import { availableParallelism } from 'node:os'
 import { checkpointError, type ParscaleError, resourceError, runtimeError, usageError } from '@parscale/core'
-import { type AggregatorHandle, type ModelFacts, type ModelHandle, type NativeModule, nativeModule } from './native-module.ts'
+import {
+  type AggregatorHandle,
+  type ModelFacts,
+  type ModelHandle,
+  type NativeModule,
+  nativeModule,
+  type StepBatch,
+  type StepOutput,
+} from './native-module.ts'
 
 /** How keys and values are kept: int8 has a scale per head and place. */
 export const cacheTypes = ['float32', 'float16', 'int8'] as const
@@ -19,34 +27,6 @@ export interface NativeModelOptions {
   readonly cacheType?: CacheType
   /** One of `instructionSets()`. Default: the first, which is the best that this CPU has. */
   readonly instructionSet?: string
-}
-
-/** R rows that take a step, with M new tokens together, row after row. A row must not stand twice. */
-export interface StepBatch {
-  /** From `openRow`. [R] */
-  readonly rows: Int32Array
-  /** Places in front of the sequence that every token sees, written by `writePrefix`. [R] */
-  readonly prefixes: Int32Array
-  /** Added to the scores of these. [R] */
-  readonly prefixScores: Float32Array
-  /** Tokens that are in the cache behind the prefix; what lies further behind is forgotten. [R] */
-  readonly lengths: Int32Array
-  /** New tokens, one at least. [R] */
-  readonly counts: Int32Array
-  /** [M] */
-  readonly ids: Int32Array
-  /** Rotary tables of the tokens' positions. [M, headDim / 2] */
-  readonly cosines: Float32Array
-  readonly sines: Float32Array
-  /** 1: this token's hidden state is wanted. [M] */
-  readonly wanted: Uint8Array
-}
-
-export interface StepOutput {
-  /** After the final norm, of the wanted tokens only: [wanted, hidden]. */
-  readonly hidden: Float32Array
-  /** 0: the keys or values of this row's new tokens are NaN or infinite, and were not kept. [R] */
-  readonly finite: Uint8Array
 }
 
 /** What this CPU can run, best first; empty where there is no native module. */

@@ -2,7 +2,6 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { StepBatch, StepOutput } from './native-model.ts'
 
 /** Stands for what lives on the other side of the border. */
 export interface ModelHandle {
@@ -10,6 +9,34 @@ export interface ModelHandle {
 }
 export interface AggregatorHandle {
   readonly kind?: 'aggregator'
+}
+
+/** R rows that take a step, with M new tokens together, row after row. A row must not stand twice. */
+export interface StepBatch {
+  /** From `openRow`. [R] */
+  readonly rows: Int32Array
+  /** Places in front of the sequence that every token sees, written by `writePrefix`. [R] */
+  readonly prefixes: Int32Array
+  /** Added to the scores of these. [R] */
+  readonly prefixScores: Float32Array
+  /** Tokens that are in the cache behind the prefix; what lies further behind is forgotten. [R] */
+  readonly lengths: Int32Array
+  /** New tokens, one at least. [R] */
+  readonly counts: Int32Array
+  /** [M] */
+  readonly ids: Int32Array
+  /** Rotary tables of the tokens' positions. [M, headDim / 2] */
+  readonly cosines: Float32Array
+  readonly sines: Float32Array
+  /** 1: this token's hidden state is wanted. [M] */
+  readonly wanted: Uint8Array
+}
+
+export interface StepOutput {
+  /** After the final norm, of the wanted tokens only: [wanted, hidden]. */
+  readonly hidden: Float32Array
+  /** 0: the keys or values of this row's new tokens are NaN or infinite, and were not kept. [R] */
+  readonly finite: Uint8Array
 }
 
 /** What binding.cc exports. All check what they are given; errors have a `code` (native-model.ts). */

@@ -42,11 +42,7 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
   finite_.reset(new std::atomic<bool>[input.rows.size()]);
   for (size_t row = 0; row < input.rows.size(); row++) finite_[row].store(true, std::memory_order_relaxed);
 
-  struct Awake {
-    explicit Awake(ThreadPool& pool) : pool(pool) { pool.begin(); }
-    ~Awake() { pool.end(); }
-    ThreadPool& pool;
-  } awake(pool_);
+  const ThreadPool::Awake awake(pool_);
   pool_.run(M, [&](size_t token, size_t) { readRow(w.embedding, size_t(input.ids[token]), x_ + token * H); });
   for (size_t layer = 0; layer < w.layers.size(); layer++) {
     mustGoOn();
@@ -125,10 +121,9 @@ void Model::mlp(size_t layer) {
 
 void Model::logits(const float* hidden, size_t n, float* logits) {
   mustGoOn();
-  pool_.begin();
+  const ThreadPool::Awake awake(pool_);
   linear_.run(n, {{&weights_.output, nullptr, logits, weights_.vocabulary}},
               [&](size_t row) { return hidden + row * weights_.hidden; });
-  pool_.end();
 }
 
 // w = softmax(W2 silu(W1 [h_1 .. h_P] + b1) + b2), w' = w (1 - e) + e / P, h = h_1 + sum_p>1 w'_p (h_p - h_1)
@@ -137,7 +132,7 @@ void Model::aggregate(const PackedModel& a, const float* streams, size_t n, floa
   const size_t H = a.hidden, P = a.streams;
   float* together = memory_.room(n * (P + 1) * H);
   float* inner = together + n * P * H;
-  pool_.begin();
+  const ThreadPool::Awake awake(pool_);
   linear_.run(n, {{&a.aggregator.inner, a.aggregator.innerBias, inner, H}}, [&](size_t i) {
     // The stream index runs fastest.
     float* to = together + i * P * H;
@@ -149,7 +144,6 @@ void Model::aggregate(const PackedModel& a, const float* streams, size_t n, floa
     kernels_.silu(inner + i * H, H);
     return inner + i * H;
   });
-  pool_.end();
   for (size_t i = 0; i < n; i++) {
     float *share = shares + i * P, *out = hidden + i * H;
     const float* first = streams + i * P * H;

@@ -33,9 +33,17 @@ class ThreadPool {
     runJob(items, [](void* context, size_t item, size_t thread) { (*static_cast<Work*>(context))(item, thread); }, &work);
   }
 
-  // Between these the threads stay awake.
-  void begin() { awake_.store(true, std::memory_order_relaxed); }
-  void end() { awake_.store(false, std::memory_order_relaxed); }
+  // While one of these lives, threads look for work instead of sleeping.
+  class Awake {
+   public:
+    explicit Awake(ThreadPool& pool) : pool_(pool) { pool_.awake_.store(true, std::memory_order_relaxed); }
+    ~Awake() { pool_.awake_.store(false, std::memory_order_relaxed); }
+    Awake(const Awake&) = delete;
+    Awake& operator=(const Awake&) = delete;
+
+   private:
+    ThreadPool& pool_;
+  };
 
  private:
   using Call = void (*)(void* context, size_t item, size_t thread);
