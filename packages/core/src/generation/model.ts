@@ -86,8 +86,9 @@ export class Model {
     try {
       const bank = adapterBank(files.streamSets)
       const adapters = new Map([...bank.tensors].map(([name, { dims }]) => [name, dims]))
-      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters, kv }))
+      // First, as it has the largest weight, which is for a moment there twice: as stored and as packed.
       const output = await session(outputGraph(files.config, files.findWeight, files.tied))
+      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters, kv }))
       const sets = new Map<number, StreamSet>()
       for (const [i, { config, findWeight, prefixes, prefixScores }] of files.streamSets.entries()) {
         const { n } = config.parscale
