@@ -1,6 +1,7 @@
 #include "linear.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace parscale {
 namespace {
@@ -82,11 +83,13 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
     kernels_.product(*layer.weights, panel, inputs.tiles[t], out);
     for (size_t m = 0; m < inputs.tiles[t].rows; m++) {
       float* to = layer.out + (t * kernels_.tileRows + m) * layer.stride + from;
-      const float* y = out + m * lanes;
-      for (size_t i = 0; i < n; i++) {
-        const float biased = layer.bias ? y[i] + layer.bias[from + i] : y[i];
-        to[i] = layer.add ? to[i] + biased : biased;
-      }
+      float* y = out + m * lanes;
+      if (layer.bias)
+        for (size_t i = 0; i < n; i++) y[i] += layer.bias[from + i];
+      if (layer.add)
+        for (size_t i = 0; i < n; i++) to[i] += y[i];
+      else
+        std::memcpy(to, y, n * sizeof(float));
     }
   }
 }
