@@ -1,6 +1,7 @@
 // Compiles the native module with the system's C++ compiler into build/Release/parscale.node. A small script instead of node-gyp:
 // that one fetches Node's headers from a host of its own; these come from the package registry (node-api-headers).
-//   node scripts/build.mjs [--sanitize address|undefined|thread]
+//   node scripts/build.mjs                    the module
+//   node scripts/build.mjs --stress thread    test/stress.cc as a program, with a sanitizer: address,undefined or thread
 import { spawn } from 'node:child_process'
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -10,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-const common = ['binding', 'cache', 'linear', 'packed-file', 'step', 'thread-pool']
+const common = ['cache', 'linear', 'packed-file', 'step', 'thread-pool']
 
 /** Source files below src/ without `.cc`, each with the flags of its own. */
 const sources = {
@@ -44,30 +45,39 @@ function run(command, args) {
   })
 }
 
-/** @returns the path of the built module; throws what the compiler said */
-export async function build({ sanitize } = {}) {
+/**
+ * @param stress build the stress program with this sanitizer instead of the module
+ * @returns the path of what was built; throws what the compiler said
+ */
+export async function build({ stress } = {}) {
   const own = sources[process.arch]
   if (!own || process.platform === 'win32') throw new Error(`there is no build for ${process.platform}-${process.arch} yet`)
   const compiler = process.env.CXX || 'c++'
   const include = createRequire(import.meta.url)('node-api-headers').include_dir
-  const extra = sanitize ? [`-fsanitize=${sanitize}`, '-g', '-fno-omit-frame-pointer', '-fno-sanitize-recover=all'] : []
-  const folder = join(root, 'build', sanitize ? `sanitize-${sanitize}` : 'Release')
+  const extra = stress ? [`-fsanitize=${stress}`, '-g', '-O1', '-fno-sanitize-recover=all'] : []
+  const folder = join(root, 'build', stress ? `stress-${stress}` : 'Release')
   const objects = join(folder, `objects-${process.pid}`)
-  mkdirSync(join(objects, 'kernels'), { recursive: true })
+  for (const below of ['src/kernels', 'test']) mkdirSync(join(objects, below), { recursive: true })
   try {
-    const files = [...Object.entries(own), ...[...common, 'kernels/portable'].map((name) => [name, []])]
+    const entry = stress ? 'test/stress' : 'src/binding'
+    const files = [
+      ...Object.entries(own).map(([name, more]) => [`src/${name}`, more]),
+      ...[...common, 'kernels/portable'].map((name) => [`src/${name}`, []]),
+      [entry, []],
+    ]
     const object = (name) => join(objects, `${name}.o`)
     const waiting = files.map(([name, more]) => () => {
-      const warnings = name.startsWith('kernels/') ? kernelFlags : []
-      const from = join(root, 'src', `${name}.cc`)
+      const warnings = name.startsWith('src/kernels/') ? kernelFlags : []
+      const from = join(root, `${name}.cc`)
       return run(compiler, [...flags, ...warnings, ...more, ...extra, '-isystem', include, '-c', from, '-o', object(name)])
     })
     const workers = Array.from({ length: Math.min(4, availableParallelism()) }, async () => {
       for (let next = waiting.shift(); next; next = waiting.shift()) process.stderr.write(await next())
     })
     await Promise.all(workers)
-    const link = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-pthread']
-    const target = join(folder, 'parscale.node')
+    const module = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']
+    const link = [...(stress ? [] : module), '-pthread']
+    const target = join(folder, stress ? 'stress' : 'parscale.node')
     // Into place in one go: whoever loads it meanwhile keeps the old one.
     await run(compiler, [...link, ...extra, ...files.map(([name]) => object(name)), '-o', `${target}.${process.pid}`])
     renameSync(`${target}.${process.pid}`, target)
@@ -78,6 +88,6 @@ export async function build({ sanitize } = {}) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const at = process.argv.indexOf('--sanitize')
-  process.stdout.write(`${await build({ sanitize: at > 0 ? process.argv[at + 1] : undefined })}\n`)
+  const [flag, stress] = process.argv.slice(2)
+  process.stdout.write(`${await build(flag === '--stress' ? { stress } : {})}\n`)
 }

@@ -9,6 +9,9 @@ namespace {
 // Rows that are multiplied with one panel after the other: their inputs should stay in a core's second cache level.
 constexpr size_t inputBytesAtOnce = 256 * 1024;
 
+// Weights that a thread takes at once: long runs read memory best, short ones leave nobody waiting at the end.
+constexpr size_t weightBytesAtOnce = 128 * 1024;
+
 size_t blockSizeOf(const Matrix& m) { return m.quantised() ? m.blockSize : 0; }
 
 }  // namespace
@@ -58,8 +61,7 @@ void LinearLayers::multiply(size_t rows, const std::vector<Linear>& layers) {
   const size_t tiles = (rows + kernels_.tileRows - 1) / kernels_.tileRows;
   const size_t tilesAtOnce = std::max<size_t>(1, inputBytesAtOnce / (kernels_.tileRows * inputs_));
   const size_t rowBlocks = (tiles + tilesAtOnce - 1) / tilesAtOnce;
-  // Long runs read memory best; several for each thread even out what else the machine is doing.
-  const size_t run = std::max<size_t>(1, std::min<size_t>(16, panels / (pool_.threads() * 8)));
+  const size_t run = std::max<size_t>(1, std::min(weightBytesAtOnce / layers[0].weights->panelBytes(), panels / (pool_.threads() * 4)));
   const size_t runs = (panels + run - 1) / run;
   pool_.run(rowBlocks * runs, [&](size_t item, size_t) {
     const size_t firstTile = item / runs * tilesAtOnce, lastTile = std::min(tiles, firstTile + tilesAtOnce);
