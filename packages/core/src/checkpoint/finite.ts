@@ -1,5 +1,7 @@
 /** New parameters that were never initialised are the commonest damage of parallel-scaled checkpoints. */
 import { checkpointError } from '../errors.ts'
+import { countNonFinite, readChunks, readF32 } from './read-tensor.ts'
+import type { StoredTensor } from './tensor.ts'
 
 /** @throws checkpoint error naming the tensor and its first element that is not finite, and what to do */
 export function requireFinite(values: Float32Array, tensor: string, file: string): void {
@@ -10,4 +12,11 @@ export function requireFinite(values: Float32Array, tensor: string, file: string
       'train from here with --reset-streams, which draws what streams add anew, or take another checkpoint',
     { file, tensor, expected: 'finite numbers', found: values[at] },
   )
+}
+
+/** The same for a tensor that stays in its file: it is read in pieces, and whole only to say what is wrong. */
+export async function requireFiniteStored(tensor: StoredTensor, file: string): Promise<void> {
+  for await (const bytes of readChunks(tensor)) {
+    if (countNonFinite(bytes, tensor.dtype) > 0) return requireFinite(await readF32(tensor), tensor.name, file)
+  }
 }

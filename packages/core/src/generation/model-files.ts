@@ -10,6 +10,7 @@ import {
   readF32,
   requireFinite,
   requireFiniteBlocks,
+  requireFiniteStored,
   type StoredDType,
   type StoredTensor,
 } from '../checkpoint/index.ts'
@@ -79,9 +80,14 @@ async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
   const adapters = new Map<string, Float32Array>()
   for (const parameter of streamParameters(config)) {
     const { name, part } = parameter
-    const values = await readF32(requireTensor(checkpoint, parameter))
+    const tensor = requireTensor(checkpoint, parameter)
+    if (part === 'aggregation') {
+      await requireFiniteStored(tensor, path)
+      continue
+    }
+    const values = await readF32(tensor)
     requireFinite(values, name, path)
-    if (part !== 'aggregation') arrays.set(name, values)
+    arrays.set(name, values)
     if (part === 'adapter') adapters.set(name, values)
   }
   const layers = config.parscale.input === 'prefix' ? config.numHiddenLayers : 0
