@@ -70,7 +70,7 @@ describe.each(cases)('$bits bits, blocks of $blockSize, keys and values in $kv',
       return results[0]!.logits.slice()
     }
     const chunk = way.chunk ?? prompt.length
-    let last = new Float32Array()
+    let last: Float32Array = new Float32Array()
     for (let at = 0; at < prompt.length; at += chunk) last = await step(prompt.slice(at, at + chunk))
     const logits = [last]
     const text = [argmax(last)]
