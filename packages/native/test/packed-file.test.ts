@@ -47,7 +47,7 @@ const changed = (change: (bytes: Buffer) => void): Buffer => {
 const table = () => 72 + 4 * whole.readUInt32LE(40)
 
 describe('a packed file', () => {
-  it.each([
+  const damaged: readonly (readonly [what: string, make: () => Buffer | undefined, message: RegExp])[] = [
     ['no file', () => undefined, /cannot be opened/],
     ['nothing in it', () => Buffer.alloc(0), /less than a header/],
     ['something else', () => changed((b) => b.write('safetens')), /does not begin/],
@@ -74,7 +74,8 @@ describe('a packed file', () => {
       /blocks of 24/,
     ],
     ['another shape', () => sealed(changed((b) => b.writeUInt32LE(b.readUInt32LE(32) * 2, 32))), /shape/],
-  ] as const)('with %s is refused', (_, make, message) => {
+  ]
+  it.each(damaged)('with %s is refused', (_, make, message) => {
     const bytes = make()
     if (!bytes) expect(() => new NativeModel(join(temporary, 'none'))).toThrow(message)
     else expect(() => open(bytes)).toThrow(message)
