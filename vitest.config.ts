@@ -1,9 +1,10 @@
 import { existsSync } from 'node:fs'
+import process from 'node:process'
 import { defineConfig } from 'vitest/config'
 
 // Where there was no compiler at install, the native step is not there, and everything else works without it.
 const native = existsSync('packages/native/build/Release/parscale.node')
-if (!native) console.warn('packages/native is not built (no C++ compiler at install): its tests are left out')
+if (!native) process.stderr.write('packages/native is not built (no C++ compiler at install): its tests are left out\n')
 
 // Tests run from `src` through the `source` export condition: no build needed.
 export default defineConfig({
