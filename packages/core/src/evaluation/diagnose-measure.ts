@@ -62,7 +62,7 @@ export async function measureStreams(
     if (n === 0) return
     const given = result.streamWeights.subarray(0, n * P)
     const lossesOf = async (weighting: Weighting) =>
-      targetLosses(await model.logits(mixStreams(result.streams, n, P, H, weighting)), V, targets)
+      targetLosses(await model.decoder.logits(mixStreams(result.streams, n, P, H, weighting)), V, targets)
     weights.set(given, at * P)
     aggregate.set(targetLosses(result.logits, V, targets), at)
     average.set(await lossesOf(() => 1 / P), at)

@@ -11,21 +11,22 @@ export interface AdapterSet {
   readonly adapters: ReadonlyMap<string, Float32Array>
 }
 
-export interface AdapterBank {
-  /** By name, [adapters, ...]. Empty where no set has any. */
-  readonly tensors: ReadonlyMap<string, Tensor>
-  /** The number of stream 0 of each set, in their order; the set's other streams follow. 0 for sets without adapters. */
-  readonly first: readonly number[]
-}
-
-/** Low ranks are filled up to the highest with zeros, which add nothing. */
-export function adapterBank(sets: readonly AdapterSet[]): AdapterBank {
+/** The number of stream 0's adapter of each set, in their order; the set's other streams follow. 0 for sets without adapters. */
+export function firstAdapters(sets: readonly AdapterSet[]): number[] {
   let count = 1
-  const first = sets.map(({ config, adapters }) => {
+  return sets.map(({ config, adapters }) => {
     if (adapters.size === 0) return 0
     count += config.parscale.n
     return count - config.parscale.n
   })
+}
+
+/**
+ * By name, [adapters, ...]; empty where no set has any. Low ranks are filled up to the highest with zeros, which add nothing.
+ */
+export function adapterBank(sets: readonly AdapterSet[]): ReadonlyMap<string, Tensor> {
+  const first = firstAdapters(sets)
+  const count = sets.reduce((sum, { config, adapters }) => sum + (adapters.size === 0 ? 0 : config.parscale.n), 1)
   const rank = Math.max(0, ...sets.map(({ config }) => config.parscale.loraRank))
   const tensors = new Map<string, Tensor>()
   for (const [i, { config, adapters }] of sets.entries()) {
@@ -46,5 +47,5 @@ export function adapterBank(sets: readonly AdapterSet[]): AdapterBank {
       }
     }
   }
-  return { tensors, first }
+  return tensors
 }

@@ -4,19 +4,10 @@
  */
 import { Tensor } from 'onnxruntime-common'
 import { type ModelConfig, maskName, type RopeTable, windowsOf } from '../model/index.ts'
+import type { DecoderRow } from '../runtime/index.ts'
 
-export interface BatchRow {
-  /** New tokens. Rows shorter than the longest are padded on the right, with their own last token; padding is never seen nor stored. */
-  readonly ids: readonly number[]
-  /** Places in front of the first token that every token sees. */
-  readonly prefix: number
-  /** Added to the scores of these places (model/stream-gate.ts). Default: 0. */
-  readonly prefixScore?: number
-  /** Tokens in the cache, behind the prefix. */
-  readonly length: number
-  /** Position of the sequence's first token; 0 but where a caller wants otherwise. */
-  readonly firstPosition: number
-}
+/** Rows shorter than the longest are padded on the right, with their own last token; padding is never seen nor stored. */
+export type BatchRow = Pick<DecoderRow, 'ids' | 'prefix' | 'length' | 'firstPosition'> & Partial<Pick<DecoderRow, 'prefixScore'>>
 
 /** Added to the score of what must not be seen: its softmax weight is exactly 0 in float32. */
 export const hiddenScore = -1e30

@@ -1,15 +1,13 @@
 /**
  * Steps a set of rows. Sequences of different P and length open, step together in any mixture, fork and close between
- * steps; each owns P neighbouring rows of one cache. What to step and what to do with logits is decided elsewhere
+ * steps; each owns P rows of one cache. What to step and what to do with logits is decided elsewhere
  * (scheduler.ts, beam-search.ts).
  */
-import type { Tensor } from 'onnxruntime-common'
 import { type ParscaleError, runtimeError, usageError } from '../errors.ts'
-import { RopeTable, writePrefix } from '../model/index.ts'
-import { type BatchRow, batchFeeds } from './batch.ts'
-import { KvCache } from './kv-cache.ts'
+import { writePrefix } from '../model/index.ts'
+import type { DecoderRow, RowCache } from '../runtime/index.ts'
 import type { Model, StreamSet } from './model.ts'
-import { outputHeads } from './output-heads.ts'
+import { outputHeads, wantedTokens } from './output-heads.ts'
 import { Sequence, type StepResult, type Work } from './sequence.ts'
 
 /** Tokens times rows that one prefill step takes: large enough for full products, small enough to stay responsive. */
@@ -17,16 +15,13 @@ export const rowTokensPerStep = 512
 
 export class Engine {
   readonly model: Model
-  readonly #cache: KvCache
-  readonly #rope: RopeTable
-  #sequences: Sequence[] = []
+  readonly #cache: RowCache
   #stepping = false
   #lastTurn: Promise<unknown> = Promise.resolve()
 
   constructor(model: Model) {
     this.model = model
-    this.#cache = new KvCache(model.config, model.kv)
-    this.#rope = new RopeTable(model.config)
+    this.#cache = model.decoder.openCache()
   }
 
   get cacheMemoryBytes(): number {
@@ -60,7 +55,7 @@ export class Engine {
     const p = options.p ?? this.model.defaultP
     const set = this.model.streamSet(p)
     const sequence = new Sequence(p, set?.config.parscale.nTokens ?? 0, options.firstPosition ?? 0)
-    this.#place([sequence], options.room)
+    sequence.rows = this.#cache.openRows(p, sequence.places + (options.room ?? 0))
     this.#writePrefix(sequence, set)
     return sequence
   }
@@ -74,12 +69,12 @@ export class Engine {
       copy.replaceIds(source.ids)
       return copy
     })
-    this.#place(forks)
-    const rows = this.#rowSources()
-    for (const { row } of forks) {
-      for (let stream = 0; stream < source.p; stream++) rows[row + stream] = source.row + stream
-    }
-    this.#cache.permute(rows, this.#usedPlaces())
+    const rows = this.#cache.openRows(copies * source.p, source.places)
+    for (const [i, copy] of forks.entries()) copy.rows = rows.slice(i * source.p, (i + 1) * source.p)
+    this.#cache.copyRows(
+      rows,
+      forks.flatMap(() => source.rows),
+    )
     return forks
   }
 
@@ -88,14 +83,12 @@ export class Engine {
     this.#mustBeIdle()
     for (const sequence of [...targets, ...sources]) this.#mustBeOpen(sequence)
     if (targets.every((target, i) => target === sources[i])) return
-    this.#moveInto(this.#sequences)
     const ids = sources.map((source) => [...source.ids])
-    const rows = this.#rowSources()
-    for (const [i, target] of targets.entries()) {
-      for (let stream = 0; stream < target.p; stream++) rows[target.row + stream] = sources[i]!.row + stream
-      target.replaceIds(ids[i]!)
-    }
-    this.#cache.permute(rows, this.#usedPlaces())
+    for (const [i, target] of targets.entries()) target.replaceIds(ids[i]!)
+    this.#cache.copyRows(
+      targets.flatMap(({ rows }) => rows),
+      sources.flatMap(({ rows }) => rows),
+    )
   }
 
   /** Forgets the tokens from index `length` on. */
@@ -109,9 +102,8 @@ export class Engine {
   /** Gives its rows back; the cache's memory goes with the last sequence. Closing twice does nothing. */
   close(sequence: Sequence): void {
     this.#mustBeIdle()
-    this.#sequences = this.#sequences.filter((other) => other !== sequence)
-    sequence.row = -1
-    if (this.#sequences.length === 0) this.#cache.clear()
+    if (sequence.rows.length > 0) this.#cache.closeRows(sequence.rows)
+    sequence.rows = []
   }
 
   /**
@@ -154,39 +146,27 @@ export class Engine {
   }
 
   async #step(work: readonly Work[]): Promise<(StepResult | undefined)[]> {
-    const { config } = this.model
-    this.#arrange(work.map((w) => w.sequence))
-    this.#cache.reserve(0, Math.max(...work.map((w) => w.sequence.places + w.ids.length)))
-    const rows = work.flatMap(({ sequence, ids }) => this.#rowsOf(sequence, ids))
-    const firstRow = work[0]!.sequence.row
-    const tokens = Math.max(...work.map((w) => w.ids.length))
-    const feeds = {
-      ...batchFeeds(config, this.#rope, rows, this.#cache.capacity),
-      ...this.#cache.feeds(firstRow, rows.length),
-    }
-    const adapters = rows.map((row) => row.adapter)
-    const out = await this.model.backbone(feeds, adapters)
-    const places = rows.map((row) => ({ at: row.prefix + row.length, count: row.ids.length }))
-    const broken = this.#cache.write(firstRow, out, tokens, places)
+    const { hidden, broken } = await this.#cache.step(work.flatMap((one) => this.#rowsOf(one)))
     for (const { sequence, ids } of work) {
-      if (Array.from({ length: sequence.p }, (_, stream) => sequence.row + stream).some((row) => broken.has(row)))
-        sequence.failure = notFinite(sequence)
+      if (sequence.rows.some((row) => broken.has(row))) sequence.failure = notFinite(sequence)
       else sequence.append(ids)
     }
-    return await outputHeads(this.model, work, floats(out.hidden), tokens)
+    return await outputHeads(this.model, work, hidden)
   }
 
   /** A step's rows of a sequence, which differ in what tells its streams apart. */
-  #rowsOf(sequence: Sequence, ids: readonly number[]): (BatchRow & { adapter: number })[] {
-    const { p, prefix, length, firstPosition } = sequence
+  #rowsOf(work: Work): DecoderRow[] {
+    const { rows, p, prefix, length, firstPosition } = work.sequence
     const set = this.model.streamSet(p)
-    return Array.from({ length: p }, (_, stream) => ({
-      ids,
+    return rows.map((row, stream) => ({
+      row,
+      ids: work.ids,
       prefix,
       prefixScore: set?.prefixScores[stream] ?? 0,
       length,
       firstPosition,
       adapter: set && set.firstAdapter > 0 ? set.firstAdapter + stream : 0,
+      wanted: wantedTokens(work),
     }))
   }
 
@@ -221,56 +201,16 @@ export class Engine {
   }
 
   #mustBeOpen(sequence: Sequence): void {
-    if (sequence.row < 0) throw usageError('engine: the sequence is closed')
-  }
-
-  /** Gives new sequences the rows behind all others. */
-  #place(sequences: readonly Sequence[], room = 0): void {
-    this.#moveInto(this.#sequences)
-    let row = this.#sequences.reduce((sum, s) => sum + s.p, 0)
-    for (const sequence of sequences) {
-      sequence.row = row
-      row += sequence.p
-      this.#sequences.push(sequence)
-    }
-    this.#cache.reserve(row, Math.max(1, ...sequences.map((s) => s.places + room)))
-  }
-
-  /** Makes the given sequences neighbours in this order; moves rows only when they are not. */
-  #arrange(chosen: readonly Sequence[]): void {
-    if (chosen.every((s, i) => i === 0 || s.row === chosen[i - 1]!.row + chosen[i - 1]!.p)) return
-    this.#moveInto([...chosen, ...this.#sequences.filter((s) => !chosen.includes(s))])
-  }
-
-  /** Lays all rows out anew, without holes. */
-  #moveInto(order: Sequence[]): void {
-    const sources = order.flatMap((s) => Array.from({ length: s.p }, (_, stream) => s.row + stream))
-    this.#sequences = order
-    let row = 0
-    for (const s of order) {
-      s.row = row
-      row += s.p
-    }
-    if (sources.some((source, i) => source !== i)) this.#cache.permute(sources, this.#usedPlaces())
-  }
-
-  #rowSources(): number[] {
-    return this.#sequences.flatMap((s) => Array.from({ length: s.p }, (_, stream) => s.row + stream))
-  }
-
-  #usedPlaces(): number[] {
-    return this.#sequences.flatMap((s) => Array(s.p).fill(s.places))
+    if (sequence.rows.length === 0) throw usageError('engine: the sequence is closed')
   }
 
   #writePrefix(sequence: Sequence, set: StreamSet | undefined): void {
     if (!set || set.prefixes.length === 0) return
-    for (let stream = 0; stream < set.config.parscale.n; stream++) {
-      writePrefix(set.config, set.prefixes, stream, this.#cache.row(sequence.row + stream))
+    for (const [stream, row] of sequence.rows.entries()) {
+      writePrefix(set.config, set.prefixes, stream, (layer, key, value) => this.#cache.writePrefix(row, layer, key, value))
     }
   }
 }
 
 const notFinite = ({ length }: Sequence): ParscaleError =>
   runtimeError(`the model's keys or values after token ${length} are NaN or infinite; check its weights`)
-
-const floats = (tensor: Tensor | undefined): Float32Array => tensor!.data as Float32Array

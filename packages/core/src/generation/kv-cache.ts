@@ -3,7 +3,7 @@
  * where they lie. A step writes only the new tokens; nothing is copied but when blocks grow or rows move.
  */
 import type { Tensor } from 'onnxruntime-common'
-import type { CacheRow, KvType, ModelConfig } from '../model/index.ts'
+import type { KvType, ModelConfig } from '../model/index.ts'
 import { KvBlock, kvBlockBytes } from './kv-block.ts'
 
 interface LayerCache {
@@ -67,14 +67,14 @@ export class KvCache {
     ;[this.#rows, this.#capacity, this.#spare] = [0, 0, undefined]
   }
 
-  /** Writes a row's first places. */
-  row(row: number): CacheRow {
-    return {
-      write: (layer, head, key, value) => {
-        const at = (row * this.#heads + head) * this.#capacity
-        this.#layers[layer]!.key.write(at, key)
-        this.#layers[layer]!.value.write(at, value)
-      },
+  /** Writes keys and values [K, n, D] of a layer into a row's first n places. */
+  writeFirst(row: number, layer: number, key: Float32Array, value: Float32Array): void {
+    const size = key.length / this.#heads
+    const { key: keys, value: values } = this.#layers[layer]!
+    for (let head = 0; head < this.#heads; head++) {
+      const at = (row * this.#heads + head) * this.#capacity
+      keys.write(at, key.subarray(head * size, (head + 1) * size))
+      values.write(at, value.subarray(head * size, (head + 1) * size))
     }
   }
 

@@ -2,47 +2,44 @@
 import type { Model, StreamSet } from './model.ts'
 import type { StepResult, Work } from './sequence.ts'
 
+/** How many of a piece of work's tokens are wanted: the last ones. */
+export const wantedTokens = ({ want, ids }: Work): number => (want === 'all' ? ids.length : want === 'last' ? 1 : 0)
+
 /**
  * Aggregation per stream set, then the output embedding once for all.
  *
- * @param hidden [R, T, H] of the work's rows, which are neighbours in the order of the work; T is `tokens`
+ * @param hidden of the wanted tokens, [.., H]: work after work, in each stream after stream
  */
 export async function outputHeads(
   model: Model,
   work: readonly Work[],
   hidden: Float32Array,
-  tokens: number,
 ): Promise<(StepResult | undefined)[]> {
   const { hiddenSize: H, vocabSize } = model.config
-  const firstRow = work[0]!.sequence.row
-  const wanted = work.map(({ want, ids }) => (want === 'all' ? ids.map((_, t) => t) : want === 'last' ? [ids.length - 1] : []))
-  const total = wanted.reduce((sum, list) => sum + list.length, 0)
+  const wanted = work.map(wantedTokens)
+  const total = wanted.reduce((sum, n) => sum + n, 0)
   if (total === 0) return work.map(() => undefined)
 
   const joined = new Float32Array(total * H)
   const parts: Part[] = []
-  let at = 0
+  let [at, from] = [0, 0]
   for (const [i, { sequence }] of work.entries()) {
-    const { p, row } = sequence
-    const streams = new Float32Array(wanted[i]!.length * p * H)
-    for (const [n, t] of wanted[i]!.entries()) {
-      for (let stream = 0; stream < p; stream++) {
-        const from = ((row - firstRow + stream) * tokens + t) * H
-        streams.set(hidden.subarray(from, from + H), (n * p + stream) * H)
-      }
-    }
-    parts.push({ streams, weights: new Float32Array(wanted[i]!.length).fill(1), at })
-    if (p === 1) joined.set(streams, at * H)
-    at += wanted[i]!.length
+    const n = wanted[i]!
+    const size = sequence.p * n * H
+    const streams = streamsLast(hidden.subarray(from, from + size), sequence.p, n, H)
+    parts.push({ streams, weights: new Float32Array(n).fill(1), at })
+    if (sequence.p === 1) joined.set(streams, at * H)
+    at += n
+    from += size
   }
   for (const [set, members] of byStreamSet(model, work)) {
     const theirs = members.map((i) => parts[i]!)
     await aggregate(model, set, theirs, joined)
   }
 
-  const logits = await model.logits(joined)
+  const logits = await model.decoder.logits(joined)
   return parts.map(({ streams, weights, at }, i) => {
-    const n = wanted[i]!.length
+    const n = wanted[i]!
     if (n === 0) return undefined
     return {
       logits: logits.subarray(at * vocabSize, (at + n) * vocabSize),
@@ -51,6 +48,19 @@ export async function outputHeads(
       streamWeights: weights,
     }
   })
+}
+
+/** [P, n, H] to [n, P, H]. */
+function streamsLast(hidden: Float32Array, p: number, n: number, H: number): Float32Array {
+  if (p === 1 || n === 1) return hidden
+  const streams = new Float32Array(hidden.length)
+  for (let stream = 0; stream < p; stream++) {
+    for (let t = 0; t < n; t++) {
+      const from = (stream * n + t) * H
+      streams.set(hidden.subarray(from, from + H), (t * p + stream) * H)
+    }
+  }
+  return streams
 }
 
 interface Part {
@@ -72,7 +82,7 @@ async function aggregate(model: Model, set: StreamSet, parts: readonly Part[], j
     offset += part.streams.length
   }
   if (all.length === 0) return
-  const out = await model.aggregate(set, all)
+  const out = await model.decoder.aggregate(parscale.n, all)
   let token = 0
   for (const part of parts) {
     const n = part.streams.length / (parscale.n * H)
@@ -87,7 +97,7 @@ function byStreamSet(model: Model, work: readonly Work[]): Map<StreamSet, number
   const groups = new Map<StreamSet, number[]>()
   for (const [i, { sequence }] of work.entries()) {
     const set = model.streamSet(sequence.p)
-    if (set?.aggregator) groups.set(set, [...(groups.get(set) ?? []), i])
+    if (set && sequence.p > 1) groups.set(set, [...(groups.get(set) ?? []), i])
   }
   return groups
 }

@@ -9,8 +9,8 @@ export class Sequence {
   /** Token ids whose keys and values the cache holds. */
   readonly ids: number[] = []
   readonly prefix: number
-  /** First of the P rows; negative once closed. */
-  row = -1
+  /** Its P rows of the cache; none once closed. */
+  rows: readonly number[] = []
   /** Set when the model's numbers were not finite: the step's tokens were not taken in. Only `truncate` or `close` help. */
   failure: ParscaleError | undefined
 

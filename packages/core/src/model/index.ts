@@ -26,7 +26,7 @@ export {
   prefixName,
   streamParameters,
 } from './parameters.ts'
-export { type Aggregated, aggregate, type CacheRow, type LayerPrefix, outputEmbedding, writePrefix } from './parscale.ts'
+export { type Aggregated, aggregate, type LayerPrefix, outputEmbedding, type WriteCacheRow, writePrefix } from './parscale.ts'
 export { inverseFrequencies, RopeTable } from './rope.ts'
 export { gateFloor, gateScore, nearlyClosedGate } from './stream-gate.ts'
 export { hasStreams, isReferenceFormat, type ParscaleOptions, parscaleConfig } from './stream-options.ts'

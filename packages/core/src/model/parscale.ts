@@ -26,21 +26,14 @@ export interface LayerPrefix {
   readonly value: Float32Array
 }
 
-/** A row of the cache: `write` puts keys and values [places, D] of one layer and head into its first places. */
-export interface CacheRow {
-  readonly write: (layer: number, head: number, key: Float32Array, value: Float32Array) => void
-}
+/** Puts keys and values [K, places, D] of one layer into the first places of a row of the cache. */
+export type WriteCacheRow = (layer: number, key: Float32Array, value: Float32Array) => void
 
 /** (2) Puts stream p's prefix into the first `nTokens` places of a row of the cache. */
-export function writePrefix(config: ModelConfig, prefixes: readonly LayerPrefix[], stream: number, row: CacheRow): void {
-  const { numKeyValueHeads: K, headDim: D } = config
-  const size = config.parscale.nTokens * D
-  for (const [layer, prefix] of prefixes.entries()) {
-    for (let head = 0; head < K; head++) {
-      const from = (stream * K + head) * size
-      row.write(layer, head, prefix.key.subarray(from, from + size), prefix.value.subarray(from, from + size))
-    }
-  }
+export function writePrefix(config: ModelConfig, prefixes: readonly LayerPrefix[], stream: number, write: WriteCacheRow): void {
+  const size = config.numKeyValueHeads * config.parscale.nTokens * config.headDim
+  const ofStream = (all: Float32Array) => all.subarray(stream * size, (stream + 1) * size)
+  for (const [layer, { key, value }] of prefixes.entries()) write(layer, ofStream(key), ofStream(value))
 }
 
 export interface Aggregated {

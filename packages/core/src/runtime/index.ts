@@ -2,6 +2,8 @@
 import type { Tensor } from 'onnxruntime-common'
 import type { Graph } from '../graph/index.ts'
 
+export type { Decoder, DecoderOutput, DecoderRow, RowCache } from './decoder.ts'
+
 export type Device = 'cpu' | 'webgpu' | 'cuda'
 
 export interface Session {

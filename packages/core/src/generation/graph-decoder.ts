@@ -1,0 +1,88 @@
+/** The decoder over graphs, for any Runtime: one session each for the backbone, the output embedding and each aggregator. */
+import { Tensor } from 'onnxruntime-common'
+import { aggregatorGraph, backboneGraph, type KvType, type ModelConfig, outputGraph } from '../model/index.ts'
+import type { Decoder, Runtime, Session } from '../runtime/index.ts'
+import { adapterBank } from './adapter-bank.ts'
+import { GraphRowCache } from './graph-row-cache.ts'
+import type { ModelFiles } from './model.ts'
+
+export class GraphDecoder implements Decoder {
+  readonly #config: ModelConfig
+  readonly #kv: KvType
+  readonly #backbone: Session
+  readonly #output: Session
+  readonly #aggregators: ReadonlyMap<number, Session>
+  readonly #adapters: ReadonlyMap<string, Tensor>
+
+  private constructor(
+    config: ModelConfig,
+    kv: KvType,
+    backbone: Session,
+    output: Session,
+    aggregators: ReadonlyMap<number, Session>,
+    adapters: ReadonlyMap<string, Tensor>,
+  ) {
+    this.#config = config
+    this.#kv = kv
+    this.#backbone = backbone
+    this.#output = output
+    this.#aggregators = aggregators
+    this.#adapters = adapters
+  }
+
+  /** Compiles the graphs. Frees what it made when one of them fails. */
+  static async load(runtime: Runtime, files: ModelFiles, kv: KvType): Promise<GraphDecoder> {
+    const made: Session[] = []
+    const session = async (graph: ReturnType<typeof backboneGraph>) => {
+      const created = await runtime.createSession(graph)
+      made.push(created)
+      return created
+    }
+    try {
+      const bank = adapterBank(files.streamSets)
+      const adapters = new Map([...bank].map(([name, { dims }]) => [name, dims]))
+      // First, as it has the largest weight, which is for a moment there twice: as stored and as packed.
+      const output = await session(outputGraph(files.config, files.findWeight, files.tied))
+      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters, kv }))
+      const aggregators = new Map<number, Session>()
+      for (const { config, findWeight } of files.streamSets) {
+        const { n } = config.parscale
+        if (n > 1) aggregators.set(n, await session(aggregatorGraph(config, findWeight)))
+      }
+      return new GraphDecoder(files.config, kv, backbone, output, aggregators, bank)
+    } catch (error) {
+      await Promise.all(made.map((s) => s.dispose()))
+      throw error
+    }
+  }
+
+  openCache(): GraphRowCache {
+    return new GraphRowCache(this.#config, this.#kv, (feeds, adapters) => this.#run(feeds, adapters))
+  }
+
+  /** @param adapters the number of each row's adapter, [R]; 0: none */
+  #run(feeds: Readonly<Record<string, Tensor>>, adapters: readonly number[]): Promise<Readonly<Record<string, Tensor>>> {
+    if (this.#adapters.size === 0) return this.#backbone.run(feeds)
+    const ids = new Tensor('int64', BigInt64Array.from(adapters, BigInt), [adapters.length])
+    return this.#backbone.run({ ...feeds, ...Object.fromEntries(this.#adapters), stream_ids: ids })
+  }
+
+  async logits(hidden: Float32Array): Promise<Float32Array> {
+    const { hiddenSize } = this.#config
+    const out = await this.#output.run({ hidden: new Tensor('float32', hidden, [hidden.length / hiddenSize, hiddenSize]) })
+    return floats(out.logits)
+  }
+
+  async aggregate(p: number, streams: Float32Array): Promise<{ hidden: Float32Array; weights: Float32Array }> {
+    const { hiddenSize } = this.#config
+    const shape = [streams.length / (p * hiddenSize), p, hiddenSize]
+    const out = await this.#aggregators.get(p)!.run({ streams: new Tensor('float32', streams, shape) })
+    return { hidden: floats(out.hidden), weights: floats(out.weights) }
+  }
+
+  async dispose(): Promise<void> {
+    await Promise.all([this.#backbone, this.#output, ...this.#aggregators.values()].map((s) => s.dispose()))
+  }
+}
+
+const floats = (tensor: Tensor | undefined): Float32Array => tensor!.data as Float32Array

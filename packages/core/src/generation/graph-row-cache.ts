@@ -1,0 +1,130 @@
+/**
+ * Rows of a graph's cache. A graph steps neighbours of equal length, over one block of keys and values: here rows get their
+ * places in the block, are moved together before a step, and padded to the longest.
+ */
+import type { Tensor } from 'onnxruntime-common'
+import { type KvType, type ModelConfig, RopeTable } from '../model/index.ts'
+import type { DecoderOutput, DecoderRow, RowCache } from '../runtime/index.ts'
+import { batchFeeds } from './batch.ts'
+import { KvCache } from './kv-cache.ts'
+
+export type RunBackbone = (
+  feeds: Readonly<Record<string, Tensor>>,
+  adapters: readonly number[],
+) => Promise<Readonly<Record<string, Tensor>>>
+
+/** Where a row lies in the block, and how many of its places are in use. */
+interface Place {
+  index: number
+  used: number
+}
+
+export class GraphRowCache implements RowCache {
+  readonly #config: ModelConfig
+  readonly #run: RunBackbone
+  readonly #cache: KvCache
+  readonly #rope: RopeTable
+  /** By row, in the order of the block. */
+  #places = new Map<number, Place>()
+  #nextRow = 0
+
+  constructor(config: ModelConfig, kv: KvType, run: RunBackbone) {
+    this.#config = config
+    this.#run = run
+    this.#cache = new KvCache(config, kv)
+    this.#rope = new RopeTable(config)
+  }
+
+  get memoryBytes(): number {
+    return this.#cache.memoryBytes
+  }
+
+  /** New rows stand behind all others. */
+  openRows(count: number, places: number): number[] {
+    this.#order([...this.#places.keys()])
+    const rows = Array.from({ length: count }, () => this.#nextRow++)
+    for (const row of rows) this.#places.set(row, { index: this.#places.size, used: 0 })
+    this.#cache.reserve(this.#places.size, Math.max(1, places))
+    return rows
+  }
+
+  /** Leaves holes, which go when rows are opened or moved. The memory goes with the last row. */
+  closeRows(rows: readonly number[]): void {
+    for (const row of rows) this.#places.delete(row)
+    if (this.#places.size === 0) this.#cache.clear()
+  }
+
+  copyRows(targets: readonly number[], sources: readonly number[]): void {
+    const order = [...this.#places.keys()]
+    this.#order(order)
+    const copied = new Map(targets.map((target, i) => [target, sources[i]!]))
+    const from = order.map((row) => this.#places.get(copied.get(row) ?? row)!)
+    this.#cache.permute(
+      from.map(({ index }) => index),
+      from.map(({ used }) => used),
+    )
+    const used = from.map((place) => place.used)
+    for (const [i, row] of order.entries()) this.#places.get(row)!.used = used[i]!
+  }
+
+  writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void {
+    const place = this.#places.get(row)!
+    place.used = key.length / (this.#config.numKeyValueHeads * this.#config.headDim)
+    this.#cache.writeFirst(place.index, layer, key, value)
+  }
+
+  async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {
+    this.#makeNeighbours(rows.map(({ row }) => row))
+    const places = rows.map(({ prefix, length, ids }) => ({ at: prefix + length, count: ids.length }))
+    this.#cache.reserve(0, Math.max(...places.map(({ at, count }) => at + count)))
+    const first = this.#places.get(rows[0]!.row)!.index
+    const feeds = {
+      ...batchFeeds(this.#config, this.#rope, rows, this.#cache.capacity),
+      ...this.#cache.feeds(first, rows.length),
+    }
+    const out = await this.#run(
+      feeds,
+      rows.map(({ adapter }) => adapter),
+    )
+    const tokens = Math.max(...rows.map(({ ids }) => ids.length))
+    const broken = this.#cache.write(first, out, tokens, places)
+    for (const [i, { at, count }] of places.entries()) this.#places.get(rows[i]!.row)!.used = at + count
+    return {
+      hidden: wantedStates(rows, out.hidden!.data as Float32Array, tokens, this.#config.hiddenSize),
+      broken: new Set([...broken].map((index) => rows[index - first]!.row)),
+    }
+  }
+
+  /** Moves rows only when they are not neighbours in this order. */
+  #makeNeighbours(chosen: readonly number[]): void {
+    const index = (row: number) => this.#places.get(row)!.index
+    if (chosen.every((row, i) => i === 0 || index(row) === index(chosen[i - 1]!) + 1)) return
+    const set = new Set(chosen)
+    this.#order([...chosen, ...[...this.#places.keys()].filter((row) => !set.has(row))])
+  }
+
+  /** Lays all rows out anew, without holes. */
+  #order(order: readonly number[]): void {
+    const places = order.map((row) => this.#places.get(row)!)
+    if (places.some(({ index }, i) => index !== i)) {
+      this.#cache.permute(
+        places.map(({ index }) => index),
+        places.map(({ used }) => used),
+      )
+    }
+    this.#places = new Map(order.map((row, i) => [row, { index: i, used: places[i]!.used }]))
+  }
+}
+
+/** The last `wanted` of each row's tokens, out of [R, T, H]. */
+function wantedStates(rows: readonly DecoderRow[], hidden: Float32Array, tokens: number, H: number): Float32Array {
+  if (rows.every(({ wanted }) => wanted === tokens)) return hidden
+  const states = new Float32Array(rows.reduce((sum, { wanted }) => sum + wanted, 0) * H)
+  let at = 0
+  for (const [r, { ids, wanted }] of rows.entries()) {
+    const end = (r * tokens + ids.length) * H
+    states.set(hidden.subarray(end - wanted * H, end), at)
+    at += wanted * H
+  }
+  return states
+}
