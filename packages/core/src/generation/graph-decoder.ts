@@ -4,7 +4,7 @@ import { aggregatorGraph, backboneGraph, type KvType, type ModelConfig, outputGr
 import type { Decoder, Runtime, Session } from '../runtime/index.ts'
 import { adapterBank } from './adapter-bank.ts'
 import { GraphRowCache } from './graph-row-cache.ts'
-import type { ModelFiles } from './model.ts'
+import type { ModelFiles } from './model-files.ts'
 
 export class GraphDecoder implements Decoder {
   readonly #config: ModelConfig

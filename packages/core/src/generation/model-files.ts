@@ -27,13 +27,31 @@ import {
   prefixName,
   streamParameters,
 } from '../model/index.ts'
-import type { ModelFiles, StreamSetFiles } from './model.ts'
 
 /** An open checkpoint: a folder on disk, or whatever a platform makes look like one. */
 export interface Checkpoint extends CheckpointTensors {
   /** Names it in errors. */
   readonly path: string
   readonly config: ModelConfig
+}
+
+export interface ModelFiles {
+  readonly config: ModelConfig
+  readonly findWeight: FindWeight
+  /** True: the output matrix is the embedding. */
+  readonly tied: boolean
+  readonly streamSets: readonly StreamSetFiles[]
+}
+
+export interface StreamSetFiles {
+  readonly config: ModelConfig
+  readonly findWeight: FindWeight
+  /** Per layer; none where the input transformation is another. */
+  readonly prefixes: readonly LayerPrefix[]
+  /** [P] */
+  readonly prefixScores: readonly number[]
+  /** lora and bitfit tensors by name. */
+  readonly adapters: ReadonlyMap<string, Float32Array>
 }
 
 /** Buffers that some exporters write and no model needs. */

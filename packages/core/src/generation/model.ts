@@ -1,9 +1,10 @@
 /** A model that can run: a decoder, and a stream set for each P. */
 import { usageError } from '../errors.ts'
-import type { FindWeight, KvType, LayerPrefix, ModelConfig } from '../model/index.ts'
+import type { KvType, LayerPrefix, ModelConfig } from '../model/index.ts'
 import type { Decoder, Runtime } from '../runtime/index.ts'
 import { firstAdapters } from './adapter-bank.ts'
 import { GraphDecoder } from './graph-decoder.ts'
+import type { ModelFiles } from './model-files.ts'
 
 /** What makes P streams out of one backbone. */
 export interface StreamSet {
@@ -14,25 +15,6 @@ export interface StreamSet {
   readonly prefixScores: readonly number[]
   /** Number of stream 0's adapter (adapter-bank.ts); the others follow. 0: none of them has one. */
   readonly firstAdapter: number
-}
-
-export interface ModelFiles {
-  readonly config: ModelConfig
-  readonly findWeight: FindWeight
-  /** True: the output matrix is the embedding. */
-  readonly tied: boolean
-  readonly streamSets: readonly StreamSetFiles[]
-}
-
-export interface StreamSetFiles {
-  readonly config: ModelConfig
-  readonly findWeight: FindWeight
-  /** Per layer; none where the input transformation is another. */
-  readonly prefixes: readonly LayerPrefix[]
-  /** [P] */
-  readonly prefixScores: readonly number[]
-  /** lora and bitfit tensors by name. */
-  readonly adapters: ReadonlyMap<string, Float32Array>
 }
 
 export interface ModelOptions {
