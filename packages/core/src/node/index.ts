@@ -10,7 +10,7 @@ export { type ExportedModel, type ExportedStreams, type ExportOptions, exportMod
 export { type FileLock, type LockOwner, type LockRefused, tryFileLock } from './file-lock.ts'
 export { type FileSource, openFileSource } from './file-source.ts'
 export { ggufFolder } from './gguf-cache.ts'
-export type { ModelCacheOptions } from './model-cache.ts'
+export { cachedModelFolder, fileState, type ModelCacheOptions } from './model-cache.ts'
 export { type ModelFolder, openModelFolder } from './model-folder.ts'
 export { openModelPath } from './open-model.ts'
 export { quantisedFolder } from './quantised-cache.ts'
@@ -33,4 +33,11 @@ export {
 export { streamSetFolders } from './stream-set-folders.ts'
 export { type DatasetOptions, openDataset, type TokenizedDataset } from './token-cache.ts'
 export { writeWholeFile } from './whole-file.ts'
-export { type FolderContents, fileSink, type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'
+export {
+  type FolderContents,
+  fileSink,
+  type WriteFolderOptions,
+  type WriteProgress,
+  writeModelFolder,
+  writeWholeFolder,
+} from './write-folder.ts'

@@ -4,7 +4,7 @@
  * others wait for it: so what killed ones left can be told from what is being written.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { namedDiskError } from './disk-full.ts'
@@ -73,6 +73,12 @@ async function waitForLock(path: string, { onWait, signal }: ModelCacheOptions):
     told = true
     await sleep(waitMs, undefined, { signal })
   }
+}
+
+/** Name, size and time of change, for a folder's `state`. Empty for what is no file. Links are followed: the hub's cache is made of them. */
+export async function fileState(file: string): Promise<string[]> {
+  const found = await stat(file, { bigint: true }).catch(() => undefined)
+  return found?.isFile() ? [file, String(found.size), String(found.mtimeNs)] : []
 }
 
 const digest = (parts: readonly unknown[]): string =>

@@ -1,9 +1,9 @@
 /** Quantised models in the cache: made on first use with `--bits`, then mapped. The source is not read again. */
-import { readdir, realpath, stat } from 'node:fs/promises'
+import { readdir, realpath } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { blockSizeOf, type QuantiseSettings } from '../checkpoint/quantise-model.ts'
 import { quantisedFormatVersion } from '../checkpoint/quantised-tensor.ts'
-import { cachedModelFolder, type ModelCacheOptions } from './model-cache.ts'
+import { cachedModelFolder, fileState, type ModelCacheOptions } from './model-cache.ts'
 import { isGgufFile } from './open-model.ts'
 import { quantiseModel } from './quantised-folder.ts'
 import { streamSetFolders } from './stream-set-folders.ts'
@@ -43,10 +43,4 @@ async function sourceState(path: string): Promise<readonly (readonly string[])[]
   }
   const states = await Promise.all(files.map(fileState))
   return states.filter((state) => state.length > 0)
-}
-
-/** Empty for what is no file. Links are followed: the hub's cache is made of them. */
-async function fileState(file: string): Promise<string[]> {
-  const found = await stat(file, { bigint: true }).catch(() => undefined)
-  return found?.isFile() ? [file, String(found.size), String(found.mtimeNs)] : []
 }

@@ -39,10 +39,20 @@ export interface WriteFolderOptions {
  * @param directory must not exist, or be an empty folder
  * @throws usage error when the target is taken; resource error when the disk is full; the signal's reason when aborted
  */
-export async function writeModelFolder(
+export function writeModelFolder(directory: string, contents: FolderContents, options: WriteFolderOptions = {}): Promise<void> {
+  return writeWholeFolder(directory, (temporary) => writeContents(temporary, contents, options), options)
+}
+
+/**
+ * A folder of whatever `write` puts into it, all or nothing.
+ *
+ * @param write given a folder that is not yet in its place; it flushes what it writes
+ * @throws as writeModelFolder
+ */
+export async function writeWholeFolder(
   directory: string,
-  contents: FolderContents,
-  options: WriteFolderOptions = {},
+  write: (temporary: string) => Promise<void>,
+  { listing, signal }: Pick<WriteFolderOptions, 'listing' | 'signal'> = {},
 ): Promise<void> {
   const target = resolve(directory)
   await refuseTaken(target)
@@ -51,9 +61,13 @@ export async function writeModelFolder(
   try {
     await mkdir(parent, { recursive: true })
     await mkdir(temporary)
-    await writeContents(temporary, contents, options)
+    await write(temporary)
+    if (listing !== undefined) {
+      const lengths = jsonBytes(await fileLengths(temporary))
+      await writeFile(join(temporary, listing), (sink) => sink.write(lengths))
+    }
     await syncFolder(temporary)
-    options.signal?.throwIfAborted()
+    signal?.throwIfAborted()
     await moveInto(temporary, target)
     await syncFolder(parent)
   } catch (error) {
@@ -92,10 +106,6 @@ async function writeContents(folder: string, contents: FolderContents, options: 
     await mkdir(inner, { recursive: true })
     await writeFiles(inner, { files, tensors: tensors.map(watched) }, options)
     if (path) for (const made of [inner, dirname(inner)]) await syncFolder(made)
-  }
-  if (options.listing !== undefined) {
-    const lengths = jsonBytes(await fileLengths(folder))
-    await writeFile(join(folder, options.listing), (sink) => sink.write(lengths))
   }
 }
 
