@@ -1,5 +1,6 @@
 /** The decode step of parscale in native code, for CPUs. */
 
+export { type NativeDecoderOptions, nativeDecoder, nativeRefusal } from './native-decoder.ts'
 export {
   type CacheType,
   cacheTypes,
@@ -9,4 +10,5 @@ export {
   type NativeModelOptions,
 } from './native-model.ts'
 export { type ModelFacts, nativeModule, type StepBatch, type StepOutput } from './native-module.ts'
-export { type PackOptions, packAggregator, packBackbone } from './pack.ts'
+export { type PackOptions, writePacked } from './pack.ts'
+export { type PackPlan, planAggregator, planBackbone } from './pack-plan.ts'

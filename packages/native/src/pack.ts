@@ -2,13 +2,13 @@
  * From a checkpoint, quantised or not, to the packed file that the native step maps. Made once for each model; the bytes are the
  * same numbers in another order, so that nothing is rounded here but integer zero points to float32 minima.
  */
-import { randomUUID } from 'node:crypto'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rm } from 'node:fs/promises'
 import { unsupportedError } from '@parscale/core'
 import { castBytes, type StoredDType } from '@parscale/core/checkpoint'
 import type { DType } from '@parscale/core/graph'
-import { type FindWeight, isQuantised, type ModelConfig, type PlainWeight, type StoredWeight } from '@parscale/core/model'
-import { type Layout, lanes, planFile, type Role, tensorBytes } from './packed-layout.ts'
+import { isQuantised, type PlainWeight, type StoredWeight } from '@parscale/core/model'
+import type { PackedTensor, PackPlan } from './pack-plan.ts'
+import { type Layout, lanes, tensorBytes } from './packed-layout.ts'
 import { quantisedPanel, transposed } from './panels.ts'
 
 export interface PackOptions {
@@ -16,143 +16,54 @@ export interface PackOptions {
   readonly signal?: AbortSignal
 }
 
-/** A tensor of the checkpoint with its place in the packed file. */
-interface Source {
-  readonly layout: Layout
-  readonly stored: StoredWeight
-}
-
 /**
- * Packs the backbone: embedding, decoder, output embedding.
+ * Writes the packed file of a plan, and flushes it.
  *
- * @param path written beside itself first, and renamed when it is whole
- * @param tied the output matrix is the embedding
+ * @param path must not be there; is not there either when this fails
  * @throws unsupported error for float types that no kernel reads; the signal's reason when aborted
  */
-export function packBackbone(
-  path: string,
-  config: ModelConfig,
-  find: FindWeight,
-  tied: boolean,
-  options: PackOptions = {},
-): Promise<void> {
-  const { hiddenSize: H, intermediateSize: I, headDim: D, vocabSize: V, attentionBias, mlpBias } = config
-  const [Q, K] = [config.numAttentionHeads * D, config.numKeyValueHeads * D]
-  const sources: Source[] = []
-  const matrix = (role: Role, layer: number, name: string, outputs: number, inputs: number) =>
-    sources.push(matrixSource(role, layer, find(`${name}.weight`, [outputs, inputs]), outputs, inputs))
-  const vector = (role: Role, layer: number, name: string, size: number) =>
-    sources.push(vectorSource(role, layer, find(name, [size]), size))
-  const linear = (
-    role: Role & `${'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down'}`,
-    layer: number,
-    at: string,
-    out: number,
-    inner: number,
-    bias: boolean,
-  ) => {
-    matrix(role, layer, at, out, inner)
-    if (bias) vector(`${role}Bias`, layer, `${at}.bias`, out)
-  }
-  matrix('embedding', 0, 'model.embed_tokens', V, H)
-  if (!tied) matrix('output', 0, 'lm_head', V, H)
-  vector('finalNorm', 0, 'model.norm.weight', H)
-  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    const at = `model.layers.${layer}`
-    vector('inputNorm', layer, `${at}.input_layernorm.weight`, H)
-    linear('q', layer, `${at}.self_attn.q_proj`, Q, H, attentionBias.qkv)
-    linear('k', layer, `${at}.self_attn.k_proj`, K, H, attentionBias.qkv)
-    linear('v', layer, `${at}.self_attn.v_proj`, K, H, attentionBias.qkv)
-    if (config.qkNorm) {
-      vector('qNorm', layer, `${at}.self_attn.q_norm.weight`, D)
-      vector('kNorm', layer, `${at}.self_attn.k_norm.weight`, D)
-    }
-    linear('o', layer, `${at}.self_attn.o_proj`, H, Q, attentionBias.o)
-    vector('postNorm', layer, `${at}.post_attention_layernorm.weight`, H)
-    linear('gate', layer, `${at}.mlp.gate_proj`, I, H, mlpBias)
-    linear('up', layer, `${at}.mlp.up_proj`, I, H, mlpBias)
-    linear('down', layer, `${at}.mlp.down_proj`, H, I, mlpBias)
-  }
-  return writePacked(path, config, 'backbone', sources, options)
-}
-
-/** Packs the network that weighs the streams of a stream set (`dynamic` aggregation). */
-export function packAggregator(path: string, config: ModelConfig, find: FindWeight, options: PackOptions = {}): Promise<void> {
-  const { hiddenSize: H } = config
-  const { n: P, aggregation } = config.parscale
-  if (aggregation !== 'dynamic') throw unsupportedError(`native step: ${aggregation} aggregation has no weights to pack`)
-  const at = 'model.aggregate_layer'
-  return writePacked(
-    path,
-    config,
-    'aggregator',
-    [
-      matrixSource('aggregatorInner', 0, find(`${at}.0.weight`, [H, P * H]), H, P * H),
-      vectorSource('aggregatorInnerBias', 0, find(`${at}.0.bias`, [H]), H),
-      matrixSource('aggregatorOuter', 0, find(`${at}.2.weight`, [P, H]), P, H),
-      vectorSource('aggregatorOuterBias', 0, find(`${at}.2.bias`, [P]), P),
-    ],
-    options,
-  )
-}
-
-function matrixSource(role: Role, layer: number, stored: StoredWeight, outputs: number, inputs: number): Source {
-  const shape = { role, layer, outputs, inputs, isVector: false }
-  if (isQuantised(stored)) {
-    const { bits, blockSize, zeroPoints } = stored
-    return { stored, layout: { ...shape, format: bits === 8 ? 'int8' : 'int4', blockSize, hasMinima: zeroPoints !== undefined } }
-  }
-  const format = stored.dtype === 'bfloat16' ? 'bfloat16' : 'float32'
-  return { stored, layout: { ...shape, format, blockSize: 0, hasMinima: false } }
-}
-
-const vectorSource = (role: Role, layer: number, stored: StoredWeight, size: number): Source => ({
-  stored,
-  layout: { role, layer, outputs: size, inputs: 1, isVector: true, format: 'float32', blockSize: 0, hasMinima: false },
-})
-
-async function writePacked(
-  path: string,
-  config: ModelConfig,
-  kind: 'backbone' | 'aggregator',
-  sources: readonly Source[],
-  { onProgress, signal }: PackOptions,
-): Promise<void> {
-  const { header, offsets, totalBytes } = planFile(
-    config,
-    kind,
-    sources.map(({ layout }) => layout),
-  )
-  const partial = `${path}.partial-${randomUUID()}`
+export async function writePacked(path: string, plan: PackPlan, options: PackOptions = {}): Promise<void> {
   const files = new SourceFiles()
+  const out = await open(path, 'wx')
   try {
-    const out = await open(partial, 'wx')
-    try {
-      await out.write(header, 0, header.byteLength, 0)
-      for (const [i, source] of sources.entries()) {
-        let at = offsets[i]!
-        for await (const bytes of source.layout.isVector ? vectorBytes(files, source) : matrixBytes(files, source)) {
-          signal?.throwIfAborted()
-          await out.write(bytes, 0, bytes.byteLength, at)
-          at += bytes.byteLength
-          onProgress?.({ doneBytes: at, totalBytes })
-        }
-      }
-      await out.truncate(totalBytes)
-      await out.sync()
-    } finally {
-      await out.close()
-    }
-    await rename(partial, path)
+    await writeTensors(out, plan, files, options)
+    await out.sync()
   } catch (error) {
-    await rm(partial, { force: true })
+    await rm(path, { force: true })
     throw error
   } finally {
+    await out.close()
     await files.close()
   }
 }
 
-async function* vectorBytes(files: SourceFiles, { stored, layout }: Source): AsyncGenerator<Uint8Array> {
+async function writeTensors(
+  out: FileHandle,
+  { tensors, header, offsets, totalBytes }: PackPlan,
+  files: SourceFiles,
+  { onProgress, signal }: PackOptions,
+): Promise<void> {
+  await writeAt(out, header, 0)
+  for (const [i, tensor] of tensors.entries()) {
+    let at = offsets[i]!
+    for await (const bytes of tensor.layout.isVector ? vectorBytes(files, tensor) : matrixBytes(files, tensor)) {
+      signal?.throwIfAborted()
+      await writeAt(out, bytes, at)
+      at += bytes.byteLength
+      onProgress?.({ doneBytes: Math.min(at, totalBytes - 1), totalBytes })
+    }
+  }
+  await out.truncate(totalBytes) // the last tensor may end before
+  onProgress?.({ doneBytes: totalBytes, totalBytes })
+}
+
+/** A write may take less than it is given: the disk's last bytes, say, before the next one fails. */
+async function writeAt(out: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; )
+    done += (await out.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten
+}
+
+async function* vectorBytes(files: SourceFiles, { stored, layout }: PackedTensor): AsyncGenerator<Uint8Array> {
   const floats = await files.floats(stored as PlainWeight, 0, layout.outputs)
   yield new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength)
 }
@@ -160,7 +71,7 @@ async function* vectorBytes(files: SourceFiles, { stored, layout }: Source): Asy
 /** Bytes of source rows that are turned into panels at once. */
 const sourceBytesAtOnce = 4 << 20
 
-async function* matrixBytes(files: SourceFiles, source: Source): AsyncGenerator<Uint8Array> {
+async function* matrixBytes(files: SourceFiles, source: PackedTensor): AsyncGenerator<Uint8Array> {
   const { stored, layout } = source
   const { outputs, inputs } = layout
   const total = Math.ceil(outputs / lanes)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { createRandom } from '@parscale/core'
 import type { FindWeight, ModelConfig, StoredWeight } from '@parscale/core/model'
 import { afterAll, describe, expect, it } from 'vitest'
-import { instructionSets, NativeModel, packBackbone } from '../src/index.ts'
+import { instructionSets, NativeModel, planBackbone, writePacked } from '../src/index.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-native-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -109,7 +109,7 @@ describe.each(kinds)('%s', (kind) => {
     }
     const find: FindWeight = (name, shape) => (name === 'model.embed_tokens.weight' ? stored : zerosOf(shape))
     const path = join(folder, `packed-${kind.replaceAll(' ', '-')}`)
-    await packBackbone(path, config, find, true)
+    await writePacked(path, planBackbone(config, find, true))
     for (const instructionSet of instructionSets()) {
       const model = new NativeModel(path, { instructionSet, threads: 2 })
       for (const rows of [1, 2, 3, 7, 16, 17, 40]) {

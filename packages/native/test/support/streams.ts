@@ -6,7 +6,8 @@ import { type ModelFiles, modelFiles } from '@parscale/core/generation'
 import { RopeTable } from '@parscale/core/model'
 import { openModelFolder } from '@parscale/core/node'
 import { NativeAggregator, NativeModel, type NativeModelOptions } from '../../src/native-model.ts'
-import { packAggregator, packBackbone } from '../../src/pack.ts'
+import { writePacked } from '../../src/pack.ts'
+import { planAggregator, planBackbone } from '../../src/pack-plan.ts'
 
 export interface Sequence {
   readonly p: number
@@ -40,12 +41,12 @@ export async function packFolder(folder: string): Promise<PackedFolder> {
   const into = mkdtempSync(join(tmpdir(), 'parscale-native-'))
   const files = await modelFiles(open)
   const backbone = join(into, 'backbone')
-  await packBackbone(backbone, files.config, files.findWeight, files.tied)
+  await writePacked(backbone, planBackbone(files.config, files.findWeight, files.tied))
   const aggregators = new Map<number, string>()
   for (const { config, findWeight } of files.streamSets) {
     if (config.parscale.n === 1) continue
     const path = join(into, `aggregator-p${config.parscale.n}`)
-    await packAggregator(path, config, findWeight)
+    await writePacked(path, planAggregator(config, findWeight))
     aggregators.set(config.parscale.n, path)
   }
   await open.close()

@@ -1,0 +1,120 @@
+/** The native step behind the interface that the engine steps (core's runtime/decoder.ts). */
+import { unsupportedError } from '@parscale/core'
+import type { ModelFiles } from '@parscale/core/generation'
+import { type KvType, type ModelConfig, RopeTable } from '@parscale/core/model'
+import type { ModelCacheOptions } from '@parscale/core/node'
+import type { Decoder, DecoderOutput, DecoderRow, RowCache } from '@parscale/core/runtime'
+import { type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
+import { planAggregator, planBackbone } from './pack-plan.ts'
+import { packedFile } from './packed-cache.ts'
+
+export interface NativeDecoderOptions extends Omit<NativeModelOptions, 'cacheType'>, ModelCacheOptions {
+  /** How keys and values are stored. Default: f32. */
+  readonly kv?: KvType | undefined
+}
+
+const cacheTypes: Readonly<Record<KvType, CacheType>> = { f32: 'float32', f16: 'float16', int8: 'int8' }
+
+/**
+ * Why the native step does not run a model with these stream sets; undefined where it does.
+ *
+ * @param configs of the backbone and all stream sets
+ */
+export function nativeRefusal(configs: readonly Pick<ModelConfig, 'parscale'>[]): string | undefined {
+  for (const { parscale } of configs) {
+    const { n, input, aggregation } = parscale
+    if (input === 'lora' || input === 'bitfit') return `the native step knows no ${input} streams (P = ${n})`
+    if (n > 1 && aggregation !== 'dynamic') return `the native step knows no ${aggregation} aggregation (P = ${n})`
+  }
+  return undefined
+}
+
+/**
+ * Maps a model's packed files, which are made in the cache on first use.
+ *
+ * @throws unsupported error where nativeRefusal has a reason; else as packedFile and NativeModel
+ */
+export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOptions): Promise<Decoder> {
+  const refusal = nativeRefusal(files.streamSets.map(({ config }) => config))
+  if (refusal !== undefined) throw unsupportedError(`${refusal}; use --engine onnx`)
+  const { kv = 'f32', threads, instructionSet, ...caching } = options
+  const backbone = await packedFile('backbone', planBackbone(files.config, files.findWeight, files.tied), caching)
+  const aggregators = new Map<number, NativeAggregator>()
+  for (const { config, findWeight } of files.streamSets) {
+    const { n } = config.parscale
+    if (n === 1) continue
+    const path = await packedFile(`aggregator-p${n}`, planAggregator(config, findWeight), caching)
+    aggregators.set(n, new NativeAggregator(path))
+  }
+  const model = new NativeModel(backbone, {
+    cacheType: cacheTypes[kv],
+    ...(threads === undefined ? {} : { threads }),
+    ...(instructionSet === undefined ? {} : { instructionSet }),
+  })
+  return {
+    openCache: () => new NativeRowCache(model, files.config),
+    logits: (hidden) => model.logits(hidden),
+    aggregate: (p, streams) => model.aggregate(aggregators.get(p)!, streams),
+    dispose: () => model.dispose(),
+  }
+}
+
+/** Rows of a native model. All caches of one model draw on the same pages. */
+class NativeRowCache implements RowCache {
+  readonly #model: NativeModel
+  readonly #rope: RopeTable
+  readonly #half: number
+
+  constructor(model: NativeModel, config: ModelConfig) {
+    this.#model = model
+    this.#rope = new RopeTable(config)
+    this.#half = config.headDim / 2
+  }
+
+  get memoryBytes(): number {
+    return this.#model.cacheMemoryBytes
+  }
+
+  /** Pages come as tokens do, so there is no room to make before. */
+  openRows(count: number): number[] {
+    return Array.from({ length: count }, () => this.#model.openRow())
+  }
+
+  closeRows(rows: readonly number[]): void {
+    for (const row of rows) this.#model.closeRow(row)
+  }
+
+  copyRows(targets: readonly number[], sources: readonly number[]): void {
+    this.#model.copyRows(targets, sources)
+  }
+
+  writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void {
+    this.#model.writePrefix(row, layer, key, value)
+  }
+
+  async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {
+    const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
+    const ids = new Int32Array(tokens)
+    const wanted = new Uint8Array(tokens)
+    const [cosines, sines] = [new Float32Array(tokens * this.#half), new Float32Array(tokens * this.#half)]
+    let at = 0
+    for (const row of rows) {
+      ids.set(row.ids, at)
+      this.#rope.fill(cosines, sines, at * this.#half, row.firstPosition + row.length, row.ids.length)
+      at += row.ids.length
+      wanted.fill(1, at - row.wanted, at)
+    }
+    const { hidden, finite } = await this.#model.step({
+      rows: Int32Array.from(rows, ({ row }) => row),
+      prefixes: Int32Array.from(rows, ({ prefix }) => prefix),
+      prefixScores: Float32Array.from(rows, ({ prefixScore }) => prefixScore),
+      lengths: Int32Array.from(rows, ({ length }) => length),
+      counts: Int32Array.from(rows, ({ ids }) => ids.length),
+      ids,
+      cosines,
+      sines,
+      wanted,
+    })
+    return { hidden, broken: new Set(rows.flatMap(({ row }, i) => (finite[i] ? [] : [row]))) }
+  }
+}
