@@ -1,6 +1,6 @@
 /** The decode step of parscale in native code, for CPUs. */
 
-export { type NativeDecoderOptions, nativeDecoder, nativeRefusal } from './native-decoder.ts'
+export { type NativeDecoderOptions, nativeDecoder, nativeRefusal, type PackedModel, packModel } from './native-decoder.ts'
 export {
   type CacheType,
   cacheTypes,

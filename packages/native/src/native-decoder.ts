@@ -29,24 +29,40 @@ export function nativeRefusal(configs: readonly Pick<ModelConfig, 'parscale'>[])
   return undefined
 }
 
+export interface PackedModel {
+  /** Path of the packed backbone. */
+  readonly backbone: string
+  /** Paths of the stream sets' aggregators, by P. */
+  readonly aggregators: ReadonlyMap<number, string>
+}
+
+/**
+ * The packed files of a model, made in the cache where they are not there.
+ *
+ * @throws unsupported error where nativeRefusal has a reason; else as packedFile
+ */
+export async function packModel(files: ModelFiles, options: ModelCacheOptions): Promise<PackedModel> {
+  const refusal = nativeRefusal(files.streamSets.map(({ config }) => config))
+  if (refusal !== undefined) throw unsupportedError(`${refusal}; use --engine onnx`)
+  const backbone = await packedFile('backbone', planBackbone(files.config, files.findWeight, files.tied), options)
+  const aggregators = new Map<number, string>()
+  for (const { config, findWeight } of files.streamSets) {
+    const { n } = config.parscale
+    if (n > 1) aggregators.set(n, await packedFile(`aggregator-p${n}`, planAggregator(config, findWeight), options))
+  }
+  return { backbone, aggregators }
+}
+
 /**
  * Maps a model's packed files, which are made in the cache on first use.
  *
- * @throws unsupported error where nativeRefusal has a reason; else as packedFile and NativeModel
+ * @throws as packModel and NativeModel
  */
 export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOptions): Promise<Decoder> {
-  const refusal = nativeRefusal(files.streamSets.map(({ config }) => config))
-  if (refusal !== undefined) throw unsupportedError(`${refusal}; use --engine onnx`)
   const { kv = 'f32', threads, instructionSet, ...caching } = options
-  const backbone = await packedFile('backbone', planBackbone(files.config, files.findWeight, files.tied), caching)
-  const aggregators = new Map<number, NativeAggregator>()
-  for (const { config, findWeight } of files.streamSets) {
-    const { n } = config.parscale
-    if (n === 1) continue
-    const path = await packedFile(`aggregator-p${n}`, planAggregator(config, findWeight), caching)
-    aggregators.set(n, new NativeAggregator(path))
-  }
-  const model = new NativeModel(backbone, {
+  const packed = await packModel(files, caching)
+  const aggregators = new Map([...packed.aggregators].map(([p, path]) => [p, new NativeAggregator(path)]))
+  const model = new NativeModel(packed.backbone, {
     cacheType: cacheTypes[kv],
     ...(threads === undefined ? {} : { threads }),
     ...(instructionSet === undefined ? {} : { instructionSet }),

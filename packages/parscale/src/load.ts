@@ -4,7 +4,7 @@ import { freemem } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
-import { checkpointError, resourceError, usageError } from '@parscale/core'
+import { checkpointError, isParscaleError, resourceError, usageError } from '@parscale/core'
 import {
   type ModelConfig,
   parseModelConfig,
@@ -12,8 +12,8 @@ import {
   quantisedBytes,
   readGgufModel,
 } from '@parscale/core/checkpoint'
-import { isTied, Model, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
-import { estimateMemory, hasStreams, type KvType, type MemoryEstimate } from '@parscale/core/model'
+import { isTied, type Model, type ModelFiles, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
+import { elementCount, estimateMemory, hasStreams, type KvType, type MemoryEstimate } from '@parscale/core/model'
 import {
   type ModelFolder,
   openFileSource,
@@ -25,11 +25,19 @@ import {
   verifySameBackbone,
   type WriteProgress,
 } from '@parscale/core/node'
-import type { Runtime } from '@parscale/core/runtime'
 import { createChatTemplate, createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
 import envPaths from 'env-paths'
+import {
+  type ChosenEngine,
+  chooseEngine,
+  type EngineChoice,
+  type EngineName,
+  type EngineOptions,
+  prepareModel,
+  startModel,
+} from './decode-engine.ts'
 import { resolveCachedModel } from './hub/cached-model.ts'
-import { type OnnxRuntimeOptions, onnxRuntime } from './onnx-runtime.ts'
+import type { OnnxRuntimeOptions } from './onnx-runtime.ts'
 
 /** The model that ships with the package: small, trained on public prose, with P = 1, 2, 4 and 8. Its card is README.md in it. */
 export const shippedModel = fileURLToPath(new URL('../models/small', import.meta.url))
@@ -46,11 +54,17 @@ export interface OpenOptions extends Partial<QuantiseSettings> {
   readonly onUnpack?: (progress: WriteProgress) => void
   /** Called while a model is quantised for the first time. */
   readonly onQuantise?: (progress: WriteProgress) => void
-  /** Called where another process is unpacking or quantising: this one waits for it. */
+  /** Called where another process is writing into the cache: this one waits for it. */
   readonly onWait?: () => void
 }
 
 export interface LoadOptions extends OpenOptions, OnnxRuntimeOptions {
+  /** Default: auto, which is native code where it can run. */
+  readonly engine?: EngineChoice | undefined
+  /** Called before weights are loaded. */
+  readonly onEngine?: (engine: ChosenEngine) => void
+  /** Called while weights are packed for the native step for the first time. */
+  readonly onPack?: (progress: WriteProgress) => void
   /** How keys and values are stored: f32, f16 or int8. Default: f32. */
   readonly kv?: KvType | undefined
   /** Checked against free memory before anything is loaded. Default: P of the model, 2048 tokens. */
@@ -202,12 +216,9 @@ export async function loadModel(
   model?: string,
   options: LoadOptions = {},
 ): Promise<{ model: Model; backbone: ModelFolder; close(): Promise<void> }> {
-  const runtime = onnxRuntime(options)
-  // Before the work of quantising, too.
-  if (options.bits !== undefined) requireMemory(await outlineModel(model, options), runtime, options)
-  const open = await openModel(model, options)
+  const open = await openToLoad(model, options)
   try {
-    return { model: await startModel(open, runtime, options), backbone: open.backbone, close: open.close }
+    return { model: await startOpenModel(open, options), backbone: open.backbone, close: open.close }
   } catch (error) {
     await open.close()
     throw error
@@ -216,10 +227,7 @@ export async function loadModel(
 
 /** Loads a model with its tokenizer and chat template. @throws as loadModel; checkpoint error when it has no tokenizer */
 export async function loadTextModel(model?: string, options: LoadOptions = {}): Promise<TextModel> {
-  const runtime = onnxRuntime(options)
-  // Before the work of quantising, too.
-  if (options.bits !== undefined) requireMemory(await outlineModel(model, options), runtime, options)
-  const open = await openModel(model, options)
+  const open = await openToLoad(model, options)
   try {
     const { backbone } = open
     // Small files first: what is wrong with them is said before the weights are loaded.
@@ -227,22 +235,65 @@ export async function loadTextModel(model?: string, options: LoadOptions = {}): 
     const tokenizer = createTokenizer(files, backbone.path)
     const template = createChatTemplate(files, tokenizer)
     const stops = await generationStops(backbone)
-    return new TextModel(await startModel(open, runtime, options), tokenizer, template, stops)
+    return new TextModel(await startOpenModel(open, options), tokenizer, template, stops)
   } finally {
     await open.close()
   }
 }
 
-async function startModel(open: OpenModel, runtime: Runtime, options: LoadOptions): Promise<Model> {
-  requireMemory(open, runtime, options)
-  return await Model.load(runtime, await modelFiles(open.backbone, open.streamSets), { kv: options.kv })
+async function openToLoad(model: string | undefined, options: LoadOptions): Promise<OpenModel> {
+  // Before the work of quantising, too.
+  if (options.bits !== undefined) {
+    const outline = await outlineModel(model, options)
+    requireMemory(outline, (await engineOf(outline, options)).engine, options)
+  }
+  return await openModel(model, options)
 }
 
+async function startOpenModel(open: OpenModel, options: LoadOptions): Promise<Model> {
+  const wanted = await engineOf(open, options)
+  requireMemory(open, wanted.engine, options)
+  const files = await modelFiles(open.backbone, open.streamSets)
+  const engineOptions = { ...options, ...cacheOptions(options), onProgress: options.onPack }
+  const chosen = await prepared(wanted, files, options.engine, engineOptions)
+  if (chosen.engine !== wanted.engine) requireMemory(open, chosen.engine, options)
+  options.onEngine?.(chosen)
+  return await startModel(chosen.engine, files, engineOptions)
+}
+
+/** Packs what the engine needs packed. With `auto`, a cache that has no room or cannot be written is no reason to give up. */
+async function prepared(
+  chosen: ChosenEngine,
+  files: ModelFiles,
+  wanted: EngineChoice = 'auto',
+  options: EngineOptions,
+): Promise<ChosenEngine> {
+  try {
+    await prepareModel(chosen.engine, files, options)
+    return chosen
+  } catch (error) {
+    if (wanted !== 'auto' || !isParscaleError(error) || (error.kind !== 'resource' && error.kind !== 'usage')) throw error
+    return { engine: 'onnx', why: error.message }
+  }
+}
+
+/** The engine that would run a model, and why. @throws as chooseEngine */
+export const engineOf = (
+  model: ModelOutline,
+  { engine = 'auto', device }: Pick<LoadOptions, 'engine' | 'device'>,
+): Promise<ChosenEngine> =>
+  chooseEngine(
+    engine,
+    device,
+    [model.backbone, ...model.streamSets].map(({ config }) => config),
+  )
+
 /** @throws resource error, with the numbers, for a model that does not fit into free memory */
-function requireMemory(model: ModelOutline, runtime: Runtime, options: LoadOptions): void {
-  const { p, estimate } = memoryOf(model, options.p, options.contextTokens, options.kv)
+function requireMemory(model: ModelOutline, engine: EngineName, options: LoadOptions): void {
+  const { device = 'cpu', contextTokens, kv } = options
+  const { p, estimate } = memoryOf(model, { p: options.p, contextTokens, kv, engine })
   const availableBytes = availableMemoryBytes()
-  if (runtime.device !== 'cpu' || estimate.totalBytes <= availableBytes) return
+  if (device !== 'cpu' || estimate.totalBytes <= availableBytes) return
   const quantised = quantisedTensorBytes(model.backbone).size > 0
   throw resourceError(
     `${model.backbone.path} needs ${gigabytes(estimate.totalBytes)} of memory at P = ${p} (weights ${gigabytes(estimate.weightBytes)}, cache ${gigabytes(estimate.cacheBytes)}), ${gigabytes(availableBytes)} are free; close other programs, or use a smaller P, context or model${quantised ? '' : ', or fewer bits: --bits 8 or --bits 4'}`,
@@ -253,16 +304,32 @@ function requireMemory(model: ModelOutline, runtime: Runtime, options: LoadOptio
 const quantisedTensorBytes = ({ tensors, otherTensors = new Map() }: Outline): Map<string, number> =>
   quantisedBytes(new Map([...tensors, ...otherTensors]))
 
+/** Bytes of the tensors that an engine does not hold in float32, by name: quantised ones, and bfloat16 in native code. */
+function heldBytes(outline: Outline, engine: EngineName): Map<string, number> {
+  const held = quantisedTensorBytes(outline)
+  for (const [name, { dtype, shape }] of outline.tensors)
+    if (engine === 'native' && dtype === 'BF16') held.set(name, 2 * elementCount(shape))
+  return held
+}
+
+export interface MemoryQuestionOptions {
+  /** Default: the largest there is. */
+  readonly p?: number | undefined
+  /** Default: 2048, or the whole context. */
+  readonly contextTokens?: number | undefined
+  /** Default: f32. */
+  readonly kv?: KvType | undefined
+  readonly engine: EngineName
+}
+
 /**
- * Memory for P streams (default: the largest there is) over so many tokens (default: 2048, or the whole context).
+ * Memory for P streams over so many tokens.
  *
  * @throws usage error for a P that the model does not have
  */
 export function memoryOf(
   open: ModelOutline,
-  p?: number,
-  contextTokens?: number,
-  kv?: KvType,
+  { p, contextTokens, kv, engine }: MemoryQuestionOptions,
 ): { p: number; contextTokens: number; estimate: MemoryEstimate } {
   const { config } = open.backbone
   const streamSets = [config, ...open.streamSets.map((set) => set.config)].filter(hasStreams)
@@ -280,7 +347,8 @@ export function memoryOf(
     contextTokens: context,
     streamSets,
     rowTokens: Math.min(rowTokensPerStep, chosen * context),
-    quantisedBytes: quantisedTensorBytes(open.backbone),
+    heldBytes: heldBytes(open.backbone, engine),
+    engine,
     kv,
   }
   return { p: chosen, contextTokens: context, estimate: estimateMemory(config, question) }

@@ -4,7 +4,7 @@ import { type KvType, kvBytes } from './kv-type.ts'
 import { backboneParameters, elementCount, type Parameter, streamParameters } from './parameters.ts'
 
 export interface MemoryEstimate {
-  /** Weights as the engine holds them: float32, whatever the file stores, but for quantised ones. The input embedding stays in its file. */
+  /** Weights as the engine holds them: float32 but for quantised ones, and for bfloat16 in native code. The input embedding stays in its file. */
   readonly weightBytes: number
   /** Prefixes and aggregators of the stream sets. */
   readonly streamBytes: number
@@ -12,7 +12,7 @@ export interface MemoryEstimate {
   readonly cacheBytes: number
   /** The largest buffers of a step. */
   readonly activationBytes: number
-  /** The engine and JavaScript themselves, and the largest weight a second time: it is read, then packed for the products. */
+  /** The engine and JavaScript themselves, and with graphs the largest weight a second time: it is read, then packed for the products. */
   readonly runtimeBytes: number
   readonly totalBytes: number
 }
@@ -26,8 +26,10 @@ export interface MemoryQuestion {
   readonly streamSets: readonly ModelConfig[]
   /** Tokens times rows that one step takes. */
   readonly rowTokens: number
-  /** Bytes of the matrices that are quantised, by name: the engine holds these as they are stored. */
-  readonly quantisedBytes?: ReadonlyMap<string, number> | undefined
+  /** Bytes of the tensors that the engine does not hold in float32, by name. */
+  readonly heldBytes?: ReadonlyMap<string, number> | undefined
+  /** Graphs (`onnx`, the default), or native code, which maps its weights as they are and has fewer buffers. */
+  readonly engine?: 'onnx' | 'native' | undefined
   /** How the cache stores keys and values. Default: f32. */
   readonly kv?: KvType | undefined
 }
@@ -42,9 +44,9 @@ const count = (parameters: readonly Parameter[]) => parameters.reduce((sum, { sh
  * than float32 are widened at load, which may for a moment take more.
  */
 export function estimateMemory(config: ModelConfig, question: MemoryQuestion): MemoryEstimate {
-  const { tied, p, contextTokens, streamSets, rowTokens, kv = 'f32' } = question
+  const { tied, p, contextTokens, streamSets, rowTokens, kv = 'f32', engine = 'onnx' } = question
   const held = backboneParameters(config, tied).filter(({ part }) => part !== 'embedding' || tied)
-  const bytesOf = ({ name, shape }: Parameter) => question.quantisedBytes?.get(name) ?? float * elementCount(shape)
+  const bytesOf = ({ name, shape }: Parameter) => question.heldBytes?.get(name) ?? float * elementCount(shape)
   const weightBytes = held.reduce((sum, parameter) => sum + bytesOf(parameter), 0)
   const streamBytes = float * streamSets.reduce((sum, set) => sum + count(streamParameters(set)), 0)
   const prefix = streamSets.find((set) => set.parscale.n === p)?.parscale.nTokens ?? 0
@@ -55,13 +57,16 @@ export function estimateMemory(config: ModelConfig, question: MemoryQuestion): M
   // What is not float32 is widened, layer by layer.
   const widenedBytes = kv === 'f32' ? 0 : float * entries * headDim
   // Gate, up and their product; a few residuals; scores and their softmax over all places; new keys and values; logits.
-  const activationBytes =
+  const graphBytes =
     widenedBytes +
     float *
       (rowTokens * (3 * intermediateSize + 6 * hiddenSize + 2 * numAttentionHeads * (places + rowTokens / p)) +
         rowTokens * numHiddenLayers * 2 * numKeyValueHeads * headDim +
         2 * vocabSize)
-  const runtimeBytes = emptyBytes + Math.max(...held.map(bytesOf))
+  // Gate and up, a few residuals, queries, keys and values; logits. Scores are a page at a time.
+  const nativeBytes = float * (rowTokens * (2 * intermediateSize + 6 * hiddenSize) + 2 * vocabSize)
+  const activationBytes = engine === 'native' ? nativeBytes : graphBytes
+  const runtimeBytes = emptyBytes + (engine === 'native' ? 0 : Math.max(...held.map(bytesOf)))
   const totalBytes = weightBytes + streamBytes + cacheBytes + activationBytes + runtimeBytes
   return { weightBytes, streamBytes, cacheBytes, activationBytes, runtimeBytes, totalBytes }
 }

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { usageError } from '../errors.ts'
 import { namedDiskError } from './disk-full.ts'
 import { type FileLock, type LockOwner, tryFileLock } from './file-lock.ts'
 import { isWholeFolder, removePartialFolders, type WriteFolderOptions } from './write-folder.ts'
@@ -59,6 +60,13 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
       await lock.release()
     }
   } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (['EACCES', 'EROFS', 'EPERM', 'ENOTDIR'].includes(code ?? '')) {
+      throw usageError(`${parent}: cannot be written (${code}); set PARSCALE_CACHE to a folder that can`, {
+        file: parent,
+        cause: error,
+      })
+    }
     throw namedDiskError(error, folder, 'or set PARSCALE_CACHE to a folder on another disk')
   }
   return folder

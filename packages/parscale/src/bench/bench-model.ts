@@ -139,9 +139,12 @@ export async function planModel({
   }
 }
 
-/** @throws resource error, with the numbers, when the models that must be written do not fit on the disk */
-export async function requireDisk(plans: readonly PlannedModel[], workplace: Workplace): Promise<void> {
-  const needed = plans.reduce((sum, { diskBytes }) => sum + diskBytes, 0)
+/**
+ * @param packed weights are packed for the native step, too
+ * @throws resource error, with the numbers, when the models that must be written do not fit on the disk
+ */
+export async function requireDisk(plans: readonly PlannedModel[], workplace: Workplace, packed: boolean): Promise<void> {
+  const needed = plans.reduce((sum, { diskBytes }) => sum + diskBytes, 0) * (packed ? 2 : 1)
   const free = await freeBytes(workplace.folder)
   if (needed <= free) return
   throw resourceError(

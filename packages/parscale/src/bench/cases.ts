@@ -1,9 +1,9 @@
 /** What is measured: the crossing of lists, what each case needs of memory, and the order of turns. */
 import { resourceError } from '@parscale/core'
 import { type KvType, kvBytes } from '@parscale/core/model'
+import type { EngineName } from '../decode-engine.ts'
 import { formatAmount } from '../progress.ts'
 import type { BenchModel } from './bench-model.ts'
-import type { EngineName } from './engines.ts'
 import type { Job } from './job.ts'
 
 export interface Case {
@@ -55,8 +55,9 @@ export function crossCases({ models, engine, threads, p, kv, batch, context, pro
   return cases
 }
 
-export const jobOf = ({ model, ...rest }: Case): Job => ({
+export const jobOf = ({ model, ...rest }: Case, cacheDirectory: string): Job => ({
   ...rest,
+  cacheDirectory,
   backbone: model.backbone,
   streamSet: model.streamSet(rest.p),
 })

@@ -1,7 +1,7 @@
 /** What a child process is asked to measure, and what it answers. Plain data: it crosses a process border as JSON. */
 import type { ErrorKind } from '@parscale/core'
 import type { KvType } from '@parscale/core/model'
-import type { EngineName } from './engines.ts'
+import type { EngineName } from '../decode-engine.ts'
 
 /** One turn of a case. */
 export interface Job {
@@ -10,6 +10,8 @@ export interface Job {
   /** Folder of the stream set for P; undefined where the backbone has it, or for P = 1. */
   readonly streamSet: string | undefined
   readonly engine: EngineName
+  /** The product's, where packed weights are. */
+  readonly cacheDirectory: string
   /** undefined: the engine's choice. */
   readonly threads: number | undefined
   readonly p: number

@@ -14,12 +14,14 @@ export interface MeasureOptions {
   readonly signal: AbortSignal
   /** File of turns, a JSON object a line: those in it are not taken again, new ones are added. */
   readonly resume: string | undefined
+  /** The product's. */
+  readonly cacheDirectory: string
   readonly onTurn: (line: string) => void
 }
 
 /** @returns the turns of each case, in the order of the cases */
 export async function measureCases(cases: readonly Case[], options: MeasureOptions): Promise<Turn[][]> {
-  const { rounds, signal, resume, onTurn } = options
+  const { rounds, signal, resume, cacheDirectory, onTurn } = options
   const known = resume === undefined ? new Map<string, Turn>() : await readTurns(resume)
   const turns: Turn[][] = cases.map(() => [])
   const [total, started] = [rounds * cases.length, performance.now()]
@@ -31,7 +33,7 @@ export async function measureCases(cases: readonly Case[], options: MeasureOptio
       const key = JSON.stringify({ ...turnKey(one), round })
       let turn = known.get(key)
       if (turn === undefined) {
-        turn = await runInChild(jobOf(one), signal)
+        turn = await runInChild(jobOf(one, cacheDirectory), signal)
         taken++
         if (resume !== undefined) await appendFile(resume, `${JSON.stringify({ key, turn })}\n`)
       }

@@ -5,13 +5,14 @@ import type { Device } from '@parscale/core/cost'
 import { measureDevice } from '../commands/measure-device.ts'
 import type { Io } from '../io.ts'
 import { availableMemoryBytes } from '../load.ts'
+import { onnxRuntime } from '../onnx-runtime.ts'
 import { packageVersion } from '../version.ts'
 import { type PlannedModel, requireDisk } from './bench-model.ts'
-import { type Case, type CaseLists, crossCases, requireMemory } from './cases.ts'
-import { startEngine } from './engines.ts'
+import { type Case, type CaseLists, crossCases, jobOf, requireMemory } from './cases.ts'
 import type { Turn } from './job.ts'
 import { measureCases } from './measure-cases.ts'
 import { type Row, rowOf, type StreamRatio, streamRatios } from './rows.ts'
+import { prepareTurn } from './run-turn.ts'
 import type { Workplace } from './workplace.ts'
 
 export interface BenchSettings extends Omit<CaseLists, 'models'> {
@@ -45,7 +46,7 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
   const { choose = () => true, rounds, steps, resume, workplace } = settings
   const crossing = (models: CaseLists['models']) => crossCases({ ...settings, models }).filter(choose)
   requireMemory(crossing(plans.map(({ model }) => model)), availableMemoryBytes())
-  await requireDisk(plans, workplace)
+  await requireDisk(plans, workplace, settings.engine.includes('native'))
 
   const loadBefore = loadavg()[0]!
   const models = []
@@ -56,13 +57,21 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
     models.push(await plan.make({ signal: io.signal, onProgress }).finally(() => progress.end()))
   }
   const cases = crossing(models)
+  for (const one of cases) {
+    const progress = io.progress(`packing ${one.model.name} in ${one.model.bits} bits`, 'B')
+    const onProgress = ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) =>
+      progress.update(doneBytes, totalBytes)
+    await prepareTurn(jobOf(one, workplace.cache), { signal: io.signal, onProgress }).finally(() => progress.end())
+  }
   io.stderr('measuring bandwidth and matrix products of this machine\n')
   const devices = new Map<number | undefined, Device>()
-  for (const threads of settings.threads) devices.set(threads, await measureDevice(startEngine('onnx', threads), io.signal))
+  for (const threads of settings.threads)
+    devices.set(threads, await measureDevice(onnxRuntime(threads === undefined ? {} : { threads }), io.signal))
   const turns: readonly Turn[][] = await measureCases(cases, {
     rounds,
     resume,
     signal: io.signal,
+    cacheDirectory: workplace.cache,
     onTurn: (line) => io.stderr(`${line}\n`),
   })
   return {

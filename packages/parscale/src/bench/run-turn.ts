@@ -1,7 +1,7 @@
 /** Measures one turn of a case in this process, which must have done nothing before: its peak of memory is the case's. */
-import { Engine, Model, modelFiles, type Sequence } from '@parscale/core/generation'
+import { Engine, type ModelFiles, modelFiles, type Sequence } from '@parscale/core/generation'
 import { type ModelFolder, openModelFolder } from '@parscale/core/node'
-import { startEngine } from './engines.ts'
+import { type EngineOptions, prepareModel, startModel } from '../decode-engine.ts'
 import type { Job, Turn } from './job.ts'
 import { peakMemoryBytes } from './peak-memory.ts'
 
@@ -10,19 +10,29 @@ const warmUpSteps = 2
 
 /** @throws as loading a model and stepping it do */
 export async function runTurn(job: Job): Promise<Turn> {
+  const { engine, cacheDirectory, kv, threads } = job
   const started = performance.now()
-  const open: ModelFolder[] = []
-  for (const path of [job.backbone, ...(job.streamSet === undefined ? [] : [job.streamSet])])
-    open.push(await openModelFolder(path))
-  try {
-    const [backbone, ...sets] = open
-    const model = await Model.load(startEngine(job.engine, job.threads), await modelFiles(backbone!, sets), { kv: job.kv })
+  return await withFiles(job, async (files) => {
+    const options = { cacheDirectory, kv, ...(threads === undefined ? {} : { threads }) }
+    const model = await startModel(engine, files, options)
     const loadMs = performance.now() - started
     try {
       return { loadMs, ...(await measure(new Engine(model), job)) }
     } finally {
       await model.dispose()
     }
+  })
+}
+
+/** Makes what turns of this job would make in the cache; their memory and time are not to count. */
+export const prepareTurn = (job: Job, options: Pick<EngineOptions, 'onProgress' | 'signal'>): Promise<void> =>
+  withFiles(job, (files) => prepareModel(job.engine, files, { cacheDirectory: job.cacheDirectory, ...options }))
+
+async function withFiles<T>({ backbone, streamSet }: Job, use: (files: ModelFiles) => Promise<T>): Promise<T> {
+  const open: ModelFolder[] = []
+  try {
+    for (const path of [backbone, ...(streamSet === undefined ? [] : [streamSet])]) open.push(await openModelFolder(path))
+    return await use(await modelFiles(open[0]!, open.slice(1)))
   } finally {
     await Promise.all(open.map((folder) => folder.close()))
   }

@@ -8,6 +8,8 @@ import process from 'node:process'
 import { usageError } from '@parscale/core'
 
 export interface Workplace {
+  /** The product's cache folder. */
+  readonly cache: string
   readonly folder: string
   /** Removed at the end. */
   readonly temporary: string
@@ -32,7 +34,7 @@ export async function openWorkplace(cache: string): Promise<Workplace> {
     const [, pid] = temporaryName.exec(name) ?? []
     if (pid !== undefined && (Number(pid) === process.pid || !isAlive(Number(pid)))) await remove(join(folder, name))
   }
-  return { folder, temporary, kept: join(folder, 'kept'), close: () => remove(temporary) }
+  return { cache, folder, temporary, kept: join(folder, 'kept'), close: () => remove(temporary) }
 }
 
 const remove = (path: string) => rm(path, { recursive: true, force: true })

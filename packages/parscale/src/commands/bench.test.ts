@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Command } from '@commander-js/extra-typings'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BenchResult } from '../bench/run-bench.ts'
+import { chooseEngine } from '../decode-engine.ts'
 import type { Io } from '../io.ts'
 import { registerBench } from './bench.ts'
 
@@ -44,11 +45,12 @@ describe('a shape', () => {
   test('--json: a row for each case, with figures that agree; nothing stays on disk', async () => {
     const { stdout, stderr } = await run(`${tiny} --p 1,2 --batch 1,2 --rounds 2 --json`)
     const { rows, ratios, machine, steps } = JSON.parse(stdout) as BenchResult
+    const { engine } = await chooseEngine('auto', 'cpu', [])
     expect(rows.map(({ bits, batch, p }) => [bits, batch, p])).toEqual(
       [1, 2].flatMap((batch) => [1, 2].map((p) => [8, batch, p])),
     )
     for (const row of rows) {
-      expect(row).toMatchObject({ model: '0.5B of 1 layers', context: 8, prompt: 8, engine: 'onnx', threads: 1 })
+      expect(row).toMatchObject({ model: '0.5B of 1 layers', context: 8, prompt: 8, engine, threads: 1 })
       expect(row.msPerTokenSpread.samples).toBe(2 * steps)
       expect(row.msPerTokenSpread.min).toBeLessThanOrEqual(row.msPerToken)
       expect(row.tokensPerSecond).toBeCloseTo((row.batch * 1000) / row.msPerToken, 6)
@@ -100,7 +102,7 @@ describe('a model', () => {
     const { stdout } = await run(`--p 1,3 --bits 4 --context 8 --prompt 4 --steps 2 --rounds 1 --plot ${chart}`)
     expect(stdout).toMatch(/^reads [\d.]+ GB\/s; products: /m)
     expect(stdout).toMatch(
-      /^model shipped, engine onnx, threads auto, bits 4, kv f32, context 8, batch 1; medians of 1 round\(s\) of 2 tokens$/m,
+      /^model shipped, engine (native|onnx), threads auto, bits 4, kv f32, context 8, batch 1; medians of 1 round\(s\) of 2 tokens$/m,
     )
     expect(stdout).toMatch(/^P = 3 takes [\d.]+ times as long as P = 1 \(rounds: /m)
     expect(await readFile(chart, 'utf8')).toMatch(/^<svg[\s\S]*Peak memory/)
@@ -132,7 +134,7 @@ describe('what cannot be measured is refused before anything is written', () => 
     ['--shape 9B', /'9B' is invalid/],
     ['--shape 1.6B --bits 5', /expected 8, 4 or 32/],
     ['--shape 1.6B --p 0', /expected whole numbers/],
-    ['--engine gpu', /expected auto, onnx/],
+    ['--engine gpu', /expected auto, native, onnx/],
     ['./model --shape 1.6B', /either MODEL or --shape/],
     ['--layers 2', /--layers has no effect without --shape/],
     ['--quick', /--quick has no effect without --figure 4/],

@@ -4,12 +4,12 @@ import { usageError } from '@parscale/core'
 import { publishedModels } from '@parscale/core/cost'
 import { type KvType, kvTypes } from '@parscale/core/model'
 import { planModel, planShape } from '../bench/bench-model.ts'
-import { type EngineChoice, engineChoices, engineNamed } from '../bench/engines.ts'
 import { runBench } from '../bench/run-bench.ts'
 import type { WeightBits } from '../bench/synthetic-model.ts'
 import { openWorkplace } from '../bench/workplace.ts'
+import { chooseEngine, type EngineChoice, type EngineName, engineChoices } from '../decode-engine.ts'
 import type { Io } from '../io.ts'
-import { cacheFolder } from '../load.ts'
+import { cacheFolder, engineOf, outlineModel } from '../load.ts'
 import { figure4Setting, showMeasuredFigure4 } from './bench-figure4.ts'
 import { benchCharts, benchText } from './bench-report.ts'
 import { refuseGiven } from './law-options.ts'
@@ -74,7 +74,7 @@ export function registerBench(program: Command, io: Io): void {
       const common = {
         ...flags,
         workplace,
-        engine: [...new Set(flags.engine.map(engineNamed))],
+        engine: await enginesOf(flags.engine, figure === undefined && flags.shape === undefined ? { source } : undefined, io),
         threads: flags.threads ?? ([undefined] as const),
         prompt: flags.prompt,
       }
@@ -107,6 +107,19 @@ export function registerBench(program: Command, io: Io): void {
         await workplace.close()
       }
     })
+}
+
+/** `auto` is what other commands would take for the model, or for one with prefixes as streams. */
+async function enginesOf(
+  choices: readonly EngineChoice[],
+  model: { readonly source: string | undefined } | undefined,
+  { env }: Io,
+): Promise<EngineName[]> {
+  const outline = model && (await outlineModel(model.source, { env }))
+  const names = new Set<EngineName>()
+  for (const engine of choices)
+    names.add((await (outline ? engineOf(outline, { engine }) : chooseEngine(engine, 'cpu', []))).engine)
+  return [...names]
 }
 
 function bitsList(text: string): WeightBits[] {

@@ -6,8 +6,9 @@ import { type Comparison, compareIds } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
 import { type KvType, kvTypes } from '@parscale/core/model'
 import { createTokenizer } from '@parscale/core/tokenizer'
+import { type EngineName, engineNames } from '../decode-engine.ts'
 import type { Io } from '../io.ts'
-import { loadModel, memoryOf, outlineModel, tokenizerFiles } from '../load.ts'
+import { engineOf, loadModel, memoryOf, outlineModel, tokenizerFiles } from '../load.ts'
 import { addOptions, deviceOption, integer, loadOptions, type ModelFlags, streamSetOption, threadsOption } from './options.ts'
 import { powerOfTwo } from './quantize.ts'
 import { readTextFile } from './text-input.ts'
@@ -19,15 +20,17 @@ Examples:
   parscale compare ./model --bits 4 --block-size 32,64,128 --p 1,2,4,8 --file held-out.txt --tokens 2000 --json
   parscale compare ./model ./model-int4 --file held-out.txt
   parscale compare ./model --kv f16,int8 --file held-out.txt              (keys and values in fewer bits)
+  parscale compare ./model-int8 --engine native --file held-out.txt       (the native step beside ONNX Runtime)
 
 The reference is MODEL as it is stored, computed in float32. OTHER and every choice of bits and --kv are compared with it at each token:
 KL is the divergence of the next token's distribution from the reference's in nats, agreement the share of tokens at which both
 find the same one most probable, rms dp the root mean square change in the probability of the token that follows.`
 
-interface Flags extends Omit<ModelFlags, 'p' | 'bits' | 'kv'> {
+interface Flags extends Omit<ModelFlags, 'p' | 'bits' | 'kv' | 'engine'> {
   readonly bits?: readonly QuantisedBits[]
   readonly blockSize?: readonly number[]
   readonly kv?: readonly KvType[]
+  readonly engine?: readonly EngineName[]
   readonly p?: readonly number[]
   readonly file?: string
   readonly text?: string
@@ -40,6 +43,7 @@ interface Candidate {
   readonly bits?: QuantisedBits
   readonly blockSize?: number
   readonly kv?: KvType
+  readonly engine?: EngineName
 }
 
 export function registerCompare(program: Command, io: Io): void {
@@ -59,6 +63,10 @@ export function registerCompare(program: Command, io: Io): void {
     new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(2)),
     new Option('--p <list>', "streams to run, such as 1,8 (default: the model's largest)").argParser(list(integer(1))),
     streamSetOption,
+    new Option(
+      '--engine <list>',
+      `engines to compare: ${engineNames.join(', ')}; the reference then runs on onnx (default: auto, for both)`,
+    ).argParser(list(engineName)),
     deviceOption,
     threadsOption,
     new Option('--json', 'print the result as JSON'),
@@ -66,7 +74,8 @@ export function registerCompare(program: Command, io: Io): void {
   command.addHelpText('after', examples).action(async (model, other) => {
     const flags = command.opts() as unknown as Flags
     const candidates = candidatesOf(model, other, flags)
-    if (candidates.length === 0) throw usageError('there is nothing to compare with; give --bits, --kv or a second model')
+    if (candidates.length === 0)
+      throw usageError('there is nothing to compare with; give --bits, --kv, --engine or a second model')
     const text = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
     if (text === undefined) throw usageError('there is nothing to read; give --file or --text')
     const rows = await compareAll(model, candidates, text, flags, io)
@@ -74,14 +83,21 @@ export function registerCompare(program: Command, io: Io): void {
   })
 }
 
-/** Every choice of weights with every choice of keys and values. */
-function candidatesOf(model: string | undefined, other: string | undefined, { bits, blockSize, kv }: Flags): Candidate[] {
+/** Every choice of weights with every choice of keys and values, on every engine. */
+function candidatesOf(model: string | undefined, other: string | undefined, { bits, blockSize, kv, engine }: Flags): Candidate[] {
   const weights: Candidate[] = [
     ...(other === undefined ? [] : [{ model: other }]),
     ...(bits ?? []).flatMap((bits) => (blockSize ?? [blockSizeOf({ bits })]).map((blockSize) => ({ model, bits, blockSize }))),
   ]
-  if (!kv) return weights
-  return (weights.length > 0 ? weights : [{ model }]).flatMap((candidate) => kv.map((kv) => ({ ...candidate, kv })))
+  const times = <T extends object>(candidates: Candidate[], choices: readonly T[] = []): Candidate[] =>
+    choices.length === 0
+      ? candidates
+      : (candidates.length > 0 ? candidates : [{ model }]).flatMap((one) => choices.map((choice) => ({ ...one, ...choice })))
+  const caches = kv?.map((kv) => ({ kv }))
+  return times(
+    times(weights, caches),
+    engine?.map((engine) => ({ engine })),
+  )
 }
 
 interface Row extends Candidate, Comparison {
@@ -100,7 +116,17 @@ async function compareAll(
   io: Io,
 ): Promise<Row[]> {
   const rows: Row[] = []
-  const options = loadOptions(io, { ...flags, p: flags.p && Math.max(...flags.p), bits: undefined, kv: undefined }, flags.tokens)
+  const options = loadOptions(
+    io,
+    {
+      ...flags,
+      p: flags.p && Math.max(...flags.p),
+      bits: undefined,
+      kv: undefined,
+      engine: flags.engine && 'onnx',
+    },
+    flags.tokens,
+  )
   const reference = await loadModel(model, options)
   try {
     const tokenizer = createTokenizer(await tokenizerFiles(reference.backbone), reference.backbone.path)
@@ -110,8 +136,14 @@ async function compareAll(
       const loaded = await loadModel(candidate.model, changes)
       try {
         const outline = await outlineModel(candidate.model, changes)
+        const { engine } = await engineOf(outline, changes)
         for (const p of flags.p ?? [reference.model.defaultP]) {
-          const { weightBytes, cacheBytes } = memoryOf(outline, p, ids.length, candidate.kv).estimate
+          const { weightBytes, cacheBytes } = memoryOf(outline, {
+            p,
+            contextTokens: ids.length,
+            kv: candidate.kv,
+            engine,
+          }).estimate
           const progress = io.progress(`${name(candidate)}, P = ${p}`, 'tokens')
           const comparison = await compareIds(new Engine(reference.model), new Engine(loaded.model), ids, {
             p,
@@ -132,9 +164,9 @@ async function compareAll(
   return rows
 }
 
-const name = ({ model, bits, blockSize, kv }: Candidate): string => {
+const name = ({ model, bits, blockSize, kv, engine }: Candidate): string => {
   const weights = bits === undefined ? [model ?? 'as it is'] : [`${bits} bits, blocks of ${blockSize}`]
-  return [...weights, ...(kv ? [`kv ${kv}`] : [])].join(', ')
+  return [...weights, ...(kv ? [`kv ${kv}`] : []), ...(engine ? [engine] : [])].join(', ')
 }
 
 function table(rows: readonly Row[]): string {
@@ -155,6 +187,12 @@ function table(rows: readonly Row[]): string {
       share(row.rmsDeltaP),
     ]),
   ])
+}
+
+function engineName(text: string): EngineName {
+  const name = engineNames.find((name) => name === text)
+  if (!name) throw new InvalidArgumentError(`it must be of ${engineNames.join(', ')}.`)
+  return name
 }
 
 /** Values separated by commas. */

@@ -12,16 +12,17 @@ import {
   type Part,
   streamParameters,
 } from '@parscale/core/model'
+import type { ChosenEngine } from '../decode-engine.ts'
 import type { Io } from '../io.ts'
-import { availableMemoryBytes, type ModelOutline, memoryOf, type Outline, outlineModel } from '../load.ts'
-import { bitsOption, integer, loadOptions, streamSetOption } from './options.ts'
+import { availableMemoryBytes, engineOf, type ModelOutline, memoryOf, type Outline, outlineModel } from '../load.ts'
+import { bitsOption, engineOption, integer, loadOptions, streamSetOption } from './options.ts'
 
 const examples = `
 Examples:
   parscale inspect ./model
   parscale inspect ParScale/ParScale-1.8B-P8 --p 8 --context 4096 --json
 
-Memory is estimated for float32 computation on the CPU, before anything is loaded. With --bits, as it would be in so many bits;
+The engine is what runs on the CPU here, and memory is estimated for it, before anything is loaded. With --bits, as it would be in so many bits;
 nothing is quantised for that.`
 
 export function registerInspect(program: Command, io: Io): void {
@@ -33,16 +34,17 @@ export function registerInspect(program: Command, io: Io): void {
     .addOption(new Option('--context <tokens>', 'tokens to plan for (default: 2048, or the whole context)').argParser(integer(1)))
     .addOption(streamSetOption)
     .addOption(bitsOption())
+    .addOption(engineOption)
     .option('--json', 'print everything as JSON')
     .addHelpText('after', examples)
     .action(async (model, flags) => {
       const outline = await outlineModel(model, loadOptions(io, flags as Parameters<typeof loadOptions>[1]))
-      const report = describe(outline, flags.p, flags.context)
+      const report = describe(outline, await engineOf(outline, flags), flags.p, flags.context)
       io.stdout(flags.json ? `${JSON.stringify(report, null, 2)}\n` : text(report))
     })
 }
 
-function describe(open: ModelOutline, p?: number, contextTokens?: number) {
+function describe(open: ModelOutline, chosen: ChosenEngine, p?: number, contextTokens?: number) {
   const { config, tensors, path } = open.backbone
   const tied = isTied(open.backbone)
   if (contextTokens !== undefined && contextTokens > config.maxPositionEmbeddings) {
@@ -50,7 +52,7 @@ function describe(open: ModelOutline, p?: number, contextTokens?: number) {
       flag: 'context',
     })
   }
-  const memory = memoryOf(open, p, contextTokens)
+  const memory = memoryOf(open, { p, contextTokens, engine: chosen.engine })
   const availableBytes = availableMemoryBytes()
   const sets = [open.backbone, ...open.streamSets].filter((set) => hasStreams(set.config))
   const parts: Partial<Record<Part, number>> = {}
@@ -82,6 +84,7 @@ function describe(open: ModelOutline, p?: number, contextTokens?: number) {
     streamSets: sets.map(({ path, config: { parscale } }) => ({ path, ...parscale })),
     dtypes,
     quantised,
+    engine: { name: chosen.engine, why: chosen.why },
     parameters: { total, nonEmbedding: total - (parts.embedding ?? 0) - (parts.output ?? 0), byPart: parts },
     memory: {
       p: memory.p,
@@ -142,6 +145,7 @@ function text(report: ReturnType<typeof describe>): string {
     ),
     line('parameters', `${millions(parameters.total)}, ${millions(parameters.nonEmbedding)} without embeddings`),
     ...Object.entries(parameters.byPart).map(([part, n]) => line('', `${part.padEnd(12)} ${millions(n).padStart(10)}`)),
+    line('engine', engineText(report.engine)),
     line('memory', `${size(memory.totalBytes)} at P = ${memory.p} and ${memory.contextTokens} tokens`),
     ...(['weightBytes', 'streamBytes', 'cacheBytes', 'activationBytes', 'runtimeBytes'] as const).map((key) =>
       line('', `${key.replace('Bytes', '').padEnd(12)} ${size(memory[key]).padStart(10)}`),
@@ -154,6 +158,9 @@ function text(report: ReturnType<typeof describe>): string {
     ),
   ].join('')
 }
+
+const engineText = ({ name, why }: { name: ChosenEngine['engine']; why: string }): string =>
+  name === 'native' ? `native (${why})` : `ONNX Runtime: ${why}`
 
 /** What tells the streams apart, and how they become one. */
 function streamText({ n, input, nTokens, gate, loraRank, aggregation, attnSmooth }: ParscaleConfig): string {

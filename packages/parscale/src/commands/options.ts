@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { isParscaleError, usageError } from '@parscale/core'
 import { validateSampling } from '@parscale/core/generation'
 import { kvTypes } from '@parscale/core/model'
+import { type ChosenEngine, engineChoices } from '../decode-engine.ts'
 import type { Io } from '../io.ts'
 import type { LoadOptions } from '../load.ts'
 
@@ -50,14 +51,22 @@ export const kvOption = new Option(
   'how keys and values are stored: f32, f16 (half the memory) or int8 (a quarter) (default: f32)',
 ).choices(kvTypes)
 
+export const engineOption = new Option(
+  '--engine <engine>',
+  "native: this package's own step for CPUs; onnx: ONNX Runtime; auto: native where it can run",
+)
+  .choices(engineChoices)
+  .default('auto' as const)
+
 /** What every command that runs a model asks: which streams, and where. */
-export const modelOptions = [pOption, streamSetOption, bitsOption(), kvOption, deviceOption, threadsOption] as const
+export const modelOptions = [pOption, streamSetOption, bitsOption(), kvOption, engineOption, deviceOption, threadsOption] as const
 
 export interface ModelFlags {
   readonly p?: number
   readonly streamSet?: string[]
   readonly bits?: LoadOptions['bits']
   readonly kv?: LoadOptions['kv']
+  readonly engine?: LoadOptions['engine']
   readonly device?: LoadOptions['device']
   readonly threads?: number
   readonly json?: true
@@ -66,6 +75,7 @@ export interface ModelFlags {
 /** Options of the library from those of the command line, with progress on the terminal. */
 export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTokens?: number): LoadOptions {
   return {
+    engine: options.engine,
     device: options.device,
     threads: options.threads,
     streamSets: options.streamSet,
@@ -77,8 +87,15 @@ export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTo
     signal: io.signal,
     onUnpack: shown(io, 'unpacking GGUF'),
     onQuantise: shown(io, 'quantising'),
-    onWait: () => io.stderr('another process is unpacking or quantising a model; waiting for it\n'),
+    onPack: shown(io, 'packing for the native step'),
+    onWait: () => io.stderr('another process is writing a model into the cache; waiting for it\n'),
+    onEngine: (chosen) => sayFallback(io, options, chosen),
   }
+}
+
+/** One line where ONNX Runtime runs on the CPU and nobody asked for it. */
+function sayFallback(io: Io, { engine = 'auto', device = 'cpu' }: Omit<ModelFlags, 'json'>, chosen: ChosenEngine): void {
+  if (engine === 'auto' && device === 'cpu' && chosen.engine === 'onnx') io.stderr(`running on ONNX Runtime: ${chosen.why}\n`)
 }
 
 /** Draws what is written, until all of it is. */
