@@ -17,10 +17,12 @@ export {
 } from './quantise.ts'
 export {
   blockSizeOf,
+  blocksOf,
   defaultBlockSize,
   type QuantisedPart,
   type QuantisedTensors,
   type QuantiseSettings,
+  quantisedStreamSet,
   quantisedTensors,
 } from './quantise-model.ts'
 export {
@@ -30,6 +32,7 @@ export {
   quantisationJson,
   quantisationOf,
   quantisedBytes,
+  quantisedFormatVersion,
   requireFiniteBlocks,
   scalesName,
   zeroPointsName,

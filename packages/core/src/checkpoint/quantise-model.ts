@@ -3,11 +3,11 @@
  * matters: weights that are multiplied with the same input lie side by side, so that an engine can take them as one.
  */
 import { checkpointError } from '../errors.ts'
-import { backboneParameters, elementCount, type ModelConfig, type Parameter } from '../model/index.ts'
+import { backboneParameters, elementCount, type ModelConfig, type Parameter, streamParameters } from '../model/index.ts'
 import type { GgmlType } from './gguf-blocks.ts'
 import type { GgufStream } from './gguf-model.ts'
 import { type CarriedFormat, carriedFormat, carryBlocks } from './gguf-quantised.ts'
-import { blockSizeFor, type QuantisedBits, type QuantisedBlocks, quantiseBlocks } from './quantise.ts'
+import { type BlockShape, blockSizeFor, type QuantisedBits, type QuantisedBlocks, quantiseBlocks } from './quantise.ts'
 import { scalesName, zeroPointsName } from './quantised-tensor.ts'
 import { castBytes } from './read-tensor.ts'
 import { dtypeBits, isLoadable, type StoredDType } from './tensor.ts'
@@ -41,9 +41,9 @@ export interface QuantisedTensors {
 }
 
 /**
- * Quantises the matrices of the backbone, its embedding among them. Embedding and output matrix take 8 bits always: at 4, those
- * of SmolLM2 alone would lose as much as all others together at blocks of 32. Norms, biases, all that streams own, and matrices
- * whose rows no block divides stay as they are.
+ * Quantises the matrices of the backbone, its embedding among them, and those of an aggregator. Embedding, output matrix and
+ * aggregator take 8 bits always: at 4, the first two of SmolLM2 alone would lose as much as all others together at blocks of 32.
+ * Norms, biases, prefixes, adapters, and matrices whose rows no block divides stay as they are.
  *
  * @param streams of a folder or a GGUF file, under Hugging Face's names; an output matrix that is the embedding is left out
  * @throws checkpoint error for a tensor that is missing or has another shape than config.json asks for; chunks throw for
@@ -55,15 +55,41 @@ export function quantisedTensors(
   tied: boolean,
   settings: QuantiseSettings,
 ): QuantisedTensors {
+  const used = tied ? streams.filter(({ name }) => name !== 'lm_head.weight') : streams
+  return quantiseParameters(used, [...backboneParameters(config, tied), ...streamParameters(config)], settings)
+}
+
+/**
+ * The same of a stream set that is stored without its backbone: its aggregator.
+ *
+ * @param streams what `streamParameters` names, and nothing else
+ */
+export const quantisedStreamSet = (
+  streams: readonly TensorStream[],
+  config: ModelConfig,
+  settings: QuantiseSettings,
+): QuantisedTensors => quantiseParameters(streams, streamParameters(config), settings)
+
+/** The blocks that a tensor of floats is cut into where `settings` are asked for; undefined where it stays as it is. */
+export function blocksOf({ part, shape }: Parameter, settings: QuantiseSettings): BlockShape | undefined {
+  if (shape.length !== 2 || part === 'prefix' || part === 'norm') return undefined
+  const blockSize = blockSizeFor(shape[1]!, blockSizeOf(settings))
+  return blockSize === undefined ? undefined : { bits: part === 'attention' || part === 'mlp' ? settings.bits : 8, blockSize }
+}
+
+function quantiseParameters(
+  streams: readonly (TensorStream | GgufStream)[],
+  parameters: readonly Parameter[],
+  settings: QuantiseSettings,
+): QuantisedTensors {
   const byName = new Map(streams.map((stream) => [stream.name, stream]))
-  if (tied) byName.delete('lm_head.weight')
   const parts: QuantisedPart[] = []
   const groups = new Map<string, Matrix[]>()
-  for (const parameter of backboneParameters(config, tied)) {
+  for (const parameter of parameters) {
     const stream = requireStream(byName, parameter)
-    const mine = parameter.part === 'embedding' || parameter.part === 'output' ? { ...settings, bits: 8 as const } : settings
-    const matrix = parameter.shape.length === 2 && isLoadable(stream) ? quantisedMatrix(stream, mine) : undefined
-    if (!matrix) continue
+    const blocks = blocksOf(parameter, settings)
+    if (!blocks || !isLoadable(stream)) continue
+    const matrix = quantisedMatrix(stream, blocks)
     byName.delete(parameter.name)
     parts.push(matrix.part)
     const group = parameter.name.replace(/[qkv]_proj/, 'qkv').replace(/(gate|up)_proj/, 'gate_up')
@@ -94,13 +120,11 @@ interface Matrix {
   readonly zeroPoints?: TensorStream | undefined
 }
 
-function quantisedMatrix(stream: TensorStream<StoredDType> | GgufStream, settings: QuantiseSettings): Matrix | undefined {
+/** @param wanted what is rounded to where the source has no integers of its own */
+function quantisedMatrix(stream: TensorStream<StoredDType> | GgufStream, wanted: BlockShape): Matrix {
   const { name, shape } = stream
-  const rowElements = shape[1]!
-  const carried = 'type' in stream ? carriedFormat(stream.type, settings.bits) : undefined
-  const blockSize = carried?.blockSize ?? blockSizeFor(rowElements, blockSizeOf(settings))
-  if (blockSize === undefined) return undefined
-  const format = carried ?? { bits: settings.bits, blockSize, zeroPoints: false }
+  const carried = 'type' in stream ? carriedFormat(stream.type, wanted.bits) : undefined
+  const format = carried ?? { ...wanted, zeroPoints: false }
   const pieces = carried ? () => carriedPieces(stream as GgufStream) : () => roundedPieces(stream, format)
   const streams = matrixStreams(name, shape, format, pieces)
   const bytes = Object.values(streams).reduce((sum, part) => sum + (part ? streamBytes(part) : 0), 0)

@@ -14,7 +14,7 @@ export const scalesName = (weight: string): string => `${weight}_scales`
 export const zeroPointsName = (weight: string): string => `${weight}_zero_points`
 
 /** Raised when folders are written in another way, so that older ones are not misread. */
-export const quantisedFormatVersion = 1
+export const quantisedFormatVersion = 2
 
 const method = 'parscale'
 

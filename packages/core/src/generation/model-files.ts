@@ -91,13 +91,18 @@ export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoi
   }
 }
 
-/** Reads all but the aggregator, whose weights stay in their file, and looks at every number. */
+/** Reads all but the aggregator, whose weights stay in their file, and looks at every number (of quantised ones, at the scales). */
 async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
   const { config, path } = checkpoint
   const arrays = new Map<string, Float32Array>()
   const adapters = new Map<string, Float32Array>()
   for (const parameter of streamParameters(config)) {
     const { name, part } = parameter
+    const quantised = quantisedTensor(checkpoint, parameter)
+    if (quantised) {
+      await requireFiniteBlocks(quantised)
+      continue
+    }
     const tensor = requireTensor(checkpoint, parameter)
     if (part === 'aggregation') {
       await requireFiniteStored(tensor, path)

@@ -1,6 +1,6 @@
 /** The Node room: files and folders behind the portable interfaces. */
 
-export { backboneDigest, backboneDigestKey, verifySameBackbone } from './backbone-digest.ts'
+export { backboneDigest, backboneDigestKey, tensorsDigest, verifySameBackbone } from './backbone-digest.ts'
 export { type JsonObject, type ParameterArrays, readCheckpoint, type TrainingCheckpoint } from './checkpoint-files.ts'
 export { type CheckpointEntry, CheckpointStore, type OnDamaged } from './checkpoint-store.ts'
 export { companionFiles, inheritedFiles, tokenizerFileBytes } from './companion-files.ts'

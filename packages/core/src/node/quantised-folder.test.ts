@@ -88,6 +88,23 @@ describe('a model that was quantised', () => {
     expect(await prefix(join(made.shipped8, 'streams', 'p4'))).toEqual(await prefix(join(shipped, 'streams', 'p4')))
   })
 
+  it.each(['shipped8', 'shipped4'] as const)('%s has the matrices of its aggregators in 8 bits', async (which) => {
+    for (const p of [2, 4, 8])
+      for (const [name, shape] of [
+        ['model.aggregate_layer.0.weight', [192, p * 192]],
+        ['model.aggregate_layer.2.weight', [p, 192]],
+      ] as const) {
+        const before = await opened(join(shipped, 'streams', `p${p}`), (set) => readF32(set.tensors.get(name)!))
+        const after = await opened(join(made[which], 'streams', `p${p}`), async (set) => {
+          const matrix = findQuantised(set, name, shape)!
+          expect(matrix.bits).toBe(8)
+          return await dequantised(matrix)
+        })
+        const largest = before.reduce((most, x) => Math.max(most, Math.abs(x)), 0)
+        expect(Math.max(...before.map((x, i) => Math.abs(x - after[i]!)))).toBeLessThanOrEqual(largest / 253)
+      }
+  })
+
   it('lays side by side what is multiplied with the same input, each part by itself', async () => {
     const source = await openFileSource(join(made.shipped4, 'model.safetensors'))
     const { tensors } = await parseSafetensors(source)

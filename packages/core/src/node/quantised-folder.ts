@@ -1,8 +1,14 @@
 /** Writes a model's folder with its matrices quantised, from a Hugging Face folder or straight from a GGUF file. */
 import { basename } from 'node:path'
 import { isJsonObject, parseJsonBytes } from '../checkpoint/json-text.ts'
-import { blockSizeOf, type QuantisedPart, type QuantiseSettings, quantisedTensors } from '../checkpoint/quantise-model.ts'
-import { quantisationJson, quantisationOf } from '../checkpoint/quantised-tensor.ts'
+import {
+  blockSizeOf,
+  type QuantisedPart,
+  type QuantiseSettings,
+  quantisedStreamSet,
+  quantisedTensors,
+} from '../checkpoint/quantise-model.ts'
+import { type Quantisation, quantisationJson, quantisationOf } from '../checkpoint/quantised-tensor.ts'
 import { findTensor } from '../checkpoint/tensor.ts'
 import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
 import { usageError } from '../errors.ts'
@@ -27,7 +33,7 @@ export interface QuantisationSummary {
   readonly bytesAfter: number
   /** Matrices of one kind together. `from`: the GGUF type whose integers are kept, or what was rounded. */
   readonly matrices: readonly MatrixSummary[]
-  /** What stays as it is: norms, biases, streams, matrices that no block divides. */
+  /** What stays as it is: norms, biases, prefixes, matrices that no block divides. */
   readonly other: { readonly tensors: number; readonly bytes: number }
 }
 
@@ -53,7 +59,7 @@ export async function planQuantisation(source: string, settings: QuantiseSetting
 }
 
 /**
- * Quantises a model, its stream sets in streams/ carried along as they are.
+ * Quantises a model and its stream sets in streams/.
  *
  * @param source a model's folder or a .gguf file
  * @param directory must not exist, or be an empty folder
@@ -73,9 +79,10 @@ export async function quantiseModel(
     const digest = await tensorsDigest(backboneStreams(model), writing.signal)
     for (const path of await streamSetFolders(source)) sets.push(await openModelFolder(path))
     await verifyDigest(digest, source, sets, writing.signal)
+    const quantisation = { bits, blockSize, sourceBackboneDigest: digest }
     const folders = new Map<string, FolderContents>()
-    for (const set of sets) folders.set(`streams/${basename(set.path)}`, await streamContents(set, digest))
-    const quantization_config = quantisationJson({ bits, blockSize, sourceBackboneDigest: digest })
+    for (const set of sets) folders.set(`streams/${basename(set.path)}`, await streamContents(set, quantisation))
+    const quantization_config = quantisationJson(quantisation)
     const config = jsonBytes({ ...configOf(model), tie_word_embeddings: tiedOf(model), quantization_config })
     const files = new Map(model.files).set('config.json', config)
     // One file: weights that an engine takes as one must not be apart.
@@ -147,12 +154,13 @@ function configOf({ files }: ModelContents): Record<string, unknown> {
 }
 
 /** A stream set without the backbone that it may have been written with. */
-async function streamContents(set: ModelFolder, digest: string): Promise<FolderContents> {
-  const tensors = streamParameters(set.config).flatMap(({ name }) => {
+async function streamContents(set: ModelFolder, quantisation: Required<Quantisation>): Promise<FolderContents> {
+  const stored = streamParameters(set.config).flatMap(({ name }) => {
     const tensor = findTensor(set, name)
-    return tensor ? [streamTensor(tensor)] : [] // what is missing is told when the set is loaded
+    return tensor ? [streamTensor(tensor)] : []
   })
-  const files = new Map(await companionFiles(set.path))
-  files.set('config.json', jsonBytes({ ...set.configJson, [backboneDigestKey]: digest }))
-  return { files, tensors }
+  const { tensors, parts } = quantisedStreamSet(stored, set.config, quantisation)
+  const quantization = parts.length > 0 ? { quantization_config: quantisationJson(quantisation) } : {}
+  const json = { ...set.configJson, ...quantization, [backboneDigestKey]: quantisation.sourceBackboneDigest }
+  return { files: new Map(await companionFiles(set.path)).set('config.json', jsonBytes(json)), tensors }
 }

@@ -110,7 +110,7 @@ describe('a tensor that is wrong', () => {
 
 describe('a config.json that is wrong', () => {
   it.each<[Record<string, unknown>, string, RegExp]>([
-    [{ format_version: 2 }, 'unsupported', /quantised in format 2, this version reads format 1/],
+    [{ format_version: 1 }, 'unsupported', /quantised in format 1, this version reads format 2/],
     [{ format_version: undefined }, 'unsupported', /quantised in format undefined/],
     [{ bits: 3 }, 'checkpoint', /quantization_config.bits/],
     [{ block_size: 1 }, 'checkpoint', /quantization_config.block_size/],

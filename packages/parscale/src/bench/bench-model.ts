@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { resourceError, usageError } from '@parscale/core'
-import { quantisationOf } from '@parscale/core/checkpoint'
+import { quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/checkpoint'
 import { countParameters, type ModelShape } from '@parscale/core/cost'
 import { isTied } from '@parscale/core/generation'
 import {
@@ -58,7 +58,8 @@ export async function planShape(
   streams: readonly number[],
   { workplace, keep }: { workplace: Workplace; keep: boolean },
 ): Promise<PlannedModel> {
-  const folderName = `${name.replaceAll(' ', '-')}-${bits}bit-p${[...streams].sort((a, b) => a - b).join('-')}`
+  const sets = [...streams].sort((a, b) => a - b).join('-')
+  const folderName = `${name.replaceAll(' ', '-')}-${bits}bit-p${sets}-format${quantisedFormatVersion}`
   const kept = join(workplace.kept, folderName)
   const isThere = await exists(kept)
   const backbone = isThere || keep ? kept : join(workplace.temporary, folderName)
@@ -124,14 +125,15 @@ export async function planModel({
   return {
     model,
     streams,
-    diskBytes: missing.reduce((sum, p) => sum + streamBytes(plain, shape.prefixTokens, p), 0),
+    diskBytes: missing.reduce((sum, p) => sum + model.streamBytes(p), 0),
     async make({ signal, onProgress }) {
       const quantised = bits === 32 ? {} : { bits }
       const open = await openModel(source, { ...quantised, env, signal, onUnpack: onProgress, onQuantise: onProgress })
       await open.close()
       const sets = new Map(planned)
       for (const set of open.streamSets) sets.set(set.config.parscale.n, set.path)
-      for (const p of missing) await writeModelFolder(madeUp(p), streamSetContents(plain, shape.prefixTokens, p), { signal })
+      for (const p of missing)
+        await writeModelFolder(madeUp(p), streamSetContents(plain, shape.prefixTokens, p, model.bits), { signal })
       const weightBytes = heldBytes(open.backbone)
       const weightBits = (8 * weightBytes) / countParameters(shape, 1).total
       return { ...model, backbone: open.backbone.path, streamSet: (p) => sets.get(p), weightBytes, weightBits }
@@ -159,10 +161,12 @@ type Bytes = Pick<BenchModel, 'weightBytes' | 'weightBits' | 'streamBytes'>
 function bytesOf(config: ModelConfig, shape: ModelShape, bits: WeightBits): Bytes {
   const weightBytes =
     bits === 32 ? 4 * count(backboneParameters(config, shape.tiedEmbeddings)) : syntheticBytes({ shape, bits, streams: [] })
+  const setBytes = (p: number) =>
+    streamSetContents(config, shape.prefixTokens, p, bits).tensors.reduce((sum, tensor) => sum + streamBytes(tensor), 0)
   return {
     weightBytes,
     weightBits: (8 * weightBytes) / countParameters(shape, 1).total,
-    streamBytes: (p) => streamBytes(config, shape.prefixTokens, p),
+    streamBytes: (p) => (p === 1 ? 0 : setBytes(p)),
   }
 }
 
@@ -172,9 +176,6 @@ function heldBytes({ config, tensors, otherTensors }: ModelFolder): number {
   const held = [...tensors.values()].filter(({ name }) => !ofStreams.has(name))
   return 4 * count(held) + [...otherTensors.values()].reduce((sum, { byteLength }) => sum + byteLength, 0)
 }
-
-const streamBytes = (config: ModelConfig, nTokens: number, p: number): number =>
-  4 * count(streamParameters({ ...config, parscale: parscaleConfig({ n: p, nTokens }) }))
 
 const count = (parameters: readonly { readonly shape: readonly number[] }[]): number =>
   parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { dequantiseBlocks, findQuantised, readChunks, readF32 } from '@parscale/core/checkpoint'
 import { qwenShape } from '@parscale/core/cost'
 import { Engine, Model, modelFiles } from '@parscale/core/generation'
-import { type ModelFolder, openModelFolder } from '@parscale/core/node'
+import { type ModelFolder, openModelFolder, verifySameBackbone } from '@parscale/core/node'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { onnxRuntime } from '../onnx-runtime.ts'
 import { syntheticBytes, writeSyntheticModel } from './synthetic-model.ts'
@@ -39,10 +39,14 @@ describe.each([32, 8, 4] as const)('in %i bits', (bits) => {
       await openModelFolder(folder),
       ...(await Promise.all([2, 4].map((p) => openModelFolder(join(folder, `streams/p${p}`))))),
     ]
+    await verifySameBackbone(open[0]!, open.slice(1))
     const stored = open.flatMap(({ tensors, otherTensors }) => [...tensors.values(), ...otherTensors.values()])
     expect(stored.reduce((sum, { byteLength }) => sum + byteLength, 0)).toBe(syntheticBytes(model))
     const [first, second] = [0, 1].map((layer) => bytesOf(open[0]!, `model.layers.${layer}.mlp.up_proj.weight`))
     expect(await first).not.toEqual(await second)
+
+    const aggregator = findQuantised(open[2]!, 'model.aggregate_layer.0.weight', [128, 512])
+    expect(aggregator?.bits).toBe(bits === 32 ? undefined : 8)
 
     const loaded = await Model.load(onnxRuntime({ threads: 1 }), await modelFiles(open[0]!, open.slice(1)))
     expect(loaded.availableP).toEqual([1, 2, 4])
@@ -57,12 +61,15 @@ describe.each([32, 8, 4] as const)('in %i bits', (bits) => {
   })
 })
 
-test.each([8, 4] as const)('%i bits: weights have the deviation that models begin with', async (bits) => {
+test.each([
+  [8, 128],
+  [4, 32],
+] as const)('%i bits: blocks of %i as --bits makes them, weights of the deviation that models begin with', async (bits, size) => {
   await writeSyntheticModel(folder, { shape, bits, streams: [] }, {})
   const model = await openModelFolder(folder)
   const name = 'model.layers.0.self_attn.q_proj.weight'
   const { blockSize, scales } = findQuantised(model, name, [128, 128])!
-  expect(blockSize).toBe(128)
+  expect(blockSize).toBe(size)
   const weights = dequantiseBlocks({ data: await bytesOf(model, name), scales: await readF32(scales) }, { bits, blockSize })
   await model.close()
   const mean = weights.reduce((sum, weight) => sum + weight, 0) / weights.length

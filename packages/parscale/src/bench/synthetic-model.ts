@@ -3,11 +3,12 @@
  * differ (equal ones would stay in the processor's cache and fake a speed), and what P streams cost does not depend on what
  * they learned.
  */
+import { createHash } from 'node:crypto'
 import { createRandom } from '@parscale/core'
 import {
-  blockSizeFor,
+  blockSizeOf,
+  blocksOf,
   configJson,
-  defaultBlockSize,
   parscaleKeys,
   quantisationJson,
   scalesName,
@@ -23,9 +24,15 @@ import {
   parscaleConfig,
   streamParameters,
 } from '@parscale/core/model'
-import { type FolderContents, type WriteFolderOptions, writeModelFolder } from '@parscale/core/node'
+import {
+  backboneDigestKey,
+  type FolderContents,
+  tensorsDigest,
+  type WriteFolderOptions,
+  writeModelFolder,
+} from '@parscale/core/node'
 
-/** Bits of a weight: of quantised matrices 8 or 4; 32 is plain float32. */
+/** Bits of a weight: 8 or 4 as `--bits` makes them; 32 is plain float32. */
 export type WeightBits = 32 | 8 | 4
 
 export interface SyntheticModel {
@@ -72,55 +79,75 @@ export async function writeSyntheticModel(
   options: Pick<WriteFolderOptions, 'onProgress' | 'signal'>,
 ): Promise<void> {
   // In one file, so that the parts of a fused product are neighbours.
-  await writeModelFolder(folder, contents(model), { ...options, maxShardBytes: Number.POSITIVE_INFINITY })
+  await writeModelFolder(folder, contents(model, await digestOf(model, options.signal)), {
+    ...options,
+    maxShardBytes: Number.POSITIVE_INFINITY,
+  })
 }
 
-function contents({ shape, bits, streams }: SyntheticModel): FolderContents {
+/** What stream sets know their backbone by. A quantised one was made of nothing: any name does that no other has. */
+async function digestOf(model: SyntheticModel, signal: AbortSignal | undefined): Promise<string> {
+  if (model.bits === 32) return await tensorsDigest(contents(model).tensors, signal)
+  return createHash('sha256').update(JSON.stringify(model.shape)).digest('hex')
+}
+
+function contents({ shape, bits, streams }: SyntheticModel, digest?: string): FolderContents {
   const config = syntheticConfig(shape)
   const json = configJson(config, { tied: shape.tiedEmbeddings, dtype: 'F32' })
-  const quantisation = bits === 32 ? {} : { quantization_config: quantisationJson({ bits, blockSize: defaultBlockSize }) }
   const sets = streams
     .filter((p) => p > 1)
-    .map((p) => [`streams/p${p}`, streamSetContents(config, shape.prefixTokens, p)] as const)
+    .map((p) => [`streams/p${p}`, streamSetContents(config, shape.prefixTokens, p, bits, digest)] as const)
   return {
-    files: configFile({ ...json, ...quantisation }),
-    tensors: backboneTensors(backboneParameters(config, shape.tiedEmbeddings), bits),
+    files: configFile({ ...json, ...quantisationKey(bits, digest) }),
+    tensors: tensorsOf(backboneParameters(config, shape.tiedEmbeddings), bits, 0),
     folders: new Map(sets),
   }
 }
 
-/** Random prefixes and a random aggregator for P streams of any backbone. */
-export function streamSetContents(config: ModelConfig, prefixTokens: number, p: number): FolderContents {
+/**
+ * Random prefixes and a random aggregator for P streams of any backbone.
+ *
+ * @param bits of the backbone
+ * @param digest the backbone's, where somebody will ask whether the two belong together
+ */
+export function streamSetContents(
+  config: ModelConfig,
+  prefixTokens: number,
+  p: number,
+  bits: WeightBits,
+  digest?: string,
+): FolderContents {
   const streams: ModelConfig = { ...config, parscale: parscaleConfig({ n: p, nTokens: prefixTokens }) }
   const json = configJson(config, { tied: config.tieWordEmbeddings ?? true, dtype: 'F32' })
-  return {
-    files: configFile({ ...json, ...parscaleKeys(streams.parscale) }),
-    tensors: streamParameters(streams).map(({ name, shape }, i) => stream(name, 'F32', shape, values, 1000 * p + i)),
-  }
+  const keys = { ...parscaleKeys(streams.parscale), ...quantisationKey(bits, digest), [backboneDigestKey]: digest }
+  return { files: configFile({ ...json, ...keys }), tensors: tensorsOf(streamParameters(streams), bits, 1000 * p) }
 }
+
+const quantisationKey = (bits: WeightBits, digest: string | undefined) =>
+  bits === 32
+    ? {}
+    : { quantization_config: quantisationJson({ bits, blockSize: blockSizeOf({ bits }), sourceBackboneDigest: digest }) }
 
 const configFile = (json: object) => new Map([['config.json', new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`)]])
 
-/** Scales, then vectors, then matrices, each in the order of the layers: query, key and value are neighbours. */
-function backboneTensors(parameters: readonly Parameter[], bits: WeightBits): TensorStream[] {
+/** Scales, then what stays as it is, then quantised matrices, each in the order of the layers: query, key and value are neighbours. */
+function tensorsOf(parameters: readonly Parameter[], bits: WeightBits, seed: number): TensorStream[] {
   const scales: TensorStream[] = []
-  const vectors: TensorStream[] = []
+  const floats: TensorStream[] = []
   const matrices: TensorStream[] = []
-  for (const [i, { name, shape, part }] of parameters.entries()) {
-    const [rows, columns] = shape as [number, number | undefined]
-    // Norms near 1 and biases near 0, so that hidden states stay of the size that they have in a trained model.
-    if (columns === undefined) vectors.push(stream(name, 'F32', shape, part === 'norm' ? ones : values, i))
+  for (const [i, parameter] of parameters.entries()) {
+    const { name, shape, part } = parameter
+    const blocks = bits === 32 ? undefined : blocksOf(parameter, { bits })
+    // Norms near 1 and the rest near 0, so that hidden states stay of the size that they have in a trained model.
+    if (blocks === undefined) floats.push(stream(name, 'F32', shape, part === 'norm' ? ones : values, seed + i))
     else {
-      const blockSize = bits === 32 ? undefined : blockSizeFor(columns, defaultBlockSize)
-      if (bits === 32 || blockSize === undefined) matrices.push(stream(name, 'F32', shape, values, i))
-      else {
-        const blocks = columns / blockSize
-        matrices.push(stream(name, 'U8', [rows, blocks, (blockSize * bits) / 8], codes, i))
-        scales.push(stream(scalesName(name), 'F32', [rows, blocks], bits === 8 ? scales8 : scales4, i))
-      }
+      const [rows, columns] = shape as [number, number]
+      const perRow = columns / blocks.blockSize
+      matrices.push(stream(name, 'U8', [rows, perRow, (blocks.blockSize * blocks.bits) / 8], codes, seed + i))
+      scales.push(stream(scalesName(name), 'F32', [rows, perRow], blocks.bits === 8 ? scales8 : scales4, seed + i))
     }
   }
-  return [...scales, ...vectors, ...matrices]
+  return [...scales, ...floats, ...matrices]
 }
 
 /** Random bytes, made when first asked for. Tensors are cut out of them: making gigabytes anew would take minutes. */

@@ -76,7 +76,7 @@ describe('a shape', () => {
     const turns = join(cache, 'turns.jsonl')
     const first = await run(`${tiny} --p 1 --keep --resume ${turns} --json`)
     const [kept] = await readdir(join(cache, 'bench', 'kept'))
-    expect(kept).toBe('0.5B-of-1-layers-8bit-p1')
+    expect(kept).toBe('0.5B-of-1-layers-8bit-p1-format2')
     const noted = await readFile(turns, 'utf8')
     await writeFile(turns, `${noted}{"key": "half a li`)
     const second = await run(`${tiny} --p 1 --resume ${turns} --json`)
