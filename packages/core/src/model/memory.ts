@@ -6,7 +6,7 @@ import { backboneParameters, elementCount, type Parameter, streamParameters } fr
 export interface MemoryEstimate {
   /** Weights as the engine holds them: float32 but for quantised ones, and for bfloat16 in native code. The input embedding stays in its file. */
   readonly weightBytes: number
-  /** Prefixes and aggregators of the stream sets. */
+  /** Prefixes and aggregators of the stream sets, as if all were in float32. */
   readonly streamBytes: number
   /** Keys and values of all rows. */
   readonly cacheBytes: number
@@ -39,13 +39,6 @@ const float = 4
 const emptyBytes = 100e6
 const count = (parameters: readonly Parameter[]) => parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)
 
-/** Prefixes and adapters in float32; the aggregator as well, but for a quantised model's, which has 8 bits and a scale for 32 of them. */
-function bytesOfStreams(set: ModelConfig, quantised: boolean): number {
-  const parameters = streamParameters(set)
-  const matrices = count(parameters.filter(({ part, shape }) => part === 'aggregation' && shape.length === 2))
-  return float * count(parameters) - (quantised ? (float - 1 - float / 32) * matrices : 0)
-}
-
 /**
  * Within 15 % of the peak that was measured for SmolLM2-135M at P = 1 and 8 and 100 to 2000 tokens, on the CPU. Types other
  * than float32 are widened at load, which may for a moment take more.
@@ -55,7 +48,7 @@ export function estimateMemory(config: ModelConfig, question: MemoryQuestion): M
   const held = backboneParameters(config, tied).filter(({ part }) => part !== 'embedding' || tied)
   const bytesOf = ({ name, shape }: Parameter) => question.heldBytes?.get(name) ?? float * elementCount(shape)
   const weightBytes = held.reduce((sum, parameter) => sum + bytesOf(parameter), 0)
-  const streamBytes = streamSets.reduce((sum, set) => sum + bytesOfStreams(set, (question.quantisedBytes?.size ?? 0) > 0), 0)
+  const streamBytes = float * streamSets.reduce((sum, set) => sum + count(streamParameters(set)), 0)
   const prefix = streamSets.find((set) => set.parscale.n === p)?.parscale.nTokens ?? 0
   const { numHiddenLayers, numKeyValueHeads, numAttentionHeads, headDim, hiddenSize, intermediateSize, vocabSize } = config
   const places = prefix + contextTokens
