@@ -96,7 +96,9 @@ class NativeRowCache implements RowCache {
     return Array.from({ length: count }, () => this.#model.openRow())
   }
 
+  /** Rows of a model that is disposed of are gone already. */
   closeRows(rows: readonly number[]): void {
+    if (this.#model.disposed) return
     for (const row of rows) this.#model.closeRow(row)
   }
 

@@ -40,6 +40,7 @@ export class NativeModel {
   readonly #native: NativeModule
   readonly #handle: ModelHandle
   #running: Promise<unknown> = Promise.resolve()
+  #disposed = false
 
   /**
    * Maps a packed file (pack.ts).
@@ -55,6 +56,10 @@ export class NativeModel {
     } = options
     this.#handle = named(() => this.#native.openModel(path, threads, cacheTypes.indexOf(cacheType), instructionSet))
     this.facts = this.#native.describe(this.#handle)
+  }
+
+  get disposed(): boolean {
+    return this.#disposed
   }
 
   /** A row without tokens. */
@@ -101,6 +106,7 @@ export class NativeModel {
 
   /** Stops what is under way within a layer, and frees everything. The model cannot be used afterwards. */
   async dispose(): Promise<void> {
+    this.#disposed = true
     this.#native.closeModel(this.#handle)
     await this.#running.catch(() => {})
   }

@@ -2,14 +2,14 @@
 import { beamSearch, type Engine, logSoftmax, Scheduler } from '@parscale/core/generation'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { argmax, fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
+import { argmax, engines, fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
 
 const tolerance = 1e-4
 
-describe('engine', () => {
+describe.each(engines)('engine: %s', (kind) => {
   let engine: Engine
   beforeAll(async () => {
-    engine = await loadEngine(`${fixturesFolder}goldens/parscale-p4`, { threads: 2 })
+    engine = await loadEngine(`${fixturesFolder}goldens/parscale-p4`, { engine: kind, threads: 2 })
   })
   afterAll(() => engine.model.dispose())
 
@@ -184,7 +184,7 @@ describe('engine', () => {
     })
 
     it('fills the context to its last place and stops there', async () => {
-      const small = await loadEngine(`${fixturesFolder}goldens/parscale-p2-ctx28`)
+      const small = await loadEngine(`${fixturesFolder}goldens/parscale-p2-ctx28`, { engine: kind })
       let count = 0
       const reason = await new Scheduler(small).submit({
         promptIds: Array(12).fill(3),

@@ -5,166 +5,168 @@ import { join } from 'node:path'
 import { scoreIds } from '@parscale/core/evaluation'
 import { beamSearch, type Engine, PromptCache, Scheduler, type TokenRequest } from '@parscale/core/generation'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadEngine } from './support/fixtures.ts'
+import { engines, loadEngine } from './support/fixtures.ts'
 import { writeRandomModel } from './support/random-model.ts'
 
 const hiddenSize = 16
 /** Its embedding is NaN, as that of a token that training never met may be. */
 const poison = 5
 
-let folder: string
-let engine: Engine
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'parscale-scheduler-'))
-  const config = {
-    ...{ model_type: 'llama', hidden_act: 'silu', vocab_size: 37, hidden_size: hiddenSize, intermediate_size: 24 },
-    ...{ num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 2048 },
-    ...{ rms_norm_eps: 1e-6, rope_theta: 10000, tie_word_embeddings: false },
-    ...{ parscale_n: 3, parscale_n_tokens: 4, parscale_attn_smooth: 0.1 },
-  }
-  await writeRandomModel(join(folder, 'model'), config, (name, values) => {
-    if (name === 'model.embed_tokens.weight') values.fill(Number.NaN, poison * hiddenSize, (poison + 1) * hiddenSize)
+describe.each(engines)('%s', (kind) => {
+  let folder: string
+  let engine: Engine
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'parscale-scheduler-'))
+    const config = {
+      ...{ model_type: 'llama', hidden_act: 'silu', vocab_size: 37, hidden_size: hiddenSize, intermediate_size: 24 },
+      ...{ num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 2, max_position_embeddings: 2048 },
+      ...{ rms_norm_eps: 1e-6, rope_theta: 10000, tie_word_embeddings: false },
+      ...{ parscale_n: 3, parscale_n_tokens: 4, parscale_attn_smooth: 0.1 },
+    }
+    await writeRandomModel(join(folder, 'model'), config, (name, values) => {
+      if (name === 'model.embed_tokens.weight') values.fill(Number.NaN, poison * hiddenSize, (poison + 1) * hiddenSize)
+    })
+    engine = await loadEngine(join(folder, 'model'), { engine: kind, threads: 1 })
   })
-  engine = await loadEngine(join(folder, 'model'), { threads: 1 })
-})
-afterAll(async () => {
-  await engine.model.dispose()
-  rmSync(folder, { recursive: true })
-})
-
-const long = Array.from({ length: 700 }, (_, i) => 6 + ((i * 7) % 31))
-const request = (promptIds: readonly number[], more: Partial<TokenRequest> = {}): TokenRequest => ({
-  promptIds,
-  maxTokens: 10,
-  // The broken token is never drawn.
-  sampling: { temperature: 1, seed: 3, logitBias: new Map([[poison, -Infinity]]) },
-  ...more,
-})
-
-async function run(scheduler: Scheduler, given: TokenRequest): Promise<number[]> {
-  const ids: number[] = []
-  await scheduler.submit({
-    ...given,
-    onToken: (token) => {
-      ids.push(token.id)
-      return given.onToken?.(token)
-    },
+  afterAll(async () => {
+    await engine.model.dispose()
+    rmSync(folder, { recursive: true })
   })
-  return ids
-}
 
-const others: readonly TokenRequest[] = [
-  request([1, 2, 3]),
-  request([9], { p: 1, maxTokens: 30 }),
-  request(long, { p: 1, maxTokens: 4 }),
-]
-let expected: number[][]
-beforeAll(async () => {
-  expected = []
-  for (const other of others) expected.push(await run(new Scheduler(engine), other))
-})
+  const long = Array.from({ length: 700 }, (_, i) => 6 + ((i * 7) % 31))
+  const request = (promptIds: readonly number[], more: Partial<TokenRequest> = {}): TokenRequest => ({
+    promptIds,
+    maxTokens: 10,
+    // The broken token is never drawn.
+    sampling: { temperature: 1, seed: 3, logitBias: new Map([[poison, -Infinity]]) },
+    ...more,
+  })
 
-describe('one request fails, the others do not', () => {
-  const enough = new Error('enough')
-  const fail = () => {
-    throw enough
+  async function run(scheduler: Scheduler, given: TokenRequest): Promise<number[]> {
+    const ids: number[] = []
+    await scheduler.submit({
+      ...given,
+      onToken: (token) => {
+        ids.push(token.id)
+        return given.onToken?.(token)
+      },
+    })
+    return ids
   }
-  const failures: [string, () => TokenRequest, string][] = [
-    ['a token that the model does not have', () => request([1, 37]), 'token id 37 is not in the vocabulary'],
-    ['NaN at the end of the prompt', () => request([1, poison]), 'NaN'],
-    ['NaN in the middle of a long prompt', () => request([...long.slice(0, 50), poison, ...long]), 'NaN'],
-    ['NaN while decoding', () => request([8], { sampling: { temperature: 0, logitBias: new Map([[poison, 1e9]]) } }), 'NaN'],
-    ['onToken throws', () => request([1, 2], { onToken: fail }), 'enough'],
-    ['onPrefill throws', () => request([1, 2], { onPrefill: fail }), 'enough'],
-    [
-      'a bias beyond the vocabulary',
-      () => request([1], { sampling: { temperature: 0, logitBias: new Map([[37, 1]]) } }),
-      'outside the vocabulary',
-    ],
-    ['aborted before it starts', () => request([1], { signal: AbortSignal.abort(enough) }), 'enough'],
-    ['aborted while it waits', abortedSoon, 'enough'],
-    ['aborted in the middle of its prompt', abortedInPrompt, 'enough'],
+
+  const others: readonly TokenRequest[] = [
+    request([1, 2, 3]),
+    request([9], { p: 1, maxTokens: 30 }),
+    request(long, { p: 1, maxTokens: 4 }),
   ]
-  function abortedSoon(): TokenRequest {
-    const abort = new AbortController()
-    queueMicrotask(() => abort.abort(enough))
-    return request(long, { signal: abort.signal })
-  }
-  function abortedInPrompt(): TokenRequest {
-    const abort = new AbortController()
-    return request([...long, ...long], { signal: abort.signal, onPrefill: (done) => done < 700 && abort.abort(enough) })
-  }
-
-  it.each(failures)('%s', async (_, failing, message) => {
-    const scheduler = new Scheduler(engine)
-    const failed = expect(scheduler.submit(failing())).rejects.toThrow(message)
-    const together = await Promise.all(others.map((other) => run(scheduler, other)))
-    await failed
-    expect(together).toEqual(expected)
-    // Nothing of it stays in rows that others get next.
-    expect(await Promise.all(others.map((other) => run(scheduler, other)))).toEqual(expected)
-    expect(engine.cacheMemoryBytes).toBe(0)
-  })
-})
-
-describe('prompt cache', () => {
-  it('goes on after a request that failed on it', async () => {
-    const scheduler = new Scheduler(engine)
-    const cache = new PromptCache()
-    await expect(run(scheduler, request([1, 2, poison], { cache }))).rejects.toThrow('NaN')
-    expect(await run(scheduler, request([1, 2, 3], { cache }))).toEqual(expected[0])
-    await scheduler.release(cache)
+  let expected: number[][]
+  beforeAll(async () => {
+    expected = []
+    for (const other of others) expected.push(await run(new Scheduler(engine), other))
   })
 
-  it('can be used again at once by who has just aborted', async () => {
-    const scheduler = new Scheduler(engine)
-    const cache = new PromptCache()
-    const abort = new AbortController()
-    const first = run(scheduler, request(long, { cache, maxTokens: 1000, signal: abort.signal, onToken: () => abort.abort() }))
-    await expect(first).rejects.toThrow(/abort/)
-    const again = new AbortController()
-    const second = run(scheduler, request(long, { cache, maxTokens: 1000, signal: again.signal }))
-    await Promise.resolve()
-    again.abort()
-    const third = run(scheduler, request([1, 2, 3], { cache }))
-    await expect(second).rejects.toThrow(/abort/)
-    expect(await third).toEqual(expected[0])
-    await scheduler.release(cache)
+  describe('one request fails, the others do not', () => {
+    const enough = new Error('enough')
+    const fail = () => {
+      throw enough
+    }
+    const failures: [string, () => TokenRequest, string][] = [
+      ['a token that the model does not have', () => request([1, 37]), 'token id 37 is not in the vocabulary'],
+      ['NaN at the end of the prompt', () => request([1, poison]), 'NaN'],
+      ['NaN in the middle of a long prompt', () => request([...long.slice(0, 50), poison, ...long]), 'NaN'],
+      ['NaN while decoding', () => request([8], { sampling: { temperature: 0, logitBias: new Map([[poison, 1e9]]) } }), 'NaN'],
+      ['onToken throws', () => request([1, 2], { onToken: fail }), 'enough'],
+      ['onPrefill throws', () => request([1, 2], { onPrefill: fail }), 'enough'],
+      [
+        'a bias beyond the vocabulary',
+        () => request([1], { sampling: { temperature: 0, logitBias: new Map([[37, 1]]) } }),
+        'outside the vocabulary',
+      ],
+      ['aborted before it starts', () => request([1], { signal: AbortSignal.abort(enough) }), 'enough'],
+      ['aborted while it waits', abortedSoon, 'enough'],
+      ['aborted in the middle of its prompt', abortedInPrompt, 'enough'],
+    ]
+    function abortedSoon(): TokenRequest {
+      const abort = new AbortController()
+      queueMicrotask(() => abort.abort(enough))
+      return request(long, { signal: abort.signal })
+    }
+    function abortedInPrompt(): TokenRequest {
+      const abort = new AbortController()
+      return request([...long, ...long], { signal: abort.signal, onPrefill: (done) => done < 700 && abort.abort(enough) })
+    }
+
+    it.each(failures)('%s', async (_, failing, message) => {
+      const scheduler = new Scheduler(engine)
+      const failed = expect(scheduler.submit(failing())).rejects.toThrow(message)
+      const together = await Promise.all(others.map((other) => run(scheduler, other)))
+      await failed
+      expect(together).toEqual(expected)
+      // Nothing of it stays in rows that others get next.
+      expect(await Promise.all(others.map((other) => run(scheduler, other)))).toEqual(expected)
+      expect(engine.cacheMemoryBytes).toBe(0)
+    })
   })
 
-  it('refuses two requests at a time, and fails the one that it is released under', async () => {
-    const scheduler = new Scheduler(engine)
-    const cache = new PromptCache()
-    const first = expect(run(scheduler, request([4], { cache, maxTokens: 1000 }))).rejects.toThrow('was released')
-    await expect(run(scheduler, request([4], { cache }))).rejects.toThrow('in use by another request')
-    const other = run(scheduler, others[0]!)
-    await scheduler.release(cache)
-    await first
-    expect(await other).toEqual(expected[0])
-    expect(engine.cacheMemoryBytes).toBe(0)
-  })
-})
+  describe('prompt cache', () => {
+    it('goes on after a request that failed on it', async () => {
+      const scheduler = new Scheduler(engine)
+      const cache = new PromptCache()
+      await expect(run(scheduler, request([1, 2, poison], { cache }))).rejects.toThrow('NaN')
+      expect(await run(scheduler, request([1, 2, 3], { cache }))).toEqual(expected[0])
+      await scheduler.release(cache)
+    })
 
-describe('taking turns', () => {
-  it('lets beam searches and scorings run beside generations', async () => {
-    const beams = () => beamSearch(engine, { promptIds: [7, 8], beams: 3, maxTokens: 8, stopTokenIds: [11] })
-    const alone = { beams: await beams(), score: await scoreIds(engine, long) }
-    const scheduler = new Scheduler(engine)
-    const [found, score, ...texts] = await Promise.all([
-      beams(),
-      scoreIds(engine, long),
-      ...others.map((other) => run(scheduler, other)),
-    ])
-    expect(texts).toEqual(expected)
-    expect(found!.map(({ ids }) => ids)).toEqual(alone.beams.map(({ ids }) => ids))
-    expect(score!.loss).toBeCloseTo(alone.score.loss!, 5)
-    expect(engine.cacheMemoryBytes).toBe(0)
+    it('can be used again at once by who has just aborted', async () => {
+      const scheduler = new Scheduler(engine)
+      const cache = new PromptCache()
+      const abort = new AbortController()
+      const first = run(scheduler, request(long, { cache, maxTokens: 1000, signal: abort.signal, onToken: () => abort.abort() }))
+      await expect(first).rejects.toThrow(/abort/)
+      const again = new AbortController()
+      const second = run(scheduler, request(long, { cache, maxTokens: 1000, signal: again.signal }))
+      await Promise.resolve()
+      again.abort()
+      const third = run(scheduler, request([1, 2, 3], { cache }))
+      await expect(second).rejects.toThrow(/abort/)
+      expect(await third).toEqual(expected[0])
+      await scheduler.release(cache)
+    })
+
+    it('refuses two requests at a time, and fails the one that it is released under', async () => {
+      const scheduler = new Scheduler(engine)
+      const cache = new PromptCache()
+      const first = expect(run(scheduler, request([4], { cache, maxTokens: 1000 }))).rejects.toThrow('was released')
+      await expect(run(scheduler, request([4], { cache }))).rejects.toThrow('in use by another request')
+      const other = run(scheduler, others[0]!)
+      await scheduler.release(cache)
+      await first
+      expect(await other).toEqual(expected[0])
+      expect(engine.cacheMemoryBytes).toBe(0)
+    })
   })
 
-  it('waits for the step under way before native memory is freed', async () => {
-    const other = await loadEngine(join(folder, 'model'), { threads: 1 })
-    const going = expect(run(new Scheduler(other), request(long, { maxTokens: 1000 }))).rejects.toThrow('disposed')
-    await other.dispose()
-    await going
+  describe('taking turns', () => {
+    it('lets beam searches and scorings run beside generations', async () => {
+      const beams = () => beamSearch(engine, { promptIds: [7, 8], beams: 3, maxTokens: 8, stopTokenIds: [11] })
+      const alone = { beams: await beams(), score: await scoreIds(engine, long) }
+      const scheduler = new Scheduler(engine)
+      const [found, score, ...texts] = await Promise.all([
+        beams(),
+        scoreIds(engine, long),
+        ...others.map((other) => run(scheduler, other)),
+      ])
+      expect(texts).toEqual(expected)
+      expect(found!.map(({ ids }) => ids)).toEqual(alone.beams.map(({ ids }) => ids))
+      expect(score!.loss).toBeCloseTo(alone.score.loss!, 5)
+      expect(engine.cacheMemoryBytes).toBe(0)
+    })
+
+    it('waits for the step under way before native memory is freed', async () => {
+      const other = await loadEngine(join(folder, 'model'), { engine: kind, threads: 1 })
+      const going = expect(run(new Scheduler(other), request(long, { maxTokens: 1000 }))).rejects.toThrow(/disposed|closed/)
+      await other.dispose()
+      await going
+    })
   })
 })

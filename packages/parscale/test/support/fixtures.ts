@@ -1,10 +1,13 @@
 /** Tiny checkpoints with what a reference implementation gives on them; formats in fixtures/goldens/README.md. */
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseSafetensors, readF32 } from '@parscale/core/checkpoint'
-import { Engine, Model, modelFiles } from '@parscale/core/generation'
+import { Engine, modelFiles } from '@parscale/core/generation'
 import { openFileSource, openModelFolder } from '@parscale/core/node'
-import { type OnnxRuntimeOptions, onnxRuntime } from '../../src/onnx-runtime.ts'
+import { nativeModule } from '@parscale/native'
+import { type EngineName, type EngineOptions, startModel } from '../../src/decode-engine.ts'
 
 export const fixturesFolder = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
 
@@ -38,15 +41,20 @@ export async function readFixture(name: string): Promise<Fixture> {
   return { name, folder, expected: JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as Expected, arrays }
 }
 
+/** Those that run here: where there was no compiler at install, ONNX Runtime alone. */
+export const engines: readonly EngineName[] = 'module' in nativeModule() ? ['onnx', 'native'] : ['onnx']
+
 export async function loadEngine(
   folder: string,
-  options: OnnxRuntimeOptions = {},
+  { engine = 'onnx', ...options }: Omit<EngineOptions, 'cacheDirectory'> & { engine?: EngineName } = {},
   streamFolders: readonly string[] = [],
 ): Promise<Engine> {
+  const cacheDirectory = mkdtempSync(join(tmpdir(), 'parscale-cache-'))
   const [main, ...others] = await Promise.all([folder, ...streamFolders].map((path) => openModelFolder(path)))
   try {
-    return new Engine(await Model.load(onnxRuntime(options), await modelFiles(main!, others)))
+    return new Engine(await startModel(engine, await modelFiles(main!, others), { ...options, cacheDirectory }))
   } finally {
+    rmSync(cacheDirectory, { recursive: true }) // what is mapped stays
     await Promise.all([main!, ...others].map((open) => open.close()))
   }
 }
