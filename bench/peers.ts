@@ -1,11 +1,11 @@
 /**
  * Quantised decode and prefill beside llama.cpp, with P streams against as many parallel sequences: a published shape, random
- * weights, the same bits (8 against Q8_0, 4 against Q4_0), in turns in one run.
+ * weights, the same bits (8 against Q8_0, 4 against Q4_0), on the native step and on ONNX Runtime, in turns in one run.
  *
  *     npm run bench:peers                      1.6B, 8 and 4 bits
- *     npm run bench:peers -- --layers 4 --rounds 2 --bits 8 --json
+ *     npm run bench:peers -- --layers 4 --rounds 2 --bits 8 --engine native --json
  *
- * Models are written below .cache (1.8 and 1.9 GB at 8 bits) and removed afterwards unless --keep. The first Ctrl-C ends it after the
+ * Models are written below .cache (at 8 bits 1.8 GB, as much packed, and llama.cpp's 1.9 GB) and removed afterwards unless --keep. The first Ctrl-C ends it after the
  * turn under way, with the tables of what was measured.
  */
 import { execFileSync } from 'node:child_process'
@@ -15,10 +15,10 @@ import { cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type ModelShape, publishedModel } from '@parscale/core/cost'
-import { Engine, Model, modelFiles } from '@parscale/core/generation'
+import { Engine, modelFiles } from '@parscale/core/generation'
 import { openModelFolder } from '@parscale/core/node'
 import { writeSyntheticModel } from '../packages/parscale/src/bench/synthetic-model.ts'
-import { onnxRuntime } from '../packages/parscale/src/onnx-runtime.ts'
+import { type EngineName, startModel } from '../packages/parscale/src/decode-engine.ts'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 import { loadPeer } from './llama-peer.ts'
 import { goalsTable, type PeerFigures, peersTable } from './peers-report.ts'
@@ -28,6 +28,7 @@ const { values: flags } = parseArgs({
     shape: { type: 'string', default: '1.6B' },
     layers: { type: 'string' },
     bits: { type: 'string', default: '8,4' },
+    engine: { type: 'string', default: 'native,onnx' },
     p: { type: 'string', default: '1,8' },
     context: { type: 'string', default: '256' },
     prompt: { type: 'string', default: '512' },
@@ -51,11 +52,12 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   })
 }
 const streams = flags.p.split(',').map(Number)
+const engines = flags.engine.split(',') as EngineName[]
 const folder = fileURLToPath(new URL('../.cache/bench-peers', import.meta.url))
 
 /** One side's measurement of one thing; each call is a turn. */
 interface Measurement {
-  readonly side: 'ours' | 'llama'
+  readonly side: EngineName | 'llama'
   readonly what: 'decode' | 'prefill'
   readonly p: number
   /** @returns ms of each step, or of the prompt */
@@ -91,41 +93,48 @@ async function measure(shape: ModelShape, name: string, bits: 8 | 4): Promise<{ 
   const path = await ourModel(shape, name, bits)
   const open = [await openModelFolder(path)]
   for (const p of streams) if (p > 1) open.push(await openModelFolder(`${path}/streams/p${p}`))
-  const model = await Model.load(onnxRuntime({ threads }), await modelFiles(open[0]!, open.slice(1)))
+  const files = await modelFiles(open[0]!, open.slice(1))
+  const models = new Map<EngineName, Awaited<ReturnType<typeof startModel>>>()
+  for (const engine of engines) models.set(engine, await startModel(engine, files, { threads, cacheDirectory: folder }))
   const peer = await loadPeer(llamaModel(shape, name, bits === 8 ? 'q8_0' : 'q4_0'), { threads })
 
   const measurements: Measurement[] = []
   const decoders = []
   for (const p of streams) {
-    // An engine each, as its cache has one length for all its sequences.
-    const engine = new Engine(model)
-    const sequence = engine.open({ p, room: context + (rounds + 1) * steps })
-    await engine.prefill(sequence, ids(context, p))
-    let next = 1
-    measurements.push({
-      side: 'ours',
-      what: 'decode',
-      p,
-      turn: () =>
-        repeat(async () => {
-          const [result] = await engine.step([{ sequence, ids: [next], want: 'last' }])
-          next = result!.logits.reduce((best, logit, id, all) => (logit > all[best]! ? id : best), 0)
-        }),
-    })
+    for (const [side, model] of models) {
+      // An engine each, as a graph's cache has one length for all its sequences.
+      const engine = new Engine(model)
+      const sequence = engine.open({ p, room: context + (rounds + 1) * steps })
+      await engine.prefill(sequence, ids(context, p))
+      let next = 1
+      measurements.push({
+        side,
+        what: 'decode',
+        p,
+        turn: () =>
+          repeat(async () => {
+            const [result] = await engine.step([{ sequence, ids: [next], want: 'last' }])
+            next = result!.logits.reduce((best, logit, id, all) => (logit > all[best]! ? id : best), 0)
+          }),
+      })
+      measurements.push({
+        side,
+        what: 'prefill',
+        p,
+        async turn() {
+          const prompted = new Engine(model)
+          const started = performance.now()
+          const sequence = prompted.open({ p, room: prompt })
+          await prompted.prefill(sequence, ids(prompt, p))
+          const ms = performance.now() - started
+          prompted.close(sequence)
+          return [ms]
+        },
+      })
+    }
     const decoder = await peer.openDecoder({ sequences: p, contextTokens: context, steps: (rounds + 1) * steps })
     decoders.push(decoder)
     measurements.push({ side: 'llama', what: 'decode', p, turn: () => repeat(() => decoder.step()) })
-    measurements.push({
-      side: 'ours',
-      what: 'prefill',
-      p,
-      async turn() {
-        const started = performance.now()
-        const prompted = new Engine(model)
-        await prompted.prefill(prompted.open({ p, room: prompt }), ids(prompt, p))
-        return [performance.now() - started]
-      },
-    })
   }
   // As many rows times tokens: eight streams are eight prompts for a runtime that has no streams.
   const llamaPrefill: Measurement = {
@@ -150,16 +159,18 @@ async function measure(shape: ModelShape, name: string, bits: 8 | 4): Promise<{ 
   const roundsOf = (side: Measurement['side'], what: Measurement['what'], p: number) =>
     rows.get(measurements.find((one) => one.side === side && one.what === what && one.p === p)!)!
   const figures = (['decode', 'prefill'] as const).flatMap((what) =>
-    streams.map((p): PeerFigures => {
-      const ours = roundsOf('ours', what, p)
-      const llama =
-        what === 'decode' ? roundsOf('llama', what, p) : roundsOf('llama', what, 1).map((list) => list.map((ms) => p * ms))
-      const whole = Math.min(ours.length, llama.length) // an interrupted round is none
-      return { bits, what, p, ours: ours.slice(0, whole), llama: llama.slice(0, whole) }
-    }),
+    streams.flatMap((p) =>
+      engines.map((engine): PeerFigures => {
+        const ours = roundsOf(engine, what, p)
+        const llama =
+          what === 'decode' ? roundsOf('llama', what, p) : roundsOf('llama', what, 1).map((list) => list.map((ms) => p * ms))
+        const whole = Math.min(ours.length, llama.length) // an interrupted round is none
+        return { engine, bits, what, p, ours: ours.slice(0, whole), llama: llama.slice(0, whole) }
+      }),
+    ),
   )
   for (const decoder of decoders) await decoder.dispose()
-  await model.dispose()
+  for (const model of models.values()) await model.dispose()
   await peer.dispose()
   await Promise.all(open.map((one) => one.close()))
   return { version: peer.version, figures: figures.filter(({ ours }) => ours.length > 0) }
@@ -204,5 +215,11 @@ else {
   )
   console.log(`${version}\n`)
   console.log(peersTable(figures, prompt))
-  console.log(goalsTable(figures))
+  for (const engine of engines)
+    console.log(
+      `${engine}\n${goalsTable(
+        figures.filter((one) => one.engine === engine),
+        engine,
+      )}`,
+    )
 }
