@@ -1,24 +1,28 @@
 // Compiles the native module with the system's C++ compiler into build/Release/parscale.node. A small script instead of node-gyp:
 // that one fetches Node's headers from a host of its own; these come from the package registry (node-api-headers).
-//   node scripts/build.mjs                    the module
-//   node scripts/build.mjs --stress thread    test/stress.cc as a program, with a sanitizer: address,undefined or thread
+//   node scripts/build.mjs                                        the module
+//   node scripts/build.mjs --program stress --sanitize thread     a program of test/ instead, under a sanitizer of the compiler
+//   node scripts/build.mjs --program kernels --arch arm64         for another CPU, where its cross compiler is
 import { spawn } from 'node:child_process'
 import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-const common = ['cache', 'linear', 'packed-file', 'step', 'thread-pool']
+const common = ['cache', 'linear', 'mapped-file', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
+
+const avx2 = ['-mavx2', '-mfma', '-mf16c']
 
 /** Source files below src/ without `.cc`, each with the flags of its own. */
 const sources = {
   x64: {
     'instruction-sets-x64': [],
-    'kernels/avx2': ['-mavx2', '-mfma', '-mf16c'],
-    'kernels/avxvnni': ['-mavx2', '-mfma', '-mf16c', '-mavxvnni'],
+    'kernels/avx2': avx2,
+    'kernels/avxvnni': [...avx2, '-mavxvnni'],
     'kernels/avx512vnni': ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512vnni', '-mfma', '-mf16c'],
   },
   arm64: {
@@ -27,6 +31,12 @@ const sources = {
     'kernels/neon-i8mm': ['-march=armv8.2-a+dotprod+i8mm'],
   },
 }
+
+/** What a program of test/ needs besides the file of its own name, below test/. */
+const programs = { fuzz: {}, kernels: { x64: { 'avxvnni-in-words': avx2 } }, stress: {} }
+
+/** Debian's names, and those of most others. */
+const crossCompilers = { x64: 'x86_64-linux-gnu-g++', arm64: 'aarch64-linux-gnu-g++' }
 
 // Contraction would fuse multiplications and additions as the compiler likes, and differently for each instruction set.
 const flags = ['-std=c++17', '-O3', '-fPIC', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden', '-Wall', '-Wextra']
@@ -45,39 +55,51 @@ function run(command, args) {
   })
 }
 
+/** Files to compile, as paths below the package without `.cc`, each with the flags of its own. */
+function filesOf(arch, program) {
+  const more = program ? { [program]: [], ...programs[program][arch] } : {}
+  return [
+    ...Object.entries(sources[arch]).map(([name, own]) => [`src/${name}`, own]),
+    ...common.map((name) => [`src/${name}`, []]),
+    ...(program ? [] : [['src/binding', []]]),
+    ...Object.entries(more).map(([name, own]) => [`test/${name}`, own]),
+  ]
+}
+
 /**
- * @param stress build the stress program with this sanitizer instead of the module
+ * @param program a program of test/ to build instead of the module
+ * @param sanitize what goes behind `-fsanitize=`
+ * @param arch the CPU to build for, as Node spells it; another than this one's needs its cross compiler on Linux
+ * @param linkFlags more flags for the linker
  * @returns the path of what was built; throws what the compiler said
  */
-export async function build({ stress } = {}) {
-  const own = sources[process.arch]
-  if (!own || process.platform === 'win32') throw new Error(`there is no build for ${process.platform}-${process.arch} yet`)
-  const compiler = process.env.CXX || 'c++'
+export async function build({ program, sanitize, arch = process.arch, linkFlags = [] } = {}) {
+  if (program && !programs[program]) throw new Error(`there is no program ${program}`)
+  const crosses = arch !== process.arch
+  if (!sources[arch] || process.platform === 'win32' || (crosses && process.platform !== 'linux'))
+    throw new Error(`there is no build for ${process.platform}-${arch} yet`)
+  const compiler = crosses ? crossCompilers[arch] : process.env.CXX || 'c++'
   const include = createRequire(import.meta.url)('node-api-headers').include_dir
-  const extra = stress ? [`-fsanitize=${stress}`, '-g', '-O1', '-fno-sanitize-recover=all'] : []
-  const folder = join(root, 'build', stress ? `stress-${stress}` : 'Release')
+  const extra = sanitize ? [`-fsanitize=${sanitize}`, '-g', '-O1', '-fno-sanitize-recover=all'] : []
+  const kind = [program, crosses && arch, sanitize].filter(Boolean).join('-')
+  const folder = join(root, 'build', kind || 'Release')
   const objects = join(folder, `objects-${process.pid}`)
   for (const below of ['src/kernels', 'test']) mkdirSync(join(objects, below), { recursive: true })
   try {
-    const entry = stress ? 'test/stress' : 'src/binding'
-    const files = [
-      ...Object.entries(own).map(([name, more]) => [`src/${name}`, more]),
-      ...[...common, 'kernels/portable'].map((name) => [`src/${name}`, []]),
-      [entry, []],
-    ]
+    const files = filesOf(arch, program)
     const object = (name) => join(objects, `${name}.o`)
-    const waiting = files.map(([name, more]) => () => {
-      const warnings = name.startsWith('src/kernels/') ? kernelFlags : []
+    const waiting = files.map(([name, own]) => () => {
+      const warnings = own.length > 0 || name.startsWith('src/kernels/') ? kernelFlags : []
       const from = join(root, `${name}.cc`)
-      return run(compiler, [...flags, ...warnings, ...more, ...extra, '-isystem', include, '-c', from, '-o', object(name)])
+      return run(compiler, [...flags, ...warnings, ...own, ...extra, '-isystem', include, '-c', from, '-o', object(name)])
     })
     const workers = Array.from({ length: Math.min(4, availableParallelism()) }, async () => {
       for (let next = waiting.shift(); next; next = waiting.shift()) process.stderr.write(await next())
     })
     await Promise.all(workers)
     const module = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']
-    const link = [...(stress ? [] : module), '-pthread']
-    const target = join(folder, stress ? 'stress' : 'parscale.node')
+    const link = [...(program ? [] : module), '-pthread', ...linkFlags]
+    const target = join(folder, program ?? 'parscale.node')
     // Into place in one go: whoever loads it meanwhile keeps the old one.
     await run(compiler, [...link, ...extra, ...files.map(([name]) => object(name)), '-o', `${target}.${process.pid}`])
     renameSync(`${target}.${process.pid}`, target)
@@ -88,6 +110,6 @@ export async function build({ stress } = {}) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [flag, stress] = process.argv.slice(2)
-  process.stdout.write(`${await build(flag === '--stress' ? { stress } : {})}\n`)
+  const options = { program: { type: 'string' }, sanitize: { type: 'string' }, arch: { type: 'string' } }
+  process.stdout.write(`${await build(parseArgs({ options }).values)}\n`)
 }

@@ -1,8 +1,5 @@
 // The border to JavaScript, in Node's C interface. Every size is checked here before memory is touched; behind it nothing is.
 // Functions take plain handles and typed arrays; native.ts gives them their types.
-#define NAPI_VERSION 8
-#include <node_api.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -13,127 +10,11 @@
 
 #include "error.h"
 #include "instruction-sets.h"
+#include "js-values.h"
 #include "step.h"
 
 namespace parscale {
 namespace {
-
-// ---- JavaScript values ----
-
-// A JavaScript exception is pending; unwinds to the entry.
-struct Pending {};
-
-void must(napi_status status) {
-  if (status != napi_ok) throw Pending();
-}
-
-template <class T>
-struct Span {
-  T* data = nullptr;
-  size_t size = 0;
-  std::vector<T> copy() const { return std::vector<T>(data, data + size); }
-};
-
-template <class T>
-constexpr napi_typedarray_type arrayType();
-template <>
-constexpr napi_typedarray_type arrayType<float>() { return napi_float32_array; }
-template <>
-constexpr napi_typedarray_type arrayType<int32_t>() { return napi_int32_array; }
-template <>
-constexpr napi_typedarray_type arrayType<uint8_t>() { return napi_uint8_array; }
-
-template <class T>
-Span<T> arrayOf(napi_env env, napi_value value, const char* name) {
-  bool is = false;
-  must(napi_is_typedarray(env, value, &is));
-  napi_typedarray_type type;
-  Span<T> span;
-  void* data = nullptr;
-  if (is) must(napi_get_typedarray_info(env, value, &type, &span.size, &data, nullptr, nullptr));
-  if (!is || type != arrayType<T>()) throw badCall(std::string(name) + " is not a typed array of the expected type");
-  span.data = static_cast<T*>(data);
-  return span;
-}
-
-template <class T>
-Span<T> arrayOf(napi_env env, napi_value value, const char* name, size_t size) {
-  const Span<T> span = arrayOf<T>(env, value, name);
-  if (span.size != size)
-    throw badCall(std::string(name) + " has " + std::to_string(span.size) + " elements, expected " + std::to_string(size));
-  return span;
-}
-
-int64_t integerOf(napi_env env, napi_value value, const char* name, int64_t least, int64_t most) {
-  double x;
-  if (napi_get_value_double(env, value, &x) != napi_ok || !(x >= double(least) && x <= double(most)) || x != std::floor(x))
-    throw badCall(std::string(name) + " is not an integer from " + std::to_string(least) + " to " + std::to_string(most));
-  return int64_t(x);
-}
-
-std::string stringOf(napi_env env, napi_value value, const char* name) {
-  size_t length;
-  if (napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok)
-    throw badCall(std::string(name) + " is not a string");
-  std::string text(length, '\0');
-  must(napi_get_value_string_utf8(env, value, &text[0], length + 1, &length));
-  return text;
-}
-
-napi_value property(napi_env env, napi_value object, const char* name) {
-  napi_value value;
-  if (napi_get_named_property(env, object, name, &value) != napi_ok) throw Pending();
-  return value;
-}
-
-void set(napi_env env, napi_value object, const char* name, napi_value value) {
-  must(napi_set_named_property(env, object, name, value));
-}
-
-napi_value number(napi_env env, double x) {
-  napi_value value;
-  must(napi_create_double(env, x, &value));
-  return value;
-}
-
-napi_value string(napi_env env, const std::string& text) {
-  napi_value value;
-  must(napi_create_string_utf8(env, text.data(), text.size(), &value));
-  return value;
-}
-
-napi_value object(napi_env env) {
-  napi_value value;
-  must(napi_create_object(env, &value));
-  return value;
-}
-
-napi_value undefined(napi_env env) {
-  napi_value value;
-  must(napi_get_undefined(env, &value));
-  return value;
-}
-
-template <class T>
-napi_value newArray(napi_env env, size_t n, T** data) {
-  napi_value buffer, array;
-  void* memory = nullptr;
-  if (n > (size_t(1) << 31) / sizeof(T) || napi_create_arraybuffer(env, n * sizeof(T), &memory, &buffer) != napi_ok) {
-    bool pending = false;
-    napi_is_exception_pending(env, &pending);
-    if (pending) throw Pending();
-    throw std::bad_alloc();
-  }
-  must(napi_create_typedarray(env, arrayType<T>(), n, buffer, 0, &array));
-  *data = static_cast<T*>(memory);
-  return array;
-}
-
-napi_value errorValue(napi_env env, const char* code, const std::string& message) {
-  napi_value error;
-  must(napi_create_error(env, string(env, code), string(env, message), &error));
-  return error;
-}
 
 // ---- handles ----
 
@@ -213,6 +94,7 @@ struct Task {
 void executeTask(napi_env, void* data) {
   Task& task = *static_cast<Task*>(data);
   try {
+    task.model->weights().file->mustBeWhole();
     task.run(*task.model);
   } catch (const Failure& failure) {
     task.code = failure.code;
@@ -253,12 +135,16 @@ napi_value promise(napi_env env, napi_value handleValue, ModelHandle& handle, na
   task->model = handle.model;
   task->run = std::move(run);
   napi_value value;
+  // Hooks of async resources run below: what they ask of this model is refused already.
+  handle.busy = true;
+  const auto release = [](ModelHandle* h) { h->busy = false; };
+  std::unique_ptr<ModelHandle, decltype(release)> busy(&handle, release);
   must(napi_create_reference(env, handleValue, 1, &task->handleRef));
   must(napi_create_reference(env, result, 1, &task->resultRef));
   must(napi_create_async_work(env, nullptr, string(env, "parscale"), executeTask, completeTask, task.get(), &task->work));
   must(napi_create_promise(env, &task->deferred, &value));
   must(napi_queue_async_work(env, task->work));
-  handle.busy = true;
+  busy.release();
   task.release();
   return value;
 }
@@ -276,9 +162,16 @@ napi_value instructionSets(napi_env env, Arguments) {
   return list;
 }
 
+// C would take a name that ends early for another file's.
+std::string pathOf(napi_env env, napi_value value) {
+  const std::string path = stringOf(env, value, "path");
+  if (path.find('\0') != std::string::npos) throw badCall("path has a character of code 0 in it");
+  return path;
+}
+
 // (path, threads, cacheType, instructionSet)
 napi_value openModel(napi_env env, Arguments a) {
-  const std::string path = stringOf(env, a[0], "path"), name = stringOf(env, a[3], "instructionSet");
+  const std::string path = pathOf(env, a[0]), name = stringOf(env, a[3], "instructionSet");
   const auto threads = size_t(integerOf(env, a[1], "threads", 1, 1024));
   const auto cacheType = CacheType(integerOf(env, a[2], "cacheType", 0, 2));
   const std::vector<const Kernels*> all = availableKernels();
@@ -298,7 +191,7 @@ napi_value openModel(napi_env env, Arguments a) {
 
 // (path)
 napi_value openAggregator(napi_env env, Arguments a) {
-  const std::string path = stringOf(env, a[0], "path");
+  const std::string path = pathOf(env, a[0]);
   auto handle = std::make_unique<AggregatorHandle>();
   handle->model = std::make_shared<PackedModel>(openPackedModel(path));
   if (handle->model->streams == 0) throw badFile(path, "holds a backbone, expected an aggregator");
@@ -347,8 +240,8 @@ napi_value closeRow(napi_env env, Arguments a) {
 // (model, targets Int32Array, sources Int32Array)
 napi_value copyRows(napi_env env, Arguments a) {
   Model& model = *idleModelOf(env, a[0]).model;
-  const std::vector<int32_t> targets = arrayOf<int32_t>(env, a[1], "targets").copy();
-  const std::vector<int32_t> sources = arrayOf<int32_t>(env, a[2], "sources", targets.size()).copy();
+  const std::vector<int32_t> targets = copyOf<int32_t>(env, a[1], "targets");
+  const std::vector<int32_t> sources = copyOf<int32_t>(env, a[2], "sources", targets.size());
   for (const auto& rows : {targets, sources})
     for (const int row : rows)
       if (!model.cache().isOpen(row)) throw badCall("row " + std::to_string(row) + " is not open");
@@ -362,72 +255,83 @@ napi_value writePrefix(napi_env env, Arguments a) {
   const PackedModel& w = model.weights();
   const int row = rowOf(env, a[1], model);
   const auto layer = size_t(integerOf(env, a[2], "layer", 0, int64_t(w.layers.size()) - 1));
-  const Span<float> key = arrayOf<float>(env, a[3], "key");
-  const Span<float> value = arrayOf<float>(env, a[4], "value", key.size);
-  const size_t perPlace = size_t(w.kvHeads) * w.headDim, places = key.size / perPlace;
-  if (key.size % perPlace != 0) throw badCall("key has " + std::to_string(key.size) + " elements, expected whole places of " + std::to_string(perPlace));
+  const std::vector<float> key = copyOf<float>(env, a[3], "key");
+  const std::vector<float> value = copyOf<float>(env, a[4], "value", key.size());
+  const size_t perPlace = size_t(w.kvHeads) * w.headDim, places = key.size() / perPlace;
+  if (key.size() % perPlace != 0) throw badCall("key has " + std::to_string(key.size()) + " elements, expected whole places of " + std::to_string(perPlace));
   model.cache().makeWritable(row, 0, places);
   for (size_t head = 0; head < w.kvHeads; head++) {
     for (size_t place = 0; place < places; place++) {
       const size_t at = (head * places + place) * w.headDim;
-      if (!model.kernels().remember(model.cache().head(row, layer, head), place, key.data + at, value.data + at))
+      if (!model.kernels().remember(model.cache().head(row, layer, head), place, &key[at], &value[at]))
         throw badCall("the prefix of layer " + std::to_string(layer) + " is not finite");
     }
   }
   return undefined(env);
 }
 
-StepInput stepInput(napi_env env, napi_value batch, Model& model) {
+// A batch's properties, taken out of it before anything is looked into.
+struct Batch {
+  Batch(napi_env env, napi_value of)
+      : rows(property(env, of, "rows")), prefixes(property(env, of, "prefixes")), prefixScores(property(env, of, "prefixScores")),
+        lengths(property(env, of, "lengths")), counts(property(env, of, "counts")), ids(property(env, of, "ids")),
+        cosines(property(env, of, "cosines")), sines(property(env, of, "sines")), wanted(property(env, of, "wanted")) {}
+  napi_value rows, prefixes, prefixScores, lengths, counts, ids, cosines, sines, wanted;
+};
+
+StepInput stepInput(napi_env env, const Batch& batch, Model& model) {
   const PackedModel& w = model.weights();
-  const auto rows = arrayOf<int32_t>(env, property(env, batch, "rows"), "rows");
-  const size_t R = rows.size;
-  const auto prefixes = arrayOf<int32_t>(env, property(env, batch, "prefixes"), "prefixes", R);
-  const auto scores = arrayOf<float>(env, property(env, batch, "prefixScores"), "prefixScores", R);
-  const auto lengths = arrayOf<int32_t>(env, property(env, batch, "lengths"), "lengths", R);
-  const auto counts = arrayOf<int32_t>(env, property(env, batch, "counts"), "counts", R);
-  const auto ids = arrayOf<int32_t>(env, property(env, batch, "ids"), "ids");
+  const auto rows = copyOf<int32_t>(env, batch.rows, "rows");
+  const size_t R = rows.size();
+  const auto prefixes = copyOf<int32_t>(env, batch.prefixes, "prefixes", R);
+  const auto scores = copyOf<float>(env, batch.prefixScores, "prefixScores", R);
+  const auto lengths = copyOf<int32_t>(env, batch.lengths, "lengths", R);
+  const auto counts = copyOf<int32_t>(env, batch.counts, "counts", R);
   StepInput input;
   size_t tokens = 0;
   if (R == 0) throw badCall("a step needs at least one row");
   for (size_t i = 0; i < R; i++) {
-    const std::string at = "row " + std::to_string(rows.data[i]);
-    if (!model.cache().isOpen(rows.data[i])) throw badCall(at + " is not open");
-    if (prefixes.data[i] < 0 || lengths.data[i] < 0 || counts.data[i] < 1)
-      throw badCall(at + " has a prefix of " + std::to_string(prefixes.data[i]) + ", " + std::to_string(lengths.data[i]) +
-                    " tokens and " + std::to_string(counts.data[i]) + " new ones");
-    if (std::isnan(scores.data[i])) throw badCall(at + " has a prefix score that is not a number");
+    const std::string at = "row " + std::to_string(rows[i]);
+    if (!model.cache().isOpen(rows[i])) throw badCall(at + " is not open");
+    if (prefixes[i] < 0 || lengths[i] < 0 || counts[i] < 1)
+      throw badCall(at + " has a prefix of " + std::to_string(prefixes[i]) + ", " + std::to_string(lengths[i]) + " tokens and " +
+                    std::to_string(counts[i]) + " new ones");
+    if (!(scores[i] < INFINITY)) throw badCall(at + " has a prefix score of " + std::to_string(scores[i]));
     StepRow row;
-    row.cacheRow = rows.data[i];
-    row.prefix = size_t(prefixes.data[i]);
-    row.prefixScore = scores.data[i];
-    row.length = size_t(lengths.data[i]);
-    row.count = size_t(counts.data[i]);
+    row.cacheRow = rows[i];
+    row.prefix = size_t(prefixes[i]);
+    row.prefixScore = scores[i];
+    row.length = size_t(lengths[i]);
+    row.count = size_t(counts[i]);
     if (row.prefix + row.length > model.cache().capacity(row.cacheRow))
       throw badCall(at + " holds " + std::to_string(model.cache().capacity(row.cacheRow)) + " places at most, not " +
                     std::to_string(row.prefix + row.length));
+    if (row.prefix + row.length + row.count > INT32_MAX) throw badCall(at + " would have more than 2^31 places");
     tokens += row.count;
     input.rows.push_back(row);
   }
-  std::vector<int32_t> sorted = rows.copy();
+  std::vector<int32_t> sorted = rows;
   std::sort(sorted.begin(), sorted.end());
   if (std::adjacent_find(sorted.begin(), sorted.end()) != sorted.end()) throw badCall("a row stands twice in one step");
-  if (tokens != ids.size)
-    throw badCall("ids has " + std::to_string(ids.size) + " elements, the rows have " + std::to_string(tokens) + " tokens");
-  for (size_t i = 0; i < tokens; i++) {
-    if (ids.data[i] < 0 || uint32_t(ids.data[i]) >= w.vocabulary)
-      throw badCall("token id " + std::to_string(ids.data[i]) + " is not in the vocabulary of " + std::to_string(w.vocabulary));
+  input.ids = copyOf<int32_t>(env, batch.ids, "ids", tokens);
+  for (const int32_t id : input.ids) {
+    if (id < 0 || uint32_t(id) >= w.vocabulary)
+      throw badCall("token id " + std::to_string(id) + " is not in the vocabulary of " + std::to_string(w.vocabulary));
   }
-  input.ids = ids.copy();
-  input.cosines = arrayOf<float>(env, property(env, batch, "cosines"), "cosines", tokens * (w.headDim / 2)).copy();
-  input.sines = arrayOf<float>(env, property(env, batch, "sines"), "sines", tokens * (w.headDim / 2)).copy();
-  input.wanted = arrayOf<uint8_t>(env, property(env, batch, "wanted"), "wanted", tokens).copy();
+  input.cosines = copyOf<float>(env, batch.cosines, "cosines", tokens * (w.headDim / 2));
+  input.sines = copyOf<float>(env, batch.sines, "sines", tokens * (w.headDim / 2));
+  input.wanted = copyOf<uint8_t>(env, batch.wanted, "wanted", tokens);
   return input;
 }
 
 // (model, batch) => Promise<{ hidden, finite }>
 napi_value step(napi_env env, Arguments a) {
+  napi_valuetype type;
+  must(napi_typeof(env, a[1], &type));
+  if (type != napi_object) throw badCall("batch is not an object");
+  const Batch batch(env, a[1]);
   ModelHandle& handle = idleModelOf(env, a[0]);
-  auto input = std::make_shared<const StepInput>(stepInput(env, a[1], *handle.model));
+  auto input = std::make_shared<const StepInput>(stepInput(env, batch, *handle.model));
   size_t wanted = 0;
   for (const uint8_t want : input->wanted) wanted += want != 0;
   const napi_value result = object(env);
@@ -442,11 +346,10 @@ napi_value step(napi_env env, Arguments a) {
 napi_value logits(napi_env env, Arguments a) {
   ModelHandle& handle = idleModelOf(env, a[0]);
   const PackedModel& w = handle.model->weights();
-  const Span<float> hidden = arrayOf<float>(env, a[1], "hidden");
-  const size_t n = hidden.size / w.hidden;
-  if (n == 0 || hidden.size % w.hidden != 0)
-    throw badCall("hidden has " + std::to_string(hidden.size) + " elements, expected whole rows of " + std::to_string(w.hidden));
-  auto input = std::make_shared<const std::vector<float>>(hidden.copy());
+  auto input = std::make_shared<const std::vector<float>>(copyOf<float>(env, a[1], "hidden"));
+  const size_t n = input->size() / w.hidden;
+  if (n == 0 || input->size() % w.hidden != 0)
+    throw badCall("hidden has " + std::to_string(input->size()) + " elements, expected whole rows of " + std::to_string(w.hidden));
   float* out;
   const napi_value result = newArray(env, n * w.vocabulary, &out);
   return promise(env, a[0], handle, result, [=](Model& model) { model.logits(input->data(), n, out); });
@@ -457,17 +360,19 @@ napi_value aggregate(napi_env env, Arguments a) {
   ModelHandle& handle = idleModelOf(env, a[0]);
   const auto aggregator = unwrapped<AggregatorHandle>(env, a[1], aggregatorTag, "an aggregator").model;
   const size_t H = aggregator->hidden, P = aggregator->streams;
-  const Span<float> streams = arrayOf<float>(env, a[2], "streams");
-  const size_t n = streams.size / (P * H);
-  if (n == 0 || streams.size % (P * H) != 0)
-    throw badCall("streams has " + std::to_string(streams.size) + " elements, expected whole tokens of " + std::to_string(P * H));
-  auto input = std::make_shared<const std::vector<float>>(streams.copy());
+  auto input = std::make_shared<const std::vector<float>>(copyOf<float>(env, a[2], "streams"));
+  const size_t n = input->size() / (P * H);
+  if (n == 0 || input->size() % (P * H) != 0)
+    throw badCall("streams has " + std::to_string(input->size()) + " elements, expected whole tokens of " + std::to_string(P * H));
   const napi_value result = object(env);
   float *hidden, *shares;
   set(env, result, "hidden", newArray(env, n * H, &hidden));
   set(env, result, "weights", newArray(env, n * P, &shares));
   return promise(env, a[0], handle, result,
-                 [=](Model& model) { model.aggregate(*aggregator, input->data(), n, hidden, shares); });
+                 [=](Model& model) {
+                   aggregator->file->mustBeWhole();
+                   model.aggregate(*aggregator, input->data(), n, hidden, shares);
+                 });
 }
 
 // ---- entries ----
@@ -502,6 +407,7 @@ napi_value init(napi_env env, napi_value exports) {
     set(env, exports, name, value);
   };
   try {
+    keepArrayBuffer(env);
     add("instructionSets", entry<instructionSets>);
     add("openModel", entry<openModel>);
     add("openAggregator", entry<openAggregator>);

@@ -1,8 +1,8 @@
+#include "instruction-sets-x64.h"
+
 #include <cpuid.h>
 
-#include <cstdint>
-
-#include "instruction-sets.h"
+#include <initializer_list>
 
 namespace parscale {
 
@@ -26,28 +26,33 @@ bool all(unsigned value, std::initializer_list<int> bits) {
   return true;
 }
 
-// The register sets that the operating system keeps for each thread (XCR0).
 unsigned keptRegisters() {
   unsigned low, high;
   asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return low;
 }
 
+// Bit 27 of leaf 1: there is XCR0 to ask.
+bool hasXcr0(unsigned leaf1c) { return all(leaf1c, {27}); }
+
 }  // namespace
 
-// Bits as in Intel's manual, volume 2A, CPUID.
-std::vector<const Kernels*> availableKernels() {
+std::vector<const Kernels*> kernelsFor(const CpuWords& cpu) {
+  const bool keepsAvx = hasXcr0(cpu.leaf1c) && all(cpu.keptRegisters, {1, 2});
+  const bool keepsAvx512 = keepsAvx && all(cpu.keptRegisters, {5, 6, 7});
+  const bool avx2 = keepsAvx && all(cpu.leaf1c, {12, 28, 29}) && all(cpu.leaf7b, {5});  // fma, avx, f16c; avx2
   std::vector<const Kernels*> found;
-  const Registers one = cpuid(1), seven = cpuid(7), sevenOne = cpuid(7, 1);
-  const bool keepsAvx = all(one.c, {27}) && all(keptRegisters(), {1, 2});
-  const bool keepsAvx512 = keepsAvx && all(keptRegisters(), {5, 6, 7});
-  const bool avx2 = keepsAvx && all(one.c, {12, 28, 29}) && all(seven.b, {5});  // fma, avx, f16c; avx2
-  if (avx2 && keepsAvx512 && all(seven.b, {16, 17, 30, 31}) && all(seven.c, {11}))  // f, dq, bw, vl; vnni
+  if (avx2 && keepsAvx512 && all(cpu.leaf7b, {16, 17, 30, 31}) && all(cpu.leaf7c, {11}))  // f, dq, bw, vl; vnni
     found.push_back(&avx512VnniKernels);
-  if (avx2 && all(sevenOne.a, {4})) found.push_back(&avxVnniKernels);
+  if (avx2 && all(cpu.leaf7part1a, {4})) found.push_back(&avxVnniKernels);
   if (avx2) found.push_back(&avx2Kernels);
   found.push_back(&portableKernels);
   return found;
+}
+
+std::vector<const Kernels*> availableKernels() {
+  const Registers one = cpuid(1), seven = cpuid(7), sevenPart1 = seven.a >= 1 ? cpuid(7, 1) : Registers();
+  return kernelsFor({one.c, seven.b, seven.c, sevenPart1.a, hasXcr0(one.c) ? keptRegisters() : 0});
 }
 
 }  // namespace parscale

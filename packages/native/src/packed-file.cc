@@ -1,11 +1,5 @@
 #include "packed-file.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <map>
@@ -19,7 +13,9 @@ namespace {
 constexpr uint32_t version = 1;
 constexpr size_t fixedHeader = 72, entryBytes = 40;
 // Far above any model, and small enough that no product of two of them overflows 64 bits.
-constexpr uint32_t largestSize = 1u << 24, mostLayers = 4096;
+constexpr uint32_t largestSize = 1u << 24, mostLayers = 4096, mostHeads = 4096, mostStreams = 4096;
+// Sums of a block's products stay below 2^31: 255 * 127 * 2^16.
+constexpr uint32_t largestBlock = 1u << 16;
 
 enum class Role : uint32_t {
   embedding, output, finalNorm, inputNorm, postNorm, qNorm, kNorm,
@@ -39,45 +35,20 @@ uint32_t crc32(const uint8_t* bytes, size_t length) {
   return ~crc;
 }
 
-struct Mapped {
-  std::shared_ptr<void> memory;
-  const uint8_t* bytes;
-  size_t size;
-};
-
-Mapped mapFile(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) throw badFile(path, std::string("cannot be opened: ") + std::strerror(errno));
-  struct stat info;
-  if (fstat(file, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(file);
-    throw badFile(path, "is no regular file");
-  }
-  const size_t size = size_t(info.st_size);
-  if (size < fixedHeader) {
-    close(file);
-    throw badFile(path, "has " + std::to_string(size) + " bytes, less than a header");
-  }
-  void* memory = mmap(nullptr, size, PROT_READ, MAP_SHARED, file, 0);
-  close(file);
-  if (memory == MAP_FAILED) throw badFile(path, std::string("cannot be mapped: ") + std::strerror(errno));
-  std::shared_ptr<void> owner(memory, [size](void* m) { munmap(m, size); });
-  return {owner, static_cast<const uint8_t*>(memory), size};
-}
-
 // Reads the header, then hands out its tensors by role; each is checked when it is taken.
 class Reader {
  public:
-  explicit Reader(const std::string& path) : path_(path), file_(mapFile(path)) {
-    if (std::memcmp(file_.bytes, "parscale", 8) != 0) throw badFile(path_, "does not begin with \"parscale\"");
+  explicit Reader(const std::string& path)
+      : path_(path), file_(std::make_shared<const MappedFile>(path, fixedHeader)), bytes_(file_->bytes()), size_(file_->size()) {
+    if (std::memcmp(bytes_, "parscale", 8) != 0) throw badFile(path_, "does not begin with \"parscale\"");
     if (number(8) != version) throw badFile(path_, "has version " + std::to_string(number(8)) + ", expected 1");
     const size_t header = number(12);
-    if (header < fixedHeader || header > file_.size) throw badFile(path_, "has a header of " + std::to_string(header) + " bytes");
+    if (header < fixedHeader || header > size_) throw badFile(path_, "has a header of " + std::to_string(header) + " bytes");
     uint64_t size;
-    std::memcpy(&size, file_.bytes + 16, sizeof size);
-    if (size != file_.size)
-      throw badFile(path_, "has " + std::to_string(file_.size) + " bytes, its header says " + std::to_string(size));
-    if (crc32(file_.bytes, header) != number(24)) throw badFile(path_, "has a header that does not agree with its checksum");
+    std::memcpy(&size, bytes_ + 16, sizeof size);
+    if (size != size_)
+      throw badFile(path_, "has " + std::to_string(size_) + " bytes, its header says " + std::to_string(size));
+    if (crc32(bytes_, header) != number(24)) throw badFile(path_, "has a header that does not agree with its checksum");
     const uint32_t layers = number(40), tensors = number(68);
     if (layers > mostLayers) throw badFile(path_, "has " + std::to_string(layers) + " layers");
     if (header != fixedHeader + layers * size_t(4) + tensors * entryBytes)
@@ -92,12 +63,12 @@ class Reader {
 
   uint32_t number(size_t at) const {
     uint32_t x;
-    std::memcpy(&x, file_.bytes + at, sizeof x);
+    std::memcpy(&x, bytes_ + at, sizeof x);
     return x;
   }
   float real(size_t at) const {
     float x;
-    std::memcpy(&x, file_.bytes + at, sizeof x);
+    std::memcpy(&x, bytes_ + at, sizeof x);
     return x;
   }
   uint32_t size(size_t at, const char* what) const {
@@ -119,7 +90,7 @@ class Reader {
     m.inputs = uint32_t(inputs);
     m.hasMinima = number(at + 24) != 0;
     const uint32_t b = m.blockSize;
-    if (m.quantised() && (b < lanes || (b & (b - 1)) != 0 || m.inputs % b != 0))
+    if (m.quantised() && (b < lanes || b > largestBlock || (b & (b - 1)) != 0 || m.inputs % b != 0))
       throw badFile(path_, name(role, layer) + " has blocks of " + std::to_string(b) + " in rows of " + std::to_string(inputs));
     m.data = bytes(at, role, layer, m.panels() * uint64_t(m.panelBytes()));
     return m;
@@ -135,8 +106,7 @@ class Reader {
     return has(role, layer) ? vector(role, layer, n) : nullptr;
   }
 
-  std::shared_ptr<void> mapping() const { return file_.memory; }
-  const std::string& path() const { return path_; }
+  std::shared_ptr<const MappedFile> file() const { return file_; }
 
  private:
   static std::string name(Role role, uint32_t layer) {
@@ -156,15 +126,17 @@ class Reader {
 
   const uint8_t* bytes(size_t entry, Role role, uint32_t layer, uint64_t length) const {
     uint64_t offset;
-    std::memcpy(&offset, file_.bytes + entry + 32, sizeof offset);
-    if (offset % 64 != 0 || offset > file_.size || length > file_.size - offset)
+    std::memcpy(&offset, bytes_ + entry + 32, sizeof offset);
+    if (offset % 64 != 0 || offset > size_ || length > size_ - offset)
       throw badFile(path_, name(role, layer) + " lies at byte " + std::to_string(offset) + " with " + std::to_string(length) +
-                               " bytes, in a file of " + std::to_string(file_.size));
-    return file_.bytes + offset;
+                               " bytes, in a file of " + std::to_string(size_));
+    return bytes_ + offset;
   }
 
   std::string path_;
-  Mapped file_;
+  std::shared_ptr<const MappedFile> file_;
+  const uint8_t* bytes_;
+  size_t size_;
   std::map<std::pair<uint32_t, uint32_t>, size_t> entries_;
 };
 
@@ -197,14 +169,15 @@ LayerWeights readLayer(const Reader& in, const PackedModel& m, uint32_t l) {
 PackedModel openPackedModel(const std::string& path) {
   const Reader in(path);
   PackedModel m;
-  m.mapping = in.mapping();
+  m.file = in.file();
   m.hidden = in.size(32, "the hidden size");
   m.streams = in.number(56);
   m.rmsNormEps = in.real(60);
   m.smoothing = in.real(64);
   const uint32_t layers = in.number(40);
   if (m.streams > 0) {
-    if (layers > 0 || m.streams > 4096) throw badFile(path, "is no aggregator of a sensible number of streams");
+    if (layers > 0 || m.streams > mostStreams) throw badFile(path, "is no aggregator of a sensible number of streams");
+    if (!(m.smoothing >= 0 && m.smoothing <= 1)) throw badFile(path, "the aggregator's smoothing is not in 0 to 1");
     m.aggregator.inner = in.matrix(Role::aggregatorInner, 0, m.hidden, uint64_t(m.streams) * m.hidden);
     m.aggregator.innerBias = in.vector(Role::aggregatorInnerBias, 0, m.hidden);
     m.aggregator.outer = in.matrix(Role::aggregatorOuter, 0, m.streams, m.hidden);
@@ -217,7 +190,7 @@ PackedModel openPackedModel(const std::string& path) {
   m.kvHeads = in.size(48, "the number of key/value heads");
   m.headDim = in.size(52, "the head size");
   if (layers == 0) throw badFile(path, "has no layers");
-  if (m.heads % m.kvHeads != 0 || m.headDim % 2 != 0 || m.headDim > largestHead)
+  if (m.heads % m.kvHeads != 0 || m.heads > mostHeads || m.headDim % 2 != 0 || m.headDim > largestHead)
     throw badFile(path, std::to_string(m.heads) + " heads of " + std::to_string(m.headDim) + " over " +
                             std::to_string(m.kvHeads) + " do not fit together");
   if (!(m.rmsNormEps >= 0 && std::isfinite(m.rmsNormEps))) throw badFile(path, "the norms' epsilon is no number");

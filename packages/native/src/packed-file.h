@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "mapped-file.h"
 
 namespace parscale {
 
@@ -44,8 +45,8 @@ struct PackedModel {
   const float* finalNorm = nullptr;
   std::vector<LayerWeights> layers;
   AggregatorWeights aggregator;
-  // Keeps the file mapped for as long as anything points into it.
-  std::shared_ptr<void> mapping;
+  // Everything above points into it.
+  std::shared_ptr<const MappedFile> file;
 };
 
 // Maps a file and checks that everything in it lies inside it, with the shapes that belong together.

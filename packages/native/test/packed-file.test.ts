@@ -1,4 +1,5 @@
 /** Packed files that are not what they should be: an error that says what, and never a crash. */
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -63,6 +64,18 @@ describe('a packed file', () => {
     ['a tensor of no kind', () => sealed(changed((b) => b.writeUInt32LE(99, table()))), /unknown kind/],
     ['a tensor in no format', () => sealed(changed((b) => b.writeUInt32LE(9, table() + 8))), /format 9/],
     [
+      'blocks of which sums do not fit into 32 bits',
+      () =>
+        sealed(
+          changed((b) => {
+            b.writeUInt32LE(2, table() + 8)
+            b.writeUInt32LE(1 << 17, table() + 12)
+          }),
+        ),
+      /blocks of 131072/,
+    ],
+    ['a head too many', () => sealed(changed((b) => b.writeUInt32LE(8192, 44))), /do not fit together/],
+    [
       'blocks of 24',
       () =>
         sealed(
@@ -79,6 +92,14 @@ describe('a packed file', () => {
     const bytes = make()
     if (!bytes) expect(() => new NativeModel(join(temporary, 'none'))).toThrow(message)
     else expect(() => open(bytes)).toThrow(message)
+  })
+
+  it('that is no file, or whose name ends early, is refused', () => {
+    const pipe = join(temporary, 'pipe')
+    execFileSync('mkfifo', [pipe])
+    expect(() => new NativeModel(pipe)).toThrow(/no regular file/)
+    expect(() => new NativeModel(temporary)).toThrow(/no regular file/)
+    expect(() => new NativeModel(`${packed.backbone}\0.part`)).toThrow(/code 0/)
   })
 
   it('that holds the other kind of model is refused', () => {

@@ -1,23 +1,35 @@
 /** The step without Node under the compiler's sanitizers: it builds for minutes, so it is not among the fast tests. */
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { expect, it } from 'vitest'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
 import { fixturesFolder } from '../../parscale/test/support/fixtures.ts'
+import { build, run } from './support/programs.ts'
 import { packFolder } from './support/streams.ts'
 
-const run = promisify(execFile)
-const build = fileURLToPath(new URL('../scripts/build.mjs', import.meta.url))
+describe.each(['address,undefined', 'thread'])('-fsanitize=%s finds nothing', (sanitize) => {
+  it.each(['transformers/mistral-window', 'transformers/qwen3'])('in steps of %s', async (folder) => {
+    const stress = await build({ program: 'stress', sanitize })
+    const packed = await packFolder(`${fixturesFolder}${folder}`)
+    expect((await run(stress, [packed.backbone])).stdout).toBe('ok\n')
+    packed.remove()
+  })
+})
 
-it.each(['address,undefined', 'thread'])(
-  'finds nothing with -fsanitize=%s',
-  async (sanitizer) => {
-    const { stdout } = await run(process.execPath, [build, '--stress', sanitizer])
-    for (const folder of ['transformers/mistral-window', 'transformers/qwen3']) {
-      const packed = await packFolder(`${fixturesFolder}${folder}`)
-      expect((await run(stdout.trim(), [packed.backbone])).stdout).toBe('ok\n')
-      packed.remove()
-    }
-  },
-  900_000,
-)
+describe('-fsanitize=address,undefined finds nothing', () => {
+  const sanitize = 'address,undefined'
+
+  it('in any kernel', async () => {
+    expect((await run(await build({ program: 'kernels', sanitize }))).stdout).toMatch(/\nok\n$/)
+  })
+
+  it.each([1, 2])('in packed files that are wrong, seed %i', async (seed) => {
+    const fuzz = await build({ program: 'fuzz', sanitize })
+    const packed = await packFolder(`${fixturesFolder}transformers/qwen3-streams-p2`)
+    const scratch = join(packed.backbone, '..', 'changed')
+    const { stdout } = await run(fuzz, [packed.backbone, packed.aggregators.get(2)!, scratch, '10000', String(seed)])
+    const [opened, refused] = (stdout.match(/\d+/g) ?? []).map(Number)
+    // Both ends of the loader were reached.
+    expect(opened).toBeGreaterThan(1000)
+    expect(refused).toBeGreaterThan(1000)
+    packed.remove()
+  })
+})

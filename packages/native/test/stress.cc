@@ -1,7 +1,6 @@
 // Steps a packed model without Node: for ThreadSanitizer, which a process that Node started cannot carry.
 //   stress FILE: random rows of random lengths, on one to four threads, with every kind of cache; two models at once; closing in
 //   the middle of a step. Prints "ok" when what a row gets is the same bits every time.
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <thread>
@@ -9,31 +8,11 @@
 #include "../src/error.h"
 #include "../src/instruction-sets.h"
 #include "../src/step.h"
+#include "step-input.h"
 
 namespace {
 
 using namespace parscale;
-
-StepInput inputOf(Model& model, const std::vector<int>& rows, const std::vector<size_t>& lengths, size_t count) {
-  const PackedModel& w = model.weights();
-  StepInput input;
-  for (size_t i = 0; i < rows.size(); i++) {
-    StepRow row;
-    row.cacheRow = rows[i];
-    row.length = lengths[i];
-    row.count = count;
-    input.rows.push_back(row);
-    for (size_t t = lengths[i]; t < lengths[i] + count; t++) {
-      input.ids.push_back(int32_t((i * 37 + t * 11) % w.vocabulary));
-      for (size_t d = 0; d < w.headDim / 2; d++) {
-        input.cosines.push_back(std::cos(float(t) / float(d + 1)));
-        input.sines.push_back(std::sin(float(t) / float(d + 1)));
-      }
-      input.wanted.push_back(1);
-    }
-  }
-  return input;
-}
 
 // The last hidden state of each of four rows after 96 tokens, in chunks.
 std::vector<float> run(const char* path, const Kernels& kernels, size_t threads, CacheType type, size_t chunk) {

@@ -1,0 +1,15 @@
+// What the choice among x64's instruction sets looks at, apart from the CPU that it runs on.
+#pragma once
+#include "instruction-sets.h"
+
+namespace parscale {
+
+// Words of CPUID by leaf and register (Intel's manual, volume 2A), and which registers the system keeps for threads (XCR0).
+struct CpuWords {
+  unsigned leaf1c = 0, leaf7b = 0, leaf7c = 0, leaf7part1a = 0, keptRegisters = 0;
+};
+
+// What such a CPU can run, best first.
+std::vector<const Kernels*> kernelsFor(const CpuWords&);
+
+}  // namespace parscale

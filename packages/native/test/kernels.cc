@@ -1,0 +1,310 @@
+// Every kernel of every instruction set that this CPU has, against the portable ones, bit for bit.
+//   kernels        prints the instruction sets, best first, then "bits" and a number that all CPUs share, then "ok" or what differed
+//   kernels names  the instruction sets only
+//   kernels WORDS  x64: prints what a CPU that says these words of itself would run (CpuWords, five numbers)
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "../src/instruction-sets.h"
+#if defined(__x86_64__)
+#include "../src/instruction-sets-x64.h"
+#endif
+
+namespace parscale {
+extern const Kernels portableKernels;
+#if defined(__x86_64__)
+extern const Kernels avx2Kernels, avxVnniInWordsKernels;
+#endif
+}  // namespace parscale
+
+namespace {
+
+using namespace parscale;
+
+// xorshift: the same numbers with any library.
+class Random {
+ public:
+  explicit Random(uint32_t seed) : state_(seed * 2654435761u + 1) {}
+  uint32_t next() {
+    state_ ^= state_ << 13;
+    state_ ^= state_ >> 17;
+    return state_ ^= state_ << 5;
+  }
+  // In -1 .. 1.
+  float uniform() { return float(int32_t(next())) * 0x1p-31f; }
+  std::vector<float> floats(size_t n, float size = 1) {
+    std::vector<float> x(n);
+    for (float& v : x) v = uniform() * size;
+    return x;
+  }
+
+ private:
+  uint32_t state_;
+};
+
+// Memory that begins at a multiple of 64, as the packed file's tensors and the cache's pages do.
+class Aligned {
+ public:
+  explicit Aligned(size_t bytes) : memory_(bytes + 64) {}
+  uint8_t* data() { return memory_.data() + (64 - reinterpret_cast<uintptr_t>(memory_.data()) % 64) % 64; }
+
+ private:
+  std::vector<uint8_t> memory_;
+};
+
+using Words = std::vector<uint32_t>;
+
+void append(Words& to, const float* x, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    uint32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    // The bits of a NaN are the CPU's own affair.
+    to.push_back(std::isnan(x[i]) ? 0x7fc00000u : bits);
+  }
+}
+
+struct Case {
+  std::string what;
+  std::function<Words(const Kernels&)> run;
+};
+
+// ---- products ----
+
+// Rows of inputs, put into a tile and multiplied with a matrix of 40 outputs, whose last panel is not full.
+Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
+  Random random(seed);
+  m.outputs = 40;
+  Aligned weights(m.panels() * m.panelBytes());
+  m.data = weights.data();
+  for (size_t i = 0; i < m.panels() * m.panelBytes(); i++) weights.data()[i] = uint8_t(random.next() >> 8);
+  const auto put = [&](size_t at, float x) { std::memcpy(weights.data() + at, &x, sizeof x); };
+  if (m.format == Format::f32)
+    for (size_t at = 0; at < m.panels() * m.panelBytes(); at += 4) put(at, random.uniform());
+  if (m.format == Format::bf16)  // exponents of -64 to 63
+    for (size_t at = 1; at < m.panels() * m.panelBytes(); at += 2) weights.data()[at] = uint8_t((weights.data()[at] & 0x80) | 0x3f);
+  if (m.quantised())
+    for (size_t record = 0; record < m.panels() * m.panelBytes(); record += m.recordBytes())
+      for (size_t at = 0; at < (m.hasMinima ? 128 : 64); at += 4) put(record + at, random.uniform());
+
+  const std::vector<float> x = random.floats(24 * m.inputs, 3);
+  const size_t blocks = m.quantised() ? m.inputs / m.blockSize : 1;
+  Words words;
+  // The portable ones take fewer rows at once: which rows share a tile makes no difference.
+  for (size_t from = 0; from < rows; from += kernels.tileRows) {
+    const size_t n = std::min(kernels.tileRows, rows - from);
+    Aligned floats(n * m.inputs * 4), integers(n * m.inputs), scales(n * blocks * 4), sums(n * blocks * 4);
+    Tile tile;
+    tile.rows = n;
+    tile.floats = reinterpret_cast<float*>(floats.data());
+    tile.integers = reinterpret_cast<int8_t*>(integers.data());
+    tile.scales = reinterpret_cast<float*>(scales.data());
+    tile.sums = reinterpret_cast<int32_t*>(sums.data());
+    for (size_t row = 0; row < n; row++)
+      kernels.fillTile(&x[(from + row) * m.inputs], m.inputs, m.quantised() ? m.blockSize : 0, tile, row);
+    std::vector<Words> outputs(n);
+    for (size_t panel = 0; panel < m.panels(); panel++) {
+      alignas(64) float out[16 * lanes];
+      kernels.product(m, panel, tile, out);
+      for (size_t row = 0; row < n; row++) append(outputs[row], out + row * lanes, lanes);
+    }
+    for (size_t row = 0; row < n; row++) {
+      words.insert(words.end(), outputs[row].begin(), outputs[row].end());
+      if (!m.quantised()) continue;
+      for (size_t b = 0; b < blocks; b++) {
+        append(words, tile.scales + b * n + row, 1);
+        words.push_back(uint32_t(tile.sums[b * n + row]));
+      }
+      for (size_t k = 0; k < m.inputs; k++) words.push_back(uint32_t(tile.integers[k / 4 * 4 * n + row * 4 + k % 4]));
+    }
+  }
+  return words;
+}
+
+void addProducts(std::vector<Case>& cases) {
+  const auto add = [&](const char* name, Format format, uint32_t inputs, uint32_t blockSize, bool minima) {
+    Matrix m;
+    m.format = format;
+    m.inputs = inputs;
+    m.blockSize = blockSize;
+    m.hasMinima = minima;
+    for (size_t rows = 1; rows <= 17; rows++)
+      cases.push_back({std::string(name) + " product of " + std::to_string(rows) + " rows, blocks of " + std::to_string(blockSize),
+                       [=](const Kernels& k) { return product(k, m, rows, uint32_t(rows + blockSize)); }});
+  };
+  add("f32", Format::f32, 200, 0, false);
+  add("bf16", Format::bf16, 300, 0, false);
+  for (const bool minima : {false, true}) {
+    for (const uint32_t blockSize : {16, 32, 128, 256}) {
+      add("int8", Format::int8, 256, blockSize, minima);
+      add("int4", Format::int4, 256, blockSize, minima);
+    }
+  }
+  // The largest integers on both sides: nothing may be cut off on the way to 32 bits.
+  cases.push_back({"the largest sums", [](const Kernels& k) {
+    Words words;
+    for (const Format format : {Format::int8, Format::int4}) {
+      Matrix m;
+      m.format = format;
+      m.outputs = 16;
+      m.inputs = m.blockSize = 4096;
+      Aligned weights(m.panelBytes());
+      m.data = weights.data();
+      const float one = 1;
+      for (const int byte : {0, 255}) {
+        std::memset(weights.data(), byte, m.panelBytes());
+        for (size_t lane = 0; lane < lanes; lane++) std::memcpy(weights.data() + lane * 4, &one, 4);
+        for (const float sign : {-1.0f, 1.0f}) {
+          const std::vector<float> x(m.inputs, sign);
+          Aligned integers(m.inputs);
+          float scale;
+          int32_t sum;
+          Tile tile;
+          tile.rows = 1;
+          tile.integers = reinterpret_cast<int8_t*>(integers.data());
+          tile.scales = &scale;
+          tile.sums = &sum;
+          k.fillTile(x.data(), m.inputs, m.blockSize, tile, 0);
+          alignas(64) float out[lanes];
+          k.product(m, 0, tile, out);
+          append(words, out, lanes);
+        }
+      }
+    }
+    return words;
+  }});
+  cases.push_back({"inputs that are not finite", [](const Kernels& k) {
+    Words words;
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+      std::vector<float> x = Random(3).floats(64);
+      x[37] = bad;
+      Aligned integers(64);
+      float scales[2];
+      int32_t sums[2];
+      Tile tile;
+      tile.rows = 1;
+      tile.integers = reinterpret_cast<int8_t*>(integers.data());
+      tile.scales = scales;
+      tile.sums = sums;
+      k.fillTile(x.data(), 64, 32, tile, 0);
+      append(words, scales, 2);
+    }
+    return words;
+  }});
+}
+
+// ---- row by row ----
+
+void addRows(std::vector<Case>& cases) {
+  const auto add = [&](const char* name, auto run) {
+    for (const size_t n : {1, 15, 16, 17, 40, 128, 1000})
+      cases.push_back({std::string(name) + " of " + std::to_string(n), [=](const Kernels& k) {
+        Random random{uint32_t(n)};
+        // Wide enough for exponentials to reach their limits.
+        std::vector<float> x = random.floats(n, 120), y = random.floats(2 * n);
+        x[n / 2] = 0;
+        run(k, x, y, n);
+        Words words;
+        append(words, x.data(), x.size());
+        return words;
+      }});
+  };
+  using Floats = std::vector<float>;
+  add("rmsNorm", [](const Kernels& k, Floats& x, Floats& y, size_t n) { k.rmsNorm(x.data(), y.data(), n, 1e-6f, x.data()); });
+  add("silu", [](const Kernels& k, Floats& x, Floats&, size_t n) { k.silu(x.data(), n); });
+  add("siluTimes", [](const Kernels& k, Floats& x, Floats& y, size_t n) { k.siluTimes(x.data(), y.data(), n); });
+  add("softmax", [](const Kernels& k, Floats& x, Floats&, size_t n) { k.softmax(x.data(), n); });
+  add("rotate", [](const Kernels& k, Floats& x, Floats& y, size_t n) {
+    x.insert(x.end(), x.rbegin(), x.rend());
+    k.rotate(x.data(), y.data(), y.data() + n, n);
+  });
+}
+
+// ---- cache ----
+
+// 150 places of a head are remembered, then seen through windows and behind prefixes by several queries.
+Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t groups) {
+  constexpr size_t places = 150, pages = 3;
+  Random random(uint32_t(headDim * 8 + groups));
+  CachedHead head;
+  head.type = type;
+  head.headDim = headDim;
+  // Room for floats is room for all.
+  const size_t keys = pagePlaces * headDim * 4, values = pagePlaces * head.valueStride() * 4, scales = pagePlaces * 4;
+  const size_t pageBytes = (keys + values + 2 * scales + 63) / 64 * 64;
+  Aligned memory(pages * pageBytes);
+  std::memset(memory.data(), 0, pages * pageBytes);
+  std::vector<uint8_t*> pageTable;
+  for (size_t page = 0; page < pages; page++) pageTable.push_back(memory.data() + page * pageBytes);
+  head.pages = pageTable.data();
+  head.values = keys;
+  head.keyScales = keys + values;
+  head.valueScales = keys + values + scales;
+
+  Words words;
+  for (size_t place = 0; place < places; place++) {
+    std::vector<float> key = random.floats(headDim), value = random.floats(headDim, 1e-6f * float(place));
+    if (place == 77) value[0] = NAN;
+    words.push_back(kernels.remember(head, place, key.data(), value.data()));
+  }
+  for (size_t i = 0; i < pages * pageBytes; i += 4) {
+    uint32_t word;
+    std::memcpy(&word, memory.data() + i, sizeof word);
+    words.push_back(word);
+  }
+  const std::vector<float> queries = random.floats(groups * headDim);
+  std::vector<float> scores(groups * 160), out(groups * headDim);
+  for (const Visible see : {Visible{0, 0, 1, 0}, {0, 0, 16, 0}, {0, 0, places, 0}, {48, 48, places, -0.7f}, {5, 5, 90, 0.3f},
+                            {5, 70, places, 1}, {0, 100, 131, 0}, {20, 25, 30, -2}}) {
+    kernels.attend(head, see, queries.data(), groups, scores.data(), out.data());
+    append(words, out.data(), out.size());
+  }
+  return words;
+}
+
+void addAttention(std::vector<Case>& cases) {
+  const char* names[] = {"f32", "f16", "int8"};
+  for (const CacheType type : {CacheType::f32, CacheType::f16, CacheType::int8})
+    for (const size_t headDim : {2, 24, 64, 128, 256})
+      for (const size_t groups : {1, 2, 3, 4, 7, 8, 9, 16})
+        cases.push_back({std::string(names[size_t(type)]) + " attention, " + std::to_string(groups) + " heads of " + std::to_string(headDim),
+                         [=](const Kernels& k) { return attention(k, type, headDim, groups); }});
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  std::vector<const Kernels*> all = availableKernels();
+#if defined(__x86_64__)
+  const auto word = [&](int i) { return unsigned(std::strtoul(arguments[i], nullptr, 0)); };
+  if (count == 6) all = kernelsFor({word(1), word(2), word(3), word(4), word(5)});
+#endif
+  for (const Kernels* kernels : all) std::puts(kernels->name);
+  if (count > 1) return 0;
+#if defined(__x86_64__)
+  if (std::count(all.begin(), all.end(), &avx2Kernels) > 0) all.push_back(&avxVnniInWordsKernels);
+#endif
+  std::vector<Case> cases;
+  addProducts(cases);
+  addRows(cases);
+  addAttention(cases);
+  uint64_t bits = 0xcbf29ce484222325;  // FNV-1a
+  bool good = true;
+  for (const Case& one : cases) {
+    const Words expected = one.run(portableKernels);
+    for (const uint32_t word : expected) bits = (bits ^ word) * 0x100000001b3;
+    for (const Kernels* kernels : all) {
+      if (one.run(*kernels) == expected) continue;
+      std::printf("%s: other bits in %s\n", kernels->name, one.what.c_str());
+      good = false;
+    }
+  }
+  std::printf("bits %016llx\n", static_cast<unsigned long long>(bits));
+  if (good) std::puts("ok");
+  return good ? 0 : 1;
+}
