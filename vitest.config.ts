@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import process from 'node:process'
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 // Where there was no compiler at install, the native step is not there, and everything else works without it.
@@ -14,6 +15,8 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', '**/*.real.test.ts', ...(native ? [] : ['packages/native/**'])],
     setupFiles: ['test/setup.ts'],
+    // Nothing of the tests' in the user's cache.
+    env: { PARSCALE_CACHE: fileURLToPath(new URL('.cache/tests', import.meta.url)) },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     maxWorkers: 2,

@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 // Slow checks on real material: SmolLM2, llama.cpp, Python peers, software WebGPU.
@@ -8,6 +9,8 @@ export default defineConfig({
     include: ['packages/**/*.real.test.ts', 'test/**/*.real.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**'],
     setupFiles: ['test/setup.ts'],
+    // Nothing of the tests' in the user's cache.
+    env: { PARSCALE_CACHE: fileURLToPath(new URL('.cache/tests', import.meta.url)) },
     testTimeout: 900_000,
     hookTimeout: 900_000,
     maxWorkers: 1,

@@ -1,0 +1,88 @@
+/** Packed files in the cache: made once, and anew whenever they are not what the model would be packed into. */
+import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { modelFiles } from '@parscale/core/generation'
+import { openModelFolder, quantiseModel } from '@parscale/core/node'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { fixturesFolder } from '../../parscale/test/support/fixtures.ts'
+import { packModel } from '../src/native-decoder.ts'
+import { NativeModel } from '../src/native-model.ts'
+
+let scratch: string
+let model: string
+let cacheDirectory: string
+beforeEach(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'parscale-packed-'))
+  model = join(scratch, 'model')
+  cacheDirectory = join(scratch, 'cache')
+  await cp(`${fixturesFolder}goldens/parscale-p4`, model, { recursive: true })
+})
+afterEach(() => rm(scratch, { recursive: true }))
+
+/** The packed files, and whether any was made just now. */
+async function ask(path = model) {
+  const open = await openModelFolder(path)
+  let writes = 0
+  const packed = await packModel(await modelFiles(open), { cacheDirectory, onProgress: () => writes++ })
+  await open.close()
+  return { ...packed, made: writes > 0 }
+}
+const cached = () => readdir(join(cacheDirectory, 'packed')).then((names) => names.filter((name) => !name.startsWith('.')))
+
+it('is made once', async () => {
+  const first = await ask()
+  expect(first.made).toBe(true)
+  expect(await ask()).toEqual({ ...first, made: false })
+  expect(await cached()).toHaveLength(2)
+})
+
+it('is made anew when the weights were touched, and the old one removed', async () => {
+  const before = await ask()
+  await utimes(join(model, 'model.safetensors'), 1, 1)
+  const after = await ask()
+  expect(after.made).toBe(true)
+  expect(after.backbone).not.toBe(before.backbone)
+  expect(await cached()).toHaveLength(2)
+})
+
+it('is made anew when config.json says something else that the step must know', async () => {
+  const before = await ask()
+  const file = join(model, 'config.json')
+  const config = JSON.parse(await readFile(file, 'utf8'))
+  await writeFile(file, JSON.stringify({ ...config, rms_norm_eps: 2 * config.rms_norm_eps }))
+  const after = await ask()
+  expect(after.backbone).not.toBe(before.backbone)
+})
+
+it.each([
+  ['cut short', (file: string) => truncate(file, 1000)],
+  ['gone', (file: string) => rm(file)],
+])('is made anew when the file is %s', async (_, damage) => {
+  const { backbone } = await ask()
+  const { size } = await stat(backbone)
+  await damage(backbone)
+  expect((await ask()).made).toBe(true)
+  expect((await stat(backbone)).size).toBe(size)
+  await new NativeModel(backbone).dispose()
+})
+
+it('lies within a model of the cache, and goes with it', async () => {
+  const quantised = join(cacheDirectory, 'quantised', 'some')
+  await quantiseModel(model, quantised, { bits: 8, blockSize: 16 })
+  const { backbone } = await ask(quantised)
+  expect(dirname(dirname(dirname(backbone)))).toBe(quantised)
+})
+
+it('leaves nothing behind when it is interrupted', async () => {
+  const open = await openModelFolder(model)
+  const controller = new AbortController()
+  const packing = packModel(await modelFiles(open), {
+    cacheDirectory,
+    signal: controller.signal,
+    onProgress: () => controller.abort(new Error('enough')),
+  })
+  await expect(packing).rejects.toThrow('enough')
+  await open.close()
+  expect(await readdir(join(cacheDirectory, 'packed'))).toEqual([])
+})
