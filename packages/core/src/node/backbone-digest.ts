@@ -19,14 +19,23 @@ export async function backboneDigest(checkpoint: Checkpoint, signal?: AbortSigna
   return await tensorsDigest(tensors, signal)
 }
 
-/** The same of a backbone that is not in a file yet: its tensors, in the order of backboneParameters. */
-export async function tensorsDigest(tensors: readonly TensorStream[], signal?: AbortSignal): Promise<string> {
+/**
+ * The same of a backbone that is not in a file yet: its tensors, in the order of backboneParameters.
+ *
+ * @param onBytes told the length of each piece that was read
+ */
+export async function tensorsDigest(
+  tensors: readonly TensorStream[],
+  signal?: AbortSignal,
+  onBytes?: (bytes: number) => void,
+): Promise<string> {
   const hash = createHash('sha256')
   for (const { name, dtype, shape, chunks } of tensors) {
     hash.update(`${name}\0${dtype}\0${shape}\0`)
     for await (const bytes of chunks()) {
       signal?.throwIfAborted()
       hash.update(bytes)
+      onBytes?.(bytes.byteLength)
     }
   }
   return hash.digest('hex')

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { castBytes, readChunks } from '../checkpoint/read-tensor.ts'
 import type { StoredDType, StoredTensor } from '../checkpoint/tensor.ts'
 import { join as joinBytes } from '../checkpoint/testing/bytes.ts'
+import { verifySameBackbone } from './backbone-digest.ts'
 import { convertModel } from './convert.ts'
 import { type ModelFolder, openModelFolder } from './model-folder.ts'
 
@@ -93,6 +94,18 @@ it('takes the tokenizer, remote code and licence along, and no other files', asy
   await convertModel(source, target)
   expect(new Set(await readdir(target))).toEqual(new Set([...companions, 'config.json', 'model.safetensors']))
   expect(await readFile(join(target, 'tokenizer.json'), 'utf8')).toBe('tokenizer.json')
+})
+
+it.each(['keep', 'F32'] as const)('takes stream sets along, which fit what is written (%s)', async (dtype) => {
+  const source = fileURLToPath(new URL('../../../parscale/models/small', import.meta.url))
+  await convertModel(source, target, { dtype })
+  expect(await readdir(join(target, 'streams'))).toEqual(['p2', 'p4', 'p8'])
+  const set = await opened(join(target, 'streams', 'p4'))
+  await expectSame(await opened(join(source, 'streams', 'p4')), set, dtype === 'keep' ? undefined : dtype)
+  await verifySameBackbone(await opened(target), [set])
+  if (dtype === 'keep') return
+  // The floats are others than the set was trained on.
+  await expect(verifySameBackbone(await opened(source), [set])).rejects.toThrow(/was trained on another backbone/)
 })
 
 it('refuses a target that is taken, and a source that is nothing', async () => {

@@ -10,6 +10,7 @@ export { type ExportedModel, type ExportedStreams, type ExportOptions, exportMod
 export { type FileLock, type LockOwner, type LockRefused, tryFileLock } from './file-lock.ts'
 export { type FileSource, openFileSource } from './file-source.ts'
 export { ggufFolder } from './gguf-cache.ts'
+export { makeFolder } from './make-folder.ts'
 export { cachedModelFolder, fileState, type ModelCacheOptions } from './model-cache.ts'
 export { type ModelFolder, openModelFolder } from './model-folder.ts'
 export { openModelPath } from './open-model.ts'

@@ -4,12 +4,13 @@
  * others wait for it: so what killed ones left can be told from what is being written.
  */
 import { createHash } from 'node:crypto'
-import { mkdir, readdir, rm, stat } from 'node:fs/promises'
+import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { usageError } from '../errors.ts'
 import { namedDiskError } from './disk-full.ts'
 import { type FileLock, type LockOwner, tryFileLock } from './file-lock.ts'
+import { makeFolder } from './make-folder.ts'
 import { isWholeFolder, removePartialFolders, type WriteFolderOptions } from './write-folder.ts'
 
 export interface ModelCacheOptions extends Pick<WriteFolderOptions, 'onProgress' | 'signal'> {
@@ -47,7 +48,7 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
   const folder = join(parent, name)
   if (await isWholeFolder(folder, listing)) return folder
   try {
-    await mkdir(parent, { recursive: true })
+    await makeFolder(parent)
     const lock = await waitForLock(join(parent, '.lock'), options)
     try {
       if (await isWholeFolder(folder, listing)) return folder // made while this process waited
@@ -61,7 +62,7 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
     }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (['EACCES', 'EROFS', 'EPERM', 'ENOTDIR'].includes(code ?? '')) {
+    if (['EACCES', 'EROFS', 'EPERM', 'ENOENT', 'ENOTDIR'].includes(code ?? '')) {
       throw usageError(`${parent}: cannot be written (${code}); set PARSCALE_CACHE to a folder that can`, {
         file: parent,
         cause: error,

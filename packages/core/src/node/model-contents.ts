@@ -3,7 +3,8 @@ import { type ModelConfig, parseModelConfig } from '../checkpoint/config.ts'
 import { blockFormats } from '../checkpoint/gguf-blocks.ts'
 import { type GgufStream, readGgufModel } from '../checkpoint/gguf-model.ts'
 import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
-import { elementCount } from '../model/index.ts'
+import { isTied } from '../generation/index.ts'
+import { backboneParameters, elementCount } from '../model/index.ts'
 import { companionFiles } from './companion-files.ts'
 import { openFileSource } from './file-source.ts'
 import { ggufContents } from './gguf-cache.ts'
@@ -49,6 +50,16 @@ async function openFolder(path: string): Promise<ModelContents> {
     await model.close()
     throw error
   }
+}
+
+/** Whether the output matrix is the embedding. */
+export const tiedOf = ({ config, tensors }: Pick<ModelContents, 'config' | 'tensors'>): boolean =>
+  isTied({ config, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) })
+
+/** The backbone's tensors as they are read without quantising: what stream sets name by its digest. */
+export function backboneStreams(model: Pick<ModelContents, 'config' | 'tensors'>): TensorStream[] {
+  const byName = new Map(model.tensors.map((stream) => [stream.name, stream]))
+  return backboneParameters(model.config, tiedOf(model)).flatMap(({ name }) => byName.get(name) ?? [])
 }
 
 /** Bytes that a tensor takes where it lies. */

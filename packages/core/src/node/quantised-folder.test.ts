@@ -135,6 +135,21 @@ describe('a model that was quantised', () => {
     )
   })
 
+  it('tells of both readings of its source, to the end', async () => {
+    const done: number[] = []
+    let total = 0
+    const onProgress = ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) => {
+      done.push(doneBytes)
+      total = totalBytes
+    }
+    const { bytesBefore, bytesAfter } = await quantiseModel(shipped, join(scratch, 'told'), { bits: 8, onProgress })
+    expect(done).toEqual(done.toSorted((a, b) => a - b))
+    expect(done[0]).toBeLessThanOrEqual(bytesBefore)
+    expect(done).toContain(bytesBefore) // the digest is taken
+    expect(done.at(-1)).toBe(total)
+    expect(total).toBeGreaterThan(bytesBefore + bytesAfter) // with its stream sets
+  })
+
   it('is not quantised again, nor made into floats', async () => {
     await expect(quantiseModel(made.shipped8, join(scratch, 'again'), { bits: 4 })).rejects.toMatchObject({
       kind: 'usage',

@@ -12,14 +12,13 @@ import { type Quantisation, quantisationJson, quantisationOf } from '../checkpoi
 import { findTensor } from '../checkpoint/tensor.ts'
 import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
 import { usageError } from '../errors.ts'
-import { isTied } from '../generation/index.ts'
-import { backboneParameters, type ModelConfig, streamParameters } from '../model/index.ts'
+import { type ModelConfig, streamParameters } from '../model/index.ts'
 import { backboneDigestKey, tensorsDigest, verifyDigest } from './backbone-digest.ts'
 import { companionFiles } from './companion-files.ts'
-import { type ModelContents, openModelContents, storedBytes } from './model-contents.ts'
+import { backboneStreams, type ModelContents, openModelContents, storedBytes, tiedOf } from './model-contents.ts'
 import { type ModelFolder, openModelFolder } from './model-folder.ts'
 import { streamSetFolders } from './stream-set-folders.ts'
-import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from './write-folder.ts'
+import { type FolderContents, jsonBytes, type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'
 
 export interface QuantiseOptions extends QuantiseSettings, Omit<WriteFolderOptions, 'maxShardBytes'> {}
 
@@ -59,7 +58,7 @@ export async function planQuantisation(source: string, settings: QuantiseSetting
 }
 
 /**
- * Quantises a model and its stream sets in streams/.
+ * Quantises a model and its stream sets in streams/. The source is read twice, for its digest first: progress counts both.
  *
  * @param source a model's folder or a .gguf file
  * @param directory must not exist, or be an empty folder
@@ -76,7 +75,15 @@ export async function quantiseModel(
   const sets: ModelFolder[] = []
   try {
     const { tensors, summary } = plan(source, model, { bits, blockSize })
-    const digest = await tensorsDigest(backboneStreams(model), writing.signal)
+    const read = backboneStreams(model)
+    const hashBytes = sumOf(read, streamBytes)
+    const progress = ({ doneBytes, totalBytes }: WriteProgress) =>
+      writing.onProgress?.({ doneBytes, totalBytes: hashBytes + totalBytes })
+    let hashed = 0
+    const digest = await tensorsDigest(read, writing.signal, (bytes) => {
+      hashed += bytes
+      progress({ doneBytes: hashed, totalBytes: summary.bytesAfter })
+    })
     for (const path of await streamSetFolders(source)) sets.push(await openModelFolder(path))
     await verifyDigest(digest, source, sets, writing.signal)
     const quantisation = { bits, blockSize, sourceBackboneDigest: digest }
@@ -86,7 +93,11 @@ export async function quantiseModel(
     const config = jsonBytes({ ...configOf(model), tie_word_embeddings: tiedOf(model), quantization_config })
     const files = new Map(model.files).set('config.json', config)
     // One file: weights that an engine takes as one must not be apart.
-    const options = { ...writing, maxShardBytes: Number.POSITIVE_INFINITY }
+    const options = {
+      ...writing,
+      maxShardBytes: Number.POSITIVE_INFINITY,
+      onProgress: ({ doneBytes, totalBytes }: WriteProgress) => progress({ doneBytes: hashBytes + doneBytes, totalBytes }),
+    }
     await writeModelFolder(directory, { files, tensors, folders }, options)
     return summary
   } finally {
@@ -100,20 +111,21 @@ function plan(source: string, model: ModelContents, settings: QuantiseSettings):
   const { bits } = settings
   const blockSize = blockSizeOf(settings)
   const { tensors, parts } = quantisedTensors(model.tensors, config, tiedOf(model), { bits, blockSize })
-  const total = (streams: readonly TensorStream[], bytes: (stream: TensorStream) => number) =>
-    streams.reduce((sum, stream) => sum + bytes(stream), 0)
-  const bytesAfter = total(tensors, streamBytes)
+  const bytesAfter = sumOf(tensors, streamBytes)
   const quantisedBytes = parts.reduce((sum, part) => sum + part.bytes, 0)
   const summary = {
     bits,
     blockSize,
-    bytesBefore: total(model.tensors, storedBytes),
+    bytesBefore: sumOf(model.tensors, storedBytes),
     bytesAfter,
     matrices: byKind(parts, model),
     other: { tensors: model.tensors.length - parts.length, bytes: bytesAfter - quantisedBytes },
   }
   return { config, tensors, summary }
 }
+
+const sumOf = (streams: readonly TensorStream[], bytes: (stream: TensorStream) => number): number =>
+  streams.reduce((sum, stream) => sum + bytes(stream), 0)
 
 function byKind(parts: readonly QuantisedPart[], model: ModelContents): MatrixSummary[] {
   const dtypes = new Map(model.tensors.map(({ name, dtype }) => [name, dtype]))
@@ -136,15 +148,6 @@ export function refuseQuantised(source: string, { raw }: ModelConfig): void {
     `${source}: is quantised already, to ${quantised.bits} bits; it runs as it is. For other bits quantise the model that it was made from`,
     { file: source, flag: 'bits', found: quantised.bits },
   )
-}
-
-const tiedOf = ({ config, tensors }: ModelContents): boolean =>
-  isTied({ config, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) })
-
-/** The backbone's tensors as they are read without quantising: what stream sets name by its digest. */
-function backboneStreams(model: ModelContents): TensorStream[] {
-  const byName = new Map(model.tensors.map((stream) => [stream.name, stream]))
-  return backboneParameters(model.config, tiedOf(model)).map(({ name }) => byName.get(name)!)
 }
 
 function configOf({ files }: ModelContents): Record<string, unknown> {

@@ -8,7 +8,7 @@
  *     checkpoints/step-00000100  parameters, moments, state (checkpoint-files.ts)
  *     lock                       who is writing
  */
-import { mkdir, readdir, readFile, rename } from 'node:fs/promises'
+import { readdir, readFile, rename } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
 import { isJsonObject, parseJsonBytes } from '../checkpoint/json-text.ts'
@@ -18,6 +18,7 @@ import type { JsonObject, TrainingCheckpoint } from './checkpoint-files.ts'
 import { CheckpointStore, type OnDamaged } from './checkpoint-store.ts'
 import { namedDiskError } from './disk-full.ts'
 import { type FileLock, tryFileLock } from './file-lock.ts'
+import { makeFolder } from './make-folder.ts'
 import { RunLog, wholeLineBytes } from './run-log.ts'
 import { writeFlushed } from './whole-file.ts'
 import { jsonBytes, removePartialFolders, syncFolder } from './write-folder.ts'
@@ -89,7 +90,7 @@ export class RunFolder implements RunContents {
   static async create(path: string, config: JsonObject, options: NewRunOptions = {}): Promise<RunFolder> {
     const folder = resolve(path)
     await refuseTaken(folder)
-    await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+    await makeFolder(folder).catch((cause: NodeJS.ErrnoException) => {
       throw usageError(`${folder}: cannot be made (${cause.code}); choose another --out`, { file: folder, cause })
     })
     return holding(folder, async (lock) => {

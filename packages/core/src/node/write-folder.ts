@@ -9,6 +9,7 @@ import { safetensorsIndexName } from '../checkpoint/safetensors-index.ts'
 import { type ByteSink, planShards, shardIndex, writeSafetensors } from '../checkpoint/safetensors-writer.ts'
 import { streamBytes, type TensorStream } from '../checkpoint/tensor-stream.ts'
 import { isParscaleError, resourceError, usageError } from '../errors.ts'
+import { makeFolder } from './make-folder.ts'
 
 export interface FolderContents {
   /** Small files by name: config.json, the tokenizer's, and so on. */
@@ -59,7 +60,10 @@ export async function writeWholeFolder(
   const parent = dirname(target)
   const temporary = join(parent, `.${basename(target)}${partialPart}${randomUUID()}`)
   try {
-    await mkdir(parent, { recursive: true })
+    await makeFolder(parent).catch((cause: NodeJS.ErrnoException) => {
+      if (cause.code === 'ENOENT' || cause.code === 'ENOTDIR') throw unwritable(target, cause)
+      throw cause
+    })
     await mkdir(temporary)
     await write(temporary)
     if (listing !== undefined) {
@@ -209,7 +213,10 @@ function namedError(error: unknown, target: string): unknown {
     })
   }
   if (code === 'EACCES' || code === 'EROFS' || code === 'EPERM') {
-    return usageError(`${target}: cannot be written (${code}); choose another folder`, { file: target, cause: error })
+    return unwritable(target, error as NodeJS.ErrnoException)
   }
   return error
 }
+
+const unwritable = (target: string, cause: NodeJS.ErrnoException) =>
+  usageError(`${target}: cannot be written (${cause.code}); choose another folder`, { file: target, cause })

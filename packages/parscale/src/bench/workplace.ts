@@ -2,10 +2,11 @@
  * Where synthetic models lie: below the cache, as the folder for temporary files is in memory on some systems. A run's own
  * folder goes with it; what killed runs left is removed by the next one.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { usageError } from '@parscale/core'
+import { makeFolder } from '@parscale/core/node'
 
 export interface Workplace {
   /** The product's cache folder. */
@@ -24,7 +25,7 @@ const temporaryName = /^run-(\d+)$/
 export async function openWorkplace(cache: string): Promise<Workplace> {
   const folder = join(cache, 'bench')
   const temporary = join(folder, `run-${process.pid}`)
-  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+  await makeFolder(folder).catch((cause: NodeJS.ErrnoException) => {
     throw usageError(`${folder}: cannot be written (${cause.code}); set PARSCALE_CACHE to a folder that can`, {
       file: folder,
       cause,

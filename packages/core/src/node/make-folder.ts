@@ -1,0 +1,32 @@
+/** Folders and those above them. */
+import { mkdir, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+
+/**
+ * Makes a folder where there is none, and those above it. As mkdir with `recursive`, which never ends where the system says that a
+ * folder cannot be made in words that mean that the one above is missing: below /proc it does.
+ *
+ * @throws the file system's errors; ENOTDIR where a file stands there
+ */
+export async function makeFolder(path: string): Promise<void> {
+  const folder = resolve(path)
+  try {
+    await mkdir(folder)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    // What is there already may be said in other words: a root that cannot be written, say.
+    if (await isFolder(folder)) return
+    if (code === 'EEXIST') throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${folder}'`), { code: 'ENOTDIR' })
+    if (code !== 'ENOENT' || dirname(folder) === folder || (await isFolder(dirname(folder)))) throw error
+    await makeFolder(dirname(folder))
+    await mkdir(folder).catch(async (cause) => {
+      if (!(await isFolder(folder))) throw cause // else somebody made it meanwhile
+    })
+  }
+}
+
+const isFolder = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
