@@ -35,6 +35,9 @@ const sources = {
 /** What a program of test/ needs besides the file of its own name, below test/. */
 const programs = { fuzz: {}, kernels: { x64: { 'avxvnni-in-words': avx2 } }, stress: {} }
 
+/** CPUs that there is code for. */
+export const architectures = Object.keys(sources)
+
 /** Debian's names, and those of most others. */
 const crossCompilers = { x64: 'x86_64-linux-gnu-g++', arm64: 'aarch64-linux-gnu-g++' }
 
@@ -42,6 +45,9 @@ const crossCompilers = { x64: 'x86_64-linux-gnu-g++', arm64: 'aarch64-linux-gnu-
 const flags = ['-std=c++17', '-O3', '-fPIC', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden', '-Wall', '-Wextra']
 // GCC 12 takes the undefined values in its own AVX-512 header for a mistake.
 const kernelFlags = ['-Wno-uninitialized', '-Wno-maybe-uninitialized']
+
+// Names of the compiler's libraries are kept from Node's own copies of them.
+const standaloneFlags = ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-s']
 
 function run(command, args) {
   return new Promise((resolve, reject) => {
@@ -70,10 +76,10 @@ function filesOf(arch, program) {
  * @param program a program of test/ to build instead of the module
  * @param sanitize what goes behind `-fsanitize=`
  * @param arch the CPU to build for, as Node spells it; another than this one's needs its cross compiler on Linux
- * @param linkFlags more flags for the linker
+ * @param standalone link the compiler's own libraries in and leave names out: a module for other machines
  * @returns the path of what was built; throws what the compiler said
  */
-export async function build({ program, sanitize, arch = process.arch, linkFlags = [] } = {}) {
+export async function build({ program, sanitize, arch = process.arch, standalone = false } = {}) {
   if (program && !programs[program]) throw new Error(`there is no program ${program}`)
   const crosses = arch !== process.arch
   if (!sources[arch] || process.platform === 'win32' || (crosses && process.platform !== 'linux'))
@@ -81,7 +87,7 @@ export async function build({ program, sanitize, arch = process.arch, linkFlags 
   const compiler = crosses ? crossCompilers[arch] : process.env.CXX || 'c++'
   const include = createRequire(import.meta.url)('node-api-headers').include_dir
   const extra = sanitize ? [`-fsanitize=${sanitize}`, '-g', '-O1', '-fno-sanitize-recover=all'] : []
-  const kind = [program, crosses && arch, sanitize].filter(Boolean).join('-')
+  const kind = [program, standalone && 'standalone', crosses && arch, sanitize].filter(Boolean).join('-')
   const folder = join(root, 'build', kind || 'Release')
   const objects = join(folder, `objects-${process.pid}`)
   for (const below of ['src/kernels', 'test']) mkdirSync(join(objects, below), { recursive: true })
@@ -98,7 +104,7 @@ export async function build({ program, sanitize, arch = process.arch, linkFlags 
     })
     await Promise.all(workers)
     const module = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']
-    const link = [...(program ? [] : module), '-pthread', ...linkFlags]
+    const link = [...(program ? [] : module), '-pthread', ...(standalone && process.platform === 'linux' ? standaloneFlags : [])]
     const target = join(folder, program ?? 'parscale.node')
     // Into place in one go: whoever loads it meanwhile keeps the old one.
     await run(compiler, [...link, ...extra, ...files.map(([name]) => object(name)), '-o', `${target}.${process.pid}`])

@@ -1,7 +1,7 @@
 /** The compiled module, where there is one for this platform: prebuilt in the package, or built when it was installed. */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { modulePaths } from '../scripts/prebuilt.mjs'
 
 /** Stands for what lives on the other side of the border. */
 export interface ModelHandle {
@@ -72,23 +72,24 @@ export interface ModelFacts {
 
 export type Loaded = { readonly module: NativeModule } | { readonly reason: string }
 
-const places = [`../prebuilds/${process.platform}-${process.arch}/parscale.node`, '../build/Release/parscale.node']
-
 let loaded: Loaded | undefined
 
 /** The module, or in one line why there is none. Looks once. */
 export function nativeModule(): Loaded {
-  loaded ??= load(places.map((place) => fileURLToPath(new URL(place, import.meta.url))))
+  loaded ??= load(modulePaths.filter((path) => existsSync(path)))
   return loaded
 }
 
+/** The first that loads. */
 function load(paths: readonly string[]): Loaded {
-  const path = paths.find((candidate) => existsSync(candidate))
-  if (!path)
-    return { reason: `no native module for ${process.platform}-${process.arch}: none is prebuilt, and none was compiled` }
-  try {
-    return { module: createRequire(import.meta.url)(path) as NativeModule }
-  } catch (error) {
-    return { reason: `the native module does not load: ${(error as Error).message.split('\n')[0]}` }
+  const reasons: string[] = []
+  for (const path of paths) {
+    try {
+      return { module: createRequire(import.meta.url)(path) as NativeModule }
+    } catch (error) {
+      reasons.push((error as Error).message.split('\n')[0]!)
+    }
   }
+  if (reasons.length > 0) return { reason: `the native module does not load: ${reasons.join('; ')}` }
+  return { reason: `no native module for ${process.platform}-${process.arch}: none is prebuilt, and none was compiled` }
 }
