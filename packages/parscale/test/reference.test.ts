@@ -70,7 +70,7 @@ for (const { kind, threads } of engines.flatMap((kind) => [1, 2].map((threads) =
       const cache = new KvCache(config, 'f32')
       cache.reserve(p, Math.max(1, prefix))
       for (let stream = 0; p > 1 && stream < p; stream++)
-        writePrefix(config, streamSets[0]!.prefixes, stream, (...prefix) => cache.writeFirst(stream, ...prefix))
+        writePrefix(streamSets[0]!.prefixes, stream, (...prefix) => cache.writeFirst(stream, ...prefix))
       const ids = fixture.expected.input_ids
       const rows = Array.from({ length: p }, () => ({ ids, prefix, length: 0, firstPosition: 0 }))
       const feeds = { ...batchFeeds(config, new RopeTable(config), rows, cache.capacity), ...cache.feeds(0, p) }

@@ -37,7 +37,7 @@ export {
   scalesName,
   zeroPointsName,
 } from './quantised-tensor.ts'
-export { castBytes, readChunks, readF32 } from './read-tensor.ts'
+export { castBytes, readChunks, readF32, readStored } from './read-tensor.ts'
 export { parseSafetensors, type SafetensorsFile } from './safetensors.ts'
 export { parseSafetensorsIndex, parseShards } from './safetensors-index.ts'
 export { type ByteSink, planShards, type Shard, shardIndex, writeSafetensors } from './safetensors-writer.ts'

@@ -18,6 +18,17 @@ export async function readF32(tensor: StoredTensor): Promise<Float32Array<ArrayB
   return values
 }
 
+/** All bytes as they are stored. The array is the caller's own. */
+export async function readStored(tensor: StoredTensor<AnyDType>): Promise<Uint8Array<ArrayBuffer>> {
+  const all = new Uint8Array(tensor.byteLength)
+  let filled = 0
+  for await (const bytes of readChunks(tensor)) {
+    all.set(bytes, filled)
+    filled += bytes.byteLength
+  }
+  return all
+}
+
 /** The stored bytes in order, in pieces of whole elements. */
 export async function* readChunks(tensor: StoredTensor<AnyDType>): AsyncGenerator<Uint8Array> {
   for (let done = 0; done < tensor.byteLength; done += chunkBytes) {

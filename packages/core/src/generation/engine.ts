@@ -207,7 +207,7 @@ export class Engine {
   #writePrefix(sequence: Sequence, set: StreamSet | undefined): void {
     if (!set || set.prefixes.length === 0) return
     for (const [stream, row] of sequence.rows.entries()) {
-      writePrefix(set.config, set.prefixes, stream, (layer, key, value) => this.#cache.writePrefix(row, layer, key, value))
+      writePrefix(set.prefixes, stream, (layer, key, value) => this.#cache.writePrefix(row, layer, key, value))
     }
   }
 }

@@ -2,13 +2,14 @@
 import {
   type AnyDType,
   type CheckpointTensors,
+  castBytes,
   findQuantised,
   findTensor,
   type ModelConfig,
   type QuantisedTensor,
   quantisationOf,
   readF32,
-  requireFinite,
+  readStored,
   requireFiniteBlocks,
   requireFiniteStored,
   type StoredDType,
@@ -94,7 +95,7 @@ export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoi
 /** Reads all but the aggregator, whose weights stay in their file, and looks at every number (of quantised ones, at the scales). */
 async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
   const { config, path } = checkpoint
-  const arrays = new Map<string, Float32Array>()
+  const prefix = new Map<string, LayerPrefix['key']>()
   const adapters = new Map<string, Float32Array>()
   for (const parameter of streamParameters(config)) {
     const { name, part } = parameter
@@ -104,22 +105,27 @@ async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
       continue
     }
     const tensor = requireTensor(checkpoint, parameter)
-    if (part === 'aggregation') {
-      await requireFiniteStored(tensor, path)
-      continue
-    }
-    const values = await readF32(tensor)
-    requireFinite(values, name, path)
-    arrays.set(name, values)
-    if (part === 'adapter') adapters.set(name, values)
+    await requireFiniteStored(tensor, path)
+    if (part === 'adapter') adapters.set(name, await readF32(tensor))
+    else if (part === 'prefix') prefix.set(name, perStream(await readStored(tensor), tensor, config.parscale.n))
   }
   const layers = config.parscale.input === 'prefix' ? config.numHiddenLayers : 0
   const prefixes = Array.from({ length: layers }, (_, layer): LayerPrefix => {
-    const read = (which: 'k' | 'v') => arrays.get(prefixName(layer, which))!
+    const read = (which: 'k' | 'v') => prefix.get(prefixName(layer, which))!
     return { key: read('k'), value: read('v') }
   })
-  const prefixScores = Array.from(arrays.get(gateName) ?? new Float32Array(config.parscale.n).fill(1), gateScore)
+  const gates = prefix.get(gateName)
+  const prefixScores = Array.from({ length: config.parscale.n }, (_, stream) => gateScore(gates?.(stream)[0] ?? 1))
   return { config, findWeight: findWeight(checkpoint), prefixes, prefixScores, adapters }
+}
+
+/** The part of a stream, which is the first axis of what streams own: as float32, made of the stored bytes each time. */
+function perStream(bytes: Uint8Array<ArrayBuffer>, { dtype }: StoredTensor, streams: number): LayerPrefix['key'] {
+  const size = bytes.byteLength / streams
+  return (stream) => {
+    const wide = castBytes(bytes.subarray(stream * size, (stream + 1) * size), dtype, 'F32')
+    return new Float32Array(wide.buffer, wide.byteOffset, wide.byteLength / 4)
+  }
 }
 
 async function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], tied: boolean): Promise<void> {

@@ -20,20 +20,18 @@ import { silu } from './decoder.ts'
 import { linear } from './linear.ts'
 import type { Weights } from './weights.ts'
 
-/** The learned prompts of one layer, f32 [P, K, nTokens, D] each, as the checkpoint stores them. */
+/** The learned prompts of one layer: stream p's, f32 [K, nTokens, D] each. Widened when asked for, as they are kept as they are stored. */
 export interface LayerPrefix {
-  readonly key: Float32Array
-  readonly value: Float32Array
+  readonly key: (stream: number) => Float32Array
+  readonly value: (stream: number) => Float32Array
 }
 
 /** Puts keys and values [K, places, D] of one layer into the first places of a row of the cache. */
 export type WriteCacheRow = (layer: number, key: Float32Array, value: Float32Array) => void
 
 /** (2) Puts stream p's prefix into the first `nTokens` places of a row of the cache. */
-export function writePrefix(config: ModelConfig, prefixes: readonly LayerPrefix[], stream: number, write: WriteCacheRow): void {
-  const size = config.numKeyValueHeads * config.parscale.nTokens * config.headDim
-  const ofStream = (all: Float32Array) => all.subarray(stream * size, (stream + 1) * size)
-  for (const [layer, { key, value }] of prefixes.entries()) write(layer, ofStream(key), ofStream(value))
+export function writePrefix(prefixes: readonly LayerPrefix[], stream: number, write: WriteCacheRow): void {
+  for (const [layer, { key, value }] of prefixes.entries()) write(layer, key(stream), value(stream))
 }
 
 export interface Aggregated {

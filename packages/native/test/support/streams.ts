@@ -78,11 +78,7 @@ export class Streams {
     const rows = Array.from({ length: p }, () => this.model.openRow())
     const set = this.#set(p)
     for (const [layer, { key, value }] of (set?.prefixes ?? []).entries()) {
-      const size = key.length / p
-      for (const [stream, row] of rows.entries()) {
-        const part = (of: Float32Array) => of.subarray(stream * size, (stream + 1) * size)
-        this.model.writePrefix(row, layer, part(key), part(value))
-      }
+      for (const [stream, row] of rows.entries()) this.model.writePrefix(row, layer, key(stream), value(stream))
     }
     return { p, rows, length: 0 }
   }

@@ -8,6 +8,7 @@ import { createRandom } from '@parscale/core'
 import {
   blockSizeOf,
   blocksOf,
+  castStream,
   configJson,
   parscaleKeys,
   quantisationJson,
@@ -134,12 +135,15 @@ const configFile = (json: object) => new Map([['config.json', new TextEncoder().
 function tensorsOf(parameters: readonly Parameter[], bits: WeightBits, seed: number): TensorStream[] {
   const scales: TensorStream[] = []
   const floats: TensorStream[] = []
+  const halves: TensorStream[] = []
   const matrices: TensorStream[] = []
   for (const [i, parameter] of parameters.entries()) {
     const { name, shape, part } = parameter
     const blocks = bits === 32 ? undefined : blocksOf(parameter, { bits })
+    // As the published prefixes.
+    if (part === 'prefix') halves.push(castStream(stream(name, 'F32', shape, values, seed + i), 'BF16'))
     // Norms near 1 and the rest near 0, so that hidden states stay of the size that they have in a trained model.
-    if (blocks === undefined) floats.push(stream(name, 'F32', shape, part === 'norm' ? ones : values, seed + i))
+    else if (blocks === undefined) floats.push(stream(name, 'F32', shape, part === 'norm' ? ones : values, seed + i))
     else {
       const [rows, columns] = shape as [number, number]
       const perRow = columns / blocks.blockSize
@@ -147,7 +151,7 @@ function tensorsOf(parameters: readonly Parameter[], bits: WeightBits, seed: num
       scales.push(stream(scalesName(name), 'F32', [rows, perRow], blocks.bits === 8 ? scales8 : scales4, seed + i))
     }
   }
-  return [...scales, ...floats, ...matrices]
+  return [...scales, ...floats, ...halves, ...matrices]
 }
 
 /** Random bytes, made when first asked for. Tensors are cut out of them: making gigabytes anew would take minutes. */
