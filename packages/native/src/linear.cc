@@ -12,6 +12,12 @@ constexpr size_t inputBytesAtOnce = 256 * 1024;
 // Weights that a thread takes at once: long runs read memory best, short ones leave nobody waiting at the end.
 constexpr size_t weightBytesAtOnce = 128 * 1024;
 
+// Products ask for weights so far ahead: with less, eight rows wait for memory; with more, the beginning of a share does.
+constexpr size_t prefetchDistance = 16384;
+
+// Weights that a thread asks for before a product begins: they should stay in a core's own caches until then.
+constexpr size_t weightBytesAhead = 1024 * 1024;
+
 size_t blockSizeOf(const Matrix& m) { return m.quantised() ? m.blockSize : 0; }
 
 }  // namespace
@@ -48,33 +54,61 @@ void LinearLayers::prepare(size_t rows, const std::vector<Linear>& layers) {
   }
 }
 
-void LinearLayers::fill(size_t row, const float* x) {
+void LinearLayers::fill(size_t row, const float* x, Ahead& ahead) {
   for (size_t i = 0; i < blockSizes_; i++) {
     const Inputs& in = byBlockSize_[i];
-    kernels_.fillTile(x, inputs_, in.blockSize, in.tiles[row / kernels_.tileRows], row % kernels_.tileRows);
+    kernels_.fillTile(x, inputs_, in.blockSize, in.tiles[row / kernels_.tileRows], row % kernels_.tileRows, ahead);
+  }
+}
+
+LinearLayers::Cut LinearLayers::cut(size_t rows, const std::vector<Linear>& layers) const {
+  Cut c;
+  c.panels = 0;
+  for (const Linear& layer : layers) c.panels += layer.weights->panels();
+  c.tiles = (rows + kernels_.tileRows - 1) / kernels_.tileRows;
+  c.tilesAtOnce = std::max<size_t>(1, inputBytesAtOnce / (kernels_.tileRows * layers[0].weights->inputs));
+  c.rowBlocks = (c.tiles + c.tilesAtOnce - 1) / c.tilesAtOnce;
+  const size_t longest = std::min(weightBytesAtOnce / layers[0].weights->panelBytes(), c.panels / (pool_.threads() * 4));
+  c.run = std::max<size_t>(1, longest);
+  c.runs = (c.panels + c.run - 1) / c.run;
+  return c;
+}
+
+LinearLayers::Place LinearLayers::place(const std::vector<Linear>& layers, size_t panel) {
+  const Linear* layer = layers.data();
+  while (panel >= layer->weights->panels()) panel -= (layer++)->weights->panels();
+  return {layer, panel};
+}
+
+void LinearLayers::expect(size_t rows, const std::vector<Linear>& layers) {
+  const Cut c = cut(rows, layers);
+  expected_ = layers[0].weights;
+  for (size_t thread = 0; thread < pool_.threads(); thread++) {
+    const size_t item = pool_.firstItem(c.items(), thread), end = pool_.firstItem(c.items(), thread + 1);
+    Ahead& ahead = aheads_[thread].weights;
+    ahead = Ahead();
+    if (item == end) continue;
+    const Place first = place(layers, item % c.runs * c.run);
+    const Matrix& m = *first.layer->weights;
+    const size_t panels = std::min((end - item) * c.run, m.panels() - first.panel);
+    ahead.at = m.data + first.panel * m.panelBytes();
+    ahead.end = ahead.at + std::min(panels * m.panelBytes(), weightBytesAhead);
   }
 }
 
 void LinearLayers::multiply(size_t rows, const std::vector<Linear>& layers) {
-  size_t panels = 0;
-  for (const Linear& layer : layers) panels += layer.weights->panels();
-  const size_t tiles = (rows + kernels_.tileRows - 1) / kernels_.tileRows;
-  const size_t tilesAtOnce = std::max<size_t>(1, inputBytesAtOnce / (kernels_.tileRows * inputs_));
-  const size_t rowBlocks = (tiles + tilesAtOnce - 1) / tilesAtOnce;
-  const size_t run = std::max<size_t>(1, std::min(weightBytesAtOnce / layers[0].weights->panelBytes(), panels / (pool_.threads() * 4)));
-  const size_t runs = (panels + run - 1) / run;
-  pool_.run(rowBlocks * runs, [&](size_t item, size_t) {
-    const size_t firstTile = item / runs * tilesAtOnce, lastTile = std::min(tiles, firstTile + tilesAtOnce);
-    size_t panel = item % runs * run;
-    for (const size_t end = std::min(panels, panel + run); panel < end; panel++) {
-      size_t within = panel;
-      const Linear* layer = layers.data();
-      while (within >= layer->weights->panels()) within -= (layer++)->weights->panels();
+  const Cut c = cut(rows, layers);
+  pool_.run(c.items(), [&](size_t item, size_t) {
+    const size_t firstTile = item / c.runs * c.tilesAtOnce, lastTile = std::min(c.tiles, firstTile + c.tilesAtOnce);
+    size_t panel = item % c.runs * c.run;
+    for (const size_t end = std::min(c.panels, panel + c.run); panel < end; panel++) {
+      const Place at = place(layers, panel);
       size_t i = 0;
-      while (byBlockSize_[i].blockSize != blockSizeOf(*layer->weights)) i++;
-      multiplyPanel(*layer, within, byBlockSize_[i], firstTile, lastTile);
+      while (byBlockSize_[i].blockSize != blockSizeOf(*at.layer->weights)) i++;
+      multiplyPanel(*at.layer, at.panel, byBlockSize_[i], firstTile, lastTile);
     }
   });
+  expected_ = nullptr;
 }
 
 void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t firstTile,
@@ -82,7 +116,7 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
   const size_t from = panel * lanes, n = std::min<size_t>(lanes, layer.weights->outputs - from);
   for (size_t t = firstTile; t < lastTile; t++) {
     alignas(64) float out[16 * lanes];
-    kernels_.product(*layer.weights, panel, inputs.tiles[t], out);
+    kernels_.product(*layer.weights, panel, inputs.tiles[t], t == firstTile ? prefetchDistance : 0, out);
     for (size_t m = 0; m < inputs.tiles[t].rows; m++) {
       float* to = layer.out + (t * kernels_.tileRows + m) * layer.stride + from;
       float* y = out + m * lanes;
@@ -90,6 +124,8 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
         for (size_t i = 0; i < n; i++) y[i] += layer.bias[from + i];
       if (layer.add)
         for (size_t i = 0; i < n; i++) to[i] += y[i];
+      else if (n == lanes)
+        std::memcpy(to, y, lanes * sizeof(float));
       else
         std::memcpy(to, y, n * sizeof(float));
     }

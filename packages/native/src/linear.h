@@ -20,18 +20,39 @@ struct Linear {
 
 class LinearLayers {
  public:
-  LinearLayers(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool) {}
+  LinearLayers(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), aheads_(pool.threads()) {}
 
-  // `source(row)` gives a row of inputs, and may compute it: it is called once for each, by any thread. All matrices have the
-  // same number of inputs. Throws std::bad_alloc before anything is computed.
+  // `source(row, ahead)` gives a row of inputs, and may compute it: it is called once for each, by any thread. All matrices have
+  // the same number of inputs. Throws std::bad_alloc before anything is computed.
   template <class Source>
   void run(size_t rows, const std::vector<Linear>& layers, Source source) {
     prepare(rows, layers);
-    pool_.run(rows, [&](size_t row, size_t) { fill(row, source(row)); });
+    if (expected_ != layers[0].weights) expect(rows, layers);
+    pool_.run(rows, [&](size_t row, size_t thread) { fill(row, source(row, ahead(thread)), ahead(thread)); });
     multiply(rows, layers);
   }
 
+  // Says what `run` will be called with next, so that what is computed before it can ask for its weights.
+  void expect(size_t rows, const std::vector<Linear>& layers);
+  // The weights that a thread will read first in the product that is expected.
+  Ahead& ahead(size_t thread) { return aheads_[thread].weights; }
+
  private:
+  // How a product is cut into items: runs of panels, once for each block of rows.
+  struct Cut {
+    size_t panels, run, runs, tiles, tilesAtOnce, rowBlocks;
+    size_t items() const { return rowBlocks * runs; }
+  };
+  // A panel of one of the matrices.
+  struct Place {
+    const Linear* layer;
+    size_t panel;
+  };
+  // On a cache line of its own for each thread.
+  struct alignas(64) ThreadsAhead {
+    Ahead weights;
+  };
+
   // The inputs in tiles, once for each block size in use.
   struct Inputs {
     size_t blockSize = 0;
@@ -42,7 +63,9 @@ class LinearLayers {
   };
 
   void prepare(size_t rows, const std::vector<Linear>& layers);
-  void fill(size_t row, const float* x);
+  void fill(size_t row, const float* x, Ahead& ahead);
+  Cut cut(size_t rows, const std::vector<Linear>& layers) const;
+  static Place place(const std::vector<Linear>& layers, size_t panel);
   void multiply(size_t rows, const std::vector<Linear>& layers);
   void multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t firstTile, size_t lastTile) const;
 
@@ -52,6 +75,8 @@ class LinearLayers {
   // A deque: growing it moves nothing.
   std::deque<Inputs> byBlockSize_;
   size_t blockSizes_ = 0;
+  const Matrix* expected_ = nullptr;
+  std::vector<ThreadsAhead> aheads_;
 };
 
 }  // namespace parscale

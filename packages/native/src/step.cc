@@ -60,7 +60,7 @@ void Model::attention(const StepInput& input, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t M = tokens_.size(), H = weights_.hidden, heads = weights_.kvHeads;
   const size_t Q = size_t(weights_.heads) * weights_.headDim, K = heads * weights_.headDim;
-  linear_.run(M, {{&w.q, w.qBias, q_, Q}, {&w.k, w.kBias, k_, K}, {&w.v, w.vBias, v_, K}}, [&](size_t token) {
+  linear_.run(M, {{&w.q, w.qBias, q_, Q}, {&w.k, w.kBias, k_, K}, {&w.v, w.vBias, v_, K}}, [&](size_t token, Ahead&) {
     kernels_.rmsNorm(x_ + token * H, w.inputNorm, H, weights_.rmsNormEps, normed_ + token * H);
     return normed_ + token * H;
   });
@@ -69,11 +69,13 @@ void Model::attention(const StepInput& input, size_t layer) {
   if (!oneEach) {
     pool_.run(M * heads, [&](size_t item, size_t) { rememberToken(input, layer, item / heads, item % heads); });
   }
+  const std::vector<Linear> output{{&w.o, w.oBias, x_, H, true}};
+  linear_.expect(M, output);
   pool_.run(M * heads, [&](size_t item, size_t thread) {
     if (oneEach) rememberToken(input, layer, item / heads, item % heads);
     attendToken(input, layer, item / heads, item % heads, thread);
   });
-  linear_.run(M, {{&w.o, w.oBias, x_, H, true}}, [&](size_t token) { return mixed_ + token * Q; });
+  linear_.run(M, output, [&](size_t token, Ahead&) { return mixed_ + token * Q; });
 }
 
 void Model::rememberToken(const StepInput& input, size_t layer, size_t token, size_t kvHead) {
@@ -102,19 +104,19 @@ void Model::attendToken(const StepInput& input, size_t layer, size_t token, size
   const size_t first = window > 0 && index + 1 > window ? index + 1 - window : 0;
   const Visible see{row.prefix, row.prefix + first, row.prefix + index + 1, row.prefixScore};
   const CachedHead head = cache_.head(row.cacheRow, layer, kvHead);
-  kernels_.attend(head, see, q_ + at, groups, scores_ + thread * scoresEach_, mixed_ + at);
+  kernels_.attend(head, see, q_ + at, groups, scores_ + thread * scoresEach_, mixed_ + at, linear_.ahead(thread));
 }
 
 // x += down(silu(gate(norm(x))) * up(norm(x)))
 void Model::mlp(size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t M = tokens_.size(), H = weights_.hidden, I = weights_.intermediate;
-  linear_.run(M, {{&w.gate, w.gateBias, gate_, I}, {&w.up, w.upBias, up_, I}}, [&](size_t token) {
+  linear_.run(M, {{&w.gate, w.gateBias, gate_, I}, {&w.up, w.upBias, up_, I}}, [&](size_t token, Ahead&) {
     kernels_.rmsNorm(x_ + token * H, w.postNorm, H, weights_.rmsNormEps, normed_ + token * H);
     return normed_ + token * H;
   });
-  linear_.run(M, {{&w.down, w.downBias, x_, H, true}}, [&](size_t token) {
-    kernels_.siluTimes(gate_ + token * I, up_ + token * I, I);
+  linear_.run(M, {{&w.down, w.downBias, x_, H, true}}, [&](size_t token, Ahead& ahead) {
+    kernels_.siluTimes(gate_ + token * I, up_ + token * I, I, ahead);
     return gate_ + token * I;
   });
 }
@@ -123,7 +125,7 @@ void Model::logits(const float* hidden, size_t n, float* logits) {
   mustGoOn();
   const ThreadPool::Awake awake(pool_);
   linear_.run(n, {{&weights_.output, nullptr, logits, weights_.vocabulary}},
-              [&](size_t row) { return hidden + row * weights_.hidden; });
+              [&](size_t row, Ahead&) { return hidden + row * weights_.hidden; });
 }
 
 // w = softmax(W2 silu(W1 [h_1 .. h_P] + b1) + b2), w' = w (1 - e) + e / P, h = h_1 + sum_p>1 w'_p (h_p - h_1)
@@ -133,14 +135,14 @@ void Model::aggregate(const PackedModel& a, const float* streams, size_t n, floa
   float* together = memory_.room(n * (P + 1) * H);
   float* inner = together + n * P * H;
   const ThreadPool::Awake awake(pool_);
-  linear_.run(n, {{&a.aggregator.inner, a.aggregator.innerBias, inner, H}}, [&](size_t i) {
+  linear_.run(n, {{&a.aggregator.inner, a.aggregator.innerBias, inner, H}}, [&](size_t i, Ahead&) {
     // The stream index runs fastest.
     float* to = together + i * P * H;
     for (size_t p = 0; p < P; p++)
       for (size_t h = 0; h < H; h++) to[h * P + p] = streams[(i * P + p) * H + h];
     return to;
   });
-  linear_.run(n, {{&a.aggregator.outer, a.aggregator.outerBias, shares, P}}, [&](size_t i) {
+  linear_.run(n, {{&a.aggregator.outer, a.aggregator.outerBias, shares, P}}, [&](size_t i, Ahead&) {
     kernels_.silu(inner + i * H, H);
     return inner + i * H;
   });

@@ -18,12 +18,11 @@ void pause() {
 #endif
 }
 
-constexpr uint32_t jobOf(uint64_t ticket) { return uint32_t(ticket >> 32); }
-constexpr uint32_t openItems(uint64_t ticket) { return uint32_t(ticket); }
+constexpr uint64_t leftOf(size_t first, size_t end) { return uint64_t(first) << 32 | uint32_t(end); }
 
 }  // namespace
 
-ThreadPool::ThreadPool(size_t threads) {
+ThreadPool::ThreadPool(size_t threads) : shares_(new Share[threads]) {
   try {
     for (size_t thread = 1; thread < threads; thread++) workers_.emplace_back([this, thread] { work(thread); });
   } catch (...) {
@@ -40,53 +39,74 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
+bool ThreadPool::Share::takeFirst(uint32_t& item) {
+  uint64_t now = left.load(std::memory_order_relaxed);
+  while (uint32_t(now >> 32) < uint32_t(now)) {
+    item = uint32_t(now >> 32);
+    if (left.compare_exchange_weak(now, leftOf(item + 1, uint32_t(now)), std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
+bool ThreadPool::Share::takeLast(uint32_t& item) {
+  uint64_t now = left.load(std::memory_order_relaxed);
+  while (uint32_t(now >> 32) < uint32_t(now)) {
+    item = uint32_t(now) - 1;
+    if (left.compare_exchange_weak(now, leftOf(size_t(now >> 32), item), std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
 void ThreadPool::runJob(size_t items, Call call, void* context) {
   if (items == 0) return;
-  const uint32_t job = jobOf(ticket_.load(std::memory_order_relaxed)) + 1;
   call_ = call;
   context_ = context;
-  items_ = items;
   done_.store(0, std::memory_order_relaxed);
-  ticket_.store(uint64_t(job) << 32 | items);
-  // A thread on its way to sleep either sees the ticket, or is counted here: both are sequentially consistent.
+  for (size_t thread = 0; thread < threads(); thread++)
+    shares_[thread].left.store(leftOf(firstItem(items, thread), firstItem(items, thread + 1)), std::memory_order_release);
+  job_.fetch_add(1);
+  // A thread on its way to sleep either sees the job, or is counted here: both are sequentially consistent.
   if (sleepers_.load() > 0) {
     std::lock_guard<std::mutex> lock(mutex_);
     wake_.notify_all();
   }
-  takeItems(job, 0);
+  takeItems(0);
   while (done_.load(std::memory_order_acquire) < items) pause();
 }
 
-void ThreadPool::takeItems(uint32_t job, size_t thread) {
-  Ticket ticket = ticket_.load(std::memory_order_acquire);
-  while (jobOf(ticket) == job && openItems(ticket) > 0) {
-    if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acquire)) continue;
-    // The job cannot end while this item is open, so what belongs to it stays as it is.
-    call_(context_, items_ - openItems(ticket), thread);
-    done_.fetch_add(1, std::memory_order_release);
-    ticket = ticket_.load(std::memory_order_acquire);
+void ThreadPool::takeItems(size_t thread) {
+  uint32_t item;
+  while (shares_[thread].takeFirst(item)) runItem(item, thread);
+  for (size_t other = 1; other < threads(); other++) {
+    while (shares_[(thread + other) % threads()].takeLast(item)) runItem(item, thread);
   }
+}
+
+// The job cannot end while this item is held, so what belongs to it stays as it is.
+void ThreadPool::runItem(uint32_t item, size_t thread) {
+  call_(context_, item, thread);
+  done_.fetch_add(1, std::memory_order_release);
 }
 
 // Waits for a job after `last`, or for the end.
 uint32_t ThreadPool::nextJob(uint32_t last) {
   for (int look = 0; look < looks && awake_.load(std::memory_order_relaxed); look++) {
-    const uint32_t job = jobOf(ticket_.load(std::memory_order_acquire));
+    const uint32_t job = job_.load(std::memory_order_acquire);
     if (job != last) return job;
     pause();
   }
   std::unique_lock<std::mutex> lock(mutex_);
   sleepers_.fetch_add(1);
-  wake_.wait(lock, [&] { return stopped_.load() || jobOf(ticket_.load()) != last; });
+  wake_.wait(lock, [&] { return stopped_.load() || job_.load() != last; });
   sleepers_.fetch_sub(1);
-  return jobOf(ticket_.load());
+  return job_.load();
 }
 
 void ThreadPool::work(size_t thread) {
   uint32_t job = 0;
   while (!stopped_.load(std::memory_order_relaxed)) {
     job = nextJob(job);
-    takeItems(job, thread);
+    takeItems(thread);
   }
 }
 

@@ -105,12 +105,13 @@ Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
     tile.integers = reinterpret_cast<int8_t*>(integers.data());
     tile.scales = reinterpret_cast<float*>(scales.data());
     tile.sums = reinterpret_cast<int32_t*>(sums.data());
+    Ahead none;
     for (size_t row = 0; row < n; row++)
-      kernels.fillTile(&x[(from + row) * m.inputs], m.inputs, m.quantised() ? m.blockSize : 0, tile, row);
+      kernels.fillTile(&x[(from + row) * m.inputs], m.inputs, m.quantised() ? m.blockSize : 0, tile, row, none);
     std::vector<Words> outputs(n);
     for (size_t panel = 0; panel < m.panels(); panel++) {
       alignas(64) float out[16 * lanes];
-      kernels.product(m, panel, tile, out);
+      kernels.product(m, panel, tile, 0, out);
       for (size_t row = 0; row < n; row++) append(outputs[row], out + row * lanes, lanes);
     }
     for (size_t row = 0; row < n; row++) {
@@ -120,7 +121,7 @@ Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
         append(words, tile.scales + b * n + row, 1);
         words.push_back(uint32_t(tile.sums[b * n + row]));
       }
-      for (size_t k = 0; k < m.inputs; k++) words.push_back(uint32_t(tile.integers[k / 4 * 4 * n + row * 4 + k % 4]));
+      for (size_t k = 0; k < m.inputs; k++) words.push_back(uint32_t(tile.integers[k / 16 * 16 * n + row * 16 + k % 16]));
     }
   }
   return words;
@@ -169,9 +170,10 @@ void addProducts(std::vector<Case>& cases) {
           tile.integers = reinterpret_cast<int8_t*>(integers.data());
           tile.scales = &scale;
           tile.sums = &sum;
-          k.fillTile(x.data(), m.inputs, m.blockSize, tile, 0);
+          Ahead none;
+          k.fillTile(x.data(), m.inputs, m.blockSize, tile, 0, none);
           alignas(64) float out[lanes];
-          k.product(m, 0, tile, out);
+          k.product(m, 0, tile, 0, out);
           append(words, out, lanes);
         }
       }
@@ -191,7 +193,8 @@ void addProducts(std::vector<Case>& cases) {
       tile.integers = reinterpret_cast<int8_t*>(integers.data());
       tile.scales = scales;
       tile.sums = sums;
-      k.fillTile(x.data(), 64, 32, tile, 0);
+      Ahead none;
+      k.fillTile(x.data(), 64, 32, tile, 0, none);
       append(words, scales, 2);
     }
     return words;
@@ -217,7 +220,10 @@ void addRows(std::vector<Case>& cases) {
   using Floats = std::vector<float>;
   add("rmsNorm", [](const Kernels& k, Floats& x, Floats& y, size_t n) { k.rmsNorm(x.data(), y.data(), n, 1e-6f, x.data()); });
   add("silu", [](const Kernels& k, Floats& x, Floats&, size_t n) { k.silu(x.data(), n); });
-  add("siluTimes", [](const Kernels& k, Floats& x, Floats& y, size_t n) { k.siluTimes(x.data(), y.data(), n); });
+  add("siluTimes", [](const Kernels& k, Floats& x, Floats& y, size_t n) {
+    Ahead ahead{reinterpret_cast<const uint8_t*>(y.data()), reinterpret_cast<const uint8_t*>(y.data() + n)};
+    k.siluTimes(x.data(), y.data(), n, ahead);
+  });
   add("softmax", [](const Kernels& k, Floats& x, Floats&, size_t n) { k.softmax(x.data(), n); });
   add("rotate", [](const Kernels& k, Floats& x, Floats& y, size_t n) {
     x.insert(x.end(), x.rbegin(), x.rend());
@@ -259,9 +265,10 @@ Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t g
   }
   const std::vector<float> queries = random.floats(groups * headDim);
   std::vector<float> scores(groups * 160), out(groups * headDim);
+  Ahead none;
   for (const Visible see : {Visible{0, 0, 1, 0}, {0, 0, 16, 0}, {0, 0, places, 0}, {48, 48, places, -0.7f}, {5, 5, 90, 0.3f},
                             {5, 70, places, 1}, {0, 100, 131, 0}, {20, 25, 30, -2}}) {
-    kernels.attend(head, see, queries.data(), groups, scores.data(), out.data());
+    kernels.attend(head, see, queries.data(), groups, scores.data(), out.data(), none);
     append(words, out.data(), out.size());
   }
   return words;

@@ -63,19 +63,23 @@ struct Avx2Lanes {
     const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
-  static int32_t roundToBytes(Floats x, int8_t* to) {
+  static Sums roundToBytes(Floats x, int8_t* to) {
     const __m256i low = _mm256_cvtps_epi32(x.low), high = _mm256_cvtps_epi32(x.high);
     // Packing works within halves of 128 bits: the middle quarters change places afterwards.
     const __m256i shorts = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0b11011000);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
                      _mm_packs_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1)));
-    const __m256i eightSums = _mm256_add_epi32(low, high);
-    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eightSums), _mm256_extracti128_si256(eightSums, 1));
-    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
-    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+    return {low, high};
   }
 
   static Sums start(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static Sums addIntegers(Sums a, Sums b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
+  static int32_t sumOfIntegers(Sums x) {
+    const __m256i eight = _mm256_add_epi32(x.low, x.high);
+    const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+    return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+  }
   static Floats toFloats(Sums x) { return {_mm256_cvtepi32_ps(x.low), _mm256_cvtepi32_ps(x.high)}; }
   static __m256i bytes(const uint8_t* at) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(at)); }
   static __m256i fourTimes(const int8_t* in) {
@@ -85,7 +89,7 @@ struct Avx2Lanes {
   }
   static __m256i low4(__m256i x) { return _mm256_and_si256(x, _mm256_set1_epi8(15)); }
   static __m256i high4(__m256i x) { return low4(_mm256_srli_epi16(x, 4)); }
-  static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+  [[gnu::always_inline]] static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
 
   static __m128i eight(const void* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
   static __m256 wide(const uint16_t* from) {

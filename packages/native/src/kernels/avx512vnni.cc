@@ -9,7 +9,7 @@ namespace {
 struct Avx512Vnni {
   // 16 sums, 64 weights and a scale fill half of the 32 registers; totals of a block wait in the first cache level.
   static constexpr int tileRows = 16;
-  static constexpr int accumulators = 16;
+  static constexpr int accumulators = 24;
   static constexpr int32_t shift8 = 0;
 
   using Floats = __m512;
@@ -62,13 +62,15 @@ struct Avx512Vnni {
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
   }
   static __m256 upper(Floats x) { return _mm512_extractf32x8_ps(x, 1); }
-  static int32_t roundToBytes(Floats x, int8_t* to) {
+  static Sums roundToBytes(Floats x, int8_t* to) {
     const auto rounded = _mm512_cvtps_epi32(x);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(rounded));
-    return _mm512_reduce_add_epi32(rounded);
+    return rounded;
   }
 
   static Sums start(int32_t x) { return _mm512_set1_epi32(x); }
+  static Sums addIntegers(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
+  static int32_t sumOfIntegers(Sums x) { return _mm512_reduce_add_epi32(x); }
   static Floats toFloats(Sums x) { return _mm512_cvtepi32_ps(x); }
   static __m512i weights8(const uint8_t* at) { return _mm512_load_si512(at); }
   static __m512i lowNibbles(const uint8_t* at) { return _mm512_and_si512(_mm512_load_si512(at), _mm512_set1_epi8(15)); }
@@ -81,7 +83,7 @@ struct Avx512Vnni {
     return acc;
   }
   static Sums dot4(Sums acc, __m512i weights, const int8_t* in) { return dot8(acc, weights, in); }
-  static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0); }
+  [[gnu::always_inline]] static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
 };
 
 }  // namespace

@@ -41,7 +41,7 @@ struct Matrix {
 };
 
 // Inputs of a product, M rows side by side so that a tile of weights meets them in the order of memory.
-// float products: values [K][M]. Integer products: values int8 [K / 4][M][4], scales and sums [K / blockSize][M], where a
+// float products: values [K][M]. Integer products: values int8 [K / 16][M][16], scales and sums [K / blockSize][M], where a
 // sum is that of a row's integers in a block.
 struct Tile {
   size_t rows = 0;
@@ -49,6 +49,12 @@ struct Tile {
   int8_t* integers = nullptr;
   float* scales = nullptr;
   int32_t* sums = nullptr;
+};
+
+// Weights that a product will need soon. Whoever computes something else meanwhile asks for them line by line, so that memory never
+// idles.
+struct Ahead {
+  const uint8_t *at = nullptr, *end = nullptr;
 };
 
 // Keys and values in the cache: 8 bits with a scale for each place and head, or floats.
@@ -78,17 +84,17 @@ struct Kernels {
   // The most rows that a tile may have.
   size_t tileRows;
 
-  // One panel times one tile: out [M][16].
-  void (*product)(const Matrix&, size_t panel, const Tile&, float* out);
+  // One panel times one tile: out [M][16]. Asks for the weights `ahead` bytes behind those that it reads; 0 where nothing is to come.
+  void (*product)(const Matrix&, size_t panel, const Tile&, size_t ahead, float* out);
   // Puts a row of inputs into a tile; `blockSize` 0: as floats.
-  void (*fillTile)(const float* x, size_t inputs, size_t blockSize, const Tile&, size_t row);
+  void (*fillTile)(const float* x, size_t inputs, size_t blockSize, const Tile&, size_t row, Ahead&);
 
   // y = x / sqrt(mean(x^2) + eps) * weight; y may be x.
   void (*rmsNorm)(const float* x, const float* weight, size_t n, float eps, float* y);
   // Rotates the first half of a head against its second half.
   void (*rotate)(float* head, const float* cosines, const float* sines, size_t half);
   // gate = silu(gate) * up
-  void (*siluTimes)(float* gate, const float* up, size_t n);
+  void (*siluTimes)(float* gate, const float* up, size_t n, Ahead&);
   void (*silu)(float* x, size_t n);
   void (*softmax)(float* x, size_t n);
 
@@ -96,7 +102,7 @@ struct Kernels {
   bool (*remember)(const CachedHead&, size_t place, const float* key, const float* value);
   // Attention of G queries [G][D], already scaled, to what they see: out [G][D]. `scores` is room for
   // G * (places rounded up to 16) floats.
-  void (*attend)(const CachedHead&, const Visible&, const float* queries, size_t groups, float* scores, float* out);
+  void (*attend)(const CachedHead&, const Visible&, const float* queries, size_t groups, float* scores, float* out, Ahead&);
 };
 
 }  // namespace parscale

@@ -63,22 +63,28 @@ struct NeonLanes {
   static float largest(const Floats& x) {
     return vmaxnmvq_f32(vmaxnmq_f32(vmaxnmq_f32(x.v[0], x.v[2]), vmaxnmq_f32(x.v[1], x.v[3])));
   }
-  static int32_t roundToBytes(const Floats& x, int8_t* to) {
-    int32x4_t v[4];
-    for (int i = 0; i < 4; i++) v[i] = vcvtnq_s32_f32(x.v[i]);
-    const int16x8_t low = vcombine_s16(vmovn_s32(v[0]), vmovn_s32(v[1])), high = vcombine_s16(vmovn_s32(v[2]), vmovn_s32(v[3]));
+  static Sums roundToBytes(const Floats& x, int8_t* to) {
+    const Sums y{{vcvtnq_s32_f32(x.v[0]), vcvtnq_s32_f32(x.v[1]), vcvtnq_s32_f32(x.v[2]), vcvtnq_s32_f32(x.v[3])}};
+    const int16x8_t low = vcombine_s16(vmovn_s32(y.v[0]), vmovn_s32(y.v[1]));
+    const int16x8_t high = vcombine_s16(vmovn_s32(y.v[2]), vmovn_s32(y.v[3]));
     vst1q_s8(to, vcombine_s8(vmovn_s16(low), vmovn_s16(high)));
-    return vaddvq_s32(vaddq_s32(vaddq_s32(v[0], v[1]), vaddq_s32(v[2], v[3])));
+    return y;
   }
 
   static Sums start(int32_t x) { return {{vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x)}}; }
+  static Sums addIntegers(const Sums& a, const Sums& b) {
+    return {{vaddq_s32(a.v[0], b.v[0]), vaddq_s32(a.v[1], b.v[1]), vaddq_s32(a.v[2], b.v[2]), vaddq_s32(a.v[3], b.v[3])}};
+  }
+  static int32_t sumOfIntegers(const Sums& x) {
+    return vaddvq_s32(vaddq_s32(vaddq_s32(x.v[0], x.v[1]), vaddq_s32(x.v[2], x.v[3])));
+  }
   static Floats toFloats(const Sums& x) { return each([&](int i) { return vcvtq_f32_s32(x.v[i]); }); }
   static int8x16_t fourTimes(const int8_t* in) {
     int32_t four;
     std::memcpy(&four, in, sizeof four);
     return vreinterpretq_s8_s32(vdupq_n_s32(four));
   }
-  static void prefetch(const uint8_t* at) { __builtin_prefetch(at); }
+  [[gnu::always_inline]] static void prefetch(const uint8_t* at) { __builtin_prefetch(at); }
 };
 
 }  // namespace

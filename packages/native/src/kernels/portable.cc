@@ -56,20 +56,29 @@ struct Portable {
       for (size_t i = 0; i < n; i++) x.v[i] = x.v[i] > x.v[i + n] ? x.v[i] : x.v[i + n];
     return x.v[0];
   }
-  // Gives the sum of what it stores.
-  static int32_t roundToBytes(Floats x, int8_t* to) {
-    int32_t sum = 0;
+  // Gives what it stores.
+  static Sums roundToBytes(Floats x, int8_t* to) {
+    Sums y;
     for (size_t i = 0; i < lanes; i++) {
       to[i] = int8_t(std::nearbyint(x.v[i]));
-      sum += to[i];
+      y.v[i] = to[i];
     }
-    return sum;
+    return y;
   }
 
   static Sums start(int32_t x) {
     Sums y;
     for (int32_t& v : y.v) v = x;
     return y;
+  }
+  static Sums addIntegers(Sums a, const Sums& b) {
+    for (size_t i = 0; i < lanes; i++) a.v[i] += b.v[i];
+    return a;
+  }
+  static int32_t sumOfIntegers(const Sums& x) {
+    int32_t sum = 0;
+    for (const int32_t v : x.v) sum += v;
+    return sum;
   }
   static Floats toFloats(const Sums& x) { return each([&](size_t i) { return float(x.v[i]); }); }
   static Weights weights8(const uint8_t* at) {

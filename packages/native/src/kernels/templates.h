@@ -11,8 +11,15 @@
 
 namespace parscale {
 
-// Weights are asked for so far ahead: the next 4 KiB page, where the CPU's own prefetching stops.
-constexpr size_t prefetchDistance = 4096;
+constexpr size_t cacheLine = 64;
+
+// Isa::prefetch must be inlined always: GCC takes a function that only prefetches for one without effect, and drops its calls.
+template <class Isa>
+[[gnu::always_inline]] inline void ask(Ahead& ahead) {
+  if (ahead.at >= ahead.end) return;
+  Isa::prefetch(ahead.at);
+  ahead.at += cacheLine;
+}
 
 // ---- the first n of 16 lanes ----
 
@@ -56,42 +63,48 @@ template <class Isa, int M>
 // Weights are unsigned, inputs signed. An instruction set whose dot product is signed shifts weights by `shift8` first; sums
 // start with what makes up for that and for the zero point, which is the same number for all 16 outputs of a row.
 template <class Isa, int M>
-void int8Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) {
+void int8Product(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead, float* out) {
   const int32_t zero = (w.hasMinima ? 0 : 128) - Isa::shift8;
   const int8_t* in = x.integers;
   for (int m = 0; m < M; m++) Isa::store(out + m * lanes, Isa::set(0));
   for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
     const float* scales = reinterpret_cast<const float*>(at);
     const int32_t* sums = x.sums + block * M;
+    Isa::prefetch(at + ahead);
     at += w.hasMinima ? 128 : 64;
     typename Isa::Sums acc[M];
     for (int m = 0; m < M; m++) acc[m] = Isa::start(-zero * sums[m]);
-    for (size_t k = 0; k < w.blockSize; k += 4, at += 64, in += 4 * M) {
-      const auto weights = Isa::weights8(at);
-      Isa::prefetch(at + prefetchDistance);
-      for (int m = 0; m < M; m++) acc[m] = Isa::dot8(acc[m], weights, in + 4 * m);
+    for (size_t k = 0; k < w.blockSize; k += 16, in += 16 * M) {
+      for (int four = 0; four < 4; four++, at += 64) {
+        const auto weights = Isa::weights8(at);
+        Isa::prefetch(at + ahead);
+        for (int m = 0; m < M; m++) acc[m] = Isa::dot8(acc[m], weights, in + 16 * m + 4 * four);
+      }
     }
     addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, out);
   }
 }
 
 template <class Isa, int M>
-void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) {
+void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead, float* out) {
   const int32_t zero = w.hasMinima ? 0 : 8;
   const int8_t* in = x.integers;
   for (int m = 0; m < M; m++) Isa::store(out + m * lanes, Isa::set(0));
   for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
     const float* scales = reinterpret_cast<const float*>(at);
     const int32_t* sums = x.sums + block * M;
+    Isa::prefetch(at + ahead);
     at += w.hasMinima ? 128 : 64;
     typename Isa::Sums acc[M];
     for (int m = 0; m < M; m++) acc[m] = Isa::start(-zero * sums[m]);
-    for (size_t k = 0; k < w.blockSize; k += 8, at += 64, in += 8 * M) {
-      const auto low = Isa::lowNibbles(at);
-      const auto high = Isa::highNibbles(at);
-      Isa::prefetch(at + prefetchDistance);
-      for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], low, in + 4 * m);
-      for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], high, in + 4 * (M + m));
+    for (size_t k = 0; k < w.blockSize; k += 16, in += 16 * M) {
+      for (int eight = 0; eight < 2; eight++, at += 64) {
+        const auto low = Isa::lowNibbles(at);
+        const auto high = Isa::highNibbles(at);
+        Isa::prefetch(at + ahead);
+        for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], low, in + 16 * m + 8 * eight);
+        for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], high, in + 16 * m + 8 * eight + 4);
+      }
     }
     addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, out);
   }
@@ -99,7 +112,7 @@ void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, float* out) 
 
 // Sums of 128 products are added to the total one by one: that loses fewer bits than one long sum.
 template <class Isa, int M, Format format>
-void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, float* out) {
+void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead, float* out) {
   constexpr size_t bytes = format == Format::f32 ? 64 : 32;
   const float* in = x.floats;
   typename Isa::Floats total[M];
@@ -109,7 +122,7 @@ void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, float* out)
     typename Isa::Floats acc[M];
     for (int m = 0; m < M; m++) acc[m] = Isa::set(0);
     for (size_t k = from; k < to; k++, at += bytes, in += M) {
-      Isa::prefetch(at + prefetchDistance);
+      Isa::prefetch(at + ahead);
       typename Isa::Floats weights;
       if constexpr (format == Format::f32) weights = Isa::load(reinterpret_cast<const float*>(at));
       else weights = Isa::loadBf16(reinterpret_cast<const uint16_t*>(at));
@@ -121,25 +134,25 @@ void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, float* out)
 }
 
 template <class Isa, int M>
-void productOf(const Matrix& w, const uint8_t* panel, const Tile& x, float* out) {
+void productOf(const Matrix& w, const uint8_t* panel, const Tile& x, size_t ahead, float* out) {
   switch (w.format) {
-    case Format::f32: return floatProduct<Isa, M, Format::f32>(w, panel, x, out);
-    case Format::bf16: return floatProduct<Isa, M, Format::bf16>(w, panel, x, out);
-    case Format::int8: return int8Product<Isa, M>(w, panel, x, out);
-    case Format::int4: return int4Product<Isa, M>(w, panel, x, out);
+    case Format::f32: return floatProduct<Isa, M, Format::f32>(w, panel, x, ahead, out);
+    case Format::bf16: return floatProduct<Isa, M, Format::bf16>(w, panel, x, ahead, out);
+    case Format::int8: return int8Product<Isa, M>(w, panel, x, ahead, out);
+    case Format::int4: return int4Product<Isa, M>(w, panel, x, ahead, out);
   }
 }
 
 template <class Isa, int... Rows>
-void productForRows(std::integer_sequence<int, Rows...>, const Matrix& w, const uint8_t* panel, const Tile& x, float* out) {
-  using Product = void (*)(const Matrix&, const uint8_t*, const Tile&, float*);
+void productForRows(std::integer_sequence<int, Rows...>, const Matrix& w, const uint8_t* panel, const Tile& x, size_t ahead, float* out) {
+  using Product = void (*)(const Matrix&, const uint8_t*, const Tile&, size_t, float*);
   constexpr Product table[] = {productOf<Isa, Rows + 1>...};
-  table[x.rows - 1](w, panel, x, out);
+  table[x.rows - 1](w, panel, x, ahead, out);
 }
 
 template <class Isa>
-void product(const Matrix& w, size_t panel, const Tile& x, float* out) {
-  productForRows<Isa>(std::make_integer_sequence<int, Isa::tileRows>(), w, w.data + panel * w.panelBytes(), x, out);
+void product(const Matrix& w, size_t panel, const Tile& x, size_t ahead, float* out) {
+  productForRows<Isa>(std::make_integer_sequence<int, Isa::tileRows>(), w, w.data + panel * w.panelBytes(), x, ahead, out);
 }
 
 // ---- inputs of products ----
@@ -147,7 +160,7 @@ void product(const Matrix& w, size_t panel, const Tile& x, float* out) {
 // Rounds to -127..127 of the block's largest magnitude. A block in which anything is not finite gets NaN for a scale, and so
 // does every output of its row: a fault is never rounded away.
 template <class Isa>
-void fillTile(const float* x, size_t inputs, size_t blockSize, const Tile& tile, size_t row) {
+void fillTile(const float* x, size_t inputs, size_t blockSize, const Tile& tile, size_t row, Ahead& ahead) {
   const size_t M = tile.rows;
   if (blockSize == 0) {
     for (size_t k = 0; k < inputs; k++) tile.floats[k * M + row] = x[k];
@@ -163,16 +176,15 @@ void fillTile(const float* x, size_t inputs, size_t blockSize, const Tile& tile,
     }
     const float extreme = Isa::largest(largest);
     const auto factor = Isa::set(extreme > 0 ? 127 / extreme : 0);
-    int8_t* out = tile.integers + (block * blockSize * M + row * 4);
-    int32_t sum = 0;
-    for (size_t k = 0; k < blockSize; k += lanes) {
+    int8_t* out = tile.integers + (block * blockSize * M + row * lanes);
+    auto sums = Isa::start(0);
+    for (size_t k = 0; k < blockSize; k += lanes, out += M * lanes) {
+      ask<Isa>(ahead);
       const auto scaled = Isa::mul(Isa::load(x + k), factor);
-      alignas(16) int8_t rounded[lanes];
-      sum += Isa::roundToBytes(Isa::max(Isa::min(scaled, Isa::set(127)), Isa::set(-127)), rounded);
-      for (size_t four = 0; four < 4; four++) std::memcpy(out + (k + four * 4) * M, rounded + four * 4, 4);
+      sums = Isa::addIntegers(sums, Isa::roundToBytes(Isa::max(Isa::min(scaled, Isa::set(127)), Isa::set(-127)), out));
     }
     tile.scales[block * M + row] = extreme / 127 + Isa::sum(zero);
-    tile.sums[block * M + row] = sum;
+    tile.sums[block * M + row] = Isa::sumOfIntegers(sums);
   }
 }
 
@@ -229,8 +241,9 @@ void silu(float* x, size_t n) {
 }
 
 template <class Isa>
-void siluTimes(float* gate, const float* up, size_t n) {
+void siluTimes(float* gate, const float* up, size_t n, Ahead& ahead) {
   for (size_t i = 0; i < n; i += lanes) {
+    ask<Isa>(ahead);
     const auto activated = siluOf<Isa>(loadSome<Isa>(gate + i, n - i));
     storeSome<Isa>(gate + i, Isa::mul(activated, loadSome<Isa>(up + i, n - i)), n - i);
   }
@@ -303,6 +316,8 @@ bool remember(const CachedHead& head, size_t place, const float* key, const floa
   return good;
 }
 
+constexpr size_t cachedBytes(CacheType type) { return type == CacheType::f32 ? 4 : type == CacheType::f16 ? 2 : 1; }
+
 template <class Isa, CacheType type>
 typename Isa::Floats loadCached(const uint8_t* base, size_t element) {
   if constexpr (type == CacheType::f32) return Isa::load(reinterpret_cast<const float*>(base) + element);
@@ -313,6 +328,7 @@ typename Isa::Floats loadCached(const uint8_t* base, size_t element) {
 // ---- attention ----
 
 constexpr float hiddenScore = -3e38f;
+constexpr size_t tilesOfPage = pagePlaces / lanes;
 
 // Tiles of 16 places in which anything is visible, in order: those of the prefix, then those of the sequence.
 template <class Visit>
@@ -322,73 +338,96 @@ void eachTile(const Visible& see, Visit visit) {
   for (size_t t = see.first / lanes > prefixTiles ? see.first / lanes : prefixTiles; t < tiles; t++) visit(t);
 }
 
-// Scores of M queries for all tiles: scores [M][stride].
+// Scores of M queries for the tiles: scores [tile][M][16]. Queries [D][M].
 template <class Isa, CacheType type, int M>
-void scoreTiles(const CachedHead& head, const Visible& see, const float* queries, size_t stride, float* scores) {
-  const size_t D = head.headDim;
+void scoreTiles(const CachedHead& head, const Visible& see, const float* queries, float* scores, Ahead& ahead) {
+  const size_t D = head.headDim, pages = (see.end + pagePlaces - 1) / pagePlaces;
   eachTile(see, [&](size_t tile) {
-    const uint8_t* page = head.pages[tile / (pagePlaces / lanes)];
-    const size_t within = tile % (pagePlaces / lanes);
+    const uint8_t* page = head.pages[tile / tilesOfPage];
+    const size_t within = tile % tilesOfPage;
     typename Isa::Floats acc[M];
     for (int g = 0; g < M; g++) acc[g] = Isa::set(0);
+    // Asked for meanwhile: this tile's values, and the keys of the next page, where the CPU's own prefetching does not go.
+    const uint8_t* values = page + head.values + within * lanes * head.valueStride() * cachedBytes(type);
+    const uint8_t* nextKeys = tile / tilesOfPage + 1 < pages ? head.pages[tile / tilesOfPage + 1] + head.keys : page;
+    nextKeys += within * lanes * D * cachedBytes(type);
     for (size_t d = 0; d < D; d++) {
+      if (M >= 4 || d % 4 == 0) ask<Isa>(ahead);
+      if (d * cachedBytes(type) % 4 == 0) {
+        Isa::prefetch(values + d * lanes * cachedBytes(type));
+        Isa::prefetch(nextKeys + d * lanes * cachedBytes(type));
+      }
       const auto key = loadCached<Isa, type>(page + head.keys, (within * D + d) * lanes);
-      for (int g = 0; g < M; g++) acc[g] = Isa::fma(key, Isa::set(queries[g * D + d]), acc[g]);
+      for (int g = 0; g < M; g++) acc[g] = Isa::fma(key, Isa::set(queries[d * M + g]), acc[g]);
     }
     if constexpr (type == CacheType::int8) {
       const auto scale = Isa::load(reinterpret_cast<const float*>(page + head.keyScales) + within * lanes);
       for (int g = 0; g < M; g++) acc[g] = Isa::mul(acc[g], scale);
     }
-    for (int g = 0; g < M; g++) Isa::store(scores + g * stride + tile * lanes, acc[g]);
-  });
-  // Where the prefix ends, the sequence begins and ends, tiles are partly hidden; and the prefix may have a score of its own.
-  eachTile(see, [&](size_t tile) {
+    float* to = scores + tile * M * lanes;
+    for (int g = 0; g < M; g++) Isa::store(to + g * lanes, acc[g]);
+    // Where the prefix ends, the sequence begins and ends, tiles are partly hidden; and the prefix may have a score of its own.
     const size_t from = tile * lanes;
-    const bool inSequence = from >= see.first && from + lanes <= see.end;
-    if (inSequence && from >= see.prefix) return;
-    for (int g = 0; g < M; g++) {
+    if (from >= see.prefix && from >= see.first && from + lanes <= see.end) return;
+    for (int g = 0; g < M; g++, to += lanes) {
       for (size_t place = from; place < from + lanes; place++) {
-        float& score = scores[g * stride + place];
-        if (place < see.prefix) score += see.prefixScore;
-        else if (place < see.first || place >= see.end) score = hiddenScore;
+        if (place < see.prefix) to[place - from] += see.prefixScore;
+        else if (place < see.first || place >= see.end) to[place - from] = hiddenScore;
       }
     }
   });
 }
 
-// Scores to shares: the softmax without its division. Gives the sum to divide by.
-template <class Isa>
-float shareOut(const Visible& see, float* scores) {
-  auto most = Isa::set(hiddenScore);
-  eachTile(see, [&](size_t tile) { most = Isa::max(Isa::load(scores + tile * lanes), most); });
-  const auto top = Isa::set(Isa::largest(most));
-  auto sums = Isa::set(0);
+// Scores to shares: the softmax without its division, in `sums` what to divide by. Shares of values in 8 bits take up their scales.
+template <class Isa, CacheType type, int M>
+void shareOut(const CachedHead& head, const Visible& see, float* scores, float* sums) {
+  typename Isa::Floats top[M], total[M];
+  for (int g = 0; g < M; g++) top[g] = Isa::set(hiddenScore);
   eachTile(see, [&](size_t tile) {
-    const auto share = exponential<Isa>(Isa::sub(Isa::load(scores + tile * lanes), top));
-    sums = Isa::add(sums, share);
-    Isa::store(scores + tile * lanes, share);
+    for (int g = 0; g < M; g++) top[g] = Isa::max(Isa::load(scores + (tile * M + g) * lanes), top[g]);
   });
-  return Isa::sum(sums);
+  for (int g = 0; g < M; g++) {
+    top[g] = Isa::set(Isa::largest(top[g]));
+    total[g] = Isa::set(0);
+  }
+  eachTile(see, [&](size_t tile) {
+    auto scale = Isa::set(1);
+    if constexpr (type == CacheType::int8) {
+      const uint8_t* page = head.pages[tile / tilesOfPage];
+      scale = Isa::load(reinterpret_cast<const float*>(page + head.valueScales) + tile % tilesOfPage * lanes);
+    }
+    for (int g = 0; g < M; g++) {
+      float* at = scores + (tile * M + g) * lanes;
+      const auto share = exponential<Isa>(Isa::sub(Isa::load(at), top[g]));
+      total[g] = Isa::add(total[g], share);
+      if constexpr (type == CacheType::int8) Isa::store(at, Isa::mul(share, scale));
+      else Isa::store(at, share);
+    }
+  });
+  for (int g = 0; g < M; g++) sums[g] = Isa::sum(total[g]);
 }
 
 // Values by their shares, M queries and T times 16 of the D numbers at once; place after place.
 template <class Isa, CacheType type, int M, int T>
-void mixValues(const CachedHead& head, const Visible& see, const float* shares, size_t stride, size_t from, const float* sums,
-               float* out) {
+void mixValues(const CachedHead& head, const Visible& see, const float* shares, size_t from, const float* sums, float* out,
+               Ahead& ahead) {
   const size_t D = head.headDim, valueStride = head.valueStride();
   typename Isa::Floats acc[M * T];
   for (int i = 0; i < M * T; i++) acc[i] = Isa::set(0);
   const auto addPlaces = [&](size_t begin, size_t end) {
-    for (size_t place = begin; place < end;) {
-      const uint8_t* values = head.pages[place / pagePlaces] + head.values;
-      const size_t pageEnd = (place / pagePlaces + 1) * pagePlaces < end ? (place / pagePlaces + 1) * pagePlaces : end;
-      for (; place < pageEnd; place++) {
+    for (size_t tile = begin / lanes; tile * lanes < end; tile++) {
+      const uint8_t* values = head.pages[tile / tilesOfPage] + head.values;
+      const size_t first = tile * lanes > begin ? tile * lanes : begin, last = tile * lanes + lanes < end ? tile * lanes + lanes : end;
+      const float* share = shares + tile * M * lanes + first % lanes;
+      for (size_t place = first; place < last; place++, share++) {
+        if (M * T >= 8 || place % 4 == 0) ask<Isa>(ahead);
         typename Isa::Floats value[T];
         for (int t = 0; t < T; t++)
           value[t] = loadCached<Isa, type>(values, place % pagePlaces * valueStride + from + t * lanes);
-        for (int g = 0; g < M; g++)
-          for (int t = 0; t < T; t++)
-            acc[g * T + t] = Isa::fma(value[t], Isa::set(shares[g * stride + place]), acc[g * T + t]);
+        for (int g = 0; g < M; g++) {
+          const auto part = Isa::set(share[g * lanes]);
+          for (int t = 0; t < T; t++) acc[g * T + t] = Isa::fma(value[t], part, acc[g * T + t]);
+        }
       }
     }
   };
@@ -404,46 +443,39 @@ void mixValues(const CachedHead& head, const Visible& see, const float* shares, 
 }
 
 template <class Isa, CacheType type, int M>
-void attendHeads(const CachedHead& head, const Visible& see, const float* queries, float* scores, float* out) {
-  const size_t stride = (see.end + lanes - 1) / lanes * lanes;
-  float sums[M];
-  scoreTiles<Isa, type, M>(head, see, queries, stride, scores);
-  for (int g = 0; g < M; g++) sums[g] = shareOut<Isa>(see, scores + g * stride);
-  if constexpr (type == CacheType::int8) {
-    eachTile(see, [&](size_t tile) {
-      const uint8_t* page = head.pages[tile / (pagePlaces / lanes)];
-      const auto scale =
-          Isa::load(reinterpret_cast<const float*>(page + head.valueScales) + tile % (pagePlaces / lanes) * lanes);
-      for (int g = 0; g < M; g++) {
-        float* at = scores + g * stride + tile * lanes;
-        Isa::store(at, Isa::mul(Isa::load(at), scale));
-      }
-    });
-  }
-  constexpr int several = Isa::accumulators / M >= 4 ? 4 : Isa::accumulators / M >= 2 ? 2 : 1;
+void attendHeads(const CachedHead& head, const Visible& see, const float* queries, float* scores, float* out, Ahead& ahead) {
+  const size_t D = head.headDim;
+  float transposed[M * largestHead], sums[M];
+  for (int g = 0; g < M; g++)
+    for (size_t d = 0; d < D; d++) transposed[d * M + g] = queries[g * D + d];
+  scoreTiles<Isa, type, M>(head, see, transposed, scores, ahead);
+  shareOut<Isa, type, M>(head, see, scores, sums);
+  constexpr int several = Isa::accumulators / M >= 6 ? 6 : Isa::accumulators / M >= 3 ? 3 : Isa::accumulators / M >= 2 ? 2 : 1;
   size_t d = 0;
   for (; d + several * lanes <= head.valueStride(); d += several * lanes)
-    mixValues<Isa, type, M, several>(head, see, scores, stride, d, sums, out);
-  for (; d < head.valueStride(); d += lanes) mixValues<Isa, type, M, 1>(head, see, scores, stride, d, sums, out);
+    mixValues<Isa, type, M, several>(head, see, scores, d, sums, out, ahead);
+  for (; d < head.valueStride(); d += lanes) mixValues<Isa, type, M, 1>(head, see, scores, d, sums, out, ahead);
 }
 
 template <class Isa, CacheType type>
-void attendTyped(const CachedHead& head, const Visible& see, const float* queries, size_t groups, float* scores, float* out) {
+void attendTyped(const CachedHead& head, const Visible& see, const float* queries, size_t groups, float* scores, float* out,
+                 Ahead& ahead) {
   constexpr int most = Isa::accumulators < 8 ? 4 : 8;
   const size_t D = head.headDim;
   size_t g = 0;
-  for (; g + most <= groups; g += most) attendHeads<Isa, type, most>(head, see, queries + g * D, scores, out + g * D);
-  for (; g + 3 <= groups; g += 3) attendHeads<Isa, type, 3>(head, see, queries + g * D, scores, out + g * D);
-  for (; g + 2 <= groups; g += 2) attendHeads<Isa, type, 2>(head, see, queries + g * D, scores, out + g * D);
-  for (; g < groups; g++) attendHeads<Isa, type, 1>(head, see, queries + g * D, scores, out + g * D);
+  for (; g + most <= groups; g += most) attendHeads<Isa, type, most>(head, see, queries + g * D, scores, out + g * D, ahead);
+  for (; g + 3 <= groups; g += 3) attendHeads<Isa, type, 3>(head, see, queries + g * D, scores, out + g * D, ahead);
+  for (; g + 2 <= groups; g += 2) attendHeads<Isa, type, 2>(head, see, queries + g * D, scores, out + g * D, ahead);
+  for (; g < groups; g++) attendHeads<Isa, type, 1>(head, see, queries + g * D, scores, out + g * D, ahead);
 }
 
 template <class Isa>
-void attend(const CachedHead& head, const Visible& see, const float* queries, size_t groups, float* scores, float* out) {
+void attend(const CachedHead& head, const Visible& see, const float* queries, size_t groups, float* scores, float* out,
+            Ahead& ahead) {
   switch (head.type) {
-    case CacheType::f32: return attendTyped<Isa, CacheType::f32>(head, see, queries, groups, scores, out);
-    case CacheType::f16: return attendTyped<Isa, CacheType::f16>(head, see, queries, groups, scores, out);
-    case CacheType::int8: return attendTyped<Isa, CacheType::int8>(head, see, queries, groups, scores, out);
+    case CacheType::f32: return attendTyped<Isa, CacheType::f32>(head, see, queries, groups, scores, out, ahead);
+    case CacheType::f16: return attendTyped<Isa, CacheType::f16>(head, see, queries, groups, scores, out, ahead);
+    case CacheType::int8: return attendTyped<Isa, CacheType::int8>(head, see, queries, groups, scores, out, ahead);
   }
 }
 
