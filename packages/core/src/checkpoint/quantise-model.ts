@@ -56,7 +56,7 @@ export function quantisedTensors(
   settings: QuantiseSettings,
 ): QuantisedTensors {
   const used = tied ? streams.filter(({ name }) => name !== 'lm_head.weight') : streams
-  return quantiseParameters(used, [...backboneParameters(config, tied), ...streamParameters(config)], settings)
+  return quantiseParameters(used, [...backboneParameters(config, tied), ...storedStreams(streams, config)], settings)
 }
 
 /**
@@ -68,7 +68,13 @@ export const quantisedStreamSet = (
   streams: readonly TensorStream[],
   config: ModelConfig,
   settings: QuantiseSettings,
-): QuantisedTensors => quantiseParameters(streams, streamParameters(config), settings)
+): QuantisedTensors => quantiseParameters(streams, storedStreams(streams, config), settings)
+
+/** What is missing of a stream set is told when it is loaded. */
+function storedStreams(streams: readonly TensorStream[], config: ModelConfig): Parameter[] {
+  const names = new Set(streams.map(({ name }) => name))
+  return streamParameters(config).filter(({ name }) => names.has(name))
+}
 
 /** The blocks that a tensor of floats is cut into where `settings` are asked for; undefined where it stays as it is. */
 export function blocksOf({ part, shape }: Parameter, settings: QuantiseSettings): BlockShape | undefined {

@@ -18,7 +18,14 @@ import { companionFiles } from './companion-files.ts'
 import { backboneStreams, type ModelContents, openModelContents, storedBytes, tiedOf } from './model-contents.ts'
 import { type ModelFolder, openModelFolder } from './model-folder.ts'
 import { streamSetFolders } from './stream-set-folders.ts'
-import { type FolderContents, jsonBytes, type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'
+import {
+  type FolderContents,
+  jsonBytes,
+  refuseTaken,
+  type WriteFolderOptions,
+  type WriteProgress,
+  writeModelFolder,
+} from './write-folder.ts'
 
 export interface QuantiseOptions extends QuantiseSettings, Omit<WriteFolderOptions, 'maxShardBytes'> {}
 
@@ -70,6 +77,7 @@ export async function quantiseModel(
   directory: string,
   { bits, blockSize: wanted, ...writing }: QuantiseOptions,
 ): Promise<QuantisationSummary> {
+  await refuseTaken(directory)
   const blockSize = blockSizeOf({ bits, blockSize: wanted })
   const model = await openModelContents(source)
   const sets: ModelFolder[] = []

@@ -166,7 +166,9 @@ export function fileSink(file: FileHandle): ByteSink {
   }
 }
 
-async function refuseTaken(target: string): Promise<void> {
+/** For who has long work to do before. @throws usage error when the target of writeModelFolder is taken */
+export async function refuseTaken(directory: string): Promise<void> {
+  const target = resolve(directory)
   const entries = await readdir(target).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return []
     if (cause.code === 'ENOTDIR') throw taken(target, 'is a file')

@@ -11,6 +11,7 @@ Examples:
   parscale convert ./model ./model-bf16 --dtype bf16 --max-shard-size 2GB
 
 Quantised GGUF blocks become F32, exactly; everything else stays as it is stored unless --dtype says otherwise.
+Stream sets in streams/ go along.
 The target appears whole or not at all.`
 
 const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const

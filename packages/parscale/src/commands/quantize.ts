@@ -12,8 +12,8 @@ Examples:
   parscale quantize SmolLM2-135M-Instruct.Q4_1.gguf --bits 4 --out ./smollm2-int4     (keeps the file's own integers)
   parscale quantize ./model --bits 4 --block-size 32 --out ./model-int4 --json
 
-Embeddings and all linear layers are quantised; norms, biases and what streams own stay as they are. The embedding and the
-output matrix take 8 bits, with --bits 4 too. Blocks of a GGUF file
+Embeddings, all linear layers and aggregators are quantised; norms, biases and prefixes stay as they are. The embedding, the
+output matrix and aggregators take 8 bits, with --bits 4 too. Blocks of a GGUF file
 are kept to the bit where they have no more bits than are asked for: --bits 8 keeps all of them.
 The target appears whole or not at all. parscale compare tells what is lost.`
 
