@@ -11,7 +11,7 @@ import { outputHeads, wantedTokens } from './output-heads.ts'
 import { Sequence, type StepResult, type Work } from './sequence.ts'
 
 /** Tokens times rows that one prefill step takes: large enough for full products, small enough to stay responsive. */
-export const rowTokensPerStep = 512
+export const rowTokensPerStep = 256
 
 export class Engine {
   readonly model: Model

@@ -1,6 +1,7 @@
 /** `parscale bench --figure 4`: the paper's cost figure, measured on this machine beside the paper's computed one. */
 import { figure4Batches, figure4Streams, type Headline, headline, headlineOf, publishedModel } from '@parscale/core/cost'
 import { type Chart, publishedPoints } from '@parscale/core/law'
+import type { KvType } from '@parscale/core/model'
 import { planShape } from '../bench/bench-model.ts'
 import type { Row } from '../bench/rows.ts'
 import { type BenchSettings, runBench } from '../bench/run-bench.ts'
@@ -16,13 +17,16 @@ const defaultLength = 64
 interface Figure4Flags {
   readonly p?: number[] | undefined
   readonly batch: readonly number[]
+  readonly kv: readonly KvType[]
   readonly rounds: number
 }
 
-/** P, batches and rounds of the figure: all of the paper's unless the flags say otherwise. */
-export function figure4Setting(quick: boolean, flags: Figure4Flags, isDefault: (name: 'p' | 'batch') => boolean) {
-  if (quick) return { p: [1, 8], batch: [1], rounds: 1, headlineOnly: true }
+/** P, batches, rounds and cache of the figure: all of the paper's unless the flags say otherwise. Its keys and values have 16 bits. */
+export function figure4Setting(quick: boolean, flags: Figure4Flags, isDefault: (name: 'p' | 'batch' | 'kv') => boolean) {
+  const kv = isDefault('kv') ? (['f16'] as const) : flags.kv
+  if (quick) return { p: [1, 8], batch: [1], kv, rounds: 1, headlineOnly: true }
   return {
+    kv,
     p: isDefault('p') ? [...figure4Streams] : flags.p!,
     batch: isDefault('batch') ? [...figure4Batches] : flags.batch,
     rounds: flags.rounds,

@@ -46,7 +46,7 @@ export function registerBench(program: Command, io: Io): void {
     .addOption(
       new Option('--kv <list>', `numbers of the KV cache: ${kvTypes.join(', ')}`)
         .argParser(kvList)
-        .default(['f32' as KvType], 'f32'),
+        .default(['f32' as KvType], 'f32; f16 of --figure 4'),
     )
     .addOption(list('--threads', 'CPU threads (default: one per physical core)'))
     .addOption(new Option('--engine <list>', engineChoices.join(', ')).argParser(engineList).default(['auto' as const], 'auto'))
@@ -80,7 +80,7 @@ export function registerBench(program: Command, io: Io): void {
       }
       try {
         if (figure !== undefined) {
-          const isDefault = (name: 'p' | 'batch') => command.getOptionValueSource(name) !== 'cli'
+          const isDefault = (name: 'p' | 'batch' | 'kv') => command.getOptionValueSource(name) !== 'cli'
           const setting = figure4Setting(quick === true, flags, isDefault)
           return await showMeasuredFigure4(io, { ...common, ...setting })
         }
