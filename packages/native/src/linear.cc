@@ -13,7 +13,9 @@ constexpr size_t inputBytesAtOnce = 256 * 1024;
 constexpr size_t weightBytesAtOnce = 128 * 1024;
 
 // Products ask for weights so far ahead: with less, eight rows wait for memory; with more, the beginning of a share does.
-constexpr size_t prefetchDistance = 16384;
+constexpr size_t prefetchDistance = 8192;
+// Fewer rows are over so soon that the CPU's own prefetching is better left alone.
+constexpr size_t prefetchRows = 3;
 
 // Weights that a thread asks for before a product begins: they should stay in a core's own caches until then.
 constexpr size_t weightBytesAhead = 1024 * 1024;
@@ -116,7 +118,8 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
   const size_t from = panel * lanes, n = std::min<size_t>(lanes, layer.weights->outputs - from);
   for (size_t t = firstTile; t < lastTile; t++) {
     alignas(64) float out[16 * lanes];
-    kernels_.product(*layer.weights, panel, inputs.tiles[t], t == firstTile ? prefetchDistance : 0, out);
+    const bool asks = t == firstTile && inputs.tiles[t].rows >= prefetchRows;
+    kernels_.product(*layer.weights, panel, inputs.tiles[t], asks ? prefetchDistance : 0, out);
     for (size_t m = 0; m < inputs.tiles[t].rows; m++) {
       float* to = layer.out + (t * kernels_.tileRows + m) * layer.stride + from;
       float* y = out + m * lanes;

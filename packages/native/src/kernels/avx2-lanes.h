@@ -73,6 +73,10 @@ struct Avx2Lanes {
   }
 
   static Sums start(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+  static Sums times(Sums a, int32_t factor) {
+    const __m256i f = _mm256_set1_epi32(factor);
+    return {_mm256_mullo_epi32(a.low, f), _mm256_mullo_epi32(a.high, f)};
+  }
   static Sums addIntegers(Sums a, Sums b) { return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)}; }
   static int32_t sumOfIntegers(Sums x) {
     const __m256i eight = _mm256_add_epi32(x.low, x.high);

@@ -69,6 +69,7 @@ struct Avx512Vnni {
   }
 
   static Sums start(int32_t x) { return _mm512_set1_epi32(x); }
+  static Sums times(Sums a, int32_t factor) { return _mm512_mullo_epi32(a, _mm512_set1_epi32(factor)); }
   static Sums addIntegers(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
   static int32_t sumOfIntegers(Sums x) { return _mm512_reduce_add_epi32(x); }
   static Floats toFloats(Sums x) { return _mm512_cvtepi32_ps(x); }

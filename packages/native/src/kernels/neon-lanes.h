@@ -72,6 +72,9 @@ struct NeonLanes {
   }
 
   static Sums start(int32_t x) { return {{vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x), vdupq_n_s32(x)}}; }
+  static Sums times(const Sums& a, int32_t factor) {
+    return {{vmulq_n_s32(a.v[0], factor), vmulq_n_s32(a.v[1], factor), vmulq_n_s32(a.v[2], factor), vmulq_n_s32(a.v[3], factor)}};
+  }
   static Sums addIntegers(const Sums& a, const Sums& b) {
     return {{vaddq_s32(a.v[0], b.v[0]), vaddq_s32(a.v[1], b.v[1]), vaddq_s32(a.v[2], b.v[2]), vaddq_s32(a.v[3], b.v[3])}};
   }

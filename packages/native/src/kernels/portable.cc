@@ -71,6 +71,10 @@ struct Portable {
     for (int32_t& v : y.v) v = x;
     return y;
   }
+  static Sums times(Sums a, int32_t factor) {
+    for (int32_t& v : a.v) v *= factor;
+    return a;
+  }
   static Sums addIntegers(Sums a, const Sums& b) {
     for (size_t i = 0; i < lanes; i++) a.v[i] += b.v[i];
     return a;

@@ -73,7 +73,7 @@ void int8Product(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead
     Isa::prefetch(at + ahead);
     at += w.hasMinima ? 128 : 64;
     typename Isa::Sums acc[M];
-    for (int m = 0; m < M; m++) acc[m] = Isa::start(-zero * sums[m]);
+    for (int m = 0; m < M; m++) acc[m] = Isa::times(Isa::start(sums[m]), -zero);
     for (size_t k = 0; k < w.blockSize; k += 16, in += 16 * M) {
       for (int four = 0; four < 4; four++, at += 64) {
         const auto weights = Isa::weights8(at);
@@ -96,7 +96,7 @@ void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead
     Isa::prefetch(at + ahead);
     at += w.hasMinima ? 128 : 64;
     typename Isa::Sums acc[M];
-    for (int m = 0; m < M; m++) acc[m] = Isa::start(-zero * sums[m]);
+    for (int m = 0; m < M; m++) acc[m] = Isa::times(Isa::start(sums[m]), -zero);
     for (size_t k = 0; k < w.blockSize; k += 16, in += 16 * M) {
       for (int eight = 0; eight < 2; eight++, at += 64) {
         const auto low = Isa::lowNibbles(at);
