@@ -52,6 +52,7 @@ export class Engine {
    */
   open(options: { p?: number; firstPosition?: number; room?: number } = {}): Sequence {
     this.#mustBeIdle()
+    this.#mustBeLoaded()
     const p = options.p ?? this.model.defaultP
     const set = this.model.streamSet(p)
     const sequence = new Sequence(p, set?.config.parscale.nTokens ?? 0, options.firstPosition ?? 0)
@@ -113,6 +114,7 @@ export class Engine {
    */
   async step(work: readonly Work[]): Promise<(StepResult | undefined)[]> {
     this.#mustBeIdle()
+    this.#mustBeLoaded()
     if (work.length === 0) return []
     this.#check(work)
     this.#stepping = true
@@ -198,6 +200,10 @@ export class Engine {
   /** Rows must not move under a running step. */
   #mustBeIdle(): void {
     if (this.#stepping) throw runtimeError('engine: a step is under way; wait for it first')
+  }
+
+  #mustBeLoaded(): void {
+    if (this.model.isDisposed) throw runtimeError('engine: the model is disposed of; load it again')
   }
 
   #mustBeOpen(sequence: Sequence): void {

@@ -67,6 +67,10 @@ export class Model {
     return set
   }
 
+  get isDisposed(): boolean {
+    return this.#disposal !== undefined
+  }
+
   /** Frees the decoder's memory, once; the model cannot be used afterwards. */
   dispose(): Promise<void> {
     this.#disposal ??= this.decoder.dispose()
