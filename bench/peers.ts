@@ -16,6 +16,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type ModelShape, publishedModel } from '@parscale/core/cost'
 import { Engine, modelFiles } from '@parscale/core/generation'
+import type { KvType } from '@parscale/core/model'
 import { openModelFolder } from '@parscale/core/node'
 import { writeSyntheticModel } from '../packages/parscale/src/bench/synthetic-model.ts'
 import { type EngineName, startModel } from '../packages/parscale/src/decode-engine.ts'
@@ -29,6 +30,8 @@ const { values: flags } = parseArgs({
     layers: { type: 'string' },
     bits: { type: 'string', default: '8,4' },
     engine: { type: 'string', default: 'native,onnx' },
+    /** llama.cpp's own. */
+    kv: { type: 'string', default: 'f16' },
     p: { type: 'string', default: '1,8' },
     context: { type: 'string', default: '256' },
     prompt: { type: 'string', default: '512' },
@@ -53,6 +56,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 const streams = flags.p.split(',').map(Number)
 const engines = flags.engine.split(',') as EngineName[]
+const kv = flags.kv as KvType
 const folder = fileURLToPath(new URL('../.cache/bench-peers', import.meta.url))
 
 /** One side's measurement of one thing; each call is a turn. */
@@ -95,7 +99,7 @@ async function measure(shape: ModelShape, name: string, bits: 8 | 4): Promise<{ 
   for (const p of streams) if (p > 1) open.push(await openModelFolder(`${path}/streams/p${p}`))
   const files = await modelFiles(open[0]!, open.slice(1))
   const models = new Map<EngineName, Awaited<ReturnType<typeof startModel>>>()
-  for (const engine of engines) models.set(engine, await startModel(engine, files, { threads, cacheDirectory: folder }))
+  for (const engine of engines) models.set(engine, await startModel(engine, files, { threads, kv, cacheDirectory: folder }))
   const peer = await loadPeer(llamaModel(shape, name, bits === 8 ? 'q8_0' : 'q4_0'), { threads })
 
   const measurements: Measurement[] = []
@@ -211,7 +215,7 @@ else {
     `${machine.cpu}, ${threads} threads of ${machine.cores} cores, load ${loadBefore.toFixed(1)} to ${machine.loadAfter.toFixed(1)}`,
   )
   console.log(
-    `${name}, context ${context}, prompt ${prompt}; medians of ${rounds} rounds, ratios with the lowest and highest of a round`,
+    `${name}, context ${context}, prompt ${prompt}, keys and values in ${kv}; medians of ${rounds} rounds, ratios with the lowest and highest of a round`,
   )
   console.log(`${version}\n`)
   console.log(peersTable(figures, prompt))
