@@ -81,7 +81,7 @@ beforeAll(async () => {
     platform: 'node',
     format: 'esm',
     conditions: ['source'],
-    external: ['onnxruntime-node', '@resvg/resvg-js'],
+    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native'],
     banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)" },
     outfile: program,
     logLevel: 'error',
