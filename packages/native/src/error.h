@@ -13,7 +13,7 @@ struct Failure : std::runtime_error {
 
 // Something in the packed file is not as the format says.
 inline Failure badFile(const std::string& path, const std::string& what) {
-  return Failure("ERR_PACKED_FILE", path + ": " + what + "; pack the model again");
+  return Failure("ERR_PACKED_FILE", path + ": " + what + "; remove it, and it is made again from the model");
 }
 
 // The caller asked for what cannot be.
