@@ -7,7 +7,7 @@ import type { Io } from '../io.ts'
 import { availableMemoryBytes } from '../load.ts'
 import { onnxRuntime } from '../onnx-runtime.ts'
 import { packageVersion } from '../version.ts'
-import { type PlannedModel, requireDisk } from './bench-model.ts'
+import { type MakeOptions, type PlannedModel, requireDisk } from './bench-model.ts'
 import { type Case, type CaseLists, crossCases, jobOf, requireMemory } from './cases.ts'
 import type { Turn } from './job.ts'
 import { measureCases } from './measure-cases.ts'
@@ -51,17 +51,12 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
   const loadBefore = loadavg()[0]!
   const models = []
   for (const plan of plans) {
-    const progress = io.progress(`writing ${plan.model.name} in ${plan.model.bits} bits`, 'B')
-    const onProgress = ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) =>
-      progress.update(doneBytes, totalBytes)
-    models.push(await plan.make({ signal: io.signal, onProgress }).finally(() => progress.end()))
+    models.push(await shown(io, `writing ${plan.model.name} in ${plan.model.bits} bits`, (options) => plan.make(options)))
   }
   const cases = crossing(models)
   for (const one of cases) {
-    const progress = io.progress(`packing ${one.model.name} in ${one.model.bits} bits`, 'B')
-    const onProgress = ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) =>
-      progress.update(doneBytes, totalBytes)
-    await prepareTurn(jobOf(one, workplace.cache), { signal: io.signal, onProgress }).finally(() => progress.end())
+    const job = jobOf(one, workplace.cache)
+    await shown(io, `packing ${one.model.name} in ${one.model.bits} bits`, (options) => prepareTurn(job, options))
   }
   io.stderr('measuring bandwidth and matrix products of this machine\n')
   const devices = new Map<number | undefined, Device>()
@@ -90,4 +85,11 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
     rows: cases.map((one, i) => rowOf(one, turns[i]!, devices.get(one.threads)!)),
     ratios: streamRatios(cases, turns),
   }
+}
+
+/** Writes something with its progress on the terminal. */
+function shown<T>(io: Io, label: string, write: (options: MakeOptions) => Promise<T>): Promise<T> {
+  const progress = io.progress(label, 'B')
+  const onProgress: MakeOptions['onProgress'] = ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes)
+  return write({ signal: io.signal, onProgress }).finally(() => progress.end())
 }

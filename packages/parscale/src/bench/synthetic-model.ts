@@ -86,7 +86,7 @@ export async function writeSyntheticModel(
   })
 }
 
-/** What stream sets know their backbone by. A quantised one was made of nothing: any name does that no other has. */
+/** What stream sets know their backbone by. A random quantised one has no source to digest; its shape tells it from others. */
 async function digestOf(model: SyntheticModel, signal: AbortSignal | undefined): Promise<string> {
   if (model.bits === 32) return await tensorsDigest(contents(model).tensors, signal)
   return createHash('sha256').update(JSON.stringify(model.shape)).digest('hex')
