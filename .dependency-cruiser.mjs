@@ -39,7 +39,7 @@ export default {
     {
       name: 'core-needs-onnxruntime-common-only',
       severity: 'error',
-      from: { path: `^${core}/`, pathNot: '\\.test\\.ts$' },
+      from: { path: `^${core}/`, pathNot: [`^${core}/(node|web)/`, '\\.test\\.ts$'] },
       to: { path: 'node_modules/onnxruntime-(node|web)' },
     },
   ],

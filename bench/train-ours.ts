@@ -5,7 +5,7 @@ import { GraphBuilder } from '@parscale/core/graph'
 import { openFileSource } from '@parscale/core/node'
 import { estimateTrainingMemory, stepFlops, TrainStep } from '@parscale/core/training'
 import { Tensor } from 'onnxruntime-node'
-import { onnxRuntime } from '../packages/parscale/src/onnx-runtime.ts'
+import { onnxRuntime } from '../packages/core/src/node/onnx-runtime.ts'
 import { type Case, casePlan, tokenIds } from './train-cases.ts'
 
 const [json, weights, threads] = process.argv.slice(2) as [string, string, string]

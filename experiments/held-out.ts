@@ -11,8 +11,8 @@ import {
 } from '@parscale/core/training'
 import type { TokenFile } from '@parscale/core/training/data'
 import { Tensor } from 'onnxruntime-common'
-import { createIo } from '../packages/parscale/src/io.ts'
-import { onnxRuntime } from '../packages/parscale/src/onnx-runtime.ts'
+import { onnxRuntime } from '../packages/core/src/node/onnx-runtime.ts'
+import { createIo } from '../packages/parscale/src/terminal/io.ts'
 import { openRunInputs, type RunInputs } from '../packages/parscale/src/train/run-inputs.ts'
 import type { Losses } from './compare.ts'
 

@@ -9,7 +9,7 @@ import { scorePositions } from '@parscale/core/evaluation'
 import { logSoftmax, type TextModel } from '@parscale/core/generation'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type LogitsOptions, loadPeer } from '../bench/llama-peer.ts'
-import { loadTextModel } from '../packages/parscale/src/load.ts'
+import { loadTextModel } from '../packages/parscale/src/load/load.ts'
 import { fetchSmolLM2 } from '../scripts/fetch-smollm2.mjs'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 

@@ -1,5 +1,5 @@
 /** Small training checkpoints for tests. */
-import type { TrainingCheckpoint } from '../src/node/checkpoint-files.ts'
+import type { TrainingCheckpoint } from '../src/node/runs/checkpoint-files.ts'
 
 /** Three parameters, of which two are being trained. All numbers follow from the step. */
 export function checkpointAt(step: number, loss?: number): TrainingCheckpoint {

@@ -18,7 +18,7 @@ import { registerPull } from './commands/pull.ts'
 import { registerQuantize } from './commands/quantize.ts'
 import { registerScore } from './commands/score.ts'
 import { registerTrain } from './commands/train.ts'
-import { createIo, type Io } from './io.ts'
+import { createIo, type Io } from './terminal/io.ts'
 import { packageVersion } from './version.ts'
 
 /** 0 is success, 1 a failure that is none of these; 130 is Ctrl-C. The table stands in docs/cli.md. */

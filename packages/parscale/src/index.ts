@@ -1,9 +1,17 @@
 /** The Node library: load a model by name and talk to it. Everything portable comes from @parscale/core. */
 export { ParscaleError } from '@parscale/core'
 export { Chat, type TextChunk, TextModel, type TextOptions, type TextResult, type TextToken } from '@parscale/core/generation'
-export type { ChosenEngine, EngineChoice, EngineName } from './decode-engine.ts'
+export { type OnnxRuntimeOptions, onnxRuntime } from '@parscale/core/node/onnx-runtime'
 export { type CacheLookup, resolveCachedModel } from './hub/cached-model.ts'
 export { type PublishedModel, publishedModels } from './hub/published-models.ts'
 export { type PulledModel, type PullOptions, pullModel } from './hub/pull-model.ts'
-export { type LoadOptions, loadModel, loadTextModel, type OpenModel, type OpenOptions, openModel, resolveModel } from './load.ts'
-export { type OnnxRuntimeOptions, onnxRuntime } from './onnx-runtime.ts'
+export type { ChosenEngine, EngineChoice, EngineName } from './load/decode-engine.ts'
+export {
+  type LoadOptions,
+  loadModel,
+  loadTextModel,
+  type OpenModel,
+  type OpenOptions,
+  openModel,
+  resolveModel,
+} from './load/load.ts'

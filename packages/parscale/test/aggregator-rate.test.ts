@@ -1,7 +1,8 @@
 /** A rate of its own for the aggregator: its step is that of the smaller rate, everything else's that of the larger one. */
+
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { TrainStep } from '@parscale/core/training'
 import { expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { maxDifference } from './support/fixtures.ts'
 import { readTrainingModel } from './support/training.ts'
 

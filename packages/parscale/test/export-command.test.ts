@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { type RecipeName, recipeNames } from '@parscale/core/training'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { configOf } from '../src/commands/train-options.ts'
 import { runCommand } from '../src/export/run-command.ts'
-import { configOf } from '../src/train/train-options.ts'
 import { runHere } from './support/run-here.ts'
 
 let scratch: string

@@ -8,7 +8,7 @@ import { isTied } from '@parscale/core/generation'
 import { backboneParameters, streamParameters } from '@parscale/core/model'
 import { convertModel, exportModel, exportStreamSet, type ModelFolder, openModelFolder } from '@parscale/core/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadModel, openModel } from '../src/load.ts'
+import { loadModel, openModel } from '../src/load/load.ts'
 import { fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
 import { writeRandomModel } from './support/random-model.ts'
 

@@ -10,10 +10,10 @@ import { readF32 } from '@parscale/core/checkpoint'
 import { modelFiles } from '@parscale/core/generation'
 import { backboneParameters, type Part, streamParameters } from '@parscale/core/model'
 import { openModelFolder } from '@parscale/core/node'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { gradientGraph, LossEvaluation, lossFeeds, type TrainPlan } from '@parscale/core/training'
 import { Tensor } from 'onnxruntime-node'
 import { expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { fixturesFolder } from './support/fixtures.ts'
 
 const names = ['transformers', 'options'].flatMap((group) =>

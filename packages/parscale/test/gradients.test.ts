@@ -8,10 +8,10 @@
 import { createRandom } from '@parscale/core'
 import { gradients } from '@parscale/core/autodiff'
 import { type Graph, GraphBuilder, type Initializer, type OpName, type Shape, type Value } from '@parscale/core/graph'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import fc from 'fast-check'
 import { Tensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 
 type Data = Float64Array | Float32Array
 

@@ -2,8 +2,8 @@
 import { Engine, Model, modelFiles } from '@parscale/core/generation'
 import { type KvType, kvTypes } from '@parscale/core/model'
 import { openModelFolder } from '@parscale/core/node'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { argmax, fixturesFolder } from './support/fixtures.ts'
 
 const ids = Array.from({ length: 150 }, (_, i) => (i * 31 + (i >> 3)) % 259)

@@ -1,6 +1,7 @@
 /** Prefixes made by a network while training: they learn, and merged ones give the same bits. */
 
 import { type Parameter, prefixName, streamParameters } from '@parscale/core/model'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import {
   initialParameters,
   LossEvaluation,
@@ -11,7 +12,6 @@ import {
 } from '@parscale/core/training'
 import { Tensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { readTrainingModel } from './support/training.ts'
 
 const size = 24

@@ -7,8 +7,8 @@ import { readdirSync } from 'node:fs'
 import { batchFeeds, type Engine, KvCache, modelFiles, type Sequence } from '@parscale/core/generation'
 import { backboneGraph, RopeTable, writePrefix } from '@parscale/core/model'
 import { openModelFolder } from '@parscale/core/node'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { argmax, engines, type Fixture, fixturesFolder, loadEngine, maxDifference, readFixture } from './support/fixtures.ts'
 
 const names = ['goldens', 'transformers'].flatMap((group) =>

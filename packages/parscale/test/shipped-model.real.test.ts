@@ -10,7 +10,7 @@ import { type ModelFolder, openDataset, type TokenizedDataset } from '@parscale/
 import { evaluationBatches } from '@parscale/core/training/data'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { fetchText } from '../../../scripts/fetch-text.mjs'
-import { loadModel, tokenizerFiles } from '../src/load.ts'
+import { loadModel, tokenizerFiles } from '../src/load/load.ts'
 
 /** As it was trained: sequences of so many tokens, in which documents do not see each other. */
 const tokens = 512

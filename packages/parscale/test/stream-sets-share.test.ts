@@ -1,10 +1,10 @@
 /** Several stream sets on one backbone: what each adds to what the engine is given. */
 import { Model, modelFiles } from '@parscale/core/generation'
 import { elementCount, streamParameters } from '@parscale/core/model'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import type { Runtime } from '@parscale/core/runtime'
 import { expect, it } from 'vitest'
-import { openModel } from '../src/load.ts'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
+import { openModel } from '../src/load/load.ts'
 
 it('loads the backbone once, and with each set its aggregator alone', async () => {
   const engine = onnxRuntime({ threads: 1 })

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { basename, join, relative } from 'node:path'
 import process from 'node:process'
 import { expect, it } from 'vitest'
-import { configOf } from '../src/train/train-options.ts'
+import { configOf } from '../src/commands/train-options.ts'
 
 const data = ['/data/text.txt']
 

@@ -1,8 +1,8 @@
 /** On the CPU a large parameter is moved in pieces, in place: the same as AdamW written down in plain TypeScript. */
 import { createRandom } from '@parscale/core'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { decays, pieceElements, TrainStep } from '@parscale/core/training'
 import { expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { maxDifference } from './support/fixtures.ts'
 import { readTrainingModel } from './support/training.ts'
 

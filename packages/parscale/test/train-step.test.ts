@@ -1,5 +1,6 @@
 /** Training against the reference implementation's numbers: gradients, and three AdamW steps. */
 
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import {
   decays,
   gradientGraph,
@@ -11,7 +12,6 @@ import {
 } from '@parscale/core/training'
 import { Tensor } from 'onnxruntime-node'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { maxDifference } from './support/fixtures.ts'
 import { readTrainingGolden, readTrainingModel, type TrainingGolden, trainingGoldens } from './support/training.ts'
 

@@ -9,9 +9,9 @@
 import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { LossEvaluation, TrainStep } from '@parscale/core/training'
 import { describe, expect, it } from 'vitest'
-import { onnxRuntime } from '../src/onnx-runtime.ts'
 import { readTrainingGolden } from './support/training.ts'
 
 const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'

@@ -3,9 +3,9 @@ export { type ByteSource, bytesSource } from './byte-source.ts'
 export * from './config.ts'
 export { configJson, torchNames, type WrittenWeights } from './config-json.ts'
 export { requireFinite, requireFiniteStored } from './finite.ts'
-export { type GgufArray, type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, parseGguf } from './gguf.ts'
-export { blockFormats, decodeBlocks, type GgmlType } from './gguf-blocks.ts'
-export { type GgufModel, type GgufStream, readGgufModel } from './gguf-model.ts'
+export { blockFormats, decodeBlocks, type GgmlType } from './gguf/blocks.ts'
+export { type GgufArray, type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, parseGguf } from './gguf/gguf.ts'
+export { type GgufModel, type GgufStream, readGgufModel } from './gguf/model.ts'
 export { parscaleKeys } from './parscale-keys.ts'
 export {
   type BlockShape,

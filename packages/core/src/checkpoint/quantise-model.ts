@@ -4,9 +4,9 @@
  */
 import { checkpointError } from '../errors.ts'
 import { backboneParameters, elementCount, type ModelConfig, type Parameter, streamParameters } from '../model/index.ts'
-import type { GgmlType } from './gguf-blocks.ts'
-import type { GgufStream } from './gguf-model.ts'
-import { type CarriedFormat, carriedFormat, carryBlocks } from './gguf-quantised.ts'
+import type { GgmlType } from './gguf/blocks.ts'
+import type { GgufStream } from './gguf/model.ts'
+import { type CarriedFormat, carriedFormat, carryBlocks } from './gguf/quantised.ts'
 import { type BlockShape, blockSizeFor, type QuantisedBits, type QuantisedBlocks, quantiseBlocks } from './quantise.ts'
 import { scalesName, zeroPointsName } from './quantised-tensor.ts'
 import { castBytes } from './read-tensor.ts'

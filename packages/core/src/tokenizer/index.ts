@@ -1,9 +1,9 @@
 /** Text to token ids and back, and conversations to token ids. */
 export { byteTokenizerFiles } from './byte-tokenizer.ts'
-export { createChatTemplate } from './chat-template.ts'
-export { type GgufTokenizerFiles, tokenizerFilesFromGguf } from './gguf-tokenizer.ts'
+export { type GgufTokenizerFiles, tokenizerFilesFromGguf } from './gguf/tokenizer.ts'
+export { createChatTemplate } from './templates/chat-template.ts'
 export { createTokenizer } from './tokenizer.ts'
-export { type BpePreTokenizer, bpePreTokenizers, type TrainBpeOptions, trainBpe } from './train-bpe.ts'
+export { type BpePreTokenizer, bpePreTokenizers, type TrainBpeOptions, trainBpe } from './train-bpe/train-bpe.ts'
 export type {
   ChatEncodeOptions,
   ChatMessage,

@@ -2,10 +2,10 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { readFixture } from '../../test/tokenizer-fixtures.ts'
-import type { GgufValue } from '../checkpoint/gguf-value.ts'
+import type { GgufValue } from '../checkpoint/gguf/value.ts'
 import { isParscaleError } from '../errors.ts'
-import { createChatTemplate } from './chat-template.ts'
-import { tokenizerFilesFromGguf } from './gguf-tokenizer.ts'
+import { tokenizerFilesFromGguf } from './gguf/tokenizer.ts'
+import { createChatTemplate } from './templates/chat-template.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 const names = ['gpt2', 'qwen2', 'llama3', 'llama-spm', 'metaspace-split']

@@ -1,20 +1,7 @@
-export { freshModel } from './fresh-model.ts'
-export { type InitialOptions, initialParameters, requireFiniteParameters } from './initial-parameters.ts'
-export { type BatchShape, type LossPlan, nextTokenLoss, nextTokenSurprisals } from './loss.ts'
-export { LossEvaluation } from './loss-evaluation.ts'
-export { lossFeeds, positionFeeds, type TokenBatch, tokenFeeds } from './loss-feeds.ts'
-export { modelCard, type ResultSummary, type RunSummary, type StageSummary } from './model-card.ts'
-export { type AdamWOptions, decays } from './optimizer.ts'
-export { mergePrefixes, prefixMlpParameters } from './prefix-mlp.ts'
-export { needsBase, type RecipeName, type RecipeWishes, recipeNames, recipes } from './recipes.ts'
-export { parseRunConfig, type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
-export { learningRate, type Schedule, validateSchedule } from './schedules.ts'
-export { type Evaluation, sequenceLosses } from './sequence-losses.ts'
-export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './step-cost.ts'
-export { type TextBackbone, textPieces, textPrefixes } from './text-prefixes.ts'
-export { type StepOptions, type StepReport, type TrainState, TrainStep } from './train-step.ts'
-export { evaluationGraph, gradientGraph, pieceUpdateGraph, type TrainPlan, updateGraph } from './train-step-graphs.ts'
-export { pieceElements } from './train-step-update.ts'
+export { needsBase, type RecipeName, type RecipeWishes, recipeNames, recipes } from './run/recipes.ts'
+export { parseRunConfig, type RunConfig, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
+export { learningRate, type Schedule, validateSchedule } from './run/schedules.ts'
+export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './run/step-cost.ts'
 export {
   modelParameters,
   type SavedState,
@@ -25,4 +12,16 @@ export {
   type TrainerInputs,
   type TrainerPosition,
   totalSteps,
-} from './trainer.ts'
+} from './run/trainer.ts'
+export { freshModel } from './start/fresh-model.ts'
+export { type InitialOptions, initialParameters, requireFiniteParameters } from './start/initial-parameters.ts'
+export { mergePrefixes, prefixMlpParameters } from './start/prefix-mlp.ts'
+export { type TextBackbone, textPieces, textPrefixes } from './start/text-prefixes.ts'
+export { evaluationGraph, gradientGraph, pieceUpdateGraph, type TrainPlan, updateGraph } from './step/graphs.ts'
+export { type BatchShape, type LossPlan, nextTokenLoss, nextTokenSurprisals } from './step/loss.ts'
+export { LossEvaluation } from './step/loss-evaluation.ts'
+export { lossFeeds, positionFeeds, type TokenBatch, tokenFeeds } from './step/loss-feeds.ts'
+export { type AdamWOptions, decays } from './step/optimizer.ts'
+export { type Evaluation, sequenceLosses } from './step/sequence-losses.ts'
+export { type StepOptions, type StepReport, type TrainState, TrainStep } from './step/train-step.ts'
+export { pieceElements } from './step/update.ts'

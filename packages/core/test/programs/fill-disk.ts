@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
-import { RunFolder } from '../../src/node/run-folder.ts'
+import { RunFolder } from '../../src/node/runs/run-folder.ts'
 import { checkpointAt } from '../training-checkpoints.ts'
 
 const run = await RunFolder.create(process.argv[2]!, {}, { keepCheckpoints: 1e6 })

@@ -4,7 +4,7 @@
  */
 import { readdirSync } from 'node:fs'
 import process from 'node:process'
-import { quantisedFolder } from '../../src/node/quantised-cache.ts'
+import { quantisedFolder } from '../../src/node/models/quantised-cache.ts'
 
 const [, , model, cacheDirectory] = process.argv as [string, string, string, string]
 let waited = false

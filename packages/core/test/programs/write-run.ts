@@ -1,6 +1,6 @@
 /** Writes a run with a checkpoint every step, for tests that kill it. Arguments: folder, "create" or "open", last step. */
 import process from 'node:process'
-import { RunFolder } from '../../src/node/run-folder.ts'
+import { RunFolder } from '../../src/node/runs/run-folder.ts'
 import { checkpointAt } from '../training-checkpoints.ts'
 
 const [path, mode, lastStep] = process.argv.slice(2)

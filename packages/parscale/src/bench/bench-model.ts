@@ -14,10 +14,10 @@ import {
   streamParameters,
 } from '@parscale/core/model'
 import { type ModelFolder, type WriteProgress, writeModelFolder } from '@parscale/core/node'
-import { shapeOfConfig } from '../commands/model-shape.ts'
 import { freeBytes } from '../hub/disk-space.ts'
-import { openModel, outlineModel } from '../load.ts'
-import { formatAmount } from '../progress.ts'
+import { openModel, outlineModel } from '../load/load.ts'
+import { formatAmount } from '../terminal/progress.ts'
+import { shapeOfConfig } from './model-shape.ts'
 import { streamSetContents, syntheticBytes, syntheticConfig, type WeightBits, writeSyntheticModel } from './synthetic-model.ts'
 import type { Workplace } from './workplace.ts'
 

@@ -1,8 +1,8 @@
 /** What is measured: the crossing of lists, what each case needs of memory, and the order of turns. */
 import { resourceError } from '@parscale/core'
 import { type KvType, kvBytes } from '@parscale/core/model'
-import type { EngineName } from '../decode-engine.ts'
-import { formatAmount } from '../progress.ts'
+import type { EngineName } from '../load/decode-engine.ts'
+import { formatAmount } from '../terminal/progress.ts'
 import type { BenchModel } from './bench-model.ts'
 import type { Job } from './job.ts'
 

@@ -1,7 +1,7 @@
 /** What a child process is asked to measure, and what it answers. Plain data: it crosses a process border as JSON. */
 import type { ErrorKind } from '@parscale/core'
 import type { KvType } from '@parscale/core/model'
-import type { EngineName } from '../decode-engine.ts'
+import type { EngineName } from '../load/decode-engine.ts'
 
 /** One turn of a case. */
 export interface Job {

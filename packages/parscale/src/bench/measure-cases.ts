@@ -4,7 +4,7 @@
  */
 import { appendFile, readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core'
-import { formatSeconds } from '../progress.ts'
+import { formatSeconds } from '../terminal/progress.ts'
 import { type Case, caseName, jobOf } from './cases.ts'
 import { runInChild } from './child.ts'
 import type { Turn } from './job.ts'

@@ -1,7 +1,7 @@
 /** From turns to figures: medians over rounds, beside what this machine allows at best. */
 import { type Device, deviceCost, type Precision } from '@parscale/core/cost'
 import { type KvType, kvBytes } from '@parscale/core/model'
-import type { EngineName } from '../decode-engine.ts'
+import type { EngineName } from '../load/decode-engine.ts'
 import { allowedBytes, type Case } from './cases.ts'
 import type { Turn } from './job.ts'
 import { type Spread, spreadOf } from './spread.ts'

@@ -1,7 +1,7 @@
 /** Measures one turn of a case in this process, which must have done nothing before: its peak of memory is the case's. */
 import { Engine, type ModelFiles, modelFiles, type Sequence } from '@parscale/core/generation'
 import { type ModelFolder, openModelFolder } from '@parscale/core/node'
-import { type EngineOptions, prepareModel, startModel } from '../decode-engine.ts'
+import { type EngineOptions, prepareModel, startModel } from '../load/decode-engine.ts'
 import type { Job, Turn } from './job.ts'
 import { peakMemoryBytes } from './peak-memory.ts'
 

@@ -5,8 +5,8 @@ import { dequantiseBlocks, findQuantised, readChunks, readF32 } from '@parscale/
 import { qwenShape } from '@parscale/core/cost'
 import { Engine, Model, modelFiles } from '@parscale/core/generation'
 import { type ModelFolder, openModelFolder, verifySameBackbone } from '@parscale/core/node'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { onnxRuntime } from '../onnx-runtime.ts'
 import { syntheticBytes, writeSyntheticModel } from './synthetic-model.ts'
 
 const shape = {

@@ -6,9 +6,9 @@ import { planShape } from '../bench/bench-model.ts'
 import type { Row } from '../bench/rows.ts'
 import { type BenchSettings, runBench } from '../bench/run-bench.ts'
 import type { WeightBits } from '../bench/synthetic-model.ts'
-import type { Io } from '../io.ts'
-import { drawInFile } from './plots.ts'
-import { bytesText, percentText, secondsText, textTable } from './text-table.ts'
+import type { Io } from '../terminal/io.ts'
+import { drawInFile } from '../terminal/plots.ts'
+import { bytesText, percentText, secondsText, textTable } from '../terminal/text-table.ts'
 
 const figureSizes = ['1.6B', '2.8B', '4.4B'] as const
 /** The paper averages over input = output of 64, 128, 256 and 512 tokens; the shortest is what a CPU has patience for. */

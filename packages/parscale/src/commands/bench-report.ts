@@ -2,7 +2,7 @@
 import type { Chart, Series } from '@parscale/core/law'
 import type { Row } from '../bench/rows.ts'
 import type { BenchResult } from '../bench/run-bench.ts'
-import { bytesText, percentText, significant, textTable } from './text-table.ts'
+import { bytesText, percentText, significant, textTable } from '../terminal/text-table.ts'
 
 type Key = 'model' | 'bits' | 'engine' | 'threads' | 'p' | 'kv' | 'batch' | 'context'
 /** What may tell rows from each other, in the order of their columns. P is always shown. */

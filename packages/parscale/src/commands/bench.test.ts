@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { Command } from '@commander-js/extra-typings'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BenchResult } from '../bench/run-bench.ts'
-import { chooseEngine } from '../decode-engine.ts'
-import type { Io } from '../io.ts'
+import { chooseEngine } from '../load/decode-engine.ts'
+import type { Io } from '../terminal/io.ts'
 import { registerBench } from './bench.ts'
 
 let cache: string

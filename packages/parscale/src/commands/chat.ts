@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline/promises'
 import { type Command, Option } from '@commander-js/extra-typings'
 import { isParscaleError } from '@parscale/core'
 import type { Chat } from '@parscale/core/generation'
-import type { Io } from '../io.ts'
-import { loadTextModel } from '../load.ts'
-import { forTerminal } from '../terminal-text.ts'
+import { loadTextModel } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
+import { forTerminal } from '../terminal/terminal-text.ts'
 import {
   addOptions,
   checkSampling,

@@ -6,13 +6,13 @@ import { type Comparison, compareIds } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
 import { type KvType, kvTypes } from '@parscale/core/model'
 import { createTokenizer } from '@parscale/core/tokenizer'
-import { type EngineName, engineNames } from '../decode-engine.ts'
-import type { Io } from '../io.ts'
-import { engineOf, loadModel, memoryOf, outlineModel, tokenizerFiles } from '../load.ts'
+import { type EngineName, engineNames } from '../load/decode-engine.ts'
+import { engineOf, loadModel, memoryOf, outlineModel, tokenizerFiles } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
+import { bytesText, textTable } from '../terminal/text-table.ts'
 import { addOptions, deviceOption, integer, loadOptions, type ModelFlags, streamSetOption, threadsOption } from './options.ts'
 import { powerOfTwo } from './quantize.ts'
 import { readTextFile } from './text-input.ts'
-import { bytesText, textTable } from './text-table.ts'
 
 const examples = `
 Examples:

@@ -2,8 +2,8 @@
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { convertModel } from '@parscale/core/node'
-import type { Io } from '../io.ts'
-import { resolveModel } from '../load.ts'
+import { resolveModel } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
 
 const examples = `
 Examples:

@@ -14,7 +14,7 @@ import {
   trainingFormula,
 } from '@parscale/core/cost'
 import { shortNumber } from '@parscale/core/law'
-import { bytesText, percentText, secondsText, significant, textTable } from './text-table.ts'
+import { bytesText, percentText, secondsText, significant, textTable } from '../terminal/text-table.ts'
 
 export function deviceText(cost: DeviceCost, device: Device, explain: boolean): string {
   const phase = (name: string, { seconds, binds }: Phase) => [

@@ -2,13 +2,13 @@
 import { type Command, Option } from '@commander-js/extra-typings'
 import { countParameters, deviceCost, devices, referenceCost, trainingCost, type Workload } from '@parscale/core/cost'
 import { shortNumber } from '@parscale/core/law'
-import type { Io } from '../io.ts'
+import { chooseDevice } from '../bench/measure-device.ts'
+import { resolveShape } from '../bench/model-shape.ts'
+import type { Io } from '../terminal/io.ts'
+import { countArgument } from '../terminal/quantity.ts'
 import { devicesText, deviceText, referenceText, trainingText } from './cost-report.ts'
 import { refuseGiven } from './law-options.ts'
-import { chooseDevice } from './measure-device.ts'
-import { resolveShape } from './model-shape.ts'
 import { integer, number } from './options.ts'
-import { countArgument } from './quantity.ts'
 
 const examples = `
 MODEL is a size of the paper (0.5B, 0.7B, 1.1B, 1.6B, 2.8B, 4.4B), a published checkpoint's name, a config.json or a checkpoint.

@@ -1,6 +1,6 @@
 /** A diagnosis as text: tables with small bars, then what the theory says, then alarms. */
 import type { Diagnosis, LossFigure } from '@parscale/core/evaluation'
-import { textTable } from './text-table.ts'
+import { textTable } from '../terminal/text-table.ts'
 
 const barWidth = 20
 const levels = ' ▁▂▃▄▅▆▇█'

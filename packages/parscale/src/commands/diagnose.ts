@@ -5,8 +5,9 @@ import { diagnose } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
 import type { ModelFolder } from '@parscale/core/node'
 import { createTokenizer } from '@parscale/core/tokenizer'
-import type { Io } from '../io.ts'
-import { loadModel, tokenizerFiles } from '../load.ts'
+import { loadModel, tokenizerFiles } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
+import { drawInFile, plotOption } from '../terminal/plots.ts'
 import { diagnosisCharts } from './diagnose-charts.ts'
 import { diagnosisReport } from './diagnose-report.ts'
 import {
@@ -21,7 +22,6 @@ import {
   streamSetOption,
   threadsOption,
 } from './options.ts'
-import { drawInFile, plotOption } from './plots.ts'
 import { readTextFile } from './text-input.ts'
 
 const examples = `

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-
 import { exportRuns } from '../export/export-runs.ts'
 import { type CheckpointChoice, type OpenRun, openRun } from '../export/open-run.ts'
 import { readResults } from '../export/results-file.ts'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
 
 const examples = `
 Examples:

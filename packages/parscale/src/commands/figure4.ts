@@ -1,9 +1,9 @@
 /** `parscale plan --figure 4`: the paper's cost figure and its headline ratios. */
 import { figure4Batches, figure4Points, figure4Streams, type Headline, headline, type MeanCost } from '@parscale/core/cost'
 import { type Chart, publishedPoints } from '@parscale/core/law'
-import type { Io } from '../io.ts'
-import { drawInFile } from './plots.ts'
-import { textTable } from './text-table.ts'
+import type { Io } from '../terminal/io.ts'
+import { drawInFile } from '../terminal/plots.ts'
+import { textTable } from '../terminal/text-table.ts'
 
 export async function showFigure4(io: Io, { json, plot }: { readonly json?: true; readonly plot?: string }): Promise<void> {
   const rows = [

@@ -8,7 +8,7 @@ import {
   type LikelihoodRatio,
   publishedFits,
 } from '@parscale/core/law'
-import { parameterText, percentText, significant, textTable } from './text-table.ts'
+import { parameterText, percentText, significant, textTable } from '../terminal/text-table.ts'
 
 export interface FitReport {
   /** How to call the data: a file or a corpus. */

@@ -13,7 +13,8 @@ import {
   parameterIntervals,
   residualChart,
 } from '@parscale/core/law'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
+import { drawInFile, drawInTerminal, plotOption } from '../terminal/plots.ts'
 import { type FitReport, fitJson, fitLatex, fitText } from './fit-report.ts'
 import {
   bootstrapOption,
@@ -26,7 +27,6 @@ import {
   readPoints,
   seedOption,
 } from './law-options.ts'
-import { drawInFile, drawInTerminal, plotOption } from './plots.ts'
 
 const examples = `
 DATA is CSV with the columns N, P, loss and, if known, D (training tokens) and weight; or JSON, [{"N": 5.4e8, "P": 1, "loss": 1.17}, ...].

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Command } from '@commander-js/extra-typings'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type HubServer, startHubServer } from '../hub/testing/hub-server.ts'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
 import { registerModels } from './models.ts'
 import { registerPull } from './pull.ts'
 

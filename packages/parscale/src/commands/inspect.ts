@@ -12,9 +12,9 @@ import {
   type Part,
   streamParameters,
 } from '@parscale/core/model'
-import type { ChosenEngine } from '../decode-engine.ts'
-import type { Io } from '../io.ts'
-import { availableMemoryBytes, engineOf, type ModelOutline, memoryOf, type Outline, outlineModel } from '../load.ts'
+import type { ChosenEngine } from '../load/decode-engine.ts'
+import { availableMemoryBytes, engineOf, type ModelOutline, memoryOf, type Outline, outlineModel } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
 import { bitsOption, engineOption, integer, loadOptions, streamSetOption } from './options.ts'
 
 const examples = `

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from '@commander-js/extra-typings'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
+import { textTable } from '../terminal/text-table.ts'
 import { registerCost } from './cost.ts'
 import { registerFit } from './fit.ts'
 import { registerPlan } from './plan.ts'
 import { registerPredict } from './predict.ts'
-import { textTable } from './text-table.ts'
 
 let folder: string
 beforeEach(async () => {

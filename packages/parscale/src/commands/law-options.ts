@@ -17,7 +17,7 @@ import {
   publishedPoints,
   undeterminedParameters,
 } from '@parscale/core/law'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
 import { integer, number } from './options.ts'
 
 export const datasetOption = new Option('--dataset <name>', 'the published points of a corpus').choices(datasetNames)

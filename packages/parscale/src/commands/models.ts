@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings'
 import { resolveCachedModel } from '../hub/cached-model.ts'
 import { type PublishedModel, publishedLicense, publishedModels } from '../hub/published-models.ts'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
 
 const examples = `
 Examples:

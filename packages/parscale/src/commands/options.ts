@@ -3,9 +3,9 @@ import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { isParscaleError, usageError } from '@parscale/core'
 import { validateSampling } from '@parscale/core/generation'
 import { kvTypes } from '@parscale/core/model'
-import { type ChosenEngine, engineChoices } from '../decode-engine.ts'
-import type { Io } from '../io.ts'
-import type { LoadOptions } from '../load.ts'
+import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
+import type { LoadOptions } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
 
 /** Collects a repeated option. */
 export const collect = (value: string, list: string[] = []): string[] => [...list, value]

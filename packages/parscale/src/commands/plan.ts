@@ -11,14 +11,14 @@ import {
   weightFormats,
 } from '@parscale/core/cost'
 import { type Chart, lossAt, publishedTokens, rangeWarnings, shortNumber } from '@parscale/core/law'
-import type { Io } from '../io.ts'
+import { chooseDevice } from '../bench/measure-device.ts'
+import type { Io } from '../terminal/io.ts'
+import { drawInFile, drawInTerminal, plotOption } from '../terminal/plots.ts'
+import { bytesArgument, countArgument, countList, secondsArgument } from '../terminal/quantity.ts'
+import { bytesText, secondsText, significant, textTable } from '../terminal/text-table.ts'
 import { showFigure4 } from './figure4.ts'
 import { datasetOption, fittedLaw, lawOption, refuseGiven } from './law-options.ts'
-import { chooseDevice } from './measure-device.ts'
 import { integer, number } from './options.ts'
-import { drawInFile, drawInTerminal, plotOption } from './plots.ts'
-import { bytesArgument, countArgument, countList, secondsArgument } from './quantity.ts'
-import { bytesText, secondsText, significant, textTable } from './text-table.ts'
 
 const examples = `
 Sizes are those of the published family, hidden 896 to 2560. The loss comes from a law fitted to DATA or to published points, plus what

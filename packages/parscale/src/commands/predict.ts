@@ -2,11 +2,11 @@
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { type Estimate, equivalentParameters, equivalentStreams, predictLoss, shortNumber } from '@parscale/core/law'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
+import { countArgument } from '../terminal/quantity.ts'
+import { significant, textTable } from '../terminal/text-table.ts'
 import { bootstrapOption, datasetOption, fittedLaw, lawOption, seedOption } from './law-options.ts'
 import { integer } from './options.ts'
-import { countArgument } from './quantity.ts'
-import { significant, textTable } from './text-table.ts'
 
 const examples = `
 N counts parameters without embeddings. The law is fitted to DATA, or to published points (--dataset; Stack-V2-Python by default).

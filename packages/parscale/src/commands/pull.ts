@@ -2,8 +2,8 @@
 import type { Command } from '@commander-js/extra-typings'
 import { publishedLicense, publishedModels } from '../hub/published-models.ts'
 import { type PulledModel, type PullProgress, pullModel } from '../hub/pull-model.ts'
-import type { Io } from '../io.ts'
-import { formatAmount } from '../progress.ts'
+import type { Io } from '../terminal/io.ts'
+import { formatAmount } from '../terminal/progress.ts'
 
 const examples = `
 Examples:

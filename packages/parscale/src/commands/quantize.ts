@@ -1,10 +1,10 @@
 /** `parscale quantize`: writes a model's folder with its matrices in 8 or 4 bits. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { type QuantisationSummary, quantiseModel } from '@parscale/core/node'
-import type { Io } from '../io.ts'
-import { resolveModel } from '../load.ts'
+import { resolveModel } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
+import { bytesText, textTable } from '../terminal/text-table.ts'
 import { bitsOption, integer } from './options.ts'
-import { bytesText, textTable } from './text-table.ts'
 
 const examples = `
 Examples:

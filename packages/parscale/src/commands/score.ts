@@ -7,9 +7,9 @@ import { collectScore, type Score, type ScoredPosition, scorePositions } from '@
 import { Engine } from '@parscale/core/generation'
 import { fileSink, type ModelFolder } from '@parscale/core/node'
 import { createTokenizer, type Tokenizer } from '@parscale/core/tokenizer'
-import type { Io } from '../io.ts'
-import { loadModel, tokenizerFiles } from '../load.ts'
-import { streamBlocks, streamLegend } from '../stream-colors.ts'
+import { loadModel, tokenizerFiles } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
+import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
 import { addOptions, loadOptions, longestInTokens, type ModelFlags, modelOptions } from './options.ts'
 import { readTextFile } from './text-input.ts'
 

@@ -1,13 +1,13 @@
 /** `parscale train`: from scratch, in two stages, recycling a model, or on conversations. */
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { type RecipeName, recipeNames } from '@parscale/core/training'
-import type { Io } from '../io.ts'
-import { outlineModel } from '../load.ts'
-import { onnxRuntime } from '../onnx-runtime.ts'
-import { configOf, configOptions } from '../train/train-options.ts'
+import { outlineModel } from '../load/load.ts'
+import type { Io } from '../terminal/io.ts'
 import { resultText, resumeRun, startRun } from '../train/train-run.ts'
 import { addOptions, deviceOption, threadsOption } from './options.ts'
+import { configOf, configOptions } from './train-options.ts'
 
 const examples = `
 Recipes:

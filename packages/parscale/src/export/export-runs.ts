@@ -11,9 +11,9 @@ import {
   inheritedFiles,
   tokenizerFileBytes,
 } from '@parscale/core/node'
-import { modelCard, type ResultSummary } from '@parscale/core/training'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
 import { packageVersion } from '../version.ts'
+import { modelCard, type ResultSummary } from './model-card.ts'
 import type { OpenRun } from './open-run.ts'
 import { type CardWords, runSummary } from './run-summary.ts'
 

@@ -5,12 +5,12 @@ import { checkpointError, usageError } from '@parscale/core'
 import type { ModelConfig } from '@parscale/core/checkpoint'
 import { isTied } from '@parscale/core/generation'
 import { type ModelFolder, type RunContents, readCheckpoint, readRun, type TrainingCheckpoint } from '@parscale/core/node'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
 import { freshModel, modelParameters, parseRunConfig, type RunConfig, type Stage, stageStreams } from '@parscale/core/training'
-import type { Io } from '../io.ts'
-import { tokenizerFiles } from '../load.ts'
-import { onnxRuntime } from '../onnx-runtime.ts'
-import { openBase } from '../train/open-base.ts'
+import { tokenizerFiles } from '../load/load.ts'
+import { openBase } from '../load/open-base.ts'
+import type { Io } from '../terminal/io.ts'
 
 /** Which checkpoint: the newest, the one with the smallest held-out loss, or that of a step. */
 export type CheckpointChoice = 'last' | 'best' | number

@@ -1,7 +1,7 @@
 /** Results for the card that were measured apart from the run: on another text, or of the plain backbone. */
 import { readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core'
-import type { ResultSummary } from '@parscale/core/training'
+import type { ResultSummary } from './model-card.ts'
 
 /** @throws usage error for a file that holds no such list, naming the entry */
 export async function readResults(file: string): Promise<ResultSummary[]> {

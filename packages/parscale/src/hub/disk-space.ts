@@ -1,7 +1,7 @@
 /** A full disk, seen before the first byte where possible, and named when it happens on the way. */
 import { statfs } from 'node:fs/promises'
 import { isParscaleError, type ParscaleError, resourceError } from '@parscale/core'
-import { formatAmount } from '../progress.ts'
+import { formatAmount } from '../terminal/progress.ts'
 
 /** Bytes that this user may still write on the file system of `folder`. */
 export async function freeBytes(folder: string): Promise<number> {

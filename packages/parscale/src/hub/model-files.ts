@@ -3,7 +3,7 @@
  * nothing that is pulled can run.
  */
 import { usageError } from '@parscale/core'
-import { formatAmount } from '../progress.ts'
+import { formatAmount } from '../terminal/progress.ts'
 import type { ListedFile } from './listing.ts'
 
 /** Small files beside the weights: configuration, tokenizer, chat template, and the card with its licence. */

@@ -17,9 +17,9 @@ import {
 import type { Runtime } from '@parscale/core/runtime'
 import { createTokenizer, type Tokenizer, type TokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
 import { freshModel, type RunConfig, requireFiniteParameters, type TrainerInputs } from '@parscale/core/training'
-import type { Io } from '../io.ts'
-import { cacheFolder, tokenizerFiles } from '../load.ts'
-import { openBase } from './open-base.ts'
+import { cacheFolder, tokenizerFiles } from '../load/load.ts'
+import { openBase } from '../load/open-base.ts'
+import type { Io } from '../terminal/io.ts'
 
 export interface RunInputs extends TrainerInputs {
   /** The model that the run starts from; undefined for a fresh one. */

@@ -5,7 +5,7 @@
 import type { Diagnosis } from '@parscale/core/evaluation'
 import type { RunFolder } from '@parscale/core/node'
 import { type Evaluation, type RunConfig, type StepRecord, stageAt, type Trainer, totalSteps } from '@parscale/core/training'
-import type { Io } from '../io.ts'
+import type { Io } from '../terminal/io.ts'
 import { type Speed, stepLine, stepNote } from './train-report.ts'
 
 /** What the model of the moment writes, and how its streams do. */

@@ -2,7 +2,7 @@
 
 import { type RunConfig, type Stage, type StepRecord, totalSteps } from '@parscale/core/training'
 import { bytesPerToken, type DatasetSummary } from '@parscale/core/training/data'
-import { formatAmount, formatSeconds } from '../progress.ts'
+import { formatAmount, formatSeconds } from '../terminal/progress.ts'
 
 /** Data and model, before the first step. */
 export function dataReport(summary: DatasetSummary): string {

@@ -7,7 +7,7 @@ import { parseSafetensors, readF32 } from '@parscale/core/checkpoint'
 import { Engine, modelFiles } from '@parscale/core/generation'
 import { openFileSource, openModelFolder } from '@parscale/core/node'
 import { nativeModule } from '@parscale/native'
-import { type EngineName, type EngineOptions, startModel } from '../../src/decode-engine.ts'
+import { type EngineName, type EngineOptions, startModel } from '../../src/load/decode-engine.ts'
 
 export const fixturesFolder = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
 

@@ -3,8 +3,8 @@ import { arrayStream, parscaleKeys } from '@parscale/core/checkpoint'
 import { isTied, modelFiles } from '@parscale/core/generation'
 import { type ModelConfig, type ParscaleOptions, parscaleConfig, streamParameters } from '@parscale/core/model'
 import { openModelFolder, writeModelFolder } from '@parscale/core/node'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { initialParameters, TrainStep } from '@parscale/core/training'
-import { onnxRuntime } from '../../src/onnx-runtime.ts'
 import { loadEngine, maxDifference } from './fixtures.ts'
 
 export interface NearIdentity {

@@ -3,7 +3,7 @@
  * a given shape. Nothing that ships writes GGUF.
  */
 import { elementCount } from '../../model/parameters.ts'
-import { blockFormats, type GgmlType } from '../gguf-blocks.ts'
+import { blockFormats, type GgmlType } from '../gguf/blocks.ts'
 import type { ByteSink } from '../safetensors-writer.ts'
 import { f32, f64, ggufText, i32, i64, join, u8, u32, u64, utf8 } from './bytes.ts'
 

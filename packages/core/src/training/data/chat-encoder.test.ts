@@ -8,7 +8,7 @@ import {
   type Tokenizer,
   type TokenizerFiles,
 } from '../../tokenizer/index.ts'
-import { trainBpe } from '../../tokenizer/train-bpe.ts'
+import { trainBpe } from '../../tokenizer/train-bpe/train-bpe.ts'
 import { encodeChat } from './chat-encoder.ts'
 import type { EncodedDocument } from './documents.ts'
 

@@ -1,0 +1,199 @@
+/**
+ * GGUF metadata as a Hugging Face config.json. Keys of both sides keep their spelling. What llama.cpp's own loader takes
+ * as the meaning of an absent key is said where it is used.
+ */
+import { checkpointError, unsupportedError } from '../../errors.ts'
+import type { ModelType, RopeScaling } from '../../model/config.ts'
+import type { GgufFile, GgufMetadata } from './gguf.ts'
+
+/** `general.architecture` of the supported families. Mistral's files say llama. */
+const architectures = {
+  llama: { modelType: 'llama', className: 'LlamaForCausalLM' },
+  qwen2: { modelType: 'qwen2', className: 'Qwen2ForCausalLM' },
+  qwen3: { modelType: 'qwen3', className: 'Qwen3ForCausalLM' },
+} as const satisfies Record<string, { modelType: ModelType; className: string }>
+
+export type GgufArchitecture = keyof typeof architectures
+
+/** @throws unsupported error naming the architecture and the supported ones */
+export function ggufArchitecture(metadata: GgufMetadata, file: string): GgufArchitecture {
+  const found = metadata.get('general.architecture')
+  if (typeof found === 'string' && Object.hasOwn(architectures, found)) return found as GgufArchitecture
+  const supported = Object.keys(architectures)
+  throw unsupportedError(`${file}: general.architecture "${found}" is not supported; supported are ${supported.join(', ')}`, {
+    file,
+    expected: supported,
+    found,
+  })
+}
+
+/**
+ * The config.json of a GGUF file.
+ *
+ * @param ropeScaling as rope_freqs.weight says, where there is one
+ * @throws checkpoint error for missing or contradictory metadata; unsupported error for features by name
+ */
+export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScaling): Record<string, unknown> {
+  const { metadata, tensors } = gguf
+  const arch = ggufArchitecture(metadata, file)
+  const read = metadataReader(metadata, file, arch)
+
+  const embedding = tensors.get('token_embd.weight')
+  if (embedding?.shape.length !== 2) {
+    throw checkpointError(
+      `${file}: tensor token_embd.weight should be [vocabulary, hidden], got [${embedding?.shape ?? 'nothing'}]`,
+      {
+        file,
+        tensor: 'token_embd.weight',
+      },
+    )
+  }
+  const [vocabSize, hiddenSize] = embedding.shape as [number, number]
+  const tokens = metadata.get('tokenizer.ggml.tokens')
+  if (Array.isArray(tokens) && tokens.length > vocabSize) {
+    throw checkpointError(
+      `${file}: tokenizer.ggml.tokens has ${tokens.length} tokens, but token_embd.weight only ${vocabSize} rows`,
+      {
+        file,
+        expected: vocabSize,
+        found: tokens.length,
+      },
+    )
+  }
+  if (read.optional('expert_count', 0) !== 0) {
+    throw unsupportedError(`${file}: ${arch} with experts (${arch}.expert_count) is not supported; supported are dense models`, {
+      file,
+    })
+  }
+
+  const heads = read.integer('attention.head_count')
+  const headDim = read.optional('attention.key_length', hiddenSize / heads)
+  for (const key of ['attention.value_length', 'rope.dimension_count']) {
+    const size = read.optional(key, headDim)
+    if (size !== headDim) {
+      throw unsupportedError(`${file}: ${arch}.${key} is ${size}; it is supported only equal to the head size, ${headDim}`, {
+        file,
+      })
+    }
+  }
+  const { modelType, className } = architectures[arch]
+  const slidingWindow = read.optional('attention.sliding_window', 0)
+  if (slidingWindow !== 0) {
+    throw unsupportedError(`${file}: ${arch}.attention.sliding_window (${slidingWindow}) is not supported in GGUF files`, {
+      file,
+    })
+  }
+  return {
+    architectures: [className],
+    model_type: modelType,
+    vocab_size: vocabSize,
+    hidden_size: hiddenSize,
+    intermediate_size: read.integer('feed_forward_length'),
+    num_hidden_layers: read.integer('block_count'),
+    num_attention_heads: heads,
+    // llama.cpp: as many key/value heads as heads, where the key is absent.
+    num_key_value_heads: read.optional('attention.head_count_kv', heads),
+    head_dim: headDim,
+    hidden_act: 'silu',
+    rms_norm_eps: decimal(read.number('attention.layer_norm_rms_epsilon')),
+    // llama.cpp: 10000, where the key is absent; files of Llama 2 leave it out.
+    rope_theta: decimal(read.optional('rope.freq_base', 10_000)),
+    rope_scaling: scalingJson(metadata, file, arch, ropeScaling),
+    max_position_embeddings: read.integer('context_length'),
+    tie_word_embeddings: !tensors.has('output.weight'),
+    ...(arch === 'qwen2' ? {} : { attention_bias: tensors.has('blk.0.attn_q.bias') }),
+    ...(arch === 'llama' ? { mlp_bias: tensors.has('blk.0.ffn_gate.bias') } : {}),
+    bos_token_id: tokenId(metadata, 'bos') ?? null,
+    eos_token_id: eosTokenIds(metadata),
+    torch_dtype: storedDType(gguf),
+  }
+}
+
+/** Tokens that end a text: the end of sequence, and of a turn where that is another. */
+function eosTokenIds(metadata: GgufMetadata): number | number[] | null {
+  const ids = [...new Set([tokenId(metadata, 'eos'), tokenId(metadata, 'eot')])].filter((id) => id !== undefined)
+  return ids.length > 1 ? ids : (ids[0] ?? null)
+}
+
+function tokenId(metadata: GgufMetadata, name: 'bos' | 'eos' | 'eot'): number | undefined {
+  const id = metadata.get(`tokenizer.ggml.${name}_token_id`)
+  return typeof id === 'number' ? id : undefined
+}
+
+function scalingJson(
+  metadata: GgufMetadata,
+  file: string,
+  arch: string,
+  fromTensor?: RopeScaling,
+): Record<string, unknown> | null {
+  if (fromTensor?.type === 'llama3') {
+    return {
+      rope_type: 'llama3',
+      factor: fromTensor.factor,
+      low_freq_factor: fromTensor.lowFreqFactor,
+      high_freq_factor: fromTensor.highFreqFactor,
+      original_max_position_embeddings: fromTensor.originalMaxPositionEmbeddings,
+    }
+  }
+  const type = metadata.get(`${arch}.rope.scaling.type`) ?? 'none'
+  // Files from before 2024 have the factor only, under the older key.
+  const factor = metadata.get(`${arch}.rope.scaling.factor`) ?? metadata.get(`${arch}.rope.scale_linear`)
+  if (type === 'linear' || (type === 'none' && metadata.has(`${arch}.rope.scale_linear`) && factor !== 1)) {
+    if (typeof factor !== 'number') {
+      throw checkpointError(`${file}: ${arch}.rope.scaling.type is linear, but ${arch}.rope.scaling.factor is missing`, { file })
+    }
+    return { rope_type: 'linear', factor: decimal(factor) }
+  }
+  if (type === 'none') return null
+  throw unsupportedError(`${file}: ${arch}.rope.scaling.type "${type}" is not supported; supported are none, linear and llama3`, {
+    file,
+    found: type,
+  })
+}
+
+/** The type of the weight matrices once they are a checkpoint again: quantised blocks become float32. */
+function storedDType({ tensors }: GgufFile): string {
+  const matrices = [...tensors.values()].filter((tensor) => tensor.shape.length > 1)
+  if (matrices.every((tensor) => tensor.type === 'BF16')) return 'bfloat16'
+  return matrices.every((tensor) => tensor.type === 'F16') ? 'float16' : 'float32'
+}
+
+/** The shortest decimal that is this float32: 1e-5 rather than 0.000009999999747378752. */
+function decimal(value: number): number {
+  for (let digits = 1; digits <= 9; digits++) {
+    const short = Number(value.toPrecision(digits))
+    if (Math.fround(short) === Math.fround(value)) return short
+  }
+  return value
+}
+
+function metadataReader(metadata: GgufMetadata, file: string, arch: string) {
+  function number(key: string): number {
+    const found = metadata.get(`${arch}.${key}`)
+    // Some writers store one value per layer even where all are equal.
+    const values = ArrayBuffer.isView(found) ? [...new Set(found as unknown as Iterable<number>)] : [found]
+    const value = typeof values[0] === 'bigint' ? Number(values[0]) : values[0]
+    if (values.length > 1) {
+      throw unsupportedError(`${file}: ${arch}.${key} differs between layers, which is not supported`, { file, found: values })
+    }
+    if (typeof value !== 'number' || !(value > 0) || value > Number.MAX_SAFE_INTEGER) {
+      throw checkpointError(`${file}: ${arch}.${key} should be a positive number, got ${value ?? 'nothing'}`, {
+        file,
+        found: value,
+      })
+    }
+    return value
+  }
+  function integer(key: string): number {
+    const value = number(key)
+    if (!Number.isInteger(value))
+      throw checkpointError(`${file}: ${arch}.${key} should be an integer, got ${value}`, { file, found: value })
+    return value
+  }
+  return {
+    number,
+    integer,
+    /** Zero counts as absent, as writers use it so. */
+    optional: (key: string, absent: number) => ((metadata.get(`${arch}.${key}`) ?? 0) === 0 ? absent : number(key)),
+  }
+}

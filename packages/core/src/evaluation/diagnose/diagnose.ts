@@ -1,0 +1,76 @@
+/** Do the streams work? One text, and what each stream, their mixtures and their weights do on it. */
+import type { Engine } from '../../generation/index.ts'
+import { type Alarm, findAlarms } from './alarms.ts'
+import { correlateStreams, meanOf, type StreamCorrelation } from './correlation.ts'
+import { type MeasureOptions, measureStreams, type StreamMeasurement } from './measure.ts'
+import { type WeightStatistics, weightStatistics } from './weights.ts'
+
+export interface DiagnoseOptions extends MeasureOptions {
+  /** The text's entropy E in nats a token, where it is known; default 0. See diagnose-correlation.ts. */
+  readonly floor?: number
+}
+
+export interface LossFigure {
+  /** Mean, in nats a token. */
+  readonly loss: number
+  /** `loss` minus the aggregate's, token by token the same text. */
+  readonly difference: number
+  /** Of `difference`, as if tokens were independent. */
+  readonly standardError: number
+}
+
+export interface Diagnosis {
+  readonly p: number
+  /** Tokens predicted: all of the text but the first. */
+  readonly tokens: number
+  /** Mean losses; what each is stands in StreamMeasurement. Lists are [P]. */
+  readonly losses: {
+    readonly aggregate: number
+    readonly average: LossFigure
+    readonly ensemble: LossFigure
+    readonly streams: readonly LossFigure[]
+    readonly withoutStream: readonly LossFigure[]
+  }
+  readonly correlation: StreamCorrelation
+  /** Relative distances of the streams' hidden states, [P][P]. */
+  readonly distances: readonly (readonly number[])[]
+  readonly weights: WeightStatistics
+  readonly alarms: readonly Alarm[]
+}
+
+/** @throws as measureStreams; usage error for a floor that is not below every stream's loss */
+export async function diagnose(engine: Engine, ids: readonly number[], options: DiagnoseOptions = {}): Promise<Diagnosis> {
+  const measurement = await measureStreams(engine, ids, options)
+  const smoothing = engine.model.streamSet(measurement.p)!.config.parscale.attnSmooth
+  return diagnosisOf(measurement, smoothing, options.floor)
+}
+
+/** The figures from what was measured. @param smoothing e of the aggregation, see WeightStatistics */
+export function diagnosisOf(measurement: StreamMeasurement, smoothing: number, floor = 0): Diagnosis {
+  const { p, aggregate, distances } = measurement
+  const figure = (losses: Float64Array) => lossFigure(losses, aggregate)
+  const correlation = correlateStreams(measurement.streams, floor)
+  const weights = weightStatistics(measurement.weights, p, smoothing)
+  return {
+    p,
+    tokens: aggregate.length,
+    losses: {
+      aggregate: meanOf(aggregate),
+      average: figure(measurement.average),
+      ensemble: figure(measurement.ensemble),
+      streams: measurement.streams.map(figure),
+      withoutStream: measurement.withoutStream.map(figure),
+    },
+    correlation,
+    distances: distances.map((row) => [...row]),
+    weights,
+    alarms: findAlarms(correlation, distances, weights),
+  }
+}
+
+function lossFigure(losses: Float64Array, aggregate: Float64Array): LossFigure {
+  const differences = losses.map((loss, t) => loss - aggregate[t]!)
+  const difference = meanOf(differences)
+  const variance = differences.reduce((sum, x) => sum + (x - difference) ** 2, 0) / (differences.length - 1)
+  return { loss: meanOf(losses), difference, standardError: Math.sqrt(variance / differences.length) }
+}

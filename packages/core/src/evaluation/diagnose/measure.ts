@@ -1,0 +1,145 @@
+/**
+ * Runs a text through P streams and records, token by token, the loss of every way to mix the streams: one alone, all
+ * alike, as aggregated, as aggregated without one. A mixture is a weighting of hidden states; the output embedding does the rest.
+ */
+import { runtimeError, usageError } from '../../errors.ts'
+import type { Engine } from '../../generation/index.ts'
+import { type TextStepOptions, textSteps } from '../text-steps.ts'
+
+/** `p` must be at least 2 here. */
+export type MeasureOptions = TextStepOptions
+
+/** Losses are -ln p(token), [T] over the T predicted tokens: all of the text but the first. */
+export interface StreamMeasurement {
+  readonly p: number
+  /** As the model runs. */
+  readonly aggregate: Float64Array
+  /** Of the plain average of the streams' hidden states. */
+  readonly average: Float64Array
+  /** Of the plain average of the streams' probabilities. */
+  readonly ensemble: Float64Array
+  /** Of each stream's own hidden state, [P][T]. */
+  readonly streams: readonly Float64Array[]
+  /** With each stream's aggregation weight set to 0 and the others scaled up to sum to 1, [P][T]. */
+  readonly withoutStream: readonly Float64Array[]
+  /** Aggregation weights, after smoothing, with which each token was predicted: [T * P], P fastest. */
+  readonly weights: Float32Array
+  /** |h_i - h_j| / sqrt((|h_i|^2 + |h_j|^2) / 2) of hidden states after the final norm, mean over tokens: [P][P]. */
+  readonly distances: readonly Float64Array[]
+}
+
+/** Weight of one stream in one token; streams and tokens count from 0. */
+type Weighting = (token: number, stream: number) => number
+
+/**
+ * A text longer than the context is read through windows that overlap by half, see textSteps.
+ *
+ * @throws usage error for one stream, for fewer than three tokens, or for one that is not in the vocabulary;
+ *   runtime error where the model's numbers are not finite
+ */
+export async function measureStreams(
+  engine: Engine,
+  ids: readonly number[],
+  options: MeasureOptions = {},
+): Promise<StreamMeasurement> {
+  const { model } = engine
+  const P = options.p ?? model.defaultP
+  if (P === 1) throw usageError(oneStream(model.availableP), { flag: 'p', found: P })
+  if (ids.length < 3)
+    throw usageError(`diagnose: a text of at least 3 tokens is needed, got ${ids.length}; give more text`, { found: ids.length })
+  engine.checkTokens(ids)
+  const { hiddenSize: H, vocabSize: V } = model.config
+  const T = ids.length - 1
+  const perToken = () => new Float64Array(T)
+  const perStream = <A>(make: () => A) => Array.from({ length: P }, make)
+  const [aggregate, average, ensemble] = [perToken(), perToken(), perToken()]
+  const [streams, withoutStream, distances] = [perStream(perToken), perStream(perToken), perStream(() => new Float64Array(P))]
+  const weights = new Float32Array(T * P)
+
+  const measured = textSteps(engine, ids, { ...options, p: P }, async (at, result) => {
+    const targets = ids.slice(at + 1, at + 1 + result.streamWeights.length / P) // the text's last token predicts nothing
+    const n = targets.length
+    if (n === 0) return
+    const given = result.streamWeights.subarray(0, n * P)
+    const lossesOf = async (weighting: Weighting) =>
+      targetLosses(await model.decoder.logits(mixStreams(result.streams, n, P, H, weighting)), V, targets)
+    weights.set(given, at * P)
+    aggregate.set(targetLosses(result.logits, V, targets), at)
+    average.set(await lossesOf(() => 1 / P), at)
+    for (let i = 0; i < P; i++) {
+      streams[i]!.set(await lossesOf((_, stream) => (stream === i ? 1 : 0)), at)
+      withoutStream[i]!.set(await lossesOf(knockOut(given, P, i)), at)
+    }
+    for (let t = at; t < at + n; t++) ensemble[t] = ensembleLoss(streams.map((losses) => losses[t]!))
+    addDistances(distances, result.streams, n, P, H)
+  })
+  for await (const _ of measured);
+
+  for (const row of distances) for (let j = 0; j < P; j++) row[j]! /= T
+  return { p: P, aggregate, average, ensemble, streams, withoutStream, weights, distances }
+}
+
+const oneStream = (available: readonly number[]): string =>
+  available.length === 1
+    ? 'diagnose: this model has one stream (P = 1), so there are no streams to compare; give a model or a stream set with P > 1'
+    : `diagnose: P = 1 has no streams to compare; choose P = ${available.slice(1).join(' or ')}`
+
+/** Hidden states [n, H] out of `streams` [n, P, H]. */
+function mixStreams(streams: Float32Array, n: number, P: number, H: number, weighting: Weighting): Float32Array {
+  const mixed = new Float32Array(n * H)
+  for (let t = 0; t < n; t++) {
+    for (let stream = 0; stream < P; stream++) {
+      const weight = weighting(t, stream)
+      if (weight === 0) continue
+      const from = (t * P + stream) * H
+      for (let h = 0; h < H; h++) mixed[t * H + h]! += weight * streams[from + h]!
+    }
+  }
+  return mixed
+}
+
+/** The aggregation without stream `out`. Where that stream has all the weight, the others share it evenly. */
+function knockOut(weights: Float32Array, P: number, out: number): Weighting {
+  return (t, stream) => {
+    if (stream === out) return 0
+    const rest = weights.subarray(t * P, (t + 1) * P).reduce((sum, weight, i) => (i === out ? sum : sum + weight), 0)
+    return rest > 0 ? weights[t * P + stream]! / rest : 1 / (P - 1)
+  }
+}
+
+/** -ln softmax(logits)[target] of each row of logits [>= n, V], in double precision; no array per row, as V can be 150,000. */
+function targetLosses(logits: Float32Array, V: number, targets: readonly number[]): number[] {
+  return targets.map((target, t) => {
+    const row = logits.subarray(t * V, (t + 1) * V)
+    let max = -Infinity
+    for (let v = 0; v < V; v++) if (row[v]! > max) max = row[v]!
+    let sum = 0
+    for (let v = 0; v < V; v++) sum += Math.exp(row[v]! - max)
+    const loss = max + Math.log(sum) - row[target]!
+    if (!Number.isFinite(loss)) throw runtimeError("diagnose: the model's logits are NaN or infinite; check its weights")
+    return loss
+  })
+}
+
+/** -ln of the mean of exp(-loss). */
+function ensembleLoss(losses: readonly number[]): number {
+  const least = Math.min(...losses)
+  const sum = losses.reduce((total, loss) => total + Math.exp(least - loss), 0)
+  return least - Math.log(sum / losses.length)
+}
+
+function addDistances(sums: readonly Float64Array[], streams: Float32Array, n: number, P: number, H: number): void {
+  const squares = new Float64Array(P)
+  for (let t = 0; t < n; t++) {
+    const hidden = Array.from({ length: P }, (_, i) => streams.subarray((t * P + i) * H, (t * P + i + 1) * H))
+    for (let i = 0; i < P; i++) squares[i] = hidden[i]!.reduce((sum, x) => sum + x * x, 0)
+    for (let i = 0; i < P; i++) {
+      for (let j = 0; j < i; j++) {
+        const apart = hidden[i]!.reduce((sum, x, h) => sum + (x - hidden[j]![h]!) ** 2, 0)
+        const distance = apart === 0 ? 0 : Math.sqrt((2 * apart) / (squares[i]! + squares[j]!))
+        sums[i]![j]! += distance
+        sums[j]![i]! += distance
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+/** Documents in Parquet files, by `hyparquet`, group of rows by group of rows. */
+import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
+import { compressors } from 'hyparquet-compressors'
+import type { ByteSource } from '../../checkpoint/byte-source.ts'
+import { checkpointError, isParscaleError } from '../../errors.ts'
+import { type DocumentOptions, rowDocument, type TrainingDocument } from '../../training/data/documents.ts'
+
+/**
+ * The text is in the column `options.field`; a conversation is a list of { role, content }. One group of rows is in memory
+ * at a time, of that column only.
+ *
+ * @throws checkpoint error for a damaged file, usage error for a file without the column
+ */
+export async function* parquetDocuments(source: ByteSource, options: DocumentOptions = {}): AsyncGenerator<TrainingDocument> {
+  const file: AsyncBuffer = {
+    byteLength: source.size,
+    slice: (start, end = source.size) => {
+      const bytes = source.read(start, end - start).then((read) => new Uint8Array(read).buffer)
+      // The library asks for ranges ahead and may fail before it comes to one: that one's failure is then nobody's.
+      bytes.catch(() => {})
+      return bytes
+    },
+  }
+  const metadata = await parquetMetadataAsync(file).catch((cause) => fail(source.name, cause))
+  const column = options.field ?? (columnNames(metadata).includes('messages') ? 'messages' : 'text')
+  if (!columnNames(metadata).includes(column)) {
+    rowDocument(Object.fromEntries(columnNames(metadata).map((name) => [name, null])), source.name, options)
+    return
+  }
+  let row = 0
+  for (const group of metadata.row_groups) {
+    const rowEnd = row + Number(group.num_rows)
+    const rows = await parquetReadObjects({ file, metadata, columns: [column], rowStart: row, rowEnd, compressors }).catch(
+      (cause) => fail(source.name, cause),
+    )
+    for (const [i, values] of rows.entries()) {
+      const document = rowDocument(values, `${source.name}, row ${row + i + 1}`, { ...options, field: column })
+      if (document) yield document
+    }
+    row = rowEnd
+  }
+}
+
+/** Names of the columns themselves, not of what is inside them. */
+function columnNames({ schema }: FileMetaData): string[] {
+  const names: string[] = []
+  let at = 1
+  const skip = (): void => {
+    const children = schema[at++]?.num_children ?? 0
+    for (let i = 0; i < children && at < schema.length; i++) skip()
+  }
+  while (at < schema.length) {
+    names.push(schema[at]!.name)
+    skip()
+  }
+  return names
+}
+
+function fail(name: string, cause: unknown): never {
+  if (isParscaleError(cause)) throw cause
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  throw checkpointError(`${name}: cannot be read as Parquet: ${reason}`, { file: name, cause })
+}

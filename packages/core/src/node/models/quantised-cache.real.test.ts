@@ -1,0 +1,89 @@
+/** Caches whose makers are killed, or are two at once, or have no room: real processes, real signals, a real small disk. */
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { createRandom } from '../../random.ts'
+
+const model = fileURLToPath(new URL('../../../../parscale/models/small', import.meta.url))
+
+let scratch: string
+let program: string
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'parscale-kill-'))
+  program = join(scratch, 'quantise-model.mjs')
+  // A bundle starts several times faster than sources.
+  const entryPoints = [fileURLToPath(new URL('../../../test/programs/quantise-model.ts', import.meta.url))]
+  await build({ entryPoints, bundle: true, platform: 'node', format: 'esm', outfile: program, logLevel: 'error' })
+})
+afterAll(() => rm(scratch, { recursive: true }))
+
+const start = (cache: string): ChildProcess =>
+  spawn(process.execPath, [program, model, cache], { stdio: ['ignore', 'pipe', 'inherit'] })
+
+async function finish(child: ChildProcess): Promise<{ folder: string; waited: boolean }> {
+  return JSON.parse((await text(child.stdout!)).replace('begun\n', ''))
+}
+
+/** Every file below a folder, by its path. */
+async function filesOf(folder: string): Promise<Record<string, string>> {
+  const files: Record<string, string> = {}
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile()) files[path.slice(folder.length)] = await readFile(path, 'latin1')
+  }
+  return files
+}
+
+it('whatever moment its makers are killed at, what is in the cache is whole', async () => {
+  const { folder: expected } = await finish(start(join(scratch, 'expected')))
+  const whole = await filesOf(expected)
+  const cache = join(scratch, 'killed')
+  const random = createRandom(3)
+  let halfWritten = 0
+  for (let round = 0; round < 25; round++) {
+    const child = start(cache)
+    const exit = once(child, 'exit') // asked for now: it may come before it is killed
+    await once(child.stdout!, 'data')
+    await sleep(random.uniform() * 1000)
+    child.kill('SIGKILL')
+    await exit
+    const names = await readdir(join(cache, 'quantised')).catch((): string[] => [])
+    halfWritten += Number(names.some((name) => name.includes('.partial-')))
+    if (!names.includes(basename(expected))) continue
+    expect(await filesOf(join(cache, 'quantised', basename(expected)))).toEqual(whole)
+    await rm(join(cache, 'quantised', basename(expected)), { recursive: true })
+  }
+  console.log(`${halfWritten} of 25 kills left a folder half-written`)
+  expect(halfWritten).toBeGreaterThan(0)
+  const { folder } = await finish(start(cache))
+  expect(await filesOf(folder)).toEqual(whole)
+  expect(await readdir(join(cache, 'quantised'))).toEqual([basename(expected)])
+})
+
+it('of several at once one makes it, and the others wait and use it', async () => {
+  const cache = join(scratch, 'shared')
+  const results = await Promise.all([start(cache), start(cache), start(cache)].map(finish))
+  expect(new Set(results.map(({ folder }) => folder)).size).toBe(1)
+  expect(results.filter(({ waited }) => waited).length).toBeGreaterThan(0)
+  expect(await readdir(join(cache, 'quantised'))).toEqual([basename(results[0]!.folder)])
+})
+
+// Some containers forbid namespaces.
+const canMount = spawnSync('unshare', ['-rm', 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()]).status === 0
+
+it.runIf(canMount)('a full disk leaves nothing behind and is said', async () => {
+  const disk = await mkdtemp(join(scratch, 'disk-'))
+  const mounting = ['-rm', 'sh', '-c', 'mount -t tmpfs -o size=1m tmpfs "$0" && exec node "$1" "$2" "$0"']
+  const output = execFileSync('unshare', [...mounting, disk, program, model], { encoding: 'utf8' })
+  const { kind, message, left } = JSON.parse(output.replace('begun\n', ''))
+  expect(kind).toBe('resource')
+  expect(message).toContain('the disk is full; nothing was left behind')
+  expect(left).toEqual(['quantised'])
+})

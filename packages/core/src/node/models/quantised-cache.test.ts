@@ -1,0 +1,87 @@
+import { appendFile, cp, mkdtemp, readdir, readFile, rename, rm, symlink, truncate, utimes } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { quantisedFolder } from './quantised-cache.ts'
+
+const shipped = fileURLToPath(new URL('../../../../parscale/models/small', import.meta.url))
+
+let scratch: string
+let model: string
+let cacheDirectory: string
+beforeEach(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'parscale-'))
+  model = join(scratch, 'model')
+  cacheDirectory = join(scratch, 'cache')
+  await cp(shipped, model, { recursive: true })
+})
+afterEach(() => rm(scratch, { recursive: true }))
+
+const cached = () => readdir(join(cacheDirectory, 'quantised'))
+/** The folder, and whether it was made just now. */
+async function ask(bits: 8 | 4 = 8, blockSize?: number) {
+  let writes = 0
+  const folder = await quantisedFolder(model, { bits, blockSize }, { cacheDirectory, onProgress: () => writes++ })
+  return { folder, made: writes > 0 }
+}
+
+it('is made once, and again for other settings', async () => {
+  const first = await ask()
+  expect(first.made).toBe(true)
+  expect(await ask()).toEqual({ ...first, made: false })
+  expect((await ask(4)).made).toBe(true)
+  expect((await ask(4, 64)).made).toBe(true)
+  expect((await ask(4, 32)).made).toBe(false) // what it is when nobody says
+  expect(await cached()).toHaveLength(3)
+})
+
+it.each<[string, () => Promise<void>]>([
+  ['a weight file that was touched', () => utimes(join(model, 'model.safetensors'), 1, 1)],
+  ['a tokenizer that grew', () => appendFile(join(model, 'tokenizer.json'), '\n')],
+  ['a stream set that was touched', () => utimes(join(model, 'streams', 'p4', 'model.safetensors'), 1, 1)],
+  ['a stream set that is gone', () => rm(join(model, 'streams', 'p8'), { recursive: true })],
+])('is made anew for %s, and the old one removed', async (_, change) => {
+  const before = await ask()
+  await change()
+  const after = await ask()
+  expect(after.made).toBe(true)
+  expect(after.folder).not.toBe(before.folder)
+  expect(await cached()).toHaveLength(1)
+})
+
+it('is made anew where the source is a link to another file', async () => {
+  const [one, two] = [join(scratch, 'one'), join(scratch, 'two')]
+  await rename(join(model, 'model.safetensors'), one)
+  await cp(one, two)
+  await symlink(one, join(model, 'model.safetensors'))
+  await ask()
+  await rm(join(model, 'model.safetensors'))
+  await symlink(two, join(model, 'model.safetensors'))
+  expect((await ask()).made).toBe(true)
+})
+
+it.each(['model.safetensors', 'tokenizer.json', 'config.json', 'streams/p2/model.safetensors', 'files.json'])(
+  'is made anew when its %s was cut short',
+  async (name) => {
+    const { folder } = await ask()
+    const whole = await readFile(join(folder, name))
+    await truncate(join(folder, name), Math.floor(whole.length / 2))
+    expect(await ask()).toEqual({ folder, made: true })
+    expect((await readFile(join(folder, name))).equals(whole)).toBe(true)
+  },
+)
+
+it('of another version is removed', async () => {
+  const { folder } = await ask()
+  await rename(folder, `${folder.slice(0, -12)}0123456789ab`)
+  expect((await ask()).folder).toBe(folder)
+  expect(await cached()).toHaveLength(1)
+})
+
+it('leaves nothing when aborted', async () => {
+  const controller = new AbortController()
+  const options = { cacheDirectory, signal: controller.signal, onProgress: () => controller.abort() }
+  await expect(quantisedFolder(model, { bits: 8 }, options)).rejects.toThrow(expect.objectContaining({ name: 'AbortError' }))
+  expect(await cached()).toEqual([])
+})

@@ -1,0 +1,106 @@
+/** The Runtime over onnxruntime-node: CPU, WebGPU (bundled) and CUDA (where its libraries are installed). */
+import { dirname, relative, sep } from 'node:path'
+import type { Tensor } from 'onnxruntime-common'
+import * as ort from 'onnxruntime-node'
+import { runtimeError, unsupportedError } from '../errors.ts'
+import { type Graph, writeOnnx } from '../graph/index.ts'
+import type { Device, Runtime, Session, SessionOptions } from '../runtime/index.ts'
+
+export interface OnnxRuntimeOptions {
+  /** Default: 'cpu'. */
+  readonly device?: Device
+  /** Threads of one operator on CPU. Default: as many as the machine has physical cores. */
+  readonly threads?: number
+}
+
+/** @throws unsupported error when this build of ONNX Runtime has no such device */
+export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
+  const { device = 'cpu', threads } = options
+  const backends = ort.listSupportedBackends()
+  if (!backends.some((backend) => backend.name === device)) {
+    throw unsupportedError(`device ${device}: this build of ONNX Runtime has only ${backends.map((b) => b.name).join(', ')}`)
+  }
+  return {
+    device,
+    threads,
+    async createSession(graph, options = {}) {
+      try {
+        return wrap(await ort.InferenceSession.create(...describe(graph, options, device, threads)))
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause)
+        // On CPU it is our graph or files that the engine refused; elsewhere nearly always the device is not there.
+        if (device === 'cpu') throw runtimeError(`ONNX Runtime does not take graph ${graph.name}: ${reason}`, { cause })
+        throw unsupportedError(`device ${device} cannot be used: ${advice[device]} (ONNX Runtime says: ${reason})`, { cause })
+      }
+    },
+  }
+}
+
+const advice = {
+  cuda: 'an NVIDIA GPU with CUDA 12 and cuDNN is needed, and its libraries: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node',
+  webgpu: 'no adapter was found; a GPU with a Vulkan, Metal or D3D12 driver is needed',
+} as const
+
+/**
+ * ONNX Runtime maps external data only from below one folder and refuses links that lead out of it, so the folder named
+ * is the deepest that holds all (real) paths of the graph.
+ */
+function describe(
+  graph: Graph,
+  { planMemory = true, keepOnDevice = [] }: SessionOptions,
+  device: Device,
+  threads: number | undefined,
+): [Uint8Array, ort.InferenceSession.SessionOptions] {
+  const paths = graph.initializers.flatMap(({ data }) => (data instanceof Uint8Array ? [] : [data.path]))
+  const folder = commonFolder(paths)
+  const bytes = writeOnnx(graph, { location: (path) => relative(folder, path).split(sep).join('/') })
+  return [
+    bytes,
+    {
+      executionProviders: device === 'cpu' ? ['cpu'] : [device, 'cpu'],
+      graphOptimizationLevel: 'all',
+      enableMemPattern: planMemory,
+      ...(device === 'cpu' || keepOnDevice.length === 0 ? {} : { preferredOutputLocation: locations(graph, keepOnDevice) }),
+      logSeverityLevel: 3,
+      ...(threads === undefined ? {} : { intraOpNumThreads: threads }),
+      extra: {
+        session: {
+          // Each session has threads of its own. Those of one that has just run would go on spinning and take the cores from
+          // the next: SmolLM2 on two cores decoded at 56 ms a token so, at 25 ms with the spinning stopped after each run, and
+          // at 32 ms without any spinning (docs/log.md).
+          force_spinning_stop: '1',
+          ...(paths.length > 0 ? { model_external_initializers_file_folder_path: folder } : {}),
+        },
+      },
+    },
+  ]
+}
+
+function locations(graph: Graph, onDevice: readonly string[]): Record<string, 'cpu' | 'gpu-buffer'> {
+  return Object.fromEntries(graph.outputs.map(({ name }) => [name, onDevice.includes(name) ? 'gpu-buffer' : 'cpu']))
+}
+
+function commonFolder(paths: readonly string[]): string {
+  let folder = dirname(paths[0] ?? sep)
+  while (!paths.every((path) => path.startsWith(folder.endsWith(sep) ? folder : folder + sep))) {
+    const up = dirname(folder)
+    if (up === folder) break
+    folder = up
+  }
+  return folder
+}
+
+function wrap(session: ort.InferenceSession): Session {
+  const names = session.outputNames
+  return {
+    run: (feeds, outputs = {}) => {
+      // null: allocated by the engine. Outputs must be of its own class of tensors (core's is the same class in another module).
+      const places = names.map((name) => [name, outputs[name] ? ownTensor(outputs[name]) : null])
+      return session.run(feeds as Record<string, ort.Tensor>, Object.fromEntries(places))
+    },
+    dispose: () => session.release(),
+  }
+}
+
+/** The same memory as a tensor of onnxruntime-node. */
+const ownTensor = ({ type, data, dims }: Tensor): ort.Tensor => new ort.Tensor(type as 'float32', data as Float32Array, dims)

@@ -1,0 +1,79 @@
+/** A file that only grows, one record at a time, and can be cut back to where a checkpoint was taken. */
+import { type FileHandle, open } from 'node:fs/promises'
+import { namedDiskError } from '../disk/disk-full.ts'
+import { fileSink } from '../disk/write-folder.ts'
+
+export class RunLog {
+  readonly path: string
+  readonly #file: FileHandle
+  #bytes: number
+  /** Records are written one after the other, whoever waits for them. */
+  #last: Promise<void> = Promise.resolve()
+
+  private constructor(path: string, file: FileHandle, bytes: number) {
+    this.path = path
+    this.#file = file
+    this.#bytes = bytes
+  }
+
+  /**
+   * Opens or makes a log. A killed process may have left part of a record at its end, which is removed.
+   *
+   * @param wholeBytes how many of the file's bytes are whole records
+   */
+  static async open(path: string, wholeBytes: (bytes: Uint8Array) => number): Promise<RunLog> {
+    const file = await open(path, 'a+')
+    const bytes = wholeBytes(await file.readFile())
+    const log = new RunLog(path, file, bytes)
+    await file.truncate(bytes)
+    return log
+  }
+
+  /** Length of what is written, in bytes. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /**
+   * Adds a record, which outlives this process from then on. (Outliving the machine takes sync.)
+   *
+   * @throws resource error when the disk is full; no part of the record is left then
+   */
+  append(record: Uint8Array): Promise<void> {
+    return this.#next(async () => {
+      try {
+        await fileSink(this.#file).write(record)
+        this.#bytes += record.byteLength
+      } catch (error) {
+        await this.#file.truncate(this.#bytes)
+        throw namedDiskError(error, this.path, 'and go on with --resume')
+      }
+    })
+  }
+
+  /** Cuts off what was written after the log had this length. */
+  truncate(bytes: number): Promise<void> {
+    return this.#next(async () => {
+      this.#bytes = Math.min(bytes, this.#bytes)
+      await this.#file.truncate(this.#bytes)
+    })
+  }
+
+  /** Flushes to disk what is written. */
+  sync(): Promise<void> {
+    return this.#next(() => this.#file.sync())
+  }
+
+  async close(): Promise<void> {
+    await this.#next(() => this.#file.close())
+  }
+
+  #next(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work)
+    this.#last = done.catch(() => {})
+    return done
+  }
+}
+
+/** How many bytes lie before the end of the last whole line. */
+export const wholeLineBytes = (bytes: Uint8Array): number => bytes.lastIndexOf(0x0a) + 1

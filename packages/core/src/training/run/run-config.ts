@@ -1,0 +1,205 @@
+/**
+ * Everything that decides what a training run computes, as one JSON value. It is saved with the run, so that the run can be
+ * resumed, repeated and explained. Recipes (recipes.ts) are functions to such values.
+ */
+import * as z from 'zod'
+import { usageError } from '../../errors.ts'
+import { type ParscaleConfig, parscaleConfig } from '../../model/index.ts'
+import { type Schedule, validateSchedule } from './schedules.ts'
+
+const count = z.number().int().positive()
+const countOrZero = z.number().int().nonnegative()
+const rate = z.number().positive()
+const seed = z.number().int().nonnegative()
+
+/** A stretch of the run with one number of streams and one schedule. */
+const stage = z.strictObject({
+  /** P, the streams trained in this stage. */
+  p: count,
+  steps: count,
+  /** `streams`: the backbone is frozen; prefixes (or what stands for them) and aggregator learn. */
+  train: z.enum(['all', 'streams']),
+  schedule: z.enum(['constant', 'linear', 'cosine', 'wsd']),
+  learningRate: rate,
+  finalLearningRate: z.number().nonnegative(),
+  warmupSteps: countOrZero,
+  /** Of `wsd`: how many of the last steps the rate falls. */
+  decaySteps: countOrZero,
+})
+export type Stage = z.infer<typeof stage>
+
+/** A fresh model, in the architecture of the paper's experiments (Qwen2) at any size. */
+const shape = z.strictObject({
+  hiddenSize: count,
+  intermediateSize: count,
+  numHiddenLayers: count,
+  numAttentionHeads: count,
+  numKeyValueHeads: count,
+  headDim: count,
+  maxPositionEmbeddings: count,
+  ropeTheta: rate,
+  tieWordEmbeddings: z.boolean(),
+})
+
+const streams = z.strictObject({
+  /** What makes streams differ: the paper's prefixes, or one of its appendix' alternatives. */
+  input: z.enum(['prefix', 'lora', 'bitfit']),
+  prefixTokens: countOrZero,
+  loraRank: count,
+  aggregation: z.enum(['dynamic', 'static', 'average']),
+  /** e of w' = w (1 - e) + e / P */
+  smoothing: z.number().min(0).max(1),
+  /** Of new parameters: N(0, 0.02); so that the model starts as the plain one; or, of prefixes, the backbone's own for some text. */
+  init: z.enum(['random', 'near-identity', 'text']),
+  /** A learned gate on the prefix, per stream; what a prefix needs for a near-identity start. */
+  gate: z.boolean(),
+  /** Width of the network that makes the prefixes while training; null: prefixes are trained themselves. */
+  prefixMlp: count.nullable(),
+  /** Also at P = 1, without aggregation: the control that shows what a learned input does without streams. */
+  inputAtOne: z.boolean(),
+  /** Draw the parameters of streams anew though the base has some. */
+  reset: z.boolean(),
+})
+
+const data = z.strictObject({
+  /** Files, folders and patterns. */
+  files: z.array(z.string()).min(1, 'name at least one file'),
+  field: z.string().nullable(),
+  separator: z.string().nullable(),
+  skipBad: z.boolean(),
+  /** Conversations; the loss is on the assistant's turns only. */
+  chat: z.boolean(),
+  /** Share of documents that a run is measured on. */
+  heldOutFraction: z.number().gt(0).lt(1),
+  /** Decides which documents are held out. */
+  heldOutSeed: seed,
+  packing: z.enum(['stream', 'document']),
+  /** True: tokens attend to earlier documents of the same sequence. */
+  crossDocuments: z.boolean(),
+})
+
+const optimizer = z.strictObject({
+  betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]),
+  epsilon: rate,
+  weightDecay: z.number().nonnegative(),
+  /** The aggregator's learning rate, as a share of everything else's. */
+  aggregatorRate: rate.default(1),
+  /** null: no clipping. */
+  maxGradNorm: rate.nullable(),
+  /** Leave out steps whose loss is this many standard deviations above its running mean; null: take every step. */
+  skipSpikes: rate.nullable(),
+})
+
+const runConfigSchema = z.strictObject({
+  version: z.literal(1),
+  recipe: z.string(),
+  /** Of initial values and of the order of the data. */
+  seed,
+  /** A model to start from: folder or GGUF file; null: a fresh one of `shape`. */
+  base: z.string().nullable(),
+  shape: shape.nullable(),
+  /** A folder with tokenizer.json; null: that of the base, or one trained on the data. */
+  tokenizer: z.string().nullable(),
+  /** Of a tokenizer that is trained on the data. */
+  vocabSize: count,
+  stages: z.array(stage).min(1),
+  streams,
+  data,
+  batch: z.strictObject({
+    /** Sequences in one pass, and tokens predicted in each. */
+    sequences: count,
+    tokens: count,
+    /** Passes whose gradients make up one step. */
+    microBatches: count,
+  }),
+  optimizer,
+  evaluation: z.strictObject({
+    /** Steps between evaluations; 0: at the beginning, the end and where stages meet. */
+    every: countOrZero,
+    /** Held-out sequences to evaluate on while training; at the end all of them are used. */
+    sequences: count,
+    /** Held-out tokens on which the streams are examined at evaluations; 0: not at all. */
+    diagnoseTokens: countOrZero,
+  }),
+  sample: z.strictObject({ prompt: z.string(), tokens: countOrZero }),
+  checkpoint: z.strictObject({
+    /** Steps between checkpoints; 0: at the end and where stages meet. */
+    every: countOrZero,
+    /** How many to keep, beside the best. */
+    keep: count,
+  }),
+  /** Steps between lines of the log. */
+  logEvery: count,
+})
+
+export type RunConfig = z.infer<typeof runConfigSchema>
+
+/** A step's schedule, counted within its stage. */
+export function stageSchedule(stage: Stage): Schedule {
+  const { schedule: kind, learningRate: peak, finalLearningRate: final, warmupSteps, decaySteps, steps: totalSteps } = stage
+  if (kind === 'constant') return { kind, peak, warmupSteps }
+  const ending = { peak, warmupSteps, totalSteps, final }
+  return kind === 'wsd' ? { kind, ...ending, decaySteps } : { kind, ...ending }
+}
+
+/** The streams of a stage. @throws usage error for choices that do not go together */
+export function stageStreams({ streams }: Pick<RunConfig, 'streams'>, { p }: Pick<Stage, 'p'>): ParscaleConfig {
+  if (p === 1 && !streams.inputAtOne) return parscaleConfig({ n: 1 })
+  const { input, prefixTokens: nTokens, gate, loraRank, aggregation, smoothing: attnSmooth } = streams
+  return parscaleConfig({ n: p, input, nTokens, gate, loraRank, aggregation, attnSmooth })
+}
+
+/**
+ * Checks a configuration whole.
+ *
+ * @param name names it in errors, such as a file
+ * @throws usage error naming the key, what it should be, and what was found
+ */
+export function parseRunConfig(value: unknown, name = 'configuration'): RunConfig {
+  const parsed = runConfigSchema.safeParse(value)
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!
+    const key = path.join('.')
+    const found = path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown> | undefined)?.[step], value)
+    throw usageError(`${name}: ${key || 'the value'}: ${message}, found ${JSON.stringify(found)}`, { flag: key, found })
+  }
+  const config = parsed.data
+  const { streams, shape, base } = config
+  const require = (holds: boolean, sentence: string) => {
+    if (!holds) throw usageError(`${name}: ${sentence}`)
+  }
+  for (const each of config.stages) validateSchedule(stageSchedule(each))
+  require((base === null) !== (shape === null), 'give either base (a model to start from) or shape (a fresh model)')
+  require(base !== null ||
+    config.stages[0]!.train === 'all', 'a fresh model has no backbone to freeze; its first stage must train all')
+  require(!shape ||
+    shape.numAttentionHeads % shape.numKeyValueHeads === 0, 'shape: numAttentionHeads must be a multiple of numKeyValueHeads')
+  require(!shape || shape.headDim % 2 === 0, 'shape: headDim must be even')
+  for (const each of config.stages) stageStreams(config, each)
+  require(streams.input !== 'prefix' ||
+    streams.init !== 'near-identity' ||
+    streams.gate, 'streams.init: a prefix can start near the plain model only behind a gate; set streams.gate, or choose lora or bitfit')
+  require(streams.input === 'prefix' ||
+    streams.prefixMlp === null, `streams.prefixMlp: makes prefixes, but input is ${streams.input}`)
+  require(streams.init !== 'text' ||
+    (streams.input === 'prefix' &&
+      streams.prefixMlp ===
+        null), `streams.init: only prefixes that are trained themselves can begin as text, but input is ${streams.input} and prefixMlp ${streams.prefixMlp}; choose random`)
+  for (const [i, each] of config.stages.entries()) {
+    const before = config.stages[i - 1]
+    const { n, input } = stageStreams(config, each)
+    require(each.train === 'all' ||
+      input !==
+        'none', `stages.${i}: P = ${n} has no streams to train with the backbone frozen; raise p, or set streams.inputAtOne`)
+    require(!before ||
+      before.p === each.p ||
+      before.p === 1, `stages.${i}: streams can be switched on once, not changed from P = ${before?.p} to ${each.p}`)
+    require(!before ||
+      before.p === each.p ||
+      !streams.inputAtOne, `stages.${i}: what one stream has learned (streams.inputAtOne) is not what P = ${each.p} start with; leave out streams.inputAtOne, or keep p`)
+    require(!before ||
+      before.train ===
+        each.train, `stages.${i}: what is trained cannot change from one stage to the next; use a second run with --model`)
+  }
+  return config
+}

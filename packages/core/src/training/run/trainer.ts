@@ -1,0 +1,271 @@
+/**
+ * A training run: stages, steps, evaluation. It knows neither files nor terminals: who drives it (parscale/src/train)
+ * decides when to evaluate, save and show. All that a run computes follows from its configuration, its data and the number
+ * of the step, so a run that goes on from a saved state goes on as if it had never stopped.
+ */
+import { usageError } from '../../errors.ts'
+import { backboneParameters, type FindWeight, type ModelConfig, type Parameter, streamParameters } from '../../model/index.ts'
+import type { Runtime } from '../../runtime/index.ts'
+import { type TokenFile, type TrainingBatches, trainingBatches } from '../data/index.ts'
+import { initialParameters } from '../start/initial-parameters.ts'
+import { mergePrefixes, prefixMlpParameters } from '../start/prefix-mlp.ts'
+import { textPieces, textPrefixes } from '../start/text-prefixes.ts'
+import type { TrainPlan } from '../step/graphs.ts'
+import { LossEvaluation } from '../step/loss-evaluation.ts'
+import type { TokenBatch } from '../step/loss-feeds.ts'
+import { isSpike, type LossStatistics, noLosses, withLoss, withSpike } from '../step/loss-spikes.ts'
+import { countOf, type Evaluation, sequenceLosses } from '../step/sequence-losses.ts'
+import { type TrainState, TrainStep } from '../step/train-step.ts'
+import { type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
+import { learningRate } from './schedules.ts'
+
+/** What a run works on. */
+export interface TrainerInputs {
+  readonly runtime: Runtime
+  readonly config: RunConfig
+  /** The backbone; its own streams, where a base has some, are continued if P and kind agree. */
+  readonly backbone: ModelConfig
+  readonly tied: boolean
+  /** Weights of the base, for what is frozen. */
+  readonly frozen: FindWeight
+  /** Values of the base; undefined for what it does not have. */
+  readonly stored: (parameter: Parameter) => Promise<Float32Array | undefined>
+  readonly train: TokenFile
+  readonly heldOut: TokenFile
+}
+
+/** What a run has to remember besides its arrays; JSON. */
+export interface TrainerPosition {
+  /** Steps over all stages. */
+  readonly step: number
+  /** The stage that the arrays belong to. */
+  readonly stage: number
+  /** Updates that the moments have seen. */
+  readonly updates: number
+  /** Tokens predicted so far. */
+  readonly tokens: number
+  readonly losses: LossStatistics
+}
+
+export interface SavedState extends Required<TrainState> {
+  readonly position: TrainerPosition
+}
+
+export interface StepRecord {
+  readonly step: number
+  readonly p: number
+  readonly loss: number
+  readonly gradNorm: number
+  readonly learningRate: number
+  /** Predicted so far, over the run. */
+  readonly tokens: number
+  /** The step was left out: its loss is far above the others, or (then 0) none of its tokens counts. */
+  readonly skipped: boolean
+}
+
+/** Where a run's steps are: the stage of step number `step` (from 0), and its first step. */
+export function stageAt({ stages }: RunConfig, step: number): { index: number; stage: Stage; start: number } {
+  let start = 0
+  for (const [index, stage] of stages.entries()) {
+    if (step < start + stage.steps || index === stages.length - 1) return { index, stage, start }
+    start += stage.steps
+  }
+  throw new Error('a run has at least one stage')
+}
+
+export const totalSteps = ({ stages }: RunConfig): number => stages.reduce((sum, { steps }) => sum + steps, 0)
+
+/** What a stage trains, as a plan for its graphs. */
+export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 'tied' | 'frozen'>, stage: Stage): TrainPlan {
+  const { config, backbone, tied, frozen } = inputs
+  const model: ModelConfig = { ...backbone, parscale: stageStreams(config, stage) }
+  const { betas, epsilon, weightDecay, aggregatorRate, maxGradNorm } = config.optimizer
+  const { prefixMlp } = config.streams
+  const made = prefixMlp !== null && model.parscale.input === 'prefix'
+  return {
+    config: model,
+    tied,
+    trainable: [
+      ...(stage.train === 'all' ? backboneParameters(model, tied) : []),
+      ...streamParameters(model).filter(({ name }) => !made || !isPrefix(name)),
+      ...(made ? prefixMlpParameters(model, prefixMlp) : []),
+    ],
+    ...(made && { prefixMlp }),
+    frozen,
+    shape: { sequences: config.batch.sequences, tokens: config.batch.tokens },
+    optimizer: { betas, epsilon, weightDecay, aggregatorRate, maxGradNorm: maxGradNorm ?? Infinity },
+    documentMask: !config.data.crossDocuments,
+  }
+}
+
+const isPrefix = (name: string): boolean => /\.prefix_[kv]$/.test(name)
+
+/** The trained parameters as a model's files have them: prefixes that a network made are merged, on the engine that trained. */
+export async function modelParameters(
+  runtime: Runtime,
+  { config, prefixMlp }: Pick<TrainPlan, 'config' | 'prefixMlp'>,
+  parameters: ReadonlyMap<string, Float32Array>,
+): Promise<ReadonlyMap<string, Float32Array>> {
+  if (prefixMlp === undefined) return parameters
+  const network = new Set(prefixMlpParameters(config, prefixMlp).map(({ name }) => name))
+  const others = [...parameters].filter(([name]) => !network.has(name))
+  return new Map([...others, ...(await mergePrefixes(runtime, config, prefixMlp, parameters))])
+}
+
+export class Trainer {
+  readonly #inputs: TrainerInputs
+  readonly #batches: TrainingBatches
+  #stage: number
+  #plan: TrainPlan
+  #step: TrainStep
+  #evaluation: LossEvaluation | undefined
+  #position: TrainerPosition
+
+  private constructor(inputs: TrainerInputs, plan: TrainPlan, step: TrainStep, position: TrainerPosition) {
+    const { config, train } = inputs
+    const { batch, data, seed } = config
+    this.#inputs = inputs
+    this.#batches = trainingBatches(train, { batchSize: batch.sequences, tokens: batch.tokens, packing: data.packing, seed })
+    this.#plan = plan
+    this.#step = step
+    this.#stage = position.stage
+    this.#position = position
+  }
+
+  /**
+   * @param saved where to go on; absent: from the beginning
+   * @throws usage error for data that do not fit the model, or a state that does not fit the configuration
+   */
+  static async create(inputs: TrainerInputs, saved?: SavedState): Promise<Trainer> {
+    const position = saved?.position ?? { step: 0, stage: 0, updates: 0, tokens: 0, losses: noLosses }
+    const stage = inputs.config.stages[position.stage]
+    if (!stage) throw usageError(`saved state: stage ${position.stage} is not one of the run's ${inputs.config.stages.length}`)
+    const plan = stagePlan(inputs, stage)
+    const state = saved ?? { parameters: await startingParameters(inputs, plan) }
+    const step = await TrainStep.create(inputs.runtime, plan, state, inputs.config.batch.microBatches)
+    return new Trainer(inputs, plan, step, position)
+  }
+
+  get position(): TrainerPosition {
+    return this.#position
+  }
+
+  get finished(): boolean {
+    return this.#position.step >= totalSteps(this.#inputs.config)
+  }
+
+  /** The model as it is trained now. */
+  get plan(): TrainPlan {
+    return this.#plan
+  }
+
+  /** Takes the next step, and enters the next stage before it where one begins. */
+  async step(): Promise<StepRecord> {
+    const { config } = this.#inputs
+    const { step: before, tokens } = this.#position
+    const { index, stage, start } = stageAt(config, before)
+    if (index !== this.#stage) await this.#enter(index)
+    const { losses } = this.#position
+    const { microBatches } = config.batch
+    const batches: TokenBatch[] = []
+    for (let i = 0; i < microBatches; i++) batches.push(await this.#batches.batch(before * microBatches + i))
+    const rate = learningRate(stageSchedule(stage), before - start + 1)
+    const counted = batches.reduce((sum, { weights }) => sum + countOf(weights!), 0)
+    if (counted === 0) {
+      // Pieces of long conversations in which nobody answers: there is nothing to learn from.
+      this.#position = { ...this.#position, step: before + 1, stage: index }
+      return { step: before + 1, p: stage.p, loss: 0, gradNorm: 0, learningRate: rate, tokens, skipped: true }
+    }
+    const { skipSpikes } = config.optimizer
+    let skipped = false
+    const report = await this.#step.run(batches, {
+      learningRate: rate,
+      step: this.#position.updates + 1,
+      accept: ({ loss }) => {
+        skipped = skipSpikes !== null && isSpike(losses, loss, skipSpikes)
+        return !skipped
+      },
+    })
+    this.#position = {
+      step: before + 1,
+      stage: index,
+      updates: this.#position.updates + Number(!skipped),
+      tokens: tokens + counted,
+      losses: skipped ? withSpike(losses, skipSpikes!) : withLoss(losses, report.loss),
+    }
+    const { loss, gradNorm } = report
+    return { step: before + 1, p: stage.p, loss, gradNorm, learningRate: rate, tokens: this.#position.tokens, skipped }
+  }
+
+  /** Held-out loss, on so many sequences or all. */
+  async evaluate(limit = Infinity, signal?: AbortSignal): Promise<Evaluation> {
+    const { runtime, heldOut, config } = this.#inputs
+    this.#evaluation ??= await LossEvaluation.create(runtime, this.#plan)
+    const { packing } = config.data
+    return await sequenceLosses(this.#evaluation, this.#step.parameterFeeds, heldOut, this.#plan.shape, {
+      packing,
+      limit,
+      signal,
+    })
+  }
+
+  /** All that is needed to go on. Arrays may be views: valid until the next step. */
+  async save(): Promise<SavedState> {
+    return { ...(await this.#step.readState()), position: this.#position }
+  }
+
+  async dispose(): Promise<void> {
+    await this.#evaluation?.dispose()
+    await this.#step.dispose()
+  }
+
+  /** Carries parameters and moments over to a stage with other streams or another backbone; what is new starts anew. */
+  async #enter(index: number): Promise<void> {
+    const { config, runtime } = this.#inputs
+    const plan = stagePlan(this.#inputs, config.stages[index]!)
+    const old = await this.#step.readState()
+    const kept = plan.trainable.filter(({ name }) => old.parameters.has(name))
+    const parameters = await startingParameters(this.#inputs, plan, pick(old.parameters, kept))
+    const state = { parameters, m: pick(old.m, kept), v: pick(old.v, kept) }
+    const step = await TrainStep.create(runtime, plan, state, config.batch.microBatches)
+    await this.dispose()
+    this.#evaluation = undefined
+    this.#plan = plan
+    this.#step = step
+    this.#stage = index
+    // Losses of another model are no measure for this one's. Moments that have seen nothing need the correction of a first update.
+    this.#position = { ...this.#position, losses: noLosses, ...(kept.length === 0 && { updates: 0 }) }
+  }
+}
+
+const pick = (arrays: ReadonlyMap<string, Float32Array>, parameters: readonly Parameter[]): Map<string, Float32Array> =>
+  new Map(parameters.map(({ name }) => [name, arrays.get(name)!]))
+
+/** Of everything trained: what the run has learned; else the base's value where it has one of this shape; else an initial one. */
+async function startingParameters(
+  { config, stored, runtime, train, frozen }: TrainerInputs,
+  plan: TrainPlan,
+  learned: ReadonlyMap<string, Float32Array> = new Map(),
+): Promise<Map<string, Float32Array>> {
+  const parameters = new Map(learned)
+  const missing: Parameter[] = []
+  for (const parameter of plan.trainable) {
+    if (learned.has(parameter.name)) continue
+    const values = await stored(parameter)
+    if (values) parameters.set(parameter.name, values)
+    else missing.push(parameter)
+  }
+  const { seed } = config
+  const { init } = config.streams
+  const fromText = init === 'text'
+  const drawn = initialParameters(missing, plan.config, { seed, init: fromText ? 'random' : init })
+  for (const [name, values] of drawn) parameters.set(name, values)
+  const prefixes = missing.filter(({ name }) => isPrefix(name))
+  if (fromText && prefixes.length > 0) {
+    const { n, nTokens } = plan.config.parscale
+    const pieces = await textPieces(train, n, nTokens, seed)
+    const texts = await textPrefixes(runtime, { config: plan.config, trained: parameters, frozen }, pieces)
+    for (const { name } of prefixes) parameters.set(name, texts.get(name)!)
+  }
+  return parameters
+}

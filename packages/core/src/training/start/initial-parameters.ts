@@ -1,0 +1,98 @@
+/**
+ * First values of parameters: of all of a fresh model, or of what streams add to a trained one. The reference leaves the
+ * latter uninitialised, which is how its users' NaN came about; here every parameter is drawn before it is used.
+ */
+import { requireFinite } from '../../checkpoint/index.ts'
+import { usageError } from '../../errors.ts'
+import { biasName, elementCount, gateName, type ModelConfig, nearlyClosedGate, type Parameter } from '../../model/index.ts'
+import { createRandom } from '../../random.ts'
+import { prefixMlpStd } from './prefix-mlp.ts'
+
+export interface InitialOptions {
+  /** A safe integer. Each tensor's values follow from it and the tensor's name alone. */
+  readonly seed: number
+  /**
+   * `random`: everything from N(0, std). `near-identity`: streams that leave the backbone's logits as they are, to 1e-5, and
+   * yet learn: lora with B = 0, bitfit with biases 0, a prefix behind a nearly closed gate.
+   */
+  readonly init: 'random' | 'near-identity'
+  /** Default: 0.02, the paper's. */
+  readonly std?: number
+}
+
+/**
+ * Values by name. Norms are 1, biases of layers 0, an open gate 1.
+ *
+ * @throws usage error for a start that cannot be near the identity, or would leave the streams the same for ever
+ */
+export function initialParameters(
+  parameters: readonly Parameter[],
+  config: ModelConfig,
+  options: InitialOptions,
+): Map<string, Float32Array> {
+  const { seed, init, std = 0.02 } = options
+  if (!(std >= 0 && std < Infinity))
+    throw usageError(`initial values: std must be a number of at least 0, got ${std}`, { flag: 'std', found: std })
+  if (init === 'near-identity') requireNearIdentity(config)
+  return new Map(
+    parameters.map((parameter) => {
+      const constant = constantStart(parameter, init)
+      const values = new Float32Array(elementCount(parameter.shape))
+      if (constant !== undefined) return [parameter.name, values.fill(constant)]
+      return [parameter.name, fillNormal(values, seed, parameter.name, prefixMlpStd(parameter, std) ?? std)]
+    }),
+  )
+}
+
+/** The value of all elements, where it is not drawn. */
+function constantStart({ name, part }: Parameter, init: InitialOptions['init']): number | undefined {
+  const near = init === 'near-identity'
+  if (name === gateName) return near ? nearlyClosedGate : 1
+  if (part === 'norm') return 1
+  if (name.endsWith('.bias')) return 0
+  // B A x is 0 through B; a random A tells the streams apart.
+  if (near && (name.endsWith('.lora_B') || name.endsWith(biasName('')))) return 0
+  return undefined
+}
+
+function requireNearIdentity({ parscale: { n, input, gate, aggregation } }: ModelConfig): void {
+  if (input === 'prefix' && !gate) {
+    throw usageError(
+      'near-identity start: a prefix without a gate changes what every token sees; add the gate (a tensor that the reference does not know), or start at random',
+      { flag: 'gate', expected: true, found: gate },
+    )
+  }
+  // Equal streams with weights that do not depend on the token have parallel gradients, which AdamW makes equal steps of.
+  if (input === 'bitfit' && n > 1 && aggregation !== 'dynamic') {
+    throw usageError(
+      `near-identity start: biases of 0 and aggregation "${aggregation}" give all streams the same gradients, so they would stay the same; start at random, or aggregate dynamically`,
+      { flag: 'init', expected: 'random', found: 'near-identity' },
+    )
+  }
+}
+
+function fillNormal(values: Float32Array, seed: number, name: string, std: number): Float32Array {
+  const random = createRandom(tensorSeed(seed, name))
+  for (let i = 0; i < values.length; i++) values[i] = std * random.normal()
+  return values
+}
+
+/** 53 bits of FNV-1a over seed and name, so that neither the order nor the company of tensors matters. */
+function tensorSeed(seed: number, name: string): number {
+  if (!Number.isSafeInteger(seed))
+    throw usageError(`seed must be an integer up to 2^53, got ${seed}`, { flag: 'seed', found: seed })
+  let hash = 0xcbf29ce484222325n
+  for (const byte of new TextEncoder().encode(`${seed} ${name}`))
+    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n)
+  return Number(hash >> 11n)
+}
+
+/**
+ * For parameters that were read and are to be trained.
+ *
+ * @param file names where they came from
+ * @throws checkpoint error naming the first tensor that is not finite, and what to do
+ */
+export function requireFiniteParameters(parameters: ReadonlyMap<string, Float32Array>, file: string): void {
+  for (const [tensor, values] of parameters) requireFinite(values, tensor, file)
+}

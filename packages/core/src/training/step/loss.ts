@@ -1,0 +1,80 @@
+/**
+ * The training loss: weighted mean cross-entropy of the next token, over the same decoder and aggregation as generation.
+ * All P streams of all sequences are rows of one forward pass without a cache; a prefix is the past that every row begins
+ * with, and is trained like any other parameter.
+ *
+ * Axes: B sequences, P streams, T predicted positions, H hidden, K key/value heads, D head size, V vocabulary.
+ */
+import type { GraphBuilder, Value } from '../../graph/index.ts'
+import { aggregate, decoder, type ModelConfig, maskName, outputEmbedding, streamAdapt, type Weights } from '../../model/index.ts'
+import { behindPrefix, gatedMask, gateScores } from './stream-rows.ts'
+
+export interface BatchShape {
+  /** B */
+  readonly sequences: number
+  /** T: predicted positions per sequence, one less than the tokens it has. */
+  readonly tokens: number
+}
+
+/** What the loss is of; TrainPlan adds how it is lowered. */
+export interface LossPlan {
+  readonly config: ModelConfig
+  /** True: the output matrix is the embedding. */
+  readonly tied: boolean
+  readonly shape: BatchShape
+  /** Attention does not cross documents; positions go on counting. Default: tokens see all that came before them. */
+  readonly documentMask?: boolean
+}
+
+/** The weighted sum of the surprisals, rank 0. Adds the input `loss_weights` [B*T, 1], which sum to 1 for a mean. */
+export function nextTokenLoss(g: GraphBuilder, plan: LossPlan, weights: Weights): Value {
+  const { sequences: B, tokens: T } = plan.shape
+  const lossWeights = g.input('loss_weights', 'float32', [B * T, 1])
+  const surprisals = nextTokenSurprisals(g, plan, weights)
+  return g.scope('loss', () => g.reshape(g.reduceSum(g.mul(surprisals, lossWeights), [0, 1]), []))
+}
+
+/**
+ * Adds inputs (see loss-feeds.ts) and forward pass; returns -log p of each target in nats, [B*T, 1].
+ *
+ * Inputs: `input_ids` int64 [B, T]; `cos`, `sin` [1, T, D/2]; `mask` (and `mask.windowW`) [1, 1, T, prefix + T], or with
+ * `documentMask` [B, 1, T, prefix + T]; `targets` int64 [B*T, 1].
+ */
+export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: Weights): Value {
+  const { config, tied, documentMask = false } = plan
+  const { sequences: B, tokens: T } = plan.shape
+  const { hiddenSize, headDim } = config
+  const { n: P, nTokens } = config.parscale
+  const ids = g.input('input_ids', 'int64', [B, T])
+  const targets = g.input('targets', 'int64', [B * T, 1])
+  const table = (name: string) => g.expand(g.input(name, 'float32', [1, T, headDim / 2]), [B * P, T, headDim / 2])
+  const [cos, sin] = [table('cos'), table('sin')]
+  const masks = new Map<number | null, Value>()
+  const gates = config.parscale.gate ? g.scope('gate', () => gateScores(g, config, weights, T)) : undefined
+  for (const window of new Set(config.slidingWindows)) {
+    const mask = g.input(maskName(window), 'float32', [documentMask ? B : 1, 1, T, nTokens + T])
+    masks.set(window, gates ? g.scope('gate', () => gatedMask(g, mask, gates, B)) : mask)
+  }
+  const { hidden } = decoder(g, config, weights, {
+    inputIds: ids,
+    cos,
+    sin,
+    mask: (window) => masks.get(window)!,
+    attended: (layer, present) => [behindPrefix(g, config, weights, layer, B, present)],
+    adapt: streamAdapt(g, config, weights, [B, P, T]),
+  })
+  const streams = g.transpose(g.reshape(hidden, [B, P, T, hiddenSize]), [0, 2, 1, 3]) // [B, T, P, H]
+  const together = g.reshape(streams, [B * T, P, hiddenSize])
+  const aggregated = P === 1 ? g.reshape(together, [B * T, hiddenSize]) : aggregate(g, config, weights, together).hidden
+  const logits = outputEmbedding(g, config, weights, tied, aggregated) // [B*T, V]
+  return g.scope('surprisals', () => g.sub(logSumExp(g, logits), g.gatherElements(logits, targets, 1)))
+}
+
+/**
+ * log(sum(exp(x))) of each row: [rows, C] to [rows, 1]. The largest of a row is taken out, so that nothing overflows. (The
+ * operator ReduceLogSumExp takes several times as long, and its gradient would need a softmax.)
+ */
+function logSumExp(g: GraphBuilder, x: Value): Value {
+  const largest = g.reduceMax(x, [1])
+  return g.add(g.log(g.reduceSum(g.exp(g.sub(x, largest)), [1])), largest)
+}

@@ -1,0 +1,178 @@
+/** The flags of `parscale train`: which value of the configuration each one sets. */
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { Option } from '@commander-js/extra-typings'
+import { isParscaleError, usageError } from '@parscale/core'
+import type { ParscaleConfig } from '@parscale/core/model'
+import { needsBase, parseRunConfig, type RecipeName, type RunConfig, recipes } from '@parscale/core/training'
+import { countArgument } from '../terminal/quantity.ts'
+import { collect, integer, number } from './options.ts'
+import { applySettings, parseSetting, type Setting } from './settings.ts'
+
+const choice = (flags: string, help: string, choices: readonly string[]) => new Option(flags, help).choices(choices)
+const whole = (flags: string, help: string, least = 1) => new Option(flags, help).argParser(integer(least))
+const real = (flags: string, help: string) => new Option(flags, help).argParser(number)
+
+/** What a shell makes hard to type. */
+const unescaped = (text: string): string => text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')
+
+/** Needed before the rest has defaults: recipes are scaled by them. */
+const wishOptions = [
+  new Option('--data <path>', 'file, folder or pattern to train on; may be repeated').argParser(collect),
+  new Option('--model <model>', 'model to start from: folder, .gguf file or ORG/NAME'),
+  whole('--p <streams>', 'P, parallel streams'),
+  whole('--steps <n>', 'steps (two-stage: of the first stage)'),
+  new Option('--train-tokens <n>', 'the same in tokens, such as 2M').argParser(countArgument).conflicts('steps'),
+  whole('--second-steps <n>', 'two-stage: steps with streams'),
+  real('--learning-rate <rate>', 'the highest rate'),
+  whole('--seed <n>', 'of initial values and the order of data', 0),
+] as const
+
+/** Those that set one value, with its path. `stages.*` stands for all stages. */
+const valueOptions: readonly (readonly [path: string, option: Option])[] = [
+  ['stages.*.train', choice('--train <what>', 'what learns', ['all', 'streams'])],
+  ['stages.*.schedule', choice('--schedule <kind>', 'of the learning rate', ['constant', 'linear', 'cosine', 'wsd'])],
+  ['stages.*.warmupSteps', whole('--warmup-steps <n>', 'steps in which the rate rises', 0)],
+  ['stages.*.finalLearningRate', real('--final-learning-rate <rate>', 'the rate at the end')],
+  ['stages.*.decaySteps', whole('--decay-steps <n>', 'schedule wsd: steps in which the rate falls', 0)],
+  ['batch.sequences', whole('--batch-size <n>', 'sequences in one pass')],
+  ['batch.tokens', whole('--sequence-length <n>', 'tokens in a sequence')],
+  ['batch.microBatches', whole('--micro-batches <n>', 'passes that make up one step')],
+  [
+    'optimizer.aggregatorRate',
+    real('--aggregator-rate <share>', "the aggregator's learning rate, as a share of everything else's"),
+  ],
+  ['optimizer.weightDecay', real('--weight-decay <x>', 'of matrices')],
+  [
+    'optimizer.maxGradNorm',
+    real('--clip <norm>', 'largest global norm of the gradient (none: --set optimizer.maxGradNorm=null)'),
+  ],
+  ['optimizer.skipSpikes', real('--skip-spikes <x>', 'leave out steps whose loss is x standard deviations too high')],
+  ['streams.input', choice('--input <kind>', 'what makes streams differ', ['prefix', 'lora', 'bitfit'])],
+  ['streams.prefixTokens', whole('--prefix-tokens <n>', 'length of the prefixes')],
+  ['streams.prefixMlp', whole('--prefix-mlp <width>', 'make prefixes by a network while training; merged on export')],
+  ['streams.inputAtOne', new Option('--input-at-one', 'P = 1 with a learned input, as a control')],
+  ['streams.reset', new Option('--reset-streams', "draw the streams' parameters anew though the model has some")],
+  ['streams.gate', new Option('--prefix-gate', 'a learned gate on each prefix')],
+  ['streams.loraRank', whole('--lora-rank <n>', 'rank of --input lora')],
+  ['streams.aggregation', choice('--aggregation <kind>', 'how streams are mixed', ['dynamic', 'static', 'average'])],
+  ['streams.smoothing', real('--smoothing <e>', "share of the aggregation's weights that is even")],
+  ['streams.init', choice('--init <kind>', 'of new parameters', ['random', 'near-identity', 'text'])],
+  ['shape.hiddenSize', whole('--hidden-size <n>', 'fresh model: width')],
+  ['shape.intermediateSize', whole('--intermediate-size <n>', 'fresh model: width of the MLP')],
+  ['shape.numHiddenLayers', whole('--layers <n>', 'fresh model: layers')],
+  ['shape.numAttentionHeads', whole('--heads <n>', 'fresh model: query heads')],
+  ['shape.numKeyValueHeads', whole('--kv-heads <n>', 'fresh model: key/value heads')],
+  ['shape.headDim', whole('--head-dim <n>', 'fresh model: size of a head')],
+  ['tokenizer', new Option('--tokenizer <folder>', 'folder with tokenizer.json (default: of the model, or trained on the data)')],
+  ['vocabSize', whole('--vocab-size <n>', 'of a tokenizer trained on the data')],
+  ['data.field', new Option('--field <name>', 'field of JSON lines or Parquet that holds the text')],
+  ['data.separator', new Option('--separator <text>', 'cuts text files into documents; \\n is a new line').argParser(unescaped)],
+  ['data.skipBad', new Option('--skip-bad', 'leave out documents that cannot be read')],
+  ['data.chat', new Option('--chat', "data are conversations; learn the assistant's turns")],
+  ['data.heldOutFraction', real('--held-out <share>', 'share of documents kept to measure on')],
+  ['data.packing', choice('--packing <kind>', 'how documents become sequences', ['stream', 'document'])],
+  ['data.crossDocuments', new Option('--cross-documents', 'let tokens attend to earlier documents')],
+  [
+    'evaluation.every',
+    whole('--evaluate-every <n>', 'steps between evaluations; 0: at the beginning, the end and where stages meet', 0),
+  ],
+  ['evaluation.sequences', whole('--evaluate-sequences <n>', 'held-out sequences to evaluate on while training')],
+  ['sample.prompt', new Option('--prompt <text>', 'what the generated samples begin with')],
+  ['checkpoint.every', whole('--checkpoint-every <n>', 'steps between checkpoints; 0: at the end and where stages meet', 0)],
+  ['checkpoint.keep', whole('--keep <n>', 'checkpoints to keep, beside the best')],
+  ['logEvery', whole('--log-every <n>', 'steps between lines of the log')],
+]
+
+export const configOptions: readonly Option[] = [
+  ...wishOptions,
+  ...valueOptions.map(([, option]) => option),
+  new Option('--set <key=value>', 'any other value of the configuration; may be repeated').argParser(collect),
+]
+
+type Flags = Readonly<Record<string, unknown>>
+
+/**
+ * The resolved configuration of a recipe and the flags given.
+ *
+ * @param base streams of the model that `--model` names
+ * @throws usage error naming the flag or key
+ */
+export function configOf(recipe: RecipeName, flags: Flags, base?: ParscaleConfig): RunConfig {
+  const data = (flags.data as string[] | undefined) ?? []
+  if (data.length === 0)
+    throw usageError(`train ${recipe}: there is nothing to train on; name files with --data`, { flag: 'data' })
+  if (needsBase(recipe) && flags.model === undefined) {
+    throw usageError(`train ${recipe}: starts from a model; name it with --model`, { flag: 'model' })
+  }
+  const wishes = {
+    data,
+    base: flags.model as string | undefined,
+    // Tuning leaves a model's number of streams as it is.
+    p: (flags.p as number | undefined) ?? (recipe === 'sft' ? base?.n : undefined),
+    steps: flags.steps as number | undefined,
+    secondSteps: flags.secondSteps as number | undefined,
+    learningRate: flags.learningRate as number | undefined,
+    seed: flags.seed as number | undefined,
+  }
+  if (flags.secondSteps !== undefined && recipe !== 'two-stage')
+    throw usageError(`train ${recipe}: has no second stage; leave out --second-steps, or take two-stage`, {
+      flag: 'second-steps',
+    })
+  const { p } = recipes[recipe](wishes).stages.at(-1)!
+  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](wishes))]
+  const extra = ((flags.set as string[] | undefined) ?? []).map(parseSetting)
+  const resolved = () => applySettings(recipes[recipe](wishes), [...settings, ...extra])
+  if (flags.trainTokens !== undefined) {
+    const { batch } = resolved()
+    wishes.steps = Math.ceil((flags.trainTokens as number) / (batch.sequences * batch.tokens * batch.microBatches))
+  }
+  try {
+    return lasting(parseRunConfig(resolved(), `train ${recipe}`))
+  } catch (error) {
+    throw withFlag(error)
+  }
+}
+
+/** Where a model has P streams and P are trained, they go on as they are made, unless a flag says otherwise. */
+function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
+  if (!base || base.n === 1 || p !== base.n) return []
+  const { input, nTokens, gate, loraRank, aggregation, attnSmooth } = base
+  const values = {
+    input,
+    gate,
+    aggregation,
+    ...(input === 'prefix' && { prefixTokens: nTokens }),
+    ...(input === 'lora' && { loraRank }),
+    ...(aggregation !== 'average' && { smoothing: attnSmooth }),
+  }
+  return Object.entries(values).map(([key, value]) => ({ path: `streams.${key}`, value, flag: '--model' }))
+}
+
+/** Names the flag beside the key that is wrong. */
+function withFlag(error: unknown): unknown {
+  if (!isParscaleError(error) || error.facts.flag === undefined) return error
+  const key = error.facts.flag.replace(/^stages\.\d+/, 'stages.*')
+  const flag = valueOptions.find(([path]) => path === key)?.[1].long
+  return flag ? usageError(error.message.replace(error.facts.flag, `${flag} (${error.facts.flag})`), error.facts) : error
+}
+
+/** Paths that mean the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */
+const lasting = (config: RunConfig): RunConfig => ({
+  ...config,
+  base: config.base !== null && existsSync(config.base) ? resolve(config.base) : config.base,
+  tokenizer: config.tokenizer === null ? null : resolve(config.tokenizer),
+  data: { ...config.data, files: config.data.files.map((file) => resolve(file)) },
+})
+
+function valueSettings(flags: Flags, config: RunConfig): Setting[] {
+  return valueOptions.flatMap(([path, option]) => {
+    const value = flags[option.attributeName()]
+    if (value === undefined) return []
+    if (config.shape === null && path.startsWith('shape.'))
+      throw usageError(`${option.long}: the model that --model names has its own shape; leave it out`, { flag: option.long! })
+    const flag = option.long!
+    const paths = path.includes('*') ? config.stages.map((_, i) => path.replace('*', String(i))) : [path]
+    return paths.map((each) => ({ path: each, value, flag }))
+  })
+}

@@ -1,0 +1,14 @@
+/** The model that a run starts from. */
+import { type ModelFolder, openModelPath } from '@parscale/core/node'
+import type { Io } from '../terminal/io.ts'
+import { cacheFolder, resolveModel } from './load.ts'
+
+/** Opens a model by name; a GGUF file is unpacked with progress. @throws as resolveModel and openModelPath */
+export async function openBase(io: Io, name: string): Promise<ModelFolder> {
+  const progress = io.progress('unpacking GGUF', 'B')
+  return await openModelPath(await resolveModel(name, io.env), {
+    cacheDirectory: cacheFolder(io.env),
+    signal: io.signal,
+    onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+  }).finally(() => progress.end())
+}

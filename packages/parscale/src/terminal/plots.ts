@@ -1,0 +1,51 @@
+/** Charts on the terminal or in a file: SVG by ourselves, PNG through @resvg/resvg-js where it is installed. */
+import { writeFile } from 'node:fs/promises'
+import { extname } from 'node:path'
+import process from 'node:process'
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { unsupportedError, usageError } from '@parscale/core'
+import { type Chart, renderSvg, renderTerminal } from '@parscale/core/law'
+import type { Io } from './io.ts'
+
+export const plotOption = new Option('--plot <file>', 'draw into a .svg or .png file').argParser((file) => {
+  if (!['.svg', '.png'].includes(extname(file).toLowerCase()))
+    throw new InvalidArgumentError('expected a file that ends in .svg or .png.')
+  return file
+})
+
+/** Wider pictures are not easier to read. */
+const widestPicture = 78
+
+/** Fits the width of the terminal; in a pipe it is as wide as a usual one. */
+export function drawInTerminal(io: Io, chart: Chart): void {
+  const columns = process.stdout.columns ?? widestPicture
+  io.stdout(`\n${renderTerminal(chart, Math.min(widestPicture, columns))}`)
+}
+
+/**
+ * @param columns panels side by side
+ * @throws usage error where the file cannot be written; unsupported error for .png without the package
+ */
+export async function drawInFile(io: Io, file: string, charts: readonly Chart[], columns = 1): Promise<void> {
+  const svg = renderSvg(charts, columns)
+  const content = extname(file).toLowerCase() === '.png' ? await toPng(svg) : svg
+  try {
+    await writeFile(file, content)
+  } catch (cause) {
+    throw usageError(`--plot: ${file} cannot be written: ${(cause as Error).message}`, { flag: '--plot', found: file, cause })
+  }
+  io.stderr(`drawn into ${file}\n`)
+}
+
+async function toPng(svg: string): Promise<Uint8Array> {
+  let library: typeof import('@resvg/resvg-js')
+  try {
+    library = await import('@resvg/resvg-js')
+  } catch (cause) {
+    throw unsupportedError(
+      '--plot: PNG needs the optional package @resvg/resvg-js (npm install @resvg/resvg-js); or choose a name that ends in .svg',
+      { flag: '--plot', cause },
+    )
+  }
+  return new library.Resvg(svg, { fitTo: { mode: 'zoom', value: 2 } }).render().asPng()
+}
