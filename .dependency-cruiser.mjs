@@ -6,6 +6,7 @@ const rooms = [
   'runtime',
   'checkpoint',
   'tokenizer',
+  'contents',
   'generation',
   'training',
   'evaluation',

@@ -68,3 +68,6 @@ function checkStructure(text: string, where: string): void {
 /** True for what JSON calls an object: not null, not an array. */
 export const isJsonObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** As Hugging Face writes its JSON files. */
+export const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)

@@ -3,7 +3,7 @@ export { type BeamResult, type BeamSearchOptions, beamSearch } from './beam-sear
 export { Engine, rowTokensPerStep } from './engine.ts'
 export { KvCache } from './kv-cache.ts'
 export { Model, type ModelOptions, type StreamSet } from './model.ts'
-export { type Checkpoint, isTied, type ModelFiles, modelFiles, type StreamSetFiles } from './model-files.ts'
+export { type ModelFiles, modelFiles, type StreamSetFiles } from './model-files.ts'
 export type { PenaltyOptions } from './penalties.ts'
 export { createSampler, logSoftmax, type Sampler, type SamplingOptions, validateSampling } from './sampling.ts'
 export { type FinishReason, type GeneratedToken, PromptCache, Scheduler, type TokenRequest } from './scheduler.ts'

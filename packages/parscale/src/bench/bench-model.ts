@@ -2,9 +2,8 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { resourceError, usageError } from '@parscale/core'
-import { quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/checkpoint'
+import { isTied, quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/checkpoint'
 import { countParameters, type ModelShape } from '@parscale/core/cost'
-import { isTied } from '@parscale/core/generation'
 import {
   backboneParameters,
   elementCount,

@@ -2,8 +2,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
-import { quantisedBytes, zeroPointsName } from '@parscale/core/checkpoint'
-import { isTied } from '@parscale/core/generation'
+import { isTied, quantisedBytes, zeroPointsName } from '@parscale/core/checkpoint'
 import {
   backboneParameters,
   elementCount,

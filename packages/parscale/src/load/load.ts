@@ -6,13 +6,14 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { checkpointError, isParscaleError, resourceError, usageError } from '@parscale/core'
 import {
+  isTied,
   type ModelConfig,
   parseModelConfig,
   type QuantiseSettings,
   quantisedBytes,
   readGgufModel,
 } from '@parscale/core/checkpoint'
-import { isTied, type Model, type ModelFiles, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
+import { type Model, type ModelFiles, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
 import { elementCount, estimateMemory, hasStreams, type KvType, type MemoryEstimate } from '@parscale/core/model'
 import {
   type ModelFolder,
