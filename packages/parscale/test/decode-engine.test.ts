@@ -69,7 +69,9 @@ describe.runIf(engines.includes('native'))('native code', () => {
   it('is refused on another device', async () => {
     const { code, stderr } = await parscale([...generate, byteModel, '--engine', 'native', '--device', 'webgpu'], { env })
     expect(code).toBe(2)
-    expect(stderr).toContain('--engine native runs on the CPU only, not on webgpu')
+    expect(stderr).toContain(
+      '--engine native: the native step runs on the CPU only, not on webgpu; leave --engine or --device out',
+    )
   })
 
   it('does without a cache that cannot be written, unless it was asked for', async () => {

@@ -4,7 +4,7 @@ import { usageError } from '@parscale/core'
 import { isTied, type ModelConfig, parseModelConfig } from '@parscale/core/checkpoint'
 import { type ModelShape, publishedModel, publishedModels, qwenShape, validateShape } from '@parscale/core/cost'
 import { hasStreams } from '@parscale/core/model'
-import { openModel } from '../load/load.ts'
+import { openModel } from '../load/open-model.ts'
 
 export interface ShapeFlags {
   readonly hidden?: number

@@ -15,9 +15,9 @@ import {
   writeWholeFile,
 } from '@parscale/core/node'
 import type { Runtime } from '@parscale/core/runtime'
-import { createTokenizer, type Tokenizer, type TokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
+import { createTokenizer, type Tokenizer, type TokenizerFiles, tokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
 import { freshModel, type RunConfig, requireFiniteParameters, type TrainerInputs } from '@parscale/core/training'
-import { cacheFolder, tokenizerFiles } from '../load/load.ts'
+import { cacheFolder } from '../load/find-model.ts'
 import { openBase } from '../load/open-base.ts'
 import type { Io } from '../terminal/io.ts'
 
