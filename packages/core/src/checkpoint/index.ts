@@ -10,11 +10,9 @@ export { type GgufModel, type GgufStream, readGgufModel } from './gguf/model.ts'
 export {
   type Checkpoint,
   type CheckpointFiles,
-  fileOf,
   isTied,
   type OpenCheckpoint,
   openCheckpoint,
-  readJson,
   type TextFiles,
 } from './open-checkpoint.ts'
 export { parscaleKeys } from './parscale-keys.ts'

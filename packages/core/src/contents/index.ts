@@ -10,8 +10,6 @@ export {
 export { type FolderContents, isCompanion, type SmallFiles } from './folder-contents.ts'
 export { checkpointContents, ggufContents, type ModelContents } from './model-contents.ts'
 export {
-  hashedBytes,
-  type MatrixSummary,
   type QuantisationPlan,
   type QuantisationSummary,
   quantisationPlan,

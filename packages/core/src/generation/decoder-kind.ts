@@ -1,13 +1,7 @@
 /** Kinds of decoders: what each tells of itself before it is started, and how it is. A list of them decides what runs a model. */
 import { quantisedBytes } from '../checkpoint/index.ts'
-import {
-  estimateMemory,
-  type KvType,
-  type MemoryEstimate,
-  type MemoryQuestion,
-  type ModelConfig,
-  prefixPositions,
-} from '../model/index.ts'
+import type { KvType, ModelConfig } from '../model/index.ts'
+import { estimateMemory, type MemoryEstimate, type MemoryQuestion, prefixPositions } from '../model/memory.ts'
 import type { Decoder, Device, Runtime } from '../runtime/index.ts'
 import { GraphDecoder } from './graph-decoder.ts'
 import type { ModelFiles } from './model-files.ts'

@@ -1,5 +1,5 @@
 /** From a model's small files, and a model that is started once they are sound, to text. */
-import { fileOf, readJson, type TextFiles } from '../checkpoint/index.ts'
+import { fileOf, readJson, type TextFiles } from '../checkpoint/open-checkpoint.ts'
 import { checkpointError } from '../errors.ts'
 import { createChatTemplate, createTokenizer, tokenizerFiles } from '../tokenizer/index.ts'
 import type { Model } from './model.ts'

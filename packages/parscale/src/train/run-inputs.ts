@@ -1,5 +1,5 @@
 /** From a run's configuration to what a Trainer works on: the model to start from, its tokenizer, the tokenized data. */
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core'
 import { findTensor, readF32 } from '@parscale/core/checkpoint'
@@ -11,6 +11,7 @@ import {
   openDataset,
   readDocuments,
   type TokenizedDataset,
+  textFiles,
   tokenizerFileBytes,
   writeWholeFile,
 } from '@parscale/core/node'
@@ -114,8 +115,7 @@ async function tokenizerOf(io: Io, config: RunConfig, base: ModelFolder | undefi
   return await trainBpe(texts(), { vocabSize: config.vocabSize }).finally(() => progress.end())
 }
 
-const readTokenizer = (folder: string): Promise<TokenizerFiles> =>
-  tokenizerFiles({ path: folder, readText: (name) => readFile(join(folder, name), 'utf8').catch(() => undefined) })
+const readTokenizer = (folder: string): Promise<TokenizerFiles> => tokenizerFiles(textFiles(folder))
 
 /** Keeps a tokenizer with the run, so that going on does not depend on where it came from. */
 export async function writeTokenizer(folder: string, files: TokenizerFiles): Promise<void> {

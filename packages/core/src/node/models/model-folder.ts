@@ -1,7 +1,7 @@
 /** A model as Hugging Face lays it out: a folder with config.json, safetensors and the tokenizer's files. */
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type OpenCheckpoint, openCheckpoint } from '../../checkpoint/open-checkpoint.ts'
+import { type OpenCheckpoint, openCheckpoint, type TextFiles } from '../../checkpoint/open-checkpoint.ts'
 import { checkpointError } from '../../errors.ts'
 import { type FileSource, openFileSource } from '../disk/file-source.ts'
 
@@ -29,8 +29,7 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   }
   try {
     const checkpoint = await openCheckpoint({
-      path,
-      readText: (name) => readOptional(join(path, name)),
+      ...textFiles(path),
       async openSource(name) {
         if (!(await exists(join(path, name)))) return undefined
         const source = await openFileSource(join(path, name))
@@ -44,6 +43,9 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
     throw error
   }
 }
+
+/** The text files of a folder. @throws checkpoint error for what is there and cannot be read */
+export const textFiles = (path: string): TextFiles => ({ path, readText: (name) => readOptional(join(path, name)) })
 
 async function readOptional(path: string): Promise<string | undefined> {
   try {
