@@ -1,4 +1,4 @@
-/** A model anew, its stream sets with it, keeping or changing its element type. */
+/** A model and its stream sets with all weights in another element type, or as they are. */
 import { backboneDigestKey, type Hashing, tensorsDigest } from '../checkpoint/backbone-digest.ts'
 import type { ModelConfig } from '../checkpoint/config.ts'
 import { torchNames } from '../checkpoint/config-json.ts'

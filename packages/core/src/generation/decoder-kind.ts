@@ -1,4 +1,7 @@
-/** Kinds of decoders: what each tells of itself before it is started, and how it is. A list of them decides what runs a model. */
+/**
+ * A kind of decoder: when it runs a model, how much memory that takes, and how it is opened. Whoever loads models has a list of
+ * kinds and takes the first that does not refuse.
+ */
 import { quantisedBytes } from '../checkpoint/index.ts'
 import type { KvType, ModelConfig } from '../model/index.ts'
 import { estimateMemory, type MemoryEstimate, type MemoryQuestion, prefixPositions } from '../model/memory.ts'
@@ -6,7 +9,7 @@ import type { Decoder, Device, Runtime } from '../runtime/index.ts'
 import { GraphDecoder } from './graph-decoder.ts'
 import type { ModelFiles } from './model-files.ts'
 
-/** How a model is started. Handed on as one object: a kind of decoder takes from it what concerns it. */
+/** What the user wants of a decoder. It goes from the command's flags to the decoder as one object. */
 export interface DecoderOptions {
   /** How keys and values are stored: f32, f16 or int8. Default: f32. */
   readonly kv?: KvType | undefined
@@ -19,7 +22,7 @@ export interface DecoderOptions {
 /** Why a kind of decoder does not run a model. */
 export interface DecoderRefusal {
   readonly reason: string
-  /** 'usage': another option would help; 'unsupported': another decoder would; 'slow': it would run where it is asked for. */
+  /** 'usage': it runs with other options; 'unsupported': it does not run here; 'slow': it runs when asked for by name. */
   readonly kind: 'usage' | 'unsupported' | 'slow'
 }
 
@@ -30,7 +33,7 @@ export interface DecoderKind<Options extends DecoderOptions = DecoderOptions> {
   /** @param configs of the backbone and all stream sets */
   refusal(configs: readonly Pick<ModelConfig, 'parscale'>[], options: DecoderOptions): DecoderRefusal | undefined
   memory(question: MemoryQuestion): MemoryEstimate
-  /** Makes what opening needs and keeps: in a cache, say. */
+  /** Makes in the cache what `open` reads from there: done before, so that memory is free again and failure can be told apart. */
   prepare?(files: ModelFiles, options: Options): Promise<unknown>
   open(files: ModelFiles, options: Options): Promise<Decoder>
 }

@@ -1,4 +1,4 @@
-/** What running a model takes, known before anything is loaded: what all engines share. Each adds what it takes itself. */
+/** The memory that running a model takes, known before anything is loaded. Each engine adds what it takes itself. */
 import type { ModelConfig } from './config.ts'
 import { type KvType, kvBytes } from './kv-type.ts'
 import { backboneParameters, elementCount, type Parameter, streamParameters } from './parameters.ts'
@@ -44,7 +44,7 @@ export interface EngineMemory {
 }
 
 const float = 4
-/** Node and ONNX Runtime with a model of no size. */
+/** Node and an engine with a model of no size. */
 const emptyBytes = 100e6
 const count = (parameters: readonly Parameter[]) => parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)
 

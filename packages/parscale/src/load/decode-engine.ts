@@ -92,10 +92,10 @@ export async function prepareModel(engine: EngineName, files: ModelFiles, option
   await (await decodersOf(engine)).prepare?.(files, options)
 }
 
-async function decodersOf(engine: EngineName, options: DecoderOptions = {}): Promise<Decoders> {
-  const { decoders, refusal } = await ask(engine, [], options)
+async function decodersOf(engine: EngineName): Promise<Decoders> {
+  const { decoders, refusal } = await ask(engine, [], {})
   if (decoders && refusal?.kind !== 'unsupported') return decoders
-  throw refused(engine, refusal!, options)
+  throw refused(engine, refusal!, {})
 }
 
 function refused(engine: EngineName, { kind, reason }: DecoderRefusal, { device }: DecoderOptions): ParscaleError {
