@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { spreadOf } from '@parscale/core'
 import { Engine, Model, modelFiles } from '@parscale/core/generation'
 import { openModelFolder, openModelPath } from '@parscale/core/node'
 import { onnxRuntime } from '../packages/core/src/node/onnx-runtime.ts'
@@ -16,7 +17,6 @@ import { fetchSmolLM2 } from '../scripts/fetch-smollm2.mjs'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 import { loadPeer } from './llama-peer.ts'
 import { writeRandomStreams } from './random-streams.ts'
-import { spreadOf } from './spread.ts'
 
 const { values: flags } = parseArgs({
   options: {

@@ -1,10 +1,10 @@
 /** From turns to figures: medians over rounds, beside what this machine allows at best. */
+import { type Spread, spreadOf } from '@parscale/core'
 import { type Device, deviceCost, type Precision } from '@parscale/core/cost'
 import { type KvType, kvBytes } from '@parscale/core/model'
 import type { EngineName } from '../load/decode-engine.ts'
 import { allowedBytes, type Case } from './cases.ts'
 import type { Turn } from './job.ts'
-import { type Spread, spreadOf } from './spread.ts'
 
 export interface Row {
   readonly model: string
