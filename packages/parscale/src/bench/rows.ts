@@ -88,15 +88,7 @@ export function rowOf(one: Case, turns: readonly Turn[], device: Device): Row {
 }
 
 /** How much longer a step with P streams takes than one of the same case with the smallest P. */
-export interface StreamRatio {
-  readonly model: string
-  readonly bits: number
-  readonly engine: EngineName
-  readonly threads: number | null
-  readonly kv: KvType
-  readonly batch: number
-  readonly context: number
-  readonly p: number
+export interface StreamRatio extends Pick<Row, 'model' | 'bits' | 'engine' | 'threads' | 'kv' | 'batch' | 'context' | 'p'> {
   readonly against: number
   /** Of the rounds' medians. */
   readonly ratio: number
