@@ -4,9 +4,8 @@ import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import type { TextModel, TextResult, TextToken } from '@parscale/core/generation'
 import { loadTextModel, shippedModel } from '../load/load.ts'
-import type { Io } from '../terminal/io.ts'
+import { forTerminal, type Io } from '../terminal/io.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
-import { forTerminal } from '../terminal/terminal-text.ts'
 import {
   addOptions,
   checkSampling,
