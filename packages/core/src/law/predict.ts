@@ -5,7 +5,7 @@
 import { type BootstrapThetas, type Interval, intervalOf } from './bootstrap.ts'
 import type { Fit } from './fit.ts'
 import { type Law, lossAt } from './laws.ts'
-import { type Setting, shortNumber } from './points.ts'
+import { checkSetting, type Setting, shortNumber } from './points.ts'
 
 export interface Estimate {
   readonly value: number
@@ -46,6 +46,7 @@ export function equivalentStreams(
 
 /** Says in which way a setting lies outside the points that the law was fitted to. */
 export function rangeWarnings({ points }: Fit, setting: Setting): string[] {
+  checkSetting(setting)
   const warnings: string[] = []
   for (const key of ['N', 'P', 'D'] as const) {
     const value = setting[key]
