@@ -15,6 +15,7 @@ import {
 import { isTied, type Model, type ModelFiles, modelFiles, rowTokensPerStep, TextModel } from '@parscale/core/generation'
 import { elementCount, estimateMemory, hasStreams, type KvType, type MemoryEstimate } from '@parscale/core/model'
 import {
+  type ModelCacheOptions,
   type ModelFolder,
   openFileSource,
   openModelFolder,
@@ -55,7 +56,7 @@ export interface OpenOptions extends Partial<QuantiseSettings> {
   /** Called while a model is quantised for the first time. */
   readonly onQuantise?: (progress: WriteProgress) => void
   /** Called where another process is writing into the cache: this one waits for it. */
-  readonly onWait?: () => void
+  readonly onWait?: ModelCacheOptions['onWait']
 }
 
 export interface LoadOptions extends OpenOptions, OnnxRuntimeOptions {

@@ -3,8 +3,8 @@ import { mkdir, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
 /**
- * Makes a folder where there is none, and those above it. As mkdir with `recursive`, which never ends where the system says that a
- * folder cannot be made in words that mean that the one above is missing: below /proc it does.
+ * Makes a folder where there is none, and those above it, like `mkdir -p`. Node's own `recursive` loops for ever where the
+ * system answers ENOENT below a folder that exists, as it does below /proc.
  *
  * @throws the file system's errors; ENOTDIR where a file stands there
  */

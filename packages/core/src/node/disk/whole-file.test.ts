@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { writeWholeFile } from './whole-file.ts'
+import { fileSink, writeWholeFile } from './whole-file.ts'
 
 let scratch: string
 beforeEach(async () => {
@@ -24,10 +24,14 @@ test('makes a file, replaces one, and leaves nothing beside it', async () => {
 test.runIf(process.platform === 'linux')('a full disk: the file is as it was, and the error names it', async () => {
   const path = join(scratch, 'a.json')
   await writeFile(path, 'one')
-  await symlink('/dev/full', `${path}.partial`)
-  await expect(writeWholeFile(path, bytes('two'))).rejects.toMatchObject({
+  const device = await open('/dev/full', 'w')
+  const writing = writeWholeFile(path, async (sink) => {
+    await sink.write(bytes('two'))
+    await fileSink(device).write(bytes('and more than there is room for'))
+  })
+  await expect(writing.finally(() => device.close())).rejects.toMatchObject({
     kind: 'resource',
-    message: expect.stringContaining(`${path}: cannot be written (ENOSPC); free some space`),
+    message: `${path}: the disk is full; free some space and run the command again`,
   })
   expect(await readFile(path, 'utf8')).toBe('one')
   expect(await readdir(scratch)).toEqual(['a.json'])

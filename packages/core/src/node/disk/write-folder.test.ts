@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { TensorStream } from '../../checkpoint/tensor-stream.ts'
-import { type FolderContents, fileSink, jsonBytes, writeModelFolder } from './write-folder.ts'
+import { fileSink } from './whole-file.ts'
+import { jsonBytes } from './whole-folder.ts'
+import { type FolderContents, writeModelFolder } from './write-folder.ts'
 
 let scratch: string
 let target: string

@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TokenizerFiles } from '../../tokenizer/index.ts'
-import { jsonBytes } from '../disk/write-folder.ts'
+import { jsonBytes } from '../disk/whole-folder.ts'
 
 /** Configs, tokenizer, remote code, licence and card. */
 const companions =

@@ -8,7 +8,8 @@ import { arrayStream, castStream, streamTensor, type TensorStream } from '../../
 import { usageError } from '../../errors.ts'
 import { type Checkpoint, isTied } from '../../generation/index.ts'
 import { backboneParameters, hasStreams, type ModelConfig, type Parameter, streamParameters } from '../../model/index.ts'
-import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from '../disk/write-folder.ts'
+import { jsonBytes } from '../disk/whole-folder.ts'
+import { type FolderContents, type WriteFolderOptions, writeModelFolder } from '../disk/write-folder.ts'
 import { backboneDigest, backboneDigestKey, tensorsDigest } from './backbone-digest.ts'
 
 /** Values by the names of backboneParameters and streamParameters. */

@@ -8,7 +8,8 @@ import type { GgufModel } from '../../checkpoint/gguf/model.ts'
 import { readGgufModel } from '../../checkpoint/gguf/model.ts'
 import { tokenizerFilesFromGguf } from '../../tokenizer/gguf/tokenizer.ts'
 import { openFileSource } from '../disk/file-source.ts'
-import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from '../disk/write-folder.ts'
+import { jsonBytes } from '../disk/whole-folder.ts'
+import { type FolderContents, type WriteFolderOptions, writeModelFolder } from '../disk/write-folder.ts'
 import { cachedModelFolder, type ModelCacheOptions } from './model-cache.ts'
 
 /** Raised when what we make of a file changes. */

@@ -13,14 +13,8 @@ import { findTensor } from '../../checkpoint/tensor.ts'
 import { streamBytes, streamTensor, type TensorStream } from '../../checkpoint/tensor-stream.ts'
 import { usageError } from '../../errors.ts'
 import { type ModelConfig, streamParameters } from '../../model/index.ts'
-import {
-  type FolderContents,
-  jsonBytes,
-  refuseTaken,
-  type WriteFolderOptions,
-  type WriteProgress,
-  writeModelFolder,
-} from '../disk/write-folder.ts'
+import { jsonBytes, refuseTaken } from '../disk/whole-folder.ts'
+import { type FolderContents, type WriteFolderOptions, type WriteProgress, writeModelFolder } from '../disk/write-folder.ts'
 import { backboneDigestKey, tensorsDigest, verifyDigest } from './backbone-digest.ts'
 import { companionFiles } from './companion-files.ts'
 import { backboneStreams, type ModelContents, openModelContents, storedBytes, tiedOf } from './model-contents.ts'
