@@ -76,8 +76,8 @@ export async function temporaryFolder(target: string): Promise<TemporaryFolder> 
  *   (default), go once nobody has written to them for a day, or go at once. The last is for who holds a lock of the folder
  */
 export async function removeLeftovers(folder: string, unnamed: 'keep' | 'old' | 'all' = 'keep'): Promise<void> {
-  for (const name of await readdir(folder).catch((): string[] => [])) {
-    if (!name.includes(partialPart)) continue
+  const names = await readdir(folder).catch((): string[] => [])
+  const removeIfLeft = async (name: string) => {
     const path = join(folder, name)
     const owner = ownerOf(name)
     const gone = owner
@@ -86,6 +86,7 @@ export async function removeLeftovers(folder: string, unnamed: 'keep' | 'old' | 
     // One that cannot be removed, somebody else's perhaps, is in nobody's way.
     if (gone) await rm(path, { recursive: true, force: true }).catch(() => {})
   }
+  await Promise.all(names.filter((name) => name.includes(partialPart)).map(removeIfLeft))
 }
 
 function ownerOf(name: string): Owner | undefined {

@@ -4,12 +4,12 @@
  * others wait for it: so what killed ones left can be told from what is being written.
  */
 import { createHash } from 'node:crypto'
-import { readdir, rm, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { diskError } from '../disk/disk-error.ts'
 import { type LockOptions, withFileLock } from '../disk/file-lock.ts'
 import { removeLeftovers } from '../disk/partial.ts'
-import { isWholeFolder } from '../disk/whole-folder.ts'
+import { isWholeFolder, removeFolder } from '../disk/whole-folder.ts'
 import type { WriteFolderOptions } from '../disk/write-folder.ts'
 
 export interface ModelCacheOptions extends Pick<WriteFolderOptions, 'onProgress' | 'signal'> {
@@ -53,10 +53,10 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
     if (await isWholeFolder(folder, listing)) return folder // made while this process waited
     await removeLeftovers(parent, 'all')
     try {
-      await rm(folder, { recursive: true, force: true })
+      await removeFolder(folder)
       await wanted.make(folder, { listing, onProgress, signal, advice })
       const older = (await readdir(parent)).filter((other) => other.startsWith(family) && other !== name)
-      for (const other of older) await rm(join(parent, other), { recursive: true, force: true })
+      for (const other of older) await removeFolder(join(parent, other))
     } catch (error) {
       throw diskError(error, folder, advice)
     }
