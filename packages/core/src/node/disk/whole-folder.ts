@@ -83,10 +83,13 @@ export async function removeFolder(path: string): Promise<void> {
 /** For who has long work to do before. @throws usage error when the target of writeWholeFolder is taken */
 export async function refuseTaken(directory: string): Promise<void> {
   const target = resolve(directory)
-  const entries = await readdir(target).catch((cause: NodeJS.ErrnoException) => {
+  const entries = await readdir(target).catch(async (cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return []
-    if (cause.code === 'ENOTDIR') throw taken(target, 'is a file')
-    throw diskError(cause, target, usualAdvice)
+    const isFile = await stat(target).then(
+      (found) => !found.isDirectory(),
+      () => false,
+    )
+    throw isFile ? taken(target, 'is a file') : diskError(cause, target, usualAdvice)
   })
   if (entries.length > 0) throw taken(target, 'is not empty')
 }
