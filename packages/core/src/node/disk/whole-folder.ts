@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
+import { jsonBytes } from '../../checkpoint/json-text.ts'
 import { usageError } from '../../errors.ts'
 import { type DiskAdvice, diskError } from './disk-error.ts'
 import { partialPath, withPartial } from './partial.ts'
@@ -118,6 +119,3 @@ async function fileLengths(folder: string): Promise<Record<string, number>> {
   }
   return lengths
 }
-
-/** As Hugging Face writes its JSON files. */
-export const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)

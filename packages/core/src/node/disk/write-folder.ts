@@ -1,19 +1,13 @@
 /** Writes a model's folder, all or nothing: its small files, its tensors in shards, and folders of the same kind within it. */
 import { dirname, join } from 'node:path'
+import { jsonBytes } from '../../checkpoint/json-text.ts'
 import { safetensorsIndexName } from '../../checkpoint/safetensors-index.ts'
 import { planShards, shardIndex, writeSafetensors } from '../../checkpoint/safetensors-writer.ts'
 import { streamBytes, type TensorStream } from '../../checkpoint/tensor-stream.ts'
+import type { FolderContents } from '../../contents/folder-contents.ts'
 import { makeFolder } from './make-folder.ts'
 import { syncFolder, writeNewFile } from './whole-file.ts'
 import { type WholeFolderOptions, writeWholeFolder } from './whole-folder.ts'
-
-export interface FolderContents {
-  /** Small files by name: config.json, the tokenizer's, and so on. */
-  readonly files: ReadonlyMap<string, Uint8Array>
-  readonly tensors: readonly TensorStream[]
-  /** Folders within it, by their path, such as streams/p4. */
-  readonly folders?: ReadonlyMap<string, Pick<FolderContents, 'files' | 'tensors'>>
-}
 
 export interface WriteProgress {
   /** Bytes of tensor data written so far, and in all. */
@@ -68,6 +62,3 @@ async function writeFiles(folder: string, { files, tensors }: FolderContents, op
   if (shards.length > 1) small.set(safetensorsIndexName, jsonBytes(shardIndex(shards)))
   for (const [name, bytes] of small) await writeNewFile(join(folder, name), bytes)
 }
-
-/** As Hugging Face writes its JSON files. */
-export const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { isJsonObject, parseJsonBytes } from '../../checkpoint/json-text.ts'
+import { isJsonObject, jsonBytes, parseJsonBytes } from '../../checkpoint/json-text.ts'
 import { readF32 } from '../../checkpoint/read-tensor.ts'
 import { parseSafetensors } from '../../checkpoint/safetensors.ts'
 import { type ByteSink, writeSafetensors } from '../../checkpoint/safetensors-writer.ts'
@@ -19,7 +19,6 @@ import type { DiskAdvice } from '../disk/disk-error.ts'
 import { openFileSource } from '../disk/file-source.ts'
 import { openToRead } from '../disk/open-file.ts'
 import { syncFolder, writeNewFile, writeWholeFile } from '../disk/whole-file.ts'
-import { jsonBytes } from '../disk/whole-folder.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
