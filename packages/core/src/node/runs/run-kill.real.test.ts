@@ -55,7 +55,7 @@ it('resumes after each of 50 kills, and ends as if there had been none', async (
     const child = await startWriter(round === 0 ? 'create' : 'open')
     await sleep(random.uniform() * 60)
     await kill(child)
-    halfWritten += Number((await checkpointNames(path)).some((name) => name.startsWith('.partial-')))
+    halfWritten += Number((await checkpointNames(path)).some((name) => name.includes('.partial-')))
 
     const run = await RunFolder.open(path) // the dead process's lock does not hold
     const found = await run.resume((message) => expect(message).toContain('complete is missing: the checkpoint was not finished'))
