@@ -207,7 +207,7 @@ it.runIf(canMount)('a full disk stops the run with what to do; with more room it
   const output = execFileSync('unshare', ['-rm', 'sh', '-c', script, disk, program, ...args], { env, encoding: 'utf8' })
   const talk = await readFile(`${disk}.talk`, 'utf8')
   const saved = output.match(/^step-\d{8}$/gm)!
-  expect(talk).toContain(`${checkpointFolder(join(disk, 'run'), saved.length + 1)}: the disk is full: the checkpoint takes`)
+  expect(talk).toContain(`${checkpointFolder(join(disk, 'run'), saved.length + 1)}: the disk is full; the checkpoint takes`)
   expect(output).not.toContain('.partial-')
   expect(output).toContain('codes 4 0')
   expect(await readFile(`${disk}.more`, 'utf8')).toContain(`going on after step ${saved.length}\n`)

@@ -113,7 +113,7 @@ it.runIf(canMount)('a full disk stops a run with a message and leaves the checkp
   expect(stopped).toEqual({
     kind: 'resource',
     message:
-      `${join(disk, 'run', 'checkpoints', folder(saved + 1))}: the disk is full: the checkpoint takes 476 bytes. ` +
+      `${join(disk, 'run', 'checkpoints', folder(saved + 1))}: the disk is full; the checkpoint takes 476 bytes. ` +
       'It was not saved; the ones before it are intact. Free some space and go on with --resume',
   })
   expect(names).toEqual(Array.from({ length: saved }, (_, i) => folder(i + 1)))
