@@ -1,4 +1,5 @@
-import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { lstat, mkdtemp, open, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -35,4 +36,27 @@ test.runIf(process.platform === 'linux')('a full disk: the file is as it was, an
   })
   expect(await readFile(path, 'utf8')).toBe('one')
   expect(await readdir(scratch)).toEqual(['a.json'])
+})
+
+test('a link stays a link, and the file that it leads to is replaced', async () => {
+  await writeFile(join(scratch, 'file'), 'one')
+  await symlink('file', join(scratch, 'link'))
+  await writeWholeFile(join(scratch, 'link'), 'two')
+  expect((await lstat(join(scratch, 'link'))).isSymbolicLink()).toBe(true)
+  expect(await readFile(join(scratch, 'file'), 'utf8')).toBe('two')
+  expect((await readdir(scratch)).sort()).toEqual(['file', 'link'])
+})
+
+test.runIf(process.platform === 'linux')('pipes and devices are written to, not replaced', async () => {
+  const pipe = join(scratch, 'pipe')
+  execFileSync('mkfifo', [pipe])
+  const [read] = await Promise.all([readFile(pipe, 'utf8'), writeWholeFile(pipe, 'text')])
+  expect(read).toBe('text')
+  expect((await lstat(pipe)).isFIFO()).toBe(true)
+  expect(await readdir(scratch)).toEqual(['pipe'])
+  await expect(writeWholeFile('/dev/full', 'text')).rejects.toMatchObject({
+    kind: 'resource',
+    message: '/dev/full: the disk is full; free some space and run the command again',
+  })
+  expect((await lstat('/dev/full')).isCharacterDevice()).toBe(true)
 })

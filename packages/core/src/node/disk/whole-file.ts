@@ -1,5 +1,5 @@
 /** Files that are there whole, or as they were before: written beside their place, flushed, renamed. */
-import { type FileHandle, open, rename } from 'node:fs/promises'
+import { type FileHandle, open, realpath, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { ByteSink } from '../../checkpoint/safetensors-writer.ts'
 import { type DiskAdvice, diskError } from './disk-error.ts'
@@ -11,15 +11,22 @@ export type FileContent = Uint8Array | string | ((sink: ByteSink, file: FileHand
 const usualAdvice: DiskAdvice = { full: 'free some space and run the command again', denied: 'choose another path' }
 
 /**
- * Makes or replaces a file, and the folders above it where they are missing.
+ * Makes or replaces a file, and the folders above it where they are missing. A link stays, and its target is replaced. Pipes
+ * and devices, such as /dev/stdout, are written to.
  *
  * @throws resource error when the disk is full, usage error when the path cannot be written; the file is as it was then
  */
 export async function writeWholeFile(path: string, content: FileContent, advice = usualAdvice): Promise<void> {
   try {
-    await withPartial(path, async (partial) => {
+    const target = await realpath(path).catch(() => path)
+    const found = await stat(target).catch(() => undefined)
+    if (found && !found.isFile() && !found.isDirectory()) {
+      const file = await open(target, 'w')
+      return await fill(file, content).finally(() => file.close())
+    }
+    await withPartial(target, async (partial) => {
       await writeNewFile(partial, content)
-      await moveFile(partial, path)
+      await moveFile(partial, target)
     })
   } catch (error) {
     throw diskError(error, path, advice)
@@ -34,13 +41,17 @@ export async function writeWholeFile(path: string, content: FileContent, advice 
 export async function writeNewFile(path: string, content: FileContent): Promise<void> {
   const file = await open(path, 'wx')
   try {
-    const sink = fileSink(file)
-    if (typeof content === 'function') await content(sink, file)
-    else await sink.write(typeof content === 'string' ? new TextEncoder().encode(content) : content)
+    await fill(file, content)
     await file.sync()
   } finally {
     await file.close()
   }
+}
+
+async function fill(file: FileHandle, content: FileContent): Promise<void> {
+  const sink = fileSink(file)
+  if (typeof content === 'function') await content(sink, file)
+  else await sink.write(typeof content === 'string' ? new TextEncoder().encode(content) : content)
 }
 
 /** Renames a file, over another one if there is one, and waits until the disk has the new name. */
