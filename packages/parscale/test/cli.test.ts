@@ -331,7 +331,7 @@ describe('bad input ends with a sentence and an exit code', () => {
         'x',
       ],
       3,
-      /generation_config.json: is not valid JSON/,
+      /generation_config.json is not valid JSON: /,
     ],
     [
       'a generation_config.json that names no tokens',
