@@ -112,7 +112,7 @@ async function checkpointBegins(run: string, skip: number, signal: AbortSignal):
     let left = skip
     const seen = new Set<string>()
     const watcher = watch(folder, (_, name) => {
-      if (!name?.startsWith('.partial-') || seen.has(name)) return
+      if (!name?.includes('.partial-') || seen.has(name)) return
       seen.add(name)
       if (left-- <= 0) watcher.close()
     })
@@ -163,7 +163,7 @@ it('is killed at 50 moments, and ends as a run that was left alone', async () =>
     expect(code, talk).toBeNull()
     const names = await readdir(join(run, 'checkpoints')).catch(() => [])
     insideWrites += Number(
-      names.some((name) => name.startsWith('.partial-') || !existsSync(join(run, 'checkpoints', name, 'complete'))),
+      names.some((name) => name.includes('.partial-') || !existsSync(join(run, 'checkpoints', name, 'complete'))),
     )
   }
   const reached = (await records(run, 'metrics.jsonl')).length
@@ -207,7 +207,7 @@ it.runIf(canMount)('a full disk stops the run with what to do; with more room it
   const output = execFileSync('unshare', ['-rm', 'sh', '-c', script, disk, program, ...args], { env, encoding: 'utf8' })
   const talk = await readFile(`${disk}.talk`, 'utf8')
   const saved = output.match(/^step-\d{8}$/gm)!
-  expect(talk).toContain(`${checkpointFolder(join(disk, 'run'), saved.length + 1)}: the disk is full: the checkpoint takes`)
+  expect(talk).toContain(`${checkpointFolder(join(disk, 'run'), saved.length + 1)}: the disk is full; the checkpoint takes`)
   expect(output).not.toContain('.partial-')
   expect(output).toContain('codes 4 0')
   expect(await readFile(`${disk}.more`, 'utf8')).toContain(`going on after step ${saved.length}\n`)

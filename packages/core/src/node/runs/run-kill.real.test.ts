@@ -53,7 +53,7 @@ it('resumes after each of 50 kills, and ends as if there had been none', async (
     const child = await startWriter(round === 0 ? 'create' : 'open')
     await sleep(random.uniform() * 60)
     await kill(child)
-    halfWritten += Number((await checkpointNames(path)).some((name) => name.startsWith('.partial-')))
+    halfWritten += Number((await checkpointNames(path)).some((name) => name.includes('.partial-')))
 
     const run = await RunFolder.open(path) // the dead process's lock does not hold
     const found = await run.resume((message) => expect(message).toContain('complete is missing: the checkpoint was not finished'))
@@ -111,7 +111,7 @@ it.runIf(canMount)('a full disk stops a run with a message and leaves the checkp
   expect(stopped).toEqual({
     kind: 'resource',
     message:
-      `${join(disk, 'run', 'checkpoints', folder(saved + 1))}: the disk is full: the checkpoint takes 476 bytes. ` +
+      `${join(disk, 'run', 'checkpoints', folder(saved + 1))}: the disk is full; the checkpoint takes 476 bytes. ` +
       'It was not saved; the ones before it are intact. Free some space and go on with --resume',
   })
   expect(names).toEqual(Array.from({ length: saved }, (_, i) => folder(i + 1)))

@@ -5,7 +5,11 @@ import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { withLock } from './lock.ts'
+import { type LockOptions, withFileLock } from './file-lock.ts'
+
+const advice = { full: 'make room', denied: 'choose another' }
+const withLock = <T>(path: string, options: Omit<LockOptions, 'advice'>, work: () => Promise<T>) =>
+  withFileLock(path, { ...options, advice }, work)
 
 let folder: string
 let path: string
@@ -28,18 +32,19 @@ test('one at a time, and nothing is left, also after a failure', async () => {
 })
 
 test('the lock of a process that was killed is taken over', async () => {
-  const lockModule = fileURLToPath(new URL('./lock.ts', import.meta.url))
+  const lockModule = fileURLToPath(new URL('./file-lock.ts', import.meta.url))
   const script = `
-    import { withLock } from ${JSON.stringify(lockModule)}
-    await withLock(${JSON.stringify(path)}, {}, () => { console.log('held'); return new Promise((resolve) => setTimeout(resolve, 1e9)) })`
+    import { withFileLock } from ${JSON.stringify(lockModule)}
+    await withFileLock(${JSON.stringify(path)}, {}, () => { console.log('held'); return new Promise((resolve) => setTimeout(resolve, 1e9)) })`
   const child = spawn(process.execPath, ['--import', 'tsx', '--conditions=source', '--input-type=module', '-e', script], {
     stdio: 'pipe',
   })
   await once(child.stdout, 'data')
   const interrupt = new AbortController()
   let owner = 0
-  const onWait = (pid: number) => {
+  const onWait: LockOptions['onWait'] = ({ pid }, who) => {
     owner = pid
+    expect(who).toMatch(/^process \d+ on .+ \(since \d{4}-\d\d-\d\dT.*Z\)$/)
     interrupt.abort()
   }
   const blocked = withLock(path, { signal: interrupt.signal, onWait }, async () => 'never')
