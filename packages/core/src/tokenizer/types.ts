@@ -7,11 +7,29 @@ export interface EncodeOptions {
   readonly addSpecial?: boolean
   /** A text that is removed once special tokens are recognised: a spelling that it interrupts or follows is not one. */
   readonly specialBreaker?: string
+  /**
+   * What a text may have at most, as a model's context does. More is a usage error, which a text that cannot fit gives before
+   * it is encoded: a token stands for no more characters than the longest of the vocabulary has.
+   */
+  readonly maxTokens?: number
+}
+
+export interface LongEncodeOptions extends EncodeOptions {
+  /** Ends the encoding with the signal's reason. */
+  readonly signal?: AbortSignal
 }
 
 export interface DecodeOptions {
   /** Leave special tokens out of the text. Default false. */
   readonly skipSpecial?: boolean
+}
+
+export interface StreamDecodeOptions extends DecodeOptions {
+  /**
+   * Ids that the text continues, a prompt's. What is streamed is `decode([...after, ...ids])` without `decode(after)`: a
+   * SentencePiece tokenizer drops the first space of a text, which is none where a text goes on.
+   */
+  readonly after?: readonly number[]
 }
 
 /** Turns ids into text as they arrive. */
@@ -32,9 +50,11 @@ export interface Tokenizer {
   readonly specialTokens: readonly string[]
   /** Lone surrogates in `text` are read as U+FFFD, as any UTF-8 encoder does. */
   encode(text: string, options?: EncodeOptions): number[]
+  /** The same ids, but lets the event loop run now and then, and can be aborted. */
+  encodeLong(text: string, options?: LongEncodeOptions): Promise<number[]>
   /** Ids that the vocabulary does not have stand for no text (a model's padded rows). */
   decode(ids: readonly number[], options?: DecodeOptions): string
-  streamDecoder(options?: DecodeOptions): StreamDecoder
+  streamDecoder(options?: StreamDecodeOptions): StreamDecoder
   /** One token for display: bytes that are no whole character appear as `<0xE2>`. Empty for an id without a token. */
   tokenText(id: number): string
   idOf(token: string): number | undefined
