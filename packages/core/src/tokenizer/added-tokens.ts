@@ -3,7 +3,9 @@
  * (tokenizers/src/tokenizer/added_vocabulary.rs): of those that begin leftmost the longest.
  */
 import { checkpointError } from '../errors.ts'
+import { isUnknownToPatterns } from './newer-characters.ts'
 import { endOfSpaces, endWithoutSpaces } from './normalizer.ts'
+import { unitsBefore } from './pattern/match-pattern.ts'
 import type { AddedToken } from './tokenizer-json.ts'
 
 /** A part of a text; `token` is undefined for what no added token took. */
@@ -77,14 +79,15 @@ export function addedTokenFinder(spellings: readonly (readonly [spelling: string
         let end = place + texts[found]!.length
         place = end - 1
         if (!counts(token) || (token.single_word && !standsAlone(text, start, end))) continue
-        if (token.lstrip) start = endWithoutSpaces(text, done, start)
+        if (token.lstrip) start = Math.max(done, endWithoutSpaces(text, done, start))
         if (token.rstrip) {
-          // Tokens of spaces lie within what the one before took: not to be searched for its end again.
+          // Its end is not searched again for each token of spaces that lies within.
           spacesEnd = end < spacesEnd ? spacesEnd : endOfSpaces(text, end)
           end = spacesEnd
         }
         if (start > done) yield { start: done, end: start, token: undefined }
-        yield { start, end, token }
+        // Nothing is left of a token of spaces within what the one before took.
+        if (start < end) yield { start, end, token }
         done = end
       }
       if (done < text.length) yield { start: done, end: text.length, token: undefined }
@@ -103,12 +106,12 @@ function lowest(low: number, high: number, holds: (index: number) => boolean): n
   return from
 }
 
-/** Rust's `\w`. */
-const wordCharacter = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u
+/** Rust's `\w`, whose tables are as old as the patterns'. */
+const wordCharacter = /^[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_Control}]/u
+const isWordCharacter = (codePoint: number): boolean =>
+  !isUnknownToPatterns(codePoint) && wordCharacter.test(String.fromCodePoint(codePoint))
 
 function standsAlone(text: string, start: number, end: number): boolean {
-  const before = text.slice(Math.max(0, start - 2), start)
-  const previous = before === '' ? '' : String.fromCodePoint(/[\uDC00-\uDFFF]$/.test(before) ? before.codePointAt(0)! : before.charCodeAt(before.length - 1))
-  const next = end < text.length ? String.fromCodePoint(text.codePointAt(end)!) : ''
-  return !wordCharacter.test(previous) && !wordCharacter.test(next)
+  const previous = start - unitsBefore(text, start)
+  return !(start > 0 && isWordCharacter(text.codePointAt(previous)!)) && !(end < text.length && isWordCharacter(text.codePointAt(end)!))
 }

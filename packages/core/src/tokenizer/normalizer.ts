@@ -2,6 +2,7 @@
  * Normalizers of a tokenizer.json, as huggingface/tokenizers runs them (tokenizers/src/normalizers). What comes out is at
  * most `maxGrowth` times as long as what went in: a chain of replacements could double a text forty times.
  */
+import { betweenUnknown } from './newer-characters.ts'
 import { flattenParts, needKey, unsupportedPart } from './parts.ts'
 import { compilePattern } from './pattern/compile-pattern.ts'
 import { findMatches } from './pattern/match-pattern.ts'
@@ -39,7 +40,12 @@ interface Rule {
 type Build = (part: Component, file: string) => Rule
 
 /** Canonical composition makes at most four units one; compatibility characters beyond U+FFFF are two units for one. */
-const unicodeForm = (form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Build => () => ({ step: (text) => text.normalize(form), shrinks: 8 })
+const unicodeForm = (form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Build => () => ({
+  step: (text) => betweenUnknown(text, (part) => part.normalize(form)),
+  shrinks: 8,
+})
+
+const stripAccents = (text: string): string => betweenUnknown(text, (part) => part.replace(/\p{M}+/gu, ''))
 
 const rules: Readonly<Record<string, Build>> = {
   NFC: unicodeForm('NFC'),
@@ -50,8 +56,9 @@ const rules: Readonly<Record<string, Build>> = {
   Lowercase: () => ({ step: (text) => text.replace(/\p{Changes_When_Lowercased}/gu, (each) => each.toLowerCase()), shrinks: 2 }),
   StripAccents: () => ({
     step(text, state) {
-      if (/^\p{M}/u.test(text)) state.lostStart = true
-      return text.replace(/\p{M}+/gu, '')
+      const first = String.fromCodePoint(text.codePointAt(0) ?? 0)
+      if (stripAccents(first) === '') state.lostStart = true
+      return stripAccents(text)
     },
     shrinks: Number.POSITIVE_INFINITY,
   }),

@@ -16,6 +16,8 @@ import type { EncodeOptions, StreamDecodeOptions, Tokenizer, TokenizerFiles } fr
 
 /** Characters of words after which a long text lets others have their turn. */
 const charactersPerTurn = 2 ** 16
+/** A text that is longer than so many contexts is not encoded to its end; up to there its length is counted. */
+const contextsEncoded = 4
 
 /**
  * @param name names the tokenizer's folder or file in errors
@@ -63,11 +65,12 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
 
   /** The ids of a text; yields now and then while it is long. */
   function* encoding(text: string, options: EncodeOptions = {}): Generator<void, number[]> {
-    const { allowSpecial = false, addSpecial = true, specialBreaker, maxTokens = Number.POSITIVE_INFINITY } = options
-    const characters = takesSpaces && maxTokens < text.length ? text.replace(/\p{White_Space}+/gu, '').length : text.length
-    if (characters > maxTokens * longest) {
-      throw tooLong(text, `at least ${Math.ceil(characters / longest)}`, maxTokens, ` (a token is at most ${longest} characters)`)
+    const { allowSpecial = false, addSpecial = true, specialBreaker, context = Number.POSITIVE_INFINITY } = options
+    const characters = takesSpaces && context < text.length ? text.replace(/\p{White_Space}+/gu, '').length : text.length
+    if (characters > context * longest) {
+      throw tooLong(text, `at least ${Math.ceil(characters / longest)}`, ` (one is at most ${longest} characters long)`, context)
     }
+    const most = contextsEncoded * context
     const wellFormed = text.replace(/\p{Cs}/gu, '\uFFFD')
     const ids: number[] = addSpecial ? [...before] : []
     let work = 0
@@ -77,17 +80,16 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
         for (const word of preTokenizer.cut(part)) {
           for (const id of bpe.known(word.text) ?? (yield* bpe.encode(word.text))) ids.push(id)
           work += word.text.length
-          if (ids.length > maxTokens) break
+          if (ids.length > most) break
           if (work > charactersPerTurn) {
             work = 0
             yield
           }
         }
       }
-      if (ids.length > maxTokens) throw tooLong(text, `more than ${maxTokens}`, maxTokens)
+      if (ids.length > most) throw tooLong(text, `more than ${most}`, '', context)
     }
     if (addSpecial) for (const id of after) ids.push(id)
-    if (ids.length > maxTokens) throw tooLong(text, `more than ${maxTokens}`, maxTokens)
     return ids
   }
 
@@ -138,10 +140,11 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
 
 const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
 
-function tooLong(text: string, found: string, maxTokens: number, why = '') {
-  return usageError(`the text of ${text.length} characters has ${found} tokens${why}; the context holds ${maxTokens}: shorten it`, {
-    expected: maxTokens,
-  })
+function tooLong(text: string, tokens: string, why: string, context: number) {
+  return usageError(
+    `the prompt of ${text.length} characters has ${tokens} tokens${why}, the model's context is ${context}; shorten the prompt`,
+    { expected: context },
+  )
 }
 
 function longestToken(pieces: readonly string[]): number {

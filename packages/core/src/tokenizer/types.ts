@@ -8,10 +8,10 @@ export interface EncodeOptions {
   /** A text that is removed once special tokens are recognised: a spelling that it interrupts or follows is not one. */
   readonly specialBreaker?: string
   /**
-   * What a text may have at most, as a model's context does. More is a usage error, which a text that cannot fit gives before
-   * it is encoded: a token stands for no more characters than the longest of the vocabulary has.
+   * Tokens that the model takes. A text that cannot fit is a usage error before all of it is encoded: when it is longer than so
+   * many tokens of the vocabulary's longest, or has four times as many already.
    */
-  readonly maxTokens?: number
+  readonly context?: number
 }
 
 export interface LongEncodeOptions extends EncodeOptions {

@@ -3,6 +3,7 @@
  * of the `v` flag and asked once per character. Names and members as Oniguruma's doc/RE says for UTF-8.
  */
 import type { CharacterClassElementNode } from 'oniguruma-parser/parser'
+import { isUnknownToPatterns } from '../newer-characters.ts'
 
 export type SetNode = Exclude<CharacterClassElementNode, { type: 'CharacterClassRange' }>
 
@@ -33,17 +34,31 @@ const character = (codePoint: number): string => `\\u{${codePoint.toString(16)}}
 /** Makes the set. `refuse` throws, naming what we cannot run as Oniguruma does. */
 export function characterSet(node: SetNode, flags: SetFlags, refuse: (what: string) => never): CharacterSet {
   if (flags.ignoreCase) checkCaseless(node, refuse)
-  const source = setSource(node, flags, refuse)
+  const isWord = node.type === 'CharacterSet' && (node.kind === 'word' || (node.kind === 'property' && /^word$/i.test(node.value)))
+  const source = isWord ? aloneWord(node.negate === true) : setSource(node, flags, refuse)
   const pattern = new RegExp(`^${source}$`, flags.ignoreCase ? 'iv' : 'v')
-  const known = new Uint8Array(0x10000) // 0: not asked yet, 1: no, 2: yes
+  const hasLiterals = namesBeyondAscii(node)
+  const ask = (codePoint: number): boolean =>
+    pattern.test(String.fromCodePoint(!hasLiterals && isUnknownToPatterns(codePoint) ? unassigned : codePoint))
+  let known: Uint8Array | undefined // 0: not asked yet, 1: no, 2: yes
   return (codePoint) => {
-    if (codePoint > 0xffff) return pattern.test(String.fromCodePoint(codePoint))
-    const answer = known[codePoint]!
-    if (answer !== 0) return answer === 2
-    const found = pattern.test(String.fromCodePoint(codePoint))
-    known[codePoint] = found ? 2 : 1
-    return found
+    if (codePoint > 0xffff) return ask(codePoint)
+    known ??= new Uint8Array(0x10000)
+    if (known[codePoint] === 0) known[codePoint] = ask(codePoint) ? 2 : 1
+    return known[codePoint] === 2
   }
+}
+
+const unassigned = 0x378
+
+/** Below U+0100 Oniguruma has a table for `\w` that counts superscripts and fractions; inside classes it does not ask it. */
+const aloneWord = (negate: boolean): string => `[${negate ? '^' : ''}${word}\u{b2}\u{b3}\u{b9}\u{bc}-\u{be}]`
+
+/** Single characters are found whether they are assigned or not. */
+function namesBeyondAscii(node: CharacterClassElementNode): boolean {
+  if (node.type === 'Character') return node.value > 0x7f
+  if (node.type === 'CharacterClassRange') return node.max.value > 0x7f
+  return node.type === 'CharacterClass' && node.body.some(namesBeyondAscii)
 }
 
 function setSource(node: CharacterClassElementNode, flags: SetFlags, refuse: (what: string) => never): string {

@@ -160,7 +160,8 @@ class Run {
   }
 }
 
-function unitsBefore(text: string, pos: number): number {
+/** UTF-16 units of the character before a position. */
+export function unitsBefore(text: string, pos: number): number {
   const unit = text.charCodeAt(pos - 1)
   return unit >= 0xdc00 && unit <= 0xdfff && pos > 1 ? 2 : 1
 }
