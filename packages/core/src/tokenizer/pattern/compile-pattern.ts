@@ -61,7 +61,7 @@ function readPattern(source: string, shown: string, file: string, refuse: (what:
   try {
     const { body, flags } = parse(source, { flags: '' })
     if (flags.extended) refuse('extended syntax')
-    return emitPattern(body, refuse)
+    return emitPattern(source, body, refuse)
   } catch (cause) {
     if (isParscaleError(cause)) throw cause
     const reason = cause instanceof RangeError ? 'it is nested too deep' : (cause as Error).message
@@ -74,7 +74,7 @@ interface Mode extends SetFlags {
   readonly backwards: boolean
 }
 
-function emitPattern(body: readonly AlternativeNode[], refuse: (what: string) => never): Instruction[] {
+function emitPattern(source: string, body: readonly AlternativeNode[], refuse: (what: string) => never): Instruction[] {
   const program: Instruction[] = []
   const sets = new Map<string, CharacterSet>()
 
@@ -170,6 +170,13 @@ function emitPattern(body: readonly AlternativeNode[], refuse: (what: string) =>
       inner('atomic', false, [{ type: 'Alternative', body: [greedy] }], mode)
       return
     }
+    if (kind === 'lazy' && min === max) {
+      // Oniguruma's {n}? is not lazy, it is {n} or nothing.
+      if (/\{(\d+),\1\}\?/.test(source)) refuse('{n,n}?')
+      const exact: QuantifierNode = { type: 'Quantifier', kind: 'greedy', min, max, body }
+      quantifier({ type: 'Quantifier', kind: 'greedy', min: 0, max: 1, body: exact }, mode)
+      return
+    }
     const isSet = body.type === 'Character' || body.type === 'CharacterClass' || (body.type === 'CharacterSet' && !body.variableLength)
     if (isSet && kind === 'greedy' && max === Number.POSITIVE_INFINITY && !mode.backwards) {
       add({ op: 'run', set: setOf(body as SetNode, mode), min })
@@ -211,7 +218,7 @@ function withFlags(mode: Mode, flags: GroupNode['flags']): Mode {
 }
 
 function mayBeEmpty(node: AlternativeElementNode): boolean {
-  if (node.type === 'Quantifier') return node.min === 0 || mayBeEmpty(node.body)
+  if (node.type === 'Quantifier') return node.min === 0 || (node.kind === 'lazy' && node.min === node.max) || mayBeEmpty(node.body)
   if (node.type !== 'Group' && node.type !== 'CapturingGroup') return !['Character', 'CharacterClass', 'CharacterSet'].includes(node.type)
   return node.body.some((alternative) => alternative.body.every(mayBeEmpty))
 }

@@ -1,10 +1,11 @@
 """Answers what PyPI's tokenizers makes of texts. Reads one JSON object a line: {"tokenizer": JSON of tokenizer.json} makes
-the tokenizer that the following lines mean, {"text": ...} asks it. Writes one JSON object a line for each."""
+the tokenizer that the following lines mean, {"text": ...} asks it;
+{"pattern": ..., "texts": [...]} asks what a regular expression matches. Writes one JSON object a line for each."""
 
 import json
 import sys
 
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
 from tokenizers.decoders import DecodeStream
 
 
@@ -41,6 +42,14 @@ def main():
             try:
                 tokenizer = Tokenizer.from_str(request["tokenizer"])
                 reply = {"made": True}
+            except BaseException as error:
+                reply = {"error": str(error)}
+        elif "pattern" in request:
+            try:
+                split = pre_tokenizers.Split(Regex(request["pattern"]), "isolated")
+                replace = normalizers.Replace(Regex(request["pattern"]), "|")
+                words = [[word for word, _ in split.pre_tokenize_str(text)] for text in request["texts"]]
+                reply = {"words": words, "replaced": [replace.normalize_str(text) for text in request["texts"]]}
             except BaseException as error:
                 reply = {"error": str(error)}
         else:

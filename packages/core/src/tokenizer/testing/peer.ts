@@ -39,6 +39,9 @@ export function openPeer(python: string) {
       if (error !== undefined) return { error }
       return { tokenizer, answers: texts.map((text, i) => ({ text, peer: answers[i] as PeerAnswer })) }
     },
+    async patterns(list: readonly { pattern: string; texts: readonly string[] }[]) {
+      return (await ask(list)) as { error?: string; words: string[][]; replaced: string[] }[]
+    },
     close: () => child.stdin.end(),
   }
 }

@@ -168,3 +168,22 @@ export function randomText(random: Random): string {
   }
   return parts.join('')
 }
+
+const atoms = ['a', 'b', '\\.', '.', '\\s', '\\S', '\\d', '\\w', '\\W', '\\h', '\\n', '[ab]', '[^a]', '[a-c]', '[\\w&&[^b]]', '\\p{L}', '\\P{L}', '\\p{Lu}', '[^\\s\\p{L}]', '[[:alpha:]]', '[[:^digit:]]', '\\x{e9}', '\\u00e9', '日', '😀']
+const assertions = ['\\b', '\\B', '^', '$', '\\A', '\\z', '\\Z', '(?=a)', '(?!\\S)', '(?<=a)', '(?<!\\s)', '(?<=ab|c)']
+const quantifiers = ['*', '+', '?', '{2}', '{1,3}', '{,2}', '{2,}', '*?', '+?', '??', '{1,2}?', '*+', '++', '?+', '{2}+', '{2}?']
+
+/** An Oniguruma pattern of the kinds that `compile-pattern.ts` takes. */
+export function randomPattern(random: Random, depth = 2): string {
+  const part = (): string => {
+    if (random.chance(0.15)) return random.pick(assertions)
+    const group = depth > 0 && random.chance(0.3)
+    const inner = group ? random.pick(['(', '(?:', '(?>', '(?i:', '(?m:']) + randomPattern(random, depth - 1) + ')' : random.pick(atoms)
+    return random.chance(0.5) ? inner + random.pick(quantifiers) : inner
+  }
+  const sequence = (): string => Array.from({ length: 1 + random.below(3) }, part).join('')
+  return Array.from({ length: 1 + random.below(3) }, sequence).join('|')
+}
+
+const letters = ['a', 'b', 'c', 'A', 'B', 'aa', 'ab', ' ', '  ', '\n', '.', '1', '23', 'é', '日', '😀', '_', '²', '\u0301', '\u3000']
+export const patternText = (random: Random): string => Array.from({ length: random.below(14) }, () => random.pick(letters)).join('')
