@@ -33,7 +33,10 @@ export interface AddedTokenFinder {
  * @param spellings what is searched for, and the token that it stands for
  * @throws checkpoint error for two tokens with one spelling, or an empty one
  */
-export function addedTokenFinder(spellings: readonly (readonly [spelling: string, token: AddedToken])[], file: string): AddedTokenFinder {
+export function addedTokenFinder(
+  spellings: readonly (readonly [spelling: string, token: AddedToken])[],
+  file: string,
+): AddedTokenFinder {
   const sorted = [...spellings].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
   const texts = sorted.map(([spelling]) => spelling)
   sorted.forEach(([spelling, token], i) => {
@@ -113,5 +116,8 @@ const isWordCharacter = (codePoint: number): boolean =>
 
 function standsAlone(text: string, start: number, end: number): boolean {
   const previous = start - unitsBefore(text, start)
-  return !(start > 0 && isWordCharacter(text.codePointAt(previous)!)) && !(end < text.length && isWordCharacter(text.codePointAt(end)!))
+  return (
+    !(start > 0 && isWordCharacter(text.codePointAt(previous)!)) &&
+    !(end < text.length && isWordCharacter(text.codePointAt(end)!))
+  )
 }

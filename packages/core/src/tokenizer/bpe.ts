@@ -30,7 +30,12 @@ export interface Bpe {
  * @param revise what is made of a word's ids before they are kept
  * @throws checkpoint error for merges or an unknown token that the vocabulary does not have
  */
-export function createBpe(model: BpeModel, spell: (word: string) => string, revise: (ids: number[]) => number[], file: string): Bpe {
+export function createBpe(
+  model: BpeModel,
+  spell: (word: string) => string,
+  revise: (ids: number[]) => number[],
+  file: string,
+): Bpe {
   const { vocab, unkToken } = model
   const { ranks, merged } = readMerges(model, file)
   const unknown = unkToken === undefined ? undefined : vocab.get(unkToken)
@@ -101,7 +106,9 @@ function readMerges({ vocab, merges }: BpeModel, file: string) {
     const both = vocab.get(left + right)
     if (first === undefined || second === undefined || both === undefined) {
       const missing = first === undefined ? left : second === undefined ? right : left + right
-      throw checkpointError(`${file}: model.merges.${rank} needs ${JSON.stringify(missing)}, which model.vocab does not have`, { file })
+      throw checkpointError(`${file}: model.merges.${rank} needs ${JSON.stringify(missing)}, which model.vocab does not have`, {
+        file,
+      })
     }
     merged[rank] = both
     ranks.set(first * idRange + second, rank)

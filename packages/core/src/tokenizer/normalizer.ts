@@ -40,12 +40,15 @@ interface Rule {
 type Build = (part: Component, file: string) => Rule
 
 /** Canonical composition makes at most four units one; compatibility characters beyond U+FFFF are two units for one. */
-const unicodeForm = (form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Build => () => ({
-  step: (text) => betweenUnknown(text, (part) => part.normalize(form)),
-  shrinks: 8,
-})
+const unicodeForm =
+  (form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Build =>
+  () => ({
+    step: (text) => betweenUnknown(text, (part) => part.normalize(form)),
+    shrinks: 8,
+  })
 
-const stripAccents = (text: string): string => betweenUnknown(text, (part) => part.replace(/\p{M}+/gu, ''))
+/** U+1CF2 and U+1CF3 were marks in Unicode before 12. */
+const stripAccents = (text: string): string => betweenUnknown(text, (part) => part.replace(/[\p{M}\u1cf2\u1cf3]+/gu, ''))
 
 const rules: Readonly<Record<string, Build>> = {
   NFC: unicodeForm('NFC'),

@@ -18,7 +18,11 @@ export function flattenParts(part: Component | null, kind: 'normalizer' | 'pre_t
   return found
 }
 
-export function needKey<K extends 'pattern' | 'content' | 'prepend'>(part: Component, key: K, file: string): NonNullable<Component[K]> {
+export function needKey<K extends 'pattern' | 'content' | 'prepend'>(
+  part: Component,
+  key: K,
+  file: string,
+): NonNullable<Component[K]> {
   const value = part[key]
   if (value !== undefined) return value as NonNullable<Component[K]>
   throw checkpointError(`${file}: "${part.type}" needs a ${key}`, { file, expected: key })

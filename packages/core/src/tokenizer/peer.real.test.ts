@@ -5,8 +5,10 @@
  */
 import { afterAll, expect, it } from 'vitest'
 import { pythonEnvironment } from '../../../../scripts/python-env.mjs'
-import { compareWithPeer, openPeer, randomCase } from './testing/peer.ts'
-import { randomFrom, tokenizerKinds } from './testing/random-tokenizers.ts'
+import { parseNormalizer } from './normalizer.ts'
+import { comparePattern, compareWithPeer, openPeer, randomCase } from './testing/peer.ts'
+import { patternText, randomFrom, randomPattern, tokenizerKinds } from './testing/random-tokenizers.ts'
+import { recordedCases, recordedPatterns, recordText } from './testing/recorded.ts'
 
 const cases = Number(process.env.PARSCALE_CASES ?? 2000)
 const seed = Number(process.env.PARSCALE_SEED ?? Date.now() % 2 ** 31)
@@ -32,8 +34,52 @@ it(`${cases} cases, PARSCALE_SEED=${seed}`, async () => {
     for (const message of found.refused) refused.set(message, (refused.get(message) ?? 0) + 1)
     for (const difference of found.differences) differences.push({ kind, seed: seed + i, ...difference })
   }
-  process.stderr.write(`seed ${seed}: ${compared} compared, ${differences.length} differ, ${refusedByPeer} tokenizers refused by the peer\n`)
+  process.stderr.write(
+    `seed ${seed}: ${compared} compared, ${differences.length} differ, ${refusedByPeer} tokenizers refused by the peer\n`,
+  )
   for (const [message, times] of refused) process.stderr.write(`refused ${times} times: ${message}\n`)
   expect(differences.slice(0, 5)).toEqual([])
   expect(compared).toBeGreaterThan(cases / 2)
+})
+
+it(`patterns, PARSCALE_SEED=${seed}`, async () => {
+  const random = randomFrom(seed)
+  const list = Array.from({ length: cases / 10 }, () => ({
+    pattern: randomPattern(random),
+    texts: Array.from({ length: 10 }, () => patternText(random)),
+  }))
+  const answers = await peer.patterns(list)
+  const compared = list.map((each, i) => comparePattern(each, answers[i]!))
+  expect(compared.flatMap((each) => each.differences).slice(0, 5)).toEqual([])
+  const total = compared.reduce((sum, each) => sum + each.compared, 0)
+  process.stderr.write(
+    `seed ${seed}: ${total} texts cut by patterns, ${compared.filter((each) => each.refused.length).length} patterns refused\n`,
+  )
+  expect(total).toBeGreaterThan(cases / 2)
+})
+
+// `--update` records the answers anew.
+it('answers what is recorded', async () => {
+  const fixtures = '../../../../fixtures/tokenizer'
+  const answers: unknown[] = []
+  for (const { tokenizer, texts } of recordedCases) {
+    const found = await peer.answers(tokenizer, texts)
+    answers.push('error' in found ? found : found.answers.map((each) => each.peer))
+  }
+  await expect(recordText(answers)).toMatchFileSnapshot(`${fixtures}/peer-cases.json`)
+  await expect(recordText(await peer.patterns(recordedPatterns))).toMatchFileSnapshot(`${fixtures}/peer-patterns.json`)
+})
+
+it('normalizes every character of Unicode as the peer does', async () => {
+  const characters = Array.from({ length: 0x110000 }, (_, code) => code).filter(
+    (code) => (code < 0xd800 || code > 0xdfff) && code !== 0x7c,
+  )
+  const text = characters.map((code) => String.fromCodePoint(code)).join('|')
+  for (const type of ['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents']) {
+    const [reply] = await peer.normalized([{ normalizer: JSON.stringify({ type }), text }])
+    const found = parseNormalizer({ type }, 'tokenizer.json').normalize(text).text
+    const expected = reply!.text.split('|')
+    const differing = found.split('|').flatMap((each, i) => (each === expected[i] ? [] : [characters[i]!.toString(16)]))
+    expect(differing, type).toEqual([])
+  }
 })

@@ -50,7 +50,10 @@ function parseTemplate(part: Component, file: string): Surroundings {
     }
   }
   if (texts !== 1) {
-    throw unsupportedError(`${file}: post_processor has a template with the text ${texts} times; supported is once`, { file, found: texts })
+    throw unsupportedError(`${file}: post_processor has a template with the text ${texts} times; supported is once`, {
+      file,
+      found: texts,
+    })
   }
   return around
 }

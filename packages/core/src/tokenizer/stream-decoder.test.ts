@@ -8,7 +8,9 @@ const names = ['gpt2', 'qwen2', 'llama3', 'llama-spm', 'metaspace-first', 'metas
 
 describe.each(names)('%s', (name) => {
   const tokenizer = createTokenizer({ tokenizerJson: readFixture(`${name}.tokenizer.json`) })
-  const byteIds = new Set(Array.from({ length: 256 }, (_, i) => tokenizer.idOf(`<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`)))
+  const byteIds = new Set(
+    Array.from({ length: 256 }, (_, i) => tokenizer.idOf(`<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`)),
+  )
   const isByte = (id: number) => byteIds.has(id)
   const anyIds = fc.array(fc.nat(tokenizer.vocabSize + 5), { maxLength: 60 })
 

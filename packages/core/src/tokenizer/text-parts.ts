@@ -18,15 +18,23 @@ export interface TextPartOptions {
 export function textParts(tokens: readonly AddedToken[], normalizer: Normalizer, file: string) {
   const written = tokens.filter((token) => !isNormalized(token))
   const normalized = tokens.filter(isNormalized)
-  const inText = addedTokenFinder(written.map((token) => [token.content, token]), file)
-  const inNormalized = addedTokenFinder(normalized.map((token) => [normalizer.normalize(token.content).text, token]), file)
+  const inText = addedTokenFinder(
+    written.map((token) => [token.content, token]),
+    file,
+  )
+  const inNormalized = addedTokenFinder(
+    normalized.map((token) => [normalizer.normalize(token.content).text, token]),
+    file,
+  )
   const guarded = normalized.some((token) => token.special) ? guardedFinder(normalized, normalizer, file) : undefined
 
   /** @param text well-formed */
   return function* parts(text: string, { allowSpecial, breaker }: TextPartOptions): Generator<TextPart> {
     const counts = (token: AddedToken) => allowSpecial || !token.special
     const { plain, isBroken } = withoutBreakers(text, breaker)
-    const mayBegin = breaker ? (token: AddedToken, start: number, end: number) => !token.special || !isBroken(start, end) : undefined
+    const mayBegin = breaker
+      ? (token: AddedToken, start: number, end: number) => !token.special || !isBroken(start, end)
+      : undefined
     for (const { start, end, token } of inText.split(plain, counts, mayBegin)) {
       if (token) {
         yield { id: token.id }
@@ -52,7 +60,10 @@ function withoutBreakers(text: string, breaker: string | undefined) {
   const pieces = text.split(breaker)
   const places: number[] = []
   let length = 0
-  for (const piece of pieces) places.push((length += piece.length))
+  for (const piece of pieces) {
+    length += piece.length
+    places.push(length)
+  }
   places.pop() // the end of the text
   /** A breaker stood inside, or right behind. */
   const isBroken = (start: number, end: number): boolean => {
@@ -80,7 +91,10 @@ function guardedFinder(
   const specials = tokens.filter((token) => token.special)
   const codes = new Map(specials.map((token, i) => [token.id, String.fromCharCode(0xdc00 + (i >> 10), 0xdc00 + (i & 0x3ff))]))
   const bare = specials.map((token) => ({ ...token, single_word: false, lstrip: false, rstrip: false }))
-  const asWritten = addedTokenFinder(bare.map((token) => [token.content, token]), file)
+  const asWritten = addedTokenFinder(
+    bare.map((token) => [token.content, token]),
+    file,
+  )
   const finder = addedTokenFinder(
     tokens.map((token) => [normalizer.normalize(token.special ? codes.get(token.id)! : token.content).text, token]),
     file,
@@ -89,7 +103,11 @@ function guardedFinder(
     finder,
     mark(text, isBroken) {
       let marked = ''
-      for (const { start, end, token } of asWritten.split(text, () => true, (_, from, to) => !isBroken(from, to))) {
+      for (const { start, end, token } of asWritten.split(
+        text,
+        () => true,
+        (_, from, to) => !isBroken(from, to),
+      )) {
         marked += token ? codes.get(token.id)! : text.slice(start, end)
       }
       return marked

@@ -52,7 +52,11 @@ it.each<[string, unknown, string, RegExp]>([
   ],
   [
     'two added tokens that normalizing makes one',
-    { ...good, normalizer: { type: 'Lowercase' }, added_tokens: ['X', 'x'].map((content, i) => ({ id: 900 + i, content, special: false, normalized: true })) },
+    {
+      ...good,
+      normalizer: { type: 'Lowercase' },
+      added_tokens: ['X', 'x'].map((content, i) => ({ id: 900 + i, content, special: false, normalized: true })),
+    },
     'checkpoint',
     /added token "[Xx]" is there twice once it is normalized/,
   ],

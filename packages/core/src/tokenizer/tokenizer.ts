@@ -49,7 +49,8 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
   const unknownId = json.model.unkToken === undefined ? undefined : vocab.get(json.model.unkToken)
   /** Merges may spell a special token out of ordinary text. Such a one is taken apart into its characters. */
   const isMadeUp = (id: number): boolean => isSpecial(id) && id !== unknownId
-  const takenApart = (id: number): number[] => (isMadeUp(id) ? [...added.get(id)!.content].flatMap((each) => bpe.characters(each)) : [id])
+  const takenApart = (id: number): number[] =>
+    isMadeUp(id) ? [...added.get(id)!.content].flatMap((each) => bpe.characters(each)) : [id]
   const spell = preTokenizer.byteLevel ? spellBytes : (word: string) => word
   const bpe = createBpe(json.model, spell, (ids) => (ids.some(isMadeUp) ? ids.flatMap(takenApart) : ids), name)
   const longest = longestToken(pieces) * normalizer.shrinks * (isLossless() ? 1 : Number.POSITIVE_INFINITY)

@@ -34,7 +34,8 @@ const character = (codePoint: number): string => `\\u{${codePoint.toString(16)}}
 /** Makes the set. `refuse` throws, naming what we cannot run as Oniguruma does. */
 export function characterSet(node: SetNode, flags: SetFlags, refuse: (what: string) => never): CharacterSet {
   if (flags.ignoreCase) checkCaseless(node, refuse)
-  const isWord = node.type === 'CharacterSet' && (node.kind === 'word' || (node.kind === 'property' && /^word$/i.test(node.value)))
+  const isWord =
+    node.type === 'CharacterSet' && (node.kind === 'word' || (node.kind === 'property' && /^word$/i.test(node.value)))
   const source = isWord ? aloneWord(node.negate === true) : setSource(node, flags, refuse)
   const pattern = new RegExp(`^${source}$`, flags.ignoreCase ? 'iv' : 'v')
   const hasLiterals = namesBeyondAscii(node)

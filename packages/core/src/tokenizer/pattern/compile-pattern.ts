@@ -23,7 +23,8 @@ export type Instruction =
   /** Tries the instructions that follow, up to their `match`; an atomic group goes on where they ended. */
   | { readonly op: 'look' | 'atomic'; readonly negate: boolean; next: number }
   | { readonly op: 'match' }
-type AssertKind = 'line_end' | 'line_start' | 'string_end' | 'string_end_newline' | 'string_start' | 'word_boundary'
+const assertKinds = ['line_end', 'line_start', 'string_end', 'string_end_newline', 'string_start', 'word_boundary'] as const
+type AssertKind = (typeof assertKinds)[number]
 
 export interface Pattern {
   readonly source: string
@@ -142,16 +143,24 @@ function emitPattern(source: string, body: readonly AlternativeNode[], refuse: (
         return
       case 'Assertion': {
         const { kind, negate = false } = node
-        if (kind === 'search_start' || kind === 'text_segment_boundary') return refuse(kind === 'search_start' ? '\\G' : '\\y')
+        const known = assertKinds.find((each) => each === kind)
+        if (!known) {
+          refuse(kind === 'search_start' ? '\\G' : '\\y')
+          break
+        }
         const word = kind === 'word_boundary' ? setOf({ type: 'CharacterSet', kind: 'word', negate: false }, mode) : undefined
-        add({ op: 'assert', kind, negate, word })
+        add({ op: 'assert', kind: known, negate, word })
         return
       }
       case 'Directive':
         if (node.kind !== 'flags') refuse('\\K')
         return
       default:
-        refuse({ AbsenceFunction: '(?~...)', Backreference: 'a backreference', NamedCallout: 'a callout', Subroutine: '\\g' }[node.type])
+        refuse(
+          { AbsenceFunction: '(?~...)', Backreference: 'a backreference', NamedCallout: 'a callout', Subroutine: '\\g' }[
+            node.type
+          ],
+        )
     }
   }
 
@@ -177,7 +186,8 @@ function emitPattern(source: string, body: readonly AlternativeNode[], refuse: (
       quantifier({ type: 'Quantifier', kind: 'greedy', min: 0, max: 1, body: exact }, mode)
       return
     }
-    const isSet = body.type === 'Character' || body.type === 'CharacterClass' || (body.type === 'CharacterSet' && !body.variableLength)
+    const isSet =
+      body.type === 'Character' || body.type === 'CharacterClass' || (body.type === 'CharacterSet' && !body.variableLength)
     if (isSet && kind === 'greedy' && max === Number.POSITIVE_INFINITY && !mode.backwards) {
       add({ op: 'run', set: setOf(body as SetNode, mode), min })
       return
@@ -218,7 +228,9 @@ function withFlags(mode: Mode, flags: GroupNode['flags']): Mode {
 }
 
 function mayBeEmpty(node: AlternativeElementNode): boolean {
-  if (node.type === 'Quantifier') return node.min === 0 || (node.kind === 'lazy' && node.min === node.max) || mayBeEmpty(node.body)
-  if (node.type !== 'Group' && node.type !== 'CapturingGroup') return !['Character', 'CharacterClass', 'CharacterSet'].includes(node.type)
+  if (node.type === 'Quantifier')
+    return node.min === 0 || (node.kind === 'lazy' && node.min === node.max) || mayBeEmpty(node.body)
+  if (node.type !== 'Group' && node.type !== 'CapturingGroup')
+    return !['Character', 'CharacterClass', 'CharacterSet'].includes(node.type)
   return node.body.some((alternative) => alternative.body.every(mayBeEmpty))
 }

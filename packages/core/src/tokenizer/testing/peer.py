@@ -1,6 +1,7 @@
 """Answers what PyPI's tokenizers makes of texts. Reads one JSON object a line: {"tokenizer": JSON of tokenizer.json} makes
 the tokenizer that the following lines mean, {"text": ...} asks it;
-{"pattern": ..., "texts": [...]} asks what a regular expression matches. Writes one JSON object a line for each."""
+{"pattern": ..., "texts": [...]} asks what a regular expression matches,
+{"normalizer": JSON of its type, "text": ...} what becomes of a text. Writes one JSON object a line for each."""
 
 import json
 import sys
@@ -44,6 +45,9 @@ def main():
                 reply = {"made": True}
             except BaseException as error:
                 reply = {"error": str(error)}
+        elif "normalizer" in request:
+            made = getattr(normalizers, json.loads(request["normalizer"])["type"])()
+            reply = {"text": made.normalize_str(request["text"])}
         elif "pattern" in request:
             try:
                 split = pre_tokenizers.Split(Regex(request["pattern"]), "isolated")

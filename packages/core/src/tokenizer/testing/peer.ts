@@ -3,6 +3,8 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { isParscaleError } from '../../errors.ts'
+import { parseNormalizer } from '../normalizer.ts'
+import { isolate, parsePreTokenizer } from '../pre-tokenizer.ts'
 import { createTokenizer } from '../tokenizer.ts'
 import { type Random, randomText, randomTokenizer } from './random-tokenizers.ts'
 
@@ -40,7 +42,14 @@ export function openPeer(python: string) {
       return { tokenizer, answers: texts.map((text, i) => ({ text, peer: answers[i] as PeerAnswer })) }
     },
     async patterns(list: readonly { pattern: string; texts: readonly string[] }[]) {
-      return (await ask(list)) as { error?: string; words: string[][]; replaced: string[] }[]
+      return (await ask(list)) as {
+        readonly error?: string
+        readonly words: readonly string[][]
+        readonly replaced: readonly string[]
+      }[]
+    },
+    async normalized(list: readonly { normalizer: string; text: string }[]) {
+      return (await ask(list)) as { readonly text: string }[]
     },
     close: () => child.stdin.end(),
   }
@@ -95,4 +104,27 @@ export function compareWithPeer({ tokenizer: json, answers }: PeerCase): Compari
     refused.push(error.message)
   }
   return { differences, compared, refused }
+}
+
+/** Cuts and replaces by a pattern as the peer did; a pattern that we refuse differs in nothing. */
+export function comparePattern(
+  { pattern, texts }: { readonly pattern: string; readonly texts: readonly string[] },
+  peer: { readonly error?: string; readonly words: readonly (readonly string[])[]; readonly replaced: readonly string[] },
+): Comparison {
+  if (peer.error !== undefined) return { differences: [], compared: 0, refused: [] }
+  const differences: object[] = []
+  try {
+    const preTokenizer = parsePreTokenizer(isolate(pattern), 'tokenizer.json')
+    const normalizer = parseNormalizer({ type: 'Replace', pattern: { Regex: pattern }, content: '|' }, 'tokenizer.json')
+    texts.forEach((text, i) => {
+      const words = text === '' ? [] : Array.from(preTokenizer.cut({ text, atStart: true }), (word) => word.text)
+      const found = { words, replaced: normalizer.normalize(text).text }
+      const expected = { words: peer.words[i], replaced: peer.replaced[i] }
+      if (JSON.stringify(found) !== JSON.stringify(expected)) differences.push({ pattern, text, expected, found })
+    })
+  } catch (error) {
+    if (!isParscaleError(error)) throw error
+    return { differences, compared: 0, refused: [error.message] }
+  }
+  return { differences, compared: texts.length, refused: [] }
 }

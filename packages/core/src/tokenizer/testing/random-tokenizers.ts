@@ -40,7 +40,11 @@ const steps = (...normalizers: Json[]): Json => ({ type: 'Sequence', normalizers
 const replace = (pattern: Json, content: string): Json => ({ type: 'Replace', pattern, content })
 const template = (token: string, id: number): Json => ({
   type: 'TemplateProcessing',
-  single: [{ SpecialToken: { id: token, type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }, { SpecialToken: { id: token, type_id: 0 } }],
+  single: [
+    { SpecialToken: { id: token, type_id: 0 } },
+    { Sequence: { id: 'A', type_id: 0 } },
+    { SpecialToken: { id: token, type_id: 0 } },
+  ],
   pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 0 } }],
   special_tokens: { [token]: { id: token, ids: [id], tokens: [token] } },
 })
@@ -63,7 +67,12 @@ const possessive =
 
 const llama = base('llama-spm')
 const withBytes = { type: 'Sequence', decoders: [replace({ String: '▁' }, ' '), { type: 'ByteFallback' }, { type: 'Fuse' }] }
-const oldMetaspace = (scheme: string, spread: boolean): Json => ({ type: 'Metaspace', replacement: '▁', prepend_scheme: scheme, split: spread })
+const oldMetaspace = (scheme: string, spread: boolean): Json => ({
+  type: 'Metaspace',
+  replacement: '▁',
+  prepend_scheme: scheme,
+  split: spread,
+})
 
 /** Twelve kinds of tokenizer, by the models that have them. */
 const kinds: Readonly<Record<string, (random: Random) => TokenizerFile>> = {
@@ -100,7 +109,11 @@ const kinds: Readonly<Record<string, (random: Random) => TokenizerFile>> = {
     ...llama,
     normalizer: steps(
       random.pick([{ type: 'NFKC' }, { type: 'NFKD' }, { type: 'Lowercase' }]),
-      random.pick([{ type: 'Strip', strip_left: true, strip_right: random.chance(0.5) }, { type: 'StripAccents' }, { type: 'Lowercase' }]),
+      random.pick([
+        { type: 'Strip', strip_left: true, strip_right: random.chance(0.5) },
+        { type: 'StripAccents' },
+        { type: 'Lowercase' },
+      ]),
       replace({ Regex: random.pick([' {2,}', '\\s+', '[\\p{P}&&[^.]]+', '(?<=\\d)[,.](?=\\d)']) }, random.pick([' ', '', '▁'])),
     ),
     pre_tokenizer: oldMetaspace(random.pick(['first', 'always']), true),
@@ -113,7 +126,19 @@ const kinds: Readonly<Record<string, (random: Random) => TokenizerFile>> = {
     ...base('qwen2'),
     pre_tokenizer: cuts(
       regex(
-        random.pick(['\\s+', '\\p{L}+', '\\d', '\\w+|[^\\w\\s]+', '\\b', '(?i:the|a+)', 'x*', '^.|.$', '[[:alpha:]]+?', '(?>\\p{L}+)\\d', '\\p{Han}|[^a-z]']),
+        random.pick([
+          '\\s+',
+          '\\p{L}+',
+          '\\d',
+          '\\w+|[^\\w\\s]+',
+          '\\b',
+          '(?i:the|a+)',
+          'x*',
+          '^.|.$',
+          '[[:alpha:]]+?',
+          '(?>\\p{L}+)\\d',
+          '\\p{Han}|[^a-z]',
+        ]),
         random.pick(['Isolated', 'Removed', 'Contiguous', 'MergedWithPrevious', 'MergedWithNext']),
         random.chance(0.3),
       ),
@@ -124,7 +149,24 @@ const kinds: Readonly<Record<string, (random: Random) => TokenizerFile>> = {
 }
 export const tokenizerKinds = Object.keys(kinds)
 
-const addedSpellings = ['<mk>', '[TOOL]', 'hello!', 'Größe!', 'e\u0301', 'the', ' and', '  ', '日本', '<|x|>', '<|x|>y', 'A\u030A', '１２', '😀', '\n', 'İx']
+const addedSpellings = [
+  '<mk>',
+  '[TOOL]',
+  'hello!',
+  'Größe!',
+  'e\u0301',
+  'the',
+  ' and',
+  '  ',
+  '日本',
+  '<|x|>',
+  '<|x|>y',
+  'A\u030A',
+  '１２',
+  '😀',
+  '\n',
+  'İx',
+]
 
 /** A tokenizer of the kind, with added tokens of every kind of flags. */
 export function randomTokenizer(kind: string, random: Random): TokenizerFile {
@@ -143,12 +185,51 @@ export function randomTokenizer(kind: string, random: Random): TokenizerFile {
   return { ...json, added_tokens: [...json.added_tokens, ...added] }
 }
 
-const words = 'The capital of Größe naïve don\'t WE\'LL 12,345.67 x=f(a_1); def main(): // — “quoted” 日本語 한국어 العربية עברית हिन्दी ไทย 😀 👨‍👩‍👧 🇩🇪 ñ ﬁ Ⅷ ½ ① ＡＢＣ ǆ ß İstanbul ſ K the and hello! <mk> [TOOL] <|x|>y <s> </s> <|im_end|> <|endoftext|> ▁ <0x41> <unk>'.split(' ')
-const spaces = [' ', '  ', '\t', '\n', '\r\n', '\n\n', '\u00a0', '\u3000', '\u0085', '\u2028', '\u200b', '\ufeff', ' \n ', '     ']
+const words =
+  "The capital of Größe naïve don't WE'LL 12,345.67 x=f(a_1); def main(): // — “quoted” 日本語 한국어 العربية עברית हिन्दी ไทย 😀 👨‍👩‍👧 🇩🇪 ñ ﬁ Ⅷ ½ ① ＡＢＣ ǆ ß İstanbul ſ K the and hello! <mk> [TOOL] <|x|>y <s> </s> <|im_end|> <|endoftext|> ▁ <0x41> <unk>".split(
+    ' ',
+  )
+const spaces = [
+  ' ',
+  '  ',
+  '\t',
+  '\n',
+  '\r\n',
+  '\n\n',
+  '\u00a0',
+  '\u3000',
+  '\u0085',
+  '\u2028',
+  '\u200b',
+  '\ufeff',
+  ' \n ',
+  '     ',
+]
 const blocks: readonly (readonly [number, number])[] = [
-  [0x00, 0x1f], [0x20, 0x7e], [0x20, 0x7e], [0x7f, 0xff], [0x100, 0x24f], [0x300, 0x36f], [0x370, 0x5ff], [0x600, 0x6ff], [0x900, 0xd7f],
-  [0x1100, 0x11ff], [0x1e00, 0x1fff], [0x2000, 0x2bff], [0x3000, 0x30ff], [0x4e00, 0x9fff], [0xac00, 0xd7a3], [0xf900, 0xfaff],
-  [0xfb00, 0xfffd], [0x10000, 0x1ffff], [0x1d100, 0x1d7ff], [0x1f300, 0x1faff], [0x20000, 0x2ffff], [0xe0000, 0xe01ef], [0, 0xd7ff], [0xe000, 0x10ffff],
+  [0x00, 0x1f],
+  [0x20, 0x7e],
+  [0x20, 0x7e],
+  [0x7f, 0xff],
+  [0x100, 0x24f],
+  [0x300, 0x36f],
+  [0x370, 0x5ff],
+  [0x600, 0x6ff],
+  [0x900, 0xd7f],
+  [0x1100, 0x11ff],
+  [0x1e00, 0x1fff],
+  [0x2000, 0x2bff],
+  [0x3000, 0x30ff],
+  [0x4e00, 0x9fff],
+  [0xac00, 0xd7a3],
+  [0xf900, 0xfaff],
+  [0xfb00, 0xfffd],
+  [0x10000, 0x1ffff],
+  [0x1d100, 0x1d7ff],
+  [0x1f300, 0x1faff],
+  [0x20000, 0x2ffff],
+  [0xe0000, 0xe01ef],
+  [0, 0xd7ff],
+  [0xe000, 0x10ffff],
 ]
 
 /** A text of words, code, white space, spelled tokens and characters of every block; well-formed. */
@@ -169,7 +250,33 @@ export function randomText(random: Random): string {
   return parts.join('')
 }
 
-const atoms = ['a', 'b', '\\.', '.', '\\s', '\\S', '\\d', '\\w', '\\W', '\\h', '\\n', '[ab]', '[^a]', '[a-c]', '[\\w&&[^b]]', '\\p{L}', '\\P{L}', '\\p{Lu}', '[^\\s\\p{L}]', '[[:alpha:]]', '[[:^digit:]]', '\\x{e9}', '\\u00e9', '日', '😀']
+const atoms = [
+  'a',
+  'b',
+  '\\.',
+  '.',
+  '\\s',
+  '\\S',
+  '\\d',
+  '\\w',
+  '\\W',
+  '\\h',
+  '\\n',
+  '[ab]',
+  '[^a]',
+  '[a-c]',
+  '[\\w&&[^b]]',
+  '\\p{L}',
+  '\\P{L}',
+  '\\p{Lu}',
+  '[^\\s\\p{L}]',
+  '[[:alpha:]]',
+  '[[:^digit:]]',
+  '\\x{e9}',
+  '\\u00e9',
+  '日',
+  '😀',
+]
 const assertions = ['\\b', '\\B', '^', '$', '\\A', '\\z', '\\Z', '(?=a)', '(?!\\S)', '(?<=a)', '(?<!\\s)', '(?<=ab|c)']
 const quantifiers = ['*', '+', '?', '{2}', '{1,3}', '{,2}', '{2,}', '*?', '+?', '??', '{1,2}?', '*+', '++', '?+', '{2}+', '{2}?']
 
@@ -178,12 +285,36 @@ export function randomPattern(random: Random, depth = 2): string {
   const part = (): string => {
     if (random.chance(0.15)) return random.pick(assertions)
     const group = depth > 0 && random.chance(0.3)
-    const inner = group ? random.pick(['(', '(?:', '(?>', '(?i:', '(?m:']) + randomPattern(random, depth - 1) + ')' : random.pick(atoms)
+    const inner = group
+      ? `${random.pick(['(', '(?:', '(?>', '(?i:', '(?m:'])}${randomPattern(random, depth - 1)})`
+      : random.pick(atoms)
     return random.chance(0.5) ? inner + random.pick(quantifiers) : inner
   }
   const sequence = (): string => Array.from({ length: 1 + random.below(3) }, part).join('')
   return Array.from({ length: 1 + random.below(3) }, sequence).join('|')
 }
 
-const letters = ['a', 'b', 'c', 'A', 'B', 'aa', 'ab', ' ', '  ', '\n', '.', '1', '23', 'é', '日', '😀', '_', '²', '\u0301', '\u3000']
-export const patternText = (random: Random): string => Array.from({ length: random.below(14) }, () => random.pick(letters)).join('')
+const letters = [
+  'a',
+  'b',
+  'c',
+  'A',
+  'B',
+  'aa',
+  'ab',
+  ' ',
+  '  ',
+  '\n',
+  '.',
+  '1',
+  '23',
+  'é',
+  '日',
+  '😀',
+  '_',
+  '²',
+  '\u0301',
+  '\u3000',
+]
+export const patternText = (random: Random): string =>
+  Array.from({ length: random.below(14) }, () => random.pick(letters)).join('')
