@@ -1,5 +1,5 @@
 export { needsBase, type RecipeName, type RecipeWishes, recipeNames, recipes } from './run/recipes.ts'
-export { parseRunConfig, type RunConfig, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
+export { parseRunConfig, type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
 export { learningRate, type Schedule, validateSchedule } from './run/schedules.ts'
 export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './run/step-cost.ts'
 export {

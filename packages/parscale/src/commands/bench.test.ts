@@ -132,7 +132,7 @@ test('figure 4: measured ratios beside the computed ones', async () => {
 describe('what cannot be measured is refused before anything is written', () => {
   test.each([
     ['--shape 9B', /'9B' is invalid/],
-    ['--shape 1.6B --bits 5', /expected 8, 4 or 32/],
+    ['--shape 1.6B --bits 5', /it must be 8, 4 or 32/],
     ['--shape 1.6B --p 0', /expected whole numbers/],
     ['--engine gpu', /expected auto, native, onnx/],
     ['./model --shape 1.6B', /either MODEL or --shape/],

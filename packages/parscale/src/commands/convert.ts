@@ -16,10 +16,8 @@ The target appears whole or not at all.`
 
 const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
 
-export function registerConvert(program: Command, io: Io): void {
-  program
-    .command('convert')
-    .description('write a Hugging Face folder (safetensors) from a folder or a GGUF file')
+export function register(command: Command, io: Io): void {
+  command
     .argument('<source>', 'folder, .gguf file or ORG/NAME')
     .argument('<target>', 'folder to make; must not exist or be empty')
     .addOption(

@@ -22,10 +22,8 @@ const blockSizeOption = new Option(
   'weights that share a scale, a power of two (default: 128 at 8 bits, 32 at 4)',
 ).argParser(powerOfTwo)
 
-export function registerQuantize(program: Command, io: Io): void {
-  program
-    .command('quantize')
-    .description('write a model with its weights in 8 or 4 bits')
+export function register(command: Command, io: Io): void {
+  command
     .argument('<model>', 'folder, .gguf file or ORG/NAME')
     .addOption(bitsOption().makeOptionMandatory())
     .addOption(blockSizeOption)

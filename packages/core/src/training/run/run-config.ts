@@ -4,7 +4,7 @@
  */
 import * as z from 'zod'
 import { usageError } from '../../errors.ts'
-import { type ParscaleConfig, parscaleConfig } from '../../model/index.ts'
+import { aggregations, type ParscaleConfig, parscaleConfig, streamInputs } from '../../model/index.ts'
 import { type Schedule, validateSchedule } from './schedules.ts'
 
 const count = z.number().int().positive()
@@ -43,10 +43,10 @@ const shape = z.strictObject({
 
 const streams = z.strictObject({
   /** What makes streams differ: the paper's prefixes, or one of its appendix' alternatives. */
-  input: z.enum(['prefix', 'lora', 'bitfit']),
+  input: z.enum(streamInputs).exclude(['none']),
   prefixTokens: countOrZero,
   loraRank: count,
-  aggregation: z.enum(['dynamic', 'static', 'average']),
+  aggregation: z.enum(aggregations),
   /** e of w' = w (1 - e) + e / P */
   smoothing: z.number().min(0).max(1),
   /** Of new parameters: N(0, 0.02); so that the model starts as the plain one; or, of prefixes, the backbone's own for some text. */
@@ -90,7 +90,8 @@ const optimizer = z.strictObject({
   skipSpikes: rate.nullable(),
 })
 
-const runConfigSchema = z.strictObject({
+/** Its enums are the choices of the command line, too. */
+export const runConfigSchema = z.strictObject({
   version: z.literal(1),
   recipe: z.string(),
   /** Of initial values and of the order of the data. */
