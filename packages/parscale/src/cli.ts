@@ -91,8 +91,8 @@ const exitCodes: Readonly<Record<ErrorKind, number>> = {
 }
 const interrupted = 130
 
-/** Runs one command. @returns the exit code */
-export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
+/** The program with all its commands, of which the one that `argv` asks for is loaded. */
+export async function programFor(argv: readonly string[], io: Io): Promise<Command> {
   const program = new Command('parscale')
     .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
     .version(packageVersion())
@@ -107,11 +107,17 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
   // The program's own options take no values: the first other word is a command, or `help` and then a command.
   const [first, second] = argv.slice(2).filter((word) => !word.startsWith('-'))
   const asked = first === 'help' ? second : first
+  for (const { name, description, load } of commands) {
+    const command = program.command(name).description(description)
+    if (name === asked) (await load()).register(command, io)
+  }
+  return program
+}
+
+/** Runs one command. @returns the exit code */
+export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
   try {
-    for (const { name, description, load } of commands) {
-      const command = program.command(name).description(description)
-      if (name === asked) (await load()).register(command, io)
-    }
+    const program = await programFor(argv, io)
     await program.parseAsync(argv)
     return 0
   } catch (error) {

@@ -1,5 +1,7 @@
+export { parseRunConfig } from './run/parse-run-config.ts'
 export { needsBase, type RecipeName, type RecipeWishes, recipeNames, recipes } from './run/recipes.ts'
-export { parseRunConfig, type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
+export { type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
+export { parseSavedRun, type SavedRun, type TrainerPosition } from './run/saved-run.ts'
 export { learningRate, type Schedule, validateSchedule } from './run/schedules.ts'
 export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './run/step-cost.ts'
 export {
@@ -10,7 +12,6 @@ export {
   stagePlan,
   Trainer,
   type TrainerInputs,
-  type TrainerPosition,
   totalSteps,
 } from './run/trainer.ts'
 export { freshModel } from './start/fresh-model.ts'

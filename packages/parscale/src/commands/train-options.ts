@@ -162,12 +162,24 @@ function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
   return Object.entries(values).map(([key, value]) => ({ path: `streams.${key}`, value, flag: '--model' }))
 }
 
+/** The keys that recipes set from their own options. */
+const recipeKeys: readonly (readonly [path: string, flag: string])[] = [
+  ['base', '--model'],
+  ['stages.*.p', '--p'],
+  ['stages.*.steps', '--steps'],
+  ['stages.*.learningRate', '--learning-rate'],
+  ['seed', '--seed'],
+  ['data.files', '--data'],
+]
+
 /** Names the flag beside the key that is wrong. */
 function withFlag(error: unknown): unknown {
   if (!isParscaleError(error) || error.facts.flag === undefined) return error
-  const key = error.facts.flag.replace(/^stages\.\d+/, 'stages.*')
-  const flag = valueOptions.find(([path]) => path === key)?.[1].long
-  return flag ? usageError(error.message.replace(error.facts.flag, `${flag} (${error.facts.flag})`), error.facts) : error
+  const key = error.facts.flag
+  const path = key.replace(/^stages\.\d+/, 'stages.*')
+  const [, flag] =
+    [...recipeKeys, ...valueOptions.map(([path, { long }]) => [path, long] as const)].find(([each]) => each === path) ?? []
+  return flag ? usageError(error.message.replace(key, `${flag} (${key})`), error.facts) : error
 }
 
 /** Paths that mean the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */

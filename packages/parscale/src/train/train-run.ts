@@ -6,11 +6,11 @@ import type { Runtime } from '@parscale/core/runtime'
 import {
   type Evaluation,
   parseRunConfig,
+  parseSavedRun,
   type RunConfig,
   stageAt,
   stepFlops,
   Trainer,
-  type TrainerPosition,
   totalSteps,
 } from '@parscale/core/training'
 import { exportRuns } from '../export/export-runs.ts'
@@ -20,7 +20,7 @@ import { formatAmount, formatSeconds } from '../terminal/progress.ts'
 import { type CheckpointSignal, checkpointSignal } from './checkpoint-signal.ts'
 import { inspectModel } from './inspect-model.ts'
 import { isFrozen } from './preview.ts'
-import { type DataMark, dataMark, introduce, requireSameData } from './run-checks.ts'
+import { dataMark, introduce, requireSameData } from './run-checks.ts'
 import { openRunInputs, type RunInputs, writeTokenizer } from './run-inputs.ts'
 import { type LoopState, trainLoop } from './train-loop.ts'
 
@@ -33,12 +33,6 @@ export interface TrainResult {
   readonly tokens: number
   readonly heldOutLoss: number
   readonly trainingSeconds: number
-}
-
-interface SavedRun {
-  readonly position: TrainerPosition
-  readonly loop: LoopState
-  readonly data: DataMark
 }
 
 /** Begins a run in a new folder. `dryRun`: stops before the first step, and leaves nothing. */
@@ -83,10 +77,13 @@ export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise
     try {
       introduce(io, inputs)
       // Before anything later than a checkpoint is dropped.
-      const newest = (await folder.checkpoints.list()).at(-1)?.state as unknown as SavedRun | undefined
-      if (newest) requireSameData(folder.path, newest.data, await dataMark(inputs, io.signal))
+      const newest = (await folder.checkpoints.list()).at(-1)
+      if (newest) {
+        const { data } = parseSavedRun(newest.state, newest.path)
+        requireSameData(folder.path, data, await dataMark(inputs, io.signal))
+      }
       const checkpoint = await folder.resume((message) => io.stderr(`warning: ${message}\n`))
-      const saved = checkpoint?.state as unknown as SavedRun | undefined
+      const saved = checkpoint && parseSavedRun(checkpoint.state, `${folder.path}: checkpoint of step ${checkpoint.step}`)
       io.stderr(`${resumeText(saved?.position.step, totalSteps(config))}\n`)
       const state = checkpoint &&
         saved && { parameters: checkpoint.parameters, m: checkpoint.m, v: checkpoint.v, position: saved.position }
