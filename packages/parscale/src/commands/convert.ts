@@ -1,8 +1,8 @@
 /** `parscale convert`: writes a Hugging Face folder from another one or from a GGUF file. */
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { convertModel } from '@parscale/core/node'
-import { resolveModel } from '../load/load.ts'
+import { convertModel } from '@parscale/core/node/models'
+import { resolveModel } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 
 const examples = `

@@ -43,7 +43,7 @@ const snapshot = () => join(cacheDirectory, 'models--ParScale--tiny', 'snapshots
 function pullProcess() {
   const path = (relative: string) => JSON.stringify(fileURLToPath(new URL(relative, import.meta.url)))
   const script = `
-    import { createIo } from ${path('../io.ts')}
+    import { createIo } from ${path('../terminal/io.ts')}
     import { pullModel } from ${path('./pull-model.ts')}
     const io = createIo()
     const onProgress = ({ file, fileDoneBytes }) => file === 'model.safetensors' && fileDoneBytes > 0 && io.stderr('part\\n')

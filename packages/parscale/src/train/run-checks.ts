@@ -11,7 +11,7 @@ import {
   totalSteps,
 } from '@parscale/core/training'
 import { evaluationBatches, trainingBatches } from '@parscale/core/training/data'
-import { availableMemoryBytes } from '../load/load.ts'
+import { availableMemoryBytes } from '../load/memory.ts'
 import type { Io } from '../terminal/io.ts'
 import { formatAmount } from '../terminal/progress.ts'
 import { isFrozen } from './preview.ts'
