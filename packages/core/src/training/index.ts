@@ -1,7 +1,13 @@
 export { parseRunConfig } from './run/parse-run-config.ts'
 export { needsBase, type RecipeName, type RecipeWishes, recipeNames, recipes } from './run/recipes.ts'
 export { type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
-export { parseSavedRun, type SavedRun, type TrainerPosition } from './run/saved-run.ts'
+export {
+  type FinalEvaluation,
+  parseFinalEvaluation,
+  parseSavedRun,
+  type SavedRun,
+  type TrainerPosition,
+} from './run/saved-run.ts'
 export { learningRate, type Schedule, validateSchedule } from './run/schedules.ts'
 export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './run/step-cost.ts'
 export {

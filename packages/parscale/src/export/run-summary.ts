@@ -4,7 +4,7 @@ import { basename, join, relative } from 'node:path'
 import { isAbsolute } from 'node:path/posix'
 import process from 'node:process'
 import { backboneParameters, elementCount, hasStreams, type Parameter, streamParameters } from '@parscale/core/model'
-import { type RunConfig, totalSteps } from '@parscale/core/training'
+import { type FinalEvaluation, parseFinalEvaluation, type RunConfig, totalSteps } from '@parscale/core/training'
 import type { ResultSummary, RunSummary } from './model-card.ts'
 import type { OpenRun } from './open-run.ts'
 import { runCommand } from './run-command.ts'
@@ -105,28 +105,19 @@ function stages({ stages: all, batch }: RunConfig, step: number): RunSummary['st
 async function resultOf({ path, config, checkpoint, model }: OpenRun): Promise<ResultSummary[]> {
   const p = model.parscale.n
   const { step, loss } = checkpoint
-  const final = step === totalSteps(config) ? await readJson(join(path, 'evaluation.json')) : undefined
+  const final = step === totalSteps(config) ? await readEvaluation(join(path, 'evaluation.json')) : undefined
   if (final) return [{ p, loss: final.loss, tokens: final.tokens, ...withInterval(final) }]
   if (loss === undefined) return []
   return [{ p, loss, tokens: await evaluatedTokens(path, step) }]
 }
 
-interface EvaluationFile {
-  readonly loss: number
-  readonly tokens: number
-  /** Per held-out sequence. */
-  readonly nats: readonly number[]
-  readonly counts: readonly number[]
+const readEvaluation = async (path: string): Promise<FinalEvaluation | undefined> => {
+  const text = await readFile(path, 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : parseFinalEvaluation(text, path)
 }
 
-const readJson = async (path: string): Promise<EvaluationFile | undefined> =>
-  readFile(path, 'utf8').then(
-    (text) => JSON.parse(text) as EvaluationFile,
-    () => undefined,
-  )
-
 /** Of the mean over tokens: a ratio of sums over sequences, whose variance is linearised (Cochran, Sampling Techniques, 6.4). */
-function withInterval({ loss, tokens, nats, counts }: EvaluationFile): Pick<ResultSummary, 'interval'> {
+function withInterval({ loss, tokens, nats, counts }: FinalEvaluation): Pick<ResultSummary, 'interval'> {
   const n = nats.length
   if (n < 2) return {}
   const squares = nats.reduce((sum, each, i) => sum + (each - loss * counts[i]!) ** 2, 0)

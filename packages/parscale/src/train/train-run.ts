@@ -5,6 +5,7 @@ import { RunFolder, readRun, writeWholeFile } from '@parscale/core/node'
 import type { Runtime } from '@parscale/core/runtime'
 import {
   type Evaluation,
+  type FinalEvaluation,
   parseRunConfig,
   parseSavedRun,
   type RunConfig,
@@ -160,7 +161,8 @@ async function exportFinished(io: Io, run: string, out: string): Promise<void> {
 
 /** The losses of all held-out sequences: what paired comparisons of runs need. */
 async function writeEvaluation(run: string, { loss, tokens, sequences }: Evaluation): Promise<void> {
-  const lines = { loss, tokens, nats: sequences.map(({ nats }) => nats), counts: sequences.map((each) => each.tokens) }
+  const counts = sequences.map((each) => each.tokens)
+  const lines = { loss, tokens, nats: sequences.map(({ nats }) => nats), counts } satisfies FinalEvaluation
   await writeWholeFile(join(run, 'evaluation.json'), new TextEncoder().encode(`${JSON.stringify(lines)}\n`))
 }
 

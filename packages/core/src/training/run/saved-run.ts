@@ -1,5 +1,6 @@
 /** What a run has to remember in a checkpoint besides its arrays, as JSON: read back, it is checked. */
 import * as z from 'zod'
+import { parseJsonText } from '../../checkpoint/json-text.ts'
 import { checkpointError } from '../../errors.ts'
 
 const count = z.number().int().nonnegative()
@@ -30,10 +31,32 @@ const savedRun = z.object({
 })
 export type SavedRun = Readonly<z.infer<typeof savedRun>>
 
+const finalEvaluation = z.object({
+  loss: z.number(),
+  tokens: count,
+  /** Per held-out sequence. */
+  nats: z.array(z.number()),
+  counts: z.array(count),
+})
+/** evaluation.json: the losses of all held-out sequences at the end, which paired comparisons of runs need. */
+export type FinalEvaluation = z.infer<typeof finalEvaluation>
+
 /** @param where the checkpoint, for messages. @throws checkpoint error naming what is missing or wrong */
-export function parseSavedRun(state: unknown, where: string): SavedRun {
-  const parsed = savedRun.safeParse(state)
+export const parseSavedRun = (state: unknown, where: string): SavedRun => parse(savedRun, state, where)
+
+/** @param where the file, for messages. @throws as parseSavedRun; also for lists of different lengths */
+export function parseFinalEvaluation(text: string, where: string): FinalEvaluation {
+  const parsed = parse(finalEvaluation, parseJsonText(text, where), where)
+  const { nats, counts } = parsed
+  if (nats.length === counts.length) return parsed
+  throw checkpointError(`${where}: has ${nats.length} nats and ${counts.length} counts, one of each is expected per sequence`, {
+    file: where,
+  })
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
   const { path, message } = parsed.error.issues[0]!
-  throw checkpointError(`${where}: the saved state is damaged: ${path.join('.') || 'it'}: ${message}`, { file: where })
+  throw checkpointError(`${where} is damaged: ${path.join('.') || 'it'}: ${message}`, { file: where })
 }
