@@ -4,6 +4,7 @@ export { type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStream
 export {
   type FinalEvaluation,
   parseFinalEvaluation,
+  parseMetrics,
   parseSavedRun,
   type SavedRun,
   type TrainerPosition,

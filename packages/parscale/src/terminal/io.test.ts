@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { wantsColor } from './io.ts'
+import { forTerminal, type Io, wantsColor } from './io.ts'
 
 /** A process of its own that uses createIo, since signals and closed pipes belong to processes. */
 function runWithIo(body: string) {
@@ -50,4 +50,16 @@ test('NO_COLOR and FORCE_COLOR', () => {
   expect(wantsColor({ FORCE_COLOR: '1' }, false)).toBe(true)
   expect(wantsColor({ FORCE_COLOR: '0' }, true)).toBe(false)
   expect(wantsColor({ TERM: 'dumb' }, true)).toBe(false)
+})
+
+const onTerminal = (terminal: boolean) => ({ isTTY: { stdout: terminal, stderr: false } }) as Io
+
+test('shows control characters on a terminal and lets text, tabs, newlines and colours of scripts be', () => {
+  expect(forTerminal('a\u001b]0;title\u0007\tb\nZürich 🎉\u007f\u009b2J\r', onTerminal(true))).toBe(
+    'a␛]0;title␇\tb\nZürich 🎉␡\ufffd2J␍',
+  )
+})
+
+test('changes nothing in a pipe', () => {
+  expect(forTerminal('a\u001b[2J', onTerminal(false))).toBe('a\u001b[2J')
 })

@@ -31,6 +31,9 @@ export interface RunInputs extends TrainerInputs {
   close(): Promise<void>
 }
 
+/** Whether the backbone stays where it is: then only the streams are written. */
+export const isFrozen = ({ config }: RunInputs): boolean => config.stages.at(-1)!.train === 'streams'
+
 /**
  * Opens everything that a run reads.
  *

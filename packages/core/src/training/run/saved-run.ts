@@ -54,6 +54,15 @@ export function parseFinalEvaluation(text: string, where: string): FinalEvaluati
   })
 }
 
+const metrics = z.looseObject({ kind: z.string(), step: count, tokens: z.number().optional() })
+
+/** metrics.jsonl, a record a line. @throws as parseSavedRun, naming the line */
+export const parseMetrics = (text: string, where: string): z.infer<typeof metrics>[] =>
+  text.split('\n').flatMap((line, i) => {
+    const at = `${where}, line ${i + 1}`
+    return line === '' ? [] : [parse(metrics, parseJsonText(line, at), at)]
+  })
+
 function parse<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
   const parsed = schema.safeParse(value)
   if (parsed.success) return parsed.data
