@@ -4,8 +4,8 @@ import { mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { nodeModule, zombieAfter } from '../../../test/processes.ts'
 import { type FileLock, tryFileLock } from './file-lock.ts'
+import { nodeModule, zombieAfter } from './testing/processes.ts'
 
 let folder: string
 let path: string

@@ -8,9 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { writers } from '../../../test/writers.ts'
 import { createRandom } from '../../random.ts'
 import { CheckpointStore } from '../runs/checkpoint-store.ts'
+import { writers } from './testing/writers.ts'
 
 let scratch: string
 let program: string
@@ -18,7 +18,7 @@ beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'parscale-kill-'))
   program = join(scratch, 'write-again.mjs')
   // A bundle starts several times faster than sources.
-  const entryPoints = [fileURLToPath(new URL('../../../test/programs/write-again.ts', import.meta.url))]
+  const entryPoints = [fileURLToPath(new URL('./testing/write-again.ts', import.meta.url))]
   await build({ entryPoints, bundle: true, platform: 'node', format: 'esm', outfile: program, logLevel: 'error' })
 })
 afterAll(() => rm(scratch, { recursive: true }))

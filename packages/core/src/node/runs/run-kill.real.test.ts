@@ -11,9 +11,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { checkpointAt } from '../../../test/training-checkpoints.ts'
 import { createRandom } from '../../random.ts'
 import { RunFolder, readRun } from './run-folder.ts'
+import { checkpointAt } from './testing/training-checkpoints.ts'
 
 let scratch: string
 let path: string
@@ -22,9 +22,7 @@ let runs = 0
 // Bundles start several times faster than sources.
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'parscale-kill-'))
-  const entryPoints = ['write-run', 'fill-disk'].map((name) =>
-    fileURLToPath(new URL(`../../../test/programs/${name}.ts`, import.meta.url)),
-  )
+  const entryPoints = ['write-run', 'fill-disk'].map((name) => fileURLToPath(new URL(`testing/${name}.ts`, import.meta.url)))
   const outExtension = { '.js': '.mjs' }
   await build({ entryPoints, bundle: true, platform: 'node', format: 'esm', outdir: scratch, outExtension, logLevel: 'error' })
 })
