@@ -3,7 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { writeSafetensors } from '@parscale/core/checkpoint'
 import { backboneParameters, type ModelConfig, type Parameter, parscaleConfig, streamParameters } from '@parscale/core/model'
 import type { TrainPlan } from '@parscale/core/training'
-import { randomTensors } from '../packages/parscale/test/support/random-model.ts'
+import { randomTensors } from '../packages/core/src/testing/random-model.ts'
 
 export interface Case {
   readonly model: string

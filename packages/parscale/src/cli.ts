@@ -7,6 +7,8 @@ import { packageVersion } from './version.ts'
 interface CommandRow {
   readonly name: string
   readonly description: string
+  /** The product is a file, not what is printed. */
+  readonly writesFiles?: true
   /** The command's file is loaded when the command is asked for, since what it imports may take longer than what it does. */
   readonly load: () => Promise<{ register(command: Command, io: Io): void }>
 }
@@ -28,27 +30,32 @@ export const commands: readonly CommandRow[] = [
   },
   {
     name: 'convert',
+    writesFiles: true,
     description: 'write a Hugging Face folder (safetensors) from a folder or a GGUF file',
     load: () => import('./commands/convert.ts'),
   },
   {
     name: 'quantize',
+    writesFiles: true,
     description: 'write a model with its weights in 8 or 4 bits',
     load: () => import('./commands/quantize.ts'),
   },
   {
     name: 'pull',
+    writesFiles: true,
     description: 'download a model into the Hugging Face cache and print its folder',
     load: () => import('./commands/pull.ts'),
   },
   { name: 'models', description: 'list the published ParScale checkpoints', load: () => import('./commands/models.ts') },
   {
     name: 'train',
+    writesFiles: true,
     description: 'train a model: pretrain, two-stage, recycle or sft',
     load: () => import('./commands/train.ts'),
   },
   {
     name: 'export',
+    writesFiles: true,
     description: 'write what a run has trained as a Hugging Face folder, with a model card',
     load: () => import('./commands/export.ts'),
   },
@@ -91,6 +98,9 @@ const exitCodes: Readonly<Record<ErrorKind, number>> = {
 }
 const interrupted = 130
 
+/** Flags whose value is a file that the command writes. */
+const fileOptions = ['logits', 'plot', 'resume'] as const
+
 /** The program with all its commands, of which the one that `argv` asks for is loaded. */
 export async function programFor(argv: readonly string[], io: Io): Promise<Command> {
   const program = new Command('parscale')
@@ -106,11 +116,14 @@ export async function programFor(argv: readonly string[], io: Io): Promise<Comma
     )
   // The program's own options take no values: the first other word is a command, or `help` and then a command.
   const [first, second] = argv.slice(2).filter((word) => !word.startsWith('-'))
-  const asked = first === 'help' ? second : first
-  for (const { name, description, load } of commands) {
-    const command = program.command(name).description(description)
-    if (name === asked) (await load()).register(command, io)
+  const asked = commands.find(({ name }) => name === (first === 'help' ? second : first))
+  for (const row of commands) {
+    const command = program.command(row.name).description(row.description)
+    if (row === asked) (await row.load()).register(command, io)
   }
+  program.hook('preAction', (_, command) => {
+    if (asked?.writesFiles || fileOptions.some((name) => command.getOptionValue(name) !== undefined)) io.finishWithoutReader?.()
+  })
   return program
 }
 

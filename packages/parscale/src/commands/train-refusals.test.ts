@@ -1,67 +1,209 @@
-/** A configuration that is refused names the flag to change: every row of the table of refusals, and what other rooms refuse. */
-import { isParscaleError } from '@parscale/core'
-import type { RecipeName } from '@parscale/core/training'
-import { expect, it } from 'vitest'
-import { refusals, stageRefusals } from '../../../core/src/training/run/parse-run-config.ts'
-import { type ConfigFlags, configOf } from './train-options.ts'
+/** `parscale train`: what it refuses, and that nothing is left then. */
+import { cpSync, existsSync, writeFileSync } from 'node:fs'
+import { beforeAll, describe, expect, it } from 'vitest'
+import { at, documents, quick, succeed, tiny, train } from '../testing/train-runs.ts'
 
-const data = ['/data/text.txt']
-const model = 'nobody/model'
+describe('refusals, before anything is computed', () => {
+  beforeAll(async () => {
+    await succeed('pretrain', '--data', at('text.txt'), ...tiny, ...quick, '--p', '1', '--steps', '1', '--out', at('plain'))
+    writeFileSync(at('plain', 'model', 'chat_template.jinja'), '{% for m in messages %}{{ m.content }}{% endfor %}')
+  })
 
-const cases: readonly (readonly [recipe: RecipeName, flags: ConfigFlags, named: string, say: RegExp])[] = [
-  ['recycle', { model, set: ['base=null'] }, '--model (base)', /either base .* or shape/],
-  ['pretrain', { train: 'streams' }, '--train (stages.0.train)', /no backbone to freeze/],
-  ['pretrain', { heads: 5, kvHeads: 2 }, '--heads (shape.numAttentionHeads)', /multiple of numKeyValueHeads, which is 2/],
-  ['pretrain', { headDim: 31 }, '--head-dim (shape.headDim)', /even/],
-  ['pretrain', { init: 'near-identity' }, '--init (streams.init)', /only behind a gate/],
-  ['pretrain', { input: 'lora', prefixMlp: 8 }, '--prefix-mlp (streams.prefixMlp)', /input is lora/],
-  ['pretrain', { input: 'lora', init: 'text' }, '--init (streams.init)', /begin as text, but input is lora/],
-  ['recycle', { model, p: 1 }, '--p (stages.0.p)', /P = 1 has no streams to train/],
-  ['two-stage', { p: 4, set: ['stages.0.p=2'] }, '--p (stages.1.p)', /switched on once, not changed from P = 2 to 4/],
-  ['two-stage', { p: 2, inputAtOne: true }, '--p (stages.1.p)', /streams\.inputAtOne/],
-  ['two-stage', { p: 2, set: ['stages.1.train=streams'] }, '--train (stages.1.train)', /cannot change/],
-]
+  const refused: readonly (readonly [what: string, args: () => string[], message: RegExp])[] = [
+    ['no data', () => ['pretrain', '--out', at('x')], /name files with --data/],
+    ['no recipe', () => ['--out', at('x')], /name a recipe \(pretrain, two-stage, recycle, sft\)/],
+    ['another recipe', () => ['finetune', '--data', at('text.txt'), '--out', at('x')], /there is no such recipe/],
+    ['no place', () => ['pretrain', '--data', at('text.txt')], /--out/],
+    ['no base', () => ['recycle', '--data', at('text.txt'), '--out', at('x')], /name it with --model/],
+    ['missing files', () => ['pretrain', '--data', at('nothing.txt'), '--out', at('x')], /nothing\.txt/],
+    [
+      'a key that is not there',
+      () => ['pretrain', '--data', at('text.txt'), '--set', 'streams.q=1', '--out', at('x')],
+      /streams\.q.*there are input, prefixTokens/,
+    ],
+    [
+      'a value of the wrong kind',
+      () => ['pretrain', '--data', at('text.txt'), '--set', 'batch.tokens=many', '--out', at('x')],
+      /batch\.tokens.*"many"/,
+    ],
+    [
+      'longer than the context',
+      () => [
+        'pretrain',
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--vocab-size',
+        '300',
+        '--sequence-length',
+        '2000',
+        '--out',
+        at('x'),
+      ],
+      /--sequence-length 2000: the model's context has 1024/,
+    ],
+    [
+      'too little data',
+      () => [
+        'pretrain',
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--vocab-size',
+        '300',
+        '--held-out',
+        '0.9',
+        '--sequence-length',
+        '1024',
+        '--out',
+        at('x'),
+      ],
+      /too few/,
+    ],
+    ['nothing held out', () => ['pretrain', '--data', at('text.txt'), '--vocab-size', '300', '--out', at('x')], /held out/],
+    [
+      'a gateless near-identity',
+      () => ['pretrain', '--data', at('text.txt'), '--init', 'near-identity', '--out', at('x')],
+      /gate/,
+    ],
+    [
+      'more memory than there is',
+      () => [
+        'pretrain',
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--vocab-size',
+        '300',
+        '--held-out',
+        '0.2',
+        '--batch-size',
+        '60000',
+        '--sequence-length',
+        '1000',
+        '--out',
+        at('x'),
+      ],
+      /[GT]B of memory.*--batch-size/,
+    ],
+    [
+      'sft on texts',
+      () => [
+        'sft',
+        '--model',
+        at('plain', 'model'),
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--held-out',
+        '0.2',
+        '--out',
+        at('x'),
+      ],
+      /no conversation in the data/,
+    ],
+    [
+      'biases that would stay equal, before a folder is made',
+      () => [
+        'recycle',
+        '--model',
+        at('plain', 'model'),
+        '--data',
+        at('text.txt'),
+        '--separator',
+        '\n\n',
+        '--held-out',
+        '0.2',
+        '--sequence-length',
+        '32',
+        '--input',
+        'bitfit',
+        '--init',
+        'near-identity',
+        '--aggregation',
+        'average',
+        '--out',
+        at('x'),
+      ],
+      /same gradients/,
+    ],
+    [
+      'a shape for a model that has one',
+      () => ['recycle', '--model', at('plain', 'model'), '--data', at('text.txt'), '--hidden-size', '8', '--out', at('x')],
+      /--hidden-size: the model that --model names has its own/,
+    ],
+    [
+      'a value out of range',
+      () => ['pretrain', '--data', at('text.txt'), '--smoothing', '1.2', '--out', at('x')],
+      /--smoothing \(streams\.smoothing\)/,
+    ],
+    [
+      'a second stage that there is not',
+      () => ['pretrain', '--data', at('text.txt'), '--second-steps', '4', '--out', at('x')],
+      /--second-steps/,
+    ],
+    ['a run that is not there', () => ['--resume', at('nowhere')], /nowhere/],
+  ]
+  it.each(refused)('%s', async (_, args, message) => {
+    const { code, stderr } = await train(...args())
+    expect(stderr).toMatch(message)
+    expect(code).toBeGreaterThanOrEqual(2)
+    expect(existsSync(at('x'))).toBe(false)
+  })
 
-/** What a schedule, a set of streams or the schema says under a name of its own. */
-const elsewhere: typeof cases = [
-  [
-    'pretrain',
-    { learningRate: 1e-3, finalLearningRate: 1 },
-    '--final-learning-rate (stages.0.finalLearningRate)',
-    /peak 0.001, got 1/,
-  ],
-  ['pretrain', { steps: 5, warmupSteps: 9 }, '--warmup-steps (stages.0.warmupSteps)', /9 steps .* do not fit into 5/],
-  ['pretrain', { steps: 5, schedule: 'wsd', decaySteps: 9 }, '--decay-steps (stages.0.decaySteps)', /do not fit into 5/],
-  ['pretrain', { input: 'lora', prefixGate: true }, '--prefix-gate (streams.gate)', /opens and closes a prefix/],
-  ['pretrain', { prefixGate: true, prefixTokens: 0 }, '--prefix-tokens (streams.prefixTokens)', /at least one token/],
-  ['pretrain', { smoothing: 1.2 }, '--smoothing (streams.smoothing)', /1/],
-  ['pretrain', { learningRate: 0 }, '--learning-rate (stages.0.learningRate)', /0/],
-  ['pretrain', { seed: -1 }, '--seed (seed)', /-1/],
-  ['pretrain', { data: [''].slice(1), set: ['data.files=[]'] }, '--data', /name/],
-]
+  it('a configuration on resume', async () => {
+    const { code, stderr } = await train('--resume', at('plain'), '--p', '4')
+    expect(stderr).toMatch(/leave out --p/)
+    expect(code).toBe(2)
+  })
 
-/** The sentence of a refusal. */
-function refused(recipe: RecipeName, flags: ConfigFlags): string {
-  try {
-    configOf(recipe, { data, ...flags })
-  } catch (error) {
-    if (isParscaleError(error) && error.kind === 'usage') return error.message
-    throw error
-  }
-  return 'not refused'
-}
+  it('a frozen model that changed since the run was saved', async () => {
+    const fresh = (seed: string) => [
+      'pretrain',
+      '--data',
+      at('text.txt'),
+      ...tiny,
+      ...quick,
+      '--p',
+      '1',
+      '--steps',
+      '1',
+      '--seed',
+      seed,
+      '--out',
+      at(`base-${seed}`),
+    ]
+    for (const seed of ['1', '2']) await succeed(...fresh(seed))
+    const data = [
+      '--data',
+      at('text.txt'),
+      '--separator',
+      '\n\n',
+      '--held-out',
+      '0.2',
+      '--batch-size',
+      '2',
+      '--sequence-length',
+      '32',
+    ]
+    const options = ['--prefix-tokens', '2', '--threads', '1', '--steps', '1', '--set', 'sample.tokens=0', ...quick]
+    await succeed('recycle', '--model', at('base-1', 'model'), ...data, ...options, '--out', at('on-base'))
+    cpSync(at('base-2', 'model'), at('base-1', 'model'), { recursive: true })
+    const { code, stderr } = await train('--resume', at('on-base'), '--threads', '1')
+    expect(stderr).toMatch(/on-base: the frozen model has changed since the run was saved \(backboneSha256 was/)
+    expect(code).toBe(2)
+  })
 
-it.each([...cases, ...elsewhere])('%s %o', (recipe, flags, named, say) => {
-  const message = refused(recipe, flags)
-  expect(message).toContain(named)
-  expect(message).toMatch(say)
-})
-
-it('has a case for every row of the tables, in their order', () => {
-  const keys = cases.map(([, , named]) => /\((.*)\)/.exec(named)![1])
-  expect(keys.slice(0, refusals.length)).toEqual(refusals.map(({ key }) => key))
-  expect(keys.slice(refusals.length).map((key) => key!.replace(/^stages\.\d\./, ''))).toEqual(stageRefusals.map(({ key }) => key))
-  // Rows under one key have sentences of their own.
-  const sentences = cases.map(([recipe, flags]) => refused(recipe, flags).replace(/^.*?\)+: /, ''))
-  expect(new Set(sentences.map((sentence) => sentence.slice(0, 14))).size).toBe(sentences.length)
+  it('data that changed since the run was saved', async () => {
+    writeFileSync(at('changing.txt'), documents.join('\n\n'))
+    await succeed('pretrain', '--data', at('changing.txt'), ...tiny, ...quick, '--steps', '2', '--out', at('changed'))
+    writeFileSync(at('changing.txt'), [...documents, 'One more chapter, and another one of whales.'].join('\n\n'))
+    const { code, stderr } = await train('--resume', at('changed'))
+    expect(stderr).toMatch(/the data have changed/)
+    expect(code).toBe(2)
+  })
 })
