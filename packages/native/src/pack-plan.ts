@@ -1,4 +1,4 @@
-/** What a packed file is made of: the checkpoint's tensors, each with its place in the file. */
+/** Lists the tensors of a packed file, each with its offset. */
 import { unsupportedError } from '@parscale/core'
 import { type FindWeight, isQuantised, type ModelConfig, type StoredWeight } from '@parscale/core/model'
 import { type Layout, planFile, type Role } from './packed-layout.ts'

@@ -1,4 +1,4 @@
-/** Packed files in the cache: made once of a checkpoint, found again by the files that its weights lie in, then mapped. */
+/** Packed files in the cache: made once from a checkpoint, identified by the checkpoint's weight files, then mapped. */
 import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'

@@ -1,4 +1,4 @@
-/** Opens a model with all its stream sets; what has to be made of it first is made in the cache. */
+/** Opens a model with all its stream sets. GGUF files are unpacked, and quantised copies made, in the cache. */
 import { usageError } from '@parscale/core'
 import type { QuantiseSettings } from '@parscale/core/checkpoint'
 import { hasStreams } from '@parscale/core/model'

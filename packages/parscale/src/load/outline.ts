@@ -1,4 +1,4 @@
-/** A model's description from its headers alone: nothing is loaded, no GGUF file unpacked and nothing quantised. */
+/** Describes a model from its headers: config and tensor shapes. It loads, unpacks and quantises nothing. */
 import { stat } from 'node:fs/promises'
 import { type ModelConfig, parseModelConfig, readGgufModel } from '@parscale/core/checkpoint'
 import { openFileSource, openModelPath, planQuantisation } from '@parscale/core/node/models'
