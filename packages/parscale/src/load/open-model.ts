@@ -2,6 +2,7 @@
 import { usageError } from '@parscale/core'
 import type { QuantiseSettings } from '@parscale/core/checkpoint'
 import { hasStreams } from '@parscale/core/model'
+import type { WriteProgress } from '@parscale/core/node/disk'
 import {
   type ModelCacheOptions,
   type ModelFolder,
@@ -10,7 +11,6 @@ import {
   quantisedFolder,
   streamSetFolders,
   verifySameBackbone,
-  type WriteProgress,
 } from '@parscale/core/node/models'
 import { cacheFolder, resolveModel } from './find-model.ts'
 
