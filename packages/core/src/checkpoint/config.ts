@@ -5,7 +5,8 @@
  */
 import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
-import { type ModelConfig, type ModelType, modelTypes, type RopeScaling } from '../model/config.ts'
+import type { ModelConfig, RopeScaling } from '../model/config.ts'
+import { type Family, families, isModelType, modelTypes } from '../model/families.ts'
 import { parscaleSchema, parseParscaleKeys } from './parscale-keys.ts'
 import { quantisationOf } from './quantised-tensor.ts'
 
@@ -63,7 +64,7 @@ type RawConfig = z.infer<typeof schema>
  */
 export function parseModelConfig(json: unknown, file = 'config.json'): ModelConfig {
   const modelType = (json as { model_type?: unknown } | null)?.model_type
-  if (!modelTypes.includes(modelType as ModelType)) {
+  if (!isModelType(modelType)) {
     throw unsupportedError(
       `${file}: model_type ${JSON.stringify(modelType)} is not supported; supported are ${modelTypes.join(', ')}`,
       { file, expected: modelTypes, found: modelType },
@@ -82,7 +83,7 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
   }
   const raw = parsed.data
   quantisationOf(raw, file) // refuses what others quantised
-  const family = modelType as ModelType
+  const family = families[modelType]
   if (raw.hidden_act !== 'silu') {
     throw unsupportedError(`${file}: hidden_act "${raw.hidden_act}" is not supported; every supported family uses "silu"`, {
       file,
@@ -102,11 +103,10 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
   }
   const headDim = raw.head_dim ?? raw.hidden_size / raw.num_attention_heads
   if (headDim % 2 !== 0) throw checkpointError(`${file}: rope: head size must be even, got ${headDim}; check head_dim`, { file })
-  const qwen2 = family === 'qwen2' || family === 'qwen2_parscale'
-  const attentionBias = raw.attention_bias ?? false
+  const said = (bias: boolean | 'attention_bias' | 'mlp_bias') => (typeof bias === 'boolean' ? bias : (raw[bias] ?? false))
   const eos = raw.eos_token_id
   return {
-    modelType: family,
+    modelType,
     vocabSize: raw.vocab_size,
     hiddenSize: raw.hidden_size,
     intermediateSize: raw.intermediate_size,
@@ -119,13 +119,13 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     ropeScaling: parseScaling(raw, file),
     maxPositionEmbeddings: raw.max_position_embeddings,
     tieWordEmbeddings: raw.tie_word_embeddings,
-    attentionBias: qwen2 ? { qkv: true, o: false } : { qkv: attentionBias, o: attentionBias },
-    mlpBias: family === 'llama' && (raw.mlp_bias ?? false),
-    qkNorm: family === 'qwen3',
+    attentionBias: { qkv: said(family.attentionBias.qkv), o: said(family.attentionBias.o) },
+    mlpBias: said(family.mlpBias),
+    qkNorm: family.qkNorm,
     slidingWindows: slidingWindows(raw, family, file),
     bosTokenId: raw.bos_token_id ?? null,
     eosTokenIds: eos == null ? [] : typeof eos === 'number' ? [eos] : eos,
-    parscale: parseParscaleKeys(raw, family, file),
+    parscale: parseParscaleKeys(raw, modelType, file),
     raw: json as Record<string, unknown>,
   }
 }
@@ -163,7 +163,7 @@ function parseScaling(raw: RawConfig, file: string): RopeScaling {
 }
 
 /** Which layers see only a window: `layer_types` where given, else the family's older rule. */
-function slidingWindows(raw: RawConfig, family: ModelType, file: string): (number | null)[] {
+function slidingWindows(raw: RawConfig, { window: rule }: Family, file: string): (number | null)[] {
   const layers = Array.from({ length: raw.num_hidden_layers }, (_, i) => i)
   const window = raw.sliding_window ?? null
   if (raw.layer_types) {
@@ -179,8 +179,8 @@ function slidingWindows(raw: RawConfig, family: ModelType, file: string): (numbe
       return window
     })
   }
-  if (family === 'mistral') return layers.map(() => window)
-  if (family === 'llama' || window === null || !raw.use_sliding_window) return layers.map(() => null)
+  if (rule === 'every layer') return layers.map(() => window)
+  if (rule === 'none' || window === null || !raw.use_sliding_window) return layers.map(() => null)
   const from = raw.max_window_layers
   if (from === undefined) throw checkpointError(`${file}: use_sliding_window is true but max_window_layers is absent`, { file })
   return layers.map((i) => (i >= from ? window : null))

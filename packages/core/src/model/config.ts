@@ -1,7 +1,6 @@
 /** What a decoder is made of, as config.json says it (checkpoint/config.ts reads the file). */
 
-export const modelTypes = ['qwen2_parscale', 'qwen2', 'qwen3', 'llama', 'mistral'] as const
-export type ModelType = (typeof modelTypes)[number]
+import type { ModelType } from './families.ts'
 
 /** How rotary frequencies are stretched beyond the trained context. Names as in Hugging Face configs. */
 export type RopeScaling =

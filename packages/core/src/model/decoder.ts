@@ -7,6 +7,7 @@
  */
 import { type Dim, type GraphBuilder, product, type Value } from '../graph/index.ts'
 import type { ModelConfig } from './config.ts'
+import { type LayerRole, type LayerTensor, type LinearRole, layerByRole } from './layer-tensors.ts'
 import { linears, lookUp } from './linear.ts'
 import type { Weights } from './weights.ts'
 
@@ -61,15 +62,20 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   const present: KeyValue[] = []
   const layerInputs: Value[] = []
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
-  const norm = (x: Value, name: string) => g.rmsNorm(x, weights(name, [hiddenSize]), rmsNormEps)
-  const linear: Linear = (x, bias, outs) => {
-    const layers = Object.entries(outs).map(([name, out]) => ({
-      name,
-      out,
-      bias: bias ? weights(`${name}.bias`, [out]) : undefined,
-    }))
-    const products = linears(g, weights, x, layers)
-    return layers.map(({ name }, i) => (inputs.adapt ? inputs.adapt(name, x, products[i]!) : products[i]!))
+  const norm: Norm = (x, { stored }) => g.rmsNorm(x, weights(stored.name, stored.shape), rmsNormEps)
+  const linear: Linear = (x, tensors, ...roles) => {
+    const weighted = roles.map((role) => tensors.get(role)!)
+    const biases = roles.map((role) => tensors.get(`${role}Bias`))
+    const products = linears(
+      g,
+      weights,
+      x,
+      weighted.map(({ layer, shape }, i) => {
+        const bias = biases[i]?.stored
+        return { name: layer, out: shape[0]!, bias: bias && weights(bias.name, bias.shape) }
+      }),
+    )
+    return weighted.map(({ layer }, i) => (inputs.adapt ? inputs.adapt(layer, x, products[i]!) : products[i]!))
   }
 
   const embedded = lookUp(g, weights, 'model.embed_tokens.weight', [config.vocabSize, hiddenSize], inputs.inputIds)
@@ -77,19 +83,19 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   for (let l = 0; l < config.numHiddenLayers; l++) {
     g.scope(`layers.${l}`, () => {
       layerInputs.push(x)
-      const at = `model.layers.${l}`
+      const tensors = layerByRole(config, l)
       const attended = g.scope('attention', () =>
-        attention(g, config, weights, linear, inputs, l, norm(x, `${at}.input_layernorm.weight`)),
+        attention(g, config, { norm, linear, tensors }, inputs, l, norm(x, tensors.get('inputNorm')!)),
       )
       present.push(attended.present)
       x = g.add(x, attended.out)
       x = g.add(
         x,
-        g.scope('mlp', () => mlp(g, config, linear, `${at}.mlp`, norm(x, `${at}.post_attention_layernorm.weight`))),
+        g.scope('mlp', () => mlp(g, linear, tensors, norm(x, tensors.get('postNorm')!))),
       )
     })
   }
-  const hidden = g.reshape(norm(x, 'model.norm.weight'), [R, T, hiddenSize])
+  const hidden = g.reshape(g.rmsNorm(x, weights('model.norm.weight', [hiddenSize]), rmsNormEps), [R, T, hiddenSize])
   return { hidden, present, layerInputs }
 }
 
@@ -101,39 +107,32 @@ function repeatRows(g: GraphBuilder, x: Value, R: Dim): Value {
   return g.reshape(g.expand(g.unsqueeze(x, 1), [S!, copies, ...row]), [R, ...row])
 }
 
-/** Linear layers of one input, as adapted: [rows, in] to [rows, out] for each name of a weight with its `out`. */
-type Linear = (x: Value, bias: boolean, outs: Readonly<Record<string, number>>) => Value[]
+type LayerTensors = ReadonlyMap<LayerRole, LayerTensor>
+/** RMS norm over the last axis. */
+type Norm = (x: Value, weight: LayerTensor) => Value
+/** Linear layers of one input, as adapted: [rows, in] to [rows, out] for each role. */
+type Linear = (x: Value, tensors: LayerTensors, ...roles: LinearRole[]) => Value[]
 
 function attention(
   g: GraphBuilder,
   c: ModelConfig,
-  weights: Weights,
-  linear: Linear,
+  { norm, linear, tensors }: { norm: Norm; linear: Linear; tensors: LayerTensors },
   inputs: DecoderInputs,
   layer: number,
   x: Value,
 ) {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: D } = c
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
-  const at = `model.layers.${layer}.self_attn`
-  const projected = linear(x, c.attentionBias.qkv, {
-    [`${at}.q_proj`]: H * D,
-    [`${at}.k_proj`]: K * D,
-    [`${at}.v_proj`]: K * D,
-  })
+  const projected = linear(x, tensors, 'q', 'k', 'v')
   const [q, k, v] = projected.map((y) => g.reshape(y, [R, T, y.shape[1]!])) as [Value, Value, Value]
-  const rotate = (name: string, heads: number, projection: Value): Value => {
-    let y = projection
-    if (c.qkNorm) {
-      const perHead = g.reshape(y, [R, T, heads, D])
-      y = g.reshape(g.rmsNorm(perHead, weights(`${at}.${name}_norm.weight`, [D]), c.rmsNormEps), [R, T, heads * D])
-    }
-    return g.rotaryEmbedding(y, inputs.cos, inputs.sin, heads)
+  const rotate = (y: Value, heads: number, weight: LayerTensor | undefined): Value => {
+    const normed = weight ? g.reshape(norm(g.reshape(y, [R, T, heads, D]), weight), [R, T, heads * D]) : y
+    return g.rotaryEmbedding(normed, inputs.cos, inputs.sin, heads)
   }
   const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, [R, T, heads, D]), [0, 2, 1, 3])
 
-  const query = byHead(rotate('q', H, q), H) // [R, H, T, D]
-  const key = byHead(rotate('k', K, k), K) // [R, K, T, D]
+  const query = byHead(rotate(q, H, tensors.get('qNorm')), H) // [R, H, T, D]
+  const key = byHead(rotate(k, K, tensors.get('kNorm')), K) // [R, K, T, D]
   const value = byHead(v, K) // [R, K, T, D]
   const blocks = inputs.attended(layer, { key, value })
 
@@ -165,14 +164,14 @@ function attention(
   )
   const mixed = mixtures.reduce(g.add) // [R, K, G*T, D]
   const joined = g.transpose(g.reshape(mixed, [R, H, T, D]), [0, 2, 1, 3]) // [R, T, H, D]
-  const [out] = linear(g.reshape(joined, [product([R, T]), H * D]), c.attentionBias.o, { [`${at}.o_proj`]: c.hiddenSize })
+  const [out] = linear(g.reshape(joined, [product([R, T]), H * D]), tensors, 'o')
   return { out: out!, present: { key, value } }
 }
 
 /** down(silu(gate(x)) * up(x)) */
-function mlp(g: GraphBuilder, c: ModelConfig, linear: Linear, at: string, x: Value): Value {
-  const [gate, up] = linear(x, c.mlpBias, { [`${at}.gate_proj`]: c.intermediateSize, [`${at}.up_proj`]: c.intermediateSize })
-  return linear(g.mul(silu(g, gate!), up!), c.mlpBias, { [`${at}.down_proj`]: c.hiddenSize })[0]!
+function mlp(g: GraphBuilder, linear: Linear, tensors: LayerTensors, x: Value): Value {
+  const [gate, up] = linear(x, tensors, 'gate', 'up')
+  return linear(g.mul(silu(g, gate!), up!), tensors, 'down')[0]!
 }
 
 export const silu = (g: GraphBuilder, x: Value): Value => g.mul(x, g.sigmoid(x))

@@ -3,16 +3,16 @@ export {
   type Aggregation,
   aggregations,
   type ModelConfig,
-  type ModelType,
-  modelTypes,
   type ParscaleConfig,
   type RopeScaling,
   type StreamInput,
   streamInputs,
 } from './config.ts'
 export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, silu } from './decoder.ts'
+export { type Family, families, type GgufFamily, isModelType, type ModelType, modelTypes, type WindowRule } from './families.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
 export { type KvType, kvBytes, kvDTypes, kvTypes } from './kv-type.ts'
+export { type LayerRole, type LayerTensor, layerTensors, type Part } from './layer-tensors.ts'
 export { estimateMemory, type MemoryEstimate } from './memory.ts'
 export {
   backboneParameters,
@@ -22,7 +22,6 @@ export {
   linearLayers,
   loraName,
   type Parameter,
-  type Part,
   prefixName,
   streamParameters,
 } from './parameters.ts'

@@ -3,23 +3,28 @@
  * as the meaning of an absent key is said where it is used.
  */
 import { checkpointError, unsupportedError } from '../../errors.ts'
-import type { ModelType, RopeScaling } from '../../model/config.ts'
+import type { RopeScaling } from '../../model/config.ts'
+import { families, type GgufFamily, type ModelType, modelTypes } from '../../model/families.ts'
 import type { GgufFile, GgufMetadata } from './gguf.ts'
 
-/** `general.architecture` of the supported families. Mistral's files say llama. */
-const architectures = {
-  llama: { modelType: 'llama', className: 'LlamaForCausalLM' },
-  qwen2: { modelType: 'qwen2', className: 'Qwen2ForCausalLM' },
-  qwen3: { modelType: 'qwen3', className: 'Qwen3ForCausalLM' },
-} as const satisfies Record<string, { modelType: ModelType; className: string }>
+interface Architecture extends GgufFamily {
+  readonly modelType: ModelType
+}
 
-export type GgufArchitecture = keyof typeof architectures
+/** By `general.architecture`. */
+const architectures: ReadonlyMap<unknown, Architecture> = new Map(
+  modelTypes.flatMap((modelType) => {
+    const { gguf } = families[modelType]
+    return gguf ? [[gguf.architecture, { ...gguf, modelType }] as const] : []
+  }),
+)
 
 /** @throws unsupported error naming the architecture and the supported ones */
-export function ggufArchitecture(metadata: GgufMetadata, file: string): GgufArchitecture {
+export function ggufArchitecture(metadata: GgufMetadata, file: string): Architecture {
   const found = metadata.get('general.architecture')
-  if (typeof found === 'string' && Object.hasOwn(architectures, found)) return found as GgufArchitecture
-  const supported = Object.keys(architectures)
+  const architecture = architectures.get(found)
+  if (architecture) return architecture
+  const supported = [...architectures.keys()].sort()
   throw unsupportedError(`${file}: general.architecture "${found}" is not supported; supported are ${supported.join(', ')}`, {
     file,
     expected: supported,
@@ -35,7 +40,8 @@ export function ggufArchitecture(metadata: GgufMetadata, file: string): GgufArch
  */
 export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScaling): Record<string, unknown> {
   const { metadata, tensors } = gguf
-  const arch = ggufArchitecture(metadata, file)
+  const { modelType, architecture: arch } = ggufArchitecture(metadata, file)
+  const family = families[modelType]
   const read = metadataReader(metadata, file, arch)
 
   const embedding = tensors.get('token_embd.weight')
@@ -76,7 +82,6 @@ export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScali
       })
     }
   }
-  const { modelType, className } = architectures[arch]
   const slidingWindow = read.optional('attention.sliding_window', 0)
   if (slidingWindow !== 0) {
     throw unsupportedError(`${file}: ${arch}.attention.sliding_window (${slidingWindow}) is not supported in GGUF files`, {
@@ -84,7 +89,7 @@ export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScali
     })
   }
   return {
-    architectures: [className],
+    architectures: [family.className],
     model_type: modelType,
     vocab_size: vocabSize,
     hidden_size: hiddenSize,
@@ -101,8 +106,8 @@ export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScali
     rope_scaling: scalingJson(metadata, file, arch, ropeScaling),
     max_position_embeddings: read.integer('context_length'),
     tie_word_embeddings: !tensors.has('output.weight'),
-    ...(arch === 'qwen2' ? {} : { attention_bias: tensors.has('blk.0.attn_q.bias') }),
-    ...(arch === 'llama' ? { mlp_bias: tensors.has('blk.0.ffn_gate.bias') } : {}),
+    ...(family.attentionBias.qkv === 'attention_bias' && { attention_bias: tensors.has('blk.0.attn_q.bias') }),
+    ...(family.mlpBias === 'mlp_bias' && { mlp_bias: tensors.has('blk.0.ffn_gate.bias') }),
     bos_token_id: tokenId(metadata, 'bos') ?? null,
     eos_token_id: eosTokenIds(metadata),
     torch_dtype: storedDType(gguf),
