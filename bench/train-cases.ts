@@ -8,6 +8,7 @@ import {
   type ModelConfig,
   type Parameter,
   parscaleConfig,
+  plainFeatures,
   streamParameters,
 } from '@parscale/core/model'
 import type { TrainPlan } from '@parscale/core/training'
@@ -54,6 +55,7 @@ export function casePlan(c: Case): TrainPlan {
     mlpBias: false,
     qkNorm: false,
     slidingWindows: new Array<null>(c.layers).fill(null),
+    features: plainFeatures,
     bosTokenId: null,
     eosTokenIds: [],
     parscale: parscaleConfig({ n: c.p }),

@@ -1,7 +1,15 @@
 /** What a packed file is made of: the checkpoint's tensors, each with its place in the file. */
 import { unsupportedError } from '@parscale/core'
-import { type FindWeight, isQuantised, layerTensors, type ModelConfig, type StoredWeight } from '@parscale/core/model'
-import { type Layout, planFile, type Role } from './packed-layout.ts'
+import {
+  type FindWeight,
+  isQuantised,
+  type LayerRole,
+  layerTensors,
+  type ModelConfig,
+  type StoredWeight,
+  storedRows,
+} from '@parscale/core/model'
+import { type Layout, planFile, type Role, roles } from './packed-layout.ts'
 
 /** A tensor of the checkpoint with its place in the packed file. */
 export interface PackedTensor {
@@ -29,8 +37,9 @@ export function planBackbone(config: ModelConfig, find: FindWeight, tied: boolea
   if (!tied) tensors.push(matrixTensor('output', 0, find('lm_head.weight', [V, H]), V, H))
   tensors.push(vectorTensor('finalNorm', 0, find('model.norm.weight', [H]), H))
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    for (const { role, shape, stored } of layerTensors(config, layer)) {
-      const weight = find(stored.name, stored.shape)
+    for (const { role: layerRole, shape, stored, row } of layerTensors(config, layer)) {
+      const role = packedRole(layerRole)
+      const weight = storedRows(find(stored.name, stored.shape), stored.shape[0]!, row, shape[0]!)
       const [size, inputs] = shape as [number, number?]
       tensors.push(
         inputs === undefined ? vectorTensor(role, layer, weight, size) : matrixTensor(role, layer, weight, size, inputs),
@@ -38,6 +47,12 @@ export function planBackbone(config: ModelConfig, find: FindWeight, tied: boolea
     }
   }
   return plan(config, 'backbone', tensors)
+}
+
+function packedRole(role: LayerRole): Role {
+  const found = roles.find((known) => known === role)
+  if (!found) throw unsupportedError(`native step: a layer with ${role} cannot be packed; use --engine onnx`, { found: role })
+  return found
 }
 
 /**

@@ -61,7 +61,7 @@ function architectureKeys(c: ModelConfig): Record<string, unknown> {
     num_attention_heads: c.numAttentionHeads,
     num_key_value_heads: c.numKeyValueHeads,
     ...(c.headDim * c.numAttentionHeads !== c.hiddenSize && { head_dim: c.headDim }),
-    hidden_act: 'silu',
+    ...featureKeys(c),
     max_position_embeddings: c.maxPositionEmbeddings,
     initializer_range: 0.02,
     rms_norm_eps: c.rmsNormEps,
@@ -98,6 +98,20 @@ function ropeKeys({ ropeTheta, ropeScaling }: ModelConfig): Record<string, unkno
   }
 }
 
+/** The family's activation, and the features that the file decides. */
+function featureKeys({ modelType, features, headDim }: ModelConfig): Record<string, unknown> {
+  const { activationKey = 'hidden_act', featureKeys: keys = [] } = families[modelType]
+  const { activation, attentionScale, attentionSoftCap, logitSoftCap, rotaryFactor } = features
+  const values = {
+    query_pre_attn_scalar: attentionScale === null ? headDim : Math.round(attentionScale ** -2),
+    attn_logit_softcapping: attentionSoftCap,
+    final_logit_softcapping: logitSoftCap,
+    partial_rotary_factor: rotaryFactor,
+  }
+  const written = keys.flatMap((key) => (key === 'hidden_size' ? [] : [[key, values[key]] as const]))
+  return { [activationKey]: activation, ...Object.fromEntries(written) }
+}
+
 /** Biases that are no choice of the file stand in none. */
 function biasKeys({ modelType, attentionBias, mlpBias }: ModelConfig): Record<string, unknown> {
   const family = families[modelType]
@@ -112,7 +126,8 @@ function windowKeys({ modelType, slidingWindows }: ModelConfig): Record<string, 
   const window = slidingWindows.find((each) => each !== null) ?? null
   if (rule === 'none') return {}
   if (rule === 'every layer') return { sliding_window: window }
-  if (window === null) return { sliding_window: null, use_sliding_window: false, max_window_layers: slidingWindows.length }
   const layerTypes = slidingWindows.map((each) => (each === null ? 'full_attention' : 'sliding_attention'))
+  if (rule === 'every other layer') return { sliding_window: window, layer_types: layerTypes }
+  if (window === null) return { sliding_window: null, use_sliding_window: false, max_window_layers: slidingWindows.length }
   return { sliding_window: window, use_sliding_window: true, layer_types: layerTypes }
 }

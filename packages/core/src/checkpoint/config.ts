@@ -6,7 +6,9 @@
 import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
 import type { ModelConfig, RopeScaling } from '../model/config.ts'
-import { type Family, families, isModelType, modelTypes } from '../model/families.ts'
+import { type Family, type FeatureKey, families, isModelType, modelTypes } from '../model/families.ts'
+import { type Features, plainFeatures } from '../model/features.ts'
+import { rotaryHalf } from '../model/rope.ts'
 import { parscaleSchema, parseParscaleKeys } from './parscale-keys.ts'
 import { quantisationOf } from './quantised-tensor.ts'
 
@@ -23,6 +25,7 @@ const ropeParameters = z.looseObject({
   low_freq_factor: z.number().positive().optional(),
   high_freq_factor: z.number().positive().optional(),
   original_max_position_embeddings: positive.optional(),
+  partial_rotary_factor: z.number().positive().max(1).optional(),
 })
 
 const schema = z.looseObject({
@@ -34,13 +37,18 @@ const schema = z.looseObject({
   num_attention_heads: positive,
   num_key_value_heads: positive,
   head_dim: positive.nullish(),
-  hidden_act: z.string(),
+  hidden_act: z.string().optional(),
+  hidden_activation: z.string().nullish(),
   rms_norm_eps: z.number().positive(),
   rope_theta: z.number().positive().optional(),
   rope_scaling: ropeParameters.nullish(),
   /** transformers 5 writes theta and scaling together under this key. */
   rope_parameters: ropeParameters.nullish(),
   max_position_embeddings: positive,
+  partial_rotary_factor: z.number().positive().max(1).optional(),
+  query_pre_attn_scalar: z.number().positive().optional(),
+  attn_logit_softcapping: z.number().positive().nullish(),
+  final_logit_softcapping: z.number().positive().nullish(),
   tie_word_embeddings: z.boolean().optional(),
   attention_bias: z.boolean().optional(),
   mlp_bias: z.boolean().optional(),
@@ -84,11 +92,7 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
   const raw = parsed.data
   quantisationOf(raw, file) // refuses what others quantised
   const family = families[modelType]
-  if (raw.hidden_act !== 'silu') {
-    throw unsupportedError(`${file}: hidden_act "${raw.hidden_act}" is not supported; every supported family uses "silu"`, {
-      file,
-    })
-  }
+  const features = parseFeatures(raw, family, file)
   if (raw.num_attention_heads % raw.num_key_value_heads !== 0) {
     throw checkpointError(
       `${file}: num_attention_heads (${raw.num_attention_heads}) must be a multiple of num_key_value_heads (${raw.num_key_value_heads})`,
@@ -102,7 +106,8 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     )
   }
   const headDim = raw.head_dim ?? raw.hidden_size / raw.num_attention_heads
-  if (headDim % 2 !== 0) throw checkpointError(`${file}: rope: head size must be even, got ${headDim}; check head_dim`, { file })
+  if (headDim % 2 !== 0 || rotaryHalf({ headDim, features }) % 1 !== 0)
+    throw checkpointError(`${file}: rope: head size must be even, got ${headDim}; check head_dim`, { file })
   const said = (bias: boolean | 'attention_bias' | 'mlp_bias') => (typeof bias === 'boolean' ? bias : (raw[bias] ?? false))
   const eos = raw.eos_token_id
   return {
@@ -123,11 +128,43 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     mlpBias: said(family.mlpBias),
     qkNorm: family.qkNorm,
     slidingWindows: slidingWindows(raw, family, file),
+    features,
     bosTokenId: raw.bos_token_id ?? null,
     eosTokenIds: eos == null ? [] : typeof eos === 'number' ? [eos] : eos,
     parscale: parseParscaleKeys(raw, modelType, file),
     raw: json as Record<string, unknown>,
   }
+}
+
+/** The features of a family, those among them that the file decides. */
+function parseFeatures(raw: RawConfig, family: Family, file: string): Features {
+  const fixed: Features = { ...plainFeatures, ...family.features }
+  const { activationKey = 'hidden_act', featureKeys = [] } = family
+  if (raw[activationKey] !== fixed.activation) {
+    throw unsupportedError(
+      `${file}: ${activationKey} "${raw[activationKey]}" is not supported; every model of this family uses "${fixed.activation}"`,
+      { file, expected: fixed.activation, found: raw[activationKey] },
+    )
+  }
+  const rotaryFactor = raw.rope_parameters?.partial_rotary_factor ?? raw.partial_rotary_factor ?? 1
+  if (rotaryFactor !== 1 && !featureKeys.includes('partial_rotary_factor')) {
+    throw unsupportedError(`${file}: partial_rotary_factor ${rotaryFactor} is not supported for ${raw.model_type}`, { file })
+  }
+  const need = <T>(key: FeatureKey, value: T | undefined): T => {
+    if (value === undefined)
+      throw checkpointError(`${file}: ${key} is missing; it decides the numbers, so no default is assumed`, { file })
+    return value
+  }
+  const set: Readonly<Record<FeatureKey, () => Partial<Features>>> = {
+    query_pre_attn_scalar: () => ({
+      attentionScale: 1 / Math.sqrt(need('query_pre_attn_scalar', raw.query_pre_attn_scalar)),
+    }),
+    attn_logit_softcapping: () => ({ attentionSoftCap: need('attn_logit_softcapping', raw.attn_logit_softcapping) }),
+    final_logit_softcapping: () => ({ logitSoftCap: need('final_logit_softcapping', raw.final_logit_softcapping) }),
+    partial_rotary_factor: () => ({ rotaryFactor }),
+    hidden_size: () => ({ embeddingScale: Math.sqrt(raw.hidden_size) }),
+  }
+  return featureKeys.reduce((features, key) => ({ ...features, ...set[key]() }), fixed)
 }
 
 function requireTheta(raw: RawConfig, file: string): number {
@@ -180,6 +217,7 @@ function slidingWindows(raw: RawConfig, { window: rule }: Family, file: string):
     })
   }
   if (rule === 'every layer') return layers.map(() => window)
+  if (rule === 'every other layer') return layers.map((i) => (i % 2 === 0 ? window : null))
   if (rule === 'none' || window === null || !raw.use_sliding_window) return layers.map(() => null)
   const from = raw.max_window_layers
   if (from === undefined) throw checkpointError(`${file}: use_sliding_window is true but max_window_layers is absent`, { file })

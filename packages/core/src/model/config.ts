@@ -1,6 +1,7 @@
 /** What a decoder is made of, as config.json says it (checkpoint/config.ts reads the file). */
 
 import type { ModelType } from './families.ts'
+import type { Features } from './features.ts'
 
 /** How rotary frequencies are stretched beyond the trained context. Names as in Hugging Face configs. */
 export type RopeScaling =
@@ -13,6 +14,9 @@ export type RopeScaling =
       readonly highFreqFactor: number
       readonly originalMaxPositionEmbeddings: number
     }
+
+/** RMS norm of queries and keys: none, over each head, or over all heads together. */
+export type QkNorm = false | 'head' | 'projection'
 
 /** What makes a stream different from the others. `none`: nothing, so there is one stream only, the plain model. */
 export const streamInputs = ['none', 'prefix', 'lora', 'bitfit'] as const
@@ -61,10 +65,10 @@ export interface ModelConfig {
   /** Biases of the four attention projections and of the MLP, as the family or the file says. */
   readonly attentionBias: { readonly qkv: boolean; readonly o: boolean }
   readonly mlpBias: boolean
-  /** RMS norm over each head's query and key (Qwen3). */
-  readonly qkNorm: boolean
+  readonly qkNorm: QkNorm
   /** Window in tokens per layer; null: the layer sees everything. Length `numHiddenLayers`. */
   readonly slidingWindows: readonly (number | null)[]
+  readonly features: Features
   readonly bosTokenId: number | null
   readonly eosTokenIds: readonly number[]
   readonly parscale: ParscaleConfig

@@ -1,5 +1,5 @@
 /**
- * The decoder, once for all families: Qwen2, Qwen3, Llama and Mistral differ only in data (biases, q/k norms, windows).
+ * The decoder, once for all families: they differ only in data (features.ts, and the tensors that a layer has).
  * It knows nothing of streams, prefixes or padding: it sees rows of tokens, a cache, and a mask. All rows go through one
  * product per weight.
  *
@@ -7,6 +7,7 @@
  */
 import { type Dim, type GraphBuilder, product, type Value } from '../graph/index.ts'
 import type { ModelConfig } from './config.ts'
+import type { Activation } from './features.ts'
 import { type LayerRole, type LayerTensor, type LinearRole, layerByRole } from './layer-tensors.ts'
 import { linears, lookUp } from './linear.ts'
 import type { Weights } from './weights.ts'
@@ -58,44 +59,60 @@ export interface DecoderOutputs {
 }
 
 export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, inputs: DecoderInputs): DecoderOutputs {
-  const { hiddenSize, rmsNormEps } = config
+  const { hiddenSize, rmsNormEps, features } = config
   const present: KeyValue[] = []
   const layerInputs: Value[] = []
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
-  const norm: Norm = (x, { stored }) => g.rmsNorm(x, weights(stored.name, stored.shape), rmsNormEps)
+  const rmsNorm = (x: Value, name: string, size: number) => {
+    const weight = weights(name, [size])
+    return g.rmsNorm(x, features.normOffset === 0 ? weight : g.add(weight, g.scalar(features.normOffset)), rmsNormEps)
+  }
+  const norm: Norm = (x, tensor) => (tensor ? rmsNorm(x, tensor.stored.name, tensor.shape[0]!) : x)
   const linear: Linear = (x, tensors, ...roles) => {
-    const weighted = roles.map((role) => tensors.get(role)!)
-    const biases = roles.map((role) => tensors.get(`${role}Bias`))
-    const products = linears(
+    const asked = roles.map((role) => tensors.get(role)!)
+    // What is stored as one is multiplied as one.
+    const stored = asked.filter(({ row }) => row === 0)
+    const outputs = linears(
       g,
       weights,
       x,
-      weighted.map(({ layer, shape }, i) => {
-        const bias = biases[i]?.stored
-        return { name: layer, out: shape[0]!, bias: bias && weights(bias.name, bias.shape) }
+      stored.map(({ role, stored: { name, shape } }) => {
+        const bias = tensors.get(`${role as LinearRole}Bias`)?.stored
+        return { name: name.replace(/\.weight$/, ''), out: shape[0]!, bias: bias && weights(bias.name, bias.shape) }
       }),
     )
-    return weighted.map(({ layer }, i) => (inputs.adapt ? inputs.adapt(layer, x, products[i]!) : products[i]!))
+    const products = stored.flatMap(({ stored: { name } }, i) => {
+      const parts = asked.filter((tensor) => tensor.stored.name === name)
+      return g.split(
+        outputs[i]!,
+        parts.map(({ shape }) => shape[0]!),
+        -1,
+      )
+    })
+    return asked.map(({ layer }, i) => (inputs.adapt ? inputs.adapt(layer, x, products[i]!) : products[i]!))
   }
 
   const embedded = lookUp(g, weights, 'model.embed_tokens.weight', [config.vocabSize, hiddenSize], inputs.inputIds)
-  let x = g.reshape(repeatRows(g, embedded, R), [product([R, T]), hiddenSize]) // [R*T, hidden]
+  const scaled = features.embeddingScale === 1 ? embedded : g.mul(embedded, g.scalar(features.embeddingScale))
+  let x = g.reshape(repeatRows(g, scaled, R), [product([R, T]), hiddenSize]) // [R*T, hidden]
   for (let l = 0; l < config.numHiddenLayers; l++) {
     g.scope(`layers.${l}`, () => {
       layerInputs.push(x)
       const tensors = layerByRole(config, l)
       const attended = g.scope('attention', () =>
-        attention(g, config, { norm, linear, tensors }, inputs, l, norm(x, tensors.get('inputNorm')!)),
+        attention(g, config, { norm, linear, tensors }, inputs, l, norm(x, tensors.get('inputNorm'))),
       )
       present.push(attended.present)
-      x = g.add(x, attended.out)
+      x = g.add(x, norm(attended.out, tensors.get('attentionOutNorm')))
       x = g.add(
         x,
-        g.scope('mlp', () => mlp(g, linear, tensors, norm(x, tensors.get('postNorm')!))),
+        g.scope('mlp', () =>
+          norm(mlp(g, features.activation, linear, tensors, norm(x, tensors.get('postNorm'))), tensors.get('mlpOutNorm')),
+        ),
       )
     })
   }
-  const hidden = g.reshape(g.rmsNorm(x, weights('model.norm.weight', [hiddenSize]), rmsNormEps), [R, T, hiddenSize])
+  const hidden = g.reshape(rmsNorm(x, 'model.norm.weight', hiddenSize), [R, T, hiddenSize])
   return { hidden, present, layerInputs }
 }
 
@@ -108,8 +125,8 @@ function repeatRows(g: GraphBuilder, x: Value, R: Dim): Value {
 }
 
 type LayerTensors = ReadonlyMap<LayerRole, LayerTensor>
-/** RMS norm over the last axis. */
-type Norm = (x: Value, weight: LayerTensor) => Value
+/** RMS norm over the last axis; x itself where a layer has no such norm. */
+type Norm = (x: Value, weight: LayerTensor | undefined) => Value
 /** Linear layers of one input, as adapted: [rows, in] to [rows, out] for each role. */
 type Linear = (x: Value, tensors: LayerTensors, ...roles: LinearRole[]) => Value[]
 
@@ -125,10 +142,10 @@ function attention(
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
   const projected = linear(x, tensors, 'q', 'k', 'v')
   const [q, k, v] = projected.map((y) => g.reshape(y, [R, T, y.shape[1]!])) as [Value, Value, Value]
-  const rotate = (y: Value, heads: number, weight: LayerTensor | undefined): Value => {
-    const normed = weight ? g.reshape(norm(g.reshape(y, [R, T, heads, D]), weight), [R, T, heads * D]) : y
-    return g.rotaryEmbedding(normed, inputs.cos, inputs.sin, heads)
-  }
+  const normHeads = (y: Value, heads: number, weight: LayerTensor | undefined): Value =>
+    c.qkNorm === 'head' ? g.reshape(norm(g.reshape(y, [R, T, heads, D]), weight), [R, T, heads * D]) : norm(y, weight)
+  const rotate = (y: Value, heads: number, weight: LayerTensor | undefined): Value =>
+    rotateHeads(g, normHeads(y, heads, weight), inputs, heads, D)
   const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, [R, T, heads, D]), [0, 2, 1, 3])
 
   const query = byHead(rotate(q, H, tensors.get('qNorm')), H) // [R, H, T, D]
@@ -140,14 +157,16 @@ function attention(
   const GT = product([H / K, T])
   const grouped = g.reshape(query, [R, K, GT, D]) // [R, K, G*T, D]
   // Directly in front of the product, where the engine makes it a factor of the product.
-  const scaled = g.mul(grouped, g.scalar(1 / Math.sqrt(D)))
-  const scores = g.concat(
+  const { attentionScale, attentionSoftCap } = c.features
+  const scaled = g.mul(grouped, g.scalar((attentionScale ?? 1 / Math.sqrt(D)) / (attentionSoftCap ?? 1)))
+  const uncapped = g.concat(
     blocks.map(({ key, keyScale }) => {
       const products = g.matMul(scaled, g.transpose(g.cast(key, 'float32'), [0, 1, 3, 2]))
       return keyScale ? g.mul(products, g.unsqueeze(keyScale, 2)) : products
     }),
     -1,
   ) // [R, K, G*T, C+T]
+  const scores = attentionSoftCap === null ? uncapped : g.mul(g.tanh(uncapped), g.scalar(attentionSoftCap))
   const places = scores.shape[3]!
   const mask = inputs.mask(c.slidingWindows[layer]!)
   const M = mask.shape[0]!
@@ -168,10 +187,28 @@ function attention(
   return { out: out!, present: { key, value } }
 }
 
-/** down(silu(gate(x)) * up(x)) */
-function mlp(g: GraphBuilder, linear: Linear, tensors: LayerTensors, x: Value): Value {
+/** The first 2 * rotaryHalf of each head turned by their positions, the rest as it is. y [R, T, heads * D]. */
+function rotateHeads(g: GraphBuilder, y: Value, { cos, sin }: DecoderInputs, heads: number, D: number): Value {
+  const rotated = 2 * (cos.shape[2] as number)
+  if (rotated === D) return g.rotaryEmbedding(y, cos, sin, heads)
+  const [R, T] = y.shape as [Dim, Dim, Dim]
+  const [turning, staying] = g.split(g.reshape(y, [R, T, heads, D]), [rotated, D - rotated], -1) as [Value, Value]
+  const turned = g.rotaryEmbedding(g.reshape(turning, [R, T, heads * rotated]), cos, sin, heads)
+  return g.reshape(g.concat([g.reshape(turned, [R, T, heads, rotated]), staying], 3), [R, T, heads * D])
+}
+
+/** down(activation(gate(x)) * up(x)) */
+function mlp(g: GraphBuilder, activation: Activation, linear: Linear, tensors: LayerTensors, x: Value): Value {
   const [gate, up] = linear(x, tensors, 'gate', 'up')
-  return linear(g.mul(silu(g, gate!), up!), tensors, 'down')[0]!
+  return linear(g.mul(activate[activation](g, gate!), up!), tensors, 'down')[0]!
 }
 
 export const silu = (g: GraphBuilder, x: Value): Value => g.mul(x, g.sigmoid(x))
+
+/** x / 2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 u). */
+function geluTanh(g: GraphBuilder, x: Value): Value {
+  const cubic = g.add(g.scalar(1), g.mul(g.mul(x, x), g.scalar(0.044715)))
+  return g.mul(x, g.sigmoid(g.mul(g.mul(x, cubic), g.scalar(2 * Math.sqrt(2 / Math.PI)))))
+}
+
+const activate: Readonly<Record<Activation, (g: GraphBuilder, x: Value) => Value>> = { silu, gelu_pytorch_tanh: geluTanh }

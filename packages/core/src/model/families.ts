@@ -4,6 +4,9 @@
  * from this table and says what a new row takes.
  */
 
+import type { QkNorm } from './config.ts'
+import type { Features } from './features.ts'
+
 export interface Family<Name extends string = ModelType> {
   /** In config.json's `architectures`. */
   readonly className: string
@@ -12,9 +15,14 @@ export interface Family<Name extends string = ModelType> {
   /** Biases of the attention projections and the MLP: always or never there, or as this key of config.json says. */
   readonly attentionBias: { readonly qkv: boolean | 'attention_bias'; readonly o: boolean | 'attention_bias' }
   readonly mlpBias: boolean | 'mlp_bias'
-  /** RMS norm over each head's query and key. */
-  readonly qkNorm: boolean
+  readonly qkNorm: QkNorm
   readonly window: WindowRule
+  /** What it does otherwise than Llama, as far as config.json has no say in it. */
+  readonly features?: Partial<Features>
+  /** Keys of config.json that set features; all of them must be there. */
+  readonly featureKeys?: readonly FeatureKey[]
+  /** config.json calls the activation so. Default: hidden_act. */
+  readonly activationKey?: 'hidden_activation'
   /** This family's name once it has streams as the reference knows them. */
   readonly withStreams?: Name
   /** The family that the reference made of another one by adding streams. */
@@ -28,8 +36,16 @@ export interface GgufFamily {
   readonly permuted: boolean
 }
 
+/** Keys that only some families have. `hidden_size`: embeddings are multiplied by its root. */
+export type FeatureKey =
+  | 'query_pre_attn_scalar'
+  | 'attn_logit_softcapping'
+  | 'final_logit_softcapping'
+  | 'partial_rotary_factor'
+  | 'hidden_size'
+
 /** Which layers attend to `sliding_window` positions only, where config.json has no `layer_types`. */
-export type WindowRule = 'none' | 'every layer' | 'from max_window_layers'
+export type WindowRule = 'none' | 'every layer' | 'from max_window_layers' | 'every other layer'
 
 /** Where transformers finds the reference's modelling files when it may run remote code: they are no part of a model's weights. */
 const referenceFiles = 'ParScale/ParScale-1.8B-P1'
@@ -63,7 +79,7 @@ const rows = {
     gguf: { architecture: 'qwen3', permuted: false },
     attentionBias: { qkv: 'attention_bias', o: 'attention_bias' },
     mlpBias: false,
-    qkNorm: true,
+    qkNorm: 'head',
     window: 'from max_window_layers',
   },
   llama: {

@@ -25,7 +25,7 @@ export interface ChosenEngine {
 export async function chooseEngine(
   wanted: EngineChoice,
   device: OnnxRuntimeOptions['device'],
-  configs: readonly Pick<ModelConfig, 'parscale'>[],
+  configs: readonly ModelConfig[],
 ): Promise<ChosenEngine> {
   if (wanted === 'onnx') return { engine: 'onnx', why: 'as asked for' }
   if (device !== undefined && device !== 'cpu') {
