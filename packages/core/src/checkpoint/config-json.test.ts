@@ -57,7 +57,8 @@ it('says every choice of streams, whatever the family', () => {
   fc.assert(
     fc.property(fc.constantFrom(...modelTypes), streams, fc.constantFrom(0, 0.01, 1), (modelType, options, attnSmooth) => {
       const parscale = parscaleConfig({ ...options, attnSmooth } as Parameters<typeof parscaleConfig>[0])
-      const config = { ...parseModelConfig(plain), modelType, parscale }
+      const [, json] = configs.find(([, { model_type }]) => model_type === modelType)!
+      const config = { ...parseModelConfig(json), parscale }
       expect(parseModelConfig(configJson(config, { tied: true, dtype: 'F32' })).parscale).toEqual(parscale)
     }),
     { seed: 4 },

@@ -34,6 +34,13 @@ export interface GgufFamily {
   readonly architecture: string
   /** llama.cpp rotates neighbouring pairs, so its converter interleaves the rows of each query and key head. */
   readonly permuted: boolean
+  /** `attention.sliding_window` is config.json's `sliding_window`. Without this, a file that has it is refused. */
+  readonly window?: true
+  /**
+   * No key holds `query_pre_attn_scalar`: llama.cpp takes the head size, but hidden size / heads in models of so many layers
+   * (src/models/gemma2.cpp).
+   */
+  readonly scalarPerHeadAtLayers?: number
 }
 
 /** Keys that only some families have. `hidden_size`: embeddings are multiplied by its root. */

@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { parseSafetensors, readF32 } from '@parscale/core/checkpoint'
+import { parseModelConfig, parseSafetensors, readF32 } from '@parscale/core/checkpoint'
 import { Engine, modelFiles } from '@parscale/core/generation'
 import { openFileSource, openModelFolder } from '@parscale/core/node'
-import { nativeModule } from '@parscale/native'
+import { nativeModule, nativeRefusal } from '@parscale/native'
 import { type EngineName, type EngineOptions, startModel } from '../../src/load/decode-engine.ts'
 
 export const fixturesFolder = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
@@ -43,6 +43,12 @@ export async function readFixture(name: string): Promise<Fixture> {
 
 /** Those that run here: where there was no compiler at install, ONNX Runtime alone. */
 export const engines: readonly EngineName[] = 'module' in nativeModule() ? ['onnx', 'native'] : ['onnx']
+
+/** Why an engine does not run a fixture; undefined where it does. */
+export function refusalOf(name: string, engine: EngineName): string | undefined {
+  const config = parseModelConfig(JSON.parse(readFileSync(`${fixturesFolder}${name}/config.json`, 'utf8')))
+  return engine === 'native' ? nativeRefusal([config]) : undefined
+}
 
 export async function loadEngine(
   folder: string,

@@ -40,7 +40,7 @@ export function ggufArchitecture(metadata: GgufMetadata, file: string): Architec
  */
 export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScaling): Record<string, unknown> {
   const { metadata, tensors } = gguf
-  const { modelType, architecture: arch } = ggufArchitecture(metadata, file)
+  const { modelType, architecture: arch, window: windowed, scalarPerHeadAtLayers } = ggufArchitecture(metadata, file)
   const family = families[modelType]
   const read = metadataReader(metadata, file, arch)
 
@@ -74,19 +74,41 @@ export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScali
 
   const heads = read.integer('attention.head_count')
   const headDim = read.optional('attention.key_length', hiddenSize / heads)
-  for (const key of ['attention.value_length', 'rope.dimension_count']) {
-    const size = read.optional(key, headDim)
-    if (size !== headDim) {
+  const rotated = read.optional('rope.dimension_count', headDim)
+  const partial = family.featureKeys?.includes('partial_rotary_factor') ?? false
+  const sizes = { 'attention.value_length': read.optional('attention.value_length', headDim), 'rope.dimension_count': rotated }
+  for (const [key, size] of Object.entries(sizes)) {
+    if (size !== headDim && !(partial && size === rotated)) {
       throw unsupportedError(`${file}: ${arch}.${key} is ${size}; it is supported only equal to the head size, ${headDim}`, {
         file,
       })
     }
   }
   const slidingWindow = read.optional('attention.sliding_window', 0)
-  if (slidingWindow !== 0) {
+  if (slidingWindow !== 0 && !windowed) {
     throw unsupportedError(`${file}: ${arch}.attention.sliding_window (${slidingWindow}) is not supported in GGUF files`, {
       file,
     })
+  }
+  const layers = read.integer('block_count')
+  const featureJson = () => {
+    const { activationKey = 'hidden_act', featureKeys = [], features } = family
+    const values = {
+      query_pre_attn_scalar: layers === scalarPerHeadAtLayers ? hiddenSize / heads : headDim,
+      attn_logit_softcapping: () => decimal(read.number('attn_logit_softcapping')),
+      final_logit_softcapping: () => decimal(read.number('final_logit_softcapping')),
+      partial_rotary_factor: rotated / headDim,
+      hidden_size: hiddenSize,
+    }
+    const set = featureKeys.map((key) => {
+      const value = values[key]
+      return [key, typeof value === 'function' ? value() : value]
+    })
+    return {
+      [activationKey]: features?.activation ?? 'silu',
+      ...Object.fromEntries(set),
+      ...(windowed && { sliding_window: slidingWindow === 0 ? null : slidingWindow }),
+    }
   }
   return {
     architectures: [family.className],
@@ -94,12 +116,12 @@ export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScali
     vocab_size: vocabSize,
     hidden_size: hiddenSize,
     intermediate_size: read.integer('feed_forward_length'),
-    num_hidden_layers: read.integer('block_count'),
+    num_hidden_layers: layers,
     num_attention_heads: heads,
     // llama.cpp: as many key/value heads as heads, where the key is absent.
     num_key_value_heads: read.optional('attention.head_count_kv', heads),
     head_dim: headDim,
-    hidden_act: 'silu',
+    ...featureJson(),
     rms_norm_eps: decimal(read.number('attention.layer_norm_rms_epsilon')),
     // llama.cpp: 10000, where the key is absent; files of Llama 2 leave it out.
     rope_theta: decimal(read.optional('rope.freq_base', 10_000)),

@@ -52,7 +52,8 @@ export async function readGgufModel(source: ByteSource): Promise<GgufModel> {
           tensor: tensor.name,
         })
       }
-      return streamGgufTensor(tensor, named.name, named.permutedHeads)
+      const stream = streamGgufTensor(tensor, named.name, named.permutedHeads)
+      return named.offset ? shifted(stream, -named.offset, file) : stream
     })
   return { configJson, tensors, metadata: gguf.metadata }
 }
@@ -88,6 +89,19 @@ function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: numbe
     blocks,
     chunks: stored ? blocks : () => decoded(type, blocks()),
   }
+}
+
+/** A tensor of floats with something added to each. @throws unsupported error for other types, in which no norm is stored */
+function shifted(stream: GgufStream, by: number, file: string): GgufStream {
+  const { name, type } = stream
+  if (type !== 'F32') throw unsupportedError(`${file}: tensor ${name} is ${type}; norms are read as F32`, { file, tensor: name })
+  async function* chunks() {
+    for await (const bytes of stream.chunks()) {
+      const values = new Float32Array(bytes.slice().buffer).map((x) => x + by)
+      yield new Uint8Array(values.buffer)
+    }
+  }
+  return { ...stream, chunks, blocks: chunks }
 }
 
 async function* decoded(type: GgmlType, blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -8,6 +8,8 @@ export interface NamedTensor {
   readonly name: string
   /** The number of heads whose rows llama.cpp has reordered. */
   readonly permutedHeads?: number | undefined
+  /** What the converter added to each number: norms are stored as what they multiply by. */
+  readonly offset?: number | undefined
 }
 
 /** What each tensor of a GGUF file is, by llama.cpp's name. */
@@ -15,16 +17,15 @@ export function ggufNames(config: ModelConfig, gguf: GgufFamily): ReadonlyMap<st
   // Whether a bias belongs to the model is checked at load, where its absence is too.
   const biased: ModelConfig = { ...config, attentionBias: { qkv: true, o: true }, mlpBias: true }
   const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => layerTensors(biased, layer)).flat()
+  const offset = config.features.normOffset
   return new Map<string, NamedTensor>([
     ['token_embd.weight', { name: 'model.embed_tokens.weight' }],
-    ['output_norm.weight', { name: 'model.norm.weight' }],
+    ['output_norm.weight', { name: 'model.norm.weight', offset }],
     ['output.weight', { name: 'lm_head.weight' }],
     ...layers.map((tensor) => {
-      const { stored } = tensor
-      return [
-        stored.gguf,
-        { name: stored.name, permutedHeads: gguf.permuted ? rotatedHeads(config, tensor) : undefined },
-      ] as const
+      const { stored, part } = tensor
+      const permutedHeads = gguf.permuted ? rotatedHeads(config, tensor) : undefined
+      return [stored.gguf, { name: stored.name, permutedHeads, offset: part === 'norm' ? offset : undefined }] as const
     }),
   ])
 }
