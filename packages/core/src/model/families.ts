@@ -106,6 +106,16 @@ const rows = {
     qkNorm: false,
     window: 'every layer',
   },
+  phi3: {
+    className: 'Phi3ForCausalLM',
+    gguf: { architecture: 'phi3', permuted: false, window: true },
+    attentionBias: { qkv: false, o: false },
+    mlpBias: false,
+    qkNorm: false,
+    window: 'every layer',
+    features: { fused: true },
+    featureKeys: ['partial_rotary_factor'],
+  },
 } as const satisfies Record<string, Family<string>>
 
 export type ModelType = keyof typeof rows
