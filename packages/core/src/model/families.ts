@@ -116,6 +116,26 @@ const rows = {
     features: { fused: true },
     featureKeys: ['partial_rotary_factor'],
   },
+  gemma2: {
+    className: 'Gemma2ForCausalLM',
+    gguf: { architecture: 'gemma2', permuted: false, window: true, scalarPerHeadAtLayers: 46 },
+    attentionBias: { qkv: 'attention_bias', o: 'attention_bias' },
+    mlpBias: false,
+    qkNorm: false,
+    window: 'every other layer',
+    features: {
+      norms: {
+        beforeAttention: 'input_layernorm',
+        afterAttention: 'post_attention_layernorm',
+        beforeMlp: 'pre_feedforward_layernorm',
+        afterMlp: 'post_feedforward_layernorm',
+      },
+      normOffset: 1,
+      activation: 'gelu_pytorch_tanh',
+    },
+    featureKeys: ['hidden_size', 'query_pre_attn_scalar', 'attn_logit_softcapping', 'final_logit_softcapping'],
+    activationKey: 'hidden_activation',
+  },
 } as const satisfies Record<string, Family<string>>
 
 export type ModelType = keyof typeof rows
