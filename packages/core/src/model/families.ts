@@ -136,6 +136,23 @@ const rows = {
     featureKeys: ['hidden_size', 'query_pre_attn_scalar', 'attn_logit_softcapping', 'final_logit_softcapping'],
     activationKey: 'hidden_activation',
   },
+  olmo2: {
+    className: 'Olmo2ForCausalLM',
+    // Not compared with llama.cpp's reading yet.
+    gguf: null,
+    attentionBias: { qkv: 'attention_bias', o: 'attention_bias' },
+    mlpBias: false,
+    qkNorm: 'projection',
+    window: 'none',
+    features: {
+      norms: {
+        beforeAttention: null,
+        afterAttention: 'post_attention_layernorm',
+        beforeMlp: null,
+        afterMlp: 'post_feedforward_layernorm',
+      },
+    },
+  },
 } as const satisfies Record<string, Family<string>>
 
 export type ModelType = keyof typeof rows
