@@ -138,8 +138,7 @@ const rows = {
   },
   olmo2: {
     className: 'Olmo2ForCausalLM',
-    // Not compared with llama.cpp's reading yet.
-    gguf: null,
+    gguf: { architecture: 'olmo2', permuted: false },
     attentionBias: { qkv: 'attention_bias', o: 'attention_bias' },
     mlpBias: false,
     qkNorm: 'projection',
