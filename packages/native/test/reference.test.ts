@@ -1,4 +1,3 @@
-
 it('refuses by name what it does not compute, and nothing else', () => {
   const refused = names.flatMap((name) => refusalOf(name, 'native') ?? [])
   for (const reason of refused) expect(reason).toMatch(/^the native step knows no .+, which \w+ models have$/)

@@ -21,6 +21,10 @@ export interface Family<Name extends string = ModelType> {
   readonly features?: Partial<Features>
   /** Keys of config.json that set features; all of them must be there. */
   readonly featureKeys?: readonly FeatureKey[]
+  /** config.json must name `head_dim`, as transformers' default is a number. Without this it is hidden size / heads. */
+  readonly headDim?: 'named'
+  /** transformers refuses all stretching of rotations that we know. */
+  readonly ropeScaling?: false
   /** config.json calls the activation so. Default: hidden_act. */
   readonly activationKey?: 'hidden_activation'
   /** This family's name once it has streams as the reference knows them. */
@@ -87,6 +91,7 @@ const rows = {
     attentionBias: { qkv: 'attention_bias', o: 'attention_bias' },
     mlpBias: false,
     qkNorm: 'head',
+    headDim: 'named',
     window: 'from max_window_layers',
   },
   llama: {
@@ -115,6 +120,7 @@ const rows = {
     window: 'every layer',
     features: { fused: true },
     featureKeys: ['partial_rotary_factor'],
+    ropeScaling: false,
   },
   gemma2: {
     className: 'Gemma2ForCausalLM',
@@ -135,6 +141,7 @@ const rows = {
     },
     featureKeys: ['hidden_size', 'query_pre_attn_scalar', 'attn_logit_softcapping', 'final_logit_softcapping'],
     activationKey: 'hidden_activation',
+    headDim: 'named',
   },
   olmo2: {
     className: 'Olmo2ForCausalLM',

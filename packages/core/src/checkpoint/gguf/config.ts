@@ -5,6 +5,7 @@
 import { checkpointError, unsupportedError } from '../../errors.ts'
 import type { RopeScaling } from '../../model/config.ts'
 import { families, type GgufFamily, type ModelType, modelTypes } from '../../model/families.ts'
+import { endTokenIds } from './ends.ts'
 import type { GgufFile, GgufMetadata } from './gguf.ts'
 
 interface Architecture extends GgufFamily {
@@ -110,6 +111,8 @@ export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScali
       ...(windowed && { sliding_window: slidingWindow === 0 ? null : slidingWindow }),
     }
   }
+  const bos = metadata.get('tokenizer.ggml.bos_token_id')
+  const ends = endTokenIds(metadata)
   return {
     architectures: [family.className],
     model_type: modelType,
@@ -130,21 +133,10 @@ export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScali
     tie_word_embeddings: !tensors.has('output.weight'),
     ...(family.attentionBias.qkv === 'attention_bias' && { attention_bias: tensors.has('blk.0.attn_q.bias') }),
     ...(family.mlpBias === 'mlp_bias' && { mlp_bias: tensors.has('blk.0.ffn_gate.bias') }),
-    bos_token_id: tokenId(metadata, 'bos') ?? null,
-    eos_token_id: eosTokenIds(metadata),
+    bos_token_id: typeof bos === 'number' ? bos : null,
+    eos_token_id: ends.length > 1 ? ends : (ends[0] ?? null),
     torch_dtype: storedDType(gguf),
   }
-}
-
-/** Tokens that end a text: the end of sequence, and of a turn where that is another. */
-function eosTokenIds(metadata: GgufMetadata): number | number[] | null {
-  const ids = [...new Set([tokenId(metadata, 'eos'), tokenId(metadata, 'eot')])].filter((id) => id !== undefined)
-  return ids.length > 1 ? ids : (ids[0] ?? null)
-}
-
-function tokenId(metadata: GgufMetadata, name: 'bos' | 'eos' | 'eot'): number | undefined {
-  const id = metadata.get(`tokenizer.ggml.${name}_token_id`)
-  return typeof id === 'number' ? id : undefined
 }
 
 function scalingJson(

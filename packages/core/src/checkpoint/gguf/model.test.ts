@@ -150,6 +150,34 @@ describe('a small llama by hand', () => {
     expect((await read({ 'tokenizer.ggml.eot_token_id': entry('uint32', 4) })).configJson.eos_token_id).toEqual([2, 4])
   })
 
+  it.each([
+    [
+      ['<s>', '</s>', 'a', '<|im_end|>'],
+      [2, 1, 3],
+    ],
+    [
+      ['<s>', 'a', '<|endoftext|>', '<|eot_id|>', '<|eom_id|>'],
+      [2, 3, 4],
+    ],
+    [
+      ['<bos>', '<end_of_turn>', '<eos>', 'a'],
+      [2, 1],
+    ],
+    // In models of these two, an answer goes on behind it.
+    [
+      ['<|end|>', 'a', '<|return|>', '<|call|>'],
+      [2, 3],
+    ],
+    [
+      ['<|end|>', 'a', '<|endoftext|>', 'b'],
+      [2, 0],
+    ],
+    [['a', 'b', 'c', 'im_end'], 2],
+  ])('finds the ends of turns that no key names among %j', async (tokens, expected) => {
+    const { configJson } = await read({ 'tokenizer.ggml.tokens': arrayEntry('string', tokens) })
+    expect(configJson.eos_token_id).toEqual(expected)
+  })
+
   it('knows the older key of linear scaling', async () => {
     const { configJson } = await read({ 'llama.rope.scale_linear': entry('float32', 2.5) })
     expect(configJson.rope_scaling).toEqual({ rope_type: 'linear', factor: 2.5 })
