@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
 import { isQuantised } from '@parscale/core/model'
-import { cachedModelFolder, fileState, type ModelCacheOptions, writeWholeFolder } from '@parscale/core/node'
+import { cachedModelFolder, fileState, type ModelCacheOptions, writeWholeFolder } from '@parscale/core/node/models'
 import { writePacked } from './pack.ts'
 import type { PackPlan } from './pack-plan.ts'
 
@@ -29,9 +29,9 @@ export async function packedFile(kind: string, plan: PackPlan, options: ModelCac
       label: `${basename(home)}-${kind}`,
       identity: [sources, kind],
       state: [packingVersion, headerDigest(plan), ...(await Promise.all(sources.map(fileState)))],
-      make: (target, { listing, onProgress, signal }) => {
-        const write = (temporary: string) => writePacked(join(temporary, fileName), plan, { onProgress, signal })
-        return writeWholeFolder(target, write, { listing, signal })
+      make: (target, { onProgress, ...options }) => {
+        const write = (temporary: string) => writePacked(join(temporary, fileName), plan, { onProgress, signal: options.signal })
+        return writeWholeFolder(target, write, options)
       },
     },
     { ...options, cacheDirectory: await besideCached(home, options.cacheDirectory) },

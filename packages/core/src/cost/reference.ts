@@ -8,11 +8,11 @@
  *   - the input embedding is charged as a read of the whole table in every pass
  *   - logits are charged for every prompt position; those of the P - 1 extra streams are taken off again, except for the prefix
  *   - the aggregation counts its first layer only, and is timed as a share of one MLP call
- *   - biases of q, k, v are left out, and the GPU's own memory limit is not looked at
+ *   - biases of q, k, v are left out, and the GPU's own memory limit is ignored
  * Every term equals fixtures/law/cost-analysis.json.
  */
 import { usageError } from '../errors.ts'
-import { type ModelShape, requireCount } from './shapes.ts'
+import { type ModelShape, requireCount, validateShape } from './shapes.ts'
 
 export interface Workload {
   readonly P: number
@@ -64,6 +64,7 @@ export const referenceMaxInput = 2048
 
 /** Cost of one batch on the reference GPU. Head size is hidden / heads, whatever the shape says. Throws usage errors. */
 export function referenceCost(shape: ModelShape, workload: Workload): ReferenceCost {
+  validateShape(shape)
   validateWorkload(workload)
   const { P, batch: B, inputTokens, outputTokens } = workload
   if (inputTokens > referenceMaxInput) {

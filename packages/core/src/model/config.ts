@@ -1,7 +1,7 @@
 /** What a decoder is made of, as config.json says it (checkpoint/config.ts reads the file). */
 
 import type { ModelType } from './families.ts'
-import type { Features } from './features.ts'
+import type { Features, QkNorm } from './features.ts'
 
 /** How rotary frequencies are stretched beyond the trained context. Names as in Hugging Face configs. */
 export type RopeScaling =
@@ -14,9 +14,6 @@ export type RopeScaling =
       readonly highFreqFactor: number
       readonly originalMaxPositionEmbeddings: number
     }
-
-/** RMS norm of queries and keys: none, over each head, or over all heads together. */
-export type QkNorm = false | 'head' | 'projection'
 
 /** What makes a stream different from the others. `none`: nothing, so there is one stream only, the plain model. */
 export const streamInputs = ['none', 'prefix', 'lora', 'bitfit'] as const

@@ -4,8 +4,7 @@
  * from this table and says what a new row takes.
  */
 
-import type { QkNorm } from './config.ts'
-import type { Features } from './features.ts'
+import type { Features, QkNorm } from './features.ts'
 
 export interface Family<Name extends string = ModelType> {
   /** In config.json's `architectures`. */

@@ -3,6 +3,9 @@
 export const activations = ['silu', 'gelu_pytorch_tanh'] as const
 export type Activation = (typeof activations)[number]
 
+/** RMS norm of queries and keys: none, over each head, or over all heads together. */
+export type QkNorm = false | 'head' | 'projection'
+
 /** Where a layer has norms, each with its tensor's name in the checkpoint; null: none there. */
 export interface LayerNorms {
   readonly beforeAttention: string | null

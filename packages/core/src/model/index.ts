@@ -4,18 +4,17 @@ export {
   aggregations,
   type ModelConfig,
   type ParscaleConfig,
-  type QkNorm,
   type RopeScaling,
   type StreamInput,
   streamInputs,
 } from './config.ts'
 export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, silu } from './decoder.ts'
 export { type Family, families, type GgufFamily, isModelType, type ModelType, modelTypes, type WindowRule } from './families.ts'
-export { type Activation, type Features, type LayerNorms, plainFeatures } from './features.ts'
+export { type Activation, type Features, type LayerNorms, plainFeatures, type QkNorm } from './features.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
 export { type KvType, kvBytes, kvDTypes, kvTypes } from './kv-type.ts'
 export { type LayerRole, type LayerTensor, layerTensors, type Part } from './layer-tensors.ts'
-export { estimateMemory, type MemoryEstimate } from './memory.ts'
+export { estimateMemory, type MemoryEstimate, type MemoryQuestion } from './memory.ts'
 export {
   backboneParameters,
   biasName,

@@ -1,10 +1,11 @@
-/** What the rooms above ask of an engine: sessions over graphs. Platforms hand one in (parscale: ONNX Runtime on Node). */
+/** What the rooms above ask of an engine: sessions over graphs. Platforms hand one in (node/onnx-runtime.ts: ONNX Runtime on Node). */
 import type { Tensor } from 'onnxruntime-common'
 import type { Graph } from '../graph/index.ts'
 
 export type { Decoder, DecoderOutput, DecoderRow, RowCache } from './decoder.ts'
 
-export type Device = 'cpu' | 'webgpu' | 'cuda'
+export const devices = ['cpu', 'webgpu', 'cuda'] as const
+export type Device = (typeof devices)[number]
 
 export interface Session {
   /**

@@ -1,8 +1,9 @@
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { linkFile } from '@parscale/core/node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { fileSize, linkBlob } from './cache.ts'
+import { fileSize } from './cache.ts'
 import { resolveCachedModel } from './cached-model.ts'
 
 const commit = 'a'.repeat(40)
@@ -27,16 +28,21 @@ const found = (revision?: string) =>
   resolveCachedModel('a/b', { cacheDirectory, revision }).then((folder) => folder !== undefined)
 const index = (...shards: string[]) =>
   JSON.stringify({ weight_map: Object.fromEntries(shards.map((shard, i) => [`t${i}`, shard])) })
+const shards = ['1.safetensors', '2.safetensors'] as const
 
 test.each([
   ['nothing', {}, false],
   ['a configuration alone', { 'config.json': '{}' }, false],
   ['weights alone', { 'model.safetensors': 'w' }, false],
   ['both', { 'config.json': '{}', 'model.safetensors': 'w' }, true],
-  ['an index without its shards', { 'config.json': '{}', 'model.safetensors.index.json': index('1', '2'), '1': 'w' }, false],
+  [
+    'an index without its shards',
+    { 'config.json': '{}', 'model.safetensors.index.json': index(...shards), [shards[0]]: 'w' },
+    false,
+  ],
   [
     'an index with all shards',
-    { 'config.json': '{}', 'model.safetensors.index.json': index('1', '2'), '1': 'w', '2': 'w' },
+    { 'config.json': '{}', 'model.safetensors.index.json': index(...shards), [shards[0]]: 'w', [shards[1]]: 'w' },
     true,
   ],
   ['a damaged index', { 'config.json': '{}', 'model.safetensors.index.json': '{', 'model.safetensors': 'w' }, false],
@@ -69,7 +75,7 @@ test('where no symbolic link can be made, the entry is a file with the content',
   const entry = join(cacheDirectory, ...Array<string>(1000).fill('s'), 'config.json')
   await mkdir(dirname(blob), { recursive: true })
   await writeFile(blob, 'content')
-  await linkBlob(blob, entry)
+  await linkFile(blob, entry)
   expect(await readFile(entry, 'utf8')).toBe('content')
 })
 
@@ -78,6 +84,6 @@ test('an entry that leads nowhere is replaced', async () => {
   const entry = join(cacheDirectory, 'config.json')
   await symlink('nowhere', entry)
   await writeFile(blob, 'content')
-  await linkBlob(blob, entry)
+  await linkFile(blob, entry)
   expect(await fileSize(entry)).toBe(7)
 })
