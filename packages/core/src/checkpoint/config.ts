@@ -173,7 +173,7 @@ function parseFeatures(raw: RawConfig, family: Family, rotaryFactor: number, fil
     partial_rotary_factor: () => ({ rotaryFactor }),
     hidden_size: () => ({ embeddingScale: Math.sqrt(raw.hidden_size) }),
   }
-  return featureKeys.reduce((features, key) => ({ ...features, ...set[key]() }), fixed)
+  return Object.assign({}, fixed, ...featureKeys.map((key) => set[key]())) as Features
 }
 
 interface Rope {
