@@ -18,12 +18,29 @@ const cacheTypes: Readonly<Record<KvType, CacheType>> = { f32: 'float32', f16: '
  *
  * @param configs of the backbone and all stream sets
  */
-export function nativeRefusal(configs: readonly Pick<ModelConfig, 'parscale'>[]): string | undefined {
-  for (const { parscale } of configs) {
+export function nativeRefusal(configs: readonly ModelConfig[]): string | undefined {
+  for (const config of configs) {
+    const { parscale } = config
+    const unknown = unknownFeature(config)
+    if (unknown) return `the native step knows no ${unknown}, which ${config.modelType} models have`
     const { n, input, aggregation } = parscale
     if (input === 'lora' || input === 'bitfit') return `the native step knows no ${input} streams (P = ${n})`
     if (n > 1 && aggregation !== 'dynamic') return `the native step knows no ${aggregation} aggregation (P = ${n})`
   }
+  return undefined
+}
+
+/** What a model computes that the step does not. */
+function unknownFeature({ qkNorm, features: f }: ModelConfig): string | undefined {
+  if (!f.norms.beforeAttention || !f.norms.beforeMlp || f.norms.afterAttention || f.norms.afterMlp)
+    return 'norms behind attention and MLP'
+  if (f.normOffset !== 0) return 'norms by 1 + weight'
+  if (qkNorm === 'projection') return 'norms of queries and keys over all heads'
+  if (f.activation !== 'silu') return `activation ${f.activation}`
+  if (f.embeddingScale !== 1) return 'scaled embeddings'
+  if (f.attentionScale !== null) return 'scale of attention of its own'
+  if (f.attentionSoftCap !== null || f.logitSoftCap !== null) return 'soft caps'
+  if (f.rotaryFactor !== 1) return 'rotation of a part of each head'
   return undefined
 }
 
@@ -40,7 +57,7 @@ export interface PackedModel {
  * @throws unsupported error where nativeRefusal has a reason; else as packedFile
  */
 export async function packModel(files: ModelFiles, options: ModelCacheOptions): Promise<PackedModel> {
-  const refusal = nativeRefusal(files.streamSets.map(({ config }) => config))
+  const refusal = nativeRefusal([files.config, ...files.streamSets.map(({ config }) => config)])
   if (refusal !== undefined) throw unsupportedError(`${refusal}; use --engine onnx`)
   const backbone = await packedFile('backbone', planBackbone(files.config, files.findWeight, files.tied), options)
   const aggregators = new Map<number, string>()

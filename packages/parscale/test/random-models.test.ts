@@ -79,7 +79,12 @@ const shapes: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   },
   'window of 1 in one of two layers, no streams': {
     ...{ model_type: 'qwen2', hidden_size: 16, intermediate_size: 24, num_attention_heads: 2, num_key_value_heads: 2 },
-    ...{ sliding_window: 1, layer_types: ['full_attention', 'sliding_attention'], tie_word_embeddings: true },
+    ...{
+      sliding_window: 1,
+      use_sliding_window: true,
+      layer_types: ['full_attention', 'sliding_attention'],
+      tie_word_embeddings: true,
+    },
   },
 }
 
