@@ -68,6 +68,7 @@ export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOpt
     ...(instructionSet === undefined ? {} : { instructionSet }),
   })
   return {
+    ragged: true,
     openCache: () => new NativeRowCache(model, files.config),
     logits: (hidden) => model.logits(hidden),
     aggregate: (p, streams) => model.aggregate(aggregators.get(p)!, streams),
@@ -91,7 +92,7 @@ class NativeRowCache implements RowCache {
     return this.#model.cacheMemoryBytes
   }
 
-  /** Pages come as tokens do, so there is no room to make before. */
+  /** Pages are allocated as tokens come, so the positions that will be needed are ignored. */
   openRows(count: number): number[] {
     return Array.from({ length: count }, () => this.#model.openRow())
   }

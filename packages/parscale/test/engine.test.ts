@@ -162,7 +162,7 @@ describe.each(engines)('engine: %s', (kind) => {
         onToken: ({ id }) => void kept.push(id),
       })
       await expect(aborted).rejects.toThrow('enough')
-      expect(await other).toBe('length')
+      expect(await other).toEqual({ finishReason: 'length' })
       expect(kept).toEqual(await greedyAlone([2, 3], 4, 8))
     })
 
@@ -186,13 +186,13 @@ describe.each(engines)('engine: %s', (kind) => {
     it('fills the context to its last place and stops there', async () => {
       const small = await loadEngine(`${fixturesFolder}goldens/parscale-p2-ctx28`, { engine: kind })
       let count = 0
-      const reason = await new Scheduler(small).submit({
+      const { finishReason } = await new Scheduler(small).submit({
         promptIds: Array(12).fill(3),
         maxTokens: 100,
         sampling: { temperature: 0 },
         onToken: () => void count++,
       })
-      expect([reason, count]).toEqual(['length', 17])
+      expect([finishReason, count]).toEqual(['length', 17])
       await expect(
         new Scheduler(small).submit({ promptIds: Array(29).fill(3), maxTokens: 1, sampling: { temperature: 0 } }),
       ).rejects.toThrow("the prompt has 29 tokens, the model's context is 28")
