@@ -6,12 +6,17 @@ const rooms = [
   'runtime',
   'checkpoint',
   'tokenizer',
+  'contents',
   'generation',
   'training',
   'evaluation',
   'server',
 ]
 const core = 'packages/core/src'
+
+// The rooms of parscale, floor by floor: each may import floors below its own. cli.ts and index.ts stand on top.
+const floors = [['terminal'], ['hub'], ['load'], ['export', 'bench', 'serve'], ['train'], ['commands']]
+const parscale = 'packages/parscale/src'
 
 export default {
   forbidden: [
@@ -24,6 +29,15 @@ export default {
       from: { path: `^${core}/${room}/`, pathNot: '\\.test\\.ts$' },
       to: { path: `^${core}/(${[...rooms.slice(i + 1), 'node', 'web'].join('|')})/` },
     })),
+    ...floors.flatMap((floor, i) =>
+      floor.map((room) => ({
+        name: `parscale-room-order-${room}`,
+        comment: `${room}/ imports only floors below it`,
+        severity: 'error',
+        from: { path: `^${parscale}/${room}/`, pathNot: '\\.test\\.ts$' },
+        to: { path: `^${parscale}/((${floors.slice(i).flat().join('|')})/|(cli|index)\\.ts)`, pathNot: `^${parscale}/${room}/` },
+      })),
+    ),
     {
       name: 'law-and-cost-import-no-room',
       severity: 'error',

@@ -27,18 +27,29 @@ const generate = ['generate', '--prompt', 'Hello', '--max-tokens', '4', '--tempe
 const inspected = async (args: readonly string[], more: NodeJS.ProcessEnv = {}) =>
   JSON.parse((await parscale(['inspect', '--json', ...args], { env: { ...env, ...more } })).stdout).engine
 
-/** A loader that finds no @parscale/native, as where an optional dependency was left out. */
-const withoutNative = () => {
-  const [hooks, loader] = ['hooks.mjs', 'loader.mjs'].map((name) => join(folder, name)) as [string, string]
+/** A process that does not find a package, as where an optional dependency was left out. */
+const without = (name: '@parscale/native' | 'onnxruntime-node') => {
+  const base = name.replace(/\W/g, '')
+  const [hooks, loader] = ['hooks', 'loader'].map((kind) => join(folder, `${base}-${kind}.mjs`)) as [string, string]
   writeFileSync(
     hooks,
     `export async function resolve(name, context, next) {
-  if (name !== '@parscale/native') return next(name, context)
+  if (name !== '${name}') return next(name, context)
   throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' })
 }
 `,
   )
-  writeFileSync(loader, `import { register } from 'node:module'\nregister('./hooks.mjs', import.meta.url)\n`)
+  writeFileSync(
+    loader,
+    `import Module, { register } from 'node:module'
+register('./${base}-hooks.mjs', import.meta.url)
+const resolve = Module._resolveFilename
+Module._resolveFilename = function (name, ...rest) {
+  if (name !== '${name}') return resolve.call(this, name, ...rest)
+  throw Object.assign(new Error("Cannot find module '${name}'"), { code: 'MODULE_NOT_FOUND' })
+}
+`,
+  )
   return { NODE_OPTIONS: `--import ${loader}` }
 }
 
@@ -69,7 +80,9 @@ describe.runIf(engines.includes('native'))('native code', () => {
   it('is refused on another device', async () => {
     const { code, stderr } = await parscale([...generate, byteModel, '--engine', 'native', '--device', 'webgpu'], { env })
     expect(code).toBe(2)
-    expect(stderr).toContain('--engine native runs on the CPU only, not on webgpu')
+    expect(stderr).toContain(
+      '--engine native: the native step runs on the CPU only, not on webgpu; leave --engine or --device out',
+    )
   })
 
   it('does without a cache that cannot be written, unless it was asked for', async () => {
@@ -85,13 +98,24 @@ describe.runIf(engines.includes('native'))('native code', () => {
 })
 
 it('ONNX Runtime runs where the package is not installed, and one line says so', async () => {
-  const without = { ...env, ...withoutNative() }
+  const withoutNative = { ...env, ...without('@parscale/native') }
   const reason = 'the package @parscale/native is not installed'
-  const { code, stderr } = await parscale([...generate, byteModel], { env: without })
+  const { code, stderr } = await parscale([...generate, byteModel], { env: withoutNative })
   expect(code).toBe(0)
   expect(stderr.match(/^running on .*$/gm)).toEqual([`running on ONNX Runtime: ${reason}`])
-  expect(await inspected([byteModel], withoutNative())).toEqual({ name: 'onnx', why: reason })
-  const refused = await parscale([...generate, byteModel, '--engine', 'native'], { env: without })
+  expect(await inspected([byteModel], without('@parscale/native'))).toEqual({ name: 'onnx', why: reason })
+  const refused = await parscale([...generate, byteModel, '--engine', 'native'], { env: withoutNative })
   expect(refused.stderr).toBe(`parscale: ${reason}; use --engine onnx\n`)
   expect(refused.code).toBe(3)
+})
+
+it('native code does without onnxruntime-node, and ONNX Runtime says that it is missing', async () => {
+  const withoutOnnx = { ...env, ...without('onnxruntime-node') }
+  if (engines.includes('native')) {
+    const { code, stdout } = await parscale([...generate, byteModel, '--engine', 'native'], { env: withoutOnnx })
+    expect([code, JSON.parse(stdout).tokens.length]).toEqual([0, 4])
+  }
+  const refused = await parscale([...generate, byteModel, '--engine', 'onnx'], { env: withoutOnnx })
+  expect(refused.stderr).toMatch(/^parscale: the package onnxruntime-node is not installed.*: npm install onnxruntime-node;/)
+  expect([refused.code, refused.stdout]).toEqual([3, ''])
 })

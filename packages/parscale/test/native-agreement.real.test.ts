@@ -6,10 +6,10 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { compareIds } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
-import { createTokenizer } from '@parscale/core/tokenizer'
+import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
 import { afterAll, describe, expect, it } from 'vitest'
 import { fetchSmolLM2 } from '../../../scripts/fetch-smollm2.mjs'
-import { type LoadOptions, loadModel, tokenizerFiles } from '../src/load/load.ts'
+import { type LoadOptions, loadModel } from '../src/load/load.ts'
 import { argmax, engines } from './support/fixtures.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))

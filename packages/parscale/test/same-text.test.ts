@@ -7,9 +7,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Engine, type Sequence } from '@parscale/core/generation'
-import { createTokenizer } from '@parscale/core/tokenizer'
+import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type LoadOptions, loadModel, tokenizerFiles } from '../src/load/load.ts'
+import { type LoadOptions, loadModel } from '../src/load/load.ts'
 import { argmax, engines, maxDifference } from './support/fixtures.ts'
 
 /** Grover Cleveland, 1885, as in shipped-model.test.ts. */

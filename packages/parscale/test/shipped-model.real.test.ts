@@ -2,15 +2,17 @@
  * The card of the model that ships says what the model does: losses on the held-out part of its data, computed anew by the
  * engine that generates (the card's own are from the graphs that train).
  */
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Engine, logSoftmax, type Model } from '@parscale/core/generation'
 import { type ModelFolder, openDataset, type TokenizedDataset } from '@parscale/core/node'
+import { tokenizerFiles } from '@parscale/core/tokenizer'
 import { evaluationBatches } from '@parscale/core/training/data'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { fetchText } from '../../../scripts/fetch-text.mjs'
-import { loadModel, tokenizerFiles } from '../src/load/load.ts'
+import { loadModel } from '../src/load/load.ts'
 
 /** As it was trained: sequences of so many tokens, in which documents do not see each other. */
 const tokens = 512

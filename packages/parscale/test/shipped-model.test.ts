@@ -5,7 +5,9 @@ import { scoreIds } from '@parscale/core/evaluation'
 import type { TextModel } from '@parscale/core/generation'
 import { backboneDigest, backboneDigestKey } from '@parscale/core/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { loadTextModel, openModel, resolveModel } from '../src/load/load.ts'
+import { resolveModel } from '../src/load/find-model.ts'
+import { loadTextModel } from '../src/load/load.ts'
+import { openModel } from '../src/load/open-model.ts'
 
 /** Grover Cleveland, 1885: an inaugural address, so none of the addresses that it was trained on. */
 const prose = `In the presence of this vast assemblage of my countrymen I am about to supplement and seal by the oath which I shall \

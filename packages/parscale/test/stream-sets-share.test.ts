@@ -4,7 +4,7 @@ import { elementCount, streamParameters } from '@parscale/core/model'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import type { Runtime } from '@parscale/core/runtime'
 import { expect, it } from 'vitest'
-import { openModel } from '../src/load/load.ts'
+import { openModel } from '../src/load/open-model.ts'
 
 it('loads the backbone once, and with each set its aggregator alone', async () => {
   const engine = onnxRuntime({ threads: 1 })

@@ -2,8 +2,8 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { streamTensor } from '@parscale/core/checkpoint'
-import { isTied, type TextChunk, TextModel, type TextResult } from '@parscale/core/generation'
+import { isTied, streamTensor } from '@parscale/core/checkpoint'
+import { type TextChunk, TextModel, type TextResult } from '@parscale/core/generation'
 import { backboneParameters, streamParameters } from '@parscale/core/model'
 import { backboneDigest, backboneDigestKey, openModelFolder, writeModelFolder } from '@parscale/core/node'
 import { createTokenizer } from '@parscale/core/tokenizer'
@@ -192,7 +192,7 @@ describe('several stream sets on one backbone', () => {
     expect(maxDifference(await logits(p4, 1), await logits(plain, 1))).toBe(0)
 
     // By the path that users take: the set lies in the model's own folder, and its digest is checked.
-    const { openModel } = await import('../src/load/load.ts')
+    const { openModel } = await import('../src/load/open-model.ts')
     const open = await openModel(plain)
     expect(open.streamSets.map((s) => s.config.parscale.n)).toEqual([4])
     await open.close()

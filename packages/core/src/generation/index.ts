@@ -1,10 +1,12 @@
 export { type BatchRow, batchFeeds, hiddenScore } from './batch.ts'
 export { type BeamResult, type BeamSearchOptions, beamSearch } from './beam-search.ts'
+export { type DecoderKind, type DecoderOptions, type DecoderRefusal, graphDecoders, graphMemory } from './decoder-kind.ts'
 export { Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
 export { KvCache } from './kv-cache.ts'
 export { logSoftmax, logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
-export { Model, type ModelOptions, type StreamSet } from './model.ts'
-export { type Checkpoint, isTied, type ModelFiles, modelFiles, type StreamSetFiles } from './model-files.ts'
+export { Model, type StreamSet } from './model.ts'
+export { type ModelFiles, modelFiles, type StreamSetFiles } from './model-files.ts'
+export { openText } from './open-text.ts'
 export type { PenaltyOptions } from './penalties.ts'
 export {
   type Finished,

@@ -31,6 +31,8 @@ export interface Interval {
 
 /** Throws what `bootstrapRefits` throws. */
 export function bootstrap(fit: Fit, { count, seed, onProgress }: BootstrapOptions): BootstrapThetas {
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw usageError(`count must be a whole number of at least 1, got ${count}`, { flag: 'count', found: count })
   const refits = bootstrapRefits(fit, seed)
   return Array.from({ length: count }, (_, i) => {
     const theta = refits.next().value
@@ -71,6 +73,8 @@ function standardisedResiduals({ residuals, law }: Fit): number[] {
  * by how far their median lies from the estimate.
  */
 export function intervalOf(estimate: number, values: readonly number[], level = 0.95): Interval {
+  if (values.length === 0) throw usageError('an interval needs the values of at least one refit; got none', { found: 0 })
+  if (!(level > 0 && level < 1)) throw usageError(`level must lie between 0 and 1, got ${level}`, { flag: 'level', found: level })
   const sorted = values.toSorted((a, b) => (a < b ? -1 : 1)) // Infinity may occur, and Infinity - Infinity is no order
   const below = sorted.filter((value) => value < estimate).length
   const notAbove = sorted.filter((value) => value <= estimate).length

@@ -5,7 +5,7 @@
 import { type BootstrapThetas, type Interval, intervalOf } from './bootstrap.ts'
 import type { Fit } from './fit.ts'
 import { type Law, lossAt } from './laws.ts'
-import type { Setting } from './points.ts'
+import { checkSetting, type Setting } from './points.ts'
 import { increasingRoot } from './root.ts'
 import { shortNumber } from './short-number.ts'
 
@@ -48,6 +48,7 @@ export function equivalentStreams(
 
 /** Says in which way a setting lies outside the points that the law was fitted to. */
 export function rangeWarnings({ points }: Fit, setting: Setting): string[] {
+  checkSetting(setting)
   const warnings: string[] = []
   for (const key of ['N', 'P', 'D'] as const) {
     const value = setting[key]

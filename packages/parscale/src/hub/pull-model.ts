@@ -13,7 +13,8 @@ import { checkRepoId, checkRevision } from './names.ts'
 import { suggestModels } from './published-models.ts'
 import type { HubClient } from './request.ts'
 import { defaultRetryPolicy, type RetryPolicy } from './retry.ts'
-import { type HubOptions, hubSettings } from './settings.ts'
+import { withoutSecret } from './secrets.ts'
+import { type HubOptions, type HubSettings, hubSettings } from './settings.ts'
 
 export interface PullProgress {
   readonly file: string
@@ -57,8 +58,12 @@ export interface PulledModel {
  *   resource error for a full disk, the signal's reason on abort.
  */
 export async function pullModel(repo: string, options: PullOptions = {}): Promise<PulledModel> {
-  const revision = checkRevision(options.revision ?? 'main')
   const settings = await hubSettings(options)
+  return await withoutSecret(settings.token, () => pull(repo, settings, options))
+}
+
+async function pull(repo: string, settings: HubSettings, options: PullOptions): Promise<PulledModel> {
+  const revision = checkRevision(options.revision ?? 'main')
   const cache = modelCache(settings.cacheDirectory, checkRepoId(repo))
   if (settings.offline) return fromCacheOnly(cache, repo, revision, options.include)
 

@@ -1,6 +1,6 @@
 /** Streams that start near the identity: what they do to a trained model's logits, and whether they learn. */
-import { arrayStream, parscaleKeys } from '@parscale/core/checkpoint'
-import { isTied, modelFiles } from '@parscale/core/generation'
+import { arrayStream, isTied, parscaleKeys } from '@parscale/core/checkpoint'
+import { modelFiles } from '@parscale/core/generation'
 import { type ModelConfig, type ParscaleOptions, parscaleConfig, streamParameters } from '@parscale/core/model'
 import { openModelFolder, writeModelFolder } from '@parscale/core/node'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'

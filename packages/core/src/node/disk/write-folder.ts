@@ -5,19 +5,13 @@
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, relative, resolve } from 'node:path'
+import { jsonBytes } from '../../checkpoint/json-text.ts'
 import { safetensorsIndexName } from '../../checkpoint/safetensors-index.ts'
 import { type ByteSink, planShards, shardIndex, writeSafetensors } from '../../checkpoint/safetensors-writer.ts'
 import { streamBytes, type TensorStream } from '../../checkpoint/tensor-stream.ts'
+import type { FolderContents } from '../../contents/folder-contents.ts'
 import { isParscaleError, resourceError, usageError } from '../../errors.ts'
 import { makeFolder } from './make-folder.ts'
-
-export interface FolderContents {
-  /** Small files by name: config.json, the tokenizer's, and so on. */
-  readonly files: ReadonlyMap<string, Uint8Array>
-  readonly tensors: readonly TensorStream[]
-  /** Folders within it, by their path, such as streams/p4. */
-  readonly folders?: ReadonlyMap<string, Pick<FolderContents, 'files' | 'tensors'>>
-}
 
 export interface WriteProgress {
   /** Bytes of tensor data written so far, and in all. */
@@ -142,9 +136,6 @@ async function writeFiles(folder: string, { files, tensors }: FolderContents, op
   if (shards.length > 1) small.set(safetensorsIndexName, jsonBytes(shardIndex(shards)))
   for (const [name, bytes] of small) await writeFile(join(folder, name), (sink) => sink.write(bytes))
 }
-
-/** As Hugging Face writes its JSON files. */
-export const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)
 
 async function writeFile(path: string, write: (sink: ByteSink) => Promise<void>): Promise<void> {
   const file = await open(path, 'wx')

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { isJsonObject, parseJsonBytes } from '../../checkpoint/json-text.ts'
+import { isJsonObject, jsonBytes, parseJsonBytes } from '../../checkpoint/json-text.ts'
 import { readF32 } from '../../checkpoint/read-tensor.ts'
 import { parseSafetensors } from '../../checkpoint/safetensors.ts'
 import { type ByteSink, writeSafetensors } from '../../checkpoint/safetensors-writer.ts'
@@ -16,7 +16,7 @@ import { arrayStream } from '../../checkpoint/tensor-stream.ts'
 import { checkpointError, isParscaleError } from '../../errors.ts'
 import { momentName } from '../../training/step/graphs.ts'
 import { openFileSource } from '../disk/file-source.ts'
-import { fileSink, jsonBytes, syncFolder } from '../disk/write-folder.ts'
+import { fileSink, syncFolder } from '../disk/write-folder.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
