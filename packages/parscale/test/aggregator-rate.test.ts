@@ -3,8 +3,8 @@
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { TrainStep } from '@parscale/core/training'
 import { expect, it } from 'vitest'
-import { maxDifference } from './support/fixtures.ts'
-import { readTrainingModel } from './support/training.ts'
+import { maxDifference } from '../../core/src/testing/fixtures.ts'
+import { readTrainingModel } from '../../core/src/testing/training.ts'
 
 const ids = Array.from({ length: 13 }, (_, i) => (17 + 31 * i * i) % 259)
 

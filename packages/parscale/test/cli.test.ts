@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesSource, parseSafetensors, readF32, type StoredTensor } from '@parscale/core/checkpoint'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { byteModel, fixturesFolder, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
 import { mainPath, parscale } from './support/cli.ts'
-import { byteModel, fixturesFolder, maxDifference, readFixture } from './support/fixtures.ts'
 
 let folder: string
 beforeAll(() => {

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { instructionSets } from '@parscale/native'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { byteModel } from '../../core/src/testing/fixtures.ts'
+import { writeRandomModel } from '../../core/src/testing/random-model.ts'
 import { parscale } from './support/cli.ts'
-import { byteModel, engines } from './support/fixtures.ts'
-import { writeRandomModel } from './support/random-model.ts'
+import { engines } from './support/engines.ts'
 
 let folder: string
 let env: NodeJS.ProcessEnv

@@ -6,9 +6,9 @@ import { readF32 } from '@parscale/core/checkpoint'
 import { diagnose, measureStreams, scoreIds } from '@parscale/core/evaluation'
 import { openModelFolder } from '@parscale/core/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { byteModel, fixturesFolder, loadEngine, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
+import { type Spoil, writeRandomModel } from '../../core/src/testing/random-model.ts'
 import { parscale } from './support/cli.ts'
-import { byteModel, fixturesFolder, loadEngine, maxDifference, readFixture } from './support/fixtures.ts'
-import { type Spoil, writeRandomModel } from './support/random-model.ts'
 
 // Logits agree with the reference to 1e-4 (fixtures/goldens/README.md); a loss is a difference of two such figures.
 const tolerance = 2e-4

@@ -8,7 +8,7 @@ import { backboneParameters, streamParameters } from '@parscale/core/model'
 import { exportModel, openModelFolder } from '@parscale/core/node'
 import { expect, it } from 'vitest'
 import { pythonEnvironment } from '../../../scripts/python-env.mjs'
-import { fixturesFolder } from './support/fixtures.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 
 const script = `
 import json, sys

@@ -7,10 +7,10 @@ import { isTied, type ModelConfig, readF32 } from '@parscale/core/checkpoint'
 import { backboneParameters, streamParameters } from '@parscale/core/model'
 import { convertModel, exportModel, exportStreamSet, type ModelFolder, openModelFolder } from '@parscale/core/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { fixturesFolder, loadEngine, maxDifference } from '../../core/src/testing/fixtures.ts'
+import { writeRandomModel } from '../../core/src/testing/random-model.ts'
 import { loadModel } from '../src/load/load.ts'
 import { openModel } from '../src/load/open-model.ts'
-import { fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
-import { writeRandomModel } from './support/random-model.ts'
 
 let scratch: string
 let count = 0

@@ -14,7 +14,7 @@ import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { gradientGraph, LossEvaluation, lossFeeds, type TrainPlan } from '@parscale/core/training'
 import { Tensor } from 'onnxruntime-node'
 import { expect, it } from 'vitest'
-import { fixturesFolder } from './support/fixtures.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 
 const names = ['transformers', 'options'].flatMap((group) =>
   readdirSync(`${fixturesFolder}${group}`)

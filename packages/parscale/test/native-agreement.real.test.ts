@@ -9,8 +9,9 @@ import { Engine } from '@parscale/core/generation'
 import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
 import { afterAll, describe, expect, it } from 'vitest'
 import { fetchSmolLM2 } from '../../../scripts/fetch-smollm2.mjs'
+import { argmax } from '../../core/src/testing/fixtures.ts'
 import { type LoadOptions, loadModel } from '../src/load/load.ts'
-import { argmax, engines } from './support/fixtures.ts'
+import { engines } from './support/engines.ts'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
 const realText = readFileSync(`${root}LICENSE`, 'utf8')

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { openModelPath } from '@parscale/core/node'
 import { createTokenizer } from '@parscale/core/tokenizer'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { nearIdentityChoices, startNearIdentity } from './support/near-identity.ts'
+import { nearIdentityChoices, startNearIdentity } from '../../core/src/testing/near-identity.ts'
 
 const text =
   'It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a wife.'

@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { fixturesFolder } from './support/fixtures.ts'
-import { nearIdentityChoices, startNearIdentity } from './support/near-identity.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
+import { nearIdentityChoices, startNearIdentity } from '../../core/src/testing/near-identity.ts'
 
 let scratch: string
 beforeAll(async () => {

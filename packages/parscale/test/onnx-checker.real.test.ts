@@ -11,7 +11,7 @@ import { aggregatorGraph, backboneGraph, outputGraph } from '@parscale/core/mode
 import { openModelFolder } from '@parscale/core/node'
 import { expect, it } from 'vitest'
 import { pythonEnvironment } from '../../../scripts/python-env.mjs'
-import { fixturesFolder } from './support/fixtures.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 
 it('accepts every graph of every fixture', async () => {
   const python = pythonEnvironment('onnx')

@@ -12,7 +12,7 @@ import {
 } from '@parscale/core/training'
 import { Tensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
-import { readTrainingModel } from './support/training.ts'
+import { readTrainingModel } from '../../core/src/testing/training.ts'
 
 const size = 24
 const shape = { sequences: 2, tokens: 12 }

@@ -9,9 +9,9 @@ import { openModelFolder } from '@parscale/core/node'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { Tensor } from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { maxDifference } from './support/fixtures.ts'
-import { type QuantiseOptions, quantiseMatrix, quantiseModel } from './support/quantise.ts'
-import { writeRandomModel } from './support/random-model.ts'
+import { maxDifference } from '../../core/src/testing/fixtures.ts'
+import { type QuantiseOptions, quantiseMatrix, quantiseModel } from '../../core/src/testing/quantise.ts'
+import { writeRandomModel } from '../../core/src/testing/random-model.ts'
 
 const runtime = onnxRuntime({ threads: 2 })
 let folder: string

@@ -9,9 +9,9 @@ import { backboneParameters, elementCount } from '@parscale/core/model'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { Tensor } from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { byteModel, maxDifference } from '../../core/src/testing/fixtures.ts'
 import { loadModel } from '../src/load/load.ts'
 import { parscale } from './support/cli.ts'
-import { byteModel, maxDifference } from './support/fixtures.ts'
 
 let folder: string
 let env: NodeJS.ProcessEnv

@@ -9,7 +9,8 @@ import { backboneGraph, RopeTable, writePrefix } from '@parscale/core/model'
 import { openModelFolder } from '@parscale/core/node'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { argmax, engines, type Fixture, fixturesFolder, loadEngine, maxDifference, readFixture } from './support/fixtures.ts'
+import { argmax, type Fixture, fixturesFolder, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
+import { engines, loadEngine } from './support/engines.ts'
 
 const names = ['goldens', 'transformers'].flatMap((group) =>
   readdirSync(`${fixturesFolder}${group}`)

@@ -13,8 +13,8 @@ import { openModelFolder } from '@parscale/core/node'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { LossEvaluation } from '@parscale/core/training'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Fixture, fixturesFolder, loadEngine, maxDifference, readFixture } from './support/fixtures.ts'
-import { writeRandomModel } from './support/random-model.ts'
+import { type Fixture, fixturesFolder, loadEngine, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
+import { writeRandomModel } from '../../core/src/testing/random-model.ts'
 
 const names = readdirSync(`${fixturesFolder}options`).filter((name) => !name.endsWith('.md'))
 const tolerance = 1e-4

@@ -9,9 +9,9 @@ import { openModelFolder, readCheckpoint, writeModelFolder } from '@parscale/cor
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { textPrefixes } from '@parscale/core/training'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
+import { fixturesFolder, loadEngine, maxDifference } from '../../core/src/testing/fixtures.ts'
+import { readTrainingModel } from '../../core/src/testing/training.ts'
 import { runHere } from './support/run-here.ts'
-import { readTrainingModel } from './support/training.ts'
 
 let scratch: string
 beforeAll(async () => {

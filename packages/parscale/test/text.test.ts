@@ -8,8 +8,8 @@ import { backboneParameters, streamParameters } from '@parscale/core/model'
 import { backboneDigest, backboneDigestKey, openModelFolder, writeModelFolder } from '@parscale/core/node'
 import { createTokenizer } from '@parscale/core/tokenizer'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { byteModel, fixturesFolder, loadEngine, maxDifference } from '../../core/src/testing/fixtures.ts'
 import { loadTextModel } from '../src/load/load.ts'
-import { byteModel, fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
 
 const template =
   '{% for m in messages %}<|start|>{{ m.role }}\n{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant\n{% endif %}'

@@ -8,8 +8,8 @@ import { writeOnnx } from '@parscale/core/graph'
 import { evaluationGraph, gradientGraph, pieceUpdateGraph, updateGraph } from '@parscale/core/training'
 import { expect, it } from 'vitest'
 import { pythonEnvironment } from '../../../scripts/python-env.mjs'
-import { fixturesFolder } from './support/fixtures.ts'
-import { readTrainingGolden, trainingGoldens } from './support/training.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
+import { readTrainingGolden, trainingGoldens } from '../../core/src/testing/training.ts'
 
 it('accepts every training graph, of all parameters and of a frozen backbone', async () => {
   const python = pythonEnvironment('onnx')

@@ -3,8 +3,8 @@ import { createRandom } from '@parscale/core'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { decays, pieceElements, TrainStep } from '@parscale/core/training'
 import { expect, it } from 'vitest'
-import { maxDifference } from './support/fixtures.ts'
-import { readTrainingModel } from './support/training.ts'
+import { maxDifference } from '../../core/src/testing/fixtures.ts'
+import { readTrainingModel } from '../../core/src/testing/training.ts'
 
 const embedding = 'model.embed_tokens.weight'
 

@@ -12,8 +12,8 @@ import {
 } from '@parscale/core/training'
 import { Tensor } from 'onnxruntime-node'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { maxDifference } from './support/fixtures.ts'
-import { readTrainingGolden, readTrainingModel, type TrainingGolden, trainingGoldens } from './support/training.ts'
+import { maxDifference } from '../../core/src/testing/fixtures.ts'
+import { readTrainingGolden, readTrainingModel, type TrainingGolden, trainingGoldens } from '../../core/src/testing/training.ts'
 
 const runtime = onnxRuntime({ threads: 2 })
 const lossTolerance = 1e-5

@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { LossEvaluation, TrainStep } from '@parscale/core/training'
 import { describe, expect, it } from 'vitest'
-import { readTrainingGolden } from './support/training.ts'
+import { readTrainingGolden } from '../../core/src/testing/training.ts'
 
 const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'
 if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader

@@ -6,7 +6,7 @@ import { existsSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { argmax, fixturesFolder, loadEngine, maxDifference, readFixture } from './support/fixtures.ts'
+import { argmax, fixturesFolder, loadEngine, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
 
 const swiftShader = '/usr/lib/chromium/vk_swiftshader_icd.json'
 if (process.env.VK_ICD_FILENAMES === undefined && existsSync(swiftShader)) process.env.VK_ICD_FILENAMES = swiftShader

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { convertModel } from '@parscale/core/node'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { fixturesFolder, loadEngine, maxDifference, readFixture } from './support/fixtures.ts'
+import { fixturesFolder, loadEngine, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
 
 const golden = `${fixturesFolder}goldens/parscale-p4`
 let folder: string

@@ -1,10 +1,10 @@
 /** Streams that start near the identity: what they do to a trained model's logits, and whether they learn. */
-import { arrayStream, isTied, parscaleKeys } from '@parscale/core/checkpoint'
-import { modelFiles } from '@parscale/core/generation'
-import { type ModelConfig, type ParscaleOptions, parscaleConfig, streamParameters } from '@parscale/core/model'
-import { openModelFolder, writeModelFolder } from '@parscale/core/node'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
-import { initialParameters, TrainStep } from '@parscale/core/training'
+import { arrayStream, isTied, parscaleKeys } from '../checkpoint/index.ts'
+import { modelFiles } from '../generation/index.ts'
+import { type ModelConfig, type ParscaleOptions, parscaleConfig, streamParameters } from '../model/index.ts'
+import { openModelFolder, writeModelFolder } from '../node/index.ts'
+import { onnxRuntime } from '../node/onnx-runtime.ts'
+import { initialParameters, TrainStep } from '../training/index.ts'
 import { loadEngine, maxDifference } from './fixtures.ts'
 
 export interface NearIdentity {

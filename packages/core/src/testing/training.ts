@@ -1,11 +1,11 @@
 /** The training numbers of the goldens: formats and tolerances in fixtures/goldens/README.md. */
 import { readFileSync } from 'node:fs'
-import { parseSafetensors, readF32, type StoredTensor } from '@parscale/core/checkpoint'
-import { modelFiles } from '@parscale/core/generation'
-import { backboneParameters, type ModelConfig, type Parameter, streamParameters } from '@parscale/core/model'
-import { openFileSource, openModelFolder } from '@parscale/core/node'
-import type { AdamWOptions, BatchShape, TrainPlan } from '@parscale/core/training'
 import { expect } from 'vitest'
+import { parseSafetensors, readF32, type StoredTensor } from '../checkpoint/index.ts'
+import { modelFiles } from '../generation/index.ts'
+import { backboneParameters, type ModelConfig, type Parameter, streamParameters } from '../model/index.ts'
+import { openFileSource, openModelFolder } from '../node/index.ts'
+import type { AdamWOptions, BatchShape, TrainPlan } from '../training/index.ts'
 import { fixturesFolder } from './fixtures.ts'
 
 /** P = 1, 2 and 4; the first two with tied embeddings. */

@@ -1,8 +1,9 @@
 /** Tiny checkpoints of any shape with random weights: laws that need no reference hold for every one of them. */
-import { createRandom } from '@parscale/core'
-import { parseModelConfig, type TensorStream } from '@parscale/core/checkpoint'
-import { backboneParameters, elementCount, streamParameters } from '@parscale/core/model'
-import { writeModelFolder } from '@parscale/core/node'
+
+import { parseModelConfig, type TensorStream } from '../checkpoint/index.ts'
+import { backboneParameters, elementCount, streamParameters } from '../model/index.ts'
+import { writeModelFolder } from '../node/index.ts'
+import { createRandom } from '../random.ts'
 
 /** Changes a weight's values [in place] before they are written. */
 export type Spoil = (name: string, values: Float32Array) => void

@@ -1,9 +1,9 @@
 /** Quantises a tiny model in the plainest way, and gives beside it the same model with the rounded weights in float32. */
 import { writeFileSync } from 'node:fs'
-import { readF32, type StoredTensor } from '@parscale/core/checkpoint'
-import type { ModelFiles } from '@parscale/core/generation'
-import type { FindWeight, QuantisedWeight } from '@parscale/core/model'
-import type { ModelFolder } from '@parscale/core/node'
+import { readF32, type StoredTensor } from '../checkpoint/index.ts'
+import type { ModelFiles } from '../generation/index.ts'
+import type { FindWeight, QuantisedWeight } from '../model/index.ts'
+import type { ModelFolder } from '../node/index.ts'
 
 export type ZeroPoints = 'none' | 'uint8' | 'float32'
 

@@ -1,13 +1,11 @@
 /** Tiny checkpoints with what a reference implementation gives on them; formats in fixtures/goldens/README.md. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { parseSafetensors, readF32 } from '@parscale/core/checkpoint'
-import { Engine, modelFiles } from '@parscale/core/generation'
-import { openFileSource, openModelFolder } from '@parscale/core/node'
-import { nativeModule } from '@parscale/native'
-import { type EngineName, type EngineOptions, startModel } from '../../src/load/decode-engine.ts'
+import { parseSafetensors, readF32 } from '../checkpoint/index.ts'
+import { Engine, Model, type ModelFiles, modelFiles } from '../generation/index.ts'
+import type { KvType } from '../model/index.ts'
+import { openFileSource, openModelFolder } from '../node/index.ts'
+import { type OnnxRuntimeOptions, onnxRuntime } from '../node/onnx-runtime.ts'
 
 export const fixturesFolder = fileURLToPath(new URL('../../../../fixtures/', import.meta.url))
 
@@ -41,23 +39,29 @@ export async function readFixture(name: string): Promise<Fixture> {
   return { name, folder, expected: JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as Expected, arrays }
 }
 
-/** Those that run here: where there was no compiler at install, ONNX Runtime alone. */
-export const engines: readonly EngineName[] = 'module' in nativeModule() ? ['onnx', 'native'] : ['onnx']
-
-export async function loadEngine(
-  folder: string,
-  { engine = 'onnx', ...options }: Omit<EngineOptions, 'cacheDirectory'> & { engine?: EngineName } = {},
-  streamFolders: readonly string[] = [],
-): Promise<Engine> {
-  const cacheDirectory = mkdtempSync(join(tmpdir(), 'parscale-cache-'))
-  const [main, ...others] = await Promise.all([folder, ...streamFolders].map((path) => openModelFolder(path)))
-  try {
-    return new Engine(await startModel(engine, await modelFiles(main!, others), { ...options, cacheDirectory }))
-  } finally {
-    rmSync(cacheDirectory, { recursive: true }) // what is mapped stays
-    await Promise.all([main!, ...others].map((open) => open.close()))
-  }
+export interface EngineOptions extends OnnxRuntimeOptions {
+  readonly kv?: KvType | undefined
 }
+
+/** Loads a model's folder, with further folders of stream sets. */
+export type LoadEngine<O = EngineOptions> = (folder: string, options?: O, streamFolders?: readonly string[]) => Promise<Engine>
+
+/** What loads engines with models that `start` has started. The files are closed again: what is mapped stays. */
+export const engineLoader =
+  <O extends object>(start: (files: ModelFiles, options: Partial<O>) => Promise<Model>): LoadEngine<Partial<O>> =>
+  async (folder, options = {}, streamFolders = []) => {
+    const [main, ...others] = await Promise.all([folder, ...streamFolders].map((path) => openModelFolder(path)))
+    try {
+      return new Engine(await start(await modelFiles(main!, others), options))
+    } finally {
+      await Promise.all([main!, ...others].map((open) => open.close()))
+    }
+  }
+
+/** The engine over ONNX Runtime. Tests of packages that have other decoders bring their own `LoadEngine`. */
+export const loadEngine = engineLoader<EngineOptions>((files, { kv, ...options }) =>
+  Model.load(onnxRuntime(options), files, { kv }),
+)
 
 /** The largest absolute difference, and NaN when there is one anywhere. */
 export function maxDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
