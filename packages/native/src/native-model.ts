@@ -41,6 +41,8 @@ export class NativeModel {
   readonly #handle: ModelHandle
   #running: Promise<unknown> = Promise.resolve()
   #disposed = false
+  #busy = 0
+  #cacheBytes = 0
 
   /**
    * Maps a packed file (pack.ts).
@@ -81,8 +83,10 @@ export class NativeModel {
     named(() => this.#native.writePrefix(this.#handle, row, layer, key, value))
   }
 
+  /** While a step is under way: what it was before. */
   get cacheMemoryBytes(): number {
-    return named(() => this.#native.cacheBytes(this.#handle))
+    if (!this.#busy) this.#cacheBytes = named(() => this.#native.cacheBytes(this.#handle))
+    return this.#cacheBytes
   }
 
   /**
@@ -112,12 +116,15 @@ export class NativeModel {
   }
 
   async #run<T>(start: () => Promise<T>): Promise<T> {
+    this.#busy++
     try {
       const result = start()
       this.#running = result
       return await result
     } catch (error) {
       throw parscaleError(error)
+    } finally {
+      this.#busy--
     }
   }
 }

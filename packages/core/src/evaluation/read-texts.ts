@@ -55,6 +55,7 @@ export async function readText(
       },
     })
     done = end
+    await pause?.()
   }
 }
 

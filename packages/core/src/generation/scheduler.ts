@@ -12,7 +12,10 @@ import { planStep, type StepLimits } from './step-plan.ts'
 export interface SchedulerOptions {
   /** Rows (streams of all requests) that run at the same time. Default: no limit. */
   readonly maxRows?: number
-  /** Row-tokens that those which run may come to hold in the cache: P (prompt + maxTokens) of each. Default: no limit. */
+  /**
+   * Row-tokens that those which run may come to hold in the cache: P (prompt + maxTokens) of each, and where the decoder pads,
+   * as many as the longest for every row. Default: no limit.
+   */
   readonly maxCachedTokens?: number
 }
 
@@ -173,13 +176,13 @@ export class Scheduler {
   #fits(request: TokenRequest): boolean {
     if (this.#active.length === 0) return true
     const { defaultP, config } = this.engine.model
-    const size = ({ p, cache, promptIds, maxTokens }: TokenRequest) => {
-      const rows = (cache ? cache.p : p) ?? defaultP
-      return { rows, tokens: rows * Math.min(config.maxPositionEmbeddings, promptIds.length + maxTokens) }
+    let [rows, tokens, longest] = [0, 0, 0]
+    for (const { p, cache, promptIds, maxTokens } of [request, ...this.#active.map((active) => active.request)]) {
+      const n = (cache ? cache.p : p) ?? defaultP
+      const length = Math.min(config.maxPositionEmbeddings, promptIds.length + maxTokens)
+      ;[rows, tokens, longest] = [rows + n, tokens + n * length, Math.max(longest, length)]
     }
-    const all = [request, ...this.#active.map((active) => active.request)].map(size)
-    const sum = (of: 'rows' | 'tokens') => all.reduce((total, one) => total + one[of], 0)
-    return sum('rows') <= this.#maxRows && sum('tokens') <= this.#maxCachedTokens
+    return rows <= this.#maxRows && (this.#limits.ragged ? tokens : rows * longest) <= this.#maxCachedTokens
   }
 
   #admit(): void {
