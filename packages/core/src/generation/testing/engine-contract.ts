@@ -3,22 +3,13 @@
  * its own. What an engine does not run is named by its `refusal`, and the contract checks that it is refused in those words.
  */
 import { describe } from 'vitest'
-import type { KvType, ModelConfig } from '../../model/index.ts'
-import type { LoadEngine } from '../../testing/fixtures.ts'
+import type { EngineKind } from './engine-kind.ts'
 import { historiesContract } from './histories-contract.ts'
 import { kvTypesContract } from './kv-types-contract.ts'
 import { mixturesContract } from './mixtures-contract.ts'
 import { schedulerContract } from './scheduler-contract.ts'
 import { sequencesContract } from './sequences-contract.ts'
 import { textsContract } from './texts-contract.ts'
-
-export interface EngineKind {
-  readonly load: LoadEngine<{ readonly threads?: number; readonly kv?: KvType }>
-  /** How far a logit may be from the one computed alone and in one shot; 0: the same bits. */
-  readonly tolerance: number
-  /** Why it does not run a model; undefined where it does. Default: it runs all. */
-  readonly refusal?: (config: ModelConfig) => string | undefined
-}
 
 export function engineContract(name: string, kind: EngineKind): void {
   describe(name, () => {

@@ -11,7 +11,7 @@ import { parseModelConfig } from '../../checkpoint/index.ts'
 import { maxDifference } from '../../testing/fixtures.ts'
 import { writeRandomModel } from '../../testing/random-model.ts'
 import type { Engine, Sequence } from '../index.ts'
-import type { EngineKind } from './engine-contract.ts'
+import type { EngineKind } from './engine-kind.ts'
 
 const vocabSize = 37
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type KvType, kvTypes } from '../../model/index.ts'
 import { argmax, fixturesFolder } from '../../testing/fixtures.ts'
 import type { Engine } from '../index.ts'
-import type { EngineKind } from './engine-contract.ts'
+import type { EngineKind } from './engine-kind.ts'
 
 const ids = Array.from({ length: 150 }, (_, i) => (i * 31 + (i >> 3)) % 259)
 

@@ -17,7 +17,7 @@ import {
   type StepResult,
   type TokenLogprob,
 } from '../index.ts'
-import type { EngineKind } from './engine-contract.ts'
+import type { EngineKind } from './engine-kind.ts'
 
 const vocabSize = 37
 const config = {

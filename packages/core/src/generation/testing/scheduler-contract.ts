@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { scoreIds } from '../../evaluation/index.ts'
 import { writeRandomModel } from '../../testing/random-model.ts'
 import { beamSearch, type Engine, PromptCache, Scheduler, type TokenRequest } from '../index.ts'
-import type { EngineKind } from './engine-contract.ts'
+import type { EngineKind } from './engine-kind.ts'
 
 const hiddenSize = 16
 /** Its embedding is NaN, as that of a token that training never met may be. */

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { argmax, fixturesFolder, maxDifference } from '../../testing/fixtures.ts'
 import { beamSearch, type Engine, logSoftmax, Scheduler } from '../index.ts'
-import type { EngineKind } from './engine-contract.ts'
+import type { EngineKind } from './engine-kind.ts'
 
 export function sequencesContract({ load, tolerance }: EngineKind): void {
   let engine: Engine

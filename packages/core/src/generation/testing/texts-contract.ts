@@ -8,7 +8,7 @@ import { createRandom } from '../../random.ts'
 import { maxDifference } from '../../testing/fixtures.ts'
 import { writeRandomModel } from '../../testing/random-model.ts'
 import type { Engine } from '../index.ts'
-import type { EngineKind } from './engine-contract.ts'
+import type { EngineKind } from './engine-kind.ts'
 
 const vocabSize = 37
 const config = {
