@@ -7,12 +7,12 @@
  */
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
+import { spreadOf } from '@parscale/core'
 import { scoreIds, scoreTexts } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
 import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
 import { loadModel } from '../packages/parscale/src/load/load.ts'
 import { readDocument } from '../test/support/markdown.ts'
-import { spreadOf } from './spread.ts'
 
 const { values: flags } = parseArgs({
   options: {

@@ -4,6 +4,7 @@
  */
 import { usageError } from '../errors.ts'
 import { logSoftmax } from '../generation/index.ts'
+import { ascending, quantile } from '../spread.ts'
 import {
   engineOf,
   joinProgress,
@@ -99,7 +100,7 @@ export function collectComparison(texts: Texts): {
     },
     result() {
       const total = (of: 'agreements' | 'loss' | 'otherLoss' | 'squares') => perText.reduce((sum, one) => sum + one[of], 0)
-      const sorted = perText.flatMap(({ divergences }) => divergences).sort((a, b) => a - b)
+      const sorted = perText.flatMap(({ divergences }) => divergences).sort(ascending)
       const tokens = sorted.length
       const scored = tokens - list.length
       const mean = sorted.reduce((sum, x) => sum + x, 0) / tokens
@@ -135,12 +136,4 @@ function argmax(values: ArrayLike<number>): number {
   let best = 0
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i
   return best
-}
-
-/** Of sorted values, linear between neighbours, as numpy's. */
-function quantile(sorted: readonly number[], share: number): number {
-  const at = share * (sorted.length - 1)
-  const below = Math.floor(at)
-  const above = Math.min(below + 1, sorted.length - 1)
-  return sorted[below]! + (at - below) * (sorted[above]! - sorted[below]!)
 }

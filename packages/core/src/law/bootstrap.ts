@@ -9,6 +9,7 @@
  */
 import { usageError } from '../errors.ts'
 import { createRandom } from '../random.ts'
+import { ascending, quantile } from '../spread.ts'
 import { type Fit, fitLaw } from './fit.ts'
 import { normalCdf, normalQuantile } from './normal.ts'
 import type { Point } from './points.ts'
@@ -75,7 +76,7 @@ function standardisedResiduals({ residuals, law }: Fit): number[] {
 export function intervalOf(estimate: number, values: readonly number[], level = 0.95): Interval {
   if (values.length === 0) throw usageError('an interval needs the values of at least one refit; got none', { found: 0 })
   if (!(level > 0 && level < 1)) throw usageError(`level must lie between 0 and 1, got ${level}`, { flag: 'level', found: level })
-  const sorted = values.toSorted((a, b) => (a < b ? -1 : 1)) // Infinity may occur, and Infinity - Infinity is no order
+  const sorted = values.toSorted(ascending)
   const below = sorted.filter((value) => value < estimate).length
   const notAbove = sorted.filter((value) => value <= estimate).length
   const share = (below + notAbove) / 2 / sorted.length
@@ -96,11 +97,3 @@ export function parameterIntervals(fit: Fit, thetas: BootstrapThetas, level = 0.
 }
 
 const standardDeviation = (centred: readonly number[]) => Math.sqrt(centred.reduce((sum, x) => sum + x * x, 0) / centred.length)
-
-/** Linear between order statistics (Hyndman and Fan's type 7, the default of numpy and R). */
-function quantile(sorted: readonly number[], share: number): number {
-  const place = share * (sorted.length - 1)
-  const below = sorted[Math.floor(place)]!
-  const above = sorted[Math.ceil(place)]!
-  return below === above ? below : below + (place - Math.floor(place)) * (above - below)
-}

@@ -65,3 +65,9 @@ export function groupBySize<T extends Setting>(points: readonly T[]): T[][] {
   }
   return groups
 }
+
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
+
+/** 1.57B, 42B, 8: three digits, with the usual letters from a million on. */
+export const shortNumber = (value: number): string =>
+  value < 999_500 ? String(Number(value.toPrecision(3))) : compact.format(value)

@@ -5,17 +5,24 @@ export type { ExportedModel, ExportedStreams } from '../contents/exported.ts'
 export type { FolderContents } from '../contents/folder-contents.ts'
 export type { QuantisationPlan, QuantisationSummary } from '../contents/quantised.ts'
 export { tokenizerFileBytes } from '../tokenizer/tokenizer-files.ts'
-export { type FileLock, type LockOwner, type LockRefused, tryFileLock } from './disk/file-lock.ts'
-export { type FileSource, openFileSource } from './disk/file-source.ts'
-export { makeFolder } from './disk/make-folder.ts'
-export { writeWholeFile } from './disk/whole-file.ts'
+export { type DiskAdvice, diskError } from './disk/disk-error.ts'
 export {
-  fileSink,
-  type WriteFolderOptions,
-  type WriteProgress,
-  writeModelFolder,
-  writeWholeFolder,
-} from './disk/write-folder.ts'
+  type FileLock,
+  type LockOptions,
+  type LockOwner,
+  type LockRefused,
+  tryFileLock,
+  withFileLock,
+} from './disk/file-lock.ts'
+export { type FileSource, openFileSource } from './disk/file-source.ts'
+export { linkFile } from './disk/link-file.ts'
+export { makeFolder } from './disk/make-folder.ts'
+export { appendToFile, openToRead, openToUpdate } from './disk/open-file.ts'
+export type { Owner } from './disk/owner.ts'
+export { type TemporaryFolder, temporaryFolder } from './disk/partial.ts'
+export { type FileContent, moveFile, writeNewFile, writeWholeFile } from './disk/whole-file.ts'
+export { type WholeFolderOptions, writeWholeFolder } from './disk/whole-folder.ts'
+export { type WriteFolderOptions, type WriteProgress, writeModelFolder } from './disk/write-folder.ts'
 export { documentFiles, readDocuments } from './documents/documents.ts'
 export { type DatasetOptions, openDataset, type TokenizedDataset } from './documents/token-cache.ts'
 export { backboneDigest, tensorsDigest, verifySameBackbone } from './models/backbone-digest.ts'

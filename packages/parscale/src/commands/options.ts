@@ -77,7 +77,7 @@ export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTo
     onUnpack: shown(io, 'unpacking GGUF'),
     onQuantise: shown(io, 'quantising'),
     onPack: shown(io, 'packing for the native step'),
-    onWait: () => io.stderr('another process is writing a model into the cache; waiting for it\n'),
+    onWait: (_, who) => io.stderr(`${who} is writing a model into the cache; waiting for it\n`),
     onEngine: (chosen) => sayFallback(io, options, chosen),
   }
 }

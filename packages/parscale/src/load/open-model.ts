@@ -3,6 +3,7 @@ import { usageError } from '@parscale/core'
 import type { QuantiseSettings } from '@parscale/core/checkpoint'
 import { hasStreams } from '@parscale/core/model'
 import {
+  type ModelCacheOptions,
   type ModelFolder,
   openModelFolder,
   openModelPath,
@@ -26,7 +27,7 @@ export interface OpenOptions extends Partial<QuantiseSettings> {
   /** Called while a model is quantised for the first time. */
   readonly onQuantise?: (progress: WriteProgress) => void
   /** Called where another process is writing into the cache: this one waits for it. */
-  readonly onWait?: () => void
+  readonly onWait?: ModelCacheOptions['onWait']
 }
 
 /** A backbone and its stream sets, open but not loaded. */

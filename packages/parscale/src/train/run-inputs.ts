@@ -1,5 +1,4 @@
 /** From a run's configuration to what a Trainer works on: the model to start from, its tokenizer, the tokenized data. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core'
 import { findTensor, readF32 } from '@parscale/core/checkpoint'
@@ -30,6 +29,9 @@ export interface RunInputs extends TrainerInputs {
   readonly dataset: TokenizedDataset
   close(): Promise<void>
 }
+
+/** Whether the backbone stays where it is: then only the streams are written. */
+export const isFrozen = ({ config }: RunInputs): boolean => config.stages.at(-1)!.train === 'streams'
 
 /**
  * Opens everything that a run reads.
@@ -119,7 +121,6 @@ const readTokenizer = (folder: string): Promise<TokenizerFiles> => tokenizerFile
 
 /** Keeps a tokenizer with the run, so that going on does not depend on where it came from. */
 export async function writeTokenizer(folder: string, files: TokenizerFiles): Promise<void> {
-  await mkdir(folder, { recursive: true })
   for (const [name, bytes] of tokenizerFileBytes(files)) await writeWholeFile(join(folder, name), bytes)
 }
 

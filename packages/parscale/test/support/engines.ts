@@ -1,11 +1,9 @@
 /** Loads the same model on each engine that runs here. */
-import { nativeModule } from '@parscale/native'
 import { type EngineOptions, type LoadEngine, loadEngine as loadOnnx } from '../../../core/src/testing/fixtures.ts'
 import { loadEngine as loadNative } from '../../../native/test/support/load-engine.ts'
 import type { EngineName } from '../../src/load/decode-engine.ts'
 
-/** Those that run here: where there was no compiler at install, ONNX Runtime alone. */
-export const engines: readonly EngineName[] = 'module' in nativeModule() ? ['onnx', 'native'] : ['onnx']
+export { engines } from '../../src/testing/engines.ts'
 
 export const loadEngine: LoadEngine<EngineOptions & { readonly engine?: EngineName }> = (folder, options = {}, sets = []) => {
   const { engine = 'onnx', device, ...shared } = options

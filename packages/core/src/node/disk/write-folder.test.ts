@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { jsonBytes } from '../../checkpoint/json-text.ts'
 import type { TensorStream } from '../../checkpoint/tensor-stream.ts'
 import type { FolderContents } from '../../contents/folder-contents.ts'
-import { fileSink, writeModelFolder } from './write-folder.ts'
+import { fileSink } from './whole-file.ts'
+import { writeModelFolder } from './write-folder.ts'
 
 let scratch: string
 let target: string

@@ -9,7 +9,8 @@ import {
   quantisedContents,
   type StoredStreamSet,
 } from '../../contents/quantised.ts'
-import { refuseTaken, type WriteFolderOptions, type WriteProgress, writeModelFolder } from '../disk/write-folder.ts'
+import { refuseTaken } from '../disk/whole-folder.ts'
+import { type WriteFolderOptions, type WriteProgress, writeModelFolder } from '../disk/write-folder.ts'
 import { sha256 } from './backbone-digest.ts'
 import { companionFiles } from './companion-files.ts'
 import { type ModelFolder, openModelFolder } from './model-folder.ts'
