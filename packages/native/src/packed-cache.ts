@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
 import { isQuantised } from '@parscale/core/model'
-import { cachedModelFolder, fileState, type ModelCacheOptions, writeWholeFolder } from '@parscale/core/node'
+import { cachedModelFolder, fileState, type ModelCacheOptions, writeWholeFolder } from '@parscale/core/node/models'
 import { writePacked } from './pack.ts'
 import type { PackPlan } from './pack-plan.ts'
 

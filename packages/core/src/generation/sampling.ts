@@ -1,22 +1,16 @@
 /**
- * From logits to a token id: bias and penalties (penalties.ts), a constraint, temperature, top-k, top-p, min-p (candidates.ts), then one
- * draw from a seeded stream (../random.ts). Temperature 0 is greedy: the largest score, between equals the lowest id.
+ * From logits to a token id: bias and penalties (penalties.ts), a constraint, temperature, top-k, top-p, min-p (candidates.ts),
+ * then one draw from a seeded stream (../random.ts). Temperature 0 is greedy: the largest score, between equals the lowest id.
  */
 import { usageError } from '../errors.ts'
 import { createRandom } from '../random.ts'
-import { Candidates } from './candidates.ts'
+import { type CandidateOptions, Candidates } from './candidates.ts'
 import { argmax, logSumExp } from './log-probabilities.ts'
 import { createPenalties, type PenaltyOptions } from './penalties.ts'
 
-export interface SamplingOptions extends PenaltyOptions {
+export interface SamplingOptions extends PenaltyOptions, CandidateOptions {
   /** 0: greedy. 1: the model's own distribution. */
   readonly temperature: number
-  /** At least 1; absent: all tokens. */
-  readonly topK?: number
-  /** In (0, 1]; absent: 1. */
-  readonly topP?: number
-  /** In [0, 1]; absent: 0. */
-  readonly minP?: number
   /** A safe integer. Whoever wants another text each time passes another seed; absent: 0. */
   readonly seed?: number
   /** Restricts what may come next, after bias and penalties. */

@@ -5,7 +5,8 @@
  *
  * Axes: R rows, T new tokens, C cache capacity, H query heads, K key/value heads, G = H / K, D head size.
  */
-import { type Dim, type GraphBuilder, product, type Value } from '../graph/index.ts'
+import type { Dim, GraphBuilder, Value } from '../graph/index.ts'
+import { product } from '../graph/shape.ts'
 import type { ModelConfig } from './config.ts'
 import { linears, lookUp } from './linear.ts'
 import type { Weights } from './weights.ts'

@@ -1,5 +1,6 @@
 /** The three graphs that an engine runs, each with its inputs and outputs named: backbone, aggregator, output embedding. */
-import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/index.ts'
+import { GraphBuilder } from '../graph/builder.ts'
+import type { Graph, OpName, Value } from '../graph/index.ts'
 import { bankAdapt } from './adapters.ts'
 import type { ModelConfig } from './config.ts'
 import { decoder, type KeyValueBlock } from './decoder.ts'

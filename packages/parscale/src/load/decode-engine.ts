@@ -10,7 +10,6 @@ import {
 } from '@parscale/core/generation'
 import type { ModelConfig } from '@parscale/core/model'
 import type { ModelCacheOptions } from '@parscale/core/node'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 
 /** In order of preference; the last one runs every model. */
 export const engineNames = ['native', 'onnx'] as const
@@ -23,7 +22,9 @@ export interface EngineOptions extends DecoderOptions, ModelCacheOptions {}
 
 type Decoders = DecoderKind<EngineOptions>
 
-const graphs: Decoders = graphDecoders('onnx', onnxRuntime)
+const graphs: Decoders = graphDecoders('onnx', async (options) =>
+  (await import('@parscale/core/node/onnx-runtime')).onnxRuntime(options),
+)
 /** Undefined where its package is not installed. */
 const find: Readonly<Record<EngineName, () => Promise<Decoders | undefined>>> = { native: findNative, onnx: async () => graphs }
 const last = engineNames.at(-1)!

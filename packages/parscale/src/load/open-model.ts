@@ -11,7 +11,7 @@ import {
   streamSetFolders,
   verifySameBackbone,
   type WriteProgress,
-} from '@parscale/core/node'
+} from '@parscale/core/node/models'
 import { cacheFolder, resolveModel } from './find-model.ts'
 
 export interface OpenOptions extends Partial<QuantiseSettings> {
