@@ -77,52 +77,29 @@ export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOpt
   const { kv = 'f32', threads, instructionSet, ...caching } = options
   const packed = await packModel(files, caching)
   const aggregators = new Map([...packed.aggregators].map(([p, path]) => [p, new NativeAggregator(path)]))
-  const model = new NativeModel(packed.backbone, {
+  const model = new NativeRows(packed.backbone, files.config, {
     cacheType: cacheTypes[kv],
     ...(threads === undefined ? {} : { threads }),
     ...(instructionSet === undefined ? {} : { instructionSet }),
   })
   return {
-    openCache: () => new NativeRowCache(model, files.config),
+    ragged: true,
+    openCache: () => model,
     logits: (hidden) => model.logits(hidden),
     aggregate: (p, streams) => model.aggregate(aggregators.get(p)!, streams),
     dispose: () => model.dispose(),
   }
 }
 
-/** Rows of a native model. All caches of one model draw on the same pages. */
-class NativeRowCache implements RowCache {
-  readonly #model: NativeModel
+/** A native model as the cache of its rows. All caches of one model are the same one: its pages. */
+class NativeRows extends NativeModel implements RowCache {
   readonly #rope: RopeTable
   readonly #half: number
 
-  constructor(model: NativeModel, config: ModelConfig) {
-    this.#model = model
+  constructor(path: string, config: ModelConfig, options: NativeModelOptions) {
+    super(path, options)
     this.#rope = new RopeTable(config)
     this.#half = config.headDim / 2
-  }
-
-  get memoryBytes(): number {
-    return this.#model.cacheMemoryBytes
-  }
-
-  /** Pages come as tokens do, so there is no room to make before. */
-  openRows(count: number): number[] {
-    return Array.from({ length: count }, () => this.#model.openRow())
-  }
-
-  /** Rows of a model that is disposed of are gone already. */
-  closeRows(rows: readonly number[]): void {
-    if (this.#model.disposed) return
-    for (const row of rows) this.#model.closeRow(row)
-  }
-
-  copyRows(targets: readonly number[], sources: readonly number[]): void {
-    this.#model.copyRows(targets, sources)
-  }
-
-  writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void {
-    this.#model.writePrefix(row, layer, key, value)
   }
 
   async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {
@@ -137,7 +114,7 @@ class NativeRowCache implements RowCache {
       at += row.ids.length
       wanted.fill(1, at - row.wanted, at)
     }
-    const { hidden, finite } = await this.#model.step({
+    const { hidden, finite } = await this.run({
       rows: Int32Array.from(rows, ({ row }) => row),
       prefixes: Int32Array.from(rows, ({ prefix }) => prefix),
       prefixScores: Float32Array.from(rows, ({ prefixScore }) => prefixScore),

@@ -45,13 +45,13 @@ export function batchFeeds(
   return feeds
 }
 
-/** Row r, new token t, place s: 0 where t sees s. Places are the cache's, then the new tokens'. */
+/** Row r, new token t, position s: 0 where t sees s. Positions are the cache's, then the new tokens'. */
 function mask(rows: readonly BatchRow[], tokens: number, capacity: number, window: number | null): Float32Array {
-  const places = capacity + tokens
-  const out = new Float32Array(rows.length * tokens * places).fill(hiddenScore)
+  const positions = capacity + tokens
+  const out = new Float32Array(rows.length * tokens * positions).fill(hiddenScore)
   for (const [r, { ids, prefix, prefixScore = 0, length }] of rows.entries()) {
     for (let t = 0; t < tokens; t++) {
-      const line = (r * tokens + t) * places
+      const line = (r * tokens + t) * positions
       // The token's index in its sequence, and the first index that the window lets it see.
       const index = length + t
       const first = window === null ? 0 : Math.max(0, index - window + 1)
