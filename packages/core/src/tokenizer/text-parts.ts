@@ -11,7 +11,8 @@ export type TextPart = { readonly id: number } | { readonly id?: undefined; read
 
 export interface TextPartOptions {
   readonly allowSpecial: boolean
-  readonly breaker: string | undefined
+  /** Where given, the spellings of special tokens that it refuses are ordinary text. */
+  readonly isSpecial: ((start: number, end: number) => boolean) | undefined
 }
 
 /** @throws as `addedTokenFinder` and `normalizer.normalize` */
@@ -29,22 +30,19 @@ export function textParts(tokens: readonly AddedToken[], normalizer: Normalizer,
   const guarded = normalized.some((token) => token.special) ? guardedFinder(normalized, normalizer, file) : undefined
 
   /** @param text well-formed */
-  return function* parts(text: string, { allowSpecial, breaker }: TextPartOptions): Generator<TextPart> {
+  return function* parts(text: string, { allowSpecial, isSpecial }: TextPartOptions): Generator<TextPart> {
     const counts = (token: AddedToken) => allowSpecial || !token.special
-    const { plain, isBroken } = withoutBreakers(text, breaker)
-    const mayBegin = breaker
-      ? (token: AddedToken, start: number, end: number) => !token.special || !isBroken(start, end)
-      : undefined
-    for (const { start, end, token } of inText.split(plain, counts, mayBegin)) {
+    const mayBegin = isSpecial && ((token: AddedToken, start: number, end: number) => !token.special || isSpecial(start, end))
+    for (const { start, end, token } of inText.split(text, counts, mayBegin)) {
       if (token) {
         yield { id: token.id }
         continue
       }
-      const piece = plain.slice(start, end)
-      const guard = breaker && guarded
-      const marked = guard ? guarded.mark(piece, (from, to) => isBroken(start + from, start + to)) : piece
+      const piece = text.slice(start, end)
+      const guard = isSpecial && guarded
+      const marked = guard ? guard.mark(piece, (from, to) => isSpecial(start + from, start + to)) : piece
       const { text: result, lostStart } = normalizer.normalize(marked)
-      for (const part of (guard ? guarded.finder : inNormalized).split(result, counts)) {
+      for (const part of (guard ? guard.finder : inNormalized).split(result, counts)) {
         if (part.token) yield { id: part.token.id }
         else yield { text: result.slice(part.start, part.end), atStart: start === 0 && part.start === 0 && !lostStart }
       }
@@ -55,29 +53,6 @@ export function textParts(tokens: readonly AddedToken[], normalizer: Normalizer,
 /** Where a file does not say it, as huggingface/tokenizers makes a token. */
 export const isNormalized = (token: AddedToken): boolean => token.normalized ?? !token.special
 
-function withoutBreakers(text: string, breaker: string | undefined) {
-  if (!breaker) return { plain: text, isBroken: () => false }
-  const pieces = text.split(breaker)
-  const places: number[] = []
-  let length = 0
-  for (const piece of pieces) {
-    length += piece.length
-    places.push(length)
-  }
-  places.pop() // the end of the text
-  /** A breaker stood inside, or right behind. */
-  const isBroken = (start: number, end: number): boolean => {
-    let [low, high] = [0, places.length]
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if (places[middle]! > start) high = middle
-      else low = middle + 1
-    }
-    return low < places.length && places[low]! <= end
-  }
-  return { plain: pieces.join(''), isBroken }
-}
-
 /**
  * Special tokens that are found in normalized text, where some of the text is a stranger's: normalizing must not make a
  * special token of what was none. So they are found as written first and replaced by characters that no text can contain
@@ -87,7 +62,7 @@ function guardedFinder(
   tokens: readonly AddedToken[],
   normalizer: Normalizer,
   file: string,
-): { finder: AddedTokenFinder; mark(text: string, isBroken: (start: number, end: number) => boolean): string } {
+): { finder: AddedTokenFinder; mark(text: string, isSpecial: (start: number, end: number) => boolean): string } {
   const specials = tokens.filter((token) => token.special)
   const codes = new Map(specials.map((token, i) => [token.id, String.fromCharCode(0xdc00 + (i >> 10), 0xdc00 + (i & 0x3ff))]))
   const bare = specials.map((token) => ({ ...token, single_word: false, lstrip: false, rstrip: false }))
@@ -101,12 +76,12 @@ function guardedFinder(
   )
   return {
     finder,
-    mark(text, isBroken) {
+    mark(text, isSpecial) {
       let marked = ''
       for (const { start, end, token } of asWritten.split(
         text,
         () => true,
-        (_, from, to) => !isBroken(from, to),
+        (_, from, to) => isSpecial(from, to),
       )) {
         marked += token ? codes.get(token.id)! : text.slice(start, end)
       }

@@ -9,6 +9,7 @@ import { parseNormalizer } from './normalizer.ts'
 import { parseDecoder } from './piece-decoder.ts'
 import { parsePostProcessor } from './post-processor.ts'
 import { parsePreTokenizer, spellBytes } from './pre-tokenizer.ts'
+import { withoutBreakers } from './special-breaker.ts'
 import { createStreamDecoder, visibleText } from './stream-decoder.ts'
 import { isNormalized, textParts } from './text-parts.ts'
 import { type AddedToken, parseTokenizerJson } from './tokenizer-json.ts'
@@ -66,7 +67,13 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
 
   /** The ids of a text; yields now and then while it is long. */
   function* encoding(text: string, options: EncodeOptions = {}): Generator<void, number[]> {
-    const { allowSpecial = false, addSpecial = true, specialBreaker, context = Number.POSITIVE_INFINITY } = options
+    const {
+      allowSpecial = false,
+      addSpecial = true,
+      specialBreaker,
+      isSpecial: counts,
+      context = Number.POSITIVE_INFINITY,
+    } = options
     const characters = takesSpaces && context < text.length ? text.replace(/\p{White_Space}+/gu, '').length : text.length
     if (characters > context * longest) {
       throw tooLong(text, `at least ${Math.ceil(characters / longest)}`, ` (one is at most ${longest} characters long)`, context)
@@ -75,7 +82,8 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
     const wellFormed = text.replace(/\p{Cs}/gu, '\uFFFD')
     const ids: number[] = addSpecial ? [...before] : []
     let work = 0
-    for (const part of parts(wellFormed, { allowSpecial, breaker: specialBreaker })) {
+    const guarded = specialBreaker ? withoutBreakers(wellFormed, specialBreaker) : { plain: wellFormed, isSpecial: counts }
+    for (const part of parts(guarded.plain, { allowSpecial, isSpecial: guarded.isSpecial })) {
       if (part.id !== undefined) ids.push(part.id)
       else {
         for (const word of preTokenizer.cut(part)) {

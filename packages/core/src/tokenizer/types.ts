@@ -7,6 +7,8 @@ export interface EncodeOptions {
   readonly addSpecial?: boolean
   /** A text that is removed once special tokens are recognised: a spelling that it interrupts or follows is not one. */
   readonly specialBreaker?: string
+  /** Which of the spellings that `allowSpecial` finds count, by where they are (UTF-16 units). All by default. */
+  readonly isSpecial?: (start: number, end: number) => boolean
   /**
    * Tokens that the model takes. A text that cannot fit is a usage error before all of it is encoded: when it is longer than so
    * many tokens of the vocabulary's longest, or has four times as many already.

@@ -17,8 +17,9 @@ export async function makeFolder(path: string): Promise<void> {
     // What is there already may be said in other words: a root that cannot be written, say.
     if (await isFolder(folder)) return
     if (code === 'EEXIST') throw notAFolder(folder)
-    if (code !== 'ENOENT' || dirname(folder) === folder || (await isFolder(dirname(folder)))) throw error
-    await makeFolder(dirname(folder))
+    if (code !== 'ENOENT' || dirname(folder) === folder) throw error
+    // The one above may have been made since: then all that is left is to try again.
+    if (!(await isFolder(dirname(folder)))) await makeFolder(dirname(folder))
     await mkdir(folder).catch(async (cause) => {
       if (!(await isFolder(folder))) throw cause // else somebody made it meanwhile
     })
