@@ -76,7 +76,6 @@ export function compareWithPeer({ tokenizer: json, answers }: PeerCase): Compari
     const tokenizer = createTokenizer({ tokenizerJson: json })
     for (const { text, peer } of answers) {
       if (peer.error !== undefined) continue
-      compared++
       const check = (what: string, expected: unknown, found: unknown) => {
         if (JSON.stringify(expected) !== JSON.stringify(found)) differences.push({ what, text, expected, found })
       }
@@ -94,6 +93,7 @@ export function compareWithPeer({ tokenizer: json, answers }: PeerCase): Compari
         if (peer.skipped.startsWith(peer.before) && !peer.before.endsWith('\uFFFD')) {
           check('streamed', peer.skipped.slice(peer.before.length), streamed.join(''))
         }
+        compared++
       } catch (error) {
         if (!isParscaleError(error)) throw error
         refused.push(error.message)
