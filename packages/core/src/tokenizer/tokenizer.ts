@@ -12,6 +12,8 @@ import { parseTokenizerJson } from './tokenizer-json.ts'
 import type { DecodeOptions, Tokenizer, TokenizerFiles } from './types.ts'
 
 /**
+ * A tokenizer from a model's tokenizer.json and tokenizer_config.json.
+ *
  * @param name names the tokenizer's folder or file in errors
  * @throws checkpoint error for a missing or damaged tokenizer.json; unsupported error naming the part we cannot run
  */

@@ -22,6 +22,7 @@ export interface StreamDecoder {
   flush(): string
 }
 
+/** Text to token ids and back. */
 export interface Tokenizer {
   /** One more than the largest id. A model's embedding may have more rows than this. */
   readonly vocabSize: number
@@ -68,6 +69,7 @@ export interface ChatEncodeOptions extends ChatRenderOptions {
   readonly allowSpecial?: boolean
 }
 
+/** Renders conversations as a model was trained on them. */
 export interface ChatTemplate {
   /** Ids of the whole conversation, as `apply_chat_template(tokenize=True)` of transformers gives them. */
   encode(messages: readonly ChatMessage[], options?: ChatEncodeOptions): number[]

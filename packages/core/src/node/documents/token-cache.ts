@@ -34,6 +34,7 @@ export interface DatasetOptions
   readonly seed?: number
 }
 
+/** A tokenized data set: training and held-out token files, and their summary. */
 export interface TokenizedDataset {
   readonly train: TokenFile
   readonly heldOut: TokenFile
