@@ -21,7 +21,7 @@ export interface TemplatePeer {
 export function openTemplatePeer(): TemplatePeer {
   const script = fileURLToPath(new URL('../../../../scripts/templates/render-peer.py', import.meta.url))
   const child = spawn(pythonEnvironment('templates'), [script], {
-    stdio: ['pipe', 'pipe', 'ignore'],
+    stdio: ['pipe', 'pipe', 'inherit'],
     env: { ...process.env, TZ: 'UTC', PYTHONUTF8: '1' },
   })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()

@@ -21,14 +21,18 @@ import {
 
 /** `object.name`: an attribute or, failing that, an element. */
 export function getAttribute(runtime: Runtime, object: Value, name: string): Value {
-  return pythonAttribute(object, name) ?? element(runtime, object, text(name)) ?? missing(object, text(name))
+  const found = pythonAttribute(object, name)
+  if (found !== undefined) return found
+  const item = element(runtime, object, text(name))
+  return item === undefined ? missing(object, text(name)) : item
 }
 
 /** `object[key]`: an element or, failing that, an attribute. */
 export function getItem(runtime: Runtime, object: Value, key: Value): Value {
   const found = element(runtime, object, key)
   if (found !== undefined) return found
-  return (key instanceof Text ? pythonAttribute(object, key.value) : undefined) ?? missing(object, key)
+  const attribute = key instanceof Text ? pythonAttribute(object, key.value) : undefined
+  return attribute === undefined ? missing(object, key) : attribute
 }
 
 /** Methods that change a list or dict: the immutable sandbox hides them. */
@@ -103,12 +107,14 @@ function element(runtime: Runtime, object: Value, key: Value): Value | undefined
   return object instanceof Range ? object.at(at) : sequenceItems(object)![at]
 }
 
+export const isSliceable = (object: Value): object is Text | Range | Tuple | readonly Value[] =>
+  object instanceof Text || object instanceof Range || sequenceItems(object) !== undefined
+
 /** `object[start:stop:step]`. */
 export function slice(runtime: Runtime, object: Value, bounds: readonly (Value | undefined)[]): Value {
   if (object instanceof Undefined) object.fail()
   const items = sequenceItems(object)
-  const isSliceable = object instanceof Text || object instanceof Range || items !== undefined
-  if (!isSliceable)
+  if (!isSliceable(object))
     throw typeError(object instanceof Dict ? "unhashable type: 'slice'" : `'${typeName(object)}' object is not subscriptable`)
   const length = items?.length ?? (object as Text | Range).length
   const [start, stop, step] = sliceIndices(length, bounds)

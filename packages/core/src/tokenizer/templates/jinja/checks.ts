@@ -16,21 +16,14 @@ interface Place {
 
 /** @throws TemplateSyntaxError for unknown filters and tests, jumps outside of loops and the like */
 export function checkTemplate(template: readonly Statement[]): void {
-  const blocks = new Set<string>()
-  for (const { kind, name } of allStatements(template)) {
-    if (kind !== 'block') continue
-    if (blocks.has(name!)) throw refuse(`block '${name}' defined twice`)
-    blocks.add(name!)
-  }
+  const blocks = blockNames(template)
+  const twice = blocks.find((name, i) => blocks.indexOf(name) !== i)
+  if (twice !== undefined) throw refuse(`block '${twice}' defined twice`)
   checkBody(template, { inCondition: false, inLoop: false, atTop: true })
 }
 
-function* allStatements(body: readonly Statement[]): Generator<{ kind: string; name?: string }> {
-  for (const statement of body) {
-    yield statement.kind === 'block' ? { kind: 'block', name: statement.name } : { kind: statement.kind }
-    for (const inner of bodies(statement)) yield* allStatements(inner)
-  }
-}
+export const blockNames = (body: readonly Statement[]): string[] =>
+  body.flatMap((statement) => [...(statement.kind === 'block' ? [statement.name] : []), ...bodies(statement).flatMap(blockNames)])
 
 export function bodies(statement: Statement): readonly (readonly Statement[])[] {
   if (statement.kind === 'if') return [...statement.branches.map(([, body]) => body), statement.otherwise]

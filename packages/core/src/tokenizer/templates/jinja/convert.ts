@@ -17,7 +17,8 @@ export function toValue(value: unknown, writer: Writer | undefined = byPerson, d
   if (value === null || value === undefined) return null
   if (typeof value === 'string') return writer ? written(value, writer) : text(value)
   if (typeof value === 'boolean' || typeof value === 'bigint') return value
-  if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value
+  // What JSON writes without a point is an int.
+  if (typeof value === 'number') return Number.isInteger(value) && Math.abs(value) < 1e21 ? BigInt(String(value)) : value
   if (Array.isArray(value)) return value.map((item) => toValue(item, writer, depth + 1))
   if (typeof value !== 'object' || !isPlain(value))
     return text(`<${typeof value === 'object' ? (value.constructor?.name ?? 'object') : typeof value}>`)

@@ -1,13 +1,14 @@
 /** Evaluates expressions. Every node costs; what can cost more is charged where it is done. */
-import { getAttribute, getItem, slice } from './access.ts'
+import { getAttribute, getItem, isSliceable, slice } from './access.ts'
 import { binary, negate, positive } from './arithmetic.ts'
 import { compare } from './comparing.ts'
 import { notSupported, typeError } from './errors.ts'
 import { callFilter, isFilter } from './filters/index.ts'
-import type { ArgumentNodes, CallNode, Expression, FilterNode } from './nodes.ts'
+import type { ArgumentNodes, CallNode, Expression, FilterNode, SliceNode } from './nodes.ts'
 import { stringOf } from './printing.ts'
 import { itemsOf, type Runtime } from './runtime.ts'
 import type { Scope } from './scope.ts'
+import { children } from './symbols.ts'
 import { callTest } from './tests.ts'
 import { Text, TextParts } from './text.ts'
 import { type Arguments, Callable, Dict, Thing, Tuple, truthy, typeName, Undefined, type Value } from './values.ts'
@@ -26,7 +27,7 @@ export function evaluate(runtime: Runtime, node: Expression, scope: Scope): Valu
 function lookUp(name: string, scope: Scope): Value {
   const value = scope.get(name)
   if (value !== undefined) return value
-  if (name === 'self' || name === 'super') throw notSupported(`the variable ${name}`)
+  if (name === 'super') throw notSupported('the variable super')
   return new Undefined(`'${name}' is undefined`)
 }
 
@@ -71,11 +72,7 @@ function operation(runtime: Runtime, node: Exclude<Expression, { kind: 'constant
     case 'item':
       return getItem(runtime, value(node.object), value(node.key))
     case 'slice':
-      return slice(
-        runtime,
-        value(node.object),
-        node.bounds.map((bound) => bound && value(bound)),
-      )
+      return sliceOf(runtime, node, scope)
     case 'call':
       return call(runtime, node, scope)
     case 'filter':
@@ -87,6 +84,17 @@ function operation(runtime: Runtime, node: Exclude<Expression, { kind: 'constant
     }
   }
 }
+
+function sliceOf(runtime: Runtime, node: SliceNode, scope: Scope): Value {
+  const object = evaluate(runtime, node.object, scope)
+  const bounds = node.bounds.map((bound) => bound && evaluate(runtime, bound, scope))
+  // Of constants jinja2 makes something undefined before the template runs, depending on what is around them.
+  if (!isSliceable(object) && isConstant(node.object)) throw notSupported('slicing a constant that has no parts')
+  return slice(runtime, object, bounds)
+}
+
+const isConstant = (expression: Expression): boolean =>
+  expression.kind !== 'name' && expression.kind !== 'call' && children(expression).every(isConstant)
 
 /** `a ~ b ~ c` */
 function concatenate(runtime: Runtime, values: readonly Value[]): Text {

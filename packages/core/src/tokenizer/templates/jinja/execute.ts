@@ -1,4 +1,5 @@
 /** Runs statements: writes a template's text. */
+import { blockNames, undeclared } from './checks.ts'
 import { notSupported, PythonError, runtimeError, typeError, valueError } from './errors.ts'
 import { call, evaluate, filter } from './evaluate.ts'
 import { defineMacro, type RunBody } from './macro.ts'
@@ -7,8 +8,8 @@ import { stringOf } from './printing.ts'
 import { iterate, type Runtime } from './runtime.ts'
 import { Scope } from './scope.ts'
 import type { HiddenNames } from './symbols.ts'
-import { type Text, TextParts } from './text.ts'
-import { Loop, Namespace } from './things.ts'
+import { Text, TextParts } from './text.ts'
+import { Loop, Namespace, TemplateReference } from './things.ts'
 import { Dict, Iter, iteratorOf, noArguments, sequenceItems, Tuple, truthy, typeName, type Value } from './values.ts'
 
 type Jump = 'break' | 'continue' | undefined
@@ -24,7 +25,9 @@ export class Execution {
 
   run(template: readonly Statement[], variables: Scope): Text {
     const out = new TextParts()
-    this.#run(template, this.#scope(template, variables, true), out)
+    const scope = this.#scope(template, variables, true)
+    if (undeclared(template, ['self']).size > 0) scope.set('self', new TemplateReference(blockNames(template)))
+    this.#run(template, scope, out)
     return out.text()
   }
 
@@ -59,6 +62,12 @@ export class Execution {
     out.push(part)
   }
 
+  /** Blocks write what they make without turning it into text. */
+  #writeText(value: Value, out: TextParts): void {
+    if (!(value instanceof Text)) throw typeError(`sequence item 0: expected str instance, ${typeName(value)} found`)
+    this.#write(value, out)
+  }
+
   #statement(statement: Statement, scope: Scope, out: TextParts): Jump {
     switch (statement.kind) {
       case 'output':
@@ -85,7 +94,7 @@ export class Execution {
       case 'filter block': {
         const inner = this.#scope(statement.body, scope)
         const [made, jump] = this.#capture(statement.body, inner)
-        if (!jump) this.#write(this.#filtered(statement.filter, made, inner), out)
+        if (!jump) this.#writeText(this.#filtered(statement.filter, made, inner), out)
         return jump
       }
       case 'with': {
@@ -98,7 +107,7 @@ export class Execution {
         scope.set(statement.name, defineMacro(statement, scope, this.#runBody))
         return undefined
       case 'call block':
-        this.#write(this.#callBlock(statement, scope), out)
+        this.#writeText(this.#callBlock(statement, scope), out)
         return undefined
       case 'block':
         return this.#nested(statement.body, this.#scope(statement.body, statement.scoped ? scope : scope.top), out)
@@ -220,5 +229,5 @@ function firstItems(runtime: Runtime, value: Value, count: number): Value[] {
 
 function packed(target: Target, item: Value, scope: Scope): Value {
   if (target.kind === 'store tuple') return new Tuple(target.items.map((each) => packed(each, item, scope)))
-  return target.kind === 'store' ? (scope.get(target.name) ?? item) : item
+  return target.kind === 'store' ? scope.get(target.name)! : item
 }

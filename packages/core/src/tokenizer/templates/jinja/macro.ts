@@ -31,7 +31,7 @@ export function defineMacro(definition: Definition, outer: Scope, runBody: RunBo
       // Before their turn parameters are undefined, also where outer scopes have such a name.
       for (const parameter of parameters) scope.hide(parameter)
       for (const [i, parameter] of parameters.entries()) {
-        scope.set(parameter, bound.get(parameter) ?? defaultOf(runtime, definition, i, scope))
+        scope.set(parameter, bound.has(parameter) ? bound.get(parameter)! : defaultOf(runtime, definition, i, scope))
       }
       for (const parameter of specialNames)
         if (bound.has(parameter) && takes(parameter)) scope.set(parameter, bound.get(parameter)!)

@@ -86,6 +86,26 @@ export class DictFunction extends Thing {
   override call = dictOf
 }
 
+/** The variable `self`, which has the template's blocks. */
+export class TemplateReference extends Thing {
+  readonly typeName = 'TemplateReference'
+  readonly #blocks: readonly string[]
+
+  constructor(blocks: readonly string[]) {
+    super()
+    this.#blocks = blocks
+  }
+
+  attribute(name: string): Value | undefined {
+    if (this.#blocks.includes(name)) throw notSupported(`self.${name}`)
+    return undefined
+  }
+
+  override repr(): Text {
+    return text('<TemplateReference None>')
+  }
+}
+
 export class Cycler extends Thing {
   readonly typeName = 'Cycler'
   readonly #items: readonly Value[]

@@ -4,7 +4,7 @@ import { binary } from '../arithmetic.ts'
 import { equal, ordered, sortBy } from '../comparing.ts'
 import { PythonError, typeError } from '../errors.ts'
 import { itemsOf, iterate, type Runtime } from '../runtime.ts'
-import { integerArgument } from '../signature.ts'
+import { integerArgument, textArgument } from '../signature.ts'
 import { Text, TextParts } from '../text.ts'
 import {
   Dict,
@@ -139,19 +139,18 @@ function* pairs(runtime: Runtime, value: Value): Generator<Value> {
 function sum(runtime: Runtime, [items, attribute, start]: readonly Value[]): Value {
   const get = attributeGetter(attribute!)
   if (start instanceof Text) throw typeError("sum() can't sum strings [use ''.join(seq) instead]")
-  let total = start!
+  let total: Value = start!
   for (const item of iterate(runtime, items!)) total = binary(runtime, '+', total, get(runtime, item))
   return total
 }
 
-function attribute(runtime: Runtime, [object, name]: readonly Value[]): Value {
-  if (!(name instanceof Text)) throw typeError(`attribute name must be string, not '${typeName(name!)}'`)
-  if (pythonAttribute(object!, name.value) !== undefined) return getAttribute(runtime, object!, name.value)
-  return new Undefined(`'${typeName(object!)} object' has no attribute '${name.value}'`)
+function attribute(runtime: Runtime, object: Value, name: Text): Value {
+  if (pythonAttribute(object, name.value) !== undefined) return getAttribute(runtime, object, name.value)
+  return new Undefined(`'${typeName(object)} object' has no attribute '${name.value}'`)
 }
 
 export const sequenceFilters: Readonly<Record<string, Filter>> = {
-  attr: { parameters: 'obj, name', run: attribute },
+  attr: { parameters: 'obj, name', run: (runtime, [object, name]) => attribute(runtime, object!, textArgument(name!, 'attribute name')) },
   batch: {
     parameters: 'value, linecount, fill_with=none',
     run: (runtime, [items, count, fill]) => new Iter(batches(runtime, items!, count!, fill!)),

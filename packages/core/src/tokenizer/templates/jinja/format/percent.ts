@@ -51,7 +51,7 @@ export function formatPercent(runtime: Runtime, format: Text, values: Value): Te
       continue
     }
     const settings = { flags: signedWidth < 0 ? `${flags}-` : flags!, width: Math.abs(signedWidth), precision, type }
-    const one = formatOne(runtime, settings, givenValue ?? take(), format.markup)
+    const one = formatOne(runtime, settings, givenValue === undefined ? take() : givenValue, format.markup)
     runtime.budget.make(out.length + one.value.length > 1 << 20 ? out.length + one.value.length : one.value.length)
     out.push(one)
   }

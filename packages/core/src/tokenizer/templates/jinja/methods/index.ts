@@ -19,7 +19,7 @@ export function methodOf(object: Value, name: string): Value | undefined {
     return bound(listMethods, items, name)
   }
   if (object instanceof Range)
-    return own(rangeAttributes, object, name) ?? bound(listMethods, [...rangeList(object)], name, ['count', 'index'])
+    return name === 'count' || name === 'index' ? refused('range', name) : own(rangeAttributes, object, name)
   if (typeof object === 'number') return own(floatAttributes, object, name)
   const integer = integerOf(object)
   if (integer !== undefined) return own(integerAttributes, integer, name)
@@ -28,21 +28,12 @@ export function methodOf(object: Value, name: string): Value | undefined {
   return undefined
 }
 
-function* rangeList(range: Range): Generator<Value> {
-  for (let i = 0; i < range.length; i++) yield range.at(i)
-}
-
 function own<Self>(attributes: Readonly<Record<string, (self: Self) => Value>>, self: Self, name: string): Value | undefined {
   return Object.hasOwn(attributes, name) ? attributes[name]!(self) : undefined
 }
 
-function bound<Self>(
-  methods: Readonly<Record<string, Method<Self>>>,
-  self: Self,
-  name: string,
-  only?: readonly string[],
-): Callable | undefined {
-  if (!Object.hasOwn(methods, name) || (only && !only.includes(name))) return undefined
+function bound<Self>(methods: Readonly<Record<string, Method<Self>>>, self: Self, name: string): Callable | undefined {
+  if (!Object.hasOwn(methods, name)) return undefined
   const { parameters, run } = methods[name]!
   const bind = signature(name, parameters)
   return new Callable(name, (runtime, args) => run(runtime, self, bind(args)))
