@@ -6,12 +6,19 @@ const rooms = [
   'runtime',
   'checkpoint',
   'tokenizer',
+  'contents',
   'generation',
   'training',
   'evaluation',
   'server',
 ]
 const core = 'packages/core/src'
+/** Tests and what supports them: not built, not published, and free to import any room. */
+const tests = '^packages/.*(\\.test\\.ts$|/testing/|/test/)'
+
+// The rooms of parscale, floor by floor: each may import floors below its own. cli.ts and index.ts stand on top.
+const floors = [['terminal'], ['hub'], ['load'], ['export', 'bench', 'serve'], ['train'], ['commands']]
+const parscale = 'packages/parscale/src'
 
 export default {
   forbidden: [
@@ -21,25 +28,35 @@ export default {
       name: `room-order-${room}`,
       comment: `${room}/ imports only rooms above it`,
       severity: 'error',
-      from: { path: `^${core}/${room}/`, pathNot: '\\.test\\.ts$' },
+      from: { path: `^${core}/${room}/`, pathNot: tests },
       to: { path: `^${core}/(${[...rooms.slice(i + 1), 'node', 'web'].join('|')})/` },
     })),
+    ...floors.flatMap((floor, i) =>
+      floor.map((room) => ({
+        name: `parscale-room-order-${room}`,
+        comment: `${room}/ imports only floors below it`,
+        severity: 'error',
+        from: { path: `^${parscale}/${room}/`, pathNot: '\\.test\\.ts$' },
+        to: { path: `^${parscale}/((${floors.slice(i).flat().join('|')})/|(cli|index)\\.ts)`, pathNot: `^${parscale}/${room}/` },
+      })),
+    ),
     {
       name: 'law-and-cost-import-no-room',
       severity: 'error',
-      from: { path: `^${core}/(law|cost)/`, pathNot: '\\.test\\.ts$' },
+      from: { path: `^${core}/(law|cost)/`, pathNot: tests },
       to: { path: `^${core}/(${rooms.join('|')}|node|web)/` },
     },
+    { name: 'testing-for-tests-only', severity: 'error', from: { pathNot: tests }, to: { path: tests } },
     {
       name: 'platform-only-at-the-edge',
       severity: 'error',
-      from: { path: `^${core}/`, pathNot: [`^${core}/node/`, '\\.test\\.ts$'] },
+      from: { path: `^${core}/`, pathNot: [`^${core}/node/`, tests] },
       to: { dependencyTypes: ['core'] },
     },
     {
       name: 'core-needs-onnxruntime-common-only',
       severity: 'error',
-      from: { path: `^${core}/`, pathNot: [`^${core}/(node|web)/`, '\\.test\\.ts$'] },
+      from: { path: `^${core}/`, pathNot: [`^${core}/(node|web)/`, tests] },
       to: { path: 'node_modules/onnxruntime-(node|web)' },
     },
   ],

@@ -9,14 +9,14 @@ import { existsSync } from 'node:fs'
 import { cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { spreadOf } from '@parscale/core'
 import { Engine, Model, modelFiles } from '@parscale/core/generation'
-import { openModelFolder, openModelPath } from '@parscale/core/node'
+import { openModelFolder, openModelPath, writeModelFolder } from '@parscale/core/node'
 import { onnxRuntime } from '../packages/core/src/node/onnx-runtime.ts'
+import { streamSetContents } from '../packages/parscale/src/bench/synthetic-model.ts'
 import { fetchSmolLM2 } from '../scripts/fetch-smollm2.mjs'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 import { loadPeer } from './llama-peer.ts'
-import { writeRandomStreams } from './random-streams.ts'
-import { spreadOf } from './spread.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -33,6 +33,7 @@ const [rounds, steps, context, prompt, threads] = [flags.rounds, flags.steps, fl
   Number,
 ) as [number, number, number, number, number]
 const streams = [1, 2, 4, 8]
+const prefixTokens = 48
 const cache = fileURLToPath(new URL('../.cache', import.meta.url))
 
 async function smolLM2(): Promise<string> {
@@ -95,7 +96,7 @@ async function measure(name: string, path: string): Promise<Row[]> {
   const sets = []
   for (const p of streams.slice(1)) {
     const folder = `${cache}/bench-streams/${name}-p${p}`
-    await writeRandomStreams(folder, backbone.config, p)
+    if (!existsSync(folder)) await writeModelFolder(folder, streamSetContents(backbone.config, prefixTokens, p, 32))
     sets.push(await openModelFolder(folder))
   }
   const model = await Model.load(onnxRuntime({ threads }), await modelFiles(backbone, sets))

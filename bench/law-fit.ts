@@ -2,14 +2,14 @@
  * Speed of the published fit: 300 starts on 24 points, and 1,000 bootstrap refits, beside scipy's L-BFGS-B on the same starts
  * with forward differences (as the published script runs it) in the same minute.
  *
- *   npx tsx bench/law-fit.ts      makes a Python environment with scipy first, if there is none
+ *   npm run bench:law      makes a Python environment with scipy first, if there is none
  */
 import { spawnSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { spreadOf } from '@parscale/core'
 import { bootstrap, fitLaw, laws, publishedPoints } from '../packages/core/src/law/index.ts'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
-import { spreadOf } from './spread.ts'
 
 const repeats = 5
 const points = publishedPoints('stack-v2-python')

@@ -2,8 +2,8 @@
  * llama.cpp as a peer, through node-llama-cpp's prebuilt CPU binary: what it computes on a GGUF file and how long it
  * takes. Not part of the product; `npm ci --prefix bench` installs it.
  */
+import { type Spread, spreadOf } from '@parscale/core'
 import type { EvaluatedToken, LlamaContext, LlamaContextOptions, LlamaContextSequence } from 'node-llama-cpp'
-import { type Spread, spreadOf } from './spread.ts'
 
 export interface DecodeFigures {
   /** Sequences that were stepped together, one token each, in one batch. */

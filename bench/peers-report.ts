@@ -1,8 +1,7 @@
 /** Tables of `peers.ts`: both sides with ratios, and the goals that they are held to. */
-
+import { spreadOf } from '@parscale/core'
 import type { EngineName } from '../packages/parscale/src/load/decode-engine.ts'
 import { textTable } from '../packages/parscale/src/terminal/text-table.ts'
-import { spreadOf } from './spread.ts'
 
 export interface PeerFigures {
   readonly engine: EngineName

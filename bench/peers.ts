@@ -14,6 +14,7 @@ import { rm } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { spreadOf } from '@parscale/core'
 import { type ModelShape, publishedModel } from '@parscale/core/cost'
 import { Engine, modelFiles } from '@parscale/core/generation'
 import type { KvType } from '@parscale/core/model'
@@ -157,7 +158,9 @@ async function measure(shape: ModelShape, name: string, bits: 8 | 4): Promise<{ 
       if (interrupted || (one.what === 'prefill' && round >= prefillRounds)) continue
       const ms = await one.turn()
       rows.get(one)!.push(ms)
-      console.error(`round ${round + 1}: ${bits} bits, ${one.what}, ${one.side}, P = ${one.p}: ${median(ms).toFixed(1)} ms`)
+      console.error(
+        `round ${round + 1}: ${bits} bits, ${one.what}, ${one.side}, P = ${one.p}: ${spreadOf(ms).median.toFixed(1)} ms`,
+      )
     }
   }
   const roundsOf = (side: Measurement['side'], what: Measurement['what'], p: number) =>
@@ -189,8 +192,6 @@ async function repeat(step: () => Promise<unknown>): Promise<number[]> {
   }
   return times
 }
-
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!
 
 const published = publishedModel(flags.shape).shape
 const shape = flags.layers === undefined ? published : { ...published, numHiddenLayers: Number(flags.layers) }

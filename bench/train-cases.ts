@@ -1,16 +1,9 @@
 /** What the bench of training trains: two models, their weights and their data. */
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { createRandom } from '@parscale/core'
-import { type TensorStream, writeSafetensors } from '@parscale/core/checkpoint'
-import {
-  backboneParameters,
-  elementCount,
-  type ModelConfig,
-  type Parameter,
-  parscaleConfig,
-  streamParameters,
-} from '@parscale/core/model'
+import { writeSafetensors } from '@parscale/core/checkpoint'
+import { backboneParameters, type ModelConfig, type Parameter, parscaleConfig, streamParameters } from '@parscale/core/model'
 import type { TrainPlan } from '@parscale/core/training'
+import { randomTensors } from '../packages/core/src/testing/random-model.ts'
 
 export interface Case {
   readonly model: string
@@ -78,18 +71,7 @@ export const tokenIds = (c: Case, step: number): Int32Array =>
 /** Random weights for both sides: norms are 1, everything else N(0, 0.02). */
 export async function writeWeights(path: string, parameters: readonly Parameter[]): Promise<void> {
   const file = openSync(path, 'w')
-  const tensors = parameters.map(({ name, shape, part }, i): TensorStream => {
-    const random = createRandom(i)
-    const value = () => (part === 'norm' ? 1 : 0.02 * random.normal())
-    return {
-      name,
-      shape,
-      dtype: 'F32',
-      async *chunks() {
-        yield new Uint8Array(Float32Array.from({ length: elementCount(shape) }, value).buffer)
-      },
-    }
-  })
+  const tensors = randomTensors(parameters, ({ part }, random) => (part === 'norm' ? 1 : 0.02 * random.normal()))
   await writeSafetensors({ write: async (bytes) => void writeSync(file, bytes) }, tensors)
   closeSync(file)
 }

@@ -11,8 +11,8 @@ import { cpus, loadavg } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { spreadOf } from '@parscale/core'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
-import { spreadOf } from './spread.ts'
 import { type Case, casePlan, cases, writeWeights } from './train-cases.ts'
 
 const { values: flags } = parseArgs({

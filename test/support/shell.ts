@@ -29,7 +29,7 @@ export function openShell(): Shell {
   for (const name of ['packages', 'fixtures', 'LICENSE']) symlinkSync(join(root, name), join(folder, name))
   const bin = join(folder, 'bin')
   mkdirSync(bin)
-  const quoted = [process.execPath, ...fromSource, join(root, 'packages/parscale/test/support/main.ts')].map((arg) => `'${arg}'`)
+  const quoted = [process.execPath, ...fromSource, join(root, 'packages/parscale/src/testing/main.ts')].map((arg) => `'${arg}'`)
   writeFileSync(join(bin, 'npx'), `#!/bin/sh\n[ "$1" = parscale ] || exit 127\nshift\nexec ${quoted.join(' ')} "$@"\n`, {
     mode: 0o755,
   })

@@ -12,3 +12,4 @@ export {
   usageError,
 } from './errors.ts'
 export { createRandom, type Random } from './random.ts'
+export { type Spread, spreadOf } from './spread.ts'

@@ -9,6 +9,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { spreadOf } from '@parscale/core'
 import type { ModelConfig } from '@parscale/core/model'
 import { type CacheType, NativeModel } from '../src/index.ts'
 import { type Layout, lanes, planFile, type Role, recordBytes, tensorBytes } from '../src/packed-layout.ts'
@@ -164,11 +165,11 @@ try {
       ms.push(performance.now() - start)
     }
   }
-  const best = (ms: readonly number[]) => Math.min(...ms)
-  const median = (ms: readonly number[]) => [...ms].sort((a, b) => a - b)[ms.length >> 1]!
+  const first = spreadOf(cases[0]!.ms)
   for (const { p, ms } of cases) {
+    const { min, median } = spreadOf(ms)
     print(
-      `P ${p}: best ${best(ms).toFixed(1)} ms, median ${median(ms).toFixed(1)} ms, ${(streamed / best(ms) / 1e6).toFixed(1)} GB/s, x${(best(ms) / best(cases[0]!.ms)).toFixed(2)} of P ${cases[0]!.p} (median x${(median(ms) / median(cases[0]!.ms)).toFixed(2)})`,
+      `P ${p}: best ${min.toFixed(1)} ms, median ${median.toFixed(1)} ms, ${(streamed / min / 1e6).toFixed(1)} GB/s, x${(min / first.min).toFixed(2)} of P ${cases[0]!.p} (median x${(median / first.median).toFixed(2)})`,
     )
   }
   await model.dispose()

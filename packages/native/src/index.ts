@@ -1,6 +1,7 @@
 /** The decode step of parscale in native code, for CPUs. */
 
 export { type NativeDecoderOptions, nativeDecoder, nativeRefusal, type PackedModel, packModel } from './native-decoder.ts'
+export { nativeDecoders, nativeMemory } from './native-kind.ts'
 export {
   type CacheType,
   cacheTypes,

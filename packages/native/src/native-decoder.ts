@@ -1,6 +1,6 @@
 /** The native step behind the interface that the engine steps (core's runtime/decoder.ts). */
 import { unsupportedError } from '@parscale/core'
-import type { ModelFiles } from '@parscale/core/generation'
+import type { DecoderOptions, ModelFiles } from '@parscale/core/generation'
 import { type KvType, type ModelConfig, RopeTable } from '@parscale/core/model'
 import type { ModelCacheOptions } from '@parscale/core/node'
 import type { Decoder, DecoderOutput, DecoderRow, RowCache } from '@parscale/core/runtime'
@@ -8,10 +8,8 @@ import { type CacheType, NativeAggregator, NativeModel, type NativeModelOptions 
 import { planAggregator, planBackbone } from './pack-plan.ts'
 import { packedFile } from './packed-cache.ts'
 
-export interface NativeDecoderOptions extends Omit<NativeModelOptions, 'cacheType'>, ModelCacheOptions {
-  /** How keys and values are stored. Default: f32. */
-  readonly kv?: KvType | undefined
-}
+/** `device` is the CPU. */
+export type NativeDecoderOptions = DecoderOptions & Pick<NativeModelOptions, 'instructionSet'> & ModelCacheOptions
 
 const cacheTypes: Readonly<Record<KvType, CacheType>> = { f32: 'float32', f16: 'float16', int8: 'int8' }
 

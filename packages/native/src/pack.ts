@@ -2,11 +2,12 @@
  * From a checkpoint, quantised or not, to the packed file that the native step maps. Made once for each model; the bytes are the
  * same numbers in another order, so that nothing is rounded here but integer zero points to float32 minima.
  */
-import { type FileHandle, open, rm } from 'node:fs/promises'
+import { type FileHandle, rm } from 'node:fs/promises'
 import { unsupportedError } from '@parscale/core'
 import { castBytes, type StoredDType } from '@parscale/core/checkpoint'
 import type { DType } from '@parscale/core/graph'
 import { isQuantised, type PlainWeight, type StoredWeight } from '@parscale/core/model'
+import { openToRead, writeNewFile } from '@parscale/core/node'
 import type { PackedTensor, PackPlan } from './pack-plan.ts'
 import { type Layout, lanes, tensorBytes } from './packed-layout.ts'
 import { quantisedPanel, transposed } from './panels.ts'
@@ -24,15 +25,12 @@ export interface PackOptions {
  */
 export async function writePacked(path: string, plan: PackPlan, options: PackOptions = {}): Promise<void> {
   const files = new SourceFiles()
-  const out = await open(path, 'wx')
   try {
-    await writeTensors(out, plan, files, options)
-    await out.sync()
+    await writeNewFile(path, (_, out) => writeTensors(out, plan, files, options))
   } catch (error) {
     await rm(path, { force: true })
     throw error
   } finally {
-    await out.close()
     await files.close()
   }
 }
@@ -152,7 +150,7 @@ class SourceFiles {
   async read({ path, offset, byteLength }: PlainWeight['data'], from: number, length: number): Promise<ArrayBuffer> {
     let file = this.#open.get(path)
     if (!file) {
-      file = open(path, 'r')
+      file = openToRead(path)
       this.#open.set(path, file)
     }
     const bytes = new Uint8Array(Math.min(length, Math.max(0, byteLength - from)))

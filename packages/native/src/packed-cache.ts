@@ -29,9 +29,9 @@ export async function packedFile(kind: string, plan: PackPlan, options: ModelCac
       label: `${basename(home)}-${kind}`,
       identity: [sources, kind],
       state: [packingVersion, headerDigest(plan), ...(await Promise.all(sources.map(fileState)))],
-      make: (target, { listing, onProgress, signal }) => {
-        const write = (temporary: string) => writePacked(join(temporary, fileName), plan, { onProgress, signal })
-        return writeWholeFolder(target, write, { listing, signal })
+      make: (target, { onProgress, ...options }) => {
+        const write = (temporary: string) => writePacked(join(temporary, fileName), plan, { onProgress, signal: options.signal })
+        return writeWholeFolder(target, write, options)
       },
     },
     { ...options, cacheDirectory: await besideCached(home, options.cacheDirectory) },

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { quantiseModel } from '@parscale/core/node'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { fixturesFolder } from '../../parscale/test/support/fixtures.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { cacheTypes, instructionSets, type NativeModelOptions } from '../src/index.ts'
 import { type PackedFolder, packFolder, type Sequence, Streams } from './support/streams.ts'
 

@@ -3,7 +3,7 @@
  * one. Needs qemu-user, and Debian's cross compiler for arm64.
  */
 import { describe, expect, it } from 'vitest'
-import { fixturesFolder } from '../../parscale/test/support/fixtures.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { build, run } from './support/programs.ts'
 import { packFolder } from './support/streams.ts'
 

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { modelFiles } from '@parscale/core/generation'
 import { openModelFolder, quantiseModel } from '@parscale/core/node'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { fixturesFolder } from '../../parscale/test/support/fixtures.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { packModel } from '../src/native-decoder.ts'
 import { NativeModel } from '../src/native-model.ts'
 

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
 import { isParscaleError } from '@parscale/core'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { fixturesFolder } from '../../parscale/test/support/fixtures.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { NativeAggregator, NativeModel } from '../src/index.ts'
 import { type PackedFolder, packFolder } from './support/streams.ts'
 

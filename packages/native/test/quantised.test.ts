@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { quantiseModel } from '@parscale/core/node'
 import { afterAll, describe, expect, it } from 'vitest'
-import { fixturesFolder, loadEngine } from '../../parscale/test/support/fixtures.ts'
+import { fixturesFolder, loadEngine } from '../../core/src/testing/fixtures.ts'
 import { packFolder, Streams } from './support/streams.ts'
 
 const temporary = mkdtempSync(join(tmpdir(), 'parscale-native-'))

@@ -1,7 +1,7 @@
 /** The reference's and transformers' numbers through the native step in float32, within the tolerances of fixtures/goldens/README.md. */
 import { readdirSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { argmax, type Fixture, fixturesFolder, maxDifference, readFixture } from '../../parscale/test/support/fixtures.ts'
+import { argmax, type Fixture, fixturesFolder, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
 import { instructionSets } from '../src/index.ts'
 import { type PackedFolder, packFolder, Streams } from './support/streams.ts'
 

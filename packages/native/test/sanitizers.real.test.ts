@@ -1,7 +1,7 @@
 /** The step without Node under the compiler's sanitizers: it builds for minutes, so it is not among the fast tests. */
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { fixturesFolder } from '../../parscale/test/support/fixtures.ts'
+import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { build, run } from './support/programs.ts'
 import { packFolder } from './support/streams.ts'
 

@@ -32,6 +32,13 @@ const exitCodes: Readonly<Record<ErrorKind, number>> = {
 }
 const interrupted = 130
 
+const fileCommands = new Set(['train', 'export', 'convert', 'quantize', 'pull'])
+const fileOptions = ['logits', 'plot', 'resume'] as const
+
+/** Whether the product of a command is a file, not what it prints. */
+const writesFiles = (name: string, options: Readonly<Record<string, unknown>>): boolean =>
+  fileCommands.has(name) || fileOptions.some((option) => options[option] !== undefined)
+
 /** Runs one command. @returns the exit code */
 export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
   const program = new Command('parscale')
@@ -51,6 +58,9 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
     ...[registerTrain, registerExport, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan, registerBench],
   ]
   for (const register of commands) register(program, io)
+  program.hook('preAction', (_, command) => {
+    if (writesFiles(command.name(), command.opts())) io.finishWithoutReader?.()
+  })
   try {
     await program.parseAsync(argv)
     return 0

@@ -6,12 +6,6 @@ export { type CacheLookup, resolveCachedModel } from './hub/cached-model.ts'
 export { type PublishedModel, publishedModels } from './hub/published-models.ts'
 export { type PulledModel, type PullOptions, pullModel } from './hub/pull-model.ts'
 export type { ChosenEngine, EngineChoice, EngineName } from './load/decode-engine.ts'
-export {
-  type LoadOptions,
-  loadModel,
-  loadTextModel,
-  type OpenModel,
-  type OpenOptions,
-  openModel,
-  resolveModel,
-} from './load/load.ts'
+export { resolveModel } from './load/find-model.ts'
+export { type LoadOptions, loadModel, loadTextModel } from './load/load.ts'
+export { type OpenModel, type OpenOptions, openModel } from './load/open-model.ts'

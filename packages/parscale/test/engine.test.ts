@@ -2,7 +2,8 @@
 import { beamSearch, type Engine, logSoftmax, Scheduler } from '@parscale/core/generation'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { argmax, engines, fixturesFolder, loadEngine, maxDifference } from './support/fixtures.ts'
+import { argmax, fixturesFolder, maxDifference } from '../../core/src/testing/fixtures.ts'
+import { engines, loadEngine } from './support/engines.ts'
 
 const tolerance = 1e-4
 

@@ -4,7 +4,7 @@ import { type KvType, kvTypes } from '@parscale/core/model'
 import { openModelFolder } from '@parscale/core/node'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { argmax, fixturesFolder } from './support/fixtures.ts'
+import { argmax, fixturesFolder } from '../../core/src/testing/fixtures.ts'
 
 const ids = Array.from({ length: 150 }, (_, i) => (i * 31 + (i >> 3)) % 259)
 

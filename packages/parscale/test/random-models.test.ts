@@ -8,8 +8,9 @@ import { join } from 'node:path'
 import type { Engine, Sequence } from '@parscale/core/generation'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { engines, loadEngine, maxDifference } from './support/fixtures.ts'
-import { writeRandomModel } from './support/random-model.ts'
+import { maxDifference } from '../../core/src/testing/fixtures.ts'
+import { writeRandomModel } from '../../core/src/testing/random-model.ts'
+import { engines, loadEngine } from './support/engines.ts'
 
 // Graphs: float32 sums over some dozens of terms, in another order; logits of these models are of size 1 to 10. Native: the same bits.
 const tolerances = { onnx: 1e-4, native: 0 }

@@ -7,10 +7,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Engine, type Sequence } from '@parscale/core/generation'
-import { createTokenizer } from '@parscale/core/tokenizer'
+import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type LoadOptions, loadModel, tokenizerFiles } from '../src/load/load.ts'
-import { argmax, engines, maxDifference } from './support/fixtures.ts'
+import { argmax, maxDifference } from '../../core/src/testing/fixtures.ts'
+import { type LoadOptions, loadModel } from '../src/load/load.ts'
+import { engines } from './support/engines.ts'
 
 /** Grover Cleveland, 1885, as in shipped-model.test.ts. */
 const prose = `In the presence of this vast assemblage of my countrymen I am about to supplement and seal by the oath which I shall \

@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { scoreIds } from '@parscale/core/evaluation'
 import { beamSearch, type Engine, PromptCache, Scheduler, type TokenRequest } from '@parscale/core/generation'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { engines, loadEngine } from './support/fixtures.ts'
-import { writeRandomModel } from './support/random-model.ts'
+import { writeRandomModel } from '../../core/src/testing/random-model.ts'
+import { engines, loadEngine } from './support/engines.ts'
 
 const hiddenSize = 16
 /** Its embedding is NaN, as that of a token that training never met may be. */

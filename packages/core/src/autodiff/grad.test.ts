@@ -1,4 +1,4 @@
-/** What the walk emits and refuses. That the numbers are right is shown on an engine: packages/parscale/test/gradients.test.ts. */
+/** What the walk emits and refuses. That the numbers are right is shown on an engine: gradients.test.ts. */
 import { describe, expect, it } from 'vitest'
 import { GraphBuilder, type Value } from '../graph/index.ts'
 import { gradients } from './grad.ts'

@@ -1,4 +1,5 @@
 /** The checkpoint room: safetensors, GGUF, Hugging Face configs, over byte sources. */
+export { backboneDigest, backboneDigestKey, type Hashing, tensorsDigest, verifySameBackbone } from './backbone-digest.ts'
 export { type ByteSource, bytesSource } from './byte-source.ts'
 export * from './config.ts'
 export { configJson, torchNames, type WrittenWeights } from './config-json.ts'
@@ -6,6 +7,14 @@ export { requireFinite, requireFiniteStored } from './finite.ts'
 export { blockFormats, decodeBlocks, type GgmlType } from './gguf/blocks.ts'
 export { type GgufArray, type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, parseGguf } from './gguf/gguf.ts'
 export { type GgufModel, type GgufStream, readGgufModel } from './gguf/model.ts'
+export {
+  type Checkpoint,
+  type CheckpointFiles,
+  isTied,
+  type OpenCheckpoint,
+  openCheckpoint,
+  type TextFiles,
+} from './open-checkpoint.ts'
 export { parscaleKeys } from './parscale-keys.ts'
 export {
   type BlockShape,

@@ -48,11 +48,12 @@ function checkStructure(text: string, where: string): void {
     } else if (char === ',') {
       expectsKey = open.at(-1) !== undefined
     } else if (char === '"') {
-      const start = i++
-      while (i < text.length && text[i] !== '"') i += text[i] === '\\' ? 2 : 1
+      const start = i
+      i = endOfString(text, start)
       if (!expectsKey) continue
       expectsKey = false
-      const key = JSON.parse(text.slice(start, i + 1)) as string
+      const spelled = text.slice(start + 1, i)
+      const key = spelled.includes('\\') ? (JSON.parse(`"${spelled}"`) as string) : spelled
       const keys = open.at(-1)
       if (keys?.has(key)) {
         throw checkpointError(`${where} names ${JSON.stringify(key)} twice in one object; which one counts is anybody's guess`, {
@@ -65,6 +66,20 @@ function checkStructure(text: string, where: string): void {
   }
 }
 
+/** Index of the closing quote, or the end of a text that lacks it. A quote behind an odd number of backslashes closes nothing. */
+function endOfString(text: string, start: number): number {
+  for (let end = start; ; ) {
+    end = text.indexOf('"', end + 1)
+    if (end < 0) return text.length
+    let backslashes = 0
+    while (text[end - 1 - backslashes] === '\\') backslashes++
+    if (backslashes % 2 === 0) return end
+  }
+}
+
 /** True for what JSON calls an object: not null, not an array. */
 export const isJsonObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** As Hugging Face writes its JSON files. */
+export const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)

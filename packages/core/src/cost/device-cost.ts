@@ -10,7 +10,7 @@ import { usageError } from '../errors.ts'
 import type { Device } from './devices.ts'
 import { countMatrixWeights, countParameters, streamChoices } from './parameters.ts'
 import { validateWorkload, type Workload } from './reference.ts'
-import { type ModelShape, validateShape } from './shapes.ts'
+import { type ModelShape, requirePositive, validateShape } from './shapes.ts'
 
 export interface Precision {
   /** Mean bits a weight of the matrices takes, scales included: 16, or 8.5 for Q8_0, 4.5 for Q4_0. */
@@ -78,8 +78,12 @@ export function deviceCost(
   validateShape(shape)
   validateWorkload(workload)
   for (const [flag, bits] of Object.entries(precision)) {
-    if (!(bits >= 1 && bits <= 32)) throw usageError(`${flag} must be from 1 to 32, got ${bits}`, { flag, found: bits })
+    if (!(typeof bits === 'number' && bits >= 1 && bits <= 32))
+      throw usageError(`${flag} must be from 1 to 32, got ${bits}`, { flag, found: bits })
   }
+  for (const key of ['memoryBytes', 'bytesPerSecond', 'flopsPerSecond'] as const) requirePositive(`device.${key}`, device[key])
+  requirePositive('efficiency.bandwidth', efficiency.bandwidth)
+  requirePositive('efficiency.flops', efficiency.flops)
   const { P, batch: B, inputTokens: S, outputTokens } = workload
   const { hiddenSize: h, intermediateSize: i, numHiddenLayers: L, vocabSize: V, headDim } = shape
   const [q, k] = [shape.numAttentionHeads * headDim, shape.numKeyValueHeads * headDim]

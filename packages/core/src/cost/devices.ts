@@ -190,13 +190,6 @@ function gpu(
   return { name, title, kind: 'data-centre GPU', memoryBytes: memoryGiB * GiB, bytesPerSecond, flopsPerSecond, source }
 }
 
-function consumer(
-  name: string,
-  title: string,
-  memoryGiB: number,
-  bytesPerSecond: number,
-  flopsPerSecond: number,
-  source: string,
-): Device {
-  return { ...gpu(name, title, memoryGiB, bytesPerSecond, flopsPerSecond, source), kind: 'consumer GPU' }
+function consumer(...card: Parameters<typeof gpu>): Device {
+  return { ...gpu(...card), kind: 'consumer GPU' }
 }

@@ -2,8 +2,9 @@
  * The paper's headline as a calculation: the 1.6B model with 8 streams against the larger single-stream model of equal loss,
  * by the reference cost model. "22x less memory increase, 6x less latency increase" is batch 1; "7x and 1.7x" averages batches.
  */
+import { usageError } from '../errors.ts'
 import { referenceCost } from './reference.ts'
-import { publishedModel, publishedModels } from './shapes.ts'
+import { publishedModel, publishedModels, requirePositive } from './shapes.ts'
 
 /** Input and output length are equal, and costs are averaged over these. */
 export const figure4Lengths = [64, 128, 256, 512] as const
@@ -56,12 +57,14 @@ const equalLossShare = (1.0451 - 1.0383) / (1.0451 - 1.0213)
  * two (1.0451, 1.0213) meets 1.0383, the loss of 1.6B with P = 8: at 2/7 of the way.
  */
 export function headlineOf({ base, parallel, larger, largest }: HeadlineCosts): Headline {
+  for (const [flag, value] of Object.entries({ base, parallel, larger, largest })) requirePositive(flag, value)
   const parameterScaling = larger + equalLossShare * (largest - larger)
   return { base, parallel, parameterScaling, ratio: (parameterScaling - base) / (parallel - base) }
 }
 
 /** Headline ratios for one batch size, or for costs averaged over several, by the paper's cost model. */
 export function headline(batches: readonly number[]): { readonly memory: Headline; readonly latency: Headline } {
+  if (batches.length === 0) throw usageError('batches is empty; name at least one batch size', { flag: 'batches' })
   const mean = (name: string, P: number, key: 'memoryBytes' | 'latencySeconds') =>
     average(batches.map((batch) => meanCost(name, P, batch)[key]))
   const compare = (key: 'memoryBytes' | 'latencySeconds'): Headline =>

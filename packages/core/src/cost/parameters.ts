@@ -1,5 +1,5 @@
 /** How many parameters a model has, part by part, as its checkpoint stores them. */
-import type { ModelShape, StreamChoices } from './shapes.ts'
+import { type ModelShape, requireCount, type StreamChoices, validateShape } from './shapes.ts'
 
 export interface ParameterCounts {
   readonly embedding: number
@@ -19,8 +19,10 @@ export interface ParameterCounts {
   readonly total: number
 }
 
-/** @param P streams; the counts of prefixes and aggregation grow with it */
+/** @param P streams; the counts of prefixes and aggregation grow with it. @throws usage error for an impossible shape or P */
 export function countParameters(shape: ModelShape, P: number): ParameterCounts {
+  validateShape(shape)
+  requireCount('P', P)
   const { vocabSize, hiddenSize, intermediateSize, numHiddenLayers: layers, headDim, attentionBias, mlpBias, qkNorm } = shape
   const queries = shape.numAttentionHeads * headDim
   const keys = shape.numKeyValueHeads * headDim // and as many values

@@ -8,7 +8,7 @@ import { deviceCost } from './device-cost.ts'
 import type { Device } from './devices.ts'
 import { countParameters } from './parameters.ts'
 import type { WeightFormat } from './quantisation.ts'
-import { type ModelShape, publishedModels, qwenShape } from './shapes.ts'
+import { type ModelShape, publishedModels, qwenShape, requireCount, requirePositive } from './shapes.ts'
 import { trainingFlopsPerToken } from './training.ts'
 
 export interface Budget {
@@ -71,12 +71,15 @@ const shortText = (value: number) => String(Number(value.toPrecision(3)))
 
 /** Throws a usage error that says what the budget would have to be if nothing fits. */
 export function makePlan(request: PlanRequest): Plan {
-  if (request.outputTokens < 2)
+  if (!(request.outputTokens >= 2))
     throw usageError(`outputTokens must be at least 2 to time a step, got ${request.outputTokens}`, { flag: 'outputTokens' })
+  if (request.trainingTokens !== undefined) requirePositive('trainingTokens', request.trainingTokens)
+  for (const key of ['shapes', 'streams', 'formats'] as const)
+    if (request[key].length === 0) throw usageError(`${key} is empty; a plan needs at least one of them`, { flag: key })
   if (request.trainingTokens === undefined && request.budget.trainingFlops === undefined)
     throw usageError('trainingTokens or budget.trainingFlops must be given', { flag: 'trainingTokens' })
   for (const [flag, limit] of Object.entries(request.budget)) {
-    if (limit !== undefined && !(limit > 0))
+    if (limit !== undefined && !(typeof limit === 'number' && limit > 0))
       throw usageError(`${flag} must be greater than 0, got ${limit}`, { flag, found: limit })
   }
   const { memoryBytes = request.device.memoryBytes, secondsPerToken = Infinity, trainingFlops = Infinity } = request.budget
@@ -95,6 +98,8 @@ export function familyShapes(
   smallestHidden = publishedModels[0]!.shape.hiddenSize,
   largestHidden = publishedModels.at(-1)!.shape.hiddenSize,
 ): ModelShape[] {
+  requireCount('smallestHidden', smallestHidden)
+  requireCount('largestHidden', largestHidden)
   const shapes: ModelShape[] = []
   for (let hidden = smallestHidden; hidden <= largestHidden; hidden += 128) {
     const published = publishedModels.find(({ shape }) => shape.hiddenSize === hidden)
@@ -121,12 +126,14 @@ function evaluate(request: PlanRequest, shape: ModelShape, P: number, format: We
   const flopsPerToken = trainingFlopsPerToken(shape, P, request.trainingSequenceLength)
   const { trainingFlops = Infinity } = request.budget
   const trainingTokens = request.trainingTokens ?? trainingFlops / flopsPerToken
+  const loss = request.loss(N, P, trainingTokens)
+  requirePositive('loss', loss)
   return {
     shape,
     N,
     P,
     format,
-    loss: request.loss(N, P, trainingTokens) + format.lossIncrease,
+    loss: loss + format.lossIncrease,
     memoryBytes: cost.memoryBytes,
     secondsPerToken: cost.secondsPerToken!,
     trainingTokens,

@@ -12,7 +12,7 @@
  * Every term equals fixtures/law/cost-analysis.json.
  */
 import { usageError } from '../errors.ts'
-import { type ModelShape, requireCount } from './shapes.ts'
+import { type ModelShape, requireCount, validateShape } from './shapes.ts'
 
 export interface Workload {
   readonly P: number
@@ -64,6 +64,7 @@ export const referenceMaxInput = 2048
 
 /** Cost of one batch on the reference GPU. Head size is hidden / heads, whatever the shape says. Throws usage errors. */
 export function referenceCost(shape: ModelShape, workload: Workload): ReferenceCost {
+  validateShape(shape)
   validateWorkload(workload)
   const { P, batch: B, inputTokens, outputTokens } = workload
   if (inputTokens > referenceMaxInput) {

@@ -60,8 +60,10 @@ export const publishedModels: readonly PublishedModel[] = (
   shape: qwenShape(hiddenSize, intermediateSize),
 }))
 
-/** A member of the published family with other widths. */
+/** A member of the published family with other widths. @throws usage error for a width that is no whole number */
 export function qwenShape(hiddenSize: number, intermediateSize: number): ModelShape {
+  requireCount('hiddenSize', hiddenSize)
+  requireCount('intermediateSize', intermediateSize)
   return {
     vocabSize: 151936,
     hiddenSize,
@@ -122,4 +124,10 @@ export function requireCount(flag: string, value: number, least = 1): void {
   if (!Number.isSafeInteger(value) || value < least) {
     throw usageError(`${flag} must be a whole number of at least ${least}, got ${value}`, { flag, found: value })
   }
+}
+
+/** Throws a usage error unless `value` is a finite number greater than 0. */
+export function requirePositive(flag: string, value: number): void {
+  if (!(typeof value === 'number' && value > 0 && value < Infinity))
+    throw usageError(`${flag} must be a number greater than 0, got ${value}`, { flag, found: value })
 }

@@ -5,7 +5,7 @@
 import { usageError } from '../errors.ts'
 import type { Device } from './devices.ts'
 import { countMatrixWeights, countParameters, streamChoices } from './parameters.ts'
-import { type ModelShape, requireCount } from './shapes.ts'
+import { type ModelShape, requireCount, requirePositive, validateShape } from './shapes.ts'
 
 export interface TrainingRun {
   readonly P: number
@@ -31,14 +31,15 @@ export function trainingCost(
   device: Device,
 ): { twoStage: TrainingCost; singleStage: TrainingCost; ratio: number } {
   requireCount('deviceCount', run.deviceCount)
-  if (!(run.utilisation > 0 && run.utilisation <= 1)) {
+  requirePositive('device.flopsPerSecond', device.flopsPerSecond)
+  if (!(typeof run.utilisation === 'number' && run.utilisation > 0 && run.utilisation <= 1)) {
     throw usageError(`utilisation must be greater than 0 and at most 1, got ${run.utilisation}`, {
       flag: 'utilisation',
       found: run.utilisation,
     })
   }
   for (const flag of ['firstStageTokens', 'secondStageTokens'] as const) {
-    if (!(run[flag] >= 0 && run[flag] < Infinity))
+    if (!(typeof run[flag] === 'number' && run[flag] >= 0 && run[flag] < Infinity))
       throw usageError(`${flag} must be at least 0, got ${run[flag]}`, { flag, found: run[flag] })
   }
   const single = trainingFlopsPerToken(shape, 1, run.sequenceLength)
@@ -58,6 +59,7 @@ export const trainingFormula =
 
 /** 3 x the forward pass of a token in a sequence of `sequenceLength`, attention causal, prefix included. */
 export function trainingFlopsPerToken(shape: ModelShape, P: number, sequenceLength: number): number {
+  validateShape(shape)
   requireCount('P', P)
   requireCount('sequenceLength', sequenceLength)
   const { hiddenSize: h, numHiddenLayers: L, vocabSize: V } = shape

@@ -4,6 +4,7 @@
  */
 import { usageError } from '../errors.ts'
 import { type Engine, logSoftmax } from '../generation/index.ts'
+import { ascending, quantile } from '../spread.ts'
 import { type ScoredPosition, scorePositions } from './score.ts'
 import type { TextStepOptions } from './text-steps.ts'
 
@@ -83,7 +84,7 @@ export function collectComparison(ids: readonly number[]): {
     result() {
       const tokens = divergences.length
       const scored = tokens - 1
-      const sorted = divergences.toSorted((a, b) => a - b)
+      const sorted = divergences.toSorted(ascending)
       const mean = sorted.reduce((sum, x) => sum + x, 0) / tokens
       const variance = sorted.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, tokens - 1)
       const perplexities = { reference: Math.exp(loss / scored), other: Math.exp(otherLoss / scored) }
@@ -116,12 +117,4 @@ function argmax(values: ArrayLike<number>): number {
   let best = 0
   for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i
   return best
-}
-
-/** Of sorted values, linear between neighbours, as numpy's. */
-function quantile(sorted: readonly number[], share: number): number {
-  const at = share * (sorted.length - 1)
-  const below = Math.floor(at)
-  const above = Math.min(below + 1, sorted.length - 1)
-  return sorted[below]! + (at - below) * (sorted[above]! - sorted[below]!)
 }

@@ -31,7 +31,11 @@ export class GraphDecoder implements Decoder {
   }
 
   /** Compiles the graphs. Frees what it made when one of them fails. */
-  static async load(runtime: Runtime, files: ModelFiles, kv: KvType): Promise<GraphDecoder> {
+  static async load(
+    runtime: Runtime,
+    files: ModelFiles,
+    { kv = 'f32' }: { readonly kv?: KvType | undefined },
+  ): Promise<GraphDecoder> {
     const made: Session[] = []
     const session = async (graph: ReturnType<typeof backboneGraph>) => {
       const created = await runtime.createSession(graph)

@@ -1,10 +1,11 @@
 /** From an open checkpoint to what an engine loads: every tensor is checked against config.json before anything is computed. */
 import {
   type AnyDType,
-  type CheckpointTensors,
+  type Checkpoint,
   castBytes,
   findQuantised,
   findTensor,
+  isTied,
   type ModelConfig,
   type QuantisedTensor,
   quantisationOf,
@@ -29,13 +30,6 @@ import {
   streamParameters,
 } from '../model/index.ts'
 
-/** An open checkpoint: a folder on disk, or whatever a platform makes look like one. */
-export interface Checkpoint extends CheckpointTensors {
-  /** Names it in errors. */
-  readonly path: string
-  readonly config: ModelConfig
-}
-
 export interface ModelFiles {
   readonly config: ModelConfig
   readonly findWeight: FindWeight
@@ -58,21 +52,10 @@ export interface StreamSetFiles {
 /** Buffers that some exporters write and no model needs. */
 const harmless = /\.rotary_emb\.inv_freq$|\.masked_bias$/
 
-/** Whether the output matrix is the embedding: as config.json says, or as the tensors show where it is silent. */
-export const isTied = ({
-  config,
-  tensors,
-  otherTensors,
-}: {
-  readonly config: ModelConfig
-  readonly tensors: ReadonlyMap<string, unknown>
-  readonly otherTensors?: ReadonlyMap<string, unknown>
-}): boolean => config.tieWordEmbeddings ?? !(tensors.has('lm_head.weight') || otherTensors?.has('lm_head.weight'))
-
 /**
  * What an engine needs to run `backbone` with its own stream set, if it has one, and those of `others`.
  * Others may be whole checkpoints or hold the stream set's tensors only; that they belong to the same backbone is for
- * the caller to verify (node/backbone-digest.ts).
+ * the caller to verify (checkpoint/backbone-digest.ts).
  *
  * @throws checkpoint error naming the first tensor that is missing, superfluous, wrongly shaped or not finite
  */

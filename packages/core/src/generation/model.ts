@@ -1,8 +1,9 @@
 /** A model that can run: a decoder, and a stream set for each P. */
 import { usageError } from '../errors.ts'
-import type { KvType, LayerPrefix, ModelConfig } from '../model/index.ts'
+import type { LayerPrefix, ModelConfig } from '../model/index.ts'
 import type { Decoder, Runtime } from '../runtime/index.ts'
 import { firstAdapters } from './adapter-bank.ts'
+import type { DecoderOptions } from './decoder-kind.ts'
 import { GraphDecoder } from './graph-decoder.ts'
 import type { ModelFiles } from './model-files.ts'
 
@@ -15,11 +16,6 @@ export interface StreamSet {
   readonly prefixScores: readonly number[]
   /** Number of stream 0's adapter (adapter-bank.ts); the others follow. 0: none of them has one. */
   readonly firstAdapter: number
-}
-
-export interface ModelOptions {
-  /** How keys and values are stored while sequences run. Default: f32. */
-  readonly kv?: KvType | undefined
 }
 
 export class Model {
@@ -42,8 +38,8 @@ export class Model {
   }
 
   /** Over graphs. @throws as `runtime.createSession`; nothing is left open then */
-  static async load(runtime: Runtime, files: ModelFiles, { kv = 'f32' }: ModelOptions = {}): Promise<Model> {
-    return new Model(files, await GraphDecoder.load(runtime, files, kv))
+  static async load(runtime: Runtime, files: ModelFiles, options: Pick<DecoderOptions, 'kv'> = {}): Promise<Model> {
+    return new Model(files, await GraphDecoder.load(runtime, files, options))
   }
 
   /** The P that this model can run with, ascending. 1 is always there: the plain backbone, or a set of one stream. */

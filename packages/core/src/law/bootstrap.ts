@@ -9,6 +9,7 @@
  */
 import { usageError } from '../errors.ts'
 import { createRandom } from '../random.ts'
+import { ascending, quantile } from '../spread.ts'
 import { type Fit, fitLaw } from './fit.ts'
 import { normalCdf, normalQuantile } from './normal.ts'
 import type { Point } from './points.ts'
@@ -31,6 +32,8 @@ export interface Interval {
 
 /** Throws what `bootstrapRefits` throws. */
 export function bootstrap(fit: Fit, { count, seed, onProgress }: BootstrapOptions): BootstrapThetas {
+  if (!Number.isSafeInteger(count) || count < 1)
+    throw usageError(`count must be a whole number of at least 1, got ${count}`, { flag: 'count', found: count })
   const refits = bootstrapRefits(fit, seed)
   return Array.from({ length: count }, (_, i) => {
     const theta = refits.next().value
@@ -71,7 +74,9 @@ function standardisedResiduals({ residuals, law }: Fit): number[] {
  * by how far their median lies from the estimate.
  */
 export function intervalOf(estimate: number, values: readonly number[], level = 0.95): Interval {
-  const sorted = values.toSorted((a, b) => (a < b ? -1 : 1)) // Infinity may occur, and Infinity - Infinity is no order
+  if (values.length === 0) throw usageError('an interval needs the values of at least one refit; got none', { found: 0 })
+  if (!(level > 0 && level < 1)) throw usageError(`level must lie between 0 and 1, got ${level}`, { flag: 'level', found: level })
+  const sorted = values.toSorted(ascending)
   const below = sorted.filter((value) => value < estimate).length
   const notAbove = sorted.filter((value) => value <= estimate).length
   const share = (below + notAbove) / 2 / sorted.length
@@ -92,11 +97,3 @@ export function parameterIntervals(fit: Fit, thetas: BootstrapThetas, level = 0.
 }
 
 const standardDeviation = (centred: readonly number[]) => Math.sqrt(centred.reduce((sum, x) => sum + x * x, 0) / centred.length)
-
-/** Linear between order statistics (Hyndman and Fan's type 7, the default of numpy and R). */
-function quantile(sorted: readonly number[], share: number): number {
-  const place = share * (sorted.length - 1)
-  const below = sorted[Math.floor(place)]!
-  const above = sorted[Math.ceil(place)]!
-  return below === above ? below : below + (place - Math.floor(place)) * (above - below)
-}

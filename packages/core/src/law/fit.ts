@@ -4,9 +4,9 @@
  * exact here, so the optimum is reached more closely.
  */
 import { checkDesign } from './identified.ts'
-import { type Law, logSetting } from './laws.ts'
+import { checkTheta, type Law, logSetting } from './laws.ts'
 import { type Bounds, minimise, type Objective } from './minimise.ts'
-import type { Point } from './points.ts'
+import { checkPoints, type Point } from './points.ts'
 
 /** Residuals of ln(loss) beyond this count linearly. */
 export const huberDelta = 0.001
@@ -42,20 +42,22 @@ export interface Fit {
 }
 
 /**
- * Throws a usage error where the points cannot determine the law's parameters.
+ * Throws a usage error for values that are no measurements, and where the points cannot determine the law's parameters.
  * @param starts places to begin from, as theta; absent: the law's grid in units of the data
  * @param limits of theta; absent: the law's own
  */
 export function fitLaw(
   law: Law,
   points: readonly Point[],
-  starts: readonly ArrayLike<number>[] = gridOfStarts(law, points),
+  starts?: readonly ArrayLike<number>[],
   limits: Bounds = boundsOf(law),
 ): Fit {
   checkDesign(law, points)
+  const begins = starts ?? gridOfStarts(law, points)
+  for (const start of begins) checkTheta(law, start)
   const search = searchSpace(law, limits)
   const objective = huberObjective(law, points, search)
-  const rough = starts.map((start) => minimise(objective, search.fromTheta(start), search.bounds, 1e-5))
+  const rough = begins.map((start) => minimise(objective, search.fromTheta(start), search.bounds, 1e-5))
   const lowestFirst = rough.toSorted((a, b) => (a.value < b.value ? -1 : 1)) // NaN goes last
   const ends = lowestFirst.slice(0, polished).map(({ x }) => minimise(objective, x, search.bounds))
   const best = ends.reduce((a, b) => (b.value < a.value ? b : a))
@@ -72,13 +74,15 @@ export function fitLaw(
     objective: best.value,
     r2: coefficientOfDetermination(residuals),
     residuals,
-    starts: starts.length,
+    starts: begins.length,
     startsNearBest: rough.filter(({ value }) => value <= 1.01 * best.value).length,
   }
 }
 
-/** Objective of a law at given parameters, without a search. */
+/** Objective of a law at given parameters, without a search. @throws usage error for points that no law is defined for */
 export function objectiveAt(law: Law, theta: ArrayLike<number>, points: readonly Point[]): number {
+  checkPoints(points)
+  checkTheta(law, theta)
   const search = searchSpace(law, boundsOf(law))
   return huberObjective(law, points, search)(search.fromTheta(theta), new Float64Array(theta.length))
 }

@@ -1,10 +1,11 @@
 /** Whether points determine a law's parameters: before the fit by their design, after it by what the losses say. */
 import { usageError } from '../errors.ts'
 import { type Law, logSetting } from './laws.ts'
-import { groupBySize, type Point } from './points.ts'
+import { checkPoints, groupBySize, type Point } from './points.ts'
 
-/** Refuses designs that cannot determine the parameters, whatever the losses, and says which parameter and why. */
+/** Refuses values that are no measurements, and designs that cannot determine the parameters, whatever the losses; says which and why. */
 export function checkDesign(law: Law, points: readonly Point[]): void {
+  checkPoints(points)
   const distinct = (key: 'P' | 'D') => new Set(points.map((point) => point[key])).size
   const needed = law.parameters.length
   if (points.length < needed) {

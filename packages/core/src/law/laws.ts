@@ -10,7 +10,7 @@
  * The data term is that of Chinchilla (arXiv 2203.15556, Equation 2), written with B inside the power like A.
  */
 import { usageError } from '../errors.ts'
-import type { Setting } from './points.ts'
+import { checkSetting, type Setting } from './points.ts'
 
 export interface Parameter {
   readonly name: string
@@ -189,8 +189,23 @@ export function logSetting({ N, P, D }: Setting): LogSetting {
   return { P, lnP: Math.log(P), lnN: Math.log(N), lnD: D === undefined ? Number.NaN : Math.log(D) }
 }
 
-/** Loss that a law gives; `theta` in the order of `law.parameters`. A joint law without D is a usage error. */
+/** @throws usage error where `theta` is not a finite number for each of the law's parameters */
+export function checkTheta(law: Law, theta: ArrayLike<number>): void {
+  const names = law.parameters.map(({ name }) => name)
+  if (theta.length !== names.length || !Array.from(theta).every(Number.isFinite))
+    throw usageError(
+      `the ${law.name} law has the parameters ${names.join(', ')}; got ${Array.from(theta).join(', ') || 'nothing'}`,
+      {
+        expected: names,
+        found: Array.from(theta),
+      },
+    )
+}
+
+/** Loss that a law gives; `theta` in the order of `law.parameters`. @throws usage error for a joint law without D, and as the checks */
 export function lossAt(law: Law, theta: ArrayLike<number>, setting: Setting): number {
+  checkSetting(setting)
+  checkTheta(law, theta)
   if (law.needs.includes('D') && setting.D === undefined) {
     throw usageError(`the ${law.name} law needs the number of training tokens D`, { flag: 'D' })
   }

@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { bootstrap, intervalOf, parameterIntervals } from './bootstrap.ts'
 import { fitLaw } from './fit.ts'
 import { laws, lossAt } from './laws.ts'
+import { shortNumber } from './points.ts'
 import { equivalentParameters, equivalentStreams, predictLoss } from './predict.ts'
 import { publishedPoints } from './published.ts'
-import { shortNumber } from './short-number.ts'
 
 const log = fitLaw(laws.log, publishedPoints('stack-v2-python'))
 const correlation = fitLaw(laws.correlation, publishedPoints('stack-v2-python'))

@@ -5,9 +5,7 @@
 import { type BootstrapThetas, type Interval, intervalOf } from './bootstrap.ts'
 import type { Fit } from './fit.ts'
 import { type Law, lossAt } from './laws.ts'
-import type { Setting } from './points.ts'
-import { increasingRoot } from './root.ts'
-import { shortNumber } from './short-number.ts'
+import { checkSetting, type Setting, shortNumber } from './points.ts'
 
 export interface Estimate {
   readonly value: number
@@ -48,6 +46,7 @@ export function equivalentStreams(
 
 /** Says in which way a setting lies outside the points that the law was fitted to. */
 export function rangeWarnings({ points }: Fit, setting: Setting): string[] {
+  checkSetting(setting)
   const warnings: string[] = []
   for (const key of ['N', 'P', 'D'] as const) {
     const value = setting[key]
@@ -84,4 +83,20 @@ function singleStreamN(law: Law, theta: ArrayLike<number>, setting: Setting): nu
 
 function streamsFor(law: Law, theta: ArrayLike<number>, setting: Omit<Setting, 'P'>, loss: number): number {
   return increasingRoot((lnP) => loss - lossAt(law, theta, { ...setting, P: Math.exp(lnP) }), 0, Math.log(maxStreams))
+}
+
+/**
+ * exp of the root of an increasing function of a logarithm, by bisection between `low` and `high`; exp(low) if the root lies
+ * below, Infinity if the function is still negative at `high`.
+ */
+export function increasingRoot(f: (x: number) => number, low: number, high: number): number {
+  if (f(low) >= 0) return Math.exp(low)
+  if (f(high) < 0) return Infinity
+  let [below, above] = [low, high]
+  for (let i = 0; i < 100 && above - below > 1e-15 * above; i++) {
+    const middle = (below + above) / 2
+    if (f(middle) < 0) below = middle
+    else above = middle
+  }
+  return Math.exp((below + above) / 2)
 }

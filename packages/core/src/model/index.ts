@@ -13,7 +13,7 @@ export {
 export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, silu } from './decoder.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
 export { type KvType, kvBytes, kvDTypes, kvTypes } from './kv-type.ts'
-export { estimateMemory, type MemoryEstimate } from './memory.ts'
+export { estimateMemory, type MemoryEstimate, type MemoryQuestion } from './memory.ts'
 export {
   backboneParameters,
   biasName,

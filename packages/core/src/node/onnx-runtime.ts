@@ -1,7 +1,8 @@
 /** The Runtime over onnxruntime-node: CPU, WebGPU (bundled) and CUDA (where its libraries are installed). */
+import { createRequire } from 'node:module'
 import { dirname, relative, sep } from 'node:path'
 import type { Tensor } from 'onnxruntime-common'
-import * as ort from 'onnxruntime-node'
+import type * as Ort from 'onnxruntime-node'
 import { runtimeError, unsupportedError } from '../errors.ts'
 import { type Graph, writeOnnx } from '../graph/index.ts'
 import type { Device, Runtime, Session, SessionOptions } from '../runtime/index.ts'
@@ -13,9 +14,14 @@ export interface OnnxRuntimeOptions {
   readonly threads?: number
 }
 
-/** @throws unsupported error when this build of ONNX Runtime has no such device */
+/**
+ * Loads onnxruntime-node, which is an optional peer: who never starts this engine does without it.
+ *
+ * @throws unsupported error when it is not installed, or its build has no such device
+ */
 export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   const { device = 'cpu', threads } = options
+  const ort = loadOnnxRuntime()
   const backends = ort.listSupportedBackends()
   if (!backends.some((backend) => backend.name === device)) {
     throw unsupportedError(`device ${device}: this build of ONNX Runtime has only ${backends.map((b) => b.name).join(', ')}`)
@@ -25,7 +31,7 @@ export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
     threads,
     async createSession(graph, options = {}) {
       try {
-        return wrap(await ort.InferenceSession.create(...describe(graph, options, device, threads)))
+        return wrap(ort, await ort.InferenceSession.create(...describe(graph, options, device, threads)))
       } catch (cause) {
         const reason = cause instanceof Error ? cause.message : String(cause)
         // On CPU it is our graph or files that the engine refused; elsewhere nearly always the device is not there.
@@ -33,6 +39,20 @@ export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
         throw unsupportedError(`device ${device} cannot be used: ${advice[device]} (ONNX Runtime says: ${reason})`, { cause })
       }
     },
+  }
+}
+
+function loadOnnxRuntime(): typeof Ort {
+  try {
+    return createRequire(import.meta.url)('onnxruntime-node')
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    // Also where its binary for this platform is missing.
+    const found = code === 'MODULE_NOT_FOUND' && message.includes("'onnxruntime-node'") ? 'is not installed' : 'cannot be loaded'
+    throw unsupportedError(
+      `the package onnxruntime-node ${found}, and ONNX Runtime needs it: npm install onnxruntime-node; without it models run on CPUs with --engine native (${message.split('\n')[0]})`,
+      { cause },
+    )
   }
 }
 
@@ -50,7 +70,7 @@ function describe(
   { planMemory = true, keepOnDevice = [] }: SessionOptions,
   device: Device,
   threads: number | undefined,
-): [Uint8Array, ort.InferenceSession.SessionOptions] {
+): [Uint8Array, Ort.InferenceSession.SessionOptions] {
   const paths = graph.initializers.flatMap(({ data }) => (data instanceof Uint8Array ? [] : [data.path]))
   const folder = commonFolder(paths)
   const bytes = writeOnnx(graph, { location: (path) => relative(folder, path).split(sep).join('/') })
@@ -90,17 +110,16 @@ function commonFolder(paths: readonly string[]): string {
   return folder
 }
 
-function wrap(session: ort.InferenceSession): Session {
+function wrap(ort: typeof Ort, session: Ort.InferenceSession): Session {
+  /** The same memory as a tensor of onnxruntime-node. */
+  const ownTensor = ({ type, data, dims }: Tensor) => new ort.Tensor(type as 'float32', data as Float32Array, dims)
   const names = session.outputNames
   return {
     run: (feeds, outputs = {}) => {
       // null: allocated by the engine. Outputs must be of its own class of tensors (core's is the same class in another module).
       const places = names.map((name) => [name, outputs[name] ? ownTensor(outputs[name]) : null])
-      return session.run(feeds as Record<string, ort.Tensor>, Object.fromEntries(places))
+      return session.run(feeds as Record<string, Ort.Tensor>, Object.fromEntries(places))
     },
     dispose: () => session.release(),
   }
 }
-
-/** The same memory as a tensor of onnxruntime-node. */
-const ownTensor = ({ type, data, dims }: Tensor): ort.Tensor => new ort.Tensor(type as 'float32', data as Float32Array, dims)

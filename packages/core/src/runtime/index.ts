@@ -1,4 +1,4 @@
-/** What the rooms above ask of an engine: sessions over graphs. Platforms hand one in (parscale: ONNX Runtime on Node). */
+/** What the rooms above ask of an engine: sessions over graphs. Platforms hand one in (node/onnx-runtime.ts: ONNX Runtime on Node). */
 import type { Tensor } from 'onnxruntime-common'
 import type { Graph } from '../graph/index.ts'
 

@@ -2,11 +2,11 @@
 import { execFileSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, expect, it } from 'vitest'
-import { checksum, nastyTexts, readExpected, readFixture } from '../../test/tokenizer-fixtures.ts'
 import { parseGguf } from '../checkpoint/gguf/gguf.ts'
 import { openFileSource } from '../node/disk/file-source.ts'
 import { tokenizerFilesFromGguf } from './gguf/tokenizer.ts'
 import { createChatTemplate } from './templates/chat-template.ts'
+import { checksum, nastyTexts, readExpected, readFixture } from './testing/fixtures.ts'
 import { createTokenizer } from './tokenizer.ts'
 import type { ChatTemplate, Tokenizer } from './types.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readFixture } from '../../test/tokenizer-fixtures.ts'
 import { byteTokenizerFiles } from './byte-tokenizer.ts'
+import { readFixture } from './testing/fixtures.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 const names = ['gpt2', 'qwen2', 'llama3', 'llama-spm', 'metaspace-first', 'metaspace-split']

@@ -1,11 +1,11 @@
 /** Damaged files: whatever is in them, a tokenizer comes of it or our error does. */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { readFixture } from '../../test/tokenizer-fixtures.ts'
 import type { GgufValue } from '../checkpoint/gguf/value.ts'
 import { isParscaleError } from '../errors.ts'
 import { tokenizerFilesFromGguf } from './gguf/tokenizer.ts'
 import { createChatTemplate } from './templates/chat-template.ts'
+import { readFixture } from './testing/fixtures.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 const names = ['gpt2', 'qwen2', 'llama3', 'llama-spm', 'metaspace-split']

@@ -1,7 +1,7 @@
 /** What a tokenizer.json may get wrong, and the parts that are refused by name. */
 import { expect, it } from 'vitest'
-import { readFixture } from '../../test/tokenizer-fixtures.ts'
 import { isParscaleError } from '../errors.ts'
+import { readFixture } from './testing/fixtures.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 const good = readFixture('gpt2.tokenizer.json') as Record<string, unknown> & { model: Record<string, unknown> }

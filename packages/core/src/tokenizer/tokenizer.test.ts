@@ -1,7 +1,7 @@
 /** Against the Rust reference: fixtures/tokenizer, made by scripts/fixtures/make-tokenizer-fixtures.py. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { checksum, nastyTexts, readExpected, readFixture } from '../../test/tokenizer-fixtures.ts'
+import { checksum, nastyTexts, readExpected, readFixture } from './testing/fixtures.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 const names = ['gpt2', 'smollm', 'qwen2', 'llama3', 'llama-spm', 'metaspace-first', 'metaspace-split']

@@ -2,9 +2,8 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { resourceError, usageError } from '@parscale/core'
-import { quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/checkpoint'
+import { isTied, quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/checkpoint'
 import { countParameters, type ModelShape } from '@parscale/core/cost'
-import { isTied } from '@parscale/core/generation'
 import {
   backboneParameters,
   elementCount,
@@ -15,7 +14,8 @@ import {
 } from '@parscale/core/model'
 import { type ModelFolder, type WriteProgress, writeModelFolder } from '@parscale/core/node'
 import { freeBytes } from '../hub/disk-space.ts'
-import { openModel, outlineModel } from '../load/load.ts'
+import { openModel } from '../load/open-model.ts'
+import { outlineModel } from '../load/outline.ts'
 import { formatAmount } from '../terminal/progress.ts'
 import { shapeOfConfig } from './model-shape.ts'
 import { streamSetContents, syntheticBytes, syntheticConfig, type WeightBits, writeSyntheticModel } from './synthetic-model.ts'

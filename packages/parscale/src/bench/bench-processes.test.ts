@@ -29,7 +29,7 @@ test.runIf(process.platform === 'linux')('its process that measures ends with it
   await once(bench, 'exit')
 
   while ((await Promise.all(measuring.map(isAlive))).includes(true)) await sleep(20)
-  expect(await readdir(join(cache, 'bench'))).toEqual([`run-${bench.pid}`])
+  expect(await readdir(join(cache, 'bench'))).toEqual([expect.stringMatching(`^\\.run\\.partial-${bench.pid}-`)])
   await (await openWorkplace(cache)).close()
   expect(await readdir(join(cache, 'bench'))).toEqual([])
   await rm(cache, { recursive: true })

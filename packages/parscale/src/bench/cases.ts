@@ -6,17 +6,9 @@ import { formatAmount } from '../terminal/progress.ts'
 import type { BenchModel } from './bench-model.ts'
 import type { Job } from './job.ts'
 
-export interface Case {
+/** What its turns are, but for the files. */
+export interface Case extends Omit<Job, 'backbone' | 'streamSet' | 'cacheDirectory'> {
   readonly model: BenchModel
-  readonly engine: EngineName
-  /** undefined: the engine's choice. */
-  readonly threads: number | undefined
-  readonly p: number
-  readonly kv: KvType
-  readonly batch: number
-  readonly context: number
-  readonly prompt: number
-  readonly steps: number
 }
 
 export interface CaseLists {

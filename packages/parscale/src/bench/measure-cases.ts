@@ -2,8 +2,9 @@
  * Takes the turns: every case once a round, in a process of its own, so that what disturbs the machine for a while hits all
  * cases alike and a peak of memory is one case's. Every other round goes backwards, for what drifts.
  */
-import { appendFile, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core'
+import { appendToFile } from '@parscale/core/node'
 import { formatSeconds } from '../terminal/progress.ts'
 import { type Case, caseName, jobOf } from './cases.ts'
 import { runInChild } from './child.ts'
@@ -35,7 +36,7 @@ export async function measureCases(cases: readonly Case[], options: MeasureOptio
       if (turn === undefined) {
         turn = await runInChild(jobOf(one, cacheDirectory), signal)
         taken++
-        if (resume !== undefined) await appendFile(resume, `${JSON.stringify({ key, turn })}\n`)
+        if (resume !== undefined) await appendToFile(resume, `${JSON.stringify({ key, turn })}\n`, resumeAdvice)
       }
       turns[i]!.push(turn)
       const left = ((performance.now() - started) / Math.max(taken, 1) / 1000) * (total - ++done)
@@ -46,6 +47,8 @@ export async function measureCases(cases: readonly Case[], options: MeasureOptio
   }
   return turns
 }
+
+const resumeAdvice = { full: 'free some space and run the command again', denied: 'choose another file', flag: 'resume' }
 
 const turnKey = ({ model, ...rest }: Case) => ({ ...rest, model: model.name, bits: model.bits })
 

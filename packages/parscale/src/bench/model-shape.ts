@@ -1,11 +1,10 @@
 /** The shape that `cost` and `plan` reckon with: a published size by name, a config.json, a checkpoint, or numbers given by hand. */
 import { readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core'
-import { type ModelConfig, parseModelConfig } from '@parscale/core/checkpoint'
+import { isTied, type ModelConfig, parseModelConfig } from '@parscale/core/checkpoint'
 import { type ModelShape, publishedModel, publishedModels, qwenShape, validateShape } from '@parscale/core/cost'
-import { isTied } from '@parscale/core/generation'
 import { hasStreams } from '@parscale/core/model'
-import { openModel } from '../load/load.ts'
+import { openModel } from '../load/open-model.ts'
 
 export interface ShapeFlags {
   readonly hidden?: number

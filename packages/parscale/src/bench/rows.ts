@@ -1,10 +1,10 @@
 /** From turns to figures: medians over rounds, beside what this machine allows at best. */
+import { type Spread, spreadOf } from '@parscale/core'
 import { type Device, deviceCost, type Precision } from '@parscale/core/cost'
 import { type KvType, kvBytes } from '@parscale/core/model'
 import type { EngineName } from '../load/decode-engine.ts'
 import { allowedBytes, type Case } from './cases.ts'
 import type { Turn } from './job.ts'
-import { type Spread, spreadOf } from './spread.ts'
 
 export interface Row {
   readonly model: string
@@ -88,15 +88,7 @@ export function rowOf(one: Case, turns: readonly Turn[], device: Device): Row {
 }
 
 /** How much longer a step with P streams takes than one of the same case with the smallest P. */
-export interface StreamRatio {
-  readonly model: string
-  readonly bits: number
-  readonly engine: EngineName
-  readonly threads: number | null
-  readonly kv: KvType
-  readonly batch: number
-  readonly context: number
-  readonly p: number
+export interface StreamRatio extends Pick<Row, 'model' | 'bits' | 'engine' | 'threads' | 'kv' | 'batch' | 'context' | 'p'> {
   readonly against: number
   /** Of the rounds' medians. */
   readonly ratio: number

@@ -13,8 +13,7 @@ export async function runTurn(job: Job): Promise<Turn> {
   const { engine, cacheDirectory, kv, threads } = job
   const started = performance.now()
   return await withFiles(job, async (files) => {
-    const options = { cacheDirectory, kv, ...(threads === undefined ? {} : { threads }) }
-    const model = await startModel(engine, files, options)
+    const model = await startModel(engine, files, { cacheDirectory, kv, threads })
     const loadMs = performance.now() - started
     try {
       return { loadMs, ...(await measure(new Engine(model), job)) }

@@ -45,7 +45,7 @@ describe('a shape', () => {
   test('--json: a row for each case, with figures that agree; nothing stays on disk', async () => {
     const { stdout, stderr } = await run(`${tiny} --p 1,2 --batch 1,2 --rounds 2 --json`)
     const { rows, ratios, machine, steps } = JSON.parse(stdout) as BenchResult
-    const { engine } = await chooseEngine('auto', 'cpu', [])
+    const { engine } = await chooseEngine([])
     expect(rows.map(({ bits, batch, p }) => [bits, batch, p])).toEqual(
       [1, 2].flatMap((batch) => [1, 2].map((p) => [8, batch, p])),
     )

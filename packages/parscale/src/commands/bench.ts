@@ -9,7 +9,9 @@ import { runBench } from '../bench/run-bench.ts'
 import type { WeightBits } from '../bench/synthetic-model.ts'
 import { openWorkplace } from '../bench/workplace.ts'
 import { chooseEngine, type EngineChoice, type EngineName, engineChoices } from '../load/decode-engine.ts'
-import { cacheFolder, engineOf, outlineModel } from '../load/load.ts'
+import { cacheFolder } from '../load/find-model.ts'
+import { engineOf } from '../load/load.ts'
+import { outlineModel } from '../load/outline.ts'
 import type { Io } from '../terminal/io.ts'
 import { drawInFile, plotOption } from '../terminal/plots.ts'
 import { countList } from '../terminal/quantity.ts'
@@ -117,8 +119,7 @@ async function enginesOf(
 ): Promise<EngineName[]> {
   const outline = model && (await outlineModel(model.source, { env }))
   const names = new Set<EngineName>()
-  for (const engine of choices)
-    names.add((await (outline ? engineOf(outline, { engine }) : chooseEngine(engine, 'cpu', []))).engine)
+  for (const engine of choices) names.add((await (outline ? engineOf(outline, { engine }) : chooseEngine([], { engine }))).engine)
   return [...names]
 }
 

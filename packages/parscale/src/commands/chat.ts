@@ -5,8 +5,7 @@ import { type Command, Option } from '@commander-js/extra-typings'
 import { isParscaleError } from '@parscale/core'
 import type { Chat } from '@parscale/core/generation'
 import { loadTextModel } from '../load/load.ts'
-import type { Io } from '../terminal/io.ts'
-import { forTerminal } from '../terminal/terminal-text.ts'
+import { forTerminal, type Io } from '../terminal/io.ts'
 import {
   addOptions,
   checkSampling,

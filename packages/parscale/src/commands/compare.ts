@@ -5,9 +5,11 @@ import { blockSizeOf, type QuantisedBits } from '@parscale/core/checkpoint'
 import { type Comparison, compareIds } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
 import { type KvType, kvTypes } from '@parscale/core/model'
-import { createTokenizer } from '@parscale/core/tokenizer'
+import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
 import { type EngineName, engineNames } from '../load/decode-engine.ts'
-import { engineOf, loadModel, memoryOf, outlineModel, tokenizerFiles } from '../load/load.ts'
+import { engineOf, loadModel } from '../load/load.ts'
+import { memoryOf } from '../load/memory.ts'
+import { outlineModel } from '../load/outline.ts'
 import type { Io } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'
 import { addOptions, deviceOption, integer, loadOptions, type ModelFlags, streamSetOption, threadsOption } from './options.ts'
@@ -136,14 +138,10 @@ async function compareAll(
       const loaded = await loadModel(candidate.model, changes)
       try {
         const outline = await outlineModel(candidate.model, changes)
-        const { engine } = await engineOf(outline, changes)
+        const { decoders } = await engineOf(outline, changes)
         for (const p of flags.p ?? [reference.model.defaultP]) {
-          const { weightBytes, cacheBytes } = memoryOf(outline, {
-            p,
-            contextTokens: ids.length,
-            kv: candidate.kv,
-            engine,
-          }).estimate
+          const { estimate } = memoryOf(outline, decoders, { ...changes, p, contextTokens: ids.length })
+          const { weightBytes, cacheBytes } = estimate
           const progress = io.progress(`${name(candidate)}, P = ${p}`, 'tokens')
           const comparison = await compareIds(new Engine(reference.model), new Engine(loaded.model), ids, {
             p,

@@ -2,7 +2,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { convertModel } from '@parscale/core/node'
-import { resolveModel } from '../load/load.ts'
+import { resolveModel } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 
 const examples = `

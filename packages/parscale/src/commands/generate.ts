@@ -3,10 +3,10 @@ import process from 'node:process'
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import type { TextModel, TextResult, TextToken } from '@parscale/core/generation'
-import { loadTextModel, shippedModel } from '../load/load.ts'
-import type { Io } from '../terminal/io.ts'
+import { shippedModel } from '../load/find-model.ts'
+import { loadTextModel } from '../load/load.ts'
+import { forTerminal, type Io } from '../terminal/io.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
-import { forTerminal } from '../terminal/terminal-text.ts'
 import {
   addOptions,
   checkSampling,

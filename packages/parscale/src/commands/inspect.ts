@@ -2,8 +2,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
-import { quantisedBytes, zeroPointsName } from '@parscale/core/checkpoint'
-import { isTied } from '@parscale/core/generation'
+import { isTied, quantisedBytes, zeroPointsName } from '@parscale/core/checkpoint'
 import {
   backboneParameters,
   elementCount,
@@ -13,7 +12,9 @@ import {
   streamParameters,
 } from '@parscale/core/model'
 import type { ChosenEngine } from '../load/decode-engine.ts'
-import { availableMemoryBytes, engineOf, type ModelOutline, memoryOf, type Outline, outlineModel } from '../load/load.ts'
+import { engineOf } from '../load/load.ts'
+import { availableMemoryBytes, memoryOf } from '../load/memory.ts'
+import { type ModelOutline, type Outline, outlineModel } from '../load/outline.ts'
 import type { Io } from '../terminal/io.ts'
 import { bitsOption, engineOption, integer, loadOptions, streamSetOption } from './options.ts'
 
@@ -52,7 +53,7 @@ function describe(open: ModelOutline, chosen: ChosenEngine, p?: number, contextT
       flag: 'context',
     })
   }
-  const memory = memoryOf(open, { p, contextTokens, engine: chosen.engine })
+  const memory = memoryOf(open, chosen.decoders, { p, contextTokens })
   const availableBytes = availableMemoryBytes()
   const sets = [open.backbone, ...open.streamSets].filter((set) => hasStreams(set.config))
   const parts: Partial<Record<Part, number>> = {}

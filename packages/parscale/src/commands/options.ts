@@ -1,7 +1,7 @@
 /** Options that several commands share, and how their values are read. */
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { isParscaleError, usageError } from '@parscale/core'
-import { validateSampling } from '@parscale/core/generation'
+import { type DecoderOptions, validateSampling } from '@parscale/core/generation'
 import { kvTypes } from '@parscale/core/model'
 import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
 import type { LoadOptions } from '../load/load.ts'
@@ -61,34 +61,23 @@ export const engineOption = new Option(
 /** What every command that runs a model asks: which streams, and where. */
 export const modelOptions = [pOption, streamSetOption, bitsOption(), kvOption, engineOption, deviceOption, threadsOption] as const
 
-export interface ModelFlags {
-  readonly p?: number
+export interface ModelFlags extends Pick<LoadOptions, 'p' | 'bits' | 'engine' | keyof DecoderOptions> {
   readonly streamSet?: string[]
-  readonly bits?: LoadOptions['bits']
-  readonly kv?: LoadOptions['kv']
-  readonly engine?: LoadOptions['engine']
-  readonly device?: LoadOptions['device']
-  readonly threads?: number
   readonly json?: true
 }
 
 /** Options of the library from those of the command line, with progress on the terminal. */
 export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTokens?: number): LoadOptions {
   return {
-    engine: options.engine,
-    device: options.device,
-    threads: options.threads,
+    ...options,
     streamSets: options.streamSet,
-    p: options.p,
     contextTokens,
     env: io.env,
-    bits: options.bits,
-    kv: options.kv,
     signal: io.signal,
     onUnpack: shown(io, 'unpacking GGUF'),
     onQuantise: shown(io, 'quantising'),
     onPack: shown(io, 'packing for the native step'),
-    onWait: () => io.stderr('another process is writing a model into the cache; waiting for it\n'),
+    onWait: (_, who) => io.stderr(`${who} is writing a model into the cache; waiting for it\n`),
     onEngine: (chosen) => sayFallback(io, options, chosen),
   }
 }

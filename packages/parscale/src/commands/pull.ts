@@ -35,7 +35,7 @@ export function registerPull(program: Command, io: Io): void {
         env: io.env,
         signal: io.signal,
         onProgress: (at) => progress.update(at.doneBytes, at.sizeBytes, fileNote(at)),
-        onWait: (pid) => io.stderr(`waiting for process ${pid}, which pulls the same model\n`),
+        onWait: (_, who) => io.stderr(`waiting for ${who}, which pulls the same model\n`),
       }).catch((error: unknown) => {
         progress.end()
         throw error

@@ -1,7 +1,7 @@
 /** `parscale quantize`: writes a model's folder with its matrices in 8 or 4 bits. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { type QuantisationSummary, quantiseModel } from '@parscale/core/node'
-import { resolveModel } from '../load/load.ts'
+import { resolveModel } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'
 import { bitsOption, integer } from './options.ts'

@@ -1,13 +1,12 @@
 /** `parscale score`: how probable a text is to a model, token by token. */
-import { open, rename, rm } from 'node:fs/promises'
 import { type Command, Option } from '@commander-js/extra-typings'
-import { resourceError, usageError } from '@parscale/core'
+import { usageError } from '@parscale/core'
 import { writeSafetensors } from '@parscale/core/checkpoint'
 import { collectScore, type Score, type ScoredPosition, scorePositions } from '@parscale/core/evaluation'
 import { Engine } from '@parscale/core/generation'
-import { fileSink, type ModelFolder } from '@parscale/core/node'
-import { createTokenizer, type Tokenizer } from '@parscale/core/tokenizer'
-import { loadModel, tokenizerFiles } from '../load/load.ts'
+import { type ModelFolder, writeWholeFile } from '@parscale/core/node'
+import { createTokenizer, type Tokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
+import { loadModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
 import { addOptions, loadOptions, longestInTokens, type ModelFlags, modelOptions } from './options.ts'
@@ -98,28 +97,13 @@ async function run(
   return score.result()
 }
 
-/** Written beside its target and moved there whole, so that no half file is left. */
-async function writeLogits(path: string, shape: readonly number[], chunks: () => AsyncIterable<Uint8Array>): Promise<void> {
-  const partial = `${path}.partial-${process.pid}`
-  try {
-    const file = await open(partial, 'wx')
-    try {
-      await writeSafetensors(fileSink(file), [{ name: 'logits', dtype: 'F32', shape, chunks }])
-    } finally {
-      await file.close()
-    }
-    await rename(partial, path)
-  } catch (error) {
-    await rm(partial, { force: true }).catch(() => {})
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOSPC')
-      throw resourceError(
-        `--logits ${path}: the disk is full; ${shape[0]} x ${shape[1]} logits take ${4 * shape[0]! * shape[1]!} bytes`,
-        { file: path, cause: error },
-      )
-    if (code !== undefined) throw usageError(`--logits ${path}: cannot be written (${code})`, { flag: 'logits', cause: error })
-    throw error
+function writeLogits(path: string, shape: readonly number[], chunks: () => AsyncIterable<Uint8Array>): Promise<void> {
+  const advice = {
+    full: `${shape[0]} x ${shape[1]} logits take ${4 * shape[0]! * shape[1]!} bytes`,
+    denied: 'choose another path',
+    flag: 'logits',
   }
+  return writeWholeFile(path, (sink) => writeSafetensors(sink, [{ name: 'logits', dtype: 'F32', shape, chunks }]), advice)
 }
 
 function show(

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { code, codeBlock, oneLine, plain } from './markdown.ts'
+import { parse } from 'yaml'
+import { code, codeBlock, oneLine, plain, quoted } from './markdown.ts'
 import { modelCard } from './model-card.ts'
 import { nastyTexts, runSummary } from './testing/run-summary.ts'
-import { yaml } from './yaml.ts'
 
 const text = fc.oneof(
   fc.constantFrom(...nastyTexts),
@@ -171,6 +171,38 @@ describe('whatever the texts', () => {
     always((string) => expect(shape(modelCard(runSummary(string)))).toBe(expected))
   })
 
+  it('the front matter says what the summary says', () => {
+    always((string) => {
+      const summary = runSummary(string)
+      const [, front] = /^---\n([\s\S]*?\n)---\n/.exec(modelCard(summary))!
+      const words = wellFormed(string)
+      const task = { type: 'text-generation', name: 'Next-token prediction' }
+      const heldOut = { name: `held out of ${words}, ${words}/more`, type: words || 'text' }
+      expect(parse(front!)).toEqual({
+        library_name: 'parscale',
+        license: words,
+        language: ['en'],
+        pipeline_tag: 'text-generation',
+        tags: ['parscale', 'text-generation', 'recycle'],
+        ...(front!.includes('\nbase_model: ') && { base_model: words }),
+        datasets: [words],
+        'model-index': [
+          {
+            name: words,
+            results: summary.results.map(({ p, loss, data }) => ({
+              task,
+              dataset: data === undefined ? heldOut : { name: words, type: 'text' },
+              metrics: [
+                { type: 'loss', name: `nats a token, P = ${p}`, value: loss },
+                { type: 'perplexity', name: `perplexity, P = ${p}`, value: Math.exp(loss) },
+              ],
+            })),
+          },
+        ],
+      })
+    })
+  })
+
   it('the body keeps its headings', () => {
     const headings = (card: string) => card.match(/^##? .*$/gm)!.slice(1)
     const expected = headings(modelCard(runSummary('hello')))
@@ -186,9 +218,10 @@ describe('whatever the texts', () => {
 
   it('a YAML string is read back', () => {
     always((string) => {
-      const line = yaml({ key: string })
-      expect(line).toMatch(/^key: ".*"\n$/)
-      expect(JSON.parse(line.slice('key: '.length))).toBe(wellFormed(string))
+      const scalar = quoted(string)
+      expect(scalar).toMatch(/^".*"$/)
+      expect(JSON.parse(scalar)).toBe(wellFormed(string))
+      expect(parse(scalar)).toBe(wellFormed(string))
     })
   })
 
@@ -217,19 +250,4 @@ describe('whatever the texts', () => {
       expect(escaped.replace(/\\([!-/:-@[-`{-~])/g, '$1')).toBe(oneLine(string))
     })
   })
-})
-
-it('writes nested YAML in block style', () => {
-  const value = {
-    a: 1,
-    b: [],
-    c: {},
-    d: ['x', [true, null]],
-    e: [{ f: -0.5, g: { h: Infinity } }],
-    skipped: undefined,
-    'odd key': NaN,
-  }
-  expect(yaml(value)).toBe(
-    'a: 1\nb: []\nc: {}\nd:\n  - "x"\n  -\n    - true\n    - null\ne:\n  -\n    f: -0.5\n    g:\n      h: .inf\n"odd key": .nan\n',
-  )
 })

@@ -1,19 +1,10 @@
 /**
- * The README.md of an exported model: front matter as the Hugging Face hub reads it, then what was trained, on what, how, and
- * what came out. Everything in it is said by the summary; nothing is looked up or assumed.
+ * The README.md of an exported model: front matter as the Hugging Face hub reads it
+ * (https://huggingface.co/docs/hub/model-cards#model-card-metadata), then what was trained, on what, how, and what came out.
+ * Everything in it is said by the summary; nothing is looked up or assumed.
  */
-import { code, codeBlock, plain, table } from './markdown.ts'
-import { type Yaml, yaml } from './yaml.ts'
-
-export interface StageSummary {
-  readonly p: number
-  readonly steps: number
-  readonly tokens: number
-  readonly train: 'all' | 'streams'
-  readonly schedule: string
-  readonly learningRate: number
-  readonly finalLearningRate: number
-}
+import type { Stage } from '@parscale/core/training'
+import { code, codeBlock, plain, quoted, table } from './markdown.ts'
 
 /** A loss in nats a token, over tokens that were held out. */
 export interface ResultSummary {
@@ -46,7 +37,9 @@ export interface RunSummary {
   readonly parameters: { readonly backbone: number; readonly streams: number }
   /** The folder holds streams only: how to use them names the backbone. */
   readonly streamsOnly: boolean
-  readonly stages: readonly StageSummary[]
+  readonly stages: readonly (Pick<Stage, 'p' | 'steps' | 'train' | 'schedule' | 'learningRate' | 'finalLearningRate'> & {
+    readonly tokens: number
+  })[]
   readonly data: {
     readonly files: readonly string[]
     readonly textBytes: number
@@ -71,67 +64,93 @@ export interface RunSummary {
 
 /** The card as the text of README.md. Strings of the summary are shown as they are, whatever they contain. */
 export function modelCard(run: RunSummary): string {
-  const sections = [
-    ['', introduction(run)],
-    ['Use', use(run)],
-    ['Results', results(run)],
-    ['Training', training(run)],
-    ['Data', data(run)],
-    ['Limits', limits(run)],
-  ] as const
-  const body = sections.map(([title, text]) => (title ? `## ${title}\n\n${text}` : text)).join('\n\n')
-  return `---\n${yaml(frontMatter(run))}---\n\n# ${plain(run.name)}\n\n${body}\n`
-}
-
-/** https://huggingface.co/docs/hub/model-cards#model-card-metadata */
-function frontMatter(run: RunSummary): { readonly [key: string]: Yaml | undefined } {
-  const { base, data: source } = run
-  return {
-    library_name: 'parscale',
-    license: run.licence,
-    language: run.languages,
-    pipeline_tag: 'text-generation',
-    tags: ['parscale', 'text-generation', run.recipe],
-    // The hub takes names of its own only.
-    base_model: base && isHubName(base.name) ? base.name : undefined,
-    datasets: source.hubNames?.length ? source.hubNames : undefined,
-    'model-index': run.results.length > 0 ? [{ name: run.name, results: run.results.map(indexEntry(run)) }] : undefined,
-  }
-}
-
-const indexEntry =
-  ({ data: { files, hubNames } }: RunSummary) =>
-  ({ p, loss, data: other }: ResultSummary): Yaml => ({
-    task: { type: 'text-generation', name: 'Next-token prediction' },
-    dataset: { name: other ?? `held out of ${files.join(', ')}`, type: (other === undefined && hubNames?.[0]) || 'text' },
-    metrics: [
-      { type: 'loss', name: `nats a token, P = ${p}`, value: loss },
-      { type: 'perplexity', name: `perplexity, P = ${p}`, value: Math.exp(loss) },
-    ],
-  })
-
-const isHubName = (name: string): boolean => /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(name)
-
-function introduction({ base, p, parameters, recipe, version }: RunSummary): string {
+  const { base, data, parameters, limits = [] } = run
   const origin = base ? `trained from ${code(base.name)}${base.frozen ? ' (frozen)' : ''}` : 'trained from scratch'
-  const streams =
-    parameters.streams > 0
-      ? `${grouped(parameters.backbone)} parameters, and ${grouped(parameters.streams)} for ${Math.max(...p)} parallel streams`
-      : `${grouped(parameters.backbone)} parameters`
+  const streams = parameters.streams > 0 ? `, and ${grouped(parameters.streams)} for ${Math.max(...run.p)} parallel streams` : ''
   const hash = base?.sha256 ? ` Backbone (SHA-256): ${code(base.sha256)}.` : ''
-  return `A language model with parallel streams ([ParScale](https://arxiv.org/abs/2505.10475)), ${origin} with the recipe ${code(recipe)} of parscale ${plain(version)}. It has ${streams}; P can be ${p.join(', ')}.${hash}`
+  const hyperparameters = Object.entries(run.hyperparameters).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)
+  return `---
+${frontMatter(run)}---
+
+# ${plain(run.name)}
+
+A language model with parallel streams ([ParScale](https://arxiv.org/abs/2505.10475)), ${origin} with the recipe ${code(run.recipe)} of parscale ${plain(run.version)}. It has ${grouped(parameters.backbone)} parameters${streams}; P can be ${run.p.join(', ')}.${hash}
+
+## Use
+
+${use(run)}
+
+## Results
+
+${results(run)}
+
+## Training
+
+${codeBlock(run.command, 'sh')}
+
+${stages(run)}
+
+${grouped(run.tokensSeen)} tokens in ${duration(run.trainingSeconds)}${run.hardware === undefined ? '' : ` on ${plain(run.hardware)}`}.
+
+${codeBlock(hyperparameters.join('\n'))}
+
+## Data
+
+${data.files.map((file) => `- ${code(file)}\n`).join('')}
+${data.about === undefined ? '' : `${plain(data.about)}\n\n`}${grouped(data.documents)} documents, ${grouped(data.textBytes)} bytes of text: ${grouped(data.trainTokens)} tokens to train on, ${grouped(data.heldOutTokens)} held out, by whole documents. A document that was there twice was taken once, so none is on both sides.
+
+## Limits
+
+- It knows what ${grouped(run.tokensSeen)} tokens of the data above (and its base, if it has one) can teach. It was not tuned to be helpful, truthful or harmless unless the recipe says so, and repeats what its data say.
+- Losses are means over held-out documents of the same sources; other text was not measured unless it is listed.
+${limits.map((line) => `- ${plain(line)}\n`).join('')}`
+}
+
+/** Its keys are fixed, so it is written out; all that comes from outside is quoted. */
+function frontMatter({ name, licence, languages = [], recipe, base, data, results: found }: RunSummary): string {
+  const list = (key: string, values: readonly string[]) =>
+    values.length > 0 ? `${key}:\n${values.map((value) => `  - ${quoted(value)}\n`).join('')}` : ''
+  const only = (key: string, value: string | undefined) => (value === undefined ? '' : `${key}: ${quoted(value)}\n`)
+  // The hub takes names of its own only.
+  const hubBase = base && /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(base.name) ? base.name : undefined
+  const entries = found.map(
+    ({ p, loss, data: other }) => `      -
+        task:
+          type: "text-generation"
+          name: "Next-token prediction"
+        dataset:
+          name: ${quoted(other ?? `held out of ${data.files.join(', ')}`)}
+          type: ${quoted((other === undefined && data.hubNames?.[0]) || 'text')}
+        metrics:
+          -
+            type: "loss"
+            name: "nats a token, P = ${p}"
+            value: ${loss}
+          -
+            type: "perplexity"
+            name: "perplexity, P = ${p}"
+            value: ${Math.exp(loss)}
+`,
+  )
+  return [
+    'library_name: "parscale"\n',
+    only('license', licence) + list('language', languages),
+    'pipeline_tag: "text-generation"\n',
+    list('tags', ['parscale', 'text-generation', recipe]),
+    only('base_model', hubBase) + list('datasets', data.hubNames ?? []),
+    found.length > 0 ? `model-index:\n  -\n    name: ${quoted(name)}\n    results:\n${entries.join('')}` : '',
+  ].join('')
 }
 
 function use({ base, p, streamsOnly }: RunSummary): string {
-  const largest = Math.max(...p)
-  const chosen = largest > 1 ? ` --p ${largest}` : ''
-  if (!streamsOnly) return codeBlock(`npx parscale generate .${chosen} --prompt "Once upon a time"`, 'sh')
+  const chosen = Math.max(...p) > 1 ? ` --p ${Math.max(...p)}` : ''
   // A name that a shell would cut or act on is not written into a command.
   const backbone = base && /^[\w./-]+$/.test(base.name) ? base.name : 'BACKBONE'
-  return `This folder holds streams only; they run on the backbone that they were trained on, and on no other.\n\n${codeBlock(
-    `npx parscale generate ${backbone} --stream-set .${chosen} --prompt "Once upon a time"`,
-    'sh',
-  )}`
+  const model = streamsOnly ? `${backbone} --stream-set .` : '.'
+  const command = codeBlock(`npx parscale generate ${model}${chosen} --prompt "Once upon a time"`, 'sh')
+  return streamsOnly
+    ? `This folder holds streams only; they run on the backbone that they were trained on, and on no other.\n\n${command}`
+    : command
 }
 
 function results({ results: found }: RunSummary): string {
@@ -147,48 +166,17 @@ function results({ results: found }: RunSummary): string {
   return table(['data', 'P', 'loss, nats a token', '95 % interval', 'perplexity', 'tokens'], rows)
 }
 
-function training(run: RunSummary): string {
-  const stages = run.stages.map((stage, i) => [
-    String(i + 1),
-    String(stage.p),
-    grouped(stage.steps),
-    grouped(stage.tokens),
-    stage.train === 'all' ? 'all weights' : 'streams',
-    plain(stage.schedule),
-    `${shortNumber(stage.learningRate)} to ${shortNumber(stage.finalLearningRate)}`,
+function stages(run: RunSummary): string {
+  const rate = (x: number) => String(Number(x.toPrecision(6))) // without the noise of the last bits
+  const rows = run.stages.map(({ p, steps, tokens, train, schedule, learningRate, finalLearningRate }, i) => [
+    ...[String(i + 1), String(p), grouped(steps), grouped(tokens), train === 'all' ? 'all weights' : 'streams'],
+    ...[plain(schedule), `${rate(learningRate)} to ${rate(finalLearningRate)}`],
   ])
-  const hyperparameters = Object.entries(run.hyperparameters).map(([key, value]) => `${key} = ${JSON.stringify(value)}`)
-  const where = run.hardware === undefined ? '' : ` on ${plain(run.hardware)}`
-  return [
-    codeBlock(run.command, 'sh'),
-    table(['stage', 'P', 'steps', 'tokens', 'trained', 'schedule', 'learning rate'], stages),
-    `${grouped(run.tokensSeen)} tokens in ${duration(run.trainingSeconds)}${where}.`,
-    codeBlock(hyperparameters.join('\n')),
-  ].join('\n\n')
+  return table(['stage', 'P', 'steps', 'tokens', 'trained', 'schedule', 'learning rate'], rows)
 }
-
-function data({ data: { files, textBytes, documents, trainTokens, heldOutTokens, about } }: RunSummary): string {
-  return [
-    ...files.map((file) => `- ${code(file)}`),
-    '',
-    ...(about === undefined ? [] : [plain(about), '']),
-    `${grouped(documents)} documents, ${grouped(textBytes)} bytes of text: ${grouped(trainTokens)} tokens to train on, ${grouped(heldOutTokens)} held out, by whole documents. A document that was there twice was taken once, so none is on both sides.`,
-  ].join('\n')
-}
-
-function limits({ tokensSeen, limits: said = [] }: RunSummary): string {
-  const own = [
-    `It knows what ${grouped(tokensSeen)} tokens of the data above (and its base, if it has one) can teach. It was not tuned to be helpful, truthful or harmless unless the recipe says so, and repeats what its data say.`,
-    'Losses are means over held-out documents of the same sources; other text was not measured unless it is listed.',
-  ]
-  return [...own, ...said.map(plain)].map((line) => `- ${line}`).join('\n')
-}
-
-/** Without the noise of the last bits. */
-const shortNumber = (x: number): string => String(Number(x.toPrecision(6)))
 
 /** 1234567 as 1,234,567. */
-const grouped = (count: number): string => String(count).replace(/\B(?=(\d{3})+(?!\d))/g, ',')
+const grouped = (count: number): string => count.toLocaleString('en')
 
 function duration(seconds: number): string {
   if (seconds < 90) return `${seconds.toFixed(0)} seconds`

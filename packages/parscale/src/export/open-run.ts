@@ -1,14 +1,18 @@
 /** A run's checkpoint and everything around it that an export needs; no training data is read. */
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core'
-import type { ModelConfig } from '@parscale/core/checkpoint'
-import { isTied } from '@parscale/core/generation'
-import { type ModelFolder, type RunContents, readCheckpoint, readRun, type TrainingCheckpoint } from '@parscale/core/node'
+import { isTied, type ModelConfig } from '@parscale/core/checkpoint'
+import {
+  type ModelFolder,
+  type RunContents,
+  readCheckpoint,
+  readRun,
+  type TrainingCheckpoint,
+  textFiles,
+} from '@parscale/core/node'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
-import { createTokenizer, type TokenizerFiles } from '@parscale/core/tokenizer'
+import { createTokenizer, type TokenizerFiles, tokenizerFiles } from '@parscale/core/tokenizer'
 import { freshModel, modelParameters, parseRunConfig, type RunConfig, type Stage, stageStreams } from '@parscale/core/training'
-import { tokenizerFiles } from '../load/load.ts'
 import { openBase } from '../load/open-base.ts'
 import type { Io } from '../terminal/io.ts'
 
@@ -42,9 +46,7 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
   const stage = stageOf(run, config, checkpoint)
   const base = config.base === null ? undefined : await openBase(io, config.base)
   try {
-    const folder = join(run.path, 'tokenizer')
-    const readText = (name: string) => readFile(join(folder, name), 'utf8').catch(() => undefined)
-    const tokenizer = await tokenizerFiles({ path: folder, readText })
+    const tokenizer = await tokenizerFiles(textFiles(join(run.path, 'tokenizer')))
     const backbone = base?.config ?? freshModel(config.shape!, createTokenizer(tokenizer))
     const model = { ...backbone, parscale: stageStreams(config, stage) }
     return {

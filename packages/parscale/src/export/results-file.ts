@@ -29,14 +29,7 @@ function parse(text: string): unknown {
 }
 
 function isResult(value: unknown): value is ResultSummary {
-  if (typeof value !== 'object' || value === null) return false
-  const { p, loss, tokens, interval, data } = value as Record<string, unknown>
-  const pair = (x: unknown) => Array.isArray(x) && x.length === 2 && x.every(Number.isFinite)
-  return (
-    Number.isInteger(p) &&
-    Number.isFinite(loss) &&
-    Number.isInteger(tokens) &&
-    (interval === undefined || pair(interval)) &&
-    (data === undefined || typeof data === 'string')
-  )
+  const { p, loss, tokens, interval = [0, 0], data = '' } = Object(value) as Record<string, unknown>
+  const isPair = Array.isArray(interval) && interval.length === 2 && interval.every(Number.isFinite)
+  return Number.isInteger(p) && Number.isFinite(loss) && Number.isInteger(tokens) && isPair && typeof data === 'string'
 }

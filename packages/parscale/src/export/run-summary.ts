@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { isAbsolute } from 'node:path/posix'
 import process from 'node:process'
+import { checkpointError } from '@parscale/core'
 import { backboneParameters, elementCount, hasStreams, type Parameter, streamParameters } from '@parscale/core/model'
 import { type RunConfig, totalSteps } from '@parscale/core/training'
 import type { ResultSummary, RunSummary } from './model-card.ts'
@@ -10,10 +11,7 @@ import type { OpenRun } from './open-run.ts'
 import { runCommand } from './run-command.ts'
 
 /** What only a person knows. */
-export interface CardWords {
-  readonly name: string
-  readonly licence?: string
-  readonly hardware?: string
+export interface CardWords extends Pick<RunSummary, 'name' | 'licence' | 'hardware'> {
   readonly dataNote?: string
 }
 
@@ -21,36 +19,28 @@ export interface CardWords {
 export async function runSummary(
   run: OpenRun,
   others: readonly OpenRun[],
-  words: CardWords & { readonly results: readonly ResultSummary[]; readonly streamsOnly: boolean; readonly version: string },
+  { dataNote, ...words }: CardWords & Pick<RunSummary, 'results' | 'streamsOnly' | 'version'>,
 ): Promise<RunSummary> {
   const { config, checkpoint, model, tied, base, frozen } = run
   const runs = [run, ...others]
-  const figures = figuresOf(run)
+  const figures = runs.map(figuresOf)
   const results = await Promise.all(runs.map(resultOf))
   const ps = runs.map((each) => each.model.parscale.n)
-  const sum = (field: 'tokensSeen' | 'trainingSeconds') => runs.reduce((total, each) => total + figuresOf(each)[field], 0)
   const largest = runs.reduce((a, b) => (b.model.parscale.n > a.model.parscale.n ? b : a)).model
+  const { sha256, tokens: _, seconds: __, ...data } = figures[0]!
   return {
-    name: words.name,
+    ...words,
     recipe: config.recipe,
     command: runs.map((each) => runCommand(each.config, shortPath)).join('\n'),
-    version: words.version,
-    ...(words.licence !== undefined && { licence: words.licence }),
-    ...(base && { base: { name: baseName(config.base!), frozen, ...figures.backbone } }),
+    ...(base && { base: { name: baseName(config.base!), frozen, ...(sha256 !== undefined && { sha256 }) } }),
     p: [...new Set(frozen || !hasStreams(model) ? [1, ...ps] : ps)].sort((a, b) => a - b),
     parameters: { backbone: count(backboneParameters(model, tied)), streams: count(streamParameters(largest)) },
-    streamsOnly: words.streamsOnly,
-    stages: runs.flatMap((each) => stages(each.config, each.checkpoint.step)),
-    data: {
-      ...figures.data,
-      files: config.data.files.map(shortPath),
-      ...(words.dataNote !== undefined && { about: words.dataNote }),
-    },
-    tokensSeen: sum('tokensSeen'),
+    stages: runs.flatMap(stages),
+    data: { ...data, files: config.data.files.map(shortPath), ...(dataNote !== undefined && { about: dataNote }) },
+    tokensSeen: figures.reduce((sum, { tokens }) => sum + tokens, 0),
     results: [...results.flat(), ...words.results].sort((a, b) => a.p - b.p),
-    hyperparameters: leaves(config),
-    trainingSeconds: sum('trainingSeconds'),
-    ...(words.hardware !== undefined && { hardware: words.hardware }),
+    hyperparameters: hyperparameters(config),
+    trainingSeconds: figures.reduce((sum, { seconds }) => sum + seconds, 0),
     ...(checkpoint.step < totalSteps(config) && {
       limits: [`Training was not finished: this is step ${checkpoint.step} of ${totalSteps(config)}.`],
     }),
@@ -74,59 +64,59 @@ const count = (list: readonly Parameter[]): number => list.reduce((sum, { shape 
 
 /** What the training loop saved with the checkpoint (train/train-loop.ts); 0 where it did not. */
 function figuresOf({ checkpoint: { state } }: OpenRun) {
-  const part = (name: string) => (state[name] ?? {}) as Readonly<Record<string, unknown>>
-  const figure = (from: string, name: string) => Number(part(from)[name] ?? 0)
-  const { backboneSha256: sha256 } = part('data')
+  const figure = (part: string, name: string) => Number(Object(state[part])[name] ?? 0)
   return {
-    backbone: typeof sha256 === 'string' ? { sha256 } : {},
-    tokensSeen: figure('position', 'tokens'),
-    trainingSeconds: figure('loop', 'trainingSeconds'),
-    data: {
-      textBytes: figure('data', 'textBytes'),
-      documents: figure('data', 'documents'),
-      trainTokens: figure('data', 'trainTokens'),
-      heldOutTokens: figure('data', 'heldOutTokens'),
-    },
+    sha256: Object(state.data).backboneSha256 as string | undefined,
+    tokens: figure('position', 'tokens'),
+    seconds: figure('loop', 'trainingSeconds'),
+    textBytes: figure('data', 'textBytes'),
+    documents: figure('data', 'documents'),
+    trainTokens: figure('data', 'trainTokens'),
+    heldOutTokens: figure('data', 'heldOutTokens'),
   }
 }
 
-/** The stages up to a step, the last of them as far as it went. */
-function stages({ stages: all, batch }: RunConfig, step: number): RunSummary['stages'] {
-  let left = step
-  return all.flatMap(({ p, steps, train, schedule, learningRate, finalLearningRate }) => {
-    const taken = Math.min(steps, left)
-    left -= taken
-    const tokens = taken * batch.sequences * batch.tokens * batch.microBatches
-    return taken > 0 ? [{ p, steps: taken, tokens, train, schedule, learningRate, finalLearningRate }] : []
+/** The stages up to the checkpoint's step, the last of them as far as it went. */
+function stages({ config, checkpoint }: OpenRun): RunSummary['stages'] {
+  const { sequences, tokens, microBatches } = config.batch
+  let left = checkpoint.step
+  return config.stages.flatMap((stage) => {
+    const steps = Math.min(stage.steps, left)
+    left -= steps
+    return steps > 0 ? [{ ...stage, steps, tokens: steps * sequences * tokens * microBatches }] : []
   })
 }
 
 /** The loss on all held-out data, where the checkpoint is the run's last; else what was measured while training. */
-async function resultOf({ path, config, checkpoint, model }: OpenRun): Promise<ResultSummary[]> {
+async function resultOf({ path, config, checkpoint: { step, loss }, model }: OpenRun): Promise<ResultSummary[]> {
   const p = model.parscale.n
-  const { step, loss } = checkpoint
-  const final = step === totalSteps(config) ? await readJson(join(path, 'evaluation.json')) : undefined
+  // Written by train/train-run.ts; per held-out sequence its nats and how many tokens they are of.
+  const [final] = step === totalSteps(config) ? await jsonLines<Final>(join(path, 'evaluation.json')) : []
   if (final) return [{ p, loss: final.loss, tokens: final.tokens, ...withInterval(final) }]
   if (loss === undefined) return []
-  return [{ p, loss, tokens: await evaluatedTokens(path, step) }]
+  const records = await jsonLines<{ kind: string; step: number; tokens: number }>(join(path, 'metrics.jsonl'))
+  return [{ p, loss, tokens: records.findLast((each) => each.kind === 'evaluation' && each.step === step)?.tokens ?? 0 }]
 }
 
-interface EvaluationFile {
+interface Final {
   readonly loss: number
   readonly tokens: number
-  /** Per held-out sequence. */
   readonly nats: readonly number[]
   readonly counts: readonly number[]
 }
 
-const readJson = async (path: string): Promise<EvaluationFile | undefined> =>
-  readFile(path, 'utf8').then(
-    (text) => JSON.parse(text) as EvaluationFile,
-    () => undefined,
-  )
+/** Of one of the run's own files; none where there is no such file. @throws checkpoint error for a line that is no JSON */
+async function jsonLines<T>(file: string): Promise<T[]> {
+  const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n').filter(Boolean)
+  try {
+    return lines.map((line) => JSON.parse(line) as T)
+  } catch (cause) {
+    throw checkpointError(`${file}: a line is not valid JSON; the file is damaged`, { file, cause })
+  }
+}
 
 /** Of the mean over tokens: a ratio of sums over sequences, whose variance is linearised (Cochran, Sampling Techniques, 6.4). */
-function withInterval({ loss, tokens, nats, counts }: EvaluationFile): Pick<ResultSummary, 'interval'> {
+function withInterval({ loss, tokens, nats, counts }: Final): Pick<ResultSummary, 'interval'> {
   const n = nats.length
   if (n < 2) return {}
   const squares = nats.reduce((sum, each, i) => sum + (each - loss * counts[i]!) ** 2, 0)
@@ -134,21 +124,12 @@ function withInterval({ loss, tokens, nats, counts }: EvaluationFile): Pick<Resu
   return { interval: [loss - half, loss + half] }
 }
 
-async function evaluatedTokens(path: string, step: number): Promise<number> {
-  const lines = (await readFile(join(path, 'metrics.jsonl'), 'utf8').catch(() => '')).split('\n').filter(Boolean)
-  const records = lines.map((line) => JSON.parse(line) as { kind: string; step: number; tokens: number })
-  return records.findLast((record) => record.kind === 'evaluation' && record.step === step)?.tokens ?? 0
-}
-
 /** The configuration, flat; what the card says elsewhere is left out. */
-function leaves(config: RunConfig): RunSummary['hyperparameters'] {
-  const { version: _, recipe: __, base: ___, stages, data, ...rest } = config
-  const flat: Record<string, string | number | boolean | null> = {}
-  const add = (value: unknown, path: string) => {
-    if (typeof value !== 'object' || value === null) flat[path] = value as string | number | boolean | null
-    else for (const [key, item] of Object.entries(value)) add(item, path === '' ? key : `${path}.${key}`)
-  }
-  const { files: ____, ...reading } = data
-  add({ ...rest, tokenizer: rest.tokenizer && shortPath(rest.tokenizer), stages, data: reading }, '')
-  return flat
+function hyperparameters({ version: _, recipe: __, base: ___, ...config }: RunConfig): RunSummary['hyperparameters'] {
+  const { files: ____, ...data } = config.data
+  const leaves = (value: unknown, path: string): [string, string | number | boolean | null][] =>
+    typeof value === 'object' && value !== null
+      ? Object.entries(value).flatMap(([key, item]) => leaves(item, path === '' ? key : `${path}.${key}`))
+      : [[path, value as string | number | boolean | null]]
+  return Object.fromEntries(leaves({ ...config, tokenizer: config.tokenizer && shortPath(config.tokenizer), data }, ''))
 }

@@ -8,9 +8,10 @@
  *
  * Source: huggingface_hub, docs/guides/manage-cache.
  */
-import { constants } from 'node:fs'
-import { copyFile, link, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
-import { dirname, join, relative } from 'node:path'
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeWholeFile } from '@parscale/core/node'
+import { cacheAdvice } from './disk-space.ts'
 import { isCommit } from './names.ts'
 
 export interface ModelCache {
@@ -45,25 +46,11 @@ export async function cachedCommit(cache: ModelCache, revision: string): Promise
 /** Notes that `revision` is `commit`. A reader sees the old commit or the new one, never half of one. */
 export async function writeRef(cache: ModelCache, revision: string, commit: string): Promise<void> {
   if (isCommit(revision)) return
-  const path = cache.ref(revision)
-  await mkdir(dirname(path), { recursive: true })
-  const fresh = `${path}.incomplete`
-  await writeFile(fresh, commit)
-  await rename(fresh, path)
+  await writeWholeFile(cache.ref(revision), commit, cacheAdvice)
 }
 
 /** Length of the file that `path` leads to through links; undefined where it leads nowhere. */
 export async function fileSize(path: string): Promise<number | undefined> {
   const found = await stat(path).catch(() => undefined)
   return found?.isFile() ? found.size : undefined
-}
-
-/** Makes `path` show the blob: a relative link, so that the cache can be moved; else a hard link; else a copy. */
-export async function linkBlob(blobPath: string, path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true })
-  await rm(path, { force: true }) // a link into nothing, or an entry of another length
-  // Windows refuses symbolic links to ordinary users, FAT has no links at all.
-  await symlink(relative(dirname(path), blobPath), path)
-    .catch(() => link(blobPath, path))
-    .catch(() => copyFile(blobPath, path, constants.COPYFILE_FICLONE))
 }

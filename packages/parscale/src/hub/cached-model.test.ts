@@ -1,8 +1,9 @@
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { linkFile } from '@parscale/core/node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { fileSize, linkBlob } from './cache.ts'
+import { fileSize } from './cache.ts'
 import { resolveCachedModel } from './cached-model.ts'
 
 const commit = 'a'.repeat(40)
@@ -69,7 +70,7 @@ test('where no symbolic link can be made, the entry is a file with the content',
   const entry = join(cacheDirectory, ...Array<string>(1000).fill('s'), 'config.json')
   await mkdir(dirname(blob), { recursive: true })
   await writeFile(blob, 'content')
-  await linkBlob(blob, entry)
+  await linkFile(blob, entry)
   expect(await readFile(entry, 'utf8')).toBe('content')
 })
 
@@ -78,6 +79,6 @@ test('an entry that leads nowhere is replaced', async () => {
   const entry = join(cacheDirectory, 'config.json')
   await symlink('nowhere', entry)
   await writeFile(blob, 'content')
-  await linkBlob(blob, entry)
+  await linkFile(blob, entry)
   expect(await fileSize(entry)).toBe(7)
 })

@@ -1,6 +1,7 @@
 /** A full disk, seen before the first byte where possible, and named when it happens on the way. */
 import { statfs } from 'node:fs/promises'
-import { isParscaleError, type ParscaleError, resourceError } from '@parscale/core'
+import { resourceError } from '@parscale/core'
+import { type DiskAdvice, diskError } from '@parscale/core/node'
 import { formatAmount } from '../terminal/progress.ts'
 
 /** Bytes that this user may still write on the file system of `folder`. */
@@ -19,13 +20,15 @@ export async function checkFreeSpace(folder: string, neededBytes: number): Promi
   )
 }
 
-/** A failure of the file system while `path` was written, as the error to show. */
-export function writeFailure(path: string, cause: unknown): ParscaleError {
-  if (isParscaleError(cause)) return cause
-  const { code = String(cause) } = cause as NodeJS.ErrnoException
-  const advice =
-    code === 'ENOSPC' || code === 'EDQUOT'
-      ? 'no space left; make room or set HF_HUB_CACHE to another disk, then run again: what is there is kept and resumed'
-      : `cannot be written (${code}); check that the folder belongs to you, or set HF_HUB_CACHE to another one`
-  return resourceError(`${path}: ${advice}`, { file: path, found: code, cause })
+/** What to do about a cache folder that has no room or cannot be written. */
+export const cacheAdvice: DiskAdvice = {
+  full: 'make room or set HF_HUB_CACHE to another disk, then run again: what is there is kept and resumed',
+  denied: 'check that the folder belongs to you, or set HF_HUB_CACHE to another one',
+  deniedKind: 'resource',
 }
+
+/** Waits for what is written to `path`. @throws as diskError */
+export const writing = <T>(path: string, work: Promise<T>): Promise<T> =>
+  work.catch((error) => {
+    throw diskError(error, path, cacheAdvice)
+  })

@@ -3,11 +3,11 @@
  * is resumed by a Range request. Only when length and hash are right does it take its final name.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises'
+import { type FileHandle, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { hubError } from '@parscale/core'
-import { writeFailure } from './disk-space.ts'
+import { diskError, makeFolder, moveFile, openToUpdate } from '@parscale/core/node'
+import { cacheAdvice, writing } from './disk-space.ts'
 import { fileUrl, type HubFile } from './listing.ts'
 import { type HubClient, hubRequest, networkCode } from './request.ts'
 import { retrying, TransientFailure } from './retry.ts'
@@ -48,11 +48,11 @@ export async function downloadBlob(client: HubClient, target: DownloadTarget): P
     }
     await retrying(client.retry, client.signal, () => receive(client, target, part), goesOn)
     await checkContent(part, file, client.repo)
-    await part.handle.sync().catch((cause) => Promise.reject(writeFailure(part.path, cause)))
+    await writing(part.path, part.handle.sync())
   } finally {
     await part.handle.close()
   }
-  await rename(part.path, blobPath).catch((cause) => Promise.reject(writeFailure(blobPath, cause)))
+  await writing(blobPath, moveFile(part.path, blobPath))
 }
 
 /** Opens what an earlier run left, or an empty part. What is there is read once, for the hash. */
@@ -60,8 +60,8 @@ async function openPart(blobPath: string, file: HubFile, signal: AbortSignal | u
   const path = partPath(blobPath)
   let handle: FileHandle | undefined
   try {
-    await mkdir(dirname(path), { recursive: true })
-    handle = await open(path, constants.O_RDWR | constants.O_CREAT)
+    await makeFolder(dirname(path))
+    handle = await openToUpdate(path)
     const part: Part = { handle, path, digest: newDigest(file), bytes: 0 }
     const { size } = await handle.stat()
     if (size > file.sizeBytes) await handle.truncate(0)
@@ -75,7 +75,7 @@ async function openPart(blobPath: string, file: HubFile, signal: AbortSignal | u
   } catch (cause) {
     await handle?.close()
     signal?.throwIfAborted()
-    throw writeFailure(path, cause)
+    throw diskError(cause, path, cacheAdvice)
   }
 }
 
@@ -85,7 +85,7 @@ function newDigest({ hash, sizeBytes }: HubFile): Hash {
 }
 
 async function restart(part: Part, file: HubFile): Promise<void> {
-  await part.handle.truncate(0).catch((cause) => Promise.reject(writeFailure(part.path, cause)))
+  await writing(part.path, part.handle.truncate(0))
   part.digest = newDigest(file)
   part.bytes = 0
 }
@@ -168,9 +168,7 @@ async function append(part: Part, file: HubFile, chunk: Uint8Array): Promise<voi
   }
   for (let written = 0; written < chunk.length; ) {
     const rest = chunk.subarray(written)
-    const { bytesWritten } = await part.handle
-      .write(rest, 0, rest.length, part.bytes)
-      .catch((cause) => Promise.reject(writeFailure(part.path, cause)))
+    const { bytesWritten } = await writing(part.path, part.handle.write(rest, 0, rest.length, part.bytes))
     part.digest.update(rest.subarray(0, bytesWritten))
     part.bytes += bytesWritten
     written += bytesWritten

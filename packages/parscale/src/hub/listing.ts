@@ -45,6 +45,11 @@ export async function fetchListing(client: HubClient): Promise<Listing> {
     const response = await hubRequest(client, { url, signal, headers: { accept: 'application/json' } })
     return readText(response, url)
   })
+  const { token } = client.settings
+  if (token !== undefined && text.includes(token))
+    throw hubError(`${url}: the answer holds the access token that was sent; is HF_ENDPOINT a hub that you trust?`, {
+      found: 'the token',
+    })
   return parseListing(text, url)
 }
 
@@ -105,7 +110,7 @@ export async function fileMetadata(client: HubClient, commit: string, path: stri
     )
     if (hash !== undefined && isSize(sizeBytes)) return { path, sizeBytes, hash }
     const location = headers.get('location')
-    const next = location === null ? undefined : new URL(location, url)
+    const next = location !== null && URL.canParse(location, url) ? new URL(location, url) : undefined
     if (response.ok || next === undefined || next.origin !== new URL(endpoint).origin) break
     url = next.href
   }

@@ -67,6 +67,6 @@ test.each(['', '.', '..', 'a//b', 'a/', '/a', 'a/../b', 'a\\b', 'C:a', 'a\u0000'
 )
 
 test('foreign text in a message cannot drive the terminal', () => {
-  expect(quote('\u001b[2Jx\u009b')).toBe('"\\u001b[2Jx?"')
+  expect(quote('\u001b[2Jx\u009b')).toBe('"\\u001b[2Jx\\u009b"')
   expect(quote('a'.repeat(1000))).toHaveLength(205)
 })

@@ -40,9 +40,8 @@ export function isCommit(text: string): boolean {
 
 /** True for a relative path of plain segments joined by `/`, safe to join under a folder on every platform. */
 export function isSafeFileName(name: string): boolean {
-  // Control characters, Windows' separator and drives, names that are too long for any file system.
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  if (name === '' || name.length > 1024 || /[\u0000-\u001f\u007f\\]|^[A-Za-z]:/.test(name)) return false
+  // Characters that a terminal acts on, Windows' separator and drives, names that are too long for any file system.
+  if (name === '' || name.length > 1024 || unprintable.test(name) || /\\|^[A-Za-z]:/.test(name)) return false
   return name.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && part.length <= 255)
 }
 
@@ -56,7 +55,18 @@ export function checkFileName(name: string, from: string): string {
   })
 }
 
-/** Foreign text for a message: control characters escaped, so that it cannot drive a terminal, and cut to a readable length. */
+/** Control characters (ESC and CSI among them), what turns or hides text, line separators, halves of surrogate pairs. */
+const unprintable = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u
+
+/** Foreign text for a message: what is unprintable is escaped, so that it cannot drive a terminal; cut to a readable length. */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > 200 ? `${text.slice(0, 200)}...` : text).replace(/[\u007f-\u009f]/g, '?')
+  const shown = text.length > 200 ? `${text.slice(0, 200)}...` : text
+  return JSON.stringify(shown).replace(new RegExp(unprintable, 'gu'), escaped)
 }
+
+/** As JSON spells it, in UTF-16 units. */
+const escaped = (character: string): string =>
+  character
+    .split('')
+    .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+    .join('')

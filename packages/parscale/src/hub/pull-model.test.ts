@@ -360,7 +360,7 @@ describe('interruptions', () => {
     await symlink('/dev/full', part())
     await expect(pull(await hub())).rejects.toMatchObject({
       kind: 'resource',
-      message: expect.stringMatching(/incomplete: no space left/),
+      message: expect.stringMatching(/incomplete: the disk is full; make room/),
     })
     expect(await readdir(join(folder(), 'blobs'))).not.toContain(weightsHash)
     expect(await resolveCachedModel(repo, { cacheDirectory })).toBeUndefined()

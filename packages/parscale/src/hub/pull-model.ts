@@ -1,19 +1,19 @@
 /** A model from the hub into the shared cache: list, choose, check the disk, download, link. */
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hubError, isParscaleError, ParscaleError } from '@parscale/core'
-import { fileSize, linkBlob, type ModelCache, modelCache, writeRef } from './cache.ts'
+import { type LockOptions, linkFile, makeFolder, withFileLock } from '@parscale/core/node'
+import { fileSize, type ModelCache, modelCache, writeRef } from './cache.ts'
 import { findSnapshot } from './cached-model.ts'
-import { checkFreeSpace, writeFailure } from './disk-space.ts'
+import { cacheAdvice, checkFreeSpace, writing } from './disk-space.ts'
 import { downloadBlob, partPath } from './download.ts'
 import { fetchListing, fileMetadata, type HubFile } from './listing.ts'
-import { withLock } from './lock.ts'
 import { chooseFiles } from './model-files.ts'
 import { checkRepoId, checkRevision } from './names.ts'
 import { suggestModels } from './published-models.ts'
 import type { HubClient } from './request.ts'
 import { defaultRetryPolicy, type RetryPolicy } from './retry.ts'
-import { type HubOptions, hubSettings } from './settings.ts'
+import { withoutSecret } from './secrets.ts'
+import { type HubOptions, type HubSettings, hubSettings } from './settings.ts'
 
 export interface PullProgress {
   readonly file: string
@@ -33,8 +33,8 @@ export interface PullOptions extends HubOptions {
   /** Globs that choose the weight files, e.g. `*Q4_K_M.gguf`. Default: the safetensors, or the one GGUF file. */
   readonly include?: readonly string[]
   readonly onProgress?: (progress: PullProgress) => void
-  /** Called when another process pulls the same model and is waited for. */
-  readonly onWait?: (ownerPid: number) => void
+  /** Called when another process pulls the same model and is waited for. `who` says which, for people. */
+  readonly onWait?: (ownerPid: number, who: string) => void
   /** Stops the pull; what has come so far is kept for the next one. */
   readonly signal?: AbortSignal
   readonly retry?: Partial<RetryPolicy>
@@ -57,8 +57,12 @@ export interface PulledModel {
  *   resource error for a full disk, the signal's reason on abort.
  */
 export async function pullModel(repo: string, options: PullOptions = {}): Promise<PulledModel> {
-  const revision = checkRevision(options.revision ?? 'main')
   const settings = await hubSettings(options)
+  return await withoutSecret(settings.token, () => pull(repo, settings, options))
+}
+
+async function pull(repo: string, settings: HubSettings, options: PullOptions): Promise<PulledModel> {
+  const revision = checkRevision(options.revision ?? 'main')
   const cache = modelCache(settings.cacheDirectory, checkRepoId(repo))
   if (settings.offline) return fromCacheOnly(cache, repo, revision, options.include)
 
@@ -71,11 +75,13 @@ export async function pullModel(repo: string, options: PullOptions = {}): Promis
   }
 
   const folder = cache.snapshot(listing.commit)
-  await mkdir(folder, { recursive: true }).catch((cause) => Promise.reject(writeFailure(folder, cause)))
-  const downloadedBytes = await withLock(cache.lockPath, options, async () => {
+  await writing(folder, makeFolder(folder))
+  const onWait: LockOptions['onWait'] = ({ pid }, who) => options.onWait?.(pid, who)
+  const locking = { signal: options.signal, onWait, advice: cacheAdvice }
+  const downloadedBytes = await withFileLock(cache.lockPath, locking, async () => {
     const bytes = await fillSnapshot(client, cache, listing.commit, files, options.onProgress)
     // Last of all, so that a pull that was cut short leaves the previous snapshot in charge.
-    await writeRef(cache, revision, listing.commit).catch((cause) => Promise.reject(writeFailure(cache.ref(revision), cause)))
+    await writeRef(cache, revision, listing.commit)
     return bytes
   })
   return { repo, revision, commit: listing.commit, folder, files, downloadedBytes }
@@ -114,7 +120,7 @@ async function fillSnapshot(
       await downloadBlob(client, { commit, file, blobPath, onBytes: report })
       downloadedBytes += missingBytes
     }
-    if (state !== 'linked') await linkBlob(blobPath, path).catch((cause) => Promise.reject(writeFailure(path, cause)))
+    if (state !== 'linked') await writing(path, linkFile(blobPath, path))
     report(file.sizeBytes)
     finishedBytes += file.sizeBytes
   }

@@ -43,7 +43,7 @@ const snapshot = () => join(cacheDirectory, 'models--ParScale--tiny', 'snapshots
 function pullProcess() {
   const path = (relative: string) => JSON.stringify(fileURLToPath(new URL(relative, import.meta.url)))
   const script = `
-    import { createIo } from ${path('../io.ts')}
+    import { createIo } from ${path('../terminal/io.ts')}
     import { pullModel } from ${path('./pull-model.ts')}
     const io = createIo()
     const onProgress = ({ file, fileDoneBytes }) => file === 'model.safetensors' && fileDoneBytes > 0 && io.stderr('part\\n')
@@ -105,3 +105,26 @@ test('three at once: one downloads, all return the same folder', async () => {
   expect(results.map(({ stdout }) => stdout)).toEqual([snapshot(), snapshot(), snapshot()])
   expect(downloads()).toHaveLength(1)
 })
+
+test.runIf(process.platform === 'linux').each(['/proc/x', '/sys/kernel/x', '/dev/null/x'])(
+  'a cache where no folder can be made ends the command with its name: %s',
+  async (home) => {
+    const main = fileURLToPath(new URL('../../test/support/main.ts', import.meta.url))
+    const { HF_HUB_CACHE: _, ...env } = process.env
+    const child = spawn(process.execPath, ['--import', 'tsx', '--conditions=source', main, 'pull', repo], {
+      env: { ...env, HF_ENDPOINT: server.url, HF_HOME: home, HF_HUB_OFFLINE: '0', HF_TOKEN: '' },
+    })
+    children.push(child)
+    let stderr = ''
+    child.stderr.on('data', (chunk) => {
+      stderr += String(chunk)
+    })
+    const [exitCode] = await once(child, 'close')
+    expect(stderr).toMatch(
+      new RegExp(
+        `^parscale: ${home}/hub/.*: cannot be written \\(E[A-Z]+\\); check that the folder belongs to you, or set HF_HUB_CACHE to another one\n$`,
+      ),
+    )
+    expect(exitCode).toBe(4)
+  },
+)

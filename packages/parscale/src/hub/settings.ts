@@ -7,6 +7,7 @@ import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { usageError } from '@parscale/core'
+import { quote } from './names.ts'
 
 /** What a caller may set; anything left out comes from `env`. */
 export interface HubOptions {
@@ -73,8 +74,14 @@ function checkToken(text: string | undefined): string | undefined {
 
 function checkEndpoint(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url?.protocol === 'https:' || url?.protocol === 'http:') return text.replace(/\/+$/, '')
-  throw usageError(`HF_ENDPOINT: expected a URL such as https://huggingface.co, got ${JSON.stringify(text)}`, {
+  // Neither a user name nor a password appears in a message.
+  if (text.includes('@'))
+    throw usageError('HF_ENDPOINT: expected a URL without user name and password; give an access token in HF_TOKEN instead', {
+      flag: 'HF_ENDPOINT',
+    })
+  if ((url?.protocol === 'https:' || url?.protocol === 'http:') && url.search === '' && url.hash === '')
+    return text.replace(/\/+$/, '')
+  throw usageError(`HF_ENDPOINT: expected a URL such as https://huggingface.co, got ${quote(text)}`, {
     flag: 'HF_ENDPOINT',
     found: text,
   })

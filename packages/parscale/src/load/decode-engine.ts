@@ -1,86 +1,115 @@
 /** Which engine runs a model, and why: native code on CPUs where it can, else ONNX Runtime. */
-import { unsupportedError, usageError } from '@parscale/core'
-import { Model, type ModelFiles } from '@parscale/core/generation'
-import type { KvType, ModelConfig } from '@parscale/core/model'
+import { isParscaleError, type ParscaleError, unsupportedError, usageError } from '@parscale/core'
+import {
+  type DecoderKind,
+  type DecoderOptions,
+  type DecoderRefusal,
+  graphDecoders,
+  Model,
+  type ModelFiles,
+} from '@parscale/core/generation'
+import type { ModelConfig } from '@parscale/core/model'
 import type { ModelCacheOptions } from '@parscale/core/node'
-import { type OnnxRuntimeOptions, onnxRuntime } from '@parscale/core/node/onnx-runtime'
+import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 
+/** In order of preference; the last one runs every model. */
 export const engineNames = ['native', 'onnx'] as const
 export type EngineName = (typeof engineNames)[number]
 export const engineChoices = ['auto', ...engineNames] as const
 export type EngineChoice = (typeof engineChoices)[number]
 
+/** How a model is started: what decoders are told, and where they keep what they make of it. */
+export interface EngineOptions extends DecoderOptions, ModelCacheOptions {}
+
+type Decoders = DecoderKind<EngineOptions>
+
+const graphs: Decoders = graphDecoders('onnx', onnxRuntime)
+/** Undefined where its package is not installed. */
+const find: Readonly<Record<EngineName, () => Promise<Decoders | undefined>>> = { native: findNative, onnx: async () => graphs }
+const last = engineNames.at(-1)!
+
 export interface ChosenEngine {
   readonly engine: EngineName
-  /** What it runs with, as `avx512vnni`, or why it is not the native one. */
+  /** What it runs with, as `avx512vnni`, or why it is not one that goes before it. */
   readonly why: string
+  readonly decoders: Decoders
 }
 
 /**
- * Takes what is wanted; with `auto` native code, unless something stands against it.
+ * Takes what is wanted; with `auto` (the default) the first that has nothing against it.
  *
  * @param configs of the backbone and all stream sets
- * @throws usage error for native code on another device than the CPU, unsupported error where it cannot run
+ * @throws usage or unsupported error where what is wanted refuses
  */
 export async function chooseEngine(
-  wanted: EngineChoice,
-  device: OnnxRuntimeOptions['device'],
   configs: readonly Pick<ModelConfig, 'parscale'>[],
+  { engine: wanted = 'auto', ...options }: DecoderOptions & { readonly engine?: EngineChoice | undefined } = {},
 ): Promise<ChosenEngine> {
-  if (wanted === 'onnx') return { engine: 'onnx', why: 'as asked for' }
-  if (device !== undefined && device !== 'cpu') {
-    if (wanted === 'native')
-      throw usageError(`--engine native runs on the CPU only, not on ${device}; leave --engine or --device out`, {
-        flag: '--engine',
-        found: device,
-      })
-    return { engine: 'onnx', why: `the native step runs on the CPU only, not on ${device}` }
+  let why = 'as asked for'
+  for (const engine of wanted === 'auto' ? engineNames : [wanted]) {
+    const { decoders, refusal } = await ask(engine, configs, options)
+    if (decoders && (!refusal || (refusal.kind === 'slow' && engine === wanted)))
+      return { engine, why: decoders.runsWith ?? why, decoders }
+    if (engine === wanted) throw refused(engine, refusal!, options)
+    why = refusal!.kind === 'slow' ? `${refusal!.reason} (--engine ${engine} runs all the same)` : refusal!.reason
   }
-  const native = await nativePackage()
-  const reason = 'reason' in native ? native.reason : native.nativeRefusal(configs)
-  if (reason !== undefined) {
-    if (wanted === 'native') throw unsupportedError(`${reason}; use --engine onnx`, { flag: '--engine' })
-    return { engine: 'onnx', why: reason }
-  }
-  const [best] = 'reason' in native ? [] : native.instructionSets()
-  if (best === 'portable' && wanted === 'auto')
-    return { engine: 'onnx', why: 'the native step has no instruction set for this CPU (--engine native runs all the same)' }
-  return { engine: 'native', why: best! }
+  throw unsupportedError(why)
 }
 
-export interface EngineOptions extends OnnxRuntimeOptions, ModelCacheOptions {
-  readonly kv?: KvType | undefined
+async function ask(
+  engine: EngineName,
+  configs: readonly Pick<ModelConfig, 'parscale'>[],
+  options: DecoderOptions,
+): Promise<{ decoders?: Decoders; refusal: DecoderRefusal | undefined }> {
+  const decoders = await find[engine]()
+  if (decoders) return { decoders, refusal: decoders.refusal(configs, options) }
+  return { refusal: { kind: 'unsupported', reason: `the package @parscale/${engine} is not installed` } }
+}
+
+/** Packs what an engine needs packed. With `auto`, a cache that has no room or cannot be written is no reason to give up. */
+export async function prepareEngine(
+  chosen: ChosenEngine,
+  files: ModelFiles,
+  options: EngineOptions & { readonly engine?: EngineChoice | undefined },
+): Promise<ChosenEngine> {
+  try {
+    await chosen.decoders.prepare?.(files, options)
+    return chosen
+  } catch (error) {
+    const { engine = 'auto' } = options
+    if (engine !== 'auto' || !isParscaleError(error) || (error.kind !== 'resource' && error.kind !== 'usage')) throw error
+    return { engine: last, why: error.message, decoders: graphs }
+  }
 }
 
 /** Starts a model on an engine. `onProgress`: while weights are packed for the native step, once for each model. */
 export async function startModel(engine: EngineName, files: ModelFiles, options: EngineOptions): Promise<Model> {
-  if (engine === 'onnx') return await Model.load(onnxRuntime(options), files, { kv: options.kv })
-  const native = await requireNative()
-  const { cacheDirectory, onProgress, onWait, signal, kv, threads } = options
-  const caching = { cacheDirectory, onProgress, onWait, signal }
-  const decoder = await native.nativeDecoder(files, { ...caching, kv, ...(threads === undefined ? {} : { threads }) })
-  return new Model(files, decoder)
+  return new Model(files, await (await decodersOf(engine)).open(files, options))
 }
 
 /** Makes what starting a model would make in the cache: packed weights for the native step. */
 export async function prepareModel(engine: EngineName, files: ModelFiles, options: ModelCacheOptions): Promise<void> {
-  if (engine === 'native') await (await requireNative()).packModel(files, options)
+  await (await decodersOf(engine)).prepare?.(files, options)
 }
 
-async function requireNative() {
-  const native = await nativePackage()
-  if ('reason' in native) throw unsupportedError(`${native.reason}; use --engine onnx`, { flag: '--engine' })
-  return native
+async function decodersOf(engine: EngineName): Promise<Decoders> {
+  const { decoders, refusal } = await ask(engine, [], {})
+  if (decoders && refusal?.kind !== 'unsupported') return decoders
+  throw refused(engine, refusal!, {})
 }
 
-/** An optional dependency: it may be missing, or be there without a module for this platform. */
-async function nativePackage(): Promise<typeof import('@parscale/native') | { readonly reason: string }> {
+function refused(engine: EngineName, { kind, reason }: DecoderRefusal, { device }: DecoderOptions): ParscaleError {
+  const flag = '--engine'
+  if (kind !== 'usage') return unsupportedError(`${reason}; use --engine ${last}`, { flag })
+  return usageError(`--engine ${engine}: ${reason}; leave --engine or --device out`, { flag, found: device })
+}
+
+/** An optional dependency. */
+async function findNative(): Promise<Decoders | undefined> {
   try {
-    const native = await import('@parscale/native')
-    const loaded = native.nativeModule()
-    return 'module' in loaded ? native : { reason: loaded.reason }
+    return (await import('@parscale/native')).nativeDecoders
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
-    return { reason: 'the package @parscale/native is not installed' }
+    return undefined
   }
 }

@@ -1,7 +1,7 @@
 /** The model that a run starts from. */
 import { type ModelFolder, openModelPath } from '@parscale/core/node'
 import type { Io } from '../terminal/io.ts'
-import { cacheFolder, resolveModel } from './load.ts'
+import { cacheFolder, resolveModel } from './find-model.ts'
 
 /** Opens a model by name; a GGUF file is unpacked with progress. @throws as resolveModel and openModelPath */
 export async function openBase(io: Io, name: string): Promise<ModelFolder> {

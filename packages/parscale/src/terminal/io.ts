@@ -18,12 +18,16 @@ export interface Io {
   readonly env: NodeJS.ProcessEnv
   /** Aborted by the first Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal
+  /** Called by a command whose product is a file: it is finished even where nobody reads what it says. */
+  finishWithoutReader?(): void
   /** A progress bar on stderr, or a silent one where stderr is no terminal. `unit` follows the numbers: `B`, `tokens`. */
   progress(label: string, unit?: string): Progress
 }
 
 /** Exit code of a process that Ctrl-C ended: 128 + SIGINT. */
 const interruptedExitCode = 130
+/** Of one that could not write its data: 4, memory or disk (docs/cli.md). */
+const lostDataExitCode = 4
 
 /**
  * The Io of the running process. From here on the first SIGINT or SIGTERM only aborts `signal`, so that work can stop
@@ -39,13 +43,20 @@ export function createIo(): Io {
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
 
-  // `parscale models | head` closes our output early: that is the reader's right and no failure of ours.
-  for (const stream of [stdout, stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(0)
-      throw error
+  let finishes = false
+  let lost = false
+  stderr.on('error', () => {}) // talk that nobody hears ends nothing
+  stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    // `parscale models | head` closes our output early: that is the reader's right and no failure of ours.
+    if (code === 'EPIPE' && !finishes) process.exit(0)
+    if (code === 'EPIPE' || lost) return
+    lost = true
+    stderr.write(`parscale: stdout cannot be written (${code ?? message}); free some space or write elsewhere\n`)
+    if (!finishes) process.exit(lostDataExitCode)
+    process.on('exit', () => {
+      process.exitCode ||= lostDataExitCode
     })
-  }
+  })
 
   const isTTY = { stdout: stdout.isTTY === true, stderr: stderr.isTTY === true }
   return {
@@ -55,6 +66,9 @@ export function createIo(): Io {
     color: wantsColor(env, isTTY.stdout),
     env,
     signal: interrupt.signal,
+    finishWithoutReader: () => {
+      finishes = true
+    },
     progress: (label, unit) =>
       isTTY.stderr
         ? createProgress({ label, unit, write: (text) => stderr.write(text), columns: () => stderr.columns || 80 })
@@ -67,4 +81,17 @@ export function wantsColor(env: NodeJS.ProcessEnv, isTerminal: boolean): boolean
   if (env.FORCE_COLOR !== undefined) return env.FORCE_COLOR !== '0' && env.FORCE_COLOR !== 'false'
   if (env.NO_COLOR) return false
   return isTerminal && env.TERM !== 'dumb'
+}
+
+/**
+ * What a model says is not to be trusted with a terminal, where it could move the cursor or set the title: control characters other than tab and newline become their visible pictures (U+2400 and on); in a pipe, nothing
+ * changes.
+ */
+export function forTerminal(text: string, io: Io): string {
+  if (!io.isTTY.stdout) return text
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what this is about
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, (c) => {
+    const code = c.charCodeAt(0)
+    return code < 0x20 ? String.fromCharCode(0x2400 + code) : code === 0x7f ? '\u2421' : '\ufffd'
+  })
 }

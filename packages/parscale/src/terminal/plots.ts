@@ -1,10 +1,10 @@
 /** Charts on the terminal or in a file: SVG by ourselves, PNG through @resvg/resvg-js where it is installed. */
-import { writeFile } from 'node:fs/promises'
 import { extname } from 'node:path'
 import process from 'node:process'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { unsupportedError, usageError } from '@parscale/core'
+import { unsupportedError } from '@parscale/core'
 import { type Chart, renderSvg, renderTerminal } from '@parscale/core/law'
+import { writeWholeFile } from '@parscale/core/node'
 import type { Io } from './io.ts'
 
 export const plotOption = new Option('--plot <file>', 'draw into a .svg or .png file').argParser((file) => {
@@ -29,11 +29,7 @@ export function drawInTerminal(io: Io, chart: Chart): void {
 export async function drawInFile(io: Io, file: string, charts: readonly Chart[], columns = 1): Promise<void> {
   const svg = renderSvg(charts, columns)
   const content = extname(file).toLowerCase() === '.png' ? await toPng(svg) : svg
-  try {
-    await writeFile(file, content)
-  } catch (cause) {
-    throw usageError(`--plot: ${file} cannot be written: ${(cause as Error).message}`, { flag: '--plot', found: file, cause })
-  }
+  await writeWholeFile(file, content, { full: 'free some space', denied: 'choose another path', flag: 'plot' })
   io.stderr(`drawn into ${file}\n`)
 }
 

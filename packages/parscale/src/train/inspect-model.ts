@@ -2,24 +2,23 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { diagnose } from '@parscale/core/evaluation'
-import type { Trainer } from '@parscale/core/training'
+import { exportModel, exportStreamSet, tokenizerFileBytes } from '@parscale/core/node'
+import { modelParameters, type Trainer } from '@parscale/core/training'
 import { loadTextModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
-import { isFrozen, writePreview } from './preview.ts'
-import type { RunInputs } from './run-inputs.ts'
+import { isFrozen, type RunInputs } from './run-inputs.ts'
 import type { Inspection } from './train-loop.ts'
 
 export async function inspectModel(io: Io, inputs: RunInputs, trainer: Trainer, run: string): Promise<Inspection> {
   const { config, runtime } = inputs
-  const { plan } = trainer
-  const p = plan.config.parscale.n
+  const p = trainer.plan.config.parscale.n
   const frozen = isFrozen(inputs)
   const wanted = config.sample.tokens > 0 || (p > 1 && config.evaluation.diagnoseTokens > 0)
   // One stream for a frozen backbone is a control of experiments: there is no P to choose it by beside the plain model.
   if (!wanted || (frozen && p === 1)) return {}
   const preview = join(run, 'preview')
   try {
-    await writePreview(inputs, plan, (await trainer.save()).parameters, preview)
+    await writePreview(inputs, trainer, preview)
     const options = { p, env: io.env, signal: io.signal, threads: runtime.threads, device: runtime.device }
     const text = frozen
       ? await loadTextModel(inputs.base!.path, { ...options, streamSets: [preview] })
@@ -38,4 +37,14 @@ export async function inspectModel(io: Io, inputs: RunInputs, trainer: Trainer, 
   } finally {
     await rm(preview, { recursive: true, force: true })
   }
+}
+
+/** Writes the model, or the streams of a frozen one, in place of what may be there; without a card. */
+async function writePreview(inputs: RunInputs, trainer: Trainer, target: string): Promise<void> {
+  const { base, tied } = inputs
+  const { config } = trainer.plan
+  const parameters = await modelParameters(inputs.runtime, trainer.plan, (await trainer.save()).parameters)
+  await rm(target, { recursive: true, force: true })
+  if (base && isFrozen(inputs)) return await exportStreamSet(target, { config, parameters }, base)
+  await exportModel(target, { config, tied, parameters, files: new Map(tokenizerFileBytes(inputs.tokenizerFiles)) })
 }

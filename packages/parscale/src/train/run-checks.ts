@@ -4,11 +4,10 @@ import { backboneParameters, elementCount, hasStreams, streamParameters } from '
 import { backboneDigest } from '@parscale/core/node'
 import { estimateEvaluationMemory, estimateTrainingMemory, stagePlan, stageStreams, totalSteps } from '@parscale/core/training'
 import { evaluationBatches, trainingBatches } from '@parscale/core/training/data'
-import { availableMemoryBytes } from '../load/load.ts'
+import { availableMemoryBytes } from '../load/memory.ts'
 import type { Io } from '../terminal/io.ts'
 import { formatAmount } from '../terminal/progress.ts'
-import { isFrozen } from './preview.ts'
-import type { RunInputs } from './run-inputs.ts'
+import { isFrozen, type RunInputs } from './run-inputs.ts'
 import { dataReport, type ModelFigures, modelReport } from './train-report.ts'
 
 /** What of data and frozen backbone has to be the same for a run to go on. */

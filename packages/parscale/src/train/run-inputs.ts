@@ -1,5 +1,4 @@
 /** From a run's configuration to what a Trainer works on: the model to start from, its tokenizer, the tokenized data. */
-import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core'
 import { findTensor, readF32 } from '@parscale/core/checkpoint'
@@ -11,13 +10,14 @@ import {
   openDataset,
   readDocuments,
   type TokenizedDataset,
+  textFiles,
   tokenizerFileBytes,
   writeWholeFile,
 } from '@parscale/core/node'
 import type { Runtime } from '@parscale/core/runtime'
-import { createTokenizer, type Tokenizer, type TokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
+import { createTokenizer, type Tokenizer, type TokenizerFiles, tokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
 import { freshModel, type RunConfig, requireFiniteParameters, type TrainerInputs } from '@parscale/core/training'
-import { cacheFolder, tokenizerFiles } from '../load/load.ts'
+import { cacheFolder } from '../load/find-model.ts'
 import { openBase } from '../load/open-base.ts'
 import type { Io } from '../terminal/io.ts'
 
@@ -29,6 +29,9 @@ export interface RunInputs extends TrainerInputs {
   readonly dataset: TokenizedDataset
   close(): Promise<void>
 }
+
+/** Whether the backbone stays where it is: then only the streams are written. */
+export const isFrozen = ({ config }: RunInputs): boolean => config.stages.at(-1)!.train === 'streams'
 
 /**
  * Opens everything that a run reads.
@@ -114,12 +117,10 @@ async function tokenizerOf(io: Io, config: RunConfig, base: ModelFolder | undefi
   return await trainBpe(texts(), { vocabSize: config.vocabSize }).finally(() => progress.end())
 }
 
-const readTokenizer = (folder: string): Promise<TokenizerFiles> =>
-  tokenizerFiles({ path: folder, readText: (name) => readFile(join(folder, name), 'utf8').catch(() => undefined) })
+const readTokenizer = (folder: string): Promise<TokenizerFiles> => tokenizerFiles(textFiles(folder))
 
 /** Keeps a tokenizer with the run, so that going on does not depend on where it came from. */
 export async function writeTokenizer(folder: string, files: TokenizerFiles): Promise<void> {
-  await mkdir(folder, { recursive: true })
   for (const [name, bytes] of tokenizerFileBytes(files)) await writeWholeFile(join(folder, name), bytes)
 }
 

@@ -19,9 +19,8 @@ import type { Io } from '../terminal/io.ts'
 import { formatAmount, formatSeconds } from '../terminal/progress.ts'
 import { type CheckpointSignal, checkpointSignal } from './checkpoint-signal.ts'
 import { inspectModel } from './inspect-model.ts'
-import { isFrozen } from './preview.ts'
 import { type DataMark, dataMark, introduce, requireSameData } from './run-checks.ts'
-import { openRunInputs, type RunInputs, writeTokenizer } from './run-inputs.ts'
+import { isFrozen, openRunInputs, type RunInputs, writeTokenizer } from './run-inputs.ts'
 import { type LoopState, trainLoop } from './train-loop.ts'
 
 export interface TrainResult {

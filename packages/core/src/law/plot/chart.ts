@@ -1,5 +1,5 @@
-/** A chart as data: what plot-svg.ts and plot-terminal.ts draw, and where ticks go. */
-import { shortNumber } from '../short-number.ts'
+/** A chart as data: what svg.ts and terminal.ts draw, and where ticks go. */
+import { shortNumber } from '../points.ts'
 
 export interface Axis {
   readonly label: string

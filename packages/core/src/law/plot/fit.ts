@@ -2,9 +2,8 @@
 import { type BootstrapThetas, intervalOf } from '../bootstrap.ts'
 import type { Fit } from '../fit.ts'
 import { lossAt } from '../laws.ts'
-import type { Setting } from '../points.ts'
-import { increasingRoot } from '../root.ts'
-import { shortNumber } from '../short-number.ts'
+import { type Setting, shortNumber } from '../points.ts'
+import { increasingRoot } from '../predict.ts'
 import type { Chart, Series, XY } from './chart.ts'
 
 const curvePoints = 60

@@ -1,4 +1,4 @@
-/** Charts as text for a terminal: the same data as plot-svg.ts, a character a cell. */
+/** Charts as text for a terminal: the same data as svg.ts, a character a cell. */
 import { type Chart, scalesOf } from './chart.ts'
 
 /** Marks of the series' dots, in their order; lines are drawn as points. */

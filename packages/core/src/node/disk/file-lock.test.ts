@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type FileLock, tryFileLock } from './file-lock.ts'
+import { nodeModule, zombieAfter } from './testing/processes.ts'
 
 let folder: string
 let path: string
@@ -84,4 +85,54 @@ test('a process that was killed before it wrote its name, or while it took a loc
   await writeFile(`${path}.takeover`, JSON.stringify({ id: 'theirs', pid: 2 ** 22 + 1, host: hostname() }))
   await (await taken()).release()
   expect(await readdir(folder)).toEqual([])
+})
+
+test.runIf(process.platform === 'linux')('a process that is dead but not reaped has no lock', async () => {
+  const zombie = await zombieAfter(`import { tryFileLock } from ${nodeModule('disk/file-lock.ts')}
+    await tryFileLock(${JSON.stringify(path)})
+    setTimeout(() => {}, 1e9)
+    console.log('taken')`)
+  const owner = JSON.parse(await readFile(path, 'utf8'))
+  expect(owner).toMatchObject({ pid: zombie.pid, host: hostname(), started: expect.any(String), since: expect.any(String) })
+  await (await taken()).release()
+  // One that does not say when it was started, too.
+  await writeFile(path, JSON.stringify({ id: 'theirs', pid: zombie.pid, host: hostname() }))
+  await (await taken()).release()
+  await zombie.end()
+  expect(await readdir(folder)).toEqual([])
+})
+
+test.each([
+  ['no JSON', '{"id":'],
+  ['another thing', '[1]'],
+  ['no process', JSON.stringify({ id: 'x', pid: -1, host: hostname() })],
+  ['a group of processes', JSON.stringify({ id: 'x', pid: 0, host: hostname() })],
+  ['no number', JSON.stringify({ id: 'x', pid: 'all', host: hostname() })],
+])('a lock that names nobody (%s) does not hold for ever', async (_, text) => {
+  await writeFile(path, text)
+  expect(await tryFileLock(path)).toEqual({ owner: undefined })
+  await setAge(path, 2_000)
+  await (await taken()).release()
+})
+
+test('a link into nothing does not hold for ever', async () => {
+  await symlink(join(folder, 'nowhere'), path)
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  await (await taken()).release()
+  expect(await readdir(folder)).toEqual([])
+})
+
+test('a clock that was set back: the lock of another machine holds only while somebody touches it', async () => {
+  const theirs = JSON.stringify({ id: 'far', pid: 1, host: 'another machine' })
+  await writeFile(path, theirs)
+  await setAge(path, -3600_000)
+  const touching = setInterval(() => setAge(path, -3600_000 - Math.random()), 1_000)
+  expect(await tryFileLock(path)).toMatchObject({ owner: { host: 'another machine' } })
+  clearInterval(touching)
+  await setAge(path, -3600_000)
+  await (await taken()).release()
+
+  await writeFile(path, theirs)
+  await setAge(path, -3600_000)
+  await expect(tryFileLock(path, AbortSignal.timeout(50))).rejects.toThrow(/aborted/)
 })

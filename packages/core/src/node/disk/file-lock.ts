@@ -1,28 +1,27 @@
 /**
- * One process at a time, by a file that only one can create. Its owner touches it while it holds it. The lock of a process
- * that is gone is taken over at once; one whose owner cannot be looked at (another machine's), after a minute untouched.
+ * One process at a time, by a file that only one can create. The lock of a process that is gone is taken over at once; one
+ * whose owner cannot be looked at (another machine's), after a minute in which its owner did not touch it.
  */
 import { randomUUID } from 'node:crypto'
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs'
-import { readFile, rm, stat, utimes } from 'node:fs/promises'
-import { hostname } from 'node:os'
-import process from 'node:process'
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { lstat, readFile, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type DiskAdvice, diskError } from './disk-error.ts'
+import { makeFolder } from './make-folder.ts'
+import { isGone, isUntouched, keepTouched, type Owner, thisProcess } from './owner.ts'
 
-const touchIntervalMs = 5_000
-const staleAfterMs = 60_000
 /** A lock is empty between its creation and the next line of code; one that stays so was left by a killed process. */
 const emptyForMs = 1_000
 /** Of several who find a stale lock one takes it over, in less time than this; should it die there, another does. */
 const takeoverMs = 20
 const mostTries = 100
+const pollIntervalMs = 50
 
-export interface LockOwner {
+export interface LockOwner extends Owner {
   readonly id: string
-  readonly pid: number
-  readonly host: string
-  /** When the process was started, where the system says: process ids come again. */
-  readonly started?: string
+  /** When the lock was taken, as an ISO time. */
+  readonly since?: string
 }
 
 export interface FileLock {
@@ -36,29 +35,63 @@ export interface LockRefused {
   readonly owner: LockOwner | undefined
 }
 
+export interface LockOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called when another process has to be waited for, once for each. `who`: "process 12 on HOST (since TIME)". */
+  readonly onWait?: ((owner: LockOwner, who: string) => void) | undefined
+  readonly advice: DiskAdvice
+}
+
+/**
+ * Does `work` while holding the lock at `path`, and waits for whoever has it. The folder of the lock is made if need be.
+ *
+ * @throws what `work` throws; the signal's reason when aborted; as diskError when the lock cannot be written
+ */
+export async function withFileLock<T>(path: string, options: LockOptions, work: () => Promise<T>): Promise<T> {
+  const lock = await waitForLock(path, options).catch((error) => {
+    options.signal?.throwIfAborted()
+    throw diskError(error, path, options.advice)
+  })
+  try {
+    return await work()
+  } finally {
+    await lock.release()
+  }
+}
+
+async function waitForLock(path: string, { signal, onWait }: LockOptions): Promise<FileLock> {
+  await makeFolder(dirname(path))
+  for (let told: string | undefined; ; await sleep(pollIntervalMs, undefined, { signal })) {
+    signal?.throwIfAborted()
+    const lock = await tryFileLock(path, signal)
+    if ('release' in lock) return lock
+    if (lock.owner && lock.owner.id !== told) onWait?.(lock.owner, ownerText(lock.owner))
+    told = lock.owner?.id ?? told
+  }
+}
+
+const ownerText = ({ pid, host, since }: LockOwner): string =>
+  pid === 0 ? "another user's process" : `process ${pid} on ${host}${since === undefined ? '' : ` (since ${since})`}`
+
 /**
  * Takes the lock at `path` if nobody holds it, without waiting for one who does. Locks of one process exclude each other too.
  *
  * @throws the file system's error when the file cannot be written
  */
-export async function tryFileLock(path: string): Promise<FileLock | LockRefused> {
-  const me: LockOwner = { id: randomUUID(), pid: process.pid, host: hostname(), started: startOf(process.pid) }
+export async function tryFileLock(path: string, signal?: AbortSignal): Promise<FileLock | LockRefused> {
+  const me: LockOwner = { id: randomUUID(), ...thisProcess(), since: new Date().toISOString() }
   for (let tries = 1; !(await tryCreate(path, me)); tries++) {
     const owner = await readOwner(path)
-    const state = await lockState(path, owner)
+    const state = await lockState(path, owner, signal)
     if (state === 'held' || tries === mostTries) return { owner }
     if (state === 'stale' && !(await removeStale(path, me))) await sleep(takeoverMs)
   }
-  const touch = setInterval(() => {
-    const now = new Date()
-    utimes(path, now, now).catch(() => {}) // taken away: isHeld() says so to those who ask
-  }, touchIntervalMs)
-  touch.unref()
+  const stopTouching = keepTouched(path)
   const isHeld = async () => (await readOwner(path))?.id === me.id
   return {
     isHeld,
     async release() {
-      clearInterval(touch)
+      stopTouching()
       if (await isHeld()) await rm(path, { force: true })
     },
   }
@@ -87,48 +120,24 @@ async function tryCreate(path: string, me: LockOwner): Promise<boolean> {
 
 async function readOwner(path: string): Promise<LockOwner | undefined> {
   try {
-    const owner: unknown = JSON.parse(await readFile(path, 'utf8'))
-    return typeof owner === 'object' && owner !== null && 'id' in owner && 'pid' in owner && 'host' in owner
-      ? (owner as LockOwner)
-      : undefined
-  } catch {
+    const { id, pid, host, started, since } = JSON.parse(await readFile(path, 'utf8'))
+    const isOwner = typeof id === 'string' && typeof host === 'string' && Number.isSafeInteger(pid) && pid > 0
+    return isOwner ? { id, pid, host, started, since } : undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return { id: path, pid: 0, host: 'unknown' }
     return undefined // just created and not yet written, or just removed
   }
 }
 
 /** @param owner what the file said just now */
-async function lockState(path: string, owner: LockOwner | undefined): Promise<'free' | 'held' | 'stale'> {
-  const touched = await stat(path).catch(() => undefined)
-  if (touched === undefined) return 'free' // removed meanwhile
-  const staleAfter = (ms: number) => (Date.now() - touched.mtimeMs > ms ? 'stale' : 'held')
-  if (owner === undefined) return staleAfter(emptyForMs)
-  if (owner.host === hostname()) {
-    if (!isAlive(owner.pid)) return 'stale'
-    // Of a process that is surely the owner, nothing more need be known: it may have been suspended.
-    if (owner.started !== undefined) return owner.started === startOf(owner.pid) ? 'held' : 'stale'
-  }
-  return staleAfter(staleAfterMs)
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM' // somebody else's process
-  }
-}
-
-/** On Linux: which boot, and clock ticks since then (field 22 of /proc/PID/stat, counted behind the name's parenthesis). */
-function startOf(pid: number): string | undefined {
-  try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const ticks = fields.slice(fields.lastIndexOf(')') + 2).split(' ')[22 - 3]
-    return `${boot} ${ticks}`
-  } catch {
-    return undefined
-  }
+async function lockState(path: string, owner: LockOwner | undefined, signal?: AbortSignal): Promise<'free' | 'held' | 'stale'> {
+  const isThere = await lstat(path).then(
+    () => true,
+    () => false,
+  )
+  if (!isThere) return 'free' // removed meanwhile
+  const gone = owner ? await isGone(owner, path, signal) : await isUntouched(path, emptyForMs, signal)
+  return gone ? 'stale' : 'held'
 }
 
 /**

@@ -19,6 +19,13 @@ it('makes a folder with those above it, several times and at once', async () => 
   expect((await stat(folder)).isDirectory()).toBe(true)
 })
 
+it('folders that others make meanwhile, at any depth, are no error', async () => {
+  for (let round = 0; round < 100; round++) {
+    const paths = Array.from({ length: 8 }, (_, i) => join(scratch, `${round}`, ...'abcd'.slice(0, 1 + (i % 4)).split('')))
+    await Promise.all(paths.map(makeFolder))
+  }
+})
+
 it.each(['file', 'file/below'])('a file in the way is said: %s', async (name) => {
   await writeFile(join(scratch, 'file'), '')
   await expect(makeFolder(join(scratch, name))).rejects.toMatchObject({ code: 'ENOTDIR' })

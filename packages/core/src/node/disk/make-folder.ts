@@ -3,8 +3,8 @@ import { mkdir, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 
 /**
- * Makes a folder where there is none, and those above it. As mkdir with `recursive`, which never ends where the system says that a
- * folder cannot be made in words that mean that the one above is missing: below /proc it does.
+ * Makes a folder where there is none, and those above it, like `mkdir -p`. Node's own `recursive` loops for ever where the
+ * system answers ENOENT below a folder that exists, as it does below /proc.
  *
  * @throws the file system's errors; ENOTDIR where a file stands there
  */
@@ -16,14 +16,18 @@ export async function makeFolder(path: string): Promise<void> {
     const { code } = error as NodeJS.ErrnoException
     // What is there already may be said in other words: a root that cannot be written, say.
     if (await isFolder(folder)) return
-    if (code === 'EEXIST') throw Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${folder}'`), { code: 'ENOTDIR' })
-    if (code !== 'ENOENT' || dirname(folder) === folder || (await isFolder(dirname(folder)))) throw error
-    await makeFolder(dirname(folder))
+    if (code === 'EEXIST') throw notAFolder(folder)
+    if (code !== 'ENOENT' || dirname(folder) === folder) throw error
+    // The one above may have been made since: then all that is left is to try again.
+    if (!(await isFolder(dirname(folder)))) await makeFolder(dirname(folder))
     await mkdir(folder).catch(async (cause) => {
       if (!(await isFolder(folder))) throw cause // else somebody made it meanwhile
     })
   }
 }
+
+const notAFolder = (path: string): NodeJS.ErrnoException =>
+  Object.assign(new Error(`ENOTDIR: not a directory, mkdir '${path}'`), { code: 'ENOTDIR', syscall: 'mkdir', path })
 
 const isFolder = (path: string): Promise<boolean> =>
   stat(path).then(

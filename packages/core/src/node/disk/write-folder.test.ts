@@ -2,8 +2,11 @@ import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { jsonBytes } from '../../checkpoint/json-text.ts'
 import type { TensorStream } from '../../checkpoint/tensor-stream.ts'
-import { type FolderContents, fileSink, jsonBytes, writeModelFolder } from './write-folder.ts'
+import type { FolderContents } from '../../contents/folder-contents.ts'
+import { fileSink } from './whole-file.ts'
+import { writeModelFolder } from './write-folder.ts'
 
 let scratch: string
 let target: string

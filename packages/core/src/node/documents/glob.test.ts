@@ -39,3 +39,10 @@ it.each([
 it.each(['none.txt', '*.csv', 'none/*.txt', 'deep/down/**/x', 'b[', 'b{'])('%s leads to nothing', async (name) => {
   await expect(matchingFiles(join(folder, name), () => true)).rejects.toThrow('no such files')
 })
+
+it.each(['x[z-a].txt', '[b-a]', '**/[9-0]*', '{a,[z-a]}', '[!z-a]x', '[\u{10ffff}-a]'])('%s is no pattern', async (name) => {
+  await expect(matchingFiles(join(folder, name), () => true)).rejects.toMatchObject({
+    kind: 'usage',
+    message: expect.stringContaining('is no pattern of file names'),
+  })
+})

@@ -29,9 +29,22 @@ function parsePattern(pattern: string): { readonly base: string; readonly matche
   const parts = pattern.replaceAll(sep, '/').split('/')
   const firstSpecial = parts.findIndex((part) => /[*?[{]/.test(part))
   const fixed = firstSpecial < 0 ? parts.length - 1 : firstSpecial
-  const expression = parsePatternParts(parts.slice(fixed))
+  const expression = expressionOf(parts.slice(fixed), pattern)
   const base = parts.slice(0, fixed).join('/') || (pattern.startsWith('/') ? '/' : '.')
   return { base, matches: (entry) => expression.test(entry) }
+}
+
+/** @throws usage error for a set such as [z-a] */
+function expressionOf(parts: readonly string[], pattern: string): RegExp {
+  try {
+    return parsePatternParts(parts)
+  } catch (cause) {
+    throw usageError(`${pattern}: is no pattern of file names (${(cause as Error).message}); sets are written as [a-z]`, {
+      file: pattern,
+      found: pattern,
+      cause,
+    })
+  }
 }
 
 function parsePatternParts(parts: readonly string[]): RegExp {

@@ -2,10 +2,10 @@
  * Tokenized data sets, made once and kept: a folder with two token files, for training and held out. It is found again by
  * the tokenizer, the files' names, sizes and times of change, and the options that decide what is in it.
  */
-import { createHash, randomUUID } from 'node:crypto'
-import { type FileHandle, mkdir, open, readdir, realpath, rename, rm, stat } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { realpath, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isParscaleError, resourceError, usageError } from '../../errors.ts'
+import { usageError } from '../../errors.ts'
 import { createChatTemplate, createTokenizer, type TokenizerFiles } from '../../tokenizer/index.ts'
 import { type DatasetSummary, datasetSummary } from '../../training/data/dataset-summary.ts'
 import { tokenizerDigest } from '../../training/data/digest.ts'
@@ -13,7 +13,9 @@ import { type DocumentOptions, type SkipReason, skipReasons } from '../../traini
 import { openTokenFile, type TokenFile } from '../../training/data/token-file.ts'
 import { type TokenizeOptions, tokenizeDataset } from '../../training/data/tokenize-dataset.ts'
 import { type FileSource, openFileSource } from '../disk/file-source.ts'
-import { fileSink, syncFolder } from '../disk/write-folder.ts'
+import { removeLeftovers } from '../disk/partial.ts'
+import { writeNewFile } from '../disk/whole-file.ts'
+import { writeWholeFolder } from '../disk/whole-folder.ts'
 import { documentFiles, readDocuments } from './documents.ts'
 
 export interface DatasetOptions
@@ -125,61 +127,23 @@ async function writeFolder(
   const skipped = Object.fromEntries(skipReasons.map((reason) => [reason, 0])) as Record<SkipReason, number>
   const onSkip = (reason: SkipReason): void => void skipped[reason]++
   const documents = readDocuments(files, { field, separator, skipBad, onSkip })
-  await removeAbandoned(dirname(folder))
-  const temporary = `${folder}${partialMark}${randomUUID()}`
-  const handles: FileHandle[] = []
-  try {
-    await mkdir(temporary, { recursive: true })
-    const [train, heldOut] = [await open(join(temporary, trainName), 'wx'), await open(join(temporary, heldOutName), 'wx')]
-    handles.push(train, heldOut)
-    const sinks = { train: fileSink(train), heldOut: fileSink(heldOut) }
-    await tokenizeDataset(documents, sinks, { ...rest, tokenizer, chatTemplate, tokenizerDigest: digest, sources, skipped })
-    for (const handle of handles) await handle.sync()
-    await closeAll(handles)
-    await syncFolder(temporary)
-    await moveInto(temporary, folder)
-    await syncFolder(dirname(folder))
-  } catch (error) {
-    await closeAll(handles)
-    await rm(temporary, { recursive: true, force: true })
-    throw namedError(error, folder)
-  }
+  const tokenizing = { ...rest, tokenizer, chatTemplate, tokenizerDigest: digest, sources, skipped }
+  const write = (partial: string) =>
+    writeNewFile(join(partial, trainName), (train) =>
+      writeNewFile(join(partial, heldOutName), (heldOut) => tokenizeDataset(documents, { train, heldOut }, tokenizing)),
+    )
+  await removeLeftovers(dirname(folder), 'old')
+  await writeWholeFolder(folder, write, { advice, replace: () => isDamaged(folder) })
 }
 
-/** Between a folder's name and what tells unfinished ones apart. */
-const partialMark = '.partial-'
-const abandonedAfterMs = 24 * 3600 * 1000
-
-/** Removes what killed processes left: unfinished folders whose files have not grown for a day. */
-async function removeAbandoned(parent: string): Promise<void> {
-  const entries = await readdir(parent).catch(() => [])
-  for (const entry of entries.filter((name) => name.includes(partialMark))) {
-    const written = await stat(join(parent, entry, trainName)).catch(() => undefined)
-    if (written && Date.now() - written.mtimeMs > abandonedAfterMs)
-      await rm(join(parent, entry), { recursive: true, force: true })
-  }
+const advice = {
+  full: 'nothing was left behind. Free some space or choose another cache',
+  denied: 'set PARSCALE_CACHE to a folder that can',
 }
 
-const closeAll = async (handles: FileHandle[]): Promise<void> => {
-  for (const handle of handles.splice(0)) await handle.close()
-}
-
-/** Puts a whole folder in place. One that is there is damaged, or another process's made meanwhile, which is as good. */
-async function moveInto(temporary: string, folder: string): Promise<void> {
-  try {
-    await rename(temporary, folder)
-  } catch {
-    const other = await openFolder(folder).catch(() => undefined)
-    await other?.close()
-    await rm(other ? temporary : folder, { recursive: true, force: true })
-    if (!other) await rename(temporary, folder)
-  }
-}
-
-function namedError(error: unknown, folder: string): unknown {
-  if (isParscaleError(error)) return error
-  const { code } = error as NodeJS.ErrnoException
-  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
-  const message = `${folder}: the disk is full; nothing was left behind. Free some space or choose another cache`
-  return resourceError(message, { file: folder, cause: error })
+/** False for a folder that another process made meanwhile, which is as good. */
+async function isDamaged(folder: string): Promise<boolean> {
+  const other = await openFolder(folder).catch(() => undefined)
+  await other?.close()
+  return other === undefined
 }

@@ -4,11 +4,9 @@
  */
 import { realpath, stat } from 'node:fs/promises'
 import { basename } from 'node:path'
-import type { GgufModel } from '../../checkpoint/gguf/model.ts'
-import { readGgufModel } from '../../checkpoint/gguf/model.ts'
-import { tokenizerFilesFromGguf } from '../../tokenizer/gguf/tokenizer.ts'
+import { ggufContents } from '../../contents/model-contents.ts'
 import { openFileSource } from '../disk/file-source.ts'
-import { type FolderContents, jsonBytes, type WriteFolderOptions, writeModelFolder } from '../disk/write-folder.ts'
+import { type WriteFolderOptions, writeModelFolder } from '../disk/write-folder.ts'
 import { cachedModelFolder, type ModelCacheOptions } from './model-cache.ts'
 
 /** Raised when what we make of a file changes. */
@@ -17,7 +15,7 @@ const formatVersion = 2
 /**
  * The folder that a GGUF file stands for, made now if it is not there, not whole or older than the file.
  *
- * @throws as readGgufModel and writeModelFolder
+ * @throws as ggufContents and writeModelFolder
  */
 export async function ggufFolder(path: string, options: ModelCacheOptions): Promise<string> {
   const real = await realpath(path)
@@ -37,22 +35,8 @@ export async function ggufFolder(path: string, options: ModelCacheOptions): Prom
 async function unpack(path: string, folder: string, options: WriteFolderOptions): Promise<void> {
   const source = await openFileSource(path)
   try {
-    await writeModelFolder(folder, ggufContents(await readGgufModel(source), path), options)
+    await writeModelFolder(folder, await ggufContents(source), options)
   } finally {
     await source.close()
   }
-}
-
-/**
- * What a model's folder made of a GGUF file contains.
- *
- * @param file names the file in errors
- * @throws as tokenizerFilesFromGguf
- */
-export function ggufContents(model: GgufModel, file: string): FolderContents {
-  const files = new Map([['config.json', jsonBytes(model.configJson)]])
-  const { 'chat_template.jinja': template, ...tokenizer } = tokenizerFilesFromGguf(model.metadata, file) ?? {}
-  for (const [name, json] of Object.entries(tokenizer)) files.set(name, jsonBytes(json))
-  if (template !== undefined) files.set('chat_template.jinja', new TextEncoder().encode(template))
-  return { files, tensors: model.tensors }
 }

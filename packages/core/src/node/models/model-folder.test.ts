@@ -61,7 +61,9 @@ it('names what is missing', async () => {
     /no weights: expected model\.safetensors or model\.safetensors\.index\.json/,
   )
   await index({ a: 'model-00001-of-00002.safetensors' })
-  await expect(openModelFolder(folder)).rejects.toThrow(/model-00001-of-00002\.safetensors: cannot be opened \(ENOENT\)/)
+  await expect(openModelFolder(folder)).rejects.toThrow(
+    /model-00001-of-00002\.safetensors is missing; model\.safetensors\.index\.json puts tensors into it/,
+  )
   await rm(join(folder, 'config.json'))
   await expect(openModelFolder(folder)).rejects.toThrow(/config\.json is missing/)
 })

@@ -19,7 +19,7 @@ beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'parscale-kill-'))
   program = join(scratch, 'quantise-model.mjs')
   // A bundle starts several times faster than sources.
-  const entryPoints = [fileURLToPath(new URL('../../../test/programs/quantise-model.ts', import.meta.url))]
+  const entryPoints = [fileURLToPath(new URL('./testing/quantise-model.ts', import.meta.url))]
   await build({ entryPoints, bundle: true, platform: 'node', format: 'esm', outfile: program, logLevel: 'error' })
 })
 afterAll(() => rm(scratch, { recursive: true }))

@@ -4,10 +4,10 @@
  * it; it is computed while the file is written.)
  */
 import { createHash } from 'node:crypto'
-import { open, readFile, rename } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { isJsonObject, parseJsonBytes } from '../../checkpoint/json-text.ts'
+import { isJsonObject, jsonBytes, parseJsonBytes } from '../../checkpoint/json-text.ts'
 import { readF32 } from '../../checkpoint/read-tensor.ts'
 import { parseSafetensors } from '../../checkpoint/safetensors.ts'
 import { type ByteSink, writeSafetensors } from '../../checkpoint/safetensors-writer.ts'
@@ -15,8 +15,10 @@ import { isLoadable } from '../../checkpoint/tensor.ts'
 import { arrayStream } from '../../checkpoint/tensor-stream.ts'
 import { checkpointError, isParscaleError } from '../../errors.ts'
 import { momentName } from '../../training/step/graphs.ts'
+import type { DiskAdvice } from '../disk/disk-error.ts'
 import { openFileSource } from '../disk/file-source.ts'
-import { fileSink, jsonBytes, syncFolder } from '../disk/write-folder.ts'
+import { openToRead } from '../disk/open-file.ts'
+import { syncFolder, writeNewFile, writeWholeFile } from '../disk/whole-file.ts'
 
 export type JsonObject = Readonly<Record<string, unknown>>
 
@@ -93,11 +95,8 @@ export async function writeCheckpointFiles(folder: string, checkpoint: TrainingC
 }
 
 /** Declares the folder's files whole. The marker is there with all its text, or not at all. */
-export async function writeMarker(folder: string, content: Marker): Promise<void> {
-  const temporary = join(folder, `${markerName}.partial`)
-  await writeHashed(temporary, (sink) => sink.write(jsonBytes(content)))
-  await rename(temporary, join(folder, markerName))
-  await syncFolder(folder)
+export function writeMarker(folder: string, content: Marker, advice: DiskAdvice): Promise<void> {
+  return writeWholeFile(join(folder, markerName), jsonBytes(content), advice)
 }
 
 const missing = (name: string): never => {
@@ -105,24 +104,19 @@ const missing = (name: string): never => {
 }
 
 async function writeHashed(path: string, content: (sink: ByteSink) => Promise<void>): Promise<FileRecord> {
-  const file = await open(path, 'wx')
-  try {
-    const sink = fileSink(file)
-    const hash = createHash('sha256')
-    let written = 0
-    await content({
+  const hash = createHash('sha256')
+  let written = 0
+  await writeNewFile(path, (sink) =>
+    content({
       async write(bytes) {
         const writing = sink.write(bytes) // on another thread, while this one hashes
         hash.update(bytes)
         await writing
         written += bytes.byteLength
       },
-    })
-    await file.sync()
-    return { bytes: written, sha256: hash.digest('hex') }
-  } finally {
-    await file.close()
-  }
+    }),
+  )
+  return { bytes: written, sha256: hash.digest('hex') }
 }
 
 /** True for a folder that was never declared whole: its writing was cut short. */
@@ -183,7 +177,7 @@ async function readMarker(folder: string): Promise<Marker> {
 
 async function verifyFile(folder: string, name: string, expected: FileRecord): Promise<void> {
   const path = join(folder, name)
-  const file = await open(path, 'r').catch((cause: NodeJS.ErrnoException) => {
+  const file = await openToRead(path).catch((cause: NodeJS.ErrnoException) => {
     throw damaged(path, cause.code === 'ENOENT' ? 'is missing' : `cannot be read (${cause.code})`)
   })
   try {

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { checkpointAt } from '../../../test/training-checkpoints.ts'
 import { CheckpointStore } from './checkpoint-store.ts'
+import { checkpointAt } from './testing/training-checkpoints.ts'
 
 let scratch: string
 beforeEach(async () => {

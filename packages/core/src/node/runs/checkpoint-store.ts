@@ -2,12 +2,11 @@
  * The checkpoints of a run, `step-00000100` and so on, each of them there whole or not at all: written into a temporary
  * folder, flushed, renamed, declared whole by a marker. The last few and the best are kept.
  */
-import { randomUUID } from 'node:crypto'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { checkpointError, isParscaleError, type ParscaleError, resourceError } from '../../errors.ts'
-import { isDiskFull } from '../disk/disk-full.ts'
-import { syncFolder } from '../disk/write-folder.ts'
+import { checkpointError, isParscaleError, type ParscaleError } from '../../errors.ts'
+import { removeLeftovers } from '../disk/partial.ts'
+import { removeFolder, writeWholeFolder } from '../disk/whole-folder.ts'
 import {
   checkpointBytes,
   isUnfinished,
@@ -45,18 +44,22 @@ export class CheckpointStore {
   async save(checkpoint: TrainingCheckpoint): Promise<void> {
     const target = join(this.path, folderName(checkpoint.step))
     if (await this.#isWhole(target)) return
-    const temporary = join(this.path, temporaryName(checkpoint.step))
+    const needed = checkpointBytes(checkpoint)
+    const lost = 'It was not saved; the ones before it are intact.'
+    const advice = {
+      full: `the checkpoint takes ${needed} bytes. ${lost} Free some space and go on with --resume`,
+      denied: `${lost} Go on with --resume once it can`,
+    }
     try {
-      await mkdir(temporary, { recursive: true })
-      const marker = await writeCheckpointFiles(temporary, checkpoint)
-      await this.#remove(checkpoint.step) // a damaged one, if any
-      await rename(temporary, target)
-      await syncFolder(this.path)
-      await writeMarker(target, marker)
+      let marker: Awaited<ReturnType<typeof writeCheckpointFiles>>
+      const write = async (partial: string) => {
+        marker = await writeCheckpointFiles(partial, checkpoint)
+      }
+      await writeWholeFolder(target, write, { advice, replace: async () => true }) // a damaged one, if any
+      await writeMarker(target, marker!, advice)
     } catch (error) {
-      await rm(temporary, { recursive: true, force: true })
       if (await isUnfinished(target)) await rm(target, { recursive: true, force: true })
-      throw namedError(error, target, checkpoint)
+      throw error
     }
     await this.#prune()
   }
@@ -113,14 +116,13 @@ export class CheckpointStore {
 
   /** Removes what killed processes left half-written or half-removed. For the one process that holds the run's lock. */
   async removeLeftovers(): Promise<void> {
-    for (const name of await this.#names()) {
-      if (name.startsWith(temporaryPrefix)) await rm(join(this.path, name), { recursive: true, force: true })
-    }
+    await removeLeftovers(this.path, 'all')
   }
 
   /** Removes the checkpoints of later steps, damaged ones included. */
   async removeAfter(step: number): Promise<void> {
-    for (const later of (await this.#steps()).filter((other) => other > step)) await this.#remove(later)
+    for (const later of (await this.#steps()).filter((other) => other > step))
+      await removeFolder(join(this.path, folderName(later)))
   }
 
   async #prune(): Promise<void> {
@@ -129,19 +131,7 @@ export class CheckpointStore {
     const kept = new Set(steps.slice(-this.#keepLast))
     const best = byLoss(await this.list())[0]
     if (best) kept.add(best.step)
-    for (const step of steps.filter((other) => !kept.has(other))) await this.#remove(step)
-  }
-
-  /** Out of the way first, in one step, so that a process killed meanwhile leaves no half of a checkpoint under its name. */
-  async #remove(step: number): Promise<void> {
-    const temporary = join(this.path, temporaryName(step))
-    try {
-      await rename(join(this.path, folderName(step)), temporary)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-      throw error
-    }
-    await rm(temporary, { recursive: true, force: true })
+    for (const step of steps.filter((other) => !kept.has(other))) await removeFolder(join(this.path, folderName(step)))
   }
 
   async #isWhole(folder: string): Promise<boolean> {
@@ -163,9 +153,7 @@ export class CheckpointStore {
   }
 }
 
-const temporaryPrefix = '.partial-'
 const folderName = (step: number): string => `step-${String(step).padStart(8, '0')}`
-const temporaryName = (step: number): string => `${temporaryPrefix}${folderName(step)}-${randomUUID()}`
 
 const byLoss = (entries: readonly CheckpointEntry[]): CheckpointEntry[] =>
   entries.filter(({ loss }) => loss !== undefined).sort((a, b) => a.loss! - b.loss!)
@@ -186,16 +174,5 @@ function allDamaged(path: string, errors: readonly ParscaleError[]): ParscaleErr
       file: path,
       cause: errors[0],
     },
-  )
-}
-
-function namedError(error: unknown, target: string, checkpoint: TrainingCheckpoint): unknown {
-  if (!isDiskFull(error)) return error
-  const needed = checkpointBytes(checkpoint)
-  const full = error.code === 'EFBIG' ? 'the largest size of a file is reached' : 'the disk is full'
-  return resourceError(
-    `${target}: ${full}: the checkpoint takes ${needed} bytes. It was not saved; the ones before it are intact. ` +
-      'Free some space and go on with --resume',
-    { file: target, expected: needed, cause: error },
   )
 }

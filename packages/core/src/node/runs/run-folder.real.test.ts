@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { pythonEnvironment } from '../../../../../scripts/python-env.mjs'
-import { checkpointAt } from '../../../test/training-checkpoints.ts'
 import { RunFolder } from './run-folder.ts'
+import { checkpointAt } from './testing/training-checkpoints.ts'
 
 const reader = `
 import json, sys

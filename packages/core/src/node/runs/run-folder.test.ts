@@ -2,8 +2,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { checkpointAt } from '../../../test/training-checkpoints.ts'
 import { type RunContents, RunFolder, readRun } from './run-folder.ts'
+import { checkpointAt } from './testing/training-checkpoints.ts'
 
 let scratch: string
 let path: string

@@ -8,17 +8,17 @@
  *     checkpoints/step-00000100  parameters, moments, state (checkpoint-files.ts)
  *     lock                       who is writing
  */
-import { readdir, readFile, rename } from 'node:fs/promises'
+import { readdir, readFile, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join, resolve } from 'node:path'
-import { isJsonObject, parseJsonBytes } from '../../checkpoint/json-text.ts'
-import { checkpointError, usageError } from '../../errors.ts'
+import { isJsonObject, jsonBytes, parseJsonBytes } from '../../checkpoint/json-text.ts'
+import { checkpointError, resourceError, usageError } from '../../errors.ts'
 import { fileVersionRecord, scalarsRecord, wholeRecordBytes } from '../../training/run/event-file.ts'
-import { namedDiskError } from '../disk/disk-full.ts'
+import { diskError } from '../disk/disk-error.ts'
 import { type FileLock, tryFileLock } from '../disk/file-lock.ts'
 import { makeFolder } from '../disk/make-folder.ts'
-import { writeFlushed } from '../disk/whole-file.ts'
-import { jsonBytes, removePartialFolders, syncFolder } from '../disk/write-folder.ts'
+import { isPartial, removeLeftovers } from '../disk/partial.ts'
+import { moveFile, writeWholeFile } from '../disk/whole-file.ts'
 import type { JsonObject, TrainingCheckpoint } from './checkpoint-files.ts'
 import { CheckpointStore, type OnDamaged } from './checkpoint-store.ts'
 import { RunLog, wholeLineBytes } from './run-log.ts'
@@ -65,6 +65,11 @@ const lockName = 'lock'
 const checkpointsName = 'checkpoints'
 const eventsPrefix = 'events.out.tfevents.'
 
+const advice = {
+  full: 'free some space and begin again in the same folder, or choose another --out',
+  denied: 'choose another --out',
+}
+
 export class RunFolder implements RunContents {
   readonly path: string
   readonly config: JsonObject
@@ -90,8 +95,8 @@ export class RunFolder implements RunContents {
   static async create(path: string, config: JsonObject, options: NewRunOptions = {}): Promise<RunFolder> {
     const folder = resolve(path)
     await refuseTaken(folder)
-    await makeFolder(folder).catch((cause: NodeJS.ErrnoException) => {
-      throw usageError(`${folder}: cannot be made (${cause.code}); choose another --out`, { file: folder, cause })
+    await makeFolder(folder).catch((error) => {
+      throw diskError(error, folder, advice)
     })
     return holding(folder, async (lock) => {
       await refuseTaken(folder) // by one who had the lock meanwhile
@@ -115,7 +120,7 @@ export class RunFolder implements RunContents {
     return holding(folder, async (lock) => {
       const run = await RunFolder.#opened(folder, lock, options)
       await run.checkpoints.removeLeftovers()
-      await removePartialFolders(folder)
+      await removeLeftovers(folder, 'all')
       return run
     })
   }
@@ -162,7 +167,15 @@ export class RunFolder implements RunContents {
    */
   async saveCheckpoint(checkpoint: Omit<TrainingCheckpoint, 'logBytes'>): Promise<void> {
     if (!(await this.#lock.isHeld())) {
-      throw usageError(`${this.path}: another process has taken this run over; nothing more is written here`, { file: this.path })
+      const isThere = await stat(this.path).then(
+        () => true,
+        () => false,
+      )
+      throw isThere
+        ? usageError(`${this.path}: another process has taken this run over; nothing more is written here`, { file: this.path })
+        : resourceError(`${this.path}: this run's folder was removed while it was training; nothing more can be saved`, {
+            file: this.path,
+          })
     }
     const { metrics, samples, events } = this.#logs
     const logBytes = { metrics: metrics.bytes, samples: samples.bytes, events: events.bytes }
@@ -197,21 +210,21 @@ export async function readRun(path: string): Promise<RunContents> {
 async function refuseTaken(folder: string): Promise<void> {
   const entries: string[] = await readdir(folder).catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return []
-    throw usageError(`${folder}: cannot be used (${cause.code}); choose another --out`, { file: folder, cause })
+    throw diskError(cause, folder, advice)
   })
   if (entries.includes(configName)) {
     throw usageError(`${folder} has a run already: go on with it with --resume, or choose another --out`, { file: folder })
   }
   // A process that was killed before its run began leaves its lock, and maybe some of what it prepared.
-  const others = entries.filter((name) => !name.startsWith(lockName))
+  const others = entries.filter((name) => !name.startsWith(lockName) && !isPartial(name))
   if (others.length === 0 || others.includes(partialConfigName)) return
   throw usageError(`${folder} is not empty (${others[0]}); nothing is overwritten: choose another --out`, { file: folder })
 }
 
 /** Locks the run; whoever fails to do the work lets it go. */
 async function holding<T>(folder: string, work: (lock: FileLock) => Promise<T>): Promise<T> {
-  const lock = await tryFileLock(join(folder, lockName)).catch((cause: NodeJS.ErrnoException) => {
-    throw usageError(`${folder}: cannot be written (${cause.code}); choose another --out`, { file: folder, cause })
+  const lock = await tryFileLock(join(folder, lockName)).catch((error) => {
+    throw diskError(error, folder, advice)
   })
   if (!('release' in lock)) {
     const { owner } = lock
@@ -232,12 +245,9 @@ async function holding<T>(folder: string, work: (lock: FileLock) => Promise<T>):
 /** A folder with a config has a run, one with a partial config a run that did not get so far. */
 async function writeConfig(folder: string, config: JsonObject, prepare?: (folder: string) => Promise<void>): Promise<void> {
   const temporary = join(folder, partialConfigName)
-  await writeFlushed(temporary, jsonBytes(config)).catch((error) => {
-    throw namedDiskError(error, temporary, 'and begin again in the same folder, or choose another --out')
-  })
+  await writeWholeFile(temporary, jsonBytes(config), advice)
   await prepare?.(folder)
-  await rename(temporary, join(folder, configName))
-  await syncFolder(folder)
+  await moveFile(temporary, join(folder, configName))
 }
 
 async function openLogs(folder: string): Promise<Logs> {

@@ -11,9 +11,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { checkpointAt } from '../../../test/training-checkpoints.ts'
 import { createRandom } from '../../random.ts'
 import { RunFolder, readRun } from './run-folder.ts'
+import { checkpointAt } from './testing/training-checkpoints.ts'
 
 let scratch: string
 let path: string
@@ -22,9 +22,7 @@ let runs = 0
 // Bundles start several times faster than sources.
 beforeAll(async () => {
   scratch = await mkdtemp(join(tmpdir(), 'parscale-kill-'))
-  const entryPoints = ['write-run', 'fill-disk'].map((name) =>
-    fileURLToPath(new URL(`../../../test/programs/${name}.ts`, import.meta.url)),
-  )
+  const entryPoints = ['write-run', 'fill-disk'].map((name) => fileURLToPath(new URL(`testing/${name}.ts`, import.meta.url)))
   const outExtension = { '.js': '.mjs' }
   await build({ entryPoints, bundle: true, platform: 'node', format: 'esm', outdir: scratch, outExtension, logLevel: 'error' })
 })
@@ -55,7 +53,7 @@ it('resumes after each of 50 kills, and ends as if there had been none', async (
     const child = await startWriter(round === 0 ? 'create' : 'open')
     await sleep(random.uniform() * 60)
     await kill(child)
-    halfWritten += Number((await checkpointNames(path)).some((name) => name.startsWith('.partial-')))
+    halfWritten += Number((await checkpointNames(path)).some((name) => name.includes('.partial-')))
 
     const run = await RunFolder.open(path) // the dead process's lock does not hold
     const found = await run.resume((message) => expect(message).toContain('complete is missing: the checkpoint was not finished'))
@@ -113,7 +111,7 @@ it.runIf(canMount)('a full disk stops a run with a message and leaves the checkp
   expect(stopped).toEqual({
     kind: 'resource',
     message:
-      `${join(disk, 'run', 'checkpoints', folder(saved + 1))}: the disk is full: the checkpoint takes 476 bytes. ` +
+      `${join(disk, 'run', 'checkpoints', folder(saved + 1))}: the disk is full; the checkpoint takes 476 bytes. ` +
       'It was not saved; the ones before it are intact. Free some space and go on with --resume',
   })
   expect(names).toEqual(Array.from({ length: saved }, (_, i) => folder(i + 1)))

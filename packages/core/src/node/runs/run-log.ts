@@ -1,7 +1,7 @@
 /** A file that only grows, one record at a time, and can be cut back to where a checkpoint was taken. */
-import { type FileHandle, open } from 'node:fs/promises'
-import { namedDiskError } from '../disk/disk-full.ts'
-import { fileSink } from '../disk/write-folder.ts'
+import { diskError } from '../disk/disk-error.ts'
+import { type FileHandle, openToAppend } from '../disk/open-file.ts'
+import { fileSink } from '../disk/whole-file.ts'
 
 export class RunLog {
   readonly path: string
@@ -22,7 +22,7 @@ export class RunLog {
    * @param wholeBytes how many of the file's bytes are whole records
    */
   static async open(path: string, wholeBytes: (bytes: Uint8Array) => number): Promise<RunLog> {
-    const file = await open(path, 'a+')
+    const file = await openToAppend(path)
     const bytes = wholeBytes(await file.readFile())
     const log = new RunLog(path, file, bytes)
     await file.truncate(bytes)
@@ -46,7 +46,10 @@ export class RunLog {
         this.#bytes += record.byteLength
       } catch (error) {
         await this.#file.truncate(this.#bytes)
-        throw namedDiskError(error, this.path, 'and go on with --resume')
+        throw diskError(error, this.path, {
+          full: 'free some space and go on with --resume',
+          denied: 'go on with --resume once it can',
+        })
       }
     })
   }

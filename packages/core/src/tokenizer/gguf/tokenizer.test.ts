@@ -1,7 +1,7 @@
 /** Small tokenizers, taken apart into what a GGUF file keeps of them, come back as they were: equal to the reference. */
 import { describe, expect, it } from 'vitest'
-import { nastyTexts, readExpected, readFixture } from '../../../test/tokenizer-fixtures.ts'
 import type { GgufValue } from '../../checkpoint/gguf/value.ts'
+import { nastyTexts, readExpected, readFixture } from '../testing/fixtures.ts'
 import { createTokenizer } from '../tokenizer.ts'
 import { tokenizerFilesFromGguf } from './tokenizer.ts'
 

@@ -1,8 +1,8 @@
 /** Against transformers: fixtures/tokenizer/chat.json, made by scripts/fixtures/make-tokenizer-fixtures.py. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readFixture } from '../../../test/tokenizer-fixtures.ts'
 import { isParscaleError } from '../../errors.ts'
+import { readFixture } from '../testing/fixtures.ts'
 import { createTokenizer } from '../tokenizer.ts'
 import type { ChatMessage } from '../types.ts'
 import { createChatTemplate } from './chat-template.ts'

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { nastyTexts } from '../../../test/tokenizer-fixtures.ts'
+import { nastyTexts } from '../testing/fixtures.ts'
 import { createTokenizer } from '../tokenizer.ts'
 import { type BpePreTokenizer, bpePreTokenizers, type TrainBpeOptions, trainBpe } from './train-bpe.ts'
 

@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { readFixture } from '../../../test/tokenizer-fixtures.ts'
 import {
   type ChatMessage,
   createChatTemplate,
@@ -8,6 +7,7 @@ import {
   type Tokenizer,
   type TokenizerFiles,
 } from '../../tokenizer/index.ts'
+import { readFixture } from '../../tokenizer/testing/fixtures.ts'
 import { trainBpe } from '../../tokenizer/train-bpe/train-bpe.ts'
 import { encodeChat } from './chat-encoder.ts'
 import type { EncodedDocument } from './documents.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { nastyTexts, readFixture } from '../../../test/tokenizer-fixtures.ts'
 import { createTokenizer } from '../../tokenizer/index.ts'
+import { nastyTexts, readFixture } from '../../tokenizer/testing/fixtures.ts'
 import { textEncoding } from './text-encoder.ts'
 
 const names = ['gpt2', 'smollm', 'qwen2', 'llama3', 'llama-spm', 'metaspace-first', 'metaspace-split']

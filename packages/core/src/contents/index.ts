@@ -1,0 +1,18 @@
+/** The contents room: what is written of a model: as it is, converted, quantised or trained. */
+export { convertedContents } from './converted.ts'
+export {
+  type ExportedModel,
+  type ExportedStreams,
+  type ExportedType,
+  exportedContents,
+  exportedStreamSet,
+} from './exported.ts'
+export { type FolderContents, isCompanion, type SmallFiles } from './folder-contents.ts'
+export { checkpointContents, ggufContents, type ModelContents } from './model-contents.ts'
+export {
+  type QuantisationPlan,
+  type QuantisationSummary,
+  quantisationPlan,
+  quantisedContents,
+  type StoredStreamSet,
+} from './quantised.ts'

@@ -1,0 +1,65 @@
+/** A model as what would be written of it, whatever it lies in: a Hugging Face folder or a GGUF file. Read when asked for. */
+import type { ByteSource } from '../checkpoint/byte-source.ts'
+import { type ModelConfig, parseModelConfig } from '../checkpoint/config.ts'
+import { blockFormats } from '../checkpoint/gguf/blocks.ts'
+import { type GgufModel, type GgufStream, readGgufModel } from '../checkpoint/gguf/model.ts'
+import { jsonBytes } from '../checkpoint/json-text.ts'
+import { type Checkpoint, isTied } from '../checkpoint/open-checkpoint.ts'
+import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
+import { backboneParameters, elementCount } from '../model/index.ts'
+import { tokenizerFilesFromGguf } from '../tokenizer/gguf/tokenizer.ts'
+import { tokenizerFileBytes } from '../tokenizer/tokenizer-files.ts'
+import type { FolderContents, SmallFiles } from './folder-contents.ts'
+
+/** A model without its further stream sets. */
+export interface ModelContents extends FolderContents {
+  /** Names it in errors. */
+  readonly path: string
+  readonly config: ModelConfig
+  readonly tensors: readonly (TensorStream | GgufStream)[]
+}
+
+/** @param files the small files beside the weights, config.json among them */
+export const checkpointContents = ({ path, config, tensors, otherTensors }: Checkpoint, files: SmallFiles): ModelContents => ({
+  path,
+  config,
+  files,
+  tensors: [...tensors.values(), ...otherTensors.values()].map((tensor) => streamTensor(tensor)),
+})
+
+/**
+ * The folder that a GGUF file stands for: its tensors under Hugging Face's names, its tokenizer as files.
+ *
+ * @throws as readGgufModel and tokenizerFilesFromGguf
+ */
+export async function ggufContents(source: ByteSource): Promise<ModelContents> {
+  const model = await readGgufModel(source)
+  const path = source.name
+  const files = ggufFiles(model, path)
+  return { path, config: parseModelConfig(model.configJson, path), files, tensors: model.tensors }
+}
+
+function ggufFiles({ configJson, metadata }: GgufModel, path: string): SmallFiles {
+  const config = ['config.json', jsonBytes(configJson)] as const
+  const found = tokenizerFilesFromGguf(metadata, path)
+  if (!found) return new Map([config])
+  const { 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': tokenizerConfig, 'chat_template.jinja': chatTemplate } = found
+  return new Map([config, ...tokenizerFileBytes({ tokenizerJson, tokenizerConfig, chatTemplate })])
+}
+
+/** Whether the output matrix is the embedding. */
+export const tiedOf = ({ config, tensors }: Pick<ModelContents, 'config' | 'tensors'>): boolean =>
+  isTied({ config, tensors: new Map(tensors.map((tensor) => [tensor.name, tensor])) })
+
+/** The backbone's tensors as they are read without quantising: what stream sets name by its digest. */
+export function backboneStreams(model: Pick<ModelContents, 'config' | 'tensors'>): TensorStream[] {
+  const byName = new Map(model.tensors.map((stream) => [stream.name, stream]))
+  return backboneParameters(model.config, tiedOf(model)).flatMap(({ name }) => byName.get(name) ?? [])
+}
+
+/** Bytes that a tensor takes where it lies. */
+export function storedBytes(stream: TensorStream | GgufStream): number {
+  if (!('type' in stream)) return streamBytes(stream)
+  const { elements, bytes } = blockFormats[stream.type]
+  return (elementCount(stream.shape) / elements) * bytes
+}

@@ -1,0 +1,50 @@
+/** From what a user names (a folder, a GGUF file, a model of the hub, nothing) to where it lies. */
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { usageError } from '@parscale/core'
+import envPaths from 'env-paths'
+import { resolveCachedModel } from '../hub/cached-model.ts'
+
+/** The model that ships with the package: small, trained on public prose, with P = 1, 2, 4 and 8. Its card is README.md in it. */
+export const shippedModel = fileURLToPath(new URL('../../models/small', import.meta.url))
+
+/** Where unpacked GGUF files and quantised models lie: PARSCALE_CACHE, else the platform's cache folder. */
+export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string =>
+  env.PARSCALE_CACHE || envPaths('parscale', { suffix: '' }).cache
+
+/**
+ * Finds a model: a path as it is, ORG/NAME in the hub's cache.
+ *
+ * @throws usage error that says what to do when it is neither
+ */
+export async function resolveModel(model: string | undefined, env: NodeJS.ProcessEnv = process.env): Promise<string> {
+  if (model === undefined) return shippedModel
+  if (await exists(model)) return model
+  if (!/^[\w.-]+\/[\w.-]+$/.test(model))
+    throw usageError(`${model}: there is no such file or folder, and it is not a model's name on the hub (ORG/NAME)`, {
+      found: model,
+    })
+  const cached = await resolveCachedModel(model, { env })
+  if (cached) return await weightsIn(cached)
+  throw usageError(
+    `${model}: there is no such folder here, and the hub's cache does not hold it; get it with: parscale pull ${model}`,
+    { found: model },
+  )
+}
+
+/** A snapshot may be a model's folder or hold a single GGUF file. */
+async function weightsIn(folder: string): Promise<string> {
+  if (await exists(join(folder, 'config.json'))) return folder
+  const files = (await readdir(folder)).filter((name) => /\.gguf$/i.test(name)).sort()
+  if (files.length > 1)
+    throw usageError(`${folder}: holds ${files.length} GGUF files; name the one you mean: ${files.join(', ')}`, { found: files })
+  return join(folder, ...files)
+}
+
+const exists = (path: string): Promise<boolean> =>
+  stat(path).then(
+    () => true,
+    () => false,
+  )

@@ -1,4 +1,0 @@
-/** The command line as a process, from source: what bin/parscale.js is after a build. */
-import { run } from '../../src/cli.ts'
-
-process.exitCode = await run(process.argv)
