@@ -45,7 +45,7 @@ export function compileTemplate(source: string): CompiledTemplate {
       return explain(() => {
         const scope = new Scope()
         for (const [name, make] of Object.entries(globals)) scope.set(name, make())
-        for (const [name, value] of Object.entries(own)) scope.set(name, toValue(value, undefined))
+        for (const [name, value] of Object.entries(own)) scope.set(name, toValue(value, null))
         for (const [name, value] of Object.entries(given))
           scope.set(name, name === 'messages' ? toMessages(value) : toValue(value))
         return new Execution(runtime, hidden).run(template, scope)

@@ -10,9 +10,9 @@ const maxNesting = 200
  * A JSON-like value as Python's json would read it: whole numbers are int, others float. Everything else becomes a text that
  * names its type, as in transformers (`_plain_template_data`).
  *
- * @param writer who wrote its texts; undefined for the template's own
+ * @param writer who wrote its texts; null for the template's own
  */
-export function toValue(value: unknown, writer: Writer | undefined = byPerson, depth = 0): Value {
+export function toValue(value: unknown, writer: Writer | null = byPerson, depth = 0): Value {
   if (depth > maxNesting) throw notSupported(`a value nested more than ${maxNesting} deep`)
   if (value === null || value === undefined) return null
   if (typeof value === 'string') return writer ? written(value, writer) : text(value)

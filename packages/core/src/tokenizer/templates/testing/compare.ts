@@ -1,7 +1,7 @@
 /** Our rendering beside transformers'. */
-import { compileTemplate } from '../../src/tokenizer/templates/compiled-template.ts'
-import { isParscaleError } from '../../src/errors.ts'
-import { aliasReasoning } from '../../src/tokenizer/templates/chat-variables.ts'
+import { compileTemplate } from '../compiled-template.ts'
+import { isParscaleError } from '../../../errors.ts'
+import { aliasReasoning } from '../chat-variables.ts'
 import type { PeerAnswer, Rendering } from './peer.ts'
 
 export type Outcome =

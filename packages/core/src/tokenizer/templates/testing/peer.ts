@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { pythonEnvironment } from '../../../../scripts/python-env.mjs'
+import { pythonEnvironment } from '../../../../../../scripts/python-env.mjs'
 
 export interface Rendering {
   readonly template: string
@@ -19,9 +19,9 @@ export interface TemplatePeer {
 }
 
 export function openTemplatePeer(): TemplatePeer {
-  const script = fileURLToPath(new URL('../../../../scripts/templates/render-peer.py', import.meta.url))
+  const script = fileURLToPath(new URL('../../../../../../scripts/templates/render-peer.py', import.meta.url))
   const child = spawn(pythonEnvironment('templates'), [script], {
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'ignore'],
     env: { ...process.env, TZ: 'UTC', PYTHONUTF8: '1' },
   })
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
