@@ -34,7 +34,7 @@ export function compare(runtime: Runtime, operator: Comparison, left: Value, rig
 }
 
 export function equal(runtime: Runtime, left: Value, right: Value): boolean {
-  runtime.budget.spend(1)
+  runtime.budget.spend(2)
   if (isNumber(left) && isNumber(right)) return (integerOf(left) ?? left) == (integerOf(right) ?? right)
   if (left instanceof Text && right instanceof Text) {
     if (left.value.length === right.value.length) runtime.budget.read(left.value.length)

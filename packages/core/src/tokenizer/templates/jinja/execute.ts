@@ -157,6 +157,7 @@ export class Execution {
   #loop(node: ForNode, items: Value, outer: Scope, out: TextParts, depth: number): Jump {
     const { budget } = this.#runtime
     if (!iteratorOf(items)) throw typeError(`'${typeName(items)}' object is not iterable`)
+    budget.spend(8)
     const wanted = node.test ? new Iter(this.#wanted(node, items, outer)) : items
     const recurse = (inner: Value, innerDepth: number): Value => {
       const rendered = new TextParts()
@@ -170,6 +171,7 @@ export class Execution {
     const hidden = this.#hidden.get(node.body)
     let isDone = false
     for (let item = loop.next(); item !== undefined; item = loop.next()) {
+      budget.spend(2)
       scope.begin(hidden)
       scope.set('loop', loop)
       this.#store(node.target, item, scope)

@@ -19,13 +19,23 @@ interface Definition extends Signature {
 
 const specialNames = ['caller', 'kwargs', 'varargs']
 
+/** Which special names each body reads; a macro may be defined many times over. */
+const specialOf = new WeakMap<readonly Statement[], ReadonlySet<string>>()
+
+function specialIn(body: readonly Statement[]): ReadonlySet<string> {
+  const special = specialOf.get(body) ?? undeclared(body, specialNames)
+  specialOf.set(body, special)
+  return special
+}
+
 export function defineMacro(definition: Definition, outer: Scope, runBody: RunBody): Callable {
   const { name, parameters, body } = definition
-  const special = undeclared(body, specialNames)
+  const special = specialIn(body)
   const takes = (parameter: string): boolean => special.has(parameter) && !parameters.includes(parameter)
   const shown = name === undefined ? 'None' : `'${name}'`
 
   const run = (runtime: Runtime, args: Arguments): Value => {
+    runtime.budget.spend(8)
     const bound = bind(definition, args, shown, { caller: takes('caller'), kwargs: takes('kwargs'), varargs: takes('varargs') })
     return runBody(body, outer, (scope) => {
       // Before their turn parameters are undefined, also where outer scopes have such a name.

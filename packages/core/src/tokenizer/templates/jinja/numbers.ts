@@ -90,12 +90,11 @@ export function roundInteger(value: bigint, digits: number): bigint {
   return value < 0n ? -size : size
 }
 
-const digitValues = /[\p{Nd}]/gu
+const otherDigits = /(?![0-9])\p{Nd}/gu
 /** Digits of other scripts as ASCII digits. */
 const asciiDigits = (text: string): string =>
-  text.replace(digitValues, (digit) => {
+  text.replace(otherDigits, (digit) => {
     const code = digit.codePointAt(0)!
-    if (code < 0x80) return digit
     // Every script has its ten digits in a row.
     let zero = code
     while (code - zero < 9 && /\p{Nd}/u.test(String.fromCodePoint(zero - 1))) zero--

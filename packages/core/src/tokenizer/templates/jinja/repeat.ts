@@ -3,7 +3,7 @@ import type { Runtime } from './runtime.ts'
 import { Text, TextParts } from './text.ts'
 
 export function repeatText(runtime: Runtime, value: Text, count: number): Text {
-  if (value.value === '' || count === 0) return new Text('', [], value.markup)
+  if (value.value === '' || count <= 0) return new Text('', [], value.markup)
   runtime.budget.make(value.value.length * count)
   if (value.spans.length === 0) return new Text(value.value.repeat(count), [], value.markup)
   runtime.budget.spend(count)

@@ -1,6 +1,7 @@
 /** What every operation of a running template is given: its budget, the time, and how to go through values within it. */
 import type { TemplateBudget } from '../budget.ts'
 import { typeError } from './errors.ts'
+import { Text } from './text.ts'
 import { iteratorOf, typeName, type Value } from './values.ts'
 
 export interface Runtime {
@@ -12,8 +13,10 @@ export interface Runtime {
 export function* iterate({ budget }: Runtime, value: Value): Generator<Value> {
   const iterator = iteratorOf(value)
   if (!iterator) throw typeError(`'${typeName(value)}' object is not iterable`)
+  // Characters are made one by one.
+  const units = value instanceof Text ? 2 : 1
   for (let next = iterator.next(); !next.done; next = iterator.next()) {
-    budget.spend(1)
+    budget.spend(units)
     yield next.value
   }
 }

@@ -221,24 +221,37 @@ export class Loop extends Thing {
     return this.#length
   }
 
-  readonly #attributes: Readonly<Record<string, () => Value>> = {
-    index: () => BigInt(this.#index + 1),
-    index0: () => BigInt(this.#index),
-    revindex: () => BigInt(this.length() - this.#index),
-    revindex0: () => BigInt(this.length() - this.#index - 1),
-    first: () => this.#index === 0,
-    last: () => this.#peek().done,
-    length: () => BigInt(this.length()),
-    depth: () => BigInt(this.#depth + 1),
-    depth0: () => BigInt(this.#depth),
-    previtem: () => (this.#index === 0 ? new Undefined('there is no previous item') : this.#before!),
-    nextitem: () => (this.#peek().done ? new Undefined('there is no next item') : this.#peek().value),
-    cycle: () => new Callable('cycle', (_, args) => this.#cycle(args)),
-    changed: () => new Callable('changed', (_, args) => this.#hasChanged(args)),
-  }
-
   attribute(name: string): Value | undefined {
-    return Object.hasOwn(this.#attributes, name) ? this.#attributes[name]!() : undefined
+    switch (name) {
+      case 'index':
+        return BigInt(this.#index + 1)
+      case 'index0':
+        return BigInt(this.#index)
+      case 'revindex':
+        return BigInt(this.length() - this.#index)
+      case 'revindex0':
+        return BigInt(this.length() - this.#index - 1)
+      case 'first':
+        return this.#index === 0
+      case 'last':
+        return this.#peek().done
+      case 'length':
+        return BigInt(this.length())
+      case 'depth':
+        return BigInt(this.#depth + 1)
+      case 'depth0':
+        return BigInt(this.#depth)
+      case 'previtem':
+        return this.#index === 0 ? new Undefined('there is no previous item') : this.#before
+      case 'nextitem':
+        return this.#peek().done ? new Undefined('there is no next item') : this.#peek().value
+      case 'cycle':
+        return new Callable('cycle', (_, args) => this.#cycle(args))
+      case 'changed':
+        return new Callable('changed', (_, args) => this.#hasChanged(args))
+      default:
+        return undefined
+    }
   }
 
   #cycle({ positional, named }: Arguments): Value {

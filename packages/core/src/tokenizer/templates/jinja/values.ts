@@ -2,6 +2,7 @@
  * Python's values while a template runs: none is null, bool is boolean, int is bigint, float is number, str is `Text`, a list
  * is an array; the others are the classes below.
  */
+import { templateLimit } from '../budget.ts'
 import { PythonError, typeError } from './errors.ts'
 import type { Runtime } from './runtime.ts'
 import { Text } from './text.ts'
@@ -184,9 +185,18 @@ export function hashOf(key: Value): unknown {
   if (typeof key === 'number') return Number.isInteger(key) ? BigInt(key) : key
   if (Array.isArray(key) || key instanceof Dict) throw typeError(`unhashable type: '${typeName(key)}'`)
   if (key instanceof Undefined) return '\0undefined'
-  if (key instanceof Tuple) return `\0(${key.items.map((item) => hashText(hashOf(item))).join(',')})`
+  if (key instanceof Tuple) return hashOfTuple(key)
   if (key instanceof Range) return `\0range ${key.length} ${key.length > 0 ? key.start : ''} ${key.length > 1 ? key.step : ''}`
   return key
+}
+
+/** More is no key but an attack: tuples that hold others twice over double it every time. */
+const maxHashChars = 1 << 20
+
+function hashOfTuple({ items }: Tuple): string {
+  const hash = `\0(${items.map((item) => hashText(hashOf(item))).join(',')})`
+  if (hash.length > maxHashChars) throw templateLimit(`a key in it has ${hash.length} characters; the limit is ${maxHashChars}`)
+  return hash
 }
 
 /** Texts that begin like the hash of something else get a prefix of their own. */

@@ -64,7 +64,8 @@ export const numberFilters: Readonly<Record<string, Filter>> = {
   },
   float: {
     parameters: 'value, default=0.0',
-    run(_, [value, otherwise]) {
+    run({ budget }, [value, otherwise]) {
+      if (value instanceof Text) budget.read(4 * value.value.length)
       try {
         return toFloatValue(value!)
       } catch (error) {
@@ -75,7 +76,8 @@ export const numberFilters: Readonly<Record<string, Filter>> = {
   },
   int: {
     parameters: 'value, default=0, base=10',
-    run(_, [value, otherwise, base]) {
+    run({ budget }, [value, otherwise, base]) {
+      if (value instanceof Text) budget.read(4 * value.value.length)
       try {
         return toInteger(value!, base!)
       } catch (error) {

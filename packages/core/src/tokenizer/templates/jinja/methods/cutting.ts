@@ -35,7 +35,7 @@ export function replaceText(runtime: Runtime, self: Text, from: Text, to: Text, 
   chargeSearch(runtime, value, from.value)
   const starts = limit === 0 ? [] : from.value === '' ? boundaries(self, limit) : occurrences(value, from.value, limit)
   if (starts.length === 0) return self
-  runtime.budget.spend(starts.length)
+  runtime.budget.spend(2 * starts.length)
   runtime.budget.make(value.length + starts.length * to.value.length)
   const parts = new TextParts()
   let done = 0
@@ -68,7 +68,7 @@ export function splitText(runtime: Runtime, self: Text, separator: Text | undefi
   runtime.budget.make(value.length)
   const cuts = separator ? separatorCuts(value, separator.value, limit, fromEnd) : undefined
   if (!cuts) return splitSpace(runtime, self, limit, fromEnd)
-  runtime.budget.spend(cuts.length)
+  runtime.budget.spend(4 * cuts.length)
   let done = 0
   const parts = cuts.map((at) => {
     const part = self.units(done, at)
@@ -99,7 +99,7 @@ function splitSpace(runtime: Runtime, self: Text, limit: number, fromEnd: boolea
     while (at < value.length && !isSpace(value[at]!)) at++
     if (at > start) words.push([start, at])
   }
-  runtime.budget.spend(words.length)
+  runtime.budget.spend(4 * words.length)
   const part = ([start, end]: readonly [number, number]): Text =>
     self.units(start, end).value === '' ? text('') : self.units(start, end)
   if (limit < 0 || words.length <= limit) return words.map(part)
@@ -126,7 +126,7 @@ export function splitLines(runtime: Runtime, self: Text, keepEnds: boolean): Tex
     done = end
   }
   if (done < value.length) lines.push(self.units(done, value.length))
-  runtime.budget.spend(lines.length)
+  runtime.budget.spend(4 * lines.length)
   return lines
 }
 
