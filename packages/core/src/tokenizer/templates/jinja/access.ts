@@ -46,9 +46,11 @@ const hidden =
   /^__(class|doc|init|new|repr|str|eq|ne|lt|le|gt|ge|hash|format|sizeof|dir|reduce|reduce_ex|getattribute|setattr|delattr|init_subclass|subclasshook|getstate)__$/
 const hiddenOfDict = /^__(len|getitem|setitem|delitem|contains|iter|or|ror|ior|reversed|class_getitem)__$/
 
+const hiddenOfUndefined = /^__(slots|module|getattr|aiter|r?(add|sub|mul|truediv|div|floordiv|mod|pow)|pos|neg|call|getitem|int|float|complex|len|iter|bool)__$/
+
 /** Undefined where Python's `getattr` raises an AttributeError. */
 export function pythonAttribute(object: Value, name: string): Value | undefined {
-  if (object instanceof Undefined) return object.fail()
+  if (object instanceof Undefined) return hidden.test(name) || hiddenOfUndefined.test(name) ? unsafe(object, name) : object.fail()
   if (object instanceof Thing) return object.attribute(name)
   if (name.startsWith('_')) {
     return hidden.test(name) || (object instanceof Dict && hiddenOfDict.test(name)) ? unsafe(object, name) : undefined

@@ -93,8 +93,15 @@ function sliceOf(runtime: Runtime, node: SliceNode, scope: Scope): Value {
   return slice(runtime, object, bounds)
 }
 
-const isConstant = (expression: Expression): boolean =>
-  expression.kind !== 'name' && expression.kind !== 'call' && children(expression).every(isConstant)
+/** What jinja2 may work out beforehand; of `and`, `or` and `if` the parts that do not count may be anything. */
+function isConstant(expression: Expression): boolean {
+  if (expression.kind === 'name' || expression.kind === 'call') return false
+  if (expression.kind === 'logic') return isConstant(expression.left)
+  if (expression.kind === 'condition') {
+    return isConstant(expression.test) && (isConstant(expression.then) || !expression.otherwise || isConstant(expression.otherwise))
+  }
+  return children(expression).every(isConstant)
+}
 
 /** `a ~ b ~ c` */
 function concatenate(runtime: Runtime, values: readonly Value[]): Text {

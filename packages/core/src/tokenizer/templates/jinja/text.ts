@@ -74,9 +74,10 @@ export class Text {
     return new Text(this.value.slice(start, end), cutSpans(this.spans, start, end), this.markup)
   }
 
+  /** One by one; markupsafe's characters are no markup. */
   *characters(): Generator<Text> {
     const { length } = this
-    for (let i = 0; i < length; i++) yield this.at(i)
+    for (let i = 0; i < length; i++) yield this.at(i).as(false)
   }
 
   as(markup: boolean): Text {

@@ -237,7 +237,9 @@ class Generator {
     const random = this.#random
     if (kind === 'text') return `(${inner('text')} ${random.pick(['+', '+', '*'])} ${random.chance(0.8) ? inner('text') : 'n'})`
     if (kind === 'list') return `(${inner('list')} + ${inner('list')})`
-    return `(${inner('number')} ${random.pick(['+', '-', '*', '/', '//', '%', '**'])} ${inner('number')})`
+    // Python would compute large powers to their end.
+    if (random.chance(0.1)) return `(${random.pick(['n', 'neg', '2', '1.5', 'x', 'zero', '10'])} ** ${random.pick(['2', '3', '0', '0.5', '-1', '10', 'zero'])})`
+    return `(${inner('number')} ${random.pick(['+', '-', '*', '/', '//', '%'])} ${inner('number')})`
   }
 
   #atom(kind: Kind, depth: number): string {

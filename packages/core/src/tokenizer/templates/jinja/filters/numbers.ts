@@ -1,6 +1,8 @@
 /** Filters that make numbers. */
-import { isPythonError, PythonError, typeError, valueError } from '../errors.ts'
+import { binary } from '../arithmetic.ts'
+import { isPythonError, PythonError, typeError } from '../errors.ts'
 import { parseFloatText, parseInteger, roundFloat, roundInteger, toFloat, truncateFloat } from '../numbers.ts'
+import type { Runtime } from '../runtime.ts'
 import { integerArgument } from '../signature.ts'
 import { Text } from '../text.ts'
 import { integerOf, typeName, Undefined, type Value } from '../values.ts'
@@ -25,7 +27,7 @@ function toInteger(value: Value, base: Value): bigint {
   throw typeError(`int() argument must be a string, a bytes-like object or a real number, not '${typeName(value)}'`)
 }
 
-function round(value: Value, precision: Value, method: Value): Value {
+function round(runtime: Runtime, value: Value, precision: Value, method: Value): Value {
   const how = method instanceof Text ? method.value : ''
   if (!['common', 'ceil', 'floor'].includes(how)) throw typeError('method must be common, ceil or floor')
   const integer = integerOf(value)
@@ -41,15 +43,10 @@ function round(value: Value, precision: Value, method: Value): Value {
     const digits = integerArgument(precision)
     return integer === undefined ? roundFloat(value as number, digits) : roundInteger(integer, digits)
   }
-  const scale = powerOfTen(precision)
-  const scaled = (integer === undefined ? (value as number) : toFloat(integer)) * scale
-  return toFloat(truncateFloat(how === 'ceil' ? Math.ceil(scaled) : Math.floor(scaled))) / scale
-}
-
-function powerOfTen(precision: Value): number {
-  const digits = integerArgument(precision)
-  if (Math.abs(digits) > 22) throw valueError(`round() with a precision of ${digits} digits`)
-  return digits < 0 ? 1 / 10 ** -digits : 10 ** digits
+  const scale = binary(runtime, '**', 10n, precision)
+  const scaled = binary(runtime, '*', value, scale)
+  const whole = typeof scaled === 'number' ? truncateFloat(how === 'ceil' ? Math.ceil(scaled) : Math.floor(scaled)) : scaled
+  return binary(runtime, '/', whole, scale)
 }
 
 export const numberFilters: Readonly<Record<string, Filter>> = {
@@ -93,6 +90,6 @@ export const numberFilters: Readonly<Record<string, Filter>> = {
   },
   round: {
     parameters: "value, precision=0, method='common'",
-    run: (_, [value, precision, method]) => round(value!, precision!, method!),
+    run: (runtime, [value, precision, method]) => round(runtime, value!, precision!, method!),
   },
 }

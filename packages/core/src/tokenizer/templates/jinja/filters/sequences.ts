@@ -35,7 +35,9 @@ function reversed(runtime: Runtime, value: Value): Iterator<Value> | undefined {
   const isReversible =
     value instanceof Text || isList(value) || value instanceof Tuple || value instanceof Dict || value instanceof Range
   if (!isReversible && !(value instanceof View) && !(value instanceof Undefined)) return undefined
-  return itemsOf(runtime, value).reverse()[Symbol.iterator]()
+  const items = itemsOf(runtime, value).reverse()
+  // Python's `reversed` takes elements, of which those of markup are markup.
+  return (value instanceof Text && value.markup ? items.map((item) => (item as Text).as(true)) : items)[Symbol.iterator]()
 }
 
 function reverse(runtime: Runtime, value: Value): Value {
