@@ -1,7 +1,7 @@
 /** jinja2's tests by name (jinja2/tests.py): what stands behind `is`. */
 import { binary } from './arithmetic.ts'
 import { type Comparison, compare, equal } from './comparing.ts'
-import { notSupported, runtimeError, typeError } from './errors.ts'
+import { notSupported, runtimeError } from './errors.ts'
 import { isCase } from './methods/characters.ts'
 import { stringOf } from './printing.ts'
 import type { Runtime } from './runtime.ts'
@@ -11,6 +11,7 @@ import {
   type Arguments,
   Callable,
   Dict,
+  hashOf,
   isList,
   isNumber,
   iteratorOf,
@@ -103,7 +104,8 @@ export function callTest(runtime: Runtime, name: string, args: Arguments, isFilt
   runtime.budget.spend(1)
   if (name === 'filter' || name === 'test') {
     const [value] = bindOne(args)
-    if (isList(value!) || value instanceof Dict) throw typeError(`unhashable type: '${typeName(value)}'`)
+    // They are looked up in a dict.
+    hashOf(value!)
     return value instanceof Text && (name === 'filter' ? isFilter(value.value) : isTest(value.value))
   }
   if (Object.hasOwn(ofValue, name)) {

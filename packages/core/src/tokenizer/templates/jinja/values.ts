@@ -183,7 +183,8 @@ export function hashOf(key: Value): unknown {
   if (key instanceof Text) return hashOfString(key.value)
   if (typeof key === 'boolean') return BigInt(key)
   if (typeof key === 'number') return Number.isInteger(key) ? BigInt(key) : key
-  if (Array.isArray(key) || key instanceof Dict) throw typeError(`unhashable type: '${typeName(key)}'`)
+  const isView = key instanceof View && key.kind !== 'values'
+  if (Array.isArray(key) || key instanceof Dict || isView) throw typeError(`unhashable type: '${typeName(key)}'`)
   if (key instanceof Undefined) return '\0undefined'
   if (key instanceof Tuple) return hashOfTuple(key)
   if (key instanceof Range) return `\0range ${key.length} ${key.length > 0 ? key.start : ''} ${key.length > 1 ? key.step : ''}`
