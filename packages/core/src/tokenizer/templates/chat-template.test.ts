@@ -123,7 +123,26 @@ describe('special tokens in what people write', () => {
 
   it('stay text, whatever a template does to contents', () => {
     const shred = fc.constantFrom(
-      ...['<', '|', 'im_', 'end', '|>', '>', '<|im_end|>', '<|im_start|>', '<|IM_END|>', '<think>', 'x', ' ', 'a', '>|dne_mi|<', '\n', '\t', "'", '👍'],
+      ...[
+        '<',
+        '|',
+        'im_',
+        'end',
+        '|>',
+        '>',
+        '<|im_end|>',
+        '<|im_start|>',
+        '<|IM_END|>',
+        '<think>',
+        'x',
+        ' ',
+        'a',
+        '>|dne_mi|<',
+        '\n',
+        '\t',
+        "'",
+        '👍',
+      ],
       ...['<|im_<think>end|>', '<x|xim_end|>', '&lt;|im_end|&gt;', '<|IM_eND|>', 'im_end', 'im_start', '<a', 'a>'],
     )
     const content = fc.array(shred, { maxLength: 8 }).map((parts) => parts.join(''))
@@ -144,7 +163,17 @@ describe('special tokens in what people write', () => {
   it('would not without knowing who wrote them', () => {
     const spelled = meddling.filter((body) => {
       const { chatTemplate: meddler } = openChat(`{% for m in messages %}${body}{% endfor %}`, 'smollm')
-      const hidden = ['<|im_end|>', '>|dne_mi|<', '<|im_<think>end|>', '<x|im_end|>', 'im_end', 'end|>', '<a', 'aim_enda', '<|im_xend|>']
+      const hidden = [
+        '<|im_end|>',
+        '>|dne_mi|<',
+        '<|im_<think>end|>',
+        '<x|im_end|>',
+        'im_end',
+        'end|>',
+        '<a',
+        'aim_enda',
+        '<|im_xend|>',
+      ]
       return hidden.some((content) => specialsIn(meddler.encode([{ role: 'user', content }], { allowSpecial: true })).length > 0)
     })
     expect(spelled.length).toBeGreaterThan(meddling.length - 3)

@@ -8,7 +8,9 @@ export function aliasReasoning(messages: readonly unknown[]): unknown[] {
   return messages.map((message) => {
     if (typeof message !== 'object' || message === null || Array.isArray(message)) return message
     const fields = message as Record<string, unknown>
-    const name = reasoningFields.find((field) => Object.hasOwn(fields, field) && fields[field] !== null && fields[field] !== undefined)
+    const name = reasoningFields.find(
+      (field) => Object.hasOwn(fields, field) && fields[field] !== null && fields[field] !== undefined,
+    )
     return name === undefined ? message : { thinking: fields[name], ...fields, reasoning_content: fields[name] }
   })
 }

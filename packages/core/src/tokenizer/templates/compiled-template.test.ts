@@ -93,7 +93,8 @@ const attacks: Record<string, string> = {
   'a key that holds itself twice': `${doubling('(ns.x, ns.x)', '(1,)')}{{ {ns.x: 1} }}`,
   'a loop that calls itself': '{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}',
   'a loop that calls itself twice': '{% for i in [1] recursive %}{{ loop([1]) }}{{ loop([1]) }}{% endfor %}',
-  'a generator of generators': '{% set ns = namespace(x=[1]) %}{% for i in range(90000) %}{% set ns.x = ns.x | map("string") %}{% endfor %}{{ ns.x | list }}',
+  'a generator of generators':
+    '{% set ns = namespace(x=[1]) %}{% for i in range(90000) %}{% set ns.x = ns.x | map("string") %}{% endfor %}{{ ns.x | list }}',
   'many format stars': '{{ ("%s" * 1000000) % (range(1000000) | list) }}',
   'an unfinished tag': '{% for',
   'an unfinished text': '{{ "a',
@@ -111,7 +112,11 @@ describe('a template that attacks ends with an error', () => {
   it.each([
     ['a list that holds itself twice, compared', `${doubling('[ns.x, ns.x]', '[1]')}{{ ns.x == "1" }}`, 'False'],
     ['two lists that hold themselves twice, compared', `${doubling('[ns.x, ns.x]', '[1]', 8)}{{ ns.x == ns.x }}`, 'True'],
-    ['macros defined in a loop', `{% for i in range(9999) %}{% macro m() %}${'{{ x }}'.repeat(1000)}{% endmacro %}{% endfor %}`, ''],
+    [
+      'macros defined in a loop',
+      `{% for i in range(9999) %}{% macro m() %}${'{{ x }}'.repeat(1000)}{% endmacro %}{% endfor %}`,
+      '',
+    ],
     ['unpacking into a method', '{{ "a".replace(*["a", "b"]) }}', 'b'],
     ['an integer in a text', '{{ ("9" * 4000000) | int }}', '0'],
     ['a negative indent', '{{ "a\\nb" | indent(-5) }}', 'a\nb'],
@@ -145,7 +150,10 @@ describe('an honest template', () => {
     ['{{ {"a": 1}.items is defined }} {{ {"items": 1}["items"] }} {{ "x" if {}.get }}', 'True 1 x'],
     ['{% macro m(a, b=2) %}{{ a }}{{ b }}{{ caller() }}{% endmacro %}{% call m(1) %}3{% endcall %}', '123'],
     ['{{ [3, 1, 2] | sort | join(",") }} {{ [{"a": 1}, {"a": 2}] | map(attribute="a") | list }}', '1,2,3 [1, 2]'],
-    ['{{ range(5)[1:4] }} {{ range(2, 8, 3) }} {{ range(3, 0, -1) }} {{ range(0) }}', 'range(1, 4) range(2, 8, 3) range(3, 0, -1) range(0, 0)'],
+    [
+      '{{ range(5)[1:4] }} {{ range(2, 8, 3) }} {{ range(3, 0, -1) }} {{ range(0) }}',
+      'range(1, 4) range(2, 8, 3) range(3, 0, -1) range(0, 0)',
+    ],
     ['{{ "abc"[::-1] }} {{ "b" in "abc" }} {{ 2 in [1] }} {{ "a,b".split(",") }}', "cba True False ['a', 'b']"],
   ])('%s', (template, text) => {
     expect(outcome(template)).toBe(`text: ${text}`)

@@ -21,9 +21,12 @@ describe(`as transformers ${versions.transformers} with jinja2 ${versions.jinja2
     process.env.TZ = TZ
   })
 
-  it.each(renderings.map((rendering, i) => ({ ...rendering, title: `${i}: ${rendering.name}` })))('$title', ({ answer, ...rendering }) => {
-    const here = renderHere(rendering)
-    if ('text' in answer) expect(here).toEqual({ kind: 'text', text: answer.text })
-    else expect(here.kind).toBe('refused')
-  })
+  it.each(renderings.map((rendering, i) => ({ ...rendering, title: `${i}: ${rendering.name}` })))(
+    '$title',
+    ({ answer, ...rendering }) => {
+      const here = renderHere(rendering)
+      if ('text' in answer) expect(here).toEqual({ kind: 'text', text: answer.text })
+      else expect(here.kind).toBe('refused')
+    },
+  )
 })

@@ -98,8 +98,6 @@ describe('a template that writes turns alike everywhere', () => {
 })
 
 describe('a template that does not open an answer apart', () => {
-  const headers = ['<|im_start|>assistant\n', 'assistant: ', '', '\n', ' The answer is ']
-
   it('counts what the assistant says and its end, not the header', () => {
     const template = '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}'
     fc.assert(
@@ -133,7 +131,7 @@ describe('a template that does not open an answer apart', () => {
 
   it('counts calls of tools', () => {
     const template =
-      "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content %}{{ m.content }}{% endif %}{% for c in m.tool_calls %}call {{ c.name }}{% endfor %}<|im_end|>\n{% endfor %}"
+      '{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content %}{{ m.content }}{% endif %}{% for c in m.tool_calls %}call {{ c.name }}{% endfor %}<|im_end|>\n{% endfor %}'
     const messages = [
       { role: 'user', content: 'a' },
       { role: 'assistant', content: '', tool_calls: [{ name: 'f' }] },
@@ -142,7 +140,7 @@ describe('a template that does not open an answer apart', () => {
   })
 
   it('is refused where the next answer is opened, asked or not', () => {
-    const template = "{% for m in messages %}{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n"
+    const template = '{% for m in messages %}{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n'
     const messages = [
       { role: 'user', content: 'a' },
       { role: 'assistant', content: 'b' },

@@ -46,7 +46,8 @@ const hidden =
   /^__(class|doc|init|new|repr|str|eq|ne|lt|le|gt|ge|hash|format|sizeof|dir|reduce|reduce_ex|getattribute|setattr|delattr|init_subclass|subclasshook|getstate)__$/
 const hiddenOfDict = /^__(len|getitem|setitem|delitem|contains|iter|or|ror|ior|reversed|class_getitem)__$/
 
-const hiddenOfUndefined = /^__(slots|module|getattr|aiter|r?(add|sub|mul|truediv|div|floordiv|mod|pow)|pos|neg|call|getitem|int|float|complex|len|iter|bool)__$/
+const hiddenOfUndefined =
+  /^__(slots|module|getattr|aiter|r?(add|sub|mul|truediv|div|floordiv|mod|pow)|pos|neg|call|getitem|int|float|complex|len|iter|bool)__$/
 
 /** Undefined where Python's `getattr` raises an AttributeError. */
 export function pythonAttribute(object: Value, name: string): Value | undefined {

@@ -74,13 +74,16 @@ function checkStatement(statement: Statement, place: Place): void {
     case 'for':
       checkLoopName(statement)
       checkBody(statement.body, { ...inner, inLoop: true })
-      return checkBody(statement.otherwise, inner)
+      checkBody(statement.otherwise, inner)
+      return
     case 'macro':
     case 'call block':
       checkCaller(statement.parameters, statement.defaults.length, statement.body)
-      return checkBody(statement.body, { ...inner, inLoop: false })
+      checkBody(statement.body, { ...inner, inLoop: false })
+      return
     case 'block':
-      return checkBody(statement.body, { ...inner, inLoop: false })
+      checkBody(statement.body, { ...inner, inLoop: false })
+      return
     case 'jump':
       if (!place.inLoop) throw refuse(`'${statement.to}' outside loop`)
       return

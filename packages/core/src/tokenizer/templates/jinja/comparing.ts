@@ -1,6 +1,7 @@
 /** Python's comparisons. */
 import { notSupported, typeError } from './errors.ts'
-import { iterate, type Runtime } from './runtime.ts'
+import { iterate } from './iterate.ts'
+import type { Runtime } from './runtime.ts'
 import { compareTexts, Text } from './text.ts'
 import {
   Dict,
@@ -35,7 +36,7 @@ export function compare(runtime: Runtime, operator: Comparison, left: Value, rig
 
 export function equal(runtime: Runtime, left: Value, right: Value): boolean {
   runtime.budget.spend(2)
-  if (isNumber(left) && isNumber(right)) return (integerOf(left) ?? left) == (integerOf(right) ?? right)
+  if (isNumber(left) && isNumber(right)) return equalNumbers(integerOf(left) ?? left, integerOf(right) ?? right)
   if (left instanceof Text && right instanceof Text) {
     if (left.value.length === right.value.length) runtime.budget.read(left.value.length)
     return left.value === right.value
@@ -58,6 +59,10 @@ export function equal(runtime: Runtime, left: Value, right: Value): boolean {
   }
   return false
 }
+
+/** Also of an int and a float, exactly. */
+const equalNumbers = (left: number | bigint | boolean, right: number | bigint | boolean): boolean =>
+  left <= right && left >= right
 
 /** As containers compare their items: what is the same object is equal. */
 const same = (runtime: Runtime, left: Value, right: Value): boolean => left === right || equal(runtime, left, right)

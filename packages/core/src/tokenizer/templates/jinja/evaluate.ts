@@ -4,9 +4,10 @@ import { binary, negate, positive } from './arithmetic.ts'
 import { compare } from './comparing.ts'
 import { notSupported, typeError } from './errors.ts'
 import { callFilter, isFilter } from './filters/index.ts'
+import { itemsOf } from './iterate.ts'
 import type { ArgumentNodes, CallNode, Expression, FilterNode, SliceNode } from './nodes.ts'
 import { stringOf } from './printing.ts'
-import { itemsOf, type Runtime } from './runtime.ts'
+import type { Runtime } from './runtime.ts'
 import type { Scope } from './scope.ts'
 import { children } from './symbols.ts'
 import { callTest } from './tests.ts'
@@ -63,7 +64,7 @@ function operation(runtime: Runtime, node: Exclude<Expression, { kind: 'constant
     case 'concat':
       return concatenate(runtime, node.parts.map(value))
     case 'condition':
-      if (truthy(value(node.test))) return value(node.then)
+      if (truthy(value(node.test))) return value(node.whenTrue)
       return node.otherwise
         ? value(node.otherwise)
         : new Undefined('the inline if-expression evaluated to false and no else section was defined.')
@@ -98,7 +99,10 @@ function isConstant(expression: Expression): boolean {
   if (expression.kind === 'name' || expression.kind === 'call') return false
   if (expression.kind === 'logic') return isConstant(expression.left)
   if (expression.kind === 'condition') {
-    return isConstant(expression.test) && (isConstant(expression.then) || !expression.otherwise || isConstant(expression.otherwise))
+    return (
+      isConstant(expression.test) &&
+      (isConstant(expression.whenTrue) || !expression.otherwise || isConstant(expression.otherwise))
+    )
   }
   return children(expression).every(isConstant)
 }

@@ -2,10 +2,11 @@
 import { blockNames, undeclared } from './checks.ts'
 import { notSupported, PythonError, runtimeError, typeError, valueError } from './errors.ts'
 import { call, evaluate, filter } from './evaluate.ts'
+import { iterate } from './iterate.ts'
 import { defineMacro, type RunBody } from './macro.ts'
 import type { CallBlock, FilterNode, ForNode, Statement, Target } from './nodes.ts'
 import { stringOf } from './printing.ts'
-import { iterate, type Runtime } from './runtime.ts'
+import type { Runtime } from './runtime.ts'
 import { Scope } from './scope.ts'
 import type { HiddenNames } from './symbols.ts'
 import { Text, TextParts } from './text.ts'
@@ -206,8 +207,14 @@ export class Execution {
   }
 
   #store(target: Target, value: Value, scope: Scope): void {
-    if (target.kind === 'store') return scope.set(target.name, value)
-    if (target.kind === 'store attribute') return (scope.get(target.name) as Namespace).set(target.attribute, value)
+    if (target.kind === 'store') {
+      scope.set(target.name, value)
+      return
+    }
+    if (target.kind === 'store attribute') {
+      ;(scope.get(target.name) as Namespace).set(target.attribute, value)
+      return
+    }
     const items =
       sequenceItems(value) ?? (iteratorOf(value) ? firstItems(this.#runtime, value, target.items.length + 1) : undefined)
     if (!items) throw typeError(`cannot unpack non-iterable ${typeName(value)} object`)

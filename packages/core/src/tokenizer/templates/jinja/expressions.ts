@@ -1,4 +1,4 @@
-/** Tokens to expressions, as jinja2/parser.py. Operators from loosest to tightest: if, or, and, not, compare, + -, ~, * / // %, **, sign. */
+/** Tokens to expressions, as jinja2/parser.py. From loosest to tightest: if, or, and, not, comparisons, + -, ~, * / // %, **, sign. */
 import { maxDepth, templateLimit } from '../budget.ts'
 import type { BinaryOperator } from './arithmetic.ts'
 import type { Comparison } from './comparing.ts'
@@ -131,7 +131,7 @@ export class ExpressionParser {
     let value = this.#or()
     while (this.skipName('if')) {
       const test = this.#or()
-      value = { kind: 'condition', test, then: value, otherwise: this.skipName('else') ? this.expression() : undefined }
+      value = { kind: 'condition', test, whenTrue: value, otherwise: this.skipName('else') ? this.expression() : undefined }
     }
     this.leave()
     return value
@@ -158,10 +158,8 @@ export class ExpressionParser {
   }
 
   #or(): Expression {
-    this.enter()
     let left = this.#and()
     while (this.skipName('or')) left = { kind: 'logic', operator: 'or', left, right: this.#and() }
-    this.leave()
     return left
   }
 

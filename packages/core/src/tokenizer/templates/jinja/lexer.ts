@@ -1,7 +1,7 @@
 /** Cuts a template into tokens, as jinja2/lexer.py does with `trim_blocks` and `lstrip_blocks`. In linear time. */
 import { PythonError } from './errors.ts'
 import { isSpace, whitespace } from './numbers.ts'
-import { unescape } from './string-literal.ts'
+import { readEscapes } from './string-literal.ts'
 
 export type TokenType =
   | 'data'
@@ -135,7 +135,7 @@ export function tokenize(template: string): Token[] {
     }
     const literal = match(string)
     if (literal) {
-      const end = add('string', unescape(literal[0].slice(1, -1), line), literal[0].length)
+      const end = add('string', readEscapes(literal[0].slice(1, -1), line), literal[0].length)
       moveTo(end)
       return end
     }

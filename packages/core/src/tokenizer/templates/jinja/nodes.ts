@@ -17,7 +17,7 @@ export type Expression =
   | {
       readonly kind: 'condition'
       readonly test: Expression
-      readonly then: Expression
+      readonly whenTrue: Expression
       readonly otherwise: Expression | undefined
     }
   | { readonly kind: 'attribute'; readonly object: Expression; readonly name: string }

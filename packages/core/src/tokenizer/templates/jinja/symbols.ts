@@ -77,21 +77,27 @@ class ScopeReader {
         for (const part of statement.parts) load(part, symbols)
         return
       case 'if':
-        return this.#if(statement.branches, statement.otherwise, symbols)
+        this.#if(statement.branches, statement.otherwise, symbols)
+        return
       case 'for':
-        return load(statement.iterable, symbols)
+        load(statement.iterable, symbols)
+        return
       case 'set':
         load(statement.value, symbols)
-        return store(statement.target, symbols)
+        store(statement.target, symbols)
+        return
       case 'set block':
-        return store(statement.target, symbols)
+        store(statement.target, symbols)
+        return
       case 'with':
         for (const value of statement.values) load(value, symbols)
         return
       case 'filter block':
-        return loadFilter(statement.filter, symbols)
+        loadFilter(statement.filter, symbols)
+        return
       case 'macro':
-        return symbols.store(statement.name)
+        symbols.store(statement.name)
+        return
       case 'call block':
         if (statement.call) load(statement.call, symbols)
         return
@@ -142,20 +148,24 @@ class ScopeReader {
       case 'with': {
         const inner = scope()
         for (const target of statement.targets) declare(target, inner)
-        return this.read(statement.body, inner)
+        this.read(statement.body, inner)
+        return
       }
       case 'macro':
       case 'call block': {
         const inner = scope()
         for (const name of [...statement.parameters, 'caller', 'kwargs', 'varargs']) inner.declare(name)
         for (const each of statement.defaults) load(each, inner)
-        return this.read(statement.body, inner)
+        this.read(statement.body, inner)
+        return
       }
       case 'set block':
       case 'filter block':
-        return this.read(statement.body, scope())
+        this.read(statement.body, scope())
+        return
       case 'block':
-        return this.read(statement.body, new Symbols())
+        this.read(statement.body, new Symbols())
+        return
       default:
         return
     }
@@ -187,7 +197,10 @@ function loadArguments({ positional, named, list, dict }: ArgumentNodes, symbols
 
 /** Every name in an expression. */
 function load(expression: Expression, symbols: Symbols): void {
-  if (expression.kind === 'name') return symbols.load(expression.name)
+  if (expression.kind === 'name') {
+    symbols.load(expression.name)
+    return
+  }
   if (expression.kind === 'constant') return
   for (const child of children(expression)) load(child, symbols)
 }
@@ -213,7 +226,7 @@ export function children(expression: Expression): readonly Expression[] {
     case 'concat':
       return expression.parts
     case 'condition':
-      return [expression.test, expression.then, ...(expression.otherwise ? [expression.otherwise] : [])]
+      return [expression.test, expression.whenTrue, ...(expression.otherwise ? [expression.otherwise] : [])]
     case 'attribute':
       return [expression.object]
     case 'item':

@@ -1,8 +1,9 @@
 /** jinja2's own objects: namespace, loop, cycler, joiner and transformers' `dict`. */
 import { equal } from './comparing.ts'
 import { notSupported, PythonError, runtimeError, typeError } from './errors.ts'
+import { itemsOf, iterate } from './iterate.ts'
 import { reprOf } from './printing.ts'
-import { itemsOf, iterate, type Runtime } from './runtime.ts'
+import type { Runtime } from './runtime.ts'
 import { emptyText, joinTexts, Text, text } from './text.ts'
 import {
   type Arguments,

@@ -1,7 +1,8 @@
 /** Our rendering beside transformers'. */
-import { compileTemplate } from '../compiled-template.ts'
+
 import { isParscaleError } from '../../../errors.ts'
 import { aliasReasoning } from '../chat-variables.ts'
+import { compileTemplate } from '../compiled-template.ts'
 import type { PeerAnswer, Rendering } from './peer.ts'
 
 export type Outcome =
@@ -10,11 +11,18 @@ export type Outcome =
 
 export function renderHere({ template, variables, now }: Rendering): Outcome {
   try {
-    const given = { tools: null, documents: null, ...variables, messages: aliasReasoning((variables.messages ?? []) as unknown[]) }
+    const given = {
+      tools: null,
+      documents: null,
+      ...variables,
+      messages: aliasReasoning((variables.messages ?? []) as unknown[]),
+    }
     return { kind: 'text', text: compileTemplate(template).render({ given }, () => new Date(now * 1000)).value }
   } catch (error) {
-    if (!isParscaleError(error)) return { kind: 'crash', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
-    const kind = error.kind === 'unsupported' ? 'unsupported' : error.message.startsWith('chat template: stopped') ? 'limit' : 'refused'
+    if (!isParscaleError(error))
+      return { kind: 'crash', message: error instanceof Error ? (error.stack ?? error.message) : String(error) }
+    const kind =
+      error.kind === 'unsupported' ? 'unsupported' : error.message.startsWith('chat template: stopped') ? 'limit' : 'refused'
     return { kind, message: error.message }
   }
 }

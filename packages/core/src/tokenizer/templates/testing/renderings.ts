@@ -4,8 +4,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { pythonEnvironment } from '../../../../../../scripts/python-env.mjs'
 import { randomVariables } from './conversations.ts'
-import { generatedVariables, generateTemplate } from './generate.ts'
+import { generateTemplate } from './generate.ts'
 import type { Rendering } from './peer.ts'
+import { generatedVariables } from './pieces.ts'
 import type { Random } from './random.ts'
 
 export interface PublishedTemplate {

@@ -1,6 +1,7 @@
 /** jinja2's filters by name (jinja2/filters.py), with transformers' own `tojson`. */
 import { notSupported, PythonError, runtimeError } from '../errors.ts'
-import { iterate, type Runtime } from '../runtime.ts'
+import { iterate } from '../iterate.ts'
+import type { Runtime } from '../runtime.ts'
 import { signature } from '../signature.ts'
 import { callTest } from '../tests.ts'
 import { Text } from '../text.ts'

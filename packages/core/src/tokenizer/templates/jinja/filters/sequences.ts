@@ -3,7 +3,8 @@ import { getAttribute, pythonAttribute } from '../access.ts'
 import { binary } from '../arithmetic.ts'
 import { equal, ordered, sortBy } from '../comparing.ts'
 import { PythonError, typeError } from '../errors.ts'
-import { itemsOf, iterate, type Runtime } from '../runtime.ts'
+import { itemsOf, iterate } from '../iterate.ts'
+import type { Runtime } from '../runtime.ts'
 import { integerArgument, textArgument } from '../signature.ts'
 import { Text, TextParts } from '../text.ts'
 import {
@@ -152,7 +153,10 @@ function attribute(runtime: Runtime, object: Value, name: Text): Value {
 }
 
 export const sequenceFilters: Readonly<Record<string, Filter>> = {
-  attr: { parameters: 'obj, name', run: (runtime, [object, name]) => attribute(runtime, object!, textArgument(name!, 'attribute name')) },
+  attr: {
+    parameters: 'obj, name',
+    run: (runtime, [object, name]) => attribute(runtime, object!, textArgument(name!, 'attribute name')),
+  },
   batch: {
     parameters: 'value, linecount, fill_with=none',
     run: (runtime, [items, count, fill]) => new Iter(batches(runtime, items!, count!, fill!)),

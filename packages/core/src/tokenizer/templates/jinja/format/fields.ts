@@ -59,7 +59,7 @@ class Fields {
   }
 
   #field(field: Text, nesting: number): Text {
-    const [, name, conversion, colon] = /^((?:[^!:[]|\[[^\]]*\]?)*)(?:!([^]*?))?(?=(:)|$)/u.exec(field.value) ?? []
+    const [, name, conversion, colon] = /^((?:[^!:[]|\[[^\]]*\]?)*)(?:!([\s\S]*?))?(?=(:)|$)/u.exec(field.value) ?? []
     if (name === undefined) throw valueError("expected ':' after conversion specifier")
     const specStart = name.length + (conversion === undefined ? 0 : conversion.length + 1) + 1
     const value = this.#converted(this.#look(name), conversion)
@@ -79,7 +79,7 @@ class Fields {
   }
 
   #look(name: string): Value {
-    const [first, ...steps] = name.match(/^[^.[]*|\.[^.[]*|\[[^\]]*\]?|[^]/gu) ?? ['']
+    const [first, ...steps] = name.match(/^[^.[]*|\.[^.[]*|\[[^\]]*\]?|[\s\S]/gu) ?? ['']
     let value = this.#first(first!)
     for (const step of steps) {
       const isItem = step.startsWith('[')

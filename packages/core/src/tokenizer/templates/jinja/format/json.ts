@@ -106,10 +106,10 @@ class JsonWriter {
 
   #quote(value: Text): Text {
     this.#runtime.budget.make(value.value.length)
-    const special = this.#options.ensureAscii ? /[^ !#-[\]-~]/g : /[\0-\x1f"\\]/g
+    const special = this.#options.ensureAscii ? /[^ !#-[\]-~]/g : /["\\]|(?![\x7f-\x9f])\p{Cc}/gu
     const parts = new TextParts()
     parts.push('"')
-    parts.push(value.map((run) => run.replace(special, escape)).as(false))
+    parts.push(value.map((run) => run.replace(special, escapeUnit)).as(false))
     parts.push('"')
     return parts.text()
   }
@@ -125,7 +125,7 @@ const named: Readonly<Record<string, string>> = {
   '\f': '\\f',
 }
 
-const escape = (unit: string): string => named[unit] ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+const escapeUnit = (unit: string): string => named[unit] ?? `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
 
 function scalar(value: null | boolean | bigint | number): string {
   if (value === null) return 'null'

@@ -7,7 +7,7 @@ import { byPerson, Text, text, written } from '../text.ts'
 import { integerOf, isNumber, typeName, Undefined, type Value } from '../values.ts'
 import { asFloat, character, type Digits, floatDigits, integerDigits } from './number.ts'
 
-const specification = /^(?:([^])?([<>=^]))?([-+ ])?(z)?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([^])?$/u
+const specification = /^(?:([\s\S])?([<>=^]))?([-+ ])?(z)?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([\s\S])?$/u
 
 interface Spec {
   readonly fill: string

@@ -78,7 +78,7 @@ const composed: Readonly<Record<string, string>> = {
 }
 
 /** Flags, a width and one of the modifiers E and O (which change nothing in the C locale) may stand before a code. */
-const directive = /%([-_0^#]*)(\d*)([EO]?)([^])/gu
+const directive = /%([-_0^#]*)(\d*)([EO]?)([\s\S])/gu
 
 export function strftime(runtime: Runtime, date: Date, format: Text): Text {
   const out = new TextParts()

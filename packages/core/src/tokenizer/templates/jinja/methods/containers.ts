@@ -29,7 +29,10 @@ export const listMethods: Readonly<Record<string, Method<readonly Value[]>>> = {
 
 export const dictMethods: Readonly<Record<string, Method<Dict>>> = {
   copy: { parameters: '', run: (_, dict) => dict },
-  get: { parameters: 'key, default=none, /', run: (_, dict, [key, otherwise]) => (dict.has(key!) ? dict.get(key!)! : otherwise!) },
+  get: {
+    parameters: 'key, default=none, /',
+    run: (_, dict, [key, otherwise]) => (dict.has(key!) ? dict.get(key!)! : otherwise!),
+  },
   items: { parameters: '', run: (_, dict) => new View(dict, 'items') },
   keys: { parameters: '', run: (_, dict) => new View(dict, 'keys') },
   values: { parameters: '', run: (_, dict) => new View(dict, 'values') },

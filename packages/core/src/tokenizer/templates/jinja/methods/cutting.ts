@@ -113,7 +113,8 @@ function splitSpace(runtime: Runtime, self: Text, limit: number, fromEnd: boolea
   return [...words.slice(0, limit).map(part), ...(rest ? [part([rest[0], value.length])] : [])]
 }
 
-const lineEnd = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g
+const lineBreaks = '\\n\\r\\v\\f\\x1c-\\x1e\\x85\\u2028\\u2029'
+const lineEnd = new RegExp(`\\r\\n|[${lineBreaks}]`, 'g')
 
 export function splitLines(runtime: Runtime, self: Text, keepEnds: boolean): Text[] {
   const { value } = self

@@ -1,9 +1,10 @@
 /** Methods of Python's `str`. Positions and lengths are in code points; results keep who wrote what. */
 import { chargeSearch } from '../comparing.ts'
 import { typeError, valueError } from '../errors.ts'
+import { itemsOf } from '../iterate.ts'
 import { escapeMarkup } from '../markup.ts'
 import { isSpace } from '../numbers.ts'
-import { itemsOf, type Runtime } from '../runtime.ts'
+import type { Runtime } from '../runtime.ts'
 import { integerArgument, textArgument } from '../signature.ts'
 import { Text, TextParts, text } from '../text.ts'
 import { Tuple, typeName, type Value } from '../values.ts'
