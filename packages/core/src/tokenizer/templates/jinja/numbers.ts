@@ -53,9 +53,10 @@ function divideHalfEven(value: bigint, by: bigint): bigint {
 /** As C's `%.{decimals}f`, of a finite number without its sign. */
 export function fixedDigits(value: number, decimals: number): string {
   const { digits, scale } = exactDecimal(value)
-  const rounded =
-    decimals >= scale ? digits * 10n ** BigInt(decimals - scale) : divideHalfEven(digits, 10n ** BigInt(scale - decimals))
-  const written = rounded.toString().padStart(decimals + 1, '0')
+  const excess = scale - decimals
+  const written = (
+    excess > 0 ? divideHalfEven(digits, 10n ** BigInt(excess)).toString() : digits.toString() + '0'.repeat(-excess)
+  ).padStart(decimals + 1, '0')
   return decimals === 0 ? written : `${written.slice(0, -decimals)}.${written.slice(-decimals)}`
 }
 
@@ -65,7 +66,7 @@ export function significantDigits(value: number, count: number): { digits: strin
   const { digits, scale } = exactDecimal(value)
   const length = digits.toString().length
   const excess = length - count
-  const rounded = (excess > 0 ? divideHalfEven(digits, 10n ** BigInt(excess)) : digits * 10n ** BigInt(-excess)).toString()
+  const rounded = excess > 0 ? divideHalfEven(digits, 10n ** BigInt(excess)).toString() : digits.toString() + '0'.repeat(-excess)
   // Rounding up may have made one digit more.
   return { digits: rounded.slice(0, count), exponent: length - 1 - scale + (rounded.length - count) }
 }
@@ -142,7 +143,7 @@ export function parseFloatText(source: string): number {
   const written = asciiDigits(pythonStrip(source)).toLowerCase()
   const special = /^([+-]?)(inf|infinity|nan)$/.exec(written)
   if (special) return special[2] === 'nan' ? Number.NaN : special[1] === '-' ? -Infinity : Infinity
-  if (!/^[+-]?(\d+(_\d+)*\.?(\d+(_\d+)*)?|\.\d+(_\d+)*)(e[+-]?\d+(_\d+)*)?$/.test(written)) {
+  if (!/^[+-]?(?:\d+(?:_\d+)*(?:\.(?:\d+(?:_\d+)*)?)?|\.\d+(?:_\d+)*)(?:e[+-]?\d+(?:_\d+)*)?$/.test(written)) {
     throw valueError(`could not convert string to float: '${source.slice(0, 100)}'`)
   }
   return Number(written.replaceAll('_', ''))

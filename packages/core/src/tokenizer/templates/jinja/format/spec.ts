@@ -1,4 +1,5 @@
 /** `format(value, spec)`: Python's format specification mini-language. */
+import { templateLimit } from '../../budget.ts'
 import { notSupported, typeError, valueError } from '../errors.ts'
 import { pad } from '../methods/cutting.ts'
 import { stringOf } from '../printing.ts'
@@ -111,6 +112,9 @@ function floats(runtime: Runtime, value: number, { type, precision, alternate, g
   return floatDigits(runtime, value, type === 'n' ? 'g' : type, precision, alternate)
 }
 
+/** Parting takes time quadratic in the width. */
+const maxGroupedWidth = 10_000
+
 /** Thousands apart (fours for b, o and x), filled up with zeros to `room`. */
 function group(digits: string, { grouping, type }: Spec, room: number): string {
   const isRadix = /^[boxX]$/.test(type)
@@ -118,6 +122,7 @@ function group(digits: string, { grouping, type }: Spec, room: number): string {
   const rest = digits.slice(whole!.length)
   // inf and nan have no digits to part.
   if (!grouping || whole === '') return digits.padStart(room, '0')
+  if (room > maxGroupedWidth) throw templateLimit(`it parts thousands ${room} characters wide; the limit is ${maxGroupedWidth}`)
   const everyFew = new RegExp(`\\B(?=(?:.{${isRadix ? 4 : 3}})+$)`, 'g')
   let padded = whole!
   const parted = (): string => padded.replace(everyFew, grouping)
