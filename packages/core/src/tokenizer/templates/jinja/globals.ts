@@ -17,8 +17,7 @@ const bindSeparator = signature('Joiner', "sep=', '")
 export const globals: Readonly<Record<string, () => Value>> = {
   range: () => new Callable('range', (_, args) => range(args)),
   dict: () => new DictFunction(),
-  namespace: () =>
-    new Callable('namespace', (runtime, args) => new Namespace(dictOf(runtime, args)), "<class 'TemplateNamespace'>"),
+  namespace: () => new Callable('namespace', (runtime, args) => new Namespace(dictOf(runtime, args))),
   cycler: () =>
     new Callable('cycler', (_, { positional, named }) => {
       if (named.size > 0) throw typeError('Cycler() takes no keyword arguments')

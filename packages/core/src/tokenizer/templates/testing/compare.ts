@@ -31,7 +31,7 @@ export type Verdict = 'equal' | 'both refuse' | 'refused by name' | 'stopped' | 
 
 export function judge(here: Outcome, there: PeerAnswer): Verdict {
   if (here.kind === 'unsupported') return 'refused by name'
-  if (here.kind === 'limit') return 'stopped'
+  if (here.kind === 'limit') return 'error' in there ? 'both refuse' : 'stopped'
   if (here.kind === 'text' && 'text' in there) return here.text === there.text ? 'equal' : 'different'
   return here.kind === 'refused' && 'error' in there ? 'both refuse' : 'different'
 }

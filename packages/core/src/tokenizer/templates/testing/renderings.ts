@@ -29,11 +29,11 @@ export function publishedTemplates(): readonly PublishedTemplate[] {
 
 const latestDate = 4e9
 
-export const publishedRendering = (random: Random, templates: readonly PublishedTemplate[]): Rendering => ({
-  template: random.pick(templates).template,
-  variables: randomVariables(random),
-  now: random.below(latestDate),
-})
+/** Several conversations in one published template, as parsing it is most of the reference's time. */
+export function publishedRenderings(random: Random, templates: readonly PublishedTemplate[], count: number): Rendering[] {
+  const { template } = random.pick(templates)
+  return Array.from({ length: count }, () => ({ template, variables: randomVariables(random), now: random.below(latestDate) }))
+}
 
 export const generatedRendering = (random: Random): Rendering => ({
   template: generateTemplate(random),
