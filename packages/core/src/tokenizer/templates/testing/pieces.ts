@@ -104,7 +104,7 @@ export const literals: Readonly<Record<Kind, readonly string[]>> = {
   any: ['none', 'None', "'a'", '1', '[]', '{}', '2.0'],
 }
 
-const textFilters = pieces(String.raw`
+const textFilters = pieces(`
   upper ; lower ; title ; capitalize ; trim ; trim('a ') ; string ; reverse ; escape ; e ; safe ; forceescape ;
   center(12) ; urlencode ; indent ; indent(2, true) ; indent('> ', first=true, blank=true) ; truncate(5) ;
   truncate(6, true, '~', 0) ; replace('a', 'b') ; replace('', '-') ; replace('l', 'L', 1) ; wordcount ; length ; list ;
@@ -112,11 +112,11 @@ const textFilters = pieces(String.raw`
   float(1.5) ; unique | list ; batch(2) | list ; format(1, 2) ; attr('upper') ; filesizeformat ;
   select('in', 'abc') | list ; wordwrap(5) ; striptags ; map('upper') | list ; sort | list ; indent(width=1) ; random ;
   pprint ; xmlattr ; abs ; center(width=3) ; urlize ; dictsort`)
-const numberFilters = pieces(String.raw`
+const numberFilters = pieces(`
   abs ; int ; float ; round ; round(1) ; round(1, 'floor') ; round(method='ceil') ; string ; tojson ; filesizeformat ;
   filesizeformat(true) ; round(-1) ; default(3) ; e ; upper ; length ; urlencode ; center(6) ; trim ; list ;
   round(2) | string ; safe ; first ; title ; max`)
-const listFilters = pieces(String.raw`
+const listFilters = pieces(`
   length ; first ; last ; list ; sort ; sort(reverse=true) ; sort(case_sensitive=true) ; unique | list ; join ;
   join(', ') ; reverse | list ; tojson ; sum ; sum(start=1) ; min ; max ; batch(2) | list ; batch(2, 'x') | list ;
   slice(2) | list ; slice(3, 'z') | list ; string ; map('string') | list ; map('upper') | list ;
@@ -193,18 +193,18 @@ export const methods: Readonly<Record<Kind, readonly string[]>> = {
   any: ['a', 'b', 'items', 'role', 'name'],
 }
 
-export const tests = pieces(String.raw`
+export const tests = pieces(`
   defined ; undefined ; none ; string ; number ; integer ; float ; boolean ; mapping ; sequence ; iterable ; callable ;
   true ; false ; odd ; even ; divisibleby 2 ; divisibleby(3) ; lower ; upper ; in 'abc' ; in l ; eq 1 ; == 1 ;
   equalto 'a' ; ne 2 ; gt 1 ; lt(3) ; ge 2 ; le 1 ; sameas none ; sameas true ; escaped ; filter ; test ; not none ;
   not defined ; not string ; greaterthan(0) ; lessthan 5 ; nope`)
 
-export const formats = pieces(String.raw`
+export const formats = pieces(`
   '%d' % n ; '%5.2f' % x ; '%-6s|' % s ; '%x' % n ; '%s %s' % (s, n) ; '%(a)s' % d ; '%r' % s ; '%05d' % neg ; '%+d' % n ;
   '%e' % x ; '%g' % x ; '%%' % () ; '%c' % 65 ; '%.3s' % s ; '%*d' % (5, n) ; '%s' % l ; '%s' % [d] ; '%i' % x ;
   '%o' % n ; '%#x' % n ; '%G' % x ; '%s' % missing ; '%s' % none ; '%a' % u ; '%.0f' % x ; '% d' % n ; '%s' % () ;
   'a' % n`)
-export const fields = pieces(String.raw`
+export const fields = pieces(`
   '{:>8}'.format(s) ; '{:08.3f}'.format(x) ; '{:,}'.format(big) ; '{:_}'.format(big) ;
   '{0[a]} {1.role}'.format(d, messages[0]) ; '{!r}'.format(s) ; '{:x}'.format(n) ; '{:^10}'.format(name) ;
   '{:+}'.format(n) ; '{:.2%}'.format(x) ; '{:e}'.format(x) ; '{:*<6}'.format(n) ; '{:{}}'.format(s, 8) ; '{{}}'.format() ;
