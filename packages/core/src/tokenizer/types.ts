@@ -5,8 +5,8 @@ export interface EncodeOptions {
   readonly allowSpecial?: boolean
   /** Add what the tokenizer's post-processor adds (a BOS token, for some). Default true. */
   readonly addSpecial?: boolean
-  /** A text that is removed once special tokens are recognised: a spelling that it interrupts or follows is not one. */
-  readonly specialBreaker?: string
+  /** Which of the spellings that `allowSpecial` finds count, by where they are (UTF-16 units). All by default. */
+  readonly isSpecial?: (start: number, end: number) => boolean
 }
 
 export interface DecodeOptions {
