@@ -118,7 +118,7 @@ export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: Parscale
   if (needsBase(recipe) && flags.model === undefined) {
     throw usageError(`train ${recipe}: starts from a model; name it with --model`, { flag: 'model' })
   }
-  const wishes = {
+  const recipeOptions = {
     data,
     base: flags.model,
     // Tuning leaves a model's number of streams as it is.
@@ -132,16 +132,16 @@ export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: Parscale
     throw usageError(`train ${recipe}: has no second stage; leave out --second-steps, or take two-stage`, {
       flag: 'second-steps',
     })
-  const { p } = recipes[recipe](wishes).stages.at(-1)!
-  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](wishes))]
+  const { p } = recipes[recipe](recipeOptions).stages.at(-1)!
+  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](recipeOptions))]
   const extra = (flags.set ?? []).map(parseSetting)
-  const resolved = () => applySettings(recipes[recipe](wishes), [...settings, ...extra])
+  const resolved = () => applySettings(recipes[recipe](recipeOptions), [...settings, ...extra])
   if (flags.trainTokens !== undefined) {
     const { batch } = resolved()
-    wishes.steps = Math.ceil(flags.trainTokens / (batch.sequences * batch.tokens * batch.microBatches))
+    recipeOptions.steps = Math.ceil(flags.trainTokens / (batch.sequences * batch.tokens * batch.microBatches))
   }
   try {
-    return lasting(parseRunConfig(resolved(), `train ${recipe}`))
+    return withAbsolutePaths(parseRunConfig(resolved(), `train ${recipe}`))
   } catch (error) {
     throw withFlag(error)
   }
@@ -183,7 +183,7 @@ function withFlag(error: unknown): unknown {
 }
 
 /** Paths that mean the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */
-const lasting = (config: RunConfig): RunConfig => ({
+const withAbsolutePaths = (config: RunConfig): RunConfig => ({
   ...config,
   base: config.base !== null && existsSync(config.base) ? resolve(config.base) : config.base,
   tokenizer: config.tokenizer === null ? null : resolve(config.tokenizer),

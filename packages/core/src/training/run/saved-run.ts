@@ -1,4 +1,4 @@
-/** What a run has to remember in a checkpoint besides its arrays, as JSON: read back, it is checked. */
+/** The JSON part of a training checkpoint: position, configuration, history. It is validated when it is read. */
 import * as z from 'zod'
 import { parseJsonText } from '../../checkpoint/json-text.ts'
 import { checkpointError } from '../../errors.ts'
