@@ -1,7 +1,7 @@
 /** Opens a model in Hugging Face's layout, wherever its files lie: in a folder, behind a URL, in OPFS, dropped on a page. */
 import { checkpointError } from '../errors.ts'
 import type { ByteSource } from './byte-source.ts'
-import { type ModelConfig, parseModelConfig } from './config.ts'
+import { type ModelConfig, parseModelConfig, requireLayers } from './config.ts'
 import { isJsonObject, parseJsonText } from './json-text.ts'
 import { parseSafetensors } from './safetensors.ts'
 import { parseSafetensorsIndex, parseShards, safetensorsIndexName, singleWeightsName } from './safetensors-index.ts'
@@ -47,6 +47,7 @@ export async function openCheckpoint({ path, readText, openSource }: CheckpointF
   const config = parseModelConfig(configJson, file)
   if (!isJsonObject(configJson)) throw checkpointError(`${file} should be a JSON object`, { file })
   const tensors = await readTensorHeaders({ path, readText, openSource })
+  requireLayers(config, tensors.length, file)
   return { path, config, configJson, ...sortTensors(tensors), readText }
 }
 

@@ -30,7 +30,7 @@ export interface DecoderKind<Options extends DecoderOptions = DecoderOptions> {
   /** What it would run with, as `avx512vnni`; undefined where there is nothing to say. */
   readonly runsWith?: string | undefined
   /** @param configs of the backbone and all stream sets */
-  refusal(configs: readonly Pick<ModelConfig, 'parscale'>[], options: DecoderOptions): DecoderRefusal | undefined
+  refusal(configs: readonly ModelConfig[], options: DecoderOptions): DecoderRefusal | undefined
   memory(question: MemoryQuestion): MemoryEstimate
   /** Makes in the cache what `open` reads from there: done before, so that memory is free again and failure can be told apart. */
   prepare?(files: ModelFiles, options: Options): Promise<unknown>

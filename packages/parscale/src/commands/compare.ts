@@ -1,4 +1,4 @@
-/** `parscale compare`: what is lost when a model runs on fewer bits, or as another file: its answers beside the original's. */
+/** `parscale compare`: what a model loses with fewer bits or in another format, measured token by token beside the original. */
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { blockSizeOf, type QuantisedBits } from '@parscale/core/checkpoint'

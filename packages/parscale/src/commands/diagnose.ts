@@ -1,4 +1,4 @@
-/** `parscale diagnose`: whether a model's streams do something, on a text of one's own. */
+/** `parscale diagnose`: whether a model's streams differ and help, measured on a text of the user's. */
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { diagnose } from '@parscale/core/evaluation'

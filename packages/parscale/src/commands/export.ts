@@ -1,4 +1,4 @@
-/** `parscale export`: writes what a run has trained as a model's folder, with a card. */
+/** `parscale export`: writes a trained model as a Hugging Face folder with a card. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { exportRuns } from '../export/export-runs.ts'
 import { type CheckpointChoice, type OpenRun, openRun } from '../export/open-run.ts'

@@ -1,4 +1,4 @@
-/** `parscale inspect`: what a model is and what it takes, before anything is loaded. */
+/** `parscale inspect`: a model's shape, streams, parameters and memory, read from its headers. */
 import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'

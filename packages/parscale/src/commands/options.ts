@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError, Option, type OptionValues } from '@
 import { isParscaleError, usageError } from '@parscale/core'
 import { validateSampling } from '@parscale/core/generation'
 import { kvTypes } from '@parscale/core/model'
-import { checkInBackground } from '@parscale/core/node/models'
+import { checkInBackground } from '@parscale/core/node/disk'
 import { devices } from '@parscale/core/runtime'
 import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
 import type { LoadOptions } from '../load/load.ts'

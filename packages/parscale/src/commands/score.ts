@@ -1,4 +1,4 @@
-/** `parscale score`: how probable a text is to a model, token by token. */
+/** `parscale score`: log-probabilities of a text's tokens, and its perplexity. */
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { writeSafetensors } from '@parscale/core/checkpoint'

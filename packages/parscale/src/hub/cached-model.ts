@@ -1,4 +1,4 @@
-/** Whether a model is in the cache, whole. */
+/** Finds complete models in the hub's cache. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseSafetensorsIndex } from '@parscale/core/checkpoint'

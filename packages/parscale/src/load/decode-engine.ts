@@ -43,7 +43,7 @@ export interface ChosenEngine {
  * @throws usage or unsupported error where what is wanted refuses
  */
 export async function chooseEngine(
-  configs: readonly Pick<ModelConfig, 'parscale'>[],
+  configs: readonly ModelConfig[],
   { engine: wanted = 'auto', ...options }: DecoderOptions & { readonly engine?: EngineChoice | undefined } = {},
 ): Promise<ChosenEngine> {
   let why = 'as asked for'
@@ -59,7 +59,7 @@ export async function chooseEngine(
 
 async function ask(
   engine: EngineName,
-  configs: readonly Pick<ModelConfig, 'parscale'>[],
+  configs: readonly ModelConfig[],
   options: DecoderOptions,
 ): Promise<{ decoders?: Decoders; refusal: DecoderRefusal | undefined }> {
   const decoders = await find[engine]()

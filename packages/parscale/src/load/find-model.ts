@@ -1,4 +1,4 @@
-/** From what a user names (a folder, a GGUF file, a model of the hub, nothing) to where it lies. */
+/** Finds the path of a model that a user names: a folder, a GGUF file, a model of the hub, or nothing for the shipped one. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'

@@ -1,4 +1,4 @@
-/** What is said and refused before the first step. */
+/** Checks before the first step: memory, disk, data. It prints estimates and refuses what cannot work. */
 import { isParscaleError, resourceError, usageError } from '@parscale/core'
 import { backboneParameters, elementCount, hasStreams, streamParameters } from '@parscale/core/model'
 import { backboneDigest } from '@parscale/core/node'

@@ -1,8 +1,4 @@
 /** Models on disk: opened, made of other files, kept in the cache. Apart from data and runs, since who only runs a model needs neither. */
-export { type FileSource, openFileSource } from '../disk/file-source.ts'
-export { checkInBackground } from '../disk/hashes.ts'
-export { writeWholeFolder } from '../disk/whole-folder.ts'
-export type { WriteProgress } from '../disk/write-folder.ts'
 export { backboneDigest, tensorsDigest, verifySameBackbone } from './backbone-digest.ts'
 export { type CacheEntry, cacheEntries, removeEntry, type Verified, verifyEntry } from './cache-entries.ts'
 export { companionFiles, inheritedFiles } from './companion-files.ts'

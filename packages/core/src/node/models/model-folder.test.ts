@@ -87,6 +87,12 @@ it('reads one file rather than the shards of an index beside it, as transformers
   await shards.close()
 })
 
+it('refuses more layers than there are tensors', async () => {
+  const file = join(folder, 'config.json')
+  await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), num_hidden_layers: 100_000 }))
+  await expect(openModelFolder(folder)).rejects.toThrow(/says that there are 100000 layers, and there are \d+ tensors/)
+})
+
 it('does not follow an index out of the folder', async () => {
   await rename(join(folder, 'model.safetensors'), join(scratch, 'secret.safetensors'))
   await index({ 'model.norm.weight': '../secret.safetensors' })

@@ -47,13 +47,13 @@ const deepest = 40
 
 /** @param seeds valid files of one format; the result differs from one of them in one to four places */
 export function mutate(seeds: readonly Uint8Array[], random: Random): Uint8Array {
-  const pick = <T>(list: readonly T[]): T => list[random.below(list.length)]!
+  const pick = <T>(list: readonly T[]): T => list[random.below(list.length)] as T
   let bytes = pick(seeds)
   const edits = 1 + random.below(4)
   // Bytes at random rarely leave JSON intact: half of the files are changed as what they say.
   const json = random.below(2) === 0 ? parsed(bytes) : undefined
   if (json !== undefined) {
-    let value = json
+    let value: unknown = json
     for (let i = 0; i < edits; i++) value = changed(value, random)
     const text = JSON.stringify(value) ?? 'null'
     return utf8(random.below(8) === 0 ? withKeyTwice(text, random) : text)
@@ -69,7 +69,7 @@ function edited(bytes: Uint8Array, other: Uint8Array, random: Random): Uint8Arra
   const piece = random.below(2) === 0 ? pieces[random.below(pieces.length)]! : noise(1 + random.below(8), random)
   switch (random.below(10)) {
     case 0: {
-      const copy = bytes.slice()
+      const copy = new Uint8Array(bytes) // slice() of a Buffer is no copy
       if (at < copy.length) copy[at]! ^= 1 << random.below(8)
       return copy
     }

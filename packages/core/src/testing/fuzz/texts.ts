@@ -62,7 +62,7 @@ async function tokenFileSeed(masked: boolean): Promise<Uint8Array> {
 /** With a checksum that agrees, so that what is behind it is looked at. */
 function sealed(bytes: Uint8Array): Uint8Array {
   if (bytes.length < 32) return bytes
-  const copy = bytes.slice()
+  const copy = new Uint8Array(bytes)
   const view = new DataView(copy.buffer)
   const trailer = copy.length - 32
   const tail = trailer - view.getUint32(trailer + 16, true) - 8 * Number(view.getBigUint64(trailer + 8, true))

@@ -89,6 +89,8 @@ export const configSeed = {
   },
   max_position_embeddings: 64,
   sliding_window: 4,
+  use_sliding_window: true,
+  max_window_layers: 0,
   layer_types: ['sliding_attention'],
   eos_token_id: [1, 2],
   parscale_n: 2,
