@@ -28,6 +28,7 @@ export async function packedFile(kind: string, plan: PackPlan, options: ModelCac
     {
       kind: 'packed',
       label: `${basename(home)}-${kind}`,
+      source: home,
       identity: [sources, kind],
       state: [packingVersion, headerDigest(plan), ...(await Promise.all(sources.map(fileState)))],
       make: (target, { onProgress, ...options }) => {

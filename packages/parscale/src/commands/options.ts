@@ -3,6 +3,7 @@ import { type Command, InvalidArgumentError, Option, type OptionValues } from '@
 import { isParscaleError, usageError } from '@parscale/core/internal'
 import { validateSampling } from '@parscale/core/internal/generation'
 import { kvTypes } from '@parscale/core/internal/model'
+import { checkInBackground } from '@parscale/core/internal/node/disk'
 import { devices } from '@parscale/core/internal/runtime'
 import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
 import type { LoadOptions } from '../load/load.ts'
@@ -105,6 +106,7 @@ export function loadOptions(io: Io, flags: ModelFlags, contextTokens?: number): 
     onPack: shown(io, 'packing for the native step'),
     onWait: (_, who) => io.stderr(`${who} is writing a model into the cache; waiting for it\n`),
     onEngine: (chosen) => sayFallback(io, flags, chosen),
+    onFound: (folder) => io.background?.((signal) => checkInBackground(folder, signal)),
   }
 }
 

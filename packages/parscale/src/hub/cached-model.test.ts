@@ -45,6 +45,11 @@ test.each([
     { 'config.json': '{}', 'model.safetensors.index.json': index(...shards), [shards[0]]: 'w', [shards[1]]: 'w' },
     true,
   ],
+  [
+    'one file beside an index of shards that are not there',
+    { 'config.json': '{}', 'model.safetensors.index.json': index(...shards), 'model.safetensors': 'w' },
+    true,
+  ],
   ['a damaged index', { 'config.json': '{}', 'model.safetensors.index.json': '{', 'model.safetensors': 'w' }, false],
   ['an index that points elsewhere', { 'config.json': '{}', 'model.safetensors.index.json': index('../../../x') }, false],
   ['a GGUF file', { 'm-Q4_0.gguf': 'w' }, true],

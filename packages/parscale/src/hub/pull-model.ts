@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { hubError, isParscaleError, ParscaleError } from '@parscale/core/internal'
 import { type LockOptions, linkFile, makeFolder, withFileLock } from '@parscale/core/internal/node'
-import { fileSize, type ModelCache, modelCache, writeRef } from './cache.ts'
+import { cachedCommit, fileSize, type ModelCache, modelCache, writeRef } from './cache.ts'
 import { findSnapshot } from './cached-model.ts'
 import { cacheAdvice, checkFreeSpace, writing } from './disk-space.ts'
 import { downloadBlob, partPath } from './download.ts'
@@ -77,6 +77,10 @@ async function pull(repo: string, settings: HubSettings, options: PullOptions): 
   }
 
   const folder = cache.snapshot(listing.commit)
+  // Nothing is written where all is there, so that a cache that is read-only serves.
+  const states = await Promise.all(files.map((file) => planFile(cache, listing.commit, file)))
+  if (states.every(({ state }) => state === 'linked') && (await cachedCommit(cache, revision)) === listing.commit)
+    return { repo, revision, commit: listing.commit, folder, files, downloadedBytes: 0 }
   await writing(folder, makeFolder(folder))
   const onWait: LockOptions['onWait'] = ({ pid }, who) => options.onWait?.(pid, who)
   const locking = { signal: options.signal, onWait, advice: cacheAdvice }

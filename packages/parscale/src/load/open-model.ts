@@ -29,6 +29,8 @@ export interface OpenOptions extends Partial<QuantiseSettings> {
   readonly onQuantise?: (progress: WriteProgress) => void
   /** Called where another process is writing into the cache: this one waits for it. */
   readonly onWait?: ModelCacheOptions['onWait']
+  /** Called with what was found in the cache. */
+  readonly onFound?: ModelCacheOptions['onFound']
 }
 
 /** A backbone and its stream sets, open but not loaded. */
@@ -73,9 +75,9 @@ export async function streamSetPaths(path: string, { streamSets = [], env }: Ope
 
 /** How whatever is made of a model is made in the cache. */
 export const cacheOptions = (
-  { env, signal, onWait }: OpenOptions,
+  { env, signal, onWait, onFound }: OpenOptions,
   onProgress: ((progress: WriteProgress) => void) | undefined,
-) => ({ cacheDirectory: cacheFolder(env), onProgress, onWait, signal })
+) => ({ cacheDirectory: cacheFolder(env), onProgress, onWait, onFound, signal })
 
 async function openBackbone(path: string, options: OpenOptions): Promise<ModelFolder> {
   const { bits, blockSize, onQuantise, onUnpack } = options

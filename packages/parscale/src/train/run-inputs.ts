@@ -5,6 +5,7 @@ import { findTensor, readF32 } from '@parscale/core/internal/checkpoint'
 import { modelFiles } from '@parscale/core/internal/generation'
 import type { Parameter } from '@parscale/core/internal/model'
 import {
+  checkInBackground,
   documentFiles,
   type ModelFolder,
   openDataset,
@@ -138,5 +139,6 @@ async function openData(io: Io, config: RunConfig, files: TokenizerFiles): Promi
     ...(separator !== null && { separator }),
     signal: io.signal,
     onProgress: ({ tokens }) => progress.update(tokens),
+    onFound: (folder) => io.background?.((signal) => checkInBackground(folder, signal)),
   }).finally(() => progress.end())
 }
