@@ -1,7 +1,14 @@
 /** The Node library: load a model by name and talk to it. Everything portable comes from @parscale/core. */
-export { ParscaleError } from '@parscale/core'
-export { Chat, type TextChunk, TextModel, type TextOptions, type TextResult, type TextToken } from '@parscale/core/generation'
-export { type OnnxRuntimeOptions, onnxRuntime } from '@parscale/core/node/onnx-runtime'
+export { ParscaleError } from '@parscale/core/internal'
+export {
+  Chat,
+  type TextChunk,
+  TextModel,
+  type TextOptions,
+  type TextResult,
+  type TextToken,
+} from '@parscale/core/internal/generation'
+export { type OnnxRuntimeOptions, onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
 export { type CacheLookup, resolveCachedModel } from './hub/cached-model.ts'
 export { type PublishedModel, publishedModels } from './hub/published-models.ts'
 export { type PulledModel, type PullOptions, pullModel } from './hub/pull-model.ts'

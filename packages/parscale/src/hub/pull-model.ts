@@ -1,7 +1,7 @@
 /** A model from the hub into the shared cache: list, choose, check the disk, download, link. */
 import { join } from 'node:path'
-import { hubError, isParscaleError, ParscaleError } from '@parscale/core'
-import { type LockOptions, linkFile, makeFolder, withFileLock } from '@parscale/core/node'
+import { hubError, isParscaleError, ParscaleError } from '@parscale/core/internal'
+import { type LockOptions, linkFile, makeFolder, withFileLock } from '@parscale/core/internal/node'
 import { fileSize, type ModelCache, modelCache, writeRef } from './cache.ts'
 import { findSnapshot } from './cached-model.ts'
 import { cacheAdvice, checkFreeSpace, writing } from './disk-space.ts'
