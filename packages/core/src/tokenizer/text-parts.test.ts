@@ -27,12 +27,10 @@ describe('a special token that normalizing makes', () => {
     const isSpecial = () => true
     expect(tokenizer.encode(composed, { ...specialOnly, isSpecial })).toContain(2000)
     expect(tokenizer.encode(decomposed, { ...specialOnly, isSpecial })).not.toContain(2000)
-    expect(tokenizer.encode(decomposed, { ...specialOnly, specialBreaker: '\ufdd0' })).not.toContain(2000)
   })
 
   it('is none where it may not be one', () => {
     expect(tokenizer.encode(composed, { ...specialOnly, isSpecial: () => false })).not.toContain(2000)
-    expect(tokenizer.encode('x Gr\ufdd0öße! y', { ...specialOnly, specialBreaker: '\ufdd0' })).not.toContain(2000)
     const second = `${composed} ${composed}`
     const ids = tokenizer.encode(second, { ...specialOnly, isSpecial: (start) => start > 10 })
     expect(ids.filter((id) => id === 2000)).toHaveLength(1)

@@ -9,7 +9,6 @@ import { parseNormalizer } from './normalizer.ts'
 import { parseDecoder } from './piece-decoder.ts'
 import { parsePostProcessor } from './post-processor.ts'
 import { parsePreTokenizer, spellBytes } from './pre-tokenizer.ts'
-import { withoutBreakers } from './special-breaker.ts'
 import { createStreamDecoder, visibleText } from './stream-decoder.ts'
 import { isNormalized, textParts } from './text-parts.ts'
 import { type AddedToken, parseTokenizerJson } from './tokenizer-json.ts'
@@ -21,6 +20,8 @@ const charactersPerTurn = 2 ** 16
 const contextsEncoded = 4
 
 /**
+ * A tokenizer from a model's tokenizer.json and tokenizer_config.json.
+ *
  * @param name names the tokenizer's folder or file in errors
  * @throws checkpoint error for a missing or damaged tokenizer.json; unsupported error naming the part we cannot run
  */
@@ -67,13 +68,7 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
 
   /** The ids of a text; yields now and then while it is long. */
   function* encoding(text: string, options: EncodeOptions = {}): Generator<void, number[]> {
-    const {
-      allowSpecial = false,
-      addSpecial = true,
-      specialBreaker,
-      isSpecial: counts,
-      context = Number.POSITIVE_INFINITY,
-    } = options
+    const { allowSpecial = false, addSpecial = true, isSpecial, context = Number.POSITIVE_INFINITY } = options
     const characters = takesSpaces && context < text.length ? text.replace(/\p{White_Space}+/gu, '').length : text.length
     if (characters > context * longest) {
       throw tooLong(text, `at least ${Math.ceil(characters / longest)}`, ` (one is at most ${longest} characters long)`, context)
@@ -82,8 +77,7 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
     const wellFormed = text.replace(/\p{Cs}/gu, '\uFFFD')
     const ids: number[] = addSpecial ? [...before] : []
     let work = 0
-    const guarded = specialBreaker ? withoutBreakers(wellFormed, specialBreaker) : { plain: wellFormed, isSpecial: counts }
-    for (const part of parts(guarded.plain, { allowSpecial, isSpecial: guarded.isSpecial })) {
+    for (const part of parts(wellFormed, { allowSpecial, isSpecial })) {
       if (part.id !== undefined) ids.push(part.id)
       else {
         for (const word of preTokenizer.cut(part)) {
