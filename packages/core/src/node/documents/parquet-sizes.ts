@@ -62,10 +62,33 @@ export const boundedCompressors: Compressors = Object.fromEntries(
     (input, outputLength) => {
       if (!(outputLength >= 0 && outputLength <= mostExpansion * input.length + 1024))
         throw new Error(`${outputLength} bytes cannot come of ${input.length} that are compressed`)
+      if (codec === 'ZSTD') checkZstdFrame(input, outputLength)
       return decompress(input, outputLength)
     },
   ]),
 )
+
+/** Its window is at most this in files as they are written (level 19). */
+const mostZstdWindow = 8 << 20
+
+/** The decompressor makes arrays as large as a frame's header says (RFC 8878, 3.1.1.1). @throws Error where that is more than is wanted */
+function checkZstdFrame(input: Uint8Array, outputLength: number): void {
+  if (input.length < 16) return
+  const view = new DataView(input.buffer, input.byteOffset, input.byteLength)
+  const descriptor = view.getUint8(4)
+  const isSingle = (descriptor & 32) !== 0
+  const window = view.getUint8(5)
+  const windowBytes = isSingle ? 0 : 2 ** (10 + (window >> 3)) * (1 + (window & 7) / 8)
+  const at = (isSingle ? 5 : 6) + [0, 1, 2, 4][descriptor & 3]!
+  const read = [
+    () => (isSingle ? view.getUint8(at) : 0),
+    () => view.getUint16(at, true) + 256,
+    () => view.getUint32(at, true),
+    () => Number(view.getBigUint64(at, true)),
+  ]
+  if (windowBytes > mostZstdWindow || read[descriptor >> 6]!() > outputLength)
+    throw new Error(`a zstd frame says that it has more than ${outputLength} bytes`)
+}
 
 /** Where a structure ends, and its own integers by field. @throws Error where a length is more than the bytes there are */
 function walkStruct(bytes: Uint8Array, start: number): { readonly next: number; readonly integers: ReadonlyMap<number, number> } {
