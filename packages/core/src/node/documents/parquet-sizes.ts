@@ -42,7 +42,8 @@ export async function checkPages(group: FileMetaData['row_groups'][number], colu
   for (const { meta_data } of group.columns) {
     if (meta_data?.path_in_schema[0] !== column) continue
     const { dictionary_page_offset, data_page_offset, total_compressed_size } = meta_data
-    let at = Number(dictionary_page_offset || data_page_offset)
+    // As the library finds the first page.
+    let at = Math.min(Number(dictionary_page_offset || data_page_offset), Number(data_page_offset))
     let counted = 0
     const end = Math.min(source.size, at + Number(total_compressed_size))
     if (!(at >= 0 && at < end)) throw new Error(`its pages lie at ${at} of ${source.size} bytes`)
