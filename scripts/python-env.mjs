@@ -17,6 +17,8 @@ export const environments = {
   gguf: ['gguf==0.19.0', 'numpy==2.4.6'],
   /** The models' reference implementation. On Linux, PyPI's torch brings CUDA libraries along: several gigabytes, not for CI. */
   transformers: ['torch==2.15.0', 'transformers==5.23.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
+  /** Chat templates as transformers renders them; without torch. */
+  templates: ['transformers==5.23.0', 'jinja2==3.1.6'],
   /** A peer for the speed of training; several gigabytes on Linux, as above. */
   torch: ['torch==2.15.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
   /** The fit that the paper used: a peer for speed and results. */
@@ -25,6 +27,8 @@ export const environments = {
   safetensors: ['safetensors==0.8.0', 'numpy==2.4.6'],
   /** The hub's own client: reads the cache that we write. */
   hub: ['huggingface_hub==2.4.0'],
+  /** The reference of tokenizer.json: what texts become and come back as. */
+  tokenizers: ['tokenizers==0.23.3'],
   /** Reads the event files that training writes (150 MB). */
   tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }

@@ -1,6 +1,6 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
 import { Command, CommanderError } from '@commander-js/extra-typings'
-import { type ErrorKind, isParscaleError } from '@parscale/core'
+import { type ErrorKind, isParscaleError } from '@parscale/core/internal'
 import { createIo, type Io } from './terminal/io.ts'
 import { packageVersion } from './version.ts'
 

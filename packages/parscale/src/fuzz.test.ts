@@ -3,7 +3,7 @@
  * A million each: npm run fuzz -- --count 1000000
  */
 import process from 'node:process'
-import { isParscaleError } from '@parscale/core'
+import { isParscaleError } from '@parscale/core/internal'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type FuzzTarget, inputOf, stopWatching } from '../../core/src/testing/fuzz/fuzz.ts'
 import { fuzz, fuzzTargets } from './testing/fuzz-targets.ts'

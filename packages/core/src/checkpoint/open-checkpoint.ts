@@ -28,6 +28,7 @@ export interface CheckpointFiles extends TextFiles {
   openSource(name: string): Promise<ByteSource | undefined>
 }
 
+/** An open model: its configuration, and tensors that are read when asked for. */
 export interface OpenCheckpoint extends Checkpoint, TextFiles {
   /** config.json as parsed. */
   readonly configJson: Readonly<Record<string, unknown>>

@@ -4,6 +4,7 @@ import type { TokenLogprob } from './log-probabilities.ts'
 import type { GeneratedToken } from './request.ts'
 import { createStopMatcher } from './stop-strings.ts'
 
+/** A generated token: id, text, natural log-probability and stream weights [P]. */
 export interface TextToken {
   readonly id: number
   readonly text: string
@@ -37,10 +38,13 @@ export class TextPieces {
   /** How many of the tokens were given out. */
   #given = 0
 
-  /** @param emit is given every piece */
-  constructor(tokenizer: Tokenizer, stop: readonly string[], emit: (chunk: TextChunk) => void) {
+  /**
+   * @param promptIds what the text continues: its first space is one, where a text's own would be dropped
+   * @param emit is given every piece
+   */
+  constructor(tokenizer: Tokenizer, promptIds: readonly number[], stop: readonly string[], emit: (chunk: TextChunk) => void) {
     this.#tokenizer = tokenizer
-    this.#decoder = tokenizer.streamDecoder({ skipSpecial: true })
+    this.#decoder = tokenizer.streamDecoder({ skipSpecial: true, after: promptIds })
     this.#stops = createStopMatcher(stop)
     this.#emit = emit
   }

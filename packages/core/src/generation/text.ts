@@ -13,6 +13,7 @@ import { channel } from './token-stream.ts'
 /** Pieces that wait for a slow reader before they are joined. */
 const chunksHeld = 16
 
+/** How a text is generated: length, sampling, streams, stop texts, abort signal. */
 export interface TextOptions extends Partial<SamplingOptions> {
   /** Default 256. The end of the context ends a text as well. */
   readonly maxTokens?: number
@@ -31,6 +32,7 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly onPrefill?: (done: number, total: number) => void
 }
 
+/** A finished text with its tokens and why it ended. */
 export interface TextResult {
   readonly text: string
   readonly tokens: readonly TextToken[]
@@ -42,6 +44,7 @@ export interface TextResult {
   readonly stopString: string | null
 }
 
+/** A loaded model with tokenizer and chat template: text in, text out. Call `dispose` to free its native memory. */
 export class TextModel {
   readonly model: Model
   readonly tokenizer: Tokenizer
@@ -65,8 +68,12 @@ export class TextModel {
    *
    * @throws usage error for bad options, an empty prompt or one that does not fit the context
    */
-  stream(prompt: string, options: TextOptions = {}): AsyncGenerator<TextChunk, TextResult> {
-    return this.streamIds(this.tokenizer.encode(prompt, { allowSpecial: options.allowSpecial }), options)
+  async *stream(prompt: string, options: TextOptions = {}): AsyncGenerator<TextChunk, TextResult> {
+    return yield* this.streamIds(await this.#encode(prompt, options), options)
+  }
+
+  #encode(prompt: string, { allowSpecial, signal }: Pick<TextOptions, 'allowSpecial' | 'signal'>): Promise<number[]> {
+    return this.tokenizer.encodeLong(prompt, { allowSpecial, signal, context: this.model.config.maxPositionEmbeddings })
   }
 
   /** The whole continuation at once. */
@@ -94,9 +101,11 @@ export class TextModel {
     prompt: string,
     options: Omit<BeamSearchOptions, 'promptIds'> & { allowSpecial?: boolean },
   ): Promise<{ text: string; score: number }[]> {
-    const promptIds = this.tokenizer.encode(prompt, { allowSpecial: options.allowSpecial })
+    const promptIds = await this.#encode(prompt, options)
     const results = await beamSearch(this.engine, { stopTokenIds: this.stopTokenIds, ...options, promptIds })
-    return results.map(({ ids, score }) => ({ text: this.tokenizer.decode(ids, { skipSpecial: true }), score }))
+    const decoder = this.tokenizer.streamDecoder({ skipSpecial: true, after: promptIds })
+    const textOf = (ids: readonly number[]) => ids.map((id) => decoder.push(id)).join('') + decoder.flush()
+    return results.map(({ ids, score }) => ({ text: textOf(ids), score }))
   }
 
   /**
@@ -112,7 +121,7 @@ export class TextModel {
   ): AsyncGenerator<TextChunk, TextResult> {
     const left = new AbortController()
     const chunks = channel<TextChunk>(chunksHeld, joinChunks)
-    const pieces = new TextPieces(this.tokenizer, options.stop ?? [], chunks.push)
+    const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push)
     const finished = this.scheduler
       .submit({
         promptIds,

@@ -1,7 +1,7 @@
 /** `parscale cache`: what was unpacked, quantised, packed and tokenized; whether it is still what was written. */
 import type { Command } from '@commander-js/extra-typings'
-import { checkpointError, usageError } from '@parscale/core'
-import { type CacheEntry, cacheEntries, removeEntry, verifyEntry } from '@parscale/core/node/models'
+import { checkpointError, usageError } from '@parscale/core/internal'
+import { type CacheEntry, cacheEntries, removeEntry, verifyEntry } from '@parscale/core/internal/node/models'
 import { cacheFolder } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 import { formatAmount } from '../terminal/progress.ts'

@@ -1,11 +1,11 @@
 /** `parscale compare`: what a model loses with fewer bits or in another format, measured token by token beside the original. */
 import { type Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import { blockSizeOf, type QuantisedBits } from '@parscale/core/checkpoint'
-import { type Comparison, compareIds } from '@parscale/core/evaluation'
-import { Engine } from '@parscale/core/generation'
-import { type KvType, kvTypes } from '@parscale/core/model'
-import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
+import { usageError } from '@parscale/core/internal'
+import { blockSizeOf, type QuantisedBits } from '@parscale/core/internal/checkpoint'
+import { type Comparison, compareIds } from '@parscale/core/internal/evaluation'
+import { Engine } from '@parscale/core/internal/generation'
+import { type KvType, kvTypes } from '@parscale/core/internal/model'
+import { createTokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { type EngineName, engineNames } from '../load/decode-engine.ts'
 import { engineOf, loadModel } from '../load/load.ts'
 import { memoryOf } from '../load/memory.ts'
@@ -128,7 +128,7 @@ async function compareAll(
   const reference = await loadModel(model, options)
   try {
     const tokenizer = createTokenizer(await tokenizerFiles(reference.backbone), reference.backbone.path)
-    const ids = tokenizer.encode(text).slice(0, flags.tokens)
+    const ids = (await tokenizer.encodeLong(text, { signal: io.signal })).slice(0, flags.tokens)
     for (const candidate of candidates) {
       const changes = { ...options, ...candidate }
       const loaded = await loadModel(candidate.model, changes)

@@ -1,10 +1,10 @@
 /** `parscale diagnose`: whether a model's streams differ and help, measured on a text of the user's. */
 import { type Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import { diagnose } from '@parscale/core/evaluation'
-import { Engine } from '@parscale/core/generation'
-import type { ModelFolder } from '@parscale/core/node'
-import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
+import { usageError } from '@parscale/core/internal'
+import { diagnose } from '@parscale/core/internal/evaluation'
+import { Engine } from '@parscale/core/internal/generation'
+import type { ModelFolder } from '@parscale/core/internal/node'
+import { createTokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { loadModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
 import { drawInFile, plotOption } from '../terminal/plots.ts'
@@ -81,5 +81,5 @@ const parseIds = (text: string): number[] => text.split(',').map((id) => integer
 
 /** Ids need no tokenizer, text does. */
 async function encode(folder: ModelFolder, content: string): Promise<number[]> {
-  return createTokenizer(await tokenizerFiles(folder), folder.path).encode(content)
+  return createTokenizer(await tokenizerFiles(folder), folder.path).encodeLong(content)
 }

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { setImmediate } from 'node:timers/promises'
 import { type Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
+import { usageError } from '@parscale/core/internal'
 import {
   type BootstrapThetas,
   bootstrapRefits,
@@ -16,7 +16,7 @@ import {
   parsePoints,
   publishedPoints,
   undeterminedParameters,
-} from '@parscale/core/law'
+} from '@parscale/core/internal/law'
 import type { Io } from '../terminal/io.ts'
 import { integer, number } from './options.ts'
 

@@ -1,11 +1,11 @@
 /** `parscale score`: log-probabilities of a text's tokens, and its perplexity. */
 import { type Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import { writeSafetensors } from '@parscale/core/checkpoint'
-import { collectScore, type Score, type ScoredPosition, scorePositions } from '@parscale/core/evaluation'
-import { Engine } from '@parscale/core/generation'
-import { type ModelFolder, writeWholeFile } from '@parscale/core/node'
-import { createTokenizer, type Tokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
+import { usageError } from '@parscale/core/internal'
+import { writeSafetensors } from '@parscale/core/internal/checkpoint'
+import { collectScore, type Score, type ScoredPosition, scorePositions } from '@parscale/core/internal/evaluation'
+import { Engine } from '@parscale/core/internal/generation'
+import { type ModelFolder, writeWholeFile } from '@parscale/core/internal/node'
+import { createTokenizer, type Tokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { loadModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
@@ -47,7 +47,7 @@ export function register(command: Command, io: Io): void {
       const loaded = await loadModel(model, loadOptions(io, flags, flags.ids?.length ?? longestInTokens(content!)))
       try {
         const tokenizer = await findTokenizer(loaded.backbone, content !== undefined)
-        const ids = flags.ids ?? tokenizer!.encode(content!, { allowSpecial: flags.allowSpecial })
+        const ids = flags.ids ?? (await tokenizer!.encodeLong(content!, { allowSpecial: flags.allowSpecial, signal: io.signal }))
         const progress = io.progress('scoring', 'tokens')
         const options = {
           p: flags.p,

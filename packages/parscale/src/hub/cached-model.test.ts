@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { linkFile } from '@parscale/core/node'
+import { linkFile } from '@parscale/core/internal/node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fileSize } from './cache.ts'
 import { resolveCachedModel } from './cached-model.ts'

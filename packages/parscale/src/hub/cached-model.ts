@@ -1,7 +1,7 @@
 /** Finds complete models in the hub's cache. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseSafetensorsIndex } from '@parscale/core/checkpoint'
+import { parseSafetensorsIndex } from '@parscale/core/internal/checkpoint'
 import { cachedCommit, fileSize, type ModelCache, modelCache } from './cache.ts'
 import { matchesAny } from './model-files.ts'
 import { checkRepoId, checkRevision, isSafeFileName } from './names.ts'

@@ -1,5 +1,5 @@
 /** What a repository holds at a revision: the commit, and each file with its size and hash. */
-import { hubError } from '@parscale/core'
+import { hubError } from '@parscale/core/internal'
 import { checkFileName, isCommit, quote } from './names.ts'
 import { type HubClient, hubRequest, unreachable } from './request.ts'
 import { retrying } from './retry.ts'

@@ -1,7 +1,7 @@
 /** A model from the hub into the shared cache: list, choose, check the disk, download, link. */
 import { join } from 'node:path'
-import { hubError, isParscaleError, ParscaleError } from '@parscale/core'
-import { type LockOptions, linkFile, makeFolder, withFileLock } from '@parscale/core/node'
+import { hubError, isParscaleError, ParscaleError } from '@parscale/core/internal'
+import { type LockOptions, linkFile, makeFolder, withFileLock } from '@parscale/core/internal/node'
 import { cachedCommit, fileSize, type ModelCache, modelCache, writeRef } from './cache.ts'
 import { findSnapshot } from './cached-model.ts'
 import { cacheAdvice, checkFreeSpace, writing } from './disk-space.ts'
@@ -27,6 +27,7 @@ export interface PullProgress {
   readonly sizeBytes: number
 }
 
+/** How a model is pulled from the hub: revision, files, cache, token, callbacks. */
 export interface PullOptions extends HubOptions {
   /** Branch, tag or commit. Default: main. */
   readonly revision?: string
@@ -40,6 +41,7 @@ export interface PullOptions extends HubOptions {
   readonly retry?: Partial<RetryPolicy>
 }
 
+/** A model that lies in the hub's cache: where, at which commit, with which files. */
 export interface PulledModel {
   readonly repo: string
   readonly revision: string

@@ -2,7 +2,7 @@
  * One request to the hub, and what its refusals mean. Redirects to a content network are followed by `fetch` itself,
  * which drops the Authorization header when the origin changes (Fetch standard, HTTP-redirect fetch, step 13).
  */
-import { hubError, type ParscaleError } from '@parscale/core'
+import { hubError, type ParscaleError } from '@parscale/core/internal'
 import { quote } from './names.ts'
 import { type RetryPolicy, retryAfterMs, TransientFailure } from './retry.ts'
 import type { HubSettings } from './settings.ts'

@@ -1,6 +1,6 @@
 /** Retries: which failures are transient, how long to wait, when to give up. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ParscaleError } from '@parscale/core'
+import type { ParscaleError } from '@parscale/core/internal'
 
 export interface RetryPolicy {
   /** Tries in a row without progress before giving up. */

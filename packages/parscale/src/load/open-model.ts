@@ -1,8 +1,8 @@
 /** Opens a model with all its stream sets. GGUF files are unpacked, and quantised copies made, in the cache. */
-import { usageError } from '@parscale/core'
-import type { QuantiseSettings } from '@parscale/core/checkpoint'
-import { hasStreams } from '@parscale/core/model'
-import type { WriteProgress } from '@parscale/core/node/disk'
+import { usageError } from '@parscale/core/internal'
+import type { QuantiseSettings } from '@parscale/core/internal/checkpoint'
+import { hasStreams } from '@parscale/core/internal/model'
+import type { WriteProgress } from '@parscale/core/internal/node/disk'
 import {
   type ModelCacheOptions,
   type ModelFolder,
@@ -11,9 +11,10 @@ import {
   quantisedFolder,
   streamSetFolders,
   verifySameBackbone,
-} from '@parscale/core/node/models'
+} from '@parscale/core/internal/node/models'
 import { cacheFolder, resolveModel } from './find-model.ts'
 
+/** How a model is found and opened: bits, further stream sets, environment, callbacks for work in the cache. */
 export interface OpenOptions extends Partial<QuantiseSettings> {
   /** Weights in so many bits: made once of the model and kept in the cache. Default: as they are stored. */
   readonly bits?: QuantiseSettings['bits'] | undefined

@@ -37,6 +37,7 @@ export interface DatasetOptions
   readonly onFound?: (folder: string) => void
 }
 
+/** A tokenized data set: training and held-out token files, and their summary. */
 export interface TokenizedDataset {
   readonly train: TokenFile
   readonly heldOut: TokenFile
