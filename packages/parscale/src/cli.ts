@@ -58,7 +58,8 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
     ...[registerTrain, registerExport, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan, registerBench],
   ]
   for (const register of commands) register(program, io)
-  program.hook('preAction', (_, command) => {
+  program.hook('preAction', async (_, command) => {
+    await io.interrupts?.watch()
     if (writesFiles(command.name(), command.opts())) io.finishWithoutReader?.()
   })
   try {

@@ -14,16 +14,18 @@ export interface EncodeOptions {
 }
 
 /**
- * A function from a document to what a model is trained on. Texts end with the end-of-text token; conversations as their
+ * A function from a document to what a model is trained on, in steps (steps.ts). Texts end with the end-of-text token; conversations as their
  * template ends them. Special tokens spelled in texts and messages are ordinary text.
  *
  * @throws usage error for a conversation without a template, or a tokenizer that does not know how texts end
  */
-export function documentEncoder(options: EncodeOptions): (document: TrainingDocument) => readonly EncodedDocument[] {
+export function documentEncoder(
+  options: EncodeOptions,
+): (document: TrainingDocument) => Generator<void, readonly EncodedDocument[]> {
   const { tokenizer, chatTemplate, eosTokenId = tokenizer.eosTokenIds[0] } = options
   const texts = textEncoding(tokenizer)
-  return (document) => {
-    if ('text' in document) return [{ ids: withEnd(texts.encode(document.text), eosTokenId) }]
+  return function* (document) {
+    if ('text' in document) return [{ ids: withEnd(yield* texts.encoding(document.text), eosTokenId) }]
     if (chatTemplate) return encodeChat(document, chatTemplate, tokenizer)
     throw usageError(
       `${document.where}: is a conversation; to learn its answers, ask for chat data and use a tokenizer with a chat template`,

@@ -5,12 +5,15 @@
  * Tokenizers that do not cut there (SentencePiece's, whose merges see the whole text) are found out by trying on the
  * beginning of what is encoded, and then encode each text as a whole.
  */
+import { finish } from '../../steps.ts'
 import type { Tokenizer } from '../../tokenizer/index.ts'
 import { anySpelling } from '../../tokenizer/special-tokens.ts'
 
 export interface TextEncoding {
   /** Ids as `tokenizer.encode(text)` gives them: special tokens in the text are ordinary text, BOS is added where usual. */
   encode(text: string): Uint32Array
+  /** The same in steps (steps.ts), where the text can be cut. */
+  encoding(text: string): Generator<void, Uint32Array>
 }
 
 /** Marks belong to the letter or digit before them. */
@@ -21,6 +24,8 @@ const atBorder = new RegExp(border, 'u')
 const trialCharacters = 2 ** 16
 /** Pieces remembered. When there are more, remembering starts anew: frequent ones are soon back. */
 const maxPieces = 2 ** 17
+/** Some milliseconds' worth. */
+const piecesAtOnce = 1024
 /** Cuts a longer text roughly at first, so that no huge list of pieces is held. */
 const blockCharacters = 2 ** 20
 
@@ -50,18 +55,22 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
     canCut = cut.length === whole.length && cut.every((id, i) => id === whole[i])
   }
 
-  return {
-    encode(text) {
-      const isDivisible = indivisible?.test(text) !== true
-      if (canCut && isDivisible && triedCharacters < trialCharacters) tryCutting(text)
-      const ids = idBuffer(before)
-      if (canCut && isDivisible) {
-        for (const block of blocks(text)) for (const piece of block.split(atBorder)) ids.push(encodePiece(piece))
-      } else ids.push(plain(text))
-      ids.push(after)
-      return ids.take()
-    },
+  function* encoding(text: string): Generator<void, Uint32Array> {
+    const isDivisible = indivisible?.test(text) !== true
+    if (canCut && isDivisible && triedCharacters < trialCharacters) tryCutting(text)
+    const ids = idBuffer(before)
+    if (canCut && isDivisible) {
+      for (const block of blocks(text)) {
+        for (const [i, piece] of block.split(atBorder).entries()) {
+          if (i % piecesAtOnce === 0) yield
+          ids.push(encodePiece(piece))
+        }
+      }
+    } else ids.push(plain(text))
+    ids.push(after)
+    return ids.take()
   }
+  return { encoding, encode: (text) => finish(encoding(text)) }
 }
 
 /**

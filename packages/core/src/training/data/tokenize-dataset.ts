@@ -1,6 +1,7 @@
 /** Documents to the two token files of a data set, training and held-out, in one pass. */
 import type { ByteSink } from '../../checkpoint/safetensors-writer.ts'
 import { type ErrorFacts, type ParscaleError, usageError } from '../../errors.ts'
+import { finishWithPauses } from '../../steps.ts'
 import type { DatasetSummary } from './dataset-summary.ts'
 import { documentDigest } from './digest.ts'
 import { digestSet } from './digest-set.ts'
@@ -50,7 +51,7 @@ export async function tokenizeDataset(
       counts.duplicatesRemoved++
       continue
     }
-    const encoded = encode(document)
+    const encoded = await finishWithPauses(encode(document), { signal })
     if (encoded.length === 0) counts.withoutAnswer++
     else counts.textBytes += textBytes(document)
     for (const each of encoded) {
