@@ -23,6 +23,8 @@ export type Fault =
   | { readonly kind: 'cut'; readonly afterBytes: number }
   /** The answer is silent after so many bytes, until the client goes. */
   | { readonly kind: 'stall'; readonly afterBytes: number }
+  /** After so many bytes, one a second. */
+  | { readonly kind: 'drip'; readonly afterBytes: number }
   | { readonly kind: 'ignore-range' }
   /** 206 with a Content-Range that starts elsewhere. */
   | { readonly kind: 'wrong-range' }
@@ -178,7 +180,15 @@ function sendBytes(request: IncomingMessage, response: ServerResponse, bytes: Ui
   }
   if (fault?.kind === 'cut') response.write(body.slice(0, fault.afterBytes), () => response.destroy())
   else if (fault?.kind === 'stall') response.write(body.slice(0, fault.afterBytes))
+  else if (fault?.kind === 'drip') drip(response, body, fault.afterBytes)
   else response.end(body)
+}
+
+function drip(response: ServerResponse, body: Uint8Array, afterBytes: number): void {
+  let at = afterBytes
+  response.write(body.slice(0, at))
+  const timer = setInterval(() => response.write(body.slice(at, ++at)), 1000)
+  response.on('close', () => clearInterval(timer))
 }
 
 function resized(bytes: Uint8Array, length: number): Uint8Array {
