@@ -223,9 +223,10 @@ napi_value closeModel(napi_env env, Arguments a) {
   return undefined(env);
 }
 
-// (model) => bytes, also while a step runs
+// (model) => bytes. Also while a step runs, and after the end: who watches a process asks at any time.
 napi_value cacheBytes(napi_env env, Arguments a) {
-  return number(env, double(modelOf(env, a[0]).model->cache().memoryBytes()));
+  const ModelHandle& handle = unwrapped<ModelHandle>(env, a[0], modelTag, "a model");
+  return number(env, handle.model ? double(handle.model->cache().memoryBytes()) : 0);
 }
 
 // (model) => row

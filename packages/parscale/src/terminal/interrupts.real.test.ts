@@ -98,7 +98,11 @@ const situations: Record<string, Situation> = {
     args: () => ['generate', at('hostile'), '--prompt', `${'a'.repeat(40)}!`, '--max-tokens', '2'],
   },
   'tokenizing a prompt of 100 MB': { args: () => ['score', '--file', at('long.txt')] },
-  'tokenizing a data set of 100 MB': { args: () => [...training(), '--data', at('long.txt'), '--tokenizer', shippedModel], ours: true, anew: without('run') },
+  'tokenizing a data set of 100 MB': {
+    args: () => [...training(), '--data', at('long.txt'), '--tokenizer', shippedModel],
+    ours: true,
+    anew: without('run'),
+  },
   'training a tokenizer': {
     args: () => [...training(), '--data', at('short.txt'), '--vocab-size', '4000'],
     anew: without('run'),
