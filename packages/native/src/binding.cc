@@ -379,6 +379,9 @@ napi_value aggregate(napi_env env, Arguments a) {
 
 // ()
 napi_value watchInterrupts(napi_env env, Arguments) {
+  static bool hooked = false;
+  if (!hooked) must(napi_add_env_cleanup_hook(env, [](void*) { endAtInterrupts(); }, nullptr));
+  hooked = true;
   parscale::watchInterrupts();
   return undefined(env);
 }

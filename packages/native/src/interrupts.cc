@@ -78,6 +78,14 @@ void watchInterrupts() {
   }
 }
 
+void endAtInterrupts() {
+  if (firstNs == 0) return;
+  struct sigaction last {};
+  last.sa_handler = [](int) { end(); };
+  sigfillset(&last.sa_mask);
+  for (const Watched& one : watched) sigaction(one.signal, &last, nullptr);
+}
+
 void forgetInterrupt() { firstNs = 0; }
 
 }  // namespace parscale

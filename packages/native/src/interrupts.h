@@ -7,6 +7,9 @@ namespace parscale {
 // whoever handles it already; signals that nobody handles stay as they are. Calling it again does nothing.
 void watchInterrupts();
 
+// For the end of the process, after Node has taken its handlers away: an interruption that comes in it ends it as a second one does.
+void endAtInterrupts();
+
 // The first interruption has been acted upon and the process goes on: the next one counts as the first.
 void forgetInterrupt();
 

@@ -33,8 +33,8 @@ beforeAll(async () => {
   writeFileSync(at('long.txt'), Array.from({ length: 1000 }, line).join('').repeat(1000)) // about 100 MB
   const small = Array.from({ length: 3000 }, line)
   writeFileSync(at('short.txt'), small.join('\n'))
-  const point = () => {
-    const [N, P] = [5e8 * (1 + random.below(8)), 2 ** random.below(4)]
+  const point = (_: unknown, i: number) => {
+    const [N, P] = [5e8 + 1e5 * Math.floor(i / 4), 2 ** (i % 4)]
     return `${N},${P},${(0.7 + (1e8 / N / (1 + 0.4 * Math.log(P))) ** 0.2 + 0.01 * random.normal()).toFixed(6)}`
   }
   writeFileSync(at('points.csv'), `N,P,loss\n${Array.from({ length: 100_000 }, point).join('\n')}\n`)
@@ -113,7 +113,7 @@ const situations: Record<string, Situation> = {
   'loading a model': { args: () => ['score', at('random'), '--ids', '1,2,3', '--engine', 'onnx'], busyMs: 500 },
   'prefill on ONNX Runtime': { args: () => ['score', at('random'), '--ids', ids(8000), '--engine', 'onnx'], busyMs: 6000 },
   'prefill on the native step': { args: () => ['score', at('random'), '--ids', ids(8000), '--engine', 'native'], busyMs: 6000 },
-  quantising: { args: () => ['quantize', at('random'), at('quantised'), '--bits', '4'], ours: true, busyMs: 700 },
+  quantising: { args: () => ['quantize', at('random'), '--out', at('quantised'), '--bits', '4'], ours: true, busyMs: 700 },
   converting: { args: () => ['convert', at('random'), at('converted'), '--dtype', 'bf16'], ours: true, busyMs: 300 },
   'fitting a law to 100,000 points': { args: () => ['fit', at('points.csv')], ours: true },
   'refits of 100,000 points': { args: () => ['predict', at('points.csv'), '--n', '1e9', '--p', '8'], ours: true, busyMs: 3000 },

@@ -16,7 +16,8 @@ export interface Interruption {
 }
 
 export interface Interrupted {
-  readonly code: number | null
+  /** The signal where one has killed it. */
+  readonly code: number | string | null
   /** From the last signal to the end. */
   readonly endMs: number
   readonly said: string
@@ -52,12 +53,12 @@ export async function interrupted({ args, env, signals, busyMs = 1500, ready }: 
   while (running() && !isGuarded(pid)) await sleep(20)
   const from = computedMs(pid)
   while (running() && !(ready ? ready() : computedMs(pid) - from > busyMs)) await sleep(20)
-  if (!running()) throw new Error(`ended by itself with ${child.exitCode}: ${said}`)
+  if (!running()) throw new Error(`ended by itself with ${child.exitCode ?? child.signalCode}: ${said}`)
   child.kill('SIGINT')
   if (signals === 2) {
     await sleep(300)
     child.kill('SIGINT')
   }
   const last = performance.now()
-  return { endMs: (await ended) - last, code: child.exitCode, said }
+  return { endMs: (await ended) - last, code: child.exitCode ?? child.signalCode, said }
 }
