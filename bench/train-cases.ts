@@ -1,7 +1,14 @@
 /** What the bench of training trains: two models, their weights and their data. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { writeSafetensors } from '@parscale/core/checkpoint'
-import { backboneParameters, type ModelConfig, type Parameter, parscaleConfig, streamParameters } from '@parscale/core/model'
+import {
+  backboneParameters,
+  type ModelConfig,
+  type Parameter,
+  parscaleConfig,
+  plainFeatures,
+  streamParameters,
+} from '@parscale/core/model'
 import type { TrainPlan } from '@parscale/core/training'
 import { randomTensors } from '../packages/core/src/testing/random-model.ts'
 
@@ -47,6 +54,7 @@ export function casePlan(c: Case): TrainPlan {
     mlpBias: false,
     qkNorm: false,
     slidingWindows: new Array<null>(c.layers).fill(null),
+    features: plainFeatures,
     bosTokenId: null,
     eosTokenIds: [],
     parscale: parscaleConfig({ n: c.p }),

@@ -133,7 +133,7 @@ try {
   const cases = values.p
     .split(',')
     .map(Number)
-    .map((p) => ({ p, rows: Array.from({ length: p }, () => model.openRow()), ms: [] as number[] }))
+    .map((p) => ({ p, rows: model.openRows(p), ms: [] as number[] }))
   const batch = (rows: readonly number[], prefix: number, length: number, count: number) => ({
     rows: Int32Array.from(rows),
     prefixes: new Int32Array(rows.length).fill(prefix),
@@ -149,7 +149,7 @@ try {
   for (const { p, rows } of prefill > 0 ? cases : []) {
     const start = performance.now()
     const chunk = Math.max(1, Math.floor(512 / p))
-    for (let at = 0; at < prefill; at += chunk) await model.step(batch(rows, 0, at, Math.min(chunk, prefill - at)))
+    for (let at = 0; at < prefill; at += chunk) await model.run(batch(rows, 0, at, Math.min(chunk, prefill - at)))
     const ms = performance.now() - start
     print(`P ${p}: prefill of ${prefill} tokens ${ms.toFixed(0)} ms, ${(((prefill * p) / ms) * 1e3).toFixed(0)} row tokens/s`)
   }
@@ -160,7 +160,7 @@ try {
   for (let step = 0; step < Number(values.steps); step++) {
     for (const { rows, ms } of cases) {
       const start = performance.now()
-      const { hidden } = await model.step(batch(rows, context, 0, 1))
+      const { hidden } = await model.run(batch(rows, context, 0, 1))
       await model.logits(hidden.subarray(0, H))
       ms.push(performance.now() - start)
     }

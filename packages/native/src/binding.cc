@@ -1,5 +1,5 @@
 // The border to JavaScript, in Node's C interface. Every size is checked here before memory is touched; behind it nothing is.
-// Functions take plain handles and typed arrays; native.ts gives them their types.
+// Functions take plain handles and typed arrays; native-module.ts gives them their types.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -251,7 +251,7 @@ napi_value copyRows(napi_env env, Arguments a) {
   return undefined(env);
 }
 
-// (model, row, layer, key, value): the first places of a row, Float32Array [kvHeads, n, headDim] each.
+// (model, row, layer, key, value): the first positions of a row, Float32Array [kvHeads, n, headDim] each.
 napi_value writePrefix(napi_env env, Arguments a) {
   Model& model = *idleModelOf(env, a[0]).model;
   const PackedModel& w = model.weights();
@@ -259,13 +259,13 @@ napi_value writePrefix(napi_env env, Arguments a) {
   const auto layer = size_t(integerOf(env, a[2], "layer", 0, int64_t(w.layers.size()) - 1));
   const std::vector<float> key = copyOf<float>(env, a[3], "key");
   const std::vector<float> value = copyOf<float>(env, a[4], "value", key.size());
-  const size_t perPlace = size_t(w.kvHeads) * w.headDim, places = key.size() / perPlace;
-  if (key.size() % perPlace != 0) throw badCall("key has " + std::to_string(key.size()) + " elements, expected whole places of " + std::to_string(perPlace));
-  model.cache().makeWritable(row, 0, places);
+  const size_t perPlace = size_t(w.kvHeads) * w.headDim, positions = key.size() / perPlace;
+  if (key.size() % perPlace != 0) throw badCall("key has " + std::to_string(key.size()) + " elements, expected whole positions of " + std::to_string(perPlace));
+  model.cache().makeWritable(row, 0, positions);
   for (size_t head = 0; head < w.kvHeads; head++) {
-    for (size_t place = 0; place < places; place++) {
-      const size_t at = (head * places + place) * w.headDim;
-      if (!model.kernels().remember(model.cache().head(row, layer, head), place, &key[at], &value[at]))
+    for (size_t position = 0; position < positions; position++) {
+      const size_t at = (head * positions + position) * w.headDim;
+      if (!model.kernels().appendKv(model.cache().head(row, layer, head), position, &key[at], &value[at]))
         throw badCall("the prefix of layer " + std::to_string(layer) + " is not finite");
     }
   }
@@ -306,9 +306,9 @@ StepInput stepInput(napi_env env, const Batch& batch, Model& model) {
     row.length = size_t(lengths[i]);
     row.count = size_t(counts[i]);
     if (row.prefix + row.length > model.cache().capacity(row.cacheRow))
-      throw badCall(at + " holds " + std::to_string(model.cache().capacity(row.cacheRow)) + " places at most, not " +
+      throw badCall(at + " holds " + std::to_string(model.cache().capacity(row.cacheRow)) + " positions at most, not " +
                     std::to_string(row.prefix + row.length));
-    if (row.prefix + row.length + row.count > INT32_MAX) throw badCall(at + " would have more than 2^31 places");
+    if (row.prefix + row.length + row.count > INT32_MAX) throw badCall(at + " would have more than 2^31 positions");
     tokens += row.count;
     input.rows.push_back(row);
   }
@@ -367,13 +367,13 @@ napi_value aggregate(napi_env env, Arguments a) {
   if (n == 0 || input->size() % (P * H) != 0)
     throw badCall("streams has " + std::to_string(input->size()) + " elements, expected whole tokens of " + std::to_string(P * H));
   const napi_value result = object(env);
-  float *hidden, *shares;
+  float *hidden, *streamWeights;
   set(env, result, "hidden", newArray(env, n * H, &hidden));
-  set(env, result, "weights", newArray(env, n * P, &shares));
+  set(env, result, "weights", newArray(env, n * P, &streamWeights));
   return promise(env, a[0], handle, result,
                  [=](Model& model) {
                    aggregator->file->mustBeWhole();
-                   model.aggregate(*aggregator, input->data(), n, hidden, shares);
+                   model.aggregate(*aggregator, input->data(), n, hidden, streamWeights);
                  });
 }
 

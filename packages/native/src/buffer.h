@@ -1,4 +1,4 @@
-// Memory for numbers that a step works on: aligned for any register, kept from step to step, grown when asked for more.
+// Scratch memory of a step: aligned for any register, kept between steps, grown on demand.
 #pragma once
 #include <cstddef>
 #include <cstdlib>

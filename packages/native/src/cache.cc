@@ -30,9 +30,9 @@ Cache::Cache(const CacheShape& shape) : shape_(shape) {
   const auto aligned = [](size_t n) { return (n + 63) / 64 * 64; };
   CachedHead head;
   head.headDim = shape.headDim;
-  keyBytes_ = aligned(pagePlaces * shape.headDim * bytes);
-  valueBytes_ = aligned(pagePlaces * head.valueStride() * bytes);
-  const size_t scales = shape.type == CacheType::int8 ? 2 * pagePlaces * sizeof(float) : 0;
+  keyBytes_ = aligned(pagePositions * shape.headDim * bytes);
+  valueBytes_ = aligned(pagePositions * head.valueStride() * bytes);
+  const size_t scales = shape.type == CacheType::int8 ? 2 * pagePositions * sizeof(float) : 0;
   headBytes_ = keyBytes_ + valueBytes_ + scales;
   pageBytes_ = headBytes_ * shape.kvHeads * shape.layers;
 }
@@ -55,21 +55,21 @@ void Cache::copyRows(const std::vector<int>& targets, const std::vector<int>& so
 
 std::shared_ptr<Cache::Page> Cache::newPage() {
   auto page = std::make_shared<Page>(pageBytes_, pages_);
-  // Nothing reads a place before it is written, but for the lanes beside it, whose results are thrown away.
+  // Nothing reads a position before it is written, but for the lanes beside it, whose results are thrown away.
   std::memset(page->bytes, 0, pageBytes_);
   return page;
 }
 
 void Cache::makeWritable(int row, size_t from, size_t to) {
   Row& r = rows_[size_t(row)];
-  const size_t last = (to + pagePlaces - 1) / pagePlaces;
+  const size_t last = (to + pagePositions - 1) / pagePositions;
   r.pages.reserve(last);
   r.bytes.reserve(last);
   while (r.pages.size() < last) {
     r.pages.push_back(newPage());
     r.bytes.push_back(r.pages.back()->bytes);
   }
-  for (size_t page = from / pagePlaces; page < last; page++) {
+  for (size_t page = from / pagePositions; page < last; page++) {
     if (r.pages[page].use_count() == 1) continue;
     auto own = newPage();
     std::memcpy(own->bytes, r.pages[page]->bytes, pageBytes_);
@@ -86,7 +86,7 @@ CachedHead Cache::head(int row, size_t layer, size_t kvHead) const {
   head.keys = (layer * shape_.kvHeads + kvHead) * headBytes_;
   head.values = head.keys + keyBytes_;
   head.keyScales = head.values + valueBytes_;
-  head.valueScales = head.keyScales + pagePlaces * sizeof(float);
+  head.valueScales = head.keyScales + pagePositions * sizeof(float);
   return head;
 }
 

@@ -1,4 +1,4 @@
-// Keys and values of rows of tokens, in pages of 64 places that hold all layers. Rows are numbers. Copies share pages until one of
+// Keys and values of rows of tokens, in pages of 64 positions that hold all layers. Rows are numbers. Copies share pages until one of
 // them writes, so that forking a sequence moves nothing but the page that is being filled.
 #pragma once
 #include <atomic>
@@ -26,9 +26,9 @@ class Cache {
   // Makes targets[i] a copy of what sources[i] was, all at once.
   void copyRows(const std::vector<int>& targets, const std::vector<int>& sources);
 
-  // Places that have memory.
-  size_t capacity(int row) const { return rows_[size_t(row)].pages.size() * pagePlaces; }
-  // Makes places [from, to) writable by this row alone. Throws std::bad_alloc; what was there stays.
+  // Positions that have memory.
+  size_t capacity(int row) const { return rows_[size_t(row)].pages.size() * pagePositions; }
+  // Makes positions [from, to) writable by this row alone. Throws std::bad_alloc; what was there stays.
   void makeWritable(int row, size_t from, size_t to);
   CachedHead head(int row, size_t layer, size_t kvHead) const;
 

@@ -1,4 +1,4 @@
-// What the choice among x64's instruction sets looks at, apart from the CPU that it runs on.
+// The CPU features that choose among x64's instruction sets, as data, so that tests can try other CPUs.
 #pragma once
 #include "instruction-sets.h"
 

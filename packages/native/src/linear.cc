@@ -12,13 +12,13 @@ constexpr size_t inputBytesAtOnce = 256 * 1024;
 // Weights that a thread takes at once: long runs read memory best, short ones leave nobody waiting at the end.
 constexpr size_t weightBytesAtOnce = 128 * 1024;
 
-// Products ask for weights so far ahead: with less, eight rows wait for memory; with more, the beginning of a share does.
+// How far ahead products prefetch weights: with less, eight rows wait for memory; with more, the beginning of a thread's range does.
 constexpr size_t prefetchDistance = 8192;
 // Fewer rows are over so soon that the CPU's own prefetching is better left alone.
 constexpr size_t prefetchRows = 3;
 
-// Weights that a thread asks for before a product begins: they should stay in a core's own caches until then.
-constexpr size_t weightBytesAhead = 1024 * 1024;
+// Weights that a thread prefetches for before a product begins: they should stay in a core's own caches until then.
+constexpr size_t prefetchBytes = 1024 * 1024;
 
 size_t blockSizeOf(const Matrix& m) { return m.quantised() ? m.blockSize : 0; }
 
@@ -56,10 +56,10 @@ void LinearLayers::prepare(size_t rows, const std::vector<Linear>& layers) {
   }
 }
 
-void LinearLayers::fill(size_t row, const float* x, Ahead& ahead) {
+void LinearLayers::fill(size_t row, const float* x, Prefetch& prefetch) {
   for (size_t i = 0; i < blockSizes_; i++) {
     const Inputs& in = byBlockSize_[i];
-    kernels_.fillTile(x, inputs_, in.blockSize, in.tiles[row / kernels_.tileRows], row % kernels_.tileRows, ahead);
+    kernels_.fillTile(x, inputs_, in.blockSize, in.tiles[row / kernels_.tileRows], row % kernels_.tileRows, prefetch);
   }
 }
 
@@ -76,7 +76,7 @@ LinearLayers::Cut LinearLayers::cut(size_t rows, const std::vector<Linear>& laye
   return c;
 }
 
-LinearLayers::Place LinearLayers::place(const std::vector<Linear>& layers, size_t panel) {
+LinearLayers::Place LinearLayers::position(const std::vector<Linear>& layers, size_t panel) {
   const Linear* layer = layers.data();
   while (panel >= layer->weights->panels()) panel -= (layer++)->weights->panels();
   return {layer, panel};
@@ -87,14 +87,14 @@ void LinearLayers::expect(size_t rows, const std::vector<Linear>& layers) {
   expected_ = layers[0].weights;
   for (size_t thread = 0; thread < pool_.threads(); thread++) {
     const size_t item = pool_.firstItem(c.items(), thread), end = pool_.firstItem(c.items(), thread + 1);
-    Ahead& ahead = aheads_[thread].weights;
-    ahead = Ahead();
+    Prefetch& prefetch = prefetches_[thread].weights;
+    prefetch = Prefetch();
     if (item == end) continue;
-    const Place first = place(layers, item % c.runs * c.run);
+    const Place first = position(layers, item % c.runs * c.run);
     const Matrix& m = *first.layer->weights;
     const size_t panels = std::min((end - item) * c.run, m.panels() - first.panel);
-    ahead.at = m.data + first.panel * m.panelBytes();
-    ahead.end = ahead.at + std::min(panels * m.panelBytes(), weightBytesAhead);
+    prefetch.at = m.data + first.panel * m.panelBytes();
+    prefetch.end = prefetch.at + std::min(panels * m.panelBytes(), prefetchBytes);
   }
 }
 
@@ -104,7 +104,7 @@ void LinearLayers::multiply(size_t rows, const std::vector<Linear>& layers) {
     const size_t firstTile = item / c.runs * c.tilesAtOnce, lastTile = std::min(c.tiles, firstTile + c.tilesAtOnce);
     size_t panel = item % c.runs * c.run;
     for (const size_t end = std::min(c.panels, panel + c.run); panel < end; panel++) {
-      const Place at = place(layers, panel);
+      const Place at = position(layers, panel);
       size_t i = 0;
       while (byBlockSize_[i].blockSize != blockSizeOf(*at.layer->weights)) i++;
       multiplyPanel(*at.layer, at.panel, byBlockSize_[i], firstTile, lastTile);
@@ -118,8 +118,8 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
   const size_t from = panel * lanes, n = std::min<size_t>(lanes, layer.weights->outputs - from);
   for (size_t t = firstTile; t < lastTile; t++) {
     alignas(64) float out[16 * lanes];
-    const bool asks = t == firstTile && inputs.tiles[t].rows >= prefetchRows;
-    kernels_.product(*layer.weights, panel, inputs.tiles[t], asks ? prefetchDistance : 0, out);
+    const bool prefetches = t == firstTile && inputs.tiles[t].rows >= prefetchRows;
+    kernels_.product(*layer.weights, panel, inputs.tiles[t], prefetches ? prefetchDistance : 0, out);
     for (size_t m = 0; m < inputs.tiles[t].rows; m++) {
       float* to = layer.out + (t * kernels_.tileRows + m) * layer.stride + from;
       float* y = out + m * lanes;

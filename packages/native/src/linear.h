@@ -1,4 +1,4 @@
-// Linear layers over a pool of threads: several matrices may read the same rows, and are then one product to the memory.
+// Linear layers over a pool of threads. Matrices that multiply the same rows run as one product, so the rows are quantised once.
 #pragma once
 #include <deque>
 #include <vector>
@@ -20,22 +20,22 @@ struct Linear {
 
 class LinearLayers {
  public:
-  LinearLayers(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), aheads_(pool.threads()) {}
+  LinearLayers(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), prefetches_(pool.threads()) {}
 
-  // `source(row, ahead)` gives a row of inputs, and may compute it: it is called once for each, by any thread. All matrices have
+  // `source(row, prefetch)` gives a row of inputs, and may compute it: it is called once for each, by any thread. All matrices have
   // the same number of inputs. Throws std::bad_alloc before anything is computed.
   template <class Source>
   void run(size_t rows, const std::vector<Linear>& layers, Source source) {
     prepare(rows, layers);
     if (expected_ != layers[0].weights) expect(rows, layers);
-    pool_.run(rows, [&](size_t row, size_t thread) { fill(row, source(row, ahead(thread)), ahead(thread)); });
+    pool_.run(rows, [&](size_t row, size_t thread) { fill(row, source(row, prefetch(thread)), prefetch(thread)); });
     multiply(rows, layers);
   }
 
-  // Says what `run` will be called with next, so that what is computed before it can ask for its weights.
+  // Says what `run` will be called with next, so that what is computed before it can prefetch its weights.
   void expect(size_t rows, const std::vector<Linear>& layers);
   // The weights that a thread will read first in the product that is expected.
-  Ahead& ahead(size_t thread) { return aheads_[thread].weights; }
+  Prefetch& prefetch(size_t thread) { return prefetches_[thread].weights; }
 
  private:
   // How a product is cut into items: runs of panels, once for each block of rows.
@@ -49,8 +49,8 @@ class LinearLayers {
     size_t panel;
   };
   // On a cache line of its own for each thread.
-  struct alignas(64) ThreadsAhead {
-    Ahead weights;
+  struct alignas(64) ThreadPrefetch {
+    Prefetch weights;
   };
 
   // The inputs in tiles, once for each block size in use.
@@ -63,9 +63,9 @@ class LinearLayers {
   };
 
   void prepare(size_t rows, const std::vector<Linear>& layers);
-  void fill(size_t row, const float* x, Ahead& ahead);
+  void fill(size_t row, const float* x, Prefetch& prefetch);
   Cut cut(size_t rows, const std::vector<Linear>& layers) const;
-  static Place place(const std::vector<Linear>& layers, size_t panel);
+  static Place position(const std::vector<Linear>& layers, size_t panel);
   void multiply(size_t rows, const std::vector<Linear>& layers);
   void multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t firstTile, size_t lastTile) const;
 
@@ -76,7 +76,7 @@ class LinearLayers {
   std::deque<Inputs> byBlockSize_;
   size_t blockSizes_ = 0;
   const Matrix* expected_ = nullptr;
-  std::vector<ThreadsAhead> aheads_;
+  std::vector<ThreadPrefetch> prefetches_;
 };
 
 }  // namespace parscale

@@ -1,4 +1,4 @@
-// A file that is read where it lies, for as long as this lives.
+// A file mapped into memory, read only, until this object is destroyed.
 #pragma once
 #include <cstddef>
 #include <cstdint>

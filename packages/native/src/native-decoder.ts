@@ -18,12 +18,29 @@ const cacheTypes: Readonly<Record<KvType, CacheType>> = { f32: 'float32', f16: '
  *
  * @param configs of the backbone and all stream sets
  */
-export function nativeRefusal(configs: readonly Pick<ModelConfig, 'parscale'>[]): string | undefined {
-  for (const { parscale } of configs) {
+export function nativeRefusal(configs: readonly ModelConfig[]): string | undefined {
+  for (const config of configs) {
+    const { parscale } = config
+    const unknown = unknownFeature(config)
+    if (unknown) return `the native step knows no ${unknown}, which ${config.modelType} models have`
     const { n, input, aggregation } = parscale
     if (input === 'lora' || input === 'bitfit') return `the native step knows no ${input} streams (P = ${n})`
     if (n > 1 && aggregation !== 'dynamic') return `the native step knows no ${aggregation} aggregation (P = ${n})`
   }
+  return undefined
+}
+
+/** What a model computes that the step does not. */
+function unknownFeature({ qkNorm, features: f }: ModelConfig): string | undefined {
+  if (!f.norms.beforeAttention || !f.norms.beforeMlp || f.norms.afterAttention || f.norms.afterMlp)
+    return 'norms behind attention and MLP'
+  if (f.normOffset !== 0) return 'norms by 1 + weight'
+  if (qkNorm === 'projection') return 'norms of queries and keys over all heads'
+  if (f.activation !== 'silu') return `activation ${f.activation}`
+  if (f.embeddingScale !== 1) return 'scaled embeddings'
+  if (f.attentionScale !== null) return 'scale of attention of its own'
+  if (f.attentionSoftCap !== null || f.logitSoftCap !== null) return 'soft caps'
+  if (f.rotaryFactor !== 1) return 'rotation of a part of each head'
   return undefined
 }
 
@@ -40,7 +57,7 @@ export interface PackedModel {
  * @throws unsupported error where nativeRefusal has a reason; else as packedFile
  */
 export async function packModel(files: ModelFiles, options: ModelCacheOptions): Promise<PackedModel> {
-  const refusal = nativeRefusal(files.streamSets.map(({ config }) => config))
+  const refusal = nativeRefusal([files.config, ...files.streamSets.map(({ config }) => config)])
   if (refusal !== undefined) throw unsupportedError(`${refusal}; use --engine onnx`)
   const backbone = await packedFile('backbone', planBackbone(files.config, files.findWeight, files.tied), options)
   const aggregators = new Map<number, string>()
@@ -60,52 +77,29 @@ export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOpt
   const { kv = 'f32', threads, instructionSet, ...caching } = options
   const packed = await packModel(files, caching)
   const aggregators = new Map([...packed.aggregators].map(([p, path]) => [p, new NativeAggregator(path)]))
-  const model = new NativeModel(packed.backbone, {
+  const model = new NativeRows(packed.backbone, files.config, {
     cacheType: cacheTypes[kv],
     ...(threads === undefined ? {} : { threads }),
     ...(instructionSet === undefined ? {} : { instructionSet }),
   })
   return {
-    openCache: () => new NativeRowCache(model, files.config),
+    ragged: true,
+    openCache: () => model,
     logits: (hidden) => model.logits(hidden),
     aggregate: (p, streams) => model.aggregate(aggregators.get(p)!, streams),
     dispose: () => model.dispose(),
   }
 }
 
-/** Rows of a native model. All caches of one model draw on the same pages. */
-class NativeRowCache implements RowCache {
-  readonly #model: NativeModel
+/** A native model as the cache of its rows. All caches of one model are the same one: its pages. */
+class NativeRows extends NativeModel implements RowCache {
   readonly #rope: RopeTable
   readonly #half: number
 
-  constructor(model: NativeModel, config: ModelConfig) {
-    this.#model = model
+  constructor(path: string, config: ModelConfig, options: NativeModelOptions) {
+    super(path, options)
     this.#rope = new RopeTable(config)
     this.#half = config.headDim / 2
-  }
-
-  get memoryBytes(): number {
-    return this.#model.cacheMemoryBytes
-  }
-
-  /** Pages come as tokens do, so there is no room to make before. */
-  openRows(count: number): number[] {
-    return Array.from({ length: count }, () => this.#model.openRow())
-  }
-
-  /** Rows of a model that is disposed of are gone already. */
-  closeRows(rows: readonly number[]): void {
-    if (this.#model.disposed) return
-    for (const row of rows) this.#model.closeRow(row)
-  }
-
-  copyRows(targets: readonly number[], sources: readonly number[]): void {
-    this.#model.copyRows(targets, sources)
-  }
-
-  writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void {
-    this.#model.writePrefix(row, layer, key, value)
   }
 
   async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {
@@ -120,7 +114,7 @@ class NativeRowCache implements RowCache {
       at += row.ids.length
       wanted.fill(1, at - row.wanted, at)
     }
-    const { hidden, finite } = await this.#model.step({
+    const { hidden, finite } = await this.run({
       rows: Int32Array.from(rows, ({ row }) => row),
       prefixes: Int32Array.from(rows, ({ prefix }) => prefix),
       prefixScores: Float32Array.from(rows, ({ prefixScore }) => prefixScore),

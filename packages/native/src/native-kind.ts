@@ -1,4 +1,4 @@
-/** The native step as a kind of decoder: when it runs a model, and what that takes. */
+/** The native step as a kind of decoder: which models it runs, and how much memory it needs. */
 
 import { quantisedBytes } from '@parscale/core/checkpoint'
 import type { DecoderKind } from '@parscale/core/generation'

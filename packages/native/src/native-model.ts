@@ -16,7 +16,7 @@ import {
   type StepOutput,
 } from './native-module.ts'
 
-/** How keys and values are kept: int8 has a scale per head and place. */
+/** How keys and values are kept: int8 has a scale per head and position. */
 export const cacheTypes = ['float32', 'float16', 'int8'] as const
 export type CacheType = (typeof cacheTypes)[number]
 
@@ -41,6 +41,8 @@ export class NativeModel {
   readonly #handle: ModelHandle
   #running: Promise<unknown> = Promise.resolve()
   #disposed = false
+  #busy = 0
+  #cacheBytes = 0
 
   /**
    * Maps a packed file (pack.ts).
@@ -62,13 +64,15 @@ export class NativeModel {
     return this.#disposed
   }
 
-  /** A row without tokens. */
-  openRow(): number {
-    return named(() => this.#native.openRow(this.#handle))
+  /** Rows without tokens. Pages are allocated as tokens come, so the positions that will be needed do not matter. */
+  openRows(count: number): number[] {
+    return named(() => Array.from({ length: count }, () => this.#native.openRow(this.#handle)))
   }
 
-  closeRow(row: number): void {
-    named(() => this.#native.closeRow(this.#handle, row))
+  /** Rows of a model that is disposed of are gone already. */
+  closeRows(rows: readonly number[]): void {
+    if (this.#disposed) return
+    for (const row of rows) named(() => this.#native.closeRow(this.#handle, row))
   }
 
   /** Makes `targets[i]` a copy of what `sources[i]` was, all at once. Copies share memory until one of them goes on. */
@@ -76,13 +80,15 @@ export class NativeModel {
     named(() => this.#native.copyRows(this.#handle, Int32Array.from(targets), Int32Array.from(sources)))
   }
 
-  /** Puts keys and values of a layer, [kvHeads, n, headDim] each, into the first n places of a row. */
+  /** Puts keys and values of a layer, [kvHeads, n, headDim] each, into the first n positions of a row. */
   writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void {
     named(() => this.#native.writePrefix(this.#handle, row, layer, key, value))
   }
 
-  get cacheMemoryBytes(): number {
-    return named(() => this.#native.cacheBytes(this.#handle))
+  /** While a step is under way: what it was before. */
+  get memoryBytes(): number {
+    if (!this.#busy) this.#cacheBytes = named(() => this.#native.cacheBytes(this.#handle))
+    return this.#cacheBytes
   }
 
   /**
@@ -90,18 +96,18 @@ export class NativeModel {
    *
    * @throws usage error when something does not fit; resource error when memory runs out, the new tokens then count as not there
    */
-  step(batch: StepBatch): Promise<StepOutput> {
-    return this.#run(() => this.#native.step(this.#handle, batch))
+  run(batch: StepBatch): Promise<StepOutput> {
+    return this.#start(() => this.#native.step(this.#handle, batch))
   }
 
   /** [N, hidden] to [N, vocabulary]. */
   logits(hidden: Float32Array): Promise<Float32Array> {
-    return this.#run(() => this.#native.logits(this.#handle, hidden))
+    return this.#start(() => this.#native.logits(this.#handle, hidden))
   }
 
-  /** [N, P, hidden] to [N, hidden] and each stream's share [N, P]. */
+  /** [N, P, hidden] to [N, hidden] and each stream's weight [N, P]. */
   aggregate(aggregator: NativeAggregator, streams: Float32Array): Promise<{ hidden: Float32Array; weights: Float32Array }> {
-    return this.#run(() => this.#native.aggregate(this.#handle, aggregator.handle, streams))
+    return this.#start(() => this.#native.aggregate(this.#handle, aggregator.handle, streams))
   }
 
   /** Stops what is under way within a layer, and frees everything. The model cannot be used afterwards. */
@@ -111,13 +117,16 @@ export class NativeModel {
     await this.#running.catch(() => {})
   }
 
-  async #run<T>(start: () => Promise<T>): Promise<T> {
+  async #start<T>(start: () => Promise<T>): Promise<T> {
+    this.#busy++
     try {
       const result = start()
       this.#running = result
       return await result
     } catch (error) {
       throw parscaleError(error)
+    } finally {
+      this.#busy--
     }
   }
 }

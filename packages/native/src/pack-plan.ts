@@ -1,7 +1,15 @@
-/** What a packed file is made of: the checkpoint's tensors, each with its place in the file. */
+/** Lists the tensors of a packed file, each with its offset. */
 import { unsupportedError } from '@parscale/core'
-import { type FindWeight, isQuantised, type ModelConfig, type StoredWeight } from '@parscale/core/model'
-import { type Layout, planFile, type Role } from './packed-layout.ts'
+import {
+  type FindWeight,
+  isQuantised,
+  type LayerRole,
+  layerTensors,
+  type ModelConfig,
+  type StoredWeight,
+  storedRows,
+} from '@parscale/core/model'
+import { type Layout, planFile, type Role, roles } from './packed-layout.ts'
 
 /** A tensor of the checkpoint with its place in the packed file. */
 export interface PackedTensor {
@@ -24,44 +32,27 @@ export interface PackPlan {
  * @throws as `find`
  */
 export function planBackbone(config: ModelConfig, find: FindWeight, tied: boolean): PackPlan {
-  const { hiddenSize: H, intermediateSize: I, headDim: D, vocabSize: V, attentionBias, mlpBias } = config
-  const [Q, K] = [config.numAttentionHeads * D, config.numKeyValueHeads * D]
-  const tensors: PackedTensor[] = []
-  const matrix = (role: Role, layer: number, name: string, outputs: number, inputs: number) =>
-    tensors.push(matrixTensor(role, layer, find(`${name}.weight`, [outputs, inputs]), outputs, inputs))
-  const vector = (role: Role, layer: number, name: string, size: number) =>
-    tensors.push(vectorTensor(role, layer, find(name, [size]), size))
-  const linear = (
-    role: Role & `${'q' | 'k' | 'v' | 'o' | 'gate' | 'up' | 'down'}`,
-    layer: number,
-    at: string,
-    out: number,
-    inner: number,
-    bias: boolean,
-  ) => {
-    matrix(role, layer, at, out, inner)
-    if (bias) vector(`${role}Bias`, layer, `${at}.bias`, out)
-  }
-  matrix('embedding', 0, 'model.embed_tokens', V, H)
-  if (!tied) matrix('output', 0, 'lm_head', V, H)
-  vector('finalNorm', 0, 'model.norm.weight', H)
+  const { hiddenSize: H, vocabSize: V } = config
+  const tensors: PackedTensor[] = [matrixTensor('embedding', 0, find('model.embed_tokens.weight', [V, H]), V, H)]
+  if (!tied) tensors.push(matrixTensor('output', 0, find('lm_head.weight', [V, H]), V, H))
+  tensors.push(vectorTensor('finalNorm', 0, find('model.norm.weight', [H]), H))
   for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    const at = `model.layers.${layer}`
-    vector('inputNorm', layer, `${at}.input_layernorm.weight`, H)
-    linear('q', layer, `${at}.self_attn.q_proj`, Q, H, attentionBias.qkv)
-    linear('k', layer, `${at}.self_attn.k_proj`, K, H, attentionBias.qkv)
-    linear('v', layer, `${at}.self_attn.v_proj`, K, H, attentionBias.qkv)
-    if (config.qkNorm) {
-      vector('qNorm', layer, `${at}.self_attn.q_norm.weight`, D)
-      vector('kNorm', layer, `${at}.self_attn.k_norm.weight`, D)
+    for (const { role: layerRole, shape, stored, row } of layerTensors(config, layer)) {
+      const role = packedRole(layerRole)
+      const weight = storedRows(find(stored.name, stored.shape), stored.shape[0]!, row, shape[0]!)
+      const [size, inputs] = shape as [number, number?]
+      tensors.push(
+        inputs === undefined ? vectorTensor(role, layer, weight, size) : matrixTensor(role, layer, weight, size, inputs),
+      )
     }
-    linear('o', layer, `${at}.self_attn.o_proj`, H, Q, attentionBias.o)
-    vector('postNorm', layer, `${at}.post_attention_layernorm.weight`, H)
-    linear('gate', layer, `${at}.mlp.gate_proj`, I, H, mlpBias)
-    linear('up', layer, `${at}.mlp.up_proj`, I, H, mlpBias)
-    linear('down', layer, `${at}.mlp.down_proj`, H, I, mlpBias)
   }
   return plan(config, 'backbone', tensors)
+}
+
+function packedRole(role: LayerRole): Role {
+  const found = roles.find((known) => known === role)
+  if (!found) throw unsupportedError(`native step: a layer with ${role} cannot be packed; use --engine onnx`, { found: role })
+  return found
 }
 
 /**

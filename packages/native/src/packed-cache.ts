@@ -1,9 +1,10 @@
-/** Packed files in the cache: made once of a checkpoint, found again by the files that its weights lie in, then mapped. */
+/** Packed files in the cache: made once from a checkpoint, identified by the checkpoint's weight files, then mapped. */
 import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
 import { isQuantised } from '@parscale/core/model'
-import { cachedModelFolder, fileState, type ModelCacheOptions, writeWholeFolder } from '@parscale/core/node'
+import { writeWholeFolder } from '@parscale/core/node/disk'
+import { cachedModelFolder, fileState, type ModelCacheOptions } from '@parscale/core/node/models'
 import { writePacked } from './pack.ts'
 import type { PackPlan } from './pack-plan.ts'
 

@@ -1,4 +1,4 @@
-/** Rows of a matrix to panels of 16 outputs (kernels.h). All work on whole panels; missing rows of the last one are zeros. */
+/** Rearranges a matrix's rows into panels of 16 outputs (kernels.h). All work on whole panels; missing rows of the last one are zeros. */
 import { type Layout, lanes, panelBytes, recordBytes } from './packed-layout.ts'
 
 /**

@@ -18,7 +18,7 @@ namespace parscale {
 
 struct StepRow {
   int cacheRow = 0;
-  // Places in front of the sequence that every token sees, and what is added to their scores.
+  // Positions in front of the sequence that every token sees, and what is added to their scores.
   size_t prefix = 0;
   float prefixScore = 0;
   // Tokens in the cache, behind the prefix.
@@ -50,8 +50,8 @@ class Model {
   void step(const StepInput& input, float* hidden, uint8_t* finite);
   // hidden [n, H] to logits [n, vocabulary]
   void logits(const float* hidden, size_t n, float* logits);
-  // streams [n, P, H] to hidden [n, H] and each stream's share [n, P].
-  void aggregate(const PackedModel& aggregator, const float* streams, size_t n, float* hidden, float* shares);
+  // streams [n, P, H] to hidden [n, H] and each stream's weight [n, P].
+  void aggregate(const PackedModel& aggregator, const float* streams, size_t n, float* hidden, float* streamWeights);
 
   // What runs stops soon, what is started fails.
   void cancel() { cancelled_.store(true); }
@@ -63,7 +63,7 @@ class Model {
   };
 
   void attention(const StepInput& input, size_t layer);
-  void rememberToken(const StepInput& input, size_t layer, size_t token, size_t kvHead);
+  void appendToken(const StepInput& input, size_t layer, size_t token, size_t kvHead);
   void attendToken(const StepInput& input, size_t layer, size_t token, size_t kvHead, size_t thread);
   void mlp(size_t layer);
   void mustGoOn() const;

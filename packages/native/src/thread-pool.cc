@@ -22,7 +22,7 @@ constexpr uint64_t leftOf(size_t first, size_t end) { return uint64_t(first) << 
 
 }  // namespace
 
-ThreadPool::ThreadPool(size_t threads) : shares_(new Share[threads]) {
+ThreadPool::ThreadPool(size_t threads) : ranges_(new Range[threads]) {
   try {
     for (size_t thread = 1; thread < threads; thread++) workers_.emplace_back([this, thread] { work(thread); });
   } catch (...) {
@@ -39,7 +39,7 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : workers_) worker.join();
 }
 
-bool ThreadPool::Share::takeFirst(uint32_t& item) {
+bool ThreadPool::Range::takeFirst(uint32_t& item) {
   uint64_t now = left.load(std::memory_order_relaxed);
   while (uint32_t(now >> 32) < uint32_t(now)) {
     item = uint32_t(now >> 32);
@@ -48,7 +48,7 @@ bool ThreadPool::Share::takeFirst(uint32_t& item) {
   return false;
 }
 
-bool ThreadPool::Share::takeLast(uint32_t& item) {
+bool ThreadPool::Range::takeLast(uint32_t& item) {
   uint64_t now = left.load(std::memory_order_relaxed);
   while (uint32_t(now >> 32) < uint32_t(now)) {
     item = uint32_t(now) - 1;
@@ -63,7 +63,7 @@ void ThreadPool::runJob(size_t items, Call call, void* context) {
   context_ = context;
   done_.store(0, std::memory_order_relaxed);
   for (size_t thread = 0; thread < threads(); thread++)
-    shares_[thread].left.store(leftOf(firstItem(items, thread), firstItem(items, thread + 1)), std::memory_order_release);
+    ranges_[thread].left.store(leftOf(firstItem(items, thread), firstItem(items, thread + 1)), std::memory_order_release);
   job_.fetch_add(1);
   // A thread on its way to sleep either sees the job, or is counted here: both are sequentially consistent.
   if (sleepers_.load() > 0) {
@@ -76,9 +76,9 @@ void ThreadPool::runJob(size_t items, Call call, void* context) {
 
 void ThreadPool::takeItems(size_t thread) {
   uint32_t item;
-  while (shares_[thread].takeFirst(item)) runItem(item, thread);
+  while (ranges_[thread].takeFirst(item)) runItem(item, thread);
   for (size_t other = 1; other < threads(); other++) {
-    while (shares_[(thread + other) % threads()].takeLast(item)) runItem(item, thread);
+    while (ranges_[(thread + other) % threads()].takeLast(item)) runItem(item, thread);
   }
 }
 

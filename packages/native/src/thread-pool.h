@@ -1,9 +1,8 @@
-// Threads that share out numbered items of work. They sleep between steps; within one they wait for the next job by looking, as
-// a job is shorter than a wake-up.
+// Threads that work through numbered items. They sleep between steps and spin within one, because a job is shorter than a wake-up.
 //
-// Whoever calls `run` works too, so a pool of one has no thread of its own. Each thread has a share of neighbouring items, and takes
-// from the ends of the others' shares when its own is done: a thread that the system holds up never holds up the others. What is
-// computed must not depend on who computes it.
+// The caller of `run` works too, so a pool of one has no thread of its own. Each thread starts with a range of neighbouring items
+// and steals from the ends of other ranges when its own is done, so a thread that the system delays does not delay the others.
+// Results must not depend on which thread computes an item.
 #pragma once
 #include <atomic>
 #include <condition_variable>
@@ -25,7 +24,7 @@ class ThreadPool {
 
   size_t threads() const { return workers_.size() + 1; }
 
-  // The first item of a thread's share; that of the thread behind the last is `items`.
+  // The first item of a thread's range; that of the thread behind the last is `items`.
   size_t firstItem(size_t items, size_t thread) const { return items * thread / threads(); }
 
   // Calls work(item, thread) for every item once, on several threads, and returns when all are done. `work` must not throw.
@@ -53,9 +52,9 @@ class ThreadPool {
  private:
   using Call = void (*)(void* context, size_t item, size_t thread);
 
-  // Items [first, end) of a share that nobody has taken yet: `first` in the upper half. A share says all there is to say about what
-  // is left, so taking from it by compare-and-swap is right whatever happened since it was looked at.
-  struct alignas(64) Share {
+  // The items [first, end) of a range that no thread has taken yet, `first` in the upper half. One word holds the whole state, so a
+  // compare-and-swap that succeeds is right whatever happened since the word was read.
+  struct alignas(64) Range {
     std::atomic<uint64_t> left{0};
     bool takeFirst(uint32_t& item);
     bool takeLast(uint32_t& item);
@@ -71,7 +70,7 @@ class ThreadPool {
   std::atomic<size_t> done_{0};
   std::atomic<bool> awake_{false}, stopped_{false};
   std::atomic<int> sleepers_{0};
-  std::unique_ptr<Share[]> shares_;
+  std::unique_ptr<Range[]> ranges_;
   // Written only while no item is left, read only by holders of one.
   Call call_ = nullptr;
   void* context_ = nullptr;

@@ -41,17 +41,17 @@ it('a step refuses what does not fit', async () => {
     { wanted: new Uint8Array(7) },
   ]
   for (const change of bad) {
-    await expect(model.step({ ...good, ...change } as StepBatch), JSON.stringify(change)).rejects.toMatchObject({
+    await expect(model.run({ ...good, ...change } as StepBatch), JSON.stringify(change)).rejects.toMatchObject({
       kind: 'usage',
     })
   }
-  await expect(model.step(null as unknown as StepBatch)).rejects.toThrow(/batch is not an object/)
+  await expect(model.run(null as unknown as StepBatch)).rejects.toThrow(/batch is not an object/)
   await expect(model.logits(new Float32Array(3))).rejects.toMatchObject({ kind: 'usage' })
-  expect(() => model.closeRow(9)).toThrow(/not open/)
+  expect(() => model.closeRows([9])).toThrow(/not open/)
   expect(() => model.copyRows([0], [5])).toThrow(/not open/)
   expect(() => model.writePrefix(0, 99, new Float32Array(0), new Float32Array(0))).toThrow(/layer/)
   expect(() => model.writePrefix(0, 0, new Float32Array(1), new Float32Array(1))).toThrow(/whole places/)
-  expect((await model.step(good)).finite).toEqual(Uint8Array.of(1, 1))
+  expect((await model.run(good)).finite).toEqual(Uint8Array.of(1, 1))
   await model.dispose()
 })
 
@@ -72,7 +72,7 @@ describe('callers that change things while they are asked', () => {
           return good.wanted
         },
       }
-      await expect(model.step(closing)).rejects.toThrow(/closed/)
+      await expect(model.run(closing)).rejects.toThrow(/closed/)
     }))
 
   it('a getter takes the memory of what was read before it', () =>
@@ -84,7 +84,7 @@ describe('callers that change things while they are asked', () => {
           return good.wanted
         },
       }
-      await expect(model.step(stealing)).rejects.toMatchObject({ kind: 'usage' })
+      await expect(model.run(stealing)).rejects.toMatchObject({ kind: 'usage' })
     }))
 
   it('a getter starts a step of its own', () =>
@@ -93,11 +93,11 @@ describe('callers that change things while they are asked', () => {
       const stepping = {
         ...good,
         get wanted() {
-          inner = model.step(good)
+          inner = model.run(good)
           return good.wanted
         },
       }
-      await expect(model.step(stepping)).rejects.toThrow(/busy/)
+      await expect(model.run(stepping)).rejects.toThrow(/busy/)
       await inner
     }))
 
@@ -108,11 +108,11 @@ describe('callers that change things while they are asked', () => {
         init(_, type) {
           if (type !== 'parscale') return
           hook.disable()
-          refused.push(expect(model.step(good)).rejects.toThrow(/busy/))
+          refused.push(expect(model.run(good)).rejects.toThrow(/busy/))
           void model.dispose()
         },
       }).enable()
-      await expect(model.step(good)).rejects.toThrow(/closed/)
+      await expect(model.run(good)).rejects.toThrow(/closed/)
       expect(refused).toHaveLength(1)
       await Promise.all(refused)
     }))
@@ -122,7 +122,7 @@ describe('callers that change things while they are asked', () => {
       const seen: unknown[] = []
       Object.defineProperty(Object.prototype, 'hidden', { set: (x) => seen.push(x), configurable: true })
       try {
-        expect((await model.step(good)).hidden).toBeInstanceOf(Float32Array)
+        expect((await model.run(good)).hidden).toBeInstanceOf(Float32Array)
       } finally {
         Reflect.deleteProperty(Object.prototype, 'hidden')
       }
@@ -140,11 +140,11 @@ describe('callers that change things while they are asked', () => {
       const worker = new Worker(changes, { eval: true, workerData: { ids, rows } })
       await once(worker, 'online')
       for (let i = 0; i < 300; i++) {
-        const result = await model.step({ ...good, ids, rows }).catch((error) => error)
+        const result = await model.run({ ...good, ids, rows }).catch((error) => error)
         if (result instanceof Error) expect(result).toMatchObject({ kind: 'usage' })
       }
       await worker.terminate()
-      expect((await model.step(good)).finite).toEqual(Uint8Array.of(1, 1))
+      expect((await model.run(good)).finite).toEqual(Uint8Array.of(1, 1))
     }))
 
   it('the packed file is cut short, or written anew beside it', async () => {
@@ -154,12 +154,12 @@ describe('callers that change things while they are asked', () => {
     const good = batch(model, openRows(model, 2), 3)
     rmSync(path)
     copyFileSync(packed.backbone, path)
-    expect((await model.step(good)).finite).toEqual(Uint8Array.of(1, 1))
+    expect((await model.run(good)).finite).toEqual(Uint8Array.of(1, 1))
     await model.dispose()
     const cut = new NativeModel(path)
     openRows(cut, 2)
     truncateSync(path, 64)
-    await expect(cut.step(good)).rejects.toMatchObject({ kind: 'checkpoint', message: expect.stringMatching(/cut short/) })
+    await expect(cut.run(good)).rejects.toMatchObject({ kind: 'checkpoint', message: expect.stringMatching(/cut short/) })
     await expect(cut.logits(new Float32Array(cut.facts.hiddenSize))).rejects.toThrow(/cut short/)
     await cut.dispose()
     await cut.dispose()

@@ -100,7 +100,7 @@ describe.each(cases)('$what, $weights', ({ folder, weights }) => {
     const ids = text(9, 70)
     const sequence = engine.open()
     await engine.step([{ sequence, ids: ids.slice(0, 66) }])
-    const copy: Sequence = { ...sequence, rows: sequence.rows.map(() => engine.model.openRow()) }
+    const copy: Sequence = { ...sequence, rows: engine.model.openRows(sequence.rows.length) }
     engine.model.copyRows(copy.rows, sequence.rows)
     const [other] = await engine.step([{ sequence: copy, ids: text(10, 9) }])
     expect(other!.logits.every(Number.isFinite)).toBe(true)

@@ -105,7 +105,7 @@ Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
     tile.integers = reinterpret_cast<int8_t*>(integers.data());
     tile.scales = reinterpret_cast<float*>(scales.data());
     tile.sums = reinterpret_cast<int32_t*>(sums.data());
-    Ahead none;
+    Prefetch none;
     for (size_t row = 0; row < n; row++)
       kernels.fillTile(&x[(from + row) * m.inputs], m.inputs, m.quantised() ? m.blockSize : 0, tile, row, none);
     std::vector<Words> outputs(n);
@@ -170,7 +170,7 @@ void addProducts(std::vector<Case>& cases) {
           tile.integers = reinterpret_cast<int8_t*>(integers.data());
           tile.scales = &scale;
           tile.sums = &sum;
-          Ahead none;
+          Prefetch none;
           k.fillTile(x.data(), m.inputs, m.blockSize, tile, 0, none);
           alignas(64) float out[lanes];
           k.product(m, 0, tile, 0, out);
@@ -193,7 +193,7 @@ void addProducts(std::vector<Case>& cases) {
       tile.integers = reinterpret_cast<int8_t*>(integers.data());
       tile.scales = scales;
       tile.sums = sums;
-      Ahead none;
+      Prefetch none;
       k.fillTile(x.data(), 64, 32, tile, 0, none);
       append(words, scales, 2);
     }
@@ -221,8 +221,8 @@ void addRows(std::vector<Case>& cases) {
   add("rmsNorm", [](const Kernels& k, Floats& x, Floats& y, size_t n) { k.rmsNorm(x.data(), y.data(), n, 1e-6f, x.data()); });
   add("silu", [](const Kernels& k, Floats& x, Floats&, size_t n) { k.silu(x.data(), n); });
   add("siluTimes", [](const Kernels& k, Floats& x, Floats& y, size_t n) {
-    Ahead ahead{reinterpret_cast<const uint8_t*>(y.data()), reinterpret_cast<const uint8_t*>(y.data() + n)};
-    k.siluTimes(x.data(), y.data(), n, ahead);
+    Prefetch prefetch{reinterpret_cast<const uint8_t*>(y.data()), reinterpret_cast<const uint8_t*>(y.data() + n)};
+    k.siluTimes(x.data(), y.data(), n, prefetch);
   });
   add("softmax", [](const Kernels& k, Floats& x, Floats&, size_t n) { k.softmax(x.data(), n); });
   add("rotate", [](const Kernels& k, Floats& x, Floats& y, size_t n) {
@@ -233,15 +233,15 @@ void addRows(std::vector<Case>& cases) {
 
 // ---- cache ----
 
-// 150 places of a head are remembered, then seen through windows and behind prefixes by several queries.
+// 150 positions of a head are appended, then seen through windows and behind prefixes by several queries.
 Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t groups) {
-  constexpr size_t places = 150, pages = 3;
+  constexpr size_t positions = 150, pages = 3;
   Random random(uint32_t(headDim * 8 + groups));
   CachedHead head;
   head.type = type;
   head.headDim = headDim;
   // Room for floats is room for all.
-  const size_t keys = pagePlaces * headDim * 4, values = pagePlaces * head.valueStride() * 4, scales = pagePlaces * 4;
+  const size_t keys = pagePositions * headDim * 4, values = pagePositions * head.valueStride() * 4, scales = pagePositions * 4;
   const size_t pageBytes = (keys + values + 2 * scales + 63) / 64 * 64;
   Aligned memory(pages * pageBytes);
   std::memset(memory.data(), 0, pages * pageBytes);
@@ -253,10 +253,10 @@ Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t g
   head.valueScales = keys + values + scales;
 
   Words words;
-  for (size_t place = 0; place < places; place++) {
-    std::vector<float> key = random.floats(headDim), value = random.floats(headDim, 1e-6f * float(place));
-    if (place == 77) value[0] = NAN;
-    words.push_back(kernels.remember(head, place, key.data(), value.data()));
+  for (size_t position = 0; position < positions; position++) {
+    std::vector<float> key = random.floats(headDim), value = random.floats(headDim, 1e-6f * float(position));
+    if (position == 77) value[0] = NAN;
+    words.push_back(kernels.appendKv(head, position, key.data(), value.data()));
   }
   for (size_t i = 0; i < pages * pageBytes; i += 4) {
     uint32_t word;
@@ -265,9 +265,9 @@ Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t g
   }
   const std::vector<float> queries = random.floats(groups * headDim);
   std::vector<float> scores(groups * 160), out(groups * headDim);
-  Ahead none;
-  for (const Visible see : {Visible{0, 0, 1, 0}, {0, 0, 16, 0}, {0, 0, places, 0}, {48, 48, places, -0.7f}, {5, 5, 90, 0.3f},
-                            {5, 70, places, 1}, {0, 100, 131, 0}, {20, 25, 30, -2}}) {
+  Prefetch none;
+  for (const VisibleRange see : {VisibleRange{0, 0, 1, 0}, {0, 0, 16, 0}, {0, 0, positions, 0}, {48, 48, positions, -0.7f}, {5, 5, 90, 0.3f},
+                            {5, 70, positions, 1}, {0, 100, 131, 0}, {20, 25, 30, -2}}) {
     kernels.attend(head, see, queries.data(), groups, scores.data(), out.data(), none);
     append(words, out.data(), out.size());
   }

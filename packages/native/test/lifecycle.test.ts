@@ -18,11 +18,11 @@ describe('a step', () => {
   it('refuses a second one at once, and changes of rows meanwhile', async () => {
     const model = new NativeModel(packed.backbone)
     const rows = openRows(model, 4)
-    const first = model.step(batch(model, rows, 64))
-    await expect(model.step(batch(model, rows, 1))).rejects.toThrow(/busy/)
-    expect(() => model.closeRow(rows[0]!)).toThrow(/busy/)
+    const first = model.run(batch(model, rows, 64))
+    await expect(model.run(batch(model, rows, 1))).rejects.toThrow(/busy/)
+    expect(() => model.closeRows([rows[0]!])).toThrow(/busy/)
     await first
-    await model.step(batch(model, rows, 1))
+    await model.run(batch(model, rows, 1))
     await model.dispose()
   })
 
@@ -30,7 +30,7 @@ describe('a step', () => {
     const models = [new NativeModel(packed.backbone, { threads: 2 }), new NativeModel(packed.backbone, { threads: 3 })]
     let ticks = 0
     const timer = setInterval(() => ticks++, 1)
-    const all = models.map((model) => model.step(batch(model, openRows(model, 4), 1000)))
+    const all = models.map((model) => model.run(batch(model, openRows(model, 4), 1000)))
     await Promise.all(all)
     clearInterval(timer)
     expect(ticks).toBeGreaterThan(1)
@@ -39,12 +39,12 @@ describe('a step', () => {
 
   it('ends with an error when its model is closed', async () => {
     const model = new NativeModel(packed.backbone)
-    const step = model.step(batch(model, openRows(model, 8), 1000))
+    const step = model.run(batch(model, openRows(model, 8), 1000))
     const failed = expect(step).rejects.toThrow(/closed during the step/)
     await model.dispose()
     await failed
-    await expect(model.step({} as StepBatch)).rejects.toThrow(/closed/)
-    expect(() => model.openRow()).toThrow(/closed/)
+    await expect(model.run({} as StepBatch)).rejects.toThrow(/closed/)
+    expect(() => model.openRows(1)).toThrow(/closed/)
   })
 
   it('says which rows are not finite', async () => {
@@ -52,8 +52,8 @@ describe('a step', () => {
     const rows = openRows(model, 2)
     const broken = batch(model, rows, 2)
     broken.cosines.fill(Number.NaN, 0, model.facts.headDim)
-    expect((await model.step(broken)).finite).toEqual(Uint8Array.of(0, 1))
-    expect((await model.step(batch(model, rows, 2))).finite).toEqual(Uint8Array.of(1, 1))
+    expect((await model.run(broken)).finite).toEqual(Uint8Array.of(0, 1))
+    expect((await model.run(batch(model, rows, 2))).finite).toEqual(Uint8Array.of(1, 1))
     await model.dispose()
   })
 })

@@ -120,8 +120,8 @@ describe('a packed file', () => {
           return
         }
         const half = model.facts.headDim / 2
-        await model.step({
-          rows: Int32Array.of(model.openRow()),
+        await model.run({
+          rows: Int32Array.from(model.openRows(1)),
           prefixes: Int32Array.of(0),
           prefixScores: Float32Array.of(0),
           lengths: Int32Array.of(0),

@@ -22,19 +22,22 @@ function relativeError(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(error / size)
 }
 
-describe.each(['goldens/parscale-p4', 'transformers/llama3-rope', 'transformers/qwen3-tied-bf16'])('%s', (name) => {
-  it.each([8, 4] as const)('%s bits are what ONNX Runtime makes of the same file', async (bits) => {
-    const folder = join(temporary, `${name.replace('/', '-')}-${bits}`)
-    await quantiseModel(`${fixturesFolder}${name}`, folder, { bits, blockSize: 16 })
-    const onnx = await loadEngine(folder)
-    const [expected] = await onnx.step([{ sequence: onnx.open(), ids, want: 'all' }])
-    await onnx.dispose()
-    const packed = await packFolder(folder)
-    const engine = new Streams(packed)
-    const [found] = await engine.step([{ sequence: engine.open(), ids }])
-    await engine.model.dispose()
-    packed.remove()
-    // A number that lies between two integers is rounded up by one and down by the other: measured 3e-7 to 1.2e-3.
-    expect(relativeError(found!.logits, expected!.logits)).toBeLessThan(0.005)
-  })
-})
+describe.each(['goldens/parscale-p4', 'transformers/llama3-rope', 'transformers/qwen3-tied-bf16', 'transformers/phi3-window'])(
+  '%s',
+  (name) => {
+    it.each([8, 4] as const)('%s bits are what ONNX Runtime makes of the same file', async (bits) => {
+      const folder = join(temporary, `${name.replace('/', '-')}-${bits}`)
+      await quantiseModel(`${fixturesFolder}${name}`, folder, { bits, blockSize: 16 })
+      const onnx = await loadEngine(folder)
+      const [expected] = await onnx.step([{ sequence: onnx.open(), ids, want: 'all' }])
+      await onnx.dispose()
+      const packed = await packFolder(folder)
+      const engine = new Streams(packed)
+      const [found] = await engine.step([{ sequence: engine.open(), ids }])
+      await engine.model.dispose()
+      packed.remove()
+      // A number that lies between two integers is rounded up by one and down by the other: measured 3e-7 to 1.2e-3.
+      expect(relativeError(found!.logits, expected!.logits)).toBeLessThan(0.005)
+    })
+  },
+)

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRandom } from '@parscale/core'
-import type { FindWeight, ModelConfig, StoredWeight } from '@parscale/core/model'
+import { type FindWeight, type ModelConfig, plainFeatures, type StoredWeight } from '@parscale/core/model'
 import { afterAll, describe, expect, it } from 'vitest'
 import { instructionSets, NativeModel, planBackbone, writePacked } from '../src/index.ts'
 
@@ -25,6 +25,7 @@ const config = {
   mlpBias: false,
   qkNorm: false,
   slidingWindows: [null],
+  features: plainFeatures,
   parscale: { n: 1, attnSmooth: 0 },
 } as unknown as ModelConfig
 

@@ -1,25 +1,91 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
 import { Command, CommanderError } from '@commander-js/extra-typings'
 import { type ErrorKind, isParscaleError } from '@parscale/core'
-import { registerBench } from './commands/bench.ts'
-import { registerChat } from './commands/chat.ts'
-import { registerCompare } from './commands/compare.ts'
-import { registerConvert } from './commands/convert.ts'
-import { registerCost } from './commands/cost.ts'
-import { registerDiagnose } from './commands/diagnose.ts'
-import { registerExport } from './commands/export.ts'
-import { registerFit } from './commands/fit.ts'
-import { registerGenerate } from './commands/generate.ts'
-import { registerInspect } from './commands/inspect.ts'
-import { registerModels } from './commands/models.ts'
-import { registerPlan } from './commands/plan.ts'
-import { registerPredict } from './commands/predict.ts'
-import { registerPull } from './commands/pull.ts'
-import { registerQuantize } from './commands/quantize.ts'
-import { registerScore } from './commands/score.ts'
-import { registerTrain } from './commands/train.ts'
 import { createIo, type Io } from './terminal/io.ts'
 import { packageVersion } from './version.ts'
+
+interface CommandRow {
+  readonly name: string
+  readonly description: string
+  /** The product is a file, not what is printed. */
+  readonly writesFiles?: true
+  /** The command's file is loaded when the command is asked for, since what it imports may take longer than what it does. */
+  readonly load: () => Promise<{ register(command: Command, io: Io): void }>
+}
+
+/** In the order of `parscale --help`. */
+export const commands: readonly CommandRow[] = [
+  { name: 'generate', description: 'continue a prompt', load: () => import('./commands/generate.ts') },
+  { name: 'chat', description: 'talk with an instruction-tuned model', load: () => import('./commands/chat.ts') },
+  { name: 'score', description: 'log-probabilities and perplexity of a text', load: () => import('./commands/score.ts') },
+  {
+    name: 'compare',
+    description: 'what fewer bits cost: divergence, agreement and perplexity beside the original',
+    load: () => import('./commands/compare.ts'),
+  },
+  {
+    name: 'inspect',
+    description: 'family, shapes, streams, parameters and the memory a model needs',
+    load: () => import('./commands/inspect.ts'),
+  },
+  {
+    name: 'convert',
+    writesFiles: true,
+    description: 'write a Hugging Face folder (safetensors) from a folder or a GGUF file',
+    load: () => import('./commands/convert.ts'),
+  },
+  {
+    name: 'quantize',
+    writesFiles: true,
+    description: 'write a model with its weights in 8 or 4 bits',
+    load: () => import('./commands/quantize.ts'),
+  },
+  {
+    name: 'pull',
+    writesFiles: true,
+    description: 'download a model into the Hugging Face cache and print its folder',
+    load: () => import('./commands/pull.ts'),
+  },
+  { name: 'models', description: 'list the published ParScale checkpoints', load: () => import('./commands/models.ts') },
+  {
+    name: 'train',
+    writesFiles: true,
+    description: 'train a model: pretrain, two-stage, recycle or sft',
+    load: () => import('./commands/train.ts'),
+  },
+  {
+    name: 'export',
+    writesFiles: true,
+    description: 'write what a run has trained as a Hugging Face folder, with a model card',
+    load: () => import('./commands/export.ts'),
+  },
+  {
+    name: 'diagnose',
+    description: 'whether the streams work: losses, correlation, weights, alarms',
+    load: () => import('./commands/diagnose.ts'),
+  },
+  {
+    name: 'fit',
+    description: 'fit a scaling law to losses over parameters, streams and data',
+    load: () => import('./commands/fit.ts'),
+  },
+  {
+    name: 'predict',
+    description: 'loss of a size and P by a fitted law, and what P streams are worth',
+    load: () => import('./commands/predict.ts'),
+  },
+  {
+    name: 'cost',
+    description: 'memory and latency of a model with P streams on a device',
+    load: () => import('./commands/cost.ts'),
+  },
+  { name: 'plan', description: 'the size, P and bits of lowest loss within a budget', load: () => import('./commands/plan.ts') },
+  {
+    name: 'bench',
+    description: 'speed and memory of a model on this machine, beside what the machine allows',
+    load: () => import('./commands/bench.ts'),
+  },
+]
 
 /** 0 is success, 1 a failure that is none of these; 130 is Ctrl-C. The table stands in docs/cli.md. */
 const exitCodes: Readonly<Record<ErrorKind, number>> = {
@@ -32,37 +98,40 @@ const exitCodes: Readonly<Record<ErrorKind, number>> = {
 }
 const interrupted = 130
 
-const fileCommands = new Set(['train', 'export', 'convert', 'quantize', 'pull'])
+/** Flags whose value is a file that the command writes. */
 const fileOptions = ['logits', 'plot', 'resume'] as const
 
-/** Whether the product of a command is a file, not what it prints. */
-const writesFiles = (name: string, options: Readonly<Record<string, unknown>>): boolean =>
-  fileCommands.has(name) || fileOptions.some((option) => options[option] !== undefined)
-
-/** Runs one command. @returns the exit code */
-export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
+/** The program with all its commands, of which the one that `argv` asks for is loaded. */
+export async function programFor(argv: readonly string[], io: Io): Promise<Command> {
   const program = new Command('parscale')
     .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
     .version(packageVersion())
     .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
-    .configureHelp({ sortSubcommands: false })
+    .configureHelp({ sortSubcommands: false, subcommandTerm: (command) => command.name() })
     .showHelpAfterError('(parscale COMMAND --help shows its options and examples)')
     .exitOverride()
     .addHelpText(
       'after',
       '\nExit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network, 130 interrupted.',
     )
-  const commands = [
-    ...[registerGenerate, registerChat, registerScore, registerCompare, registerInspect],
-    ...[registerConvert, registerQuantize, registerPull, registerModels],
-    ...[registerTrain, registerExport, registerDiagnose, registerFit, registerPredict, registerCost, registerPlan, registerBench],
-  ]
-  for (const register of commands) register(program, io)
+  // The program's own options take no values: the first other word is a command, or `help` and then a command.
+  const [first, second] = argv.slice(2).filter((word) => !word.startsWith('-'))
+  const asked = commands.find(({ name }) => name === (first === 'help' ? second : first))
+  for (const row of commands) {
+    const command = program.command(row.name).description(row.description)
+    if (row === asked) (await row.load()).register(command, io)
+  }
   program.hook('preAction', async (_, command) => {
     await io.interrupts?.watch()
-    if (writesFiles(command.name(), command.opts())) io.finishWithoutReader?.()
+    if (asked?.writesFiles || fileOptions.some((name) => command.getOptionValue(name) !== undefined)) io.finishWithoutReader?.()
   })
+  return program
+}
+
+/** Runs one command. @returns the exit code */
+export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
   try {
+    const program = await programFor(argv, io)
     await program.parseAsync(argv)
     return 0
   } catch (error) {

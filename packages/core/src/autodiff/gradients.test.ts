@@ -74,6 +74,7 @@ const cases: Readonly<Record<Exclude<OpName, Undifferentiable>, Case>> = {
   Neg: (g, o) => g.neg(o.input(o.shape())),
   Sqrt: (g, o) => g.sqrt(o.input(o.shape(), positive)),
   Sigmoid: (g, o) => g.sigmoid(o.input(o.shape())),
+  Tanh: (g, o) => g.tanh(o.input(o.shape())),
   Softmax: (g, o) => g.softmax(o.input(o.shape())),
   ReduceSum: (g, o) => g.reduceSum(o.input(o.shape(3)), o.flip() ? [0, 2] : [1]),
   ReduceSumSquare: (g, o) => g.reduceSumSquare(o.input(o.shape(3)), o.flip() ? [0, 1, 2] : [2]),

@@ -45,6 +45,7 @@ export const rules: Readonly<Record<OpName, Rule>> = {
   Neg: single((g, { dy }) => [() => g.neg(dy)]),
   Sqrt: single((g, { y, dy }) => [() => g.div(g.mul(dy, g.scalar(0.5)), y)]),
   Sigmoid: single((g, { y, dy }) => [() => g.mul(dy, g.sub(y, g.mul(y, y)))]),
+  Tanh: single((g, { y, dy }) => [() => g.sub(dy, g.mul(dy, g.mul(y, y)))]),
   Min: notDifferentiable,
 
   // y_i (dy_i - sum_j y_j dy_j)

@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type ModelConfig, modelTypes } from '../model/config.ts'
+import type { ModelConfig } from '../model/config.ts'
+import { modelTypes } from '../model/families.ts'
 import { parscaleConfig } from '../model/stream-options.ts'
 import { parseModelConfig } from './config.ts'
 import { configJson } from './config-json.ts'
@@ -56,7 +57,8 @@ it('says every choice of streams, whatever the family', () => {
   fc.assert(
     fc.property(fc.constantFrom(...modelTypes), streams, fc.constantFrom(0, 0.01, 1), (modelType, options, attnSmooth) => {
       const parscale = parscaleConfig({ ...options, attnSmooth } as Parameters<typeof parscaleConfig>[0])
-      const config = { ...parseModelConfig(plain), modelType, parscale }
+      const [, json] = configs.find(([, { model_type }]) => model_type === modelType)!
+      const config = { ...parseModelConfig(json), parscale }
       expect(parseModelConfig(configJson(config, { tied: true, dtype: 'F32' })).parscale).toEqual(parscale)
     }),
     { seed: 4 },

@@ -2,28 +2,14 @@
  * Writes config.json, the way back from `parseModelConfig`: what the file already said stays as it was spelled, what a fresh
  * model has only inside is written out, and what belongs to the weights beside it (streams, tying, element type) is set.
  */
-import type { ModelConfig, ModelType } from '../model/config.ts'
+import type { ModelConfig } from '../model/config.ts'
+import { families, type ModelType } from '../model/families.ts'
 import { isReferenceFormat } from '../model/stream-options.ts'
 import { parscaleKeys } from './parscale-keys.ts'
 import type { StoredDType } from './tensor.ts'
 
 /** Element types as config.json and PyTorch call them. */
 export const torchNames: Readonly<Record<StoredDType, string>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
-
-const classNames: Readonly<Record<ModelType, string>> = {
-  qwen2_parscale: 'Qwen2ParScaleForCausalLM',
-  qwen2: 'Qwen2ForCausalLM',
-  qwen3: 'Qwen3ForCausalLM',
-  llama: 'LlamaForCausalLM',
-  mistral: 'MistralForCausalLM',
-}
-
-/** Where transformers finds the reference's modelling files when it may run remote code: they are no part of a model's weights. */
-const referenceFiles = 'ParScale/ParScale-1.8B-P1'
-const autoMap = {
-  AutoConfig: `${referenceFiles}--configuration_qwen2_parscale.Qwen2ParScaleConfig`,
-  AutoModelForCausalLM: `${referenceFiles}--modeling_qwen2_parscale.Qwen2ParScaleForCausalLM`,
-}
 
 export interface WrittenWeights {
   /** No `lm_head.weight` is written: the output matrix is the embedding. */
@@ -39,17 +25,18 @@ export interface WrittenWeights {
  */
 export function configJson(config: ModelConfig, { tied, dtype }: WrittenWeights): Record<string, unknown> {
   const modelType = writtenType(config)
+  const { className, reference } = families[modelType]
   const fresh = Object.keys(config.raw).length === 0
   const kept = Object.entries(config.raw).filter(([key]) => !key.startsWith('parscale_') && !replaced.has(key))
   return {
-    architectures: [classNames[modelType]],
-    ...(modelType === 'qwen2_parscale' && { auto_map: config.raw.auto_map ?? autoMap }),
+    architectures: [className],
+    ...(reference && { auto_map: config.raw.auto_map ?? reference.autoMap }),
     model_type: modelType,
     ...(fresh ? architectureKeys(config) : Object.fromEntries(kept)),
     tie_word_embeddings: tied,
     // transformers 5 calls the key dtype.
     ['dtype' in config.raw ? 'dtype' : 'torch_dtype']: torchNames[dtype],
-    ...(modelType === 'qwen2_parscale' || config.parscale.input !== 'none' ? parscaleKeys(config.parscale) : {}),
+    ...(reference || config.parscale.input !== 'none' ? parscaleKeys(config.parscale) : {}),
   }
 }
 
@@ -57,10 +44,10 @@ export function configJson(config: ModelConfig, { tied, dtype }: WrittenWeights)
 const replaced = new Set(['architectures', 'auto_map', 'model_type', 'tie_word_embeddings', 'torch_dtype', 'dtype'])
 
 function writtenType({ modelType, parscale }: ModelConfig): ModelType {
-  if (modelType === 'qwen2' && parscale.n > 1 && isReferenceFormat(parscale)) return 'qwen2_parscale'
+  const { withStreams, reference } = families[modelType]
   // The reference would take streams of another kind for its own.
-  if (modelType === 'qwen2_parscale' && !isReferenceFormat(parscale)) return 'qwen2'
-  return modelType
+  if (!isReferenceFormat(parscale)) return reference?.plain ?? modelType
+  return parscale.n > 1 ? (withStreams ?? modelType) : modelType
 }
 
 /** A model's fields under Hugging Face's names, and the keys that transformers wants besides. */
@@ -73,8 +60,8 @@ function architectureKeys(c: ModelConfig): Record<string, unknown> {
     num_hidden_layers: c.numHiddenLayers,
     num_attention_heads: c.numAttentionHeads,
     num_key_value_heads: c.numKeyValueHeads,
-    ...(c.headDim * c.numAttentionHeads !== c.hiddenSize && { head_dim: c.headDim }),
-    hidden_act: 'silu',
+    ...((families[c.modelType].headDim || c.headDim * c.numAttentionHeads !== c.hiddenSize) && { head_dim: c.headDim }),
+    ...featureKeys(c),
     max_position_embeddings: c.maxPositionEmbeddings,
     initializer_range: 0.02,
     rms_norm_eps: c.rmsNormEps,
@@ -111,17 +98,36 @@ function ropeKeys({ ropeTheta, ropeScaling }: ModelConfig): Record<string, unkno
   }
 }
 
-/** Qwen2's biases are no choice, and its files say nothing of them. */
+/** The family's activation, and the features that the file decides. */
+function featureKeys({ modelType, features, headDim }: ModelConfig): Record<string, unknown> {
+  const { activationKey = 'hidden_act', featureKeys: keys = [] } = families[modelType]
+  const { activation, attentionScale, attentionSoftCap, logitSoftCap, rotaryFactor } = features
+  const values = {
+    query_pre_attn_scalar: attentionScale === null ? headDim : Math.round(attentionScale ** -2),
+    attn_logit_softcapping: attentionSoftCap,
+    final_logit_softcapping: logitSoftCap,
+    partial_rotary_factor: rotaryFactor,
+  }
+  const written = keys.flatMap((key) => (key === 'hidden_size' ? [] : [[key, values[key]] as const]))
+  return { [activationKey]: activation, ...Object.fromEntries(written) }
+}
+
+/** Biases that are no choice of the file stand in none. */
 function biasKeys({ modelType, attentionBias, mlpBias }: ModelConfig): Record<string, unknown> {
-  if (modelType === 'qwen2' || modelType === 'qwen2_parscale') return {}
-  return { attention_bias: attentionBias.o, ...(modelType === 'llama' && { mlp_bias: mlpBias }) }
+  const family = families[modelType]
+  return {
+    ...(family.attentionBias.o === 'attention_bias' && { attention_bias: attentionBias.o }),
+    ...(family.mlpBias === 'mlp_bias' && { mlp_bias: mlpBias }),
+  }
 }
 
 function windowKeys({ modelType, slidingWindows }: ModelConfig): Record<string, unknown> {
-  if (modelType === 'llama') return {}
+  const { window: rule } = families[modelType]
   const window = slidingWindows.find((each) => each !== null) ?? null
-  if (modelType === 'mistral') return { sliding_window: window }
-  if (window === null) return { sliding_window: null, use_sliding_window: false, max_window_layers: slidingWindows.length }
+  if (rule === 'none') return {}
+  if (rule === 'every layer') return { sliding_window: window }
   const layerTypes = slidingWindows.map((each) => (each === null ? 'full_attention' : 'sliding_attention'))
+  if (rule === 'every other layer') return { sliding_window: window, layer_types: layerTypes }
+  if (window === null) return { sliding_window: null, use_sliding_window: false, max_window_layers: slidingWindows.length }
   return { sliding_window: window, use_sliding_window: true, layer_types: layerTypes }
 }

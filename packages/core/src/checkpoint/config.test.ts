@@ -57,11 +57,13 @@ describe('what absence means', () => {
     expect(parse({ ...window, use_sliding_window: true }).slidingWindows).toEqual([null, 5, 5])
   })
 
-  it('mistral slides in every layer; layer_types decides where it is given', () => {
+  it('mistral slides in every layer, and knows no layer_types; qwen2 slides where layer_types says so', () => {
     const mistral = { model_type: 'mistral', sliding_window: 5 }
     expect(parse(mistral).slidingWindows).toEqual([5, 5, 5])
     const types = ['full_attention', 'sliding_attention', 'full_attention']
-    expect(parse({ ...mistral, layer_types: types }).slidingWindows).toEqual([null, 5, null])
+    expect(() => parse({ ...mistral, layer_types: types })).toThrow(/layer_types is no key of mistral/)
+    const qwen2 = { sliding_window: 5, use_sliding_window: true, layer_types: types }
+    expect(parse(qwen2).slidingWindows).toEqual([null, 5, null])
   })
 
   it('biases: qwen2 has them on q, k, v; llama where the file says', () => {
@@ -85,6 +87,12 @@ describe('refuses, by name', () => {
       { rope_scaling: { rope_type: 'yarn', factor: 4 } },
       /rope scaling "yarn" is not supported; supported are default, linear, llama3/,
     ],
+    [{ rope_parameters: { full_attention: { rope_theta: 1e4 } } }, /rotation that differs by layer \(full_attention\)/],
+    [
+      { rope_parameters: { rope_theta: 10000 }, rope_scaling: { rope_type: 'yarn', factor: 4 } },
+      /rope scaling "yarn" is not supported/,
+    ],
+    [{ model_type: 'phi3', rope_scaling: { type: 'longrope', factor: 4 } }, /rope scaling "longrope" is not supported/],
     [{ layer_types: ['full_attention', 'linear_attention', 'full_attention'] }, /layer type "linear_attention" is not supported/],
     [{ quantization_config: { quant_method: 'gptq' } }, /the weights are quantised \(quantization_config, gptq\)/],
   ])('what is unsupported: %j', (changes, message) => {
@@ -108,7 +116,12 @@ describe('refuses, by name', () => {
     [{ rope_scaling: { ...llama3, low_freq_factor: undefined } }, /rope scaling "llama3" needs low_freq_factor/],
     [{ rope_scaling: { type: 'linear' } }, /rope scaling "linear" needs factor/],
     [{ layer_types: ['full_attention'] }, /layer_types has 1 entries for 3 layers/],
-    [{ layer_types: Array(3).fill('sliding_attention') }, /asks for sliding_attention but sliding_window is absent/],
+    [{ layer_types: Array(3).fill('sliding_attention') }, /asks for sliding_attention but use_sliding_window is not true/],
+    [{ use_sliding_window: true, max_window_layers: 1 }, /sliding_window is missing; it decides the numbers/],
+    [{ rope_parameters: { rope_theta: 10000 }, rope_scaling: llama3 }, /rope_scaling and rope_parameters say different things/],
+    [{ model_type: 'mistral' }, /sliding_window is missing/],
+    [{ model_type: 'llama', layer_types: Array(3).fill('sliding_attention') }, /which llama does not know/],
+    [{ model_type: 'qwen3' }, /head_dim is missing; qwen3 models differ in it/],
     [{ use_sliding_window: true, sliding_window: 5 }, /use_sliding_window is true but max_window_layers is absent/],
     [{ model_type: 'qwen2_parscale' }, /parscale_n is missing/],
     [{ ...parscale, parscale_n_tokens: undefined }, /parscale_n_tokens is missing; published checkpoints differ in it/],

@@ -5,7 +5,10 @@
  */
 import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
-import { type ModelConfig, type ModelType, modelTypes, type RopeScaling } from '../model/config.ts'
+import type { ModelConfig, RopeScaling } from '../model/config.ts'
+import { type Family, type FeatureKey, families, isModelType, modelTypes } from '../model/families.ts'
+import { type Features, plainFeatures } from '../model/features.ts'
+import { rotaryHalf } from '../model/rope.ts'
 import { parscaleSchema, parseParscaleKeys } from './parscale-keys.ts'
 import { quantisationOf } from './quantised-tensor.ts'
 
@@ -22,6 +25,7 @@ const ropeParameters = z.looseObject({
   low_freq_factor: z.number().positive().optional(),
   high_freq_factor: z.number().positive().optional(),
   original_max_position_embeddings: positive.optional(),
+  partial_rotary_factor: z.number().positive().max(1).optional(),
 })
 
 const schema = z.looseObject({
@@ -33,13 +37,18 @@ const schema = z.looseObject({
   num_attention_heads: positive,
   num_key_value_heads: positive,
   head_dim: positive.nullish(),
-  hidden_act: z.string(),
+  hidden_act: z.string().optional(),
+  hidden_activation: z.string().nullish(),
   rms_norm_eps: z.number().positive(),
   rope_theta: z.number().positive().optional(),
   rope_scaling: ropeParameters.nullish(),
   /** transformers 5 writes theta and scaling together under this key. */
   rope_parameters: ropeParameters.nullish(),
   max_position_embeddings: positive,
+  partial_rotary_factor: z.number().positive().max(1).optional(),
+  query_pre_attn_scalar: z.number().positive().optional(),
+  attn_logit_softcapping: z.number().positive().nullish(),
+  final_logit_softcapping: z.number().positive().nullish(),
   tie_word_embeddings: z.boolean().optional(),
   attention_bias: z.boolean().optional(),
   mlp_bias: z.boolean().optional(),
@@ -63,7 +72,7 @@ type RawConfig = z.infer<typeof schema>
  */
 export function parseModelConfig(json: unknown, file = 'config.json'): ModelConfig {
   const modelType = (json as { model_type?: unknown } | null)?.model_type
-  if (!modelTypes.includes(modelType as ModelType)) {
+  if (!isModelType(modelType)) {
     throw unsupportedError(
       `${file}: model_type ${JSON.stringify(modelType)} is not supported; supported are ${modelTypes.join(', ')}`,
       { file, expected: modelTypes, found: modelType },
@@ -82,17 +91,23 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
   }
   const raw = parsed.data
   quantisationOf(raw, file) // refuses what others quantised
-  const family = modelType as ModelType
-  if (raw.hidden_act !== 'silu') {
-    throw unsupportedError(`${file}: hidden_act "${raw.hidden_act}" is not supported; every supported family uses "silu"`, {
+  const family = families[modelType]
+  const { ropeTheta, ropeScaling, rotaryFactor } = parseRope(raw, file)
+  if (family.ropeScaling === false && ropeScaling.type !== 'default') {
+    throw unsupportedError(`${file}: rope scaling "${ropeScaling.type}" is not supported for ${modelType}`, {
       file,
+      found: ropeScaling.type,
     })
   }
+  const features = parseFeatures(raw, family, rotaryFactor, file)
   if (raw.num_attention_heads % raw.num_key_value_heads !== 0) {
     throw checkpointError(
       `${file}: num_attention_heads (${raw.num_attention_heads}) must be a multiple of num_key_value_heads (${raw.num_key_value_heads})`,
       { file },
     )
+  }
+  if (raw.head_dim == null && family.headDim === 'named') {
+    throw checkpointError(`${file}: head_dim is missing; ${modelType} models differ in it, so no default is assumed`, { file })
   }
   if (raw.head_dim == null && raw.hidden_size % raw.num_attention_heads !== 0) {
     throw checkpointError(
@@ -101,12 +116,12 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     )
   }
   const headDim = raw.head_dim ?? raw.hidden_size / raw.num_attention_heads
-  if (headDim % 2 !== 0) throw checkpointError(`${file}: rope: head size must be even, got ${headDim}; check head_dim`, { file })
-  const qwen2 = family === 'qwen2' || family === 'qwen2_parscale'
-  const attentionBias = raw.attention_bias ?? false
+  if (headDim % 2 !== 0 || rotaryHalf({ headDim, features }) % 1 !== 0)
+    throw checkpointError(`${file}: rope: head size must be even, got ${headDim}; check head_dim`, { file })
+  const said = (bias: boolean | 'attention_bias' | 'mlp_bias') => (typeof bias === 'boolean' ? bias : (raw[bias] ?? false))
   const eos = raw.eos_token_id
   return {
-    modelType: family,
+    modelType,
     vocabSize: raw.vocab_size,
     hiddenSize: raw.hidden_size,
     intermediateSize: raw.intermediate_size,
@@ -115,30 +130,85 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     numKeyValueHeads: raw.num_key_value_heads,
     headDim,
     rmsNormEps: raw.rms_norm_eps,
-    ropeTheta: requireTheta(raw, file),
-    ropeScaling: parseScaling(raw, file),
+    ropeTheta,
+    ropeScaling,
     maxPositionEmbeddings: raw.max_position_embeddings,
     tieWordEmbeddings: raw.tie_word_embeddings,
-    attentionBias: qwen2 ? { qkv: true, o: false } : { qkv: attentionBias, o: attentionBias },
-    mlpBias: family === 'llama' && (raw.mlp_bias ?? false),
-    qkNorm: family === 'qwen3',
+    attentionBias: { qkv: said(family.attentionBias.qkv), o: said(family.attentionBias.o) },
+    mlpBias: said(family.mlpBias),
+    qkNorm: family.qkNorm,
     slidingWindows: slidingWindows(raw, family, file),
+    features,
     bosTokenId: raw.bos_token_id ?? null,
     eosTokenIds: eos == null ? [] : typeof eos === 'number' ? [eos] : eos,
-    parscale: parseParscaleKeys(raw, family, file),
+    parscale: parseParscaleKeys(raw, modelType, file),
     raw: json as Record<string, unknown>,
   }
 }
 
-function requireTheta(raw: RawConfig, file: string): number {
-  const theta = raw.rope_parameters?.rope_theta ?? raw.rope_theta
-  if (theta === undefined)
-    throw checkpointError(`${file}: rope_theta is missing; families differ in it, so no default is assumed`, { file })
-  return theta
+/** The features of a family, those among them that the file decides. */
+function parseFeatures(raw: RawConfig, family: Family, rotaryFactor: number, file: string): Features {
+  const fixed: Features = { ...plainFeatures, ...family.features }
+  const { activationKey = 'hidden_act', featureKeys = [] } = family
+  if (raw[activationKey] !== fixed.activation) {
+    throw unsupportedError(
+      `${file}: ${activationKey} "${raw[activationKey]}" is not supported; every model of this family uses "${fixed.activation}"`,
+      { file, expected: fixed.activation, found: raw[activationKey] },
+    )
+  }
+  if (rotaryFactor !== 1 && !featureKeys.includes('partial_rotary_factor')) {
+    throw unsupportedError(`${file}: partial_rotary_factor ${rotaryFactor} is not supported for ${raw.model_type}`, { file })
+  }
+  const need = <T>(key: FeatureKey, value: T | undefined): T => {
+    if (value === undefined)
+      throw checkpointError(`${file}: ${key} is missing; it decides the numbers, so no default is assumed`, { file })
+    return value
+  }
+  const set: Readonly<Record<FeatureKey, () => Partial<Features>>> = {
+    query_pre_attn_scalar: () => ({
+      attentionScale: 1 / Math.sqrt(need('query_pre_attn_scalar', raw.query_pre_attn_scalar)),
+    }),
+    attn_logit_softcapping: () => ({ attentionSoftCap: need('attn_logit_softcapping', raw.attn_logit_softcapping) }),
+    final_logit_softcapping: () => ({ logitSoftCap: need('final_logit_softcapping', raw.final_logit_softcapping) }),
+    partial_rotary_factor: () => ({ rotaryFactor }),
+    hidden_size: () => ({ embeddingScale: Math.sqrt(raw.hidden_size) }),
+  }
+  return Object.assign({}, fixed, ...featureKeys.map((key) => set[key]())) as Features
 }
 
-function parseScaling(raw: RawConfig, file: string): RopeScaling {
-  const scaling = raw.rope_parameters ?? raw.rope_scaling
+interface Rope {
+  readonly ropeTheta: number
+  readonly ropeScaling: RopeScaling
+  readonly rotaryFactor: number
+}
+
+/** What the file says of rotation, under the key of transformers 4 or of 5. Where it says two things, neither is taken. */
+function parseRope(raw: RawConfig, file: string): Rope {
+  const said = (['rope_scaling', 'rope_parameters'] as const).filter((key) => Object.keys(raw[key] ?? {}).length > 0)
+  const [rope, other] = (said.length > 0 ? said : ([undefined] as const)).map((key) => ropeOf(raw, key && raw[key], file))
+  if (other && JSON.stringify(rope) !== JSON.stringify(other)) {
+    throw checkpointError(
+      `${file}: rope_scaling and rope_parameters say different things; transformers takes rope_scaling and its rope_theta alone, so leave one of the two out`,
+      { file, found: { rope_scaling: raw.rope_scaling, rope_parameters: raw.rope_parameters } },
+    )
+  }
+  return rope!
+}
+
+type RopeParameters = z.infer<typeof ropeParameters>
+
+function ropeOf(raw: RawConfig, rope: RopeParameters | undefined | null, file: string): Rope {
+  const nested = Object.entries(rope ?? {}).find(([, value]) => typeof value === 'object' && !Array.isArray(value) && value)
+  if (nested)
+    throw unsupportedError(`${file}: rotation that differs by layer (${nested[0]}) is not supported`, { file, found: rope })
+  const ropeTheta = rope?.rope_theta ?? raw.rope_theta
+  if (ropeTheta === undefined)
+    throw checkpointError(`${file}: rope_theta is missing; families differ in it, so no default is assumed`, { file })
+  const rotaryFactor = rope?.partial_rotary_factor ?? raw.partial_rotary_factor ?? 1
+  return { ropeTheta, ropeScaling: parseScaling(rope, file), rotaryFactor }
+}
+
+function parseScaling(scaling: RopeParameters | undefined | null, file: string): RopeScaling {
   const type = scaling?.rope_type ?? scaling?.type ?? 'default'
   if (!scaling || type === 'default') return { type: 'default' }
   const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings'): number => {
@@ -162,26 +232,46 @@ function parseScaling(raw: RawConfig, file: string): RopeScaling {
   })
 }
 
-/** Which layers see only a window: `layer_types` where given, else the family's older rule. */
-function slidingWindows(raw: RawConfig, family: ModelType, file: string): (number | null)[] {
+/**
+ * Which layers see only a window, as transformers reads the keys. Where it ignores a key that asks for windows, or takes a
+ * default that the file does not name, the file is refused.
+ */
+function slidingWindows(raw: RawConfig, { window: rule }: Family, file: string): (number | null)[] {
   const layers = Array.from({ length: raw.num_hidden_layers }, (_, i) => i)
-  const window = raw.sliding_window ?? null
-  if (raw.layer_types) {
-    if (raw.layer_types.length !== layers.length) {
-      throw checkpointError(`${file}: layer_types has ${raw.layer_types.length} entries for ${layers.length} layers`, { file })
-    }
-    return raw.layer_types.map((type) => {
-      if (type === 'full_attention') return null
-      if (type !== 'sliding_attention')
-        throw unsupportedError(`${file}: layer type "${type}" is not supported`, { file, found: type })
-      if (window === null)
-        throw checkpointError(`${file}: layer_types asks for sliding_attention but sliding_window is absent`, { file })
-      return window
-    })
+  const types = raw.layer_types
+  const refuse = (why: string) => checkpointError(`${file}: ${why}`, { file })
+  if (types && types.length !== layers.length) {
+    throw refuse(`layer_types has ${types.length} entries for ${layers.length} layers`)
   }
-  if (family === 'mistral') return layers.map(() => window)
-  if (family === 'llama' || window === null || !raw.use_sliding_window) return layers.map(() => null)
-  const from = raw.max_window_layers
-  if (from === undefined) throw checkpointError(`${file}: use_sliding_window is true but max_window_layers is absent`, { file })
-  return layers.map((i) => (i >= from ? window : null))
+  const strange = types?.find((type) => type !== 'full_attention' && type !== 'sliding_attention')
+  if (strange !== undefined) throw unsupportedError(`${file}: layer type "${strange}" is not supported`, { file, found: strange })
+  const asks = types?.includes('sliding_attention') ?? false
+  if (rule === 'none') {
+    if (asks)
+      throw refuse(`layer_types asks for sliding_attention, which ${raw.model_type} does not know; transformers ignores it`)
+    return layers.map(() => null)
+  }
+  if (rule === 'from max_window_layers' && !raw.use_sliding_window) {
+    if (asks) throw refuse('layer_types asks for sliding_attention but use_sliding_window is not true')
+    return layers.map(() => null)
+  }
+  const window = raw.sliding_window
+  if (window === undefined) {
+    throw refuse('sliding_window is missing; it decides the numbers, so no default is assumed. Write null where there is none')
+  }
+  if (asks && window === null) throw refuse('layer_types asks for sliding_attention but sliding_window is null')
+  switch (rule) {
+    case 'every layer':
+      if (types) throw refuse(`layer_types is no key of ${raw.model_type}, whose layers all have sliding_window; leave it out`)
+      return layers.map(() => window)
+    case 'every other layer':
+      if (window === null) throw refuse(`sliding_window is null, and ${raw.model_type} models have windows`)
+      return layers.map((i) => ((types ? types[i] === 'sliding_attention' : i % 2 === 0) ? window : null))
+    case 'from max_window_layers': {
+      if (types) return types.map((type) => (type === 'sliding_attention' ? window : null))
+      const from = raw.max_window_layers
+      if (from === undefined && window !== null) throw refuse('use_sliding_window is true but max_window_layers is absent')
+      return layers.map((i) => (window !== null && i >= from! ? window : null))
+    }
+  }
 }

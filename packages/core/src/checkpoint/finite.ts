@@ -1,4 +1,4 @@
-/** New parameters that were never initialised are the commonest damage of parallel-scaled checkpoints. */
+/** Refuses weights that are NaN or infinite. The usual cause is a stream's parameters that were never initialised. */
 import { checkpointError } from '../errors.ts'
 import { countNonFinite, readChunks, readF32 } from './read-tensor.ts'
 import type { StoredTensor } from './tensor.ts'

@@ -111,6 +111,7 @@ beforeAll(async () => {
     },
     max_position_embeddings: 64,
     sliding_window: 4,
+    use_sliding_window: true,
     layer_types: ['sliding_attention'],
     eos_token_id: [1, 2],
     parscale_n: 2,

@@ -4,7 +4,8 @@
  */
 import * as z from 'zod'
 import { checkpointError, isParscaleError } from '../errors.ts'
-import { aggregations, type ModelType, type ParscaleConfig, streamInputs } from '../model/config.ts'
+import { aggregations, type ParscaleConfig, streamInputs } from '../model/config.ts'
+import { families, type ModelType } from '../model/families.ts'
 import { isReferenceFormat, parscaleConfig } from '../model/stream-options.ts'
 
 const keys = z.object({
@@ -23,8 +24,8 @@ export const parscaleSchema = keys.shape
 export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, file: string): ParscaleConfig {
   const { parscale_n: n, parscale_input: input = n === undefined || n === 1 ? 'none' : 'prefix' } = raw
   if (n === undefined) {
-    if (family === 'qwen2_parscale' || raw.parscale_input !== undefined) {
-      const why = family === 'qwen2_parscale' ? 'model_type is qwen2_parscale' : 'parscale_input is there'
+    if (families[family].reference || raw.parscale_input !== undefined) {
+      const why = families[family].reference ? `model_type is ${family}` : 'parscale_input is there'
       throw checkpointError(`${file}: parscale_n is missing, but ${why}`, { file })
     }
     return parscaleConfig({ n: 1 })

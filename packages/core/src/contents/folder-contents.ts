@@ -1,4 +1,4 @@
-/** What a model's folder consists of, before anybody has written it: to disk, into OPFS or anywhere else. */
+/** The files of a model's folder, described but not written yet. Node writes them to disk, a page into OPFS. */
 import { isJsonObject, parseJsonBytes } from '../checkpoint/json-text.ts'
 import type { TensorStream } from '../checkpoint/tensor-stream.ts'
 

@@ -1,4 +1,4 @@
-/** The contents room: what is written of a model: as it is, converted, quantised or trained. */
+/** The contents room: the files of a model's folder before they are written: unpacked, converted, quantised or trained. */
 export { convertedContents } from './converted.ts'
 export {
   type ExportedModel,

@@ -1,4 +1,4 @@
-/** A model as what would be written of it, whatever it lies in: a Hugging Face folder or a GGUF file. Read when asked for. */
+/** The folder contents of a model in either format, Hugging Face or GGUF. Tensor data is read only when it is asked for. */
 import type { ByteSource } from '../checkpoint/byte-source.ts'
 import { type ModelConfig, parseModelConfig } from '../checkpoint/config.ts'
 import { blockFormats } from '../checkpoint/gguf/blocks.ts'

@@ -93,7 +93,7 @@ test('untied embeddings, other biases and q/k norms are counted', () => {
   const { shape } = publishedModels[0]!
   const plain = countParameters(shape, 1)
   expect(countParameters({ ...shape, tiedEmbeddings: false }, 1).total - plain.total).toBe(151936 * 896)
-  expect(countParameters({ ...shape, qkNorm: true }, 1).total - plain.total).toBe(36 * 2 * 56)
+  expect(countParameters({ ...shape, qkNorm: 'head' }, 1).total - plain.total).toBe(36 * 2 * 56)
   expect(countParameters({ ...shape, attentionBias: { qkv: false, o: true } }, 1).total - plain.total).toBe(36 * (896 - 1120))
   expect(countParameters({ ...shape, mlpBias: true }, 1).total - plain.total).toBe(36 * (2 * 4864 + 896))
 })

@@ -7,7 +7,7 @@ export interface ParameterCounts {
   readonly outputEmbedding: number
   readonly attention: number
   readonly mlp: number
-  /** Two per layer and the final one. */
+  /** Those of the layers, two each where nothing else is said, and the final one. */
   readonly norms: number
   /** With their gates. 0 for P = 1, like `adapters` and `aggregation`, but for a set of one stream. */
   readonly prefixes: number
@@ -30,12 +30,15 @@ export function countParameters(shape: ModelShape, P: number): ParameterCounts {
   const attentionBiases = (attentionBias.qkv ? queries + 2 * keys : 0) + (attentionBias.o ? hiddenSize : 0)
   const mlp = 3 * hiddenSize * intermediateSize + (mlpBias ? 2 * intermediateSize + hiddenSize : 0)
 
+  const qkNorms = { none: 0, head: 2 * headDim, projection: queries + keys }[qkNorm || 'none']
+  const layerNorms = shape.features ? Object.values(shape.features.norms).filter((name) => name !== null).length : 2
+
   const embedding = vocabSize * hiddenSize
   const outputEmbedding = shape.tiedEmbeddings ? 0 : vocabSize * hiddenSize
   const parts = {
-    attention: layers * (attentionWeights + attentionBiases + (qkNorm ? 2 * headDim : 0)),
+    attention: layers * (attentionWeights + attentionBiases + qkNorms),
     mlp: layers * mlp,
-    norms: layers * 2 * hiddenSize + hiddenSize,
+    norms: layers * layerNorms * hiddenSize + hiddenSize,
     ...streamCounts(shape, P),
   }
   const nonEmbedding = Object.values(parts).reduce((sum, count) => sum + count)

@@ -8,7 +8,7 @@
  *   - the input embedding is charged as a read of the whole table in every pass
  *   - logits are charged for every prompt position; those of the P - 1 extra streams are taken off again, except for the prefix
  *   - the aggregation counts its first layer only, and is timed as a share of one MLP call
- *   - biases of q, k, v are left out, and the GPU's own memory limit is not looked at
+ *   - biases of q, k, v are left out, and the GPU's own memory limit is ignored
  * Every term equals fixtures/law/cost-analysis.json.
  */
 import { usageError } from '../errors.ts'

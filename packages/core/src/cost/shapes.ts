@@ -14,7 +14,12 @@ export interface ModelShape {
   readonly headDim: number
   readonly attentionBias: { readonly qkv: boolean; readonly o: boolean }
   readonly mlpBias: boolean
-  readonly qkNorm: boolean
+  /** Norms of queries and keys, of each head's or of all heads' together. */
+  readonly qkNorm: false | 'head' | 'projection'
+  /** Names of the norms of a layer, null where there is none. Default: two, as Llama has. */
+  readonly features?: {
+    readonly norms: Readonly<Record<'beforeAttention' | 'afterAttention' | 'beforeMlp' | 'afterMlp', string | null>>
+  }
   /** True: the output head reads the embedding table, which is stored once. */
   readonly tiedEmbeddings: boolean
   /** K, prefix tokens per layer and stream; used only where P > 1. */

@@ -3,13 +3,25 @@
  * text. The figures are those of llama.cpp's `llama-perplexity --kl-divergence`.
  */
 import { usageError } from '../errors.ts'
-import { type Engine, logSoftmax } from '../generation/index.ts'
+import { logSoftmax } from '../generation/index.ts'
 import { ascending, quantile } from '../spread.ts'
+import {
+  engineOf,
+  joinProgress,
+  type Reader,
+  type ReadOptions,
+  readInOrder,
+  schedulerOf,
+  type Texts,
+  textsOf,
+} from './read-texts.ts'
 import { type ScoredPosition, scorePositions } from './score.ts'
-import type { TextStepOptions } from './text-steps.ts'
+
+/** Each may hold a step's logits of both models while it waits for the slower one. */
+const textsAtOnce = 8
 
 export interface Comparison {
-  /** Positions compared: every token of the text. */
+  /** Positions compared: every token of the texts. */
   readonly tokens: number
   /** Of the tokens that follow another; null where there is one token only. */
   readonly perplexity: { readonly reference: number; readonly other: number; readonly ratio: number } | null
@@ -30,63 +42,70 @@ export interface Comparison {
 }
 
 /**
- * Reads a text with two models of one vocabulary in step and compares what they expect at every position.
+ * Reads texts with two models of one vocabulary in step and compares what they expect at every position.
  *
- * @param reference, other engines; P may be another for each
+ * @param reference, other engines; P may be another for each @param texts ids of one text or several
  * @throws usage error when there are no tokens, or the vocabularies differ in size
  */
 export async function compareIds(
-  reference: Engine,
-  other: Engine,
-  ids: readonly number[],
-  options: TextStepOptions & { readonly otherP?: number } = {},
+  reference: Reader,
+  other: Reader,
+  texts: Texts,
+  { otherP, ...options }: ReadOptions & { readonly otherP?: number } = {},
 ): Promise<Comparison> {
-  const [mine, theirs] = [reference.model.config.vocabSize, other.model.config.vocabSize]
+  const [mine, theirs] = [engineOf(reference).model.config.vocabSize, engineOf(other).model.config.vocabSize]
   if (mine !== theirs) {
     throw usageError(`only models of one vocabulary can be compared; these have ${mine} and ${theirs} tokens`, {
       expected: mine,
       found: theirs,
     })
   }
-  const { otherP = options.p, ...walk } = options
-  const comparison = collectComparison(ids)
-  const others = scorePositions(other, ids, { ...walk, p: otherP, onProgress: undefined })
-  try {
-    for await (const position of scorePositions(reference, ids, walk)) {
-      comparison.add(position, (await others.next()).value as ScoredPosition)
+  const list = textsOf(texts)
+  const comparison = collectComparison(list)
+  const progress = joinProgress(list, options.onProgress)
+  const schedulers = [schedulerOf(reference), schedulerOf(other)] as const
+  const compared = readInOrder(list, textsAtOnce, options.signal, async (ids, signal, text) => {
+    const others = scorePositions(schedulers[1], ids, { p: otherP ?? options.p, signal })
+    try {
+      for await (const position of scorePositions(schedulers[0], ids, { p: options.p, signal, onProgress: progress(text) }))
+        comparison.add(position, (await others.next()).value as ScoredPosition, text)
+    } finally {
+      await others.return(undefined)
     }
-  } finally {
-    await others.return(undefined)
-  }
+  })
+  for await (const _ of compared);
   return comparison.result()
 }
 
-/** Adds positions up to a comparison. */
-export function collectComparison(ids: readonly number[]): {
-  add(reference: ScoredPosition, other: ScoredPosition): void
+/** Adds positions up to a comparison; those of several texts in any mixture. */
+export function collectComparison(texts: Texts): {
+  add(reference: ScoredPosition, other: ScoredPosition, text?: number): void
   result(): Comparison
 } {
-  const divergences: number[] = []
-  let agreements = 0
-  let [loss, otherLoss, squares] = [0, 0, 0]
+  const list = textsOf(texts)
+  // By text, so that sums do not depend on which was read first.
+  const perText = list.map(() => ({ divergences: [] as number[], agreements: 0, loss: 0, otherLoss: 0, squares: 0 }))
   return {
-    add(reference, other) {
+    add(reference, other, text = 0) {
+      const sums = perText[text]!
       const p = logSoftmax(reference.logits)
       const q = logSoftmax(other.logits)
-      divergences.push(divergence(p, q))
-      agreements += Number(argmax(p) === argmax(q))
-      const next = ids[reference.position + 1]
+      sums.divergences.push(divergence(p, q))
+      sums.agreements += Number(argmax(p) === argmax(q))
+      const next = list[text]![reference.position + 1]
       if (next === undefined) return
-      loss -= p[next]!
-      otherLoss -= q[next]!
-      squares += (Math.exp(p[next]!) - Math.exp(q[next]!)) ** 2
+      sums.loss -= p[next]!
+      sums.otherLoss -= q[next]!
+      sums.squares += (Math.exp(p[next]!) - Math.exp(q[next]!)) ** 2
     },
     result() {
-      const tokens = divergences.length
-      const scored = tokens - 1
-      const sorted = divergences.toSorted(ascending)
+      const total = (of: 'agreements' | 'loss' | 'otherLoss' | 'squares') => perText.reduce((sum, one) => sum + one[of], 0)
+      const sorted = perText.flatMap(({ divergences }) => divergences).sort(ascending)
+      const tokens = sorted.length
+      const scored = tokens - list.length
       const mean = sorted.reduce((sum, x) => sum + x, 0) / tokens
       const variance = sorted.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, tokens - 1)
+      const [loss, otherLoss] = [total('loss'), total('otherLoss')]
       const perplexities = { reference: Math.exp(loss / scored), other: Math.exp(otherLoss / scored) }
       return {
         tokens,
@@ -99,8 +118,8 @@ export function collectComparison(ids: readonly number[]): {
           p99: quantile(sorted, 0.99),
           max: sorted.at(-1)!,
         },
-        topOneAgreement: agreements / tokens,
-        rmsDeltaP: scored > 0 ? Math.sqrt(squares / scored) : null,
+        topOneAgreement: total('agreements') / tokens,
+        rmsDeltaP: scored > 0 ? Math.sqrt(total('squares') / scored) : null,
       }
     },
   }

@@ -4,4 +4,13 @@ export type { StreamCorrelation } from './diagnose/correlation.ts'
 export { type DiagnoseOptions, type Diagnosis, diagnose, diagnosisOf, type LossFigure } from './diagnose/diagnose.ts'
 export { type MeasureOptions, measureStreams, type StreamMeasurement } from './diagnose/measure.ts'
 export { histogramBins, type WeightStatistics } from './diagnose/weights.ts'
-export { collectScore, type Score, type ScoredPosition, type ScoreOptions, scoreIds, scorePositions } from './score.ts'
+export type { Reader, ReadOptions, Texts } from './read-texts.ts'
+export {
+  collectScore,
+  type Score,
+  type ScoredPosition,
+  type ScoreOptions,
+  scoreIds,
+  scorePositions,
+  scoreTexts,
+} from './score.ts'

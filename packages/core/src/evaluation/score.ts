@@ -1,9 +1,9 @@
 /** How probable a text is to a model: per-token log-probabilities and perplexity, and the full logits for who wants them. */
 import { usageError } from '../errors.ts'
-import { type Engine, logSoftmax } from '../generation/index.ts'
-import { type TextStepOptions, textSteps } from './text-steps.ts'
+import { channel, logSumExp, rowTokensPerStep, type StepResult } from '../generation/index.ts'
+import { engineOf, type Reader, type ReadOptions, readInOrder, readText, schedulerOf } from './read-texts.ts'
 
-export type ScoreOptions = TextStepOptions
+export type ScoreOptions = ReadOptions
 
 /** What the model says after the token at `position`. Views, valid until the next one is asked for. */
 export interface ScoredPosition {
@@ -26,10 +26,27 @@ export interface Score {
 }
 
 /** Scores token ids. @throws usage error when there are none, or one is not in the vocabulary */
-export async function scoreIds(engine: Engine, ids: readonly number[], options: ScoreOptions = {}): Promise<Score> {
+export async function scoreIds(reader: Reader, ids: readonly number[], options: ScoreOptions = {}): Promise<Score> {
+  mustHaveTokens(ids)
   const score = collectScore(ids)
-  for await (const position of scorePositions(engine, ids, options)) score.add(position)
+  const { vocabSize } = engineOf(reader).model.config
+  await readText(schedulerOf(reader), ids, options, (at, result) => {
+    for (const position of positionsOf(at, result, vocabSize)) score.add(position)
+  })
   return score.result()
+}
+
+/**
+ * Scores many texts together, each as `scoreIds` would: short ones fill a step between them. Scores come in the order of the
+ * texts; how many there are does not count for memory, where they are made as they are asked for.
+ */
+export async function* scoreTexts(
+  reader: Reader,
+  texts: Iterable<readonly number[]> | AsyncIterable<readonly number[]>,
+  { p, signal }: Omit<ScoreOptions, 'onProgress'> = {},
+): AsyncGenerator<Score, void> {
+  const scheduler = schedulerOf(reader)
+  yield* readInOrder(texts, rowTokensPerStep, signal, (ids, signal) => scoreIds(scheduler, ids, { p, signal }))
 }
 
 /** Adds positions up to a score, for callers that also want the logits as they pass. */
@@ -40,7 +57,7 @@ export function collectScore(ids: readonly number[]): { add(position: ScoredPosi
     add({ position, logits, streamWeights: weights }) {
       streamWeights.push([...weights])
       const next = ids[position + 1]
-      if (next !== undefined) logProbabilities.push(logSoftmax(logits)[next]!)
+      if (next !== undefined) logProbabilities.push(logits[next]! - logSumExp(logits))
     },
     result() {
       const scored = logProbabilities.slice(1) as number[]
@@ -50,23 +67,52 @@ export function collectScore(ids: readonly number[]): { add(position: ScoredPosi
   }
 }
 
-/** Every position's result, in order; long texts in windows, see textSteps. */
+/**
+ * Every position's result, in order; long texts in windows, see readText. A slow caller holds up nobody else: the text is read
+ * one step ahead at most.
+ */
 export async function* scorePositions(
-  engine: Engine,
+  reader: Reader,
   ids: readonly number[],
   options: ScoreOptions = {},
 ): AsyncGenerator<ScoredPosition> {
-  if (ids.length === 0) throw usageError('there is nothing to score: the text has no tokens')
-  const { vocabSize } = engine.model.config
-  for await (const { at, result } of textSteps(engine, ids, options, (at, result) => ({ at, result }))) {
-    const n = result.logits.length / vocabSize
-    const p = result.streamWeights.length / n
-    for (let t = 0; t < n; t++) {
-      yield {
-        position: at + t,
-        logits: result.logits.subarray(t * vocabSize, (t + 1) * vocabSize),
-        streamWeights: result.streamWeights.subarray(t * p, (t + 1) * p),
-      }
+  mustHaveTokens(ids)
+  const left = new AbortController()
+  const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal
+  const { vocabSize } = engineOf(reader).model.config
+  const steps = channel<{ at: number; result: Pick<StepResult, 'logits' | 'streamWeights'> }>(1)
+  const read = readText(
+    schedulerOf(reader),
+    ids,
+    { ...options, signal },
+    (at, { logits, streamWeights }) =>
+      steps.push({ at, result: { logits: logits.slice(), streamWeights: streamWeights.slice() } }),
+    steps.room,
+  ).then(steps.end, steps.fail)
+  try {
+    for await (const { at, result } of steps) yield* positionsOf(at, result, vocabSize)
+  } finally {
+    left.abort()
+    await read
+  }
+}
+
+function* positionsOf(
+  at: number,
+  { logits, streamWeights }: Pick<StepResult, 'logits' | 'streamWeights'>,
+  vocabSize: number,
+): Generator<ScoredPosition> {
+  const n = logits.length / vocabSize
+  const p = streamWeights.length / n
+  for (let t = 0; t < n; t++) {
+    yield {
+      position: at + t,
+      logits: logits.subarray(t * vocabSize, (t + 1) * vocabSize),
+      streamWeights: streamWeights.subarray(t * p, (t + 1) * p),
     }
   }
+}
+
+function mustHaveTokens(ids: readonly number[]): void {
+  if (ids.length === 0) throw usageError('there is nothing to score: the text has no tokens')
 }

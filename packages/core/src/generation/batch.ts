@@ -3,7 +3,7 @@
  * Everything that tells rows apart (prefix, length, padding, window) ends here; the backbone sees only numbers.
  */
 import { Tensor } from 'onnxruntime-common'
-import { type ModelConfig, maskName, type RopeTable, windowsOf } from '../model/index.ts'
+import { type ModelConfig, maskName, type RopeTable, rotaryHalf, windowsOf } from '../model/index.ts'
 import type { DecoderRow } from '../runtime/index.ts'
 
 /** Rows shorter than the longest are padded on the right, with their own last token; padding is never seen nor stored. */
@@ -12,7 +12,7 @@ export type BatchRow = Pick<DecoderRow, 'ids' | 'prefix' | 'length' | 'firstPosi
 /** Added to the score of what must not be seen: its softmax weight is exactly 0 in float32. */
 export const hiddenScore = -1e30
 
-/** Feeds `input_ids` [R, T], `cos`, `sin` [R, T, D/2] and one mask [R, 1, T, capacity + T] per window. */
+/** Feeds `input_ids` [R, T], `cos`, `sin` [R, T, rotaryHalf] and one mask [R, 1, T, capacity + T] per window. */
 export function batchFeeds(
   config: ModelConfig,
   rope: RopeTable,
@@ -20,7 +20,7 @@ export function batchFeeds(
   capacity: number,
 ): Record<string, Tensor> {
   const tokens = Math.max(...rows.map((row) => row.ids.length))
-  const half = config.headDim / 2
+  const half = rotaryHalf(config)
   const ids = new BigInt64Array(rows.length * tokens)
   const cos = new Float32Array(rows.length * tokens * half)
   const sin = new Float32Array(rows.length * tokens * half)
@@ -45,13 +45,13 @@ export function batchFeeds(
   return feeds
 }
 
-/** Row r, new token t, place s: 0 where t sees s. Places are the cache's, then the new tokens'. */
+/** Row r, new token t, position s: 0 where t sees s. Positions are the cache's, then the new tokens'. */
 function mask(rows: readonly BatchRow[], tokens: number, capacity: number, window: number | null): Float32Array {
-  const places = capacity + tokens
-  const out = new Float32Array(rows.length * tokens * places).fill(hiddenScore)
+  const positions = capacity + tokens
+  const out = new Float32Array(rows.length * tokens * positions).fill(hiddenScore)
   for (const [r, { ids, prefix, prefixScore = 0, length }] of rows.entries()) {
     for (let t = 0; t < tokens; t++) {
-      const line = (r * tokens + t) * places
+      const line = (r * tokens + t) * positions
       // The token's index in its sequence, and the first index that the window lets it see.
       const index = length + t
       const first = window === null ? 0 : Math.max(0, index - window + 1)

@@ -4,7 +4,7 @@
  */
 import { usageError } from '../errors.ts'
 import { type Engine, rowTokensPerStep } from './engine.ts'
-import { logSoftmax } from './sampling.ts'
+import { logSoftmax } from './log-probabilities.ts'
 import type { Sequence } from './sequence.ts'
 
 export interface BeamSearchOptions {

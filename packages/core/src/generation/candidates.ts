@@ -12,8 +12,11 @@
 export interface CandidateOptions {
   /** Greater than 0. */
   readonly temperature: number
+  /** At least 1; absent: all tokens. */
   readonly topK?: number
+  /** In (0, 1]; absent: 1. */
   readonly topP?: number
+  /** In [0, 1]; absent: 0. */
   readonly minP?: number
 }
 

@@ -6,7 +6,6 @@ import { quantisedBytes } from '../checkpoint/index.ts'
 import type { KvType, ModelConfig } from '../model/index.ts'
 import { estimateMemory, type MemoryEstimate, type MemoryQuestion, prefixPositions } from '../model/memory.ts'
 import type { Decoder, Device, Runtime } from '../runtime/index.ts'
-import { GraphDecoder } from './graph-decoder.ts'
 import type { ModelFiles } from './model-files.ts'
 
 /** What the user wants of a decoder. It goes from the command's flags to the decoder as one object. */
@@ -31,19 +30,22 @@ export interface DecoderKind<Options extends DecoderOptions = DecoderOptions> {
   /** What it would run with, as `avx512vnni`; undefined where there is nothing to say. */
   readonly runsWith?: string | undefined
   /** @param configs of the backbone and all stream sets */
-  refusal(configs: readonly Pick<ModelConfig, 'parscale'>[], options: DecoderOptions): DecoderRefusal | undefined
+  refusal(configs: readonly ModelConfig[], options: DecoderOptions): DecoderRefusal | undefined
   memory(question: MemoryQuestion): MemoryEstimate
   /** Makes in the cache what `open` reads from there: done before, so that memory is free again and failure can be told apart. */
   prepare?(files: ModelFiles, options: Options): Promise<unknown>
   open(files: ModelFiles, options: Options): Promise<Decoder>
 }
 
-/** Over graphs: runs every model, on whatever device its runtime has. */
-export const graphDecoders = (name: string, runtime: (options: DecoderOptions) => Runtime): DecoderKind => ({
+/** Over graphs: runs every model, on whatever device its runtime has. What builds graphs is loaded when one is opened. */
+export const graphDecoders = (name: string, runtime: (options: DecoderOptions) => Runtime | Promise<Runtime>): DecoderKind => ({
   name,
   refusal: () => undefined,
   memory: graphMemory,
-  open: async (files, options) => await GraphDecoder.load(runtime(options), files, options),
+  open: async (files, options) => {
+    const { GraphDecoder } = await import('./graph-decoder.ts')
+    return await GraphDecoder.load(await runtime(options), files, options)
+  },
 })
 
 /**

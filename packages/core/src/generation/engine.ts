@@ -10,8 +10,11 @@ import type { Model, StreamSet } from './model.ts'
 import { outputHeads, wantedTokens } from './output-heads.ts'
 import { Sequence, type StepResult, type Work } from './sequence.ts'
 
-/** Tokens times rows that one prefill step takes: large enough for full products, small enough to stay responsive. */
+/** Tokens times rows of a step: large enough for full products, small enough to stay responsive. */
 export const rowTokensPerStep = 256
+
+/** 64 MB of logits: with a vocabulary of 150,000 those of a whole step would take twice that. */
+export const logitsPerStep = 2 ** 24
 
 export class Engine {
   readonly model: Model
@@ -56,7 +59,7 @@ export class Engine {
     const p = options.p ?? this.model.defaultP
     const set = this.model.streamSet(p)
     const sequence = new Sequence(p, set?.config.parscale.nTokens ?? 0, options.firstPosition ?? 0)
-    sequence.rows = this.#cache.openRows(p, sequence.places + (options.room ?? 0))
+    sequence.rows = this.#cache.openRows(p, sequence.positions + (options.room ?? 0))
     this.#writePrefix(sequence, set)
     return sequence
   }
@@ -70,7 +73,7 @@ export class Engine {
       copy.replaceIds(source.ids)
       return copy
     })
-    const rows = this.#cache.openRows(copies * source.p, source.places)
+    const rows = this.#cache.openRows(copies * source.p, source.positions)
     for (const [i, copy] of forks.entries()) copy.rows = rows.slice(i * source.p, (i + 1) * source.p)
     this.#cache.copyRows(
       rows,

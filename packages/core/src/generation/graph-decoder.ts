@@ -7,6 +7,8 @@ import { GraphRowCache } from './graph-row-cache.ts'
 import type { ModelFiles } from './model-files.ts'
 
 export class GraphDecoder implements Decoder {
+  /** A graph's rows are of one length: shorter ones are padded. */
+  readonly ragged = false
   readonly #config: ModelConfig
   readonly #kv: KvType
   readonly #backbone: Session

@@ -1,6 +1,6 @@
 /**
  * Rows of a graph's cache. A graph steps neighbours of equal length, over one block of keys and values: here rows get their
- * places in the block, are moved together before a step, and padded to the longest.
+ * slots in the block, are moved together before a step, and padded to the longest.
  */
 import type { Tensor } from 'onnxruntime-common'
 import { type KvType, type ModelConfig, RopeTable } from '../model/index.ts'
@@ -13,8 +13,8 @@ export type RunBackbone = (
   adapters: readonly number[],
 ) => Promise<Readonly<Record<string, Tensor>>>
 
-/** Where a row lies in the block, and how many of its places are in use. */
-interface Place {
+/** Where a row lies in the block, and how many of its positions are in use. */
+interface Slot {
   index: number
   used: number
 }
@@ -25,7 +25,7 @@ export class GraphRowCache implements RowCache {
   readonly #cache: KvCache
   readonly #rope: RopeTable
   /** By row, in the order of the block. */
-  #places = new Map<number, Place>()
+  #slots = new Map<number, Slot>()
   #nextRow = 0
 
   constructor(config: ModelConfig, kv: KvType, run: RunBackbone) {
@@ -40,44 +40,44 @@ export class GraphRowCache implements RowCache {
   }
 
   /** New rows stand behind all others. */
-  openRows(count: number, places: number): number[] {
-    this.#order([...this.#places.keys()])
+  openRows(count: number, positions: number): number[] {
+    this.#order([...this.#slots.keys()])
     const rows = Array.from({ length: count }, () => this.#nextRow++)
-    for (const row of rows) this.#places.set(row, { index: this.#places.size, used: 0 })
-    this.#cache.reserve(this.#places.size, Math.max(1, places))
+    for (const row of rows) this.#slots.set(row, { index: this.#slots.size, used: 0 })
+    this.#cache.reserve(this.#slots.size, Math.max(1, positions))
     return rows
   }
 
   /** Leaves holes, which go when rows are opened or moved. The memory goes with the last row. */
   closeRows(rows: readonly number[]): void {
-    for (const row of rows) this.#places.delete(row)
-    if (this.#places.size === 0) this.#cache.clear()
+    for (const row of rows) this.#slots.delete(row)
+    if (this.#slots.size === 0) this.#cache.clear()
   }
 
   copyRows(targets: readonly number[], sources: readonly number[]): void {
-    const order = [...this.#places.keys()]
+    const order = [...this.#slots.keys()]
     this.#order(order)
     const copied = new Map(targets.map((target, i) => [target, sources[i]!]))
-    const from = order.map((row) => this.#places.get(copied.get(row) ?? row)!)
+    const from = order.map((row) => this.#slots.get(copied.get(row) ?? row)!)
     this.#cache.permute(
       from.map(({ index }) => index),
       from.map(({ used }) => used),
     )
-    const used = from.map((place) => place.used)
-    for (const [i, row] of order.entries()) this.#places.get(row)!.used = used[i]!
+    const used = from.map((slot) => slot.used)
+    for (const [i, row] of order.entries()) this.#slots.get(row)!.used = used[i]!
   }
 
   writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void {
-    const place = this.#places.get(row)!
-    place.used = key.length / (this.#config.numKeyValueHeads * this.#config.headDim)
-    this.#cache.writeFirst(place.index, layer, key, value)
+    const slot = this.#slots.get(row)!
+    slot.used = key.length / (this.#config.numKeyValueHeads * this.#config.headDim)
+    this.#cache.writeFirst(slot.index, layer, key, value)
   }
 
   async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {
     this.#makeNeighbours(rows.map(({ row }) => row))
-    const places = rows.map(({ prefix, length, ids }) => ({ at: prefix + length, count: ids.length }))
-    this.#cache.reserve(0, Math.max(...places.map(({ at, count }) => at + count)))
-    const first = this.#places.get(rows[0]!.row)!.index
+    const positions = rows.map(({ prefix, length, ids }) => ({ at: prefix + length, count: ids.length }))
+    this.#cache.reserve(0, Math.max(...positions.map(({ at, count }) => at + count)))
+    const first = this.#slots.get(rows[0]!.row)!.index
     const feeds = {
       ...batchFeeds(this.#config, this.#rope, rows, this.#cache.capacity),
       ...this.#cache.feeds(first, rows.length),
@@ -87,8 +87,8 @@ export class GraphRowCache implements RowCache {
       rows.map(({ adapter }) => adapter),
     )
     const tokens = Math.max(...rows.map(({ ids }) => ids.length))
-    const broken = this.#cache.write(first, out, tokens, places)
-    for (const [i, { at, count }] of places.entries()) this.#places.get(rows[i]!.row)!.used = at + count
+    const broken = this.#cache.write(first, out, tokens, positions)
+    for (const [i, { at, count }] of positions.entries()) this.#slots.get(rows[i]!.row)!.used = at + count
     return {
       hidden: wantedStates(rows, out.hidden!.data as Float32Array, tokens, this.#config.hiddenSize),
       broken: new Set([...broken].map((index) => rows[index - first]!.row)),
@@ -97,22 +97,22 @@ export class GraphRowCache implements RowCache {
 
   /** Moves rows only when they are not neighbours in this order. */
   #makeNeighbours(chosen: readonly number[]): void {
-    const index = (row: number) => this.#places.get(row)!.index
+    const index = (row: number) => this.#slots.get(row)!.index
     if (chosen.every((row, i) => i === 0 || index(row) === index(chosen[i - 1]!) + 1)) return
     const set = new Set(chosen)
-    this.#order([...chosen, ...[...this.#places.keys()].filter((row) => !set.has(row))])
+    this.#order([...chosen, ...[...this.#slots.keys()].filter((row) => !set.has(row))])
   }
 
   /** Lays all rows out anew, without holes. */
   #order(order: readonly number[]): void {
-    const places = order.map((row) => this.#places.get(row)!)
-    if (places.some(({ index }, i) => index !== i)) {
+    const slots = order.map((row) => this.#slots.get(row)!)
+    if (slots.some(({ index }, i) => index !== i)) {
       this.#cache.permute(
-        places.map(({ index }) => index),
-        places.map(({ used }) => used),
+        slots.map(({ index }) => index),
+        slots.map(({ used }) => used),
       )
     }
-    this.#places = new Map(order.map((row, i) => [row, { index: i, used: places[i]!.used }]))
+    this.#slots = new Map(order.map((row, i) => [row, { index: i, used: slots[i]!.used }]))
   }
 }
 

@@ -1,14 +1,25 @@
 export { type BatchRow, batchFeeds, hiddenScore } from './batch.ts'
 export { type BeamResult, type BeamSearchOptions, beamSearch } from './beam-search.ts'
 export { type DecoderKind, type DecoderOptions, type DecoderRefusal, graphDecoders, graphMemory } from './decoder-kind.ts'
-export { Engine, rowTokensPerStep } from './engine.ts'
+export { Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
 export { KvCache } from './kv-cache.ts'
+export { logSoftmax, logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
 export { Model, type StreamSet } from './model.ts'
 export { type ModelFiles, modelFiles, type StreamSetFiles } from './model-files.ts'
 export { openText } from './open-text.ts'
 export type { PenaltyOptions } from './penalties.ts'
-export { createSampler, logSoftmax, type Sampler, type SamplingOptions, validateSampling } from './sampling.ts'
-export { type FinishReason, type GeneratedToken, PromptCache, Scheduler, type TokenRequest } from './scheduler.ts'
+export {
+  type Finished,
+  type FinishReason,
+  type GeneratedToken,
+  PromptCache,
+  type PromptToken,
+  type TokenRequest,
+} from './request.ts'
+export { type Constraint, createSampler, type Sampler, type SamplingOptions, validateSampling } from './sampling.ts'
+export { Scheduler, type SchedulerCounters, type SchedulerOptions } from './scheduler.ts'
 export type { Sequence, StepResult, Work } from './sequence.ts'
 export { createStopMatcher, type StopMatcher } from './stop-strings.ts'
-export { Chat, type TextChunk, TextModel, type TextOptions, type TextResult, type TextToken } from './text.ts'
+export { Chat, TextModel, type TextOptions, type TextResult } from './text.ts'
+export type { TextChunk, TextToken } from './text-pieces.ts'
+export { type Channel, channel } from './token-stream.ts'

@@ -13,7 +13,7 @@ interface LayerCache {
 
 /**
  * Grows by an eighth at least, in steps of 64: total copying stays a small multiple of the final size, and a step, which reads all
- * places there are, takes little longer than for the tokens alone.
+ * positions there are, takes little longer than for the tokens alone.
  */
 const grownCapacity = (needed: number, present: number): number => Math.ceil(Math.max(needed, present * 1.125) / 64) * 64
 
@@ -34,7 +34,7 @@ export class KvCache {
     this.#layers = Array.from({ length: config.numHiddenLayers }, () => ({ key: this.#block(0), value: this.#block(0) }))
   }
 
-  /** Places per row. */
+  /** Positions per row. */
   get capacity(): number {
     return this.#capacity
   }
@@ -43,11 +43,11 @@ export class KvCache {
     return this.#layers.length * 2 * kvBlockBytes(this.type, this.#headDim, this.#rows * this.#heads * this.#capacity)
   }
 
-  /** Makes room for so many rows and places; keeps what is there. */
-  reserve(rows: number, places: number): void {
-    if (rows <= this.#rows && places <= this.#capacity) return
+  /** Makes room for so many rows and positions; keeps what is there. */
+  reserve(rows: number, positions: number): void {
+    if (rows <= this.#rows && positions <= this.#capacity) return
     const newRows = Math.max(rows, this.#rows)
-    const newCapacity = places <= this.#capacity ? this.#capacity : grownCapacity(places, this.#capacity)
+    const newCapacity = positions <= this.#capacity ? this.#capacity : grownCapacity(positions, this.#capacity)
     const grow = (old: KvBlock): KvBlock => {
       const block = this.#block(newRows * this.#heads * newCapacity)
       for (let head = 0; head < this.#rows * this.#heads; head++)
@@ -67,7 +67,7 @@ export class KvCache {
     ;[this.#rows, this.#capacity, this.#spare] = [0, 0, undefined]
   }
 
-  /** Writes keys and values [K, n, D] of a layer into a row's first n places. */
+  /** Writes keys and values [K, n, D] of a layer into a row's first n positions. */
   writeFirst(row: number, layer: number, key: Float32Array, value: Float32Array): void {
     const size = key.length / this.#heads
     const { key: keys, value: values } = this.#layers[layer]!
@@ -92,23 +92,23 @@ export class KvCache {
    * Writes a step's new keys and values, `present.L.key` and `present.L.value` [rows, K, T, D] of `results`, behind what each row
    * holds.
    *
-   * What is not finite is left out, so that the cache always is: hidden places weigh 0, and 0 times NaN would be NaN, for
+   * What is not finite is left out, so that the cache always is: hidden positions weigh 0, and 0 times NaN would be NaN, for
    * whoever has the row next.
    *
-   * @param places per row: the first place to write and how many of the T tokens are real
+   * @param positions per row: the first position to write and how many of the T tokens are real
    * @returns rows that something was left out of
    */
   write(
     firstRow: number,
     results: Readonly<Record<string, Tensor>>,
     tokens: number,
-    places: readonly { at: number; count: number }[],
+    positions: readonly { at: number; count: number }[],
   ): Set<number> {
     const broken = new Set<number>()
     for (const [layer, target] of this.#layers.entries()) {
       const present = (name: string) => KvBlock.from(this.type, this.#headDim, results, `present.${layer}.${name}`)
       const [key, value] = [present('key'), present('value')]
-      for (const [i, { at, count }] of places.entries()) {
+      for (const [i, { at, count }] of positions.entries()) {
         for (let head = 0; head < this.#heads; head++) {
           const from = (i * this.#heads + head) * tokens
           const to = ((firstRow + i) * this.#heads + head) * this.#capacity + at
@@ -122,7 +122,7 @@ export class KvCache {
     return broken
   }
 
-  /** Reorders rows: row i becomes a copy of what row `sources[i]` was. `used[i]` places of it count. */
+  /** Reorders rows: row i becomes a copy of what row `sources[i]` was. `used[i]` positions of it count. */
   permute(sources: readonly number[], used: readonly number[]): void {
     const move = (block: KvBlock): KvBlock => {
       const target = this.#spare ?? this.#block(this.#rows * this.#heads * this.#capacity)

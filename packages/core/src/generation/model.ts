@@ -4,7 +4,6 @@ import type { LayerPrefix, ModelConfig } from '../model/index.ts'
 import type { Decoder, Runtime } from '../runtime/index.ts'
 import { firstAdapters } from './adapter-bank.ts'
 import type { DecoderOptions } from './decoder-kind.ts'
-import { GraphDecoder } from './graph-decoder.ts'
 import type { ModelFiles } from './model-files.ts'
 
 /** What makes P streams out of one backbone. */
@@ -39,6 +38,7 @@ export class Model {
 
   /** Over graphs. @throws as `runtime.createSession`; nothing is left open then */
   static async load(runtime: Runtime, files: ModelFiles, options: Pick<DecoderOptions, 'kv'> = {}): Promise<Model> {
+    const { GraphDecoder } = await import('./graph-decoder.ts')
     return new Model(files, await GraphDecoder.load(runtime, files, options))
   }
 

@@ -1,7 +1,9 @@
 /** From a model's small files, and a model that is started once they are sound, to text. */
 import { fileOf, readJson, type TextFiles } from '../checkpoint/open-checkpoint.ts'
 import { checkpointError } from '../errors.ts'
-import { createChatTemplate, createTokenizer, tokenizerFiles } from '../tokenizer/index.ts'
+import type { ChatTemplate, Tokenizer, TokenizerFiles } from '../tokenizer/index.ts'
+import { createTokenizer } from '../tokenizer/tokenizer.ts'
+import { tokenizerFiles } from '../tokenizer/tokenizer-files.ts'
 import type { Model } from './model.ts'
 import { TextModel } from './text.ts'
 
@@ -14,9 +16,18 @@ import { TextModel } from './text.ts'
 export async function openText(files: TextFiles, startModel: () => Promise<Model>): Promise<TextModel> {
   const found = await tokenizerFiles(files)
   const tokenizer = createTokenizer(found, files.path)
-  const template = createChatTemplate(found, tokenizer)
+  const template = await chatTemplate(found, tokenizer)
   const stops = await generationStops(files)
   return new TextModel(await startModel(), tokenizer, template, stops)
+}
+
+/** Templates and their language are loaded for models that have one. */
+async function chatTemplate(files: TokenizerFiles, tokenizer: Tokenizer): Promise<ChatTemplate | undefined> {
+  const { chatTemplate, tokenizerConfig } = files
+  const inConfig = (tokenizerConfig as { chat_template?: unknown } | null | undefined)?.chat_template
+  if (chatTemplate === undefined && (inConfig === undefined || inConfig === null)) return undefined
+  const { createChatTemplate } = await import('../tokenizer/templates/chat-template.ts')
+  return createChatTemplate(files, tokenizer)
 }
 
 /** Ends of text that only generation_config.json names. @throws checkpoint error where they are no token ids */

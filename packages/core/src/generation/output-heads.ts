@@ -3,7 +3,10 @@ import type { Model, StreamSet } from './model.ts'
 import type { StepResult, Work } from './sequence.ts'
 
 /** How many of a piece of work's tokens are wanted: the last ones. */
-export const wantedTokens = ({ want, ids }: Work): number => (want === 'all' ? ids.length : want === 'last' ? 1 : 0)
+export function wantedTokens({ want, ids }: Work): number {
+  if (typeof want === 'number') return want
+  return want === 'all' ? ids.length : want === 'last' ? 1 : 0
+}
 
 /**
  * Aggregation per stream set, then the output embedding once for all.
@@ -20,16 +23,20 @@ export async function outputHeads(
   const total = wanted.reduce((sum, n) => sum + n, 0)
   if (total === 0) return work.map(() => undefined)
 
+  // Those that want logits stand first, so that one product makes them all.
+  const withLogits = work.reduce((sum, { logits = true }, i) => sum + (logits ? wanted[i]! : 0), 0)
   const joined = new Float32Array(total * H)
   const parts: Part[] = []
-  let [at, from] = [0, 0]
-  for (const [i, { sequence }] of work.entries()) {
+  let [at, later, from] = [0, withLogits, 0]
+  for (const [i, { sequence, logits = true }] of work.entries()) {
     const n = wanted[i]!
+    const start = logits ? at : later
     const size = sequence.p * n * H
     const streams = streamsLast(hidden.subarray(from, from + size), sequence.p, n, H)
-    parts.push({ streams, weights: new Float32Array(n).fill(1), at })
-    if (sequence.p === 1) joined.set(streams, at * H)
-    at += n
+    parts.push({ streams, weights: new Float32Array(n).fill(1), at: start })
+    if (sequence.p === 1) joined.set(streams, start * H)
+    if (logits) at += n
+    else later += n
     from += size
   }
   for (const [set, members] of byStreamSet(model, work)) {
@@ -37,7 +44,7 @@ export async function outputHeads(
     await aggregate(model, set, theirs, joined)
   }
 
-  const logits = await model.decoder.logits(joined)
+  const logits = withLogits === 0 ? new Float32Array() : await model.decoder.logits(joined.subarray(0, withLogits * H))
   return parts.map(({ streams, weights, at }, i) => {
     const n = wanted[i]!
     if (n === 0) return undefined

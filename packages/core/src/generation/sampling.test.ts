@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { createSampler, logSoftmax, type SamplingOptions, validateSampling } from './sampling.ts'
+import { logSoftmax } from './log-probabilities.ts'
+import { createSampler, type SamplingOptions, validateSampling } from './sampling.ts'
 
 interface Case {
   options: Omit<SamplingOptions, 'logitBias'> & { logitBias?: [number, number][] }

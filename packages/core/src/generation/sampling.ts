@@ -1,23 +1,30 @@
 /**
- * From logits to a token id: bias and penalties (penalties.ts), temperature, top-k, top-p, min-p (candidates.ts), then one
- * draw from a seeded stream (../random.ts). Temperature 0 is greedy: the largest score, between equals the lowest id.
+ * From logits to a token id: bias and penalties (penalties.ts), a constraint, temperature, top-k, top-p, min-p (candidates.ts),
+ * then one draw from a seeded stream (../random.ts). Temperature 0 is greedy: the largest score, between equals the lowest id.
  */
-import { runtimeError, usageError } from '../errors.ts'
+import { usageError } from '../errors.ts'
 import { createRandom } from '../random.ts'
-import { Candidates } from './candidates.ts'
+import { type CandidateOptions, Candidates } from './candidates.ts'
+import { argmax, logSumExp } from './log-probabilities.ts'
 import { createPenalties, type PenaltyOptions } from './penalties.ts'
 
-export interface SamplingOptions extends PenaltyOptions {
+export interface SamplingOptions extends PenaltyOptions, CandidateOptions {
   /** 0: greedy. 1: the model's own distribution. */
   readonly temperature: number
-  /** At least 1; absent: all tokens. */
-  readonly topK?: number
-  /** In (0, 1]; absent: 1. */
-  readonly topP?: number
-  /** In [0, 1]; absent: 0. */
-  readonly minP?: number
   /** A safe integer. Whoever wants another text each time passes another seed; absent: 0. */
   readonly seed?: number
+  /** Restricts what may come next, after bias and penalties. */
+  readonly constraint?: Constraint
+}
+
+/** Says before each draw which tokens may come next: a grammar, a schema, a list of answers. */
+export interface Constraint {
+  /**
+   * Bans tokens by -Infinity, or changes their scores. When it throws or bans every token, its request fails, and only that one.
+   *
+   * @param scores [V], to be changed in place @param generated ids drawn so far, without the prompt; not to be changed
+   */
+  mask(scores: Float32Array, generated: readonly number[]): void
 }
 
 export interface Sampler {
@@ -70,20 +77,25 @@ export function validateSampling(options: SamplingOptions): SamplingOptions {
 
 /** @param promptIds what the repetition penalty sees before the first `accept` */
 export function createSampler(options: SamplingOptions, promptIds: readonly number[]): Sampler {
-  const { temperature, seed = 0 } = validateSampling(options)
+  const { temperature, seed = 0, constraint } = validateSampling(options)
+  const generated: number[] = []
   const random = createRandom(seed)
   const penalties = createPenalties(options, promptIds)
   let scratch = new Float32Array(0)
   let candidates = new Candidates(0)
 
   return {
-    accept: penalties.accept,
+    accept(id) {
+      generated.push(id)
+      penalties.accept(id)
+    },
     sample(logits) {
       let scores = logits
-      if (penalties.active) {
+      if (penalties.active || constraint) {
         if (scratch.length !== logits.length) scratch = new Float32Array(logits.length)
         scratch.set(logits)
         penalties.apply(scratch)
+        constraint?.mask(scratch, generated)
         scores = scratch
       }
       const best = argmax(scores)
@@ -101,38 +113,4 @@ export function createSampler(options: SamplingOptions, promptIds: readonly numb
       }
     },
   }
-}
-
-/** Natural logarithm of softmax over logits [V], in double precision. Same errors as sampling. */
-export function logSoftmax(logits: Float32Array): Float64Array {
-  const normaliser = logSumExp(logits)
-  const out = new Float64Array(logits.length)
-  // By index: Float64Array.from with a function takes ten times as long.
-  for (let i = 0; i < out.length; i++) out[i] = logits[i]! - normaliser
-  return out
-}
-
-function logSumExp(logits: Float32Array): number {
-  const max = logits[argmax(logits)]!
-  let sum = 0
-  for (let id = 0; id < logits.length; id++) sum += Math.exp(logits[id]! - max)
-  return max + Math.log(sum)
-}
-
-/** Index of the largest score, the lowest among equals. Refuses what no draw can be made from, by name. */
-function argmax(scores: Float32Array): number {
-  let best = -1
-  let max = -Infinity
-  for (let id = 0; id < scores.length; id++) {
-    const score = scores[id]!
-    if (score > max) {
-      max = score
-      best = id
-    } else if (Number.isNaN(score)) {
-      throw runtimeError(`sampling: logit of token ${id} is NaN; check the model's weights and inputs`, { found: score })
-    }
-  }
-  if (max === Infinity) throw runtimeError(`sampling: logit of token ${best} is +Infinity`, { found: max })
-  if (best < 0) throw runtimeError(`sampling: all ${scores.length} tokens are banned (logit -Infinity)`, { found: max })
-  return best
 }

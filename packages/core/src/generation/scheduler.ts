@@ -1,109 +1,97 @@
 /**
- * Runs many requests on one engine. They join and leave between steps; all that are decoding share each step, whatever
- * their P and length. Prompts are taken in chunks between decode steps, so that a long one does not stall the others.
- * What goes wrong with one request (a bad token, NaN logits, a callback that throws) ends that request only.
+ * Runs many requests on one engine. There is one kind of work: ids still to compute. A prompt has many, a request that generates
+ * has the token drawn last; all share each step, under one budget of row-tokens. Requests join and leave between steps.
+ * What goes wrong with one (a bad token, NaN logits, a callback that throws) ends that request only.
  */
 import { usageError } from '../errors.ts'
-import { type Engine, rowTokensPerStep } from './engine.ts'
-import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
-import type { Sequence, StepResult } from './sequence.ts'
+import { type Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
+import { ActiveRequest, checkRequest, type Finished, firstWanted, type PromptCache, type TokenRequest } from './request.ts'
+import { planStep, type StepLimits } from './step-plan.ts'
 
-export interface GeneratedToken {
-  readonly id: number
-  /** Natural logarithm of the model's own probability, before temperature and penalties. Worked out when read, during the call only. */
-  readonly logProbability: number
-  /** Each stream's weight in this token, [P]. */
-  readonly streamWeights: Float32Array
+/** What is let in; the rest waits in the order of its coming. A request that alone is over a limit runs alone. */
+export interface SchedulerOptions {
+  /** Rows (streams of all requests) that run at the same time. Default: no limit. */
+  readonly maxRows?: number
+  /**
+   * Row-tokens that those which run may come to hold in the cache: P (prompt + maxTokens) of each, and where the decoder pads,
+   * as many as the longest for every row. Default: no limit.
+   */
+  readonly maxCachedTokens?: number
 }
 
-/** stop: a stop token, or `onToken` said so. length: `maxTokens` or the end of the context. */
-export type FinishReason = 'stop' | 'length'
-
-/**
- * A sequence that outlives its request (a conversation): what the next prompt shares with it is not computed again.
- * One request at a time; freed by `Scheduler.release`.
- */
-export class PromptCache {
-  readonly p: number | undefined
-  /** Managed by the scheduler. */
-  sequence: Sequence | undefined
-
-  /** @param p streams; default: the model's largest */
-  constructor(p?: number) {
-    this.p = p
-  }
+/** Since the scheduler was made, where nothing else is said. */
+export interface SchedulerCounters {
+  /** Requests now. */
+  readonly running: number
+  readonly waiting: number
+  readonly steps: number
+  /** Ids computed, times the rows of their sequence. */
+  readonly rowTokens: number
+  /** Of prompts, ids that a prompt cache held, so that they were not computed. */
+  readonly cachedTokens: number
+  /** Of the engine's keys and values now, other users of the engine included. */
+  readonly cacheBytes: number
 }
 
-export interface TokenRequest {
-  readonly promptIds: readonly number[]
-  /** At least 1. */
-  readonly maxTokens: number
-  readonly sampling: SamplingOptions
-  /** Tokens that end the generation; they are not reported. */
-  readonly stopTokenIds?: readonly number[]
-  /** Default: the model's largest. With `cache`, the cache's P counts. */
-  readonly p?: number
-  readonly cache?: PromptCache
-  /** Ends the request between two steps; the promise rejects with the signal's reason. */
-  readonly signal?: AbortSignal
-  /** Tokens of the prompt done so far, those found in the cache included. */
-  readonly onPrefill?: (done: number, total: number) => void
-  /** Called for each token; returning true ends the generation after it. */
-  // biome-ignore lint/suspicious/noConfusingVoidType: most callbacks return nothing
-  readonly onToken?: (token: GeneratedToken) => boolean | void
-}
-
-interface Active {
+interface Submitted {
   readonly request: TokenRequest
-  readonly sequence: Sequence
-  readonly sampler: Sampler
-  readonly maxTokens: number
-  /** What of the prompt is still to be run. */
-  pending: readonly number[]
-  /** Generated so far, the last of which has not been run yet. */
-  readonly generated: number[]
-  readonly finish: (reason: FinishReason) => void
+  readonly finish: (finished: Finished) => void
   readonly fail: (error: unknown) => void
 }
 
+type Running = ActiveRequest & { readonly submitted: Submitted }
+
 export class Scheduler {
-  readonly #engine: Engine
-  #active: Active[] = []
+  readonly engine: Engine
+  readonly #maxRows: number
+  readonly #maxCachedTokens: number
+  readonly #limits: StepLimits
+  #active: Running[] = []
+  #waiting: Submitted[] = []
   /** What waits for the moment between two steps, when sequences may be opened and closed. */
   #tasks: (() => void)[] = []
   #running = false
-  /** Prefill and decode steps take turns while there is work of both kinds. */
-  #prefillNext = true
+  #counters = { steps: 0, rowTokens: 0, cachedTokens: 0 }
+  /** Number of the last step in which a request computed several ids. */
+  #lastLong = 0
 
-  constructor(engine: Engine) {
-    this.#engine = engine
+  constructor(engine: Engine, { maxRows = Infinity, maxCachedTokens = Infinity }: SchedulerOptions = {}) {
+    this.engine = engine
+    this.#maxRows = maxRows
+    this.#maxCachedTokens = maxCachedTokens
+    const logits = Math.max(1, Math.floor(logitsPerStep / engine.model.config.vocabSize))
+    this.#limits = { rowTokens: rowTokensPerStep, logits, ragged: engine.model.decoder.ragged }
+  }
+
+  get counters(): SchedulerCounters {
+    const [running, waiting] = [this.#active.length, this.#waiting.length]
+    return { running, waiting, ...this.#counters, cacheBytes: this.engine.cacheMemoryBytes }
   }
 
   /**
-   * Generates until the request ends.
+   * Runs a request until it ends.
    *
    * @throws usage error for an empty prompt, one longer than the context, a P the model does not have, or a bad option
    */
-  submit(request: TokenRequest): Promise<FinishReason> {
-    return new Promise<FinishReason>((finish, fail) => {
-      this.#between(() => {
-        try {
-          request.signal?.throwIfAborted()
-          this.#active.push(this.#admit(request, finish, fail))
-        } catch (error) {
-          fail(error)
-        }
-      })
-    })
+  submit(request: TokenRequest): Promise<Finished> {
+    const wake = () => this.#run()
+    // A signal of its own: Node warns of many listeners on one that many requests share.
+    const signal = request.signal && AbortSignal.any([request.signal])
+    signal?.addEventListener('abort', wake)
+    return new Promise<Finished>((finish, fail) => {
+      checkRequest(request, this.engine.model.config.maxPositionEmbeddings)
+      this.engine.checkTokens(request.promptIds)
+      this.#between(() => this.#waiting.push({ request, finish, fail }))
+    }).finally(() => signal?.removeEventListener('abort', wake))
   }
 
   /** Frees a prompt cache's rows. A request that still uses it fails. */
   release(cache: PromptCache): Promise<void> {
+    const error = () => usageError('the prompt cache was released while this request used it')
     return new Promise((resolve) => {
       this.#between(() => {
-        for (const active of this.#active.filter((a) => a.request.cache === cache))
-          this.#leave(active, () => active.fail(usageError('the prompt cache was released while this request used it')))
-        if (cache.sequence) this.#engine.close(cache.sequence)
+        this.#fail((request) => (request.cache === cache ? error() : undefined))
+        if (cache.sequence) this.engine.close(cache.sequence)
         cache.sequence = undefined
         resolve()
       })
@@ -112,150 +100,142 @@ export class Scheduler {
 
   #between(task: () => void): void {
     this.#tasks.push(task)
-    if (!this.#running) void this.#run()
+    this.#run()
   }
 
-  #admit(request: TokenRequest, finish: Active['finish'], fail: Active['fail']): Active {
-    const { promptIds, sampling, cache } = request
-    if (!Number.isInteger(request.maxTokens) || request.maxTokens < 1) {
-      throw usageError(`maxTokens must be an integer of at least 1, got ${request.maxTokens}`, {
-        flag: 'maxTokens',
-        found: request.maxTokens,
-      })
-    }
-    if (promptIds.length === 0) throw usageError('the prompt has no tokens; a model needs at least one to start from')
-    const context = this.#engine.model.config.maxPositionEmbeddings
-    if (promptIds.length > context) {
-      throw usageError(`the prompt has ${promptIds.length} tokens, the model's context is ${context}; shorten the prompt`, {
-        expected: context,
-        found: promptIds.length,
-      })
-    }
-    this.#engine.checkTokens(promptIds)
-    const sampler = createSampler(sampling, promptIds)
-    if (cache?.sequence && this.#active.some(({ sequence }) => sequence === cache.sequence)) {
-      throw usageError('the prompt cache is in use by another request; wait for it or use a second cache')
-    }
-    const sequence = cache?.sequence ?? this.#engine.open({ p: cache ? cache.p : request.p, room: promptIds.length })
-    if (cache) cache.sequence = sequence
-    // The last token of the prompt is always run: its output is what the first new token is sampled from.
-    const shared = Math.min(commonPrefix(sequence.ids, promptIds), promptIds.length - 1)
-    this.#engine.truncate(sequence, shared)
-    return {
-      request,
-      sequence,
-      sampler,
-      // The last token generated need not fit: nothing is computed from it.
-      maxTokens: Math.min(request.maxTokens, context - promptIds.length + 1),
-      pending: promptIds.slice(shared),
-      generated: [],
-      finish,
-      fail,
-    }
-  }
-
-  async #run(): Promise<void> {
+  #run(): void {
+    if (this.#running) return
     this.#running = true
-    while (this.#tasks.length > 0 || this.#active.length > 0) await this.#engine.turn(() => this.#round())
-    this.#running = false
+    const rounds = async () => {
+      while (this.#hasWork()) await this.engine.turn(() => this.#round())
+      this.#running = false
+    }
+    void rounds()
+  }
+
+  #hasWork(): boolean {
+    const aborted = ({ request }: { request: TokenRequest }) => request.signal?.aborted
+    return (
+      this.#tasks.length > 0 ||
+      this.#active.some((active) => !active.paused || aborted(active)) ||
+      this.#waiting.some((waiting, i) => aborted(waiting) || (i === 0 && this.#fits(waiting.request)))
+    )
   }
 
   /** Lets requests leave and join, then steps once. */
   async #round(): Promise<void> {
     // Leaving comes first: who joins may want the prompt cache of one that leaves.
-    for (const active of this.#active.filter((a) => a.request.signal?.aborted)) {
-      this.#leave(active, () => active.fail(active.request.signal!.reason))
-    }
+    this.#fail(({ signal }) => (signal?.aborted ? signal.reason : undefined))
     for (const task of this.#tasks.splice(0)) task()
-    const waiting = this.#active.filter((a) => a.pending.length > 0)
-    const decoding = this.#active.filter((a) => a.pending.length === 0)
-    const prefill = waiting.length > 0 && (decoding.length === 0 || this.#prefillNext)
-    this.#prefillNext = !prefill
-    const chosen = prefill ? prefillBatch(waiting) : decoding
+    this.#admit()
+    const chosen = planStep(this.#inOrder(), this.#limits)
     if (chosen.length === 0) return
+    const step = ++this.#counters.steps
     try {
-      await (prefill ? this.#prefill(chosen) : this.#decode(chosen))
+      const results = await this.engine.step(chosen.map(({ request, count }) => request.work(count)))
+      for (const [i, { request: active, count }] of chosen.entries()) {
+        active.lastStep = step
+        if (count > 1) this.#lastLong = step
+        this.#counters.rowTokens += count * active.p
+        await this.#take(active, () => active.take(results[i]))
+      }
     } catch (error) {
-      for (const active of chosen) this.#leave(active, () => active.fail(error))
+      for (const { request } of chosen) this.#leave(request, () => request.submitted.fail(error))
     }
   }
 
-  async #prefill(chosen: readonly Active[]): Promise<void> {
-    const rows = chosen.reduce((sum, { sequence }) => sum + sequence.p, 0)
-    const chunk = Math.max(1, Math.floor(rowTokensPerStep / rows))
-    const results = await this.#engine.step(
-      chosen.map(({ sequence, pending }) => ({
-        sequence,
-        ids: pending.slice(0, chunk),
-        want: pending.length <= chunk ? 'last' : 'none',
-      })),
-    )
-    for (const [i, active] of chosen.entries()) {
-      this.#orLeave(active, () => {
-        active.pending = active.pending.slice(chunk)
-        const total = active.request.promptIds.length
-        active.request.onPrefill?.(total - active.pending.length, total)
-        if (results[i]) this.#accept(active, results[i])
-      })
-    }
-  }
-
-  async #decode(chosen: readonly Active[]): Promise<void> {
-    const results = await this.#engine.step(
-      chosen.map(({ sequence, generated }) => ({ sequence, ids: [generated.at(-1)!], want: 'last' })),
-    )
-    for (const [i, active] of chosen.entries()) this.#orLeave(active, () => this.#accept(active, results[i]!))
+  /**
+   * Who has waited longest comes first; prompts wait as one, so that the first of them is through first. Who waits equally long:
+   * those with one id, which cost little, then prompts as they came.
+   */
+  #inOrder(): Running[] {
+    const since = (active: Running) => (active.left > 1 ? this.#lastLong : active.lastStep)
+    return this.#active
+      .filter(({ paused }) => !paused)
+      .sort((a, b) => since(a) - since(b) || Number(a.left > 1) - Number(b.left > 1))
   }
 
   /** What follows a step, for one request: where it fails, only that request leaves. */
-  #orLeave(active: Active, next: () => void): void {
+  async #take(active: Running, next: () => ReturnType<ActiveRequest['take']>): Promise<void> {
+    const { request, finish, fail } = active.submitted
     try {
       if (active.sequence.failure) throw active.sequence.failure
-      next()
+      const reason = await next()
+      if (reason) return this.#leave(active, () => finish(active.finished(reason)))
+      const pause = request.pause?.()
+      active.paused = pause !== undefined
+      pause?.finally(() => {
+        active.paused = false
+        this.#run()
+      })
     } catch (error) {
-      this.#leave(active, () => active.fail(error))
+      this.#leave(active, () => fail(error))
     }
   }
 
-  /** Samples the next token, reports it, and sees whether the request is done. */
-  #accept(active: Active, result: StepResult): void {
-    const { request, sampler, generated } = active
-    const drawn = sampler.sample(result.logits)
-    if (request.stopTokenIds?.includes(drawn.id)) {
-      this.#leave(active, () => active.finish('stop'))
-      return
+  #fits(request: TokenRequest): boolean {
+    if (this.#active.length === 0) return true
+    const { defaultP, config } = this.engine.model
+    let [rows, tokens, longest] = [0, 0, 0]
+    for (const { p, cache, promptIds, maxTokens } of [request, ...this.#active.map((active) => active.request)]) {
+      const n = (cache ? cache.p : p) ?? defaultP
+      const length = Math.min(config.maxPositionEmbeddings, promptIds.length + maxTokens)
+      ;[rows, tokens, longest] = [rows + n, tokens + n * length, Math.max(longest, length)]
     }
-    sampler.accept(drawn.id)
-    generated.push(drawn.id)
-    const stop = request.onToken?.({
-      id: drawn.id,
-      get logProbability() {
-        return drawn.logProbability
-      },
-      streamWeights: result.streamWeights.slice(),
+    return rows <= this.#maxRows && (this.#limits.ragged ? tokens : rows * longest) <= this.#maxCachedTokens
+  }
+
+  #admit(): void {
+    while (this.#waiting.length > 0 && this.#fits(this.#waiting[0]!.request)) {
+      const submitted = this.#waiting.shift()!
+      try {
+        submitted.request.signal?.throwIfAborted()
+        this.#active.push(Object.assign(this.#open(submitted.request), { submitted }))
+      } catch (error) {
+        submitted.fail(error)
+      }
+    }
+  }
+
+  #open(request: TokenRequest): ActiveRequest {
+    const { promptIds, cache } = request
+    const { maxPositionEmbeddings: context, hiddenSize } = this.engine.model.config
+    if (cache?.sequence && this.#active.some(({ sequence }) => sequence === cache.sequence)) {
+      throw usageError('the prompt cache is in use by another request; wait for it or use a second cache')
+    }
+    const sequence = cache?.sequence ?? this.engine.open({ p: cache ? cache.p : request.p, room: promptIds.length })
+    try {
+      const active = new ActiveRequest(request, sequence, { context, hiddenSize })
+      // Positions whose results are wanted are always run.
+      const shared = Math.min(commonPrefix(sequence.ids, promptIds), firstWanted(request))
+      this.engine.truncate(sequence, shared)
+      this.#counters.cachedTokens += shared
+      if (cache) cache.sequence = sequence
+      return active
+    } catch (error) {
+      if (!cache?.sequence) this.engine.close(sequence)
+      throw error
+    }
+  }
+
+  /** Ends the requests, running or waiting, that `reason` gives an error for. */
+  #fail(reason: (request: TokenRequest) => unknown): void {
+    for (const active of this.#active) {
+      const error = reason(active.request)
+      if (error !== undefined) this.#leave(active, () => active.submitted.fail(error))
+    }
+    this.#waiting = this.#waiting.filter(({ request, fail }) => {
+      const error = reason(request)
+      if (error !== undefined) fail(error)
+      return error === undefined
     })
-    if (stop) this.#leave(active, () => active.finish('stop'))
-    else if (generated.length >= active.maxTokens) this.#leave(active, () => active.finish('length'))
   }
 
-  #leave(active: Active, settle: () => void): void {
+  #leave(active: Running, settle: () => void): void {
     this.#active = this.#active.filter((other) => other !== active)
-    if (!active.request.cache) this.#engine.close(active.sequence)
+    if (!active.request.cache) this.engine.close(active.sequence)
     settle()
   }
-}
-
-/** As many waiting prompts as fit one step; at least one. */
-function prefillBatch(waiting: readonly Active[]): Active[] {
-  const chosen: Active[] = []
-  let [rows, tokens] = [0, 0]
-  for (const active of waiting) {
-    rows += active.sequence.p
-    tokens = Math.max(tokens, active.pending.length)
-    if (chosen.length > 0 && rows * tokens > rowTokensPerStep) break
-    chosen.push(active)
-  }
-  return chosen
 }
 
 function commonPrefix(a: readonly number[], b: readonly number[]): number {

@@ -34,8 +34,8 @@ export class Sequence {
     this.append(ids)
   }
 
-  /** Places of the cache in use by each row. */
-  get places(): number {
+  /** Positions of the cache in use by each row. */
+  get positions(): number {
     return this.prefix + this.length
   }
 }
@@ -44,13 +44,15 @@ export interface Work {
   readonly sequence: Sequence
   /** New tokens, at least one. */
   readonly ids: readonly number[]
-  /** Which tokens' results are wanted. */
-  readonly want: 'none' | 'last' | 'all'
+  /** Which tokens' results are wanted; a number: of so many, the last ones. */
+  readonly want: 'none' | 'last' | 'all' | number
+  /** False: hidden states only, which spares the output embedding. Default true. */
+  readonly logits?: boolean
 }
 
 /** Of the n wanted tokens of one piece of work; views, valid until the next step. */
 export interface StepResult {
-  /** [n, vocabulary] */
+  /** [n, vocabulary]; empty where only hidden states were wanted. */
   readonly logits: Float32Array
   /** What the output head read: [n, hidden]. */
   readonly hidden: Float32Array

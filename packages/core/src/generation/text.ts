@@ -4,9 +4,14 @@ import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts
 import { type BeamSearchOptions, beamSearch } from './beam-search.ts'
 import { Engine } from './engine.ts'
 import type { Model } from './model.ts'
+import { type FinishReason, PromptCache, type PromptToken } from './request.ts'
 import type { SamplingOptions } from './sampling.ts'
-import { type FinishReason, PromptCache, Scheduler } from './scheduler.ts'
-import { createStopMatcher } from './stop-strings.ts'
+import { Scheduler } from './scheduler.ts'
+import { joinChunks, type TextChunk, TextPieces, type TextToken } from './text-pieces.ts'
+import { channel } from './token-stream.ts'
+
+/** Pieces that wait for a slow reader before they are joined. */
+const chunksHeld = 16
 
 export interface TextOptions extends Partial<SamplingOptions> {
   /** Default 256. The end of the context ends a text as well. */
@@ -17,28 +22,21 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly stop?: readonly string[]
   /** Recognise special tokens spelled in the prompt. Default false. */
   readonly allowSpecial?: boolean
+  /** So many of the most probable tokens with each token. Default 0. */
+  readonly topLogprobs?: number
+  /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
+  readonly promptLogprobs?: number
   readonly signal?: AbortSignal
+  /** Runs inside the engine's turn: return at once. */
   readonly onPrefill?: (done: number, total: number) => void
-}
-
-export interface TextToken {
-  readonly id: number
-  readonly text: string
-  readonly logProbability: number
-  /** [P] */
-  readonly streamWeights: readonly number[]
-}
-
-/** A piece of text as it becomes certain, with the tokens that were sampled since the last piece. */
-export interface TextChunk {
-  readonly text: string
-  readonly tokens: readonly TextToken[]
 }
 
 export interface TextResult {
   readonly text: string
   readonly tokens: readonly TextToken[]
   readonly promptTokens: number
+  /** With `promptLogprobs`: the prompt's tokens. */
+  readonly prompt?: readonly PromptToken[]
   readonly finishReason: FinishReason
   /** The stop string that ended the text. */
   readonly stopString: string | null
@@ -50,7 +48,7 @@ export class TextModel {
   readonly chatTemplate: ChatTemplate | undefined
   readonly stopTokenIds: readonly number[]
   readonly engine: Engine
-  readonly #scheduler: Scheduler
+  readonly scheduler: Scheduler
 
   /** @param stopTokenIds ends of text beside those that tokenizer and configuration name */
   constructor(model: Model, tokenizer: Tokenizer, chatTemplate?: ChatTemplate, stopTokenIds: readonly number[] = []) {
@@ -59,7 +57,7 @@ export class TextModel {
     this.chatTemplate = chatTemplate
     this.stopTokenIds = [...new Set([...model.config.eosTokenIds, ...tokenizer.eosTokenIds, ...stopTokenIds])]
     this.engine = new Engine(model)
-    this.#scheduler = new Scheduler(this.engine)
+    this.scheduler = new Scheduler(this.engine)
   }
 
   /**
@@ -101,28 +99,21 @@ export class TextModel {
     return results.map(({ ids, score }) => ({ text: this.tokenizer.decode(ids, { skipSpecial: true }), score }))
   }
 
+  /**
+   * Continues a prompt of ids. A reader who is slower than the engine gets pieces joined, and holds up nobody; one who leaves
+   * early ends the generation, which frees its rows.
+   *
+   * @param cache of a conversation: what the prompt shares with it is not computed again
+   */
   async *streamIds(
     promptIds: readonly number[],
     options: TextOptions = {},
     cache?: PromptCache,
   ): AsyncGenerator<TextChunk, TextResult> {
-    const decoder = this.tokenizer.streamDecoder({ skipSpecial: true })
-    const stops = createStopMatcher(options.stop ?? [])
     const left = new AbortController()
-    const queue: TextChunk[] = []
-    const all: TextToken[] = []
-    let text = ''
-    const waiting: TextToken[] = []
-    let stopString: string | null = null
-    let wake = () => {}
-
-    const emit = (piece: string) => {
-      text += piece
-      if (piece.length > 0) queue.push({ text: piece, tokens: waiting.splice(0) })
-    }
-    let finished: FinishReason | undefined
-    let failure: { error: unknown } | undefined
-    this.#scheduler
+    const chunks = channel<TextChunk>(chunksHeld, joinChunks)
+    const pieces = new TextPieces(this.tokenizer, options.stop ?? [], chunks.push)
+    const finished = this.scheduler
       .submit({
         promptIds,
         cache,
@@ -130,44 +121,28 @@ export class TextModel {
         maxTokens: options.maxTokens ?? 256,
         sampling: { ...options, temperature: options.temperature ?? 1 },
         stopTokenIds: this.stopTokenIds,
+        topLogprobs: options.topLogprobs,
+        promptLogprobs: options.promptLogprobs,
         signal: options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal,
         onPrefill: options.onPrefill,
-        onToken: ({ id, logProbability, streamWeights }) => {
-          const token = { id, text: this.tokenizer.tokenText(id), logProbability, streamWeights: [...streamWeights] }
-          all.push(token)
-          waiting.push(token)
-          const matched = stops.push(decoder.push(id))
-          stopString = matched.stopped
-          emit(matched.text)
-          wake()
-          return stopString !== null
-        },
+        onToken: (token) => pieces.push(token),
       })
-      .then(
-        (reason) => {
-          if (stopString === null) {
-            const matched = stops.push(decoder.flush())
-            stopString = matched.stopped
-            emit(matched.text + (stopString === null ? stops.flush() : ''))
-          }
-          finished = stopString === null ? reason : 'stop'
-        },
-        (error) => {
-          failure = { error }
-        },
-      )
-      .finally(() => wake())
+      .then((result) => {
+        pieces.end()
+        return result
+      })
+    finished.then(chunks.end, chunks.fail)
     try {
-      for (;;) {
-        for (let chunk = queue.shift(); chunk; chunk = queue.shift()) yield chunk
-        if (failure) throw failure.error
-        if (finished) break
-        await new Promise<void>((resolve) => {
-          wake = resolve
-        })
+      for await (const chunk of chunks) yield chunk
+      const { finishReason, prompt } = await finished
+      return {
+        text: pieces.text,
+        tokens: pieces.tokens,
+        promptTokens: promptIds.length,
+        ...(prompt && { prompt }),
+        finishReason: pieces.stopString === null ? finishReason : 'stop',
+        stopString: pieces.stopString,
       }
-      if (waiting.length > 0) yield { text: '', tokens: waiting.splice(0) }
-      return { text, tokens: all, promptTokens: promptIds.length, finishReason: finished, stopString }
     } finally {
       left.abort()
     }
@@ -175,7 +150,7 @@ export class TextModel {
 
   /** Frees what a conversation holds in the cache; an answer under way fails. */
   release(cache: PromptCache): Promise<void> {
-    return this.#scheduler.release(cache)
+    return this.scheduler.release(cache)
   }
 
   /** Frees native memory once the step under way is over. Generations that are not finished fail. */

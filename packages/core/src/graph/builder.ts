@@ -87,6 +87,7 @@ export class GraphBuilder {
   round = (x: Value): Value => this.#node('Round', [x])
   sqrt = (x: Value): Value => this.#node('Sqrt', [x])
   sigmoid = (x: Value): Value => this.#node('Sigmoid', [x])
+  tanh = (x: Value): Value => this.#node('Tanh', [x])
   softmax = (x: Value): Value => this.#node('Softmax', [x], { axis: -1 })
   matMul = (a: Value, b: Value): Value => this.#node('MatMul', [a, b])
   gather = (data: Value, indices: Value): Value => this.#node('Gather', [data, indices], { axis: 0 })

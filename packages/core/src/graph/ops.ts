@@ -38,6 +38,7 @@ export type OpName =
   | 'Split'
   | 'Sqrt'
   | 'Sub'
+  | 'Tanh'
   | 'Transpose'
   | 'Unsqueeze'
 
@@ -85,6 +86,7 @@ export const ops: Readonly<Record<OpName, Infer>> = {
   Sigmoid: unary,
   Softmax: unary,
   Sqrt: unary,
+  Tanh: unary,
   ReduceMax: reduction,
   ReduceSum: reduction,
   ReduceSumSquare: reduction,

@@ -46,7 +46,7 @@ export function checkDesign(law: Law, points: readonly Point[]): void {
   }
 }
 
-/** The part of a `Fit` that is looked at. */
+/** The part of a `Fit` that is used. */
 interface FittedLaw {
   readonly law: Law
   readonly points: readonly Point[]

@@ -30,7 +30,7 @@ export function equivalentParameters(fit: Fit, setting: Setting, thetas: Bootstr
   return { ...found, warnings: [...found.warnings, ...rangeWarnings(fit, { N: found.value, P: 1 })] }
 }
 
-/** The P, as a real number, at which `setting` (its own P is not looked at) has the loss of `largerN` at P = 1. */
+/** The P, as a real number, at which `setting` (its own P is ignored) has the loss of `largerN` at P = 1. */
 export function equivalentStreams(
   fit: Fit,
   { N, D }: Omit<Setting, 'P'>,

@@ -1,7 +1,7 @@
 /** What a decoder is made of, as config.json says it (checkpoint/config.ts reads the file). */
 
-export const modelTypes = ['qwen2_parscale', 'qwen2', 'qwen3', 'llama', 'mistral'] as const
-export type ModelType = (typeof modelTypes)[number]
+import type { ModelType } from './families.ts'
+import type { Features, QkNorm } from './features.ts'
 
 /** How rotary frequencies are stretched beyond the trained context. Names as in Hugging Face configs. */
 export type RopeScaling =
@@ -62,10 +62,10 @@ export interface ModelConfig {
   /** Biases of the four attention projections and of the MLP, as the family or the file says. */
   readonly attentionBias: { readonly qkv: boolean; readonly o: boolean }
   readonly mlpBias: boolean
-  /** RMS norm over each head's query and key (Qwen3). */
-  readonly qkNorm: boolean
+  readonly qkNorm: QkNorm
   /** Window in tokens per layer; null: the layer sees everything. Length `numHiddenLayers`. */
   readonly slidingWindows: readonly (number | null)[]
+  readonly features: Features
   readonly bosTokenId: number | null
   readonly eosTokenIds: readonly number[]
   readonly parscale: ParscaleConfig

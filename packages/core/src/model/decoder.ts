@@ -1,12 +1,15 @@
 /**
- * The decoder, once for all families: Qwen2, Qwen3, Llama and Mistral differ only in data (biases, q/k norms, windows).
+ * The decoder, once for all families: they differ only in data (features.ts, and the tensors that a layer has).
  * It knows nothing of streams, prefixes or padding: it sees rows of tokens, a cache, and a mask. All rows go through one
  * product per weight.
  *
  * Axes: R rows, T new tokens, C cache capacity, H query heads, K key/value heads, G = H / K, D head size.
  */
-import { type Dim, type GraphBuilder, product, type Value } from '../graph/index.ts'
+import type { Dim, GraphBuilder, Value } from '../graph/index.ts'
+import { product } from '../graph/shape.ts'
 import type { ModelConfig } from './config.ts'
+import type { Activation } from './features.ts'
+import { type LayerRole, type LayerTensor, type LinearRole, layerByRole } from './layer-tensors.ts'
 import { linears, lookUp } from './linear.ts'
 import type { Weights } from './weights.ts'
 
@@ -57,39 +60,60 @@ export interface DecoderOutputs {
 }
 
 export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, inputs: DecoderInputs): DecoderOutputs {
-  const { hiddenSize, rmsNormEps } = config
+  const { hiddenSize, rmsNormEps, features } = config
   const present: KeyValue[] = []
   const layerInputs: Value[] = []
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
-  const norm = (x: Value, name: string) => g.rmsNorm(x, weights(name, [hiddenSize]), rmsNormEps)
-  const linear: Linear = (x, bias, outs) => {
-    const layers = Object.entries(outs).map(([name, out]) => ({
-      name,
-      out,
-      bias: bias ? weights(`${name}.bias`, [out]) : undefined,
-    }))
-    const products = linears(g, weights, x, layers)
-    return layers.map(({ name }, i) => (inputs.adapt ? inputs.adapt(name, x, products[i]!) : products[i]!))
+  const rmsNorm = (x: Value, name: string, size: number) => {
+    const weight = weights(name, [size])
+    return g.rmsNorm(x, features.normOffset === 0 ? weight : g.add(weight, g.scalar(features.normOffset)), rmsNormEps)
+  }
+  const norm: Norm = (x, tensor) => (tensor ? rmsNorm(x, tensor.stored.name, tensor.shape[0]!) : x)
+  const linear: Linear = (x, tensors, ...roles) => {
+    const asked = roles.map((role) => tensors.get(role)!)
+    // What is stored as one is multiplied as one.
+    const stored = asked.filter(({ row }) => row === 0)
+    const outputs = linears(
+      g,
+      weights,
+      x,
+      stored.map(({ role, stored: { name, shape } }) => {
+        const bias = tensors.get(`${role as LinearRole}Bias`)?.stored
+        return { name: name.replace(/\.weight$/, ''), out: shape[0]!, bias: bias && weights(bias.name, bias.shape) }
+      }),
+    )
+    const products = stored.flatMap(({ stored: { name } }, i) => {
+      const parts = asked.filter((tensor) => tensor.stored.name === name)
+      return g.split(
+        outputs[i]!,
+        parts.map(({ shape }) => shape[0]!),
+        -1,
+      )
+    })
+    return asked.map(({ layer }, i) => (inputs.adapt ? inputs.adapt(layer, x, products[i]!) : products[i]!))
   }
 
   const embedded = lookUp(g, weights, 'model.embed_tokens.weight', [config.vocabSize, hiddenSize], inputs.inputIds)
-  let x = g.reshape(repeatRows(g, embedded, R), [product([R, T]), hiddenSize]) // [R*T, hidden]
+  const scaled = features.embeddingScale === 1 ? embedded : g.mul(embedded, g.scalar(features.embeddingScale))
+  let x = g.reshape(repeatRows(g, scaled, R), [product([R, T]), hiddenSize]) // [R*T, hidden]
   for (let l = 0; l < config.numHiddenLayers; l++) {
     g.scope(`layers.${l}`, () => {
       layerInputs.push(x)
-      const at = `model.layers.${l}`
+      const tensors = layerByRole(config, l)
       const attended = g.scope('attention', () =>
-        attention(g, config, weights, linear, inputs, l, norm(x, `${at}.input_layernorm.weight`)),
+        attention(g, config, { norm, linear, tensors }, inputs, l, norm(x, tensors.get('inputNorm'))),
       )
       present.push(attended.present)
-      x = g.add(x, attended.out)
+      x = g.add(x, norm(attended.out, tensors.get('attentionOutNorm')))
       x = g.add(
         x,
-        g.scope('mlp', () => mlp(g, config, linear, `${at}.mlp`, norm(x, `${at}.post_attention_layernorm.weight`))),
+        g.scope('mlp', () =>
+          norm(mlp(g, features.activation, linear, tensors, norm(x, tensors.get('postNorm'))), tensors.get('mlpOutNorm')),
+        ),
       )
     })
   }
-  const hidden = g.reshape(norm(x, 'model.norm.weight'), [R, T, hiddenSize])
+  const hidden = g.reshape(rmsNorm(x, 'model.norm.weight', hiddenSize), [R, T, hiddenSize])
   return { hidden, present, layerInputs }
 }
 
@@ -101,39 +125,32 @@ function repeatRows(g: GraphBuilder, x: Value, R: Dim): Value {
   return g.reshape(g.expand(g.unsqueeze(x, 1), [S!, copies, ...row]), [R, ...row])
 }
 
-/** Linear layers of one input, as adapted: [rows, in] to [rows, out] for each name of a weight with its `out`. */
-type Linear = (x: Value, bias: boolean, outs: Readonly<Record<string, number>>) => Value[]
+type LayerTensors = ReadonlyMap<LayerRole, LayerTensor>
+/** RMS norm over the last axis; x itself where a layer has no such norm. */
+type Norm = (x: Value, weight: LayerTensor | undefined) => Value
+/** Linear layers of one input, as adapted: [rows, in] to [rows, out] for each role. */
+type Linear = (x: Value, tensors: LayerTensors, ...roles: LinearRole[]) => Value[]
 
 function attention(
   g: GraphBuilder,
   c: ModelConfig,
-  weights: Weights,
-  linear: Linear,
+  { norm, linear, tensors }: { norm: Norm; linear: Linear; tensors: LayerTensors },
   inputs: DecoderInputs,
   layer: number,
   x: Value,
 ) {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: D } = c
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
-  const at = `model.layers.${layer}.self_attn`
-  const projected = linear(x, c.attentionBias.qkv, {
-    [`${at}.q_proj`]: H * D,
-    [`${at}.k_proj`]: K * D,
-    [`${at}.v_proj`]: K * D,
-  })
+  const projected = linear(x, tensors, 'q', 'k', 'v')
   const [q, k, v] = projected.map((y) => g.reshape(y, [R, T, y.shape[1]!])) as [Value, Value, Value]
-  const rotate = (name: string, heads: number, projection: Value): Value => {
-    let y = projection
-    if (c.qkNorm) {
-      const perHead = g.reshape(y, [R, T, heads, D])
-      y = g.reshape(g.rmsNorm(perHead, weights(`${at}.${name}_norm.weight`, [D]), c.rmsNormEps), [R, T, heads * D])
-    }
-    return g.rotaryEmbedding(y, inputs.cos, inputs.sin, heads)
-  }
+  const normHeads = (y: Value, heads: number, weight: LayerTensor | undefined): Value =>
+    c.qkNorm === 'head' ? g.reshape(norm(g.reshape(y, [R, T, heads, D]), weight), [R, T, heads * D]) : norm(y, weight)
+  const rotate = (y: Value, heads: number, weight: LayerTensor | undefined): Value =>
+    rotateHeads(g, normHeads(y, heads, weight), inputs, heads, D)
   const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, [R, T, heads, D]), [0, 2, 1, 3])
 
-  const query = byHead(rotate('q', H, q), H) // [R, H, T, D]
-  const key = byHead(rotate('k', K, k), K) // [R, K, T, D]
+  const query = byHead(rotate(q, H, tensors.get('qNorm')), H) // [R, H, T, D]
+  const key = byHead(rotate(k, K, tensors.get('kNorm')), K) // [R, K, T, D]
   const value = byHead(v, K) // [R, K, T, D]
   const blocks = inputs.attended(layer, { key, value })
 
@@ -141,14 +158,16 @@ function attention(
   const GT = product([H / K, T])
   const grouped = g.reshape(query, [R, K, GT, D]) // [R, K, G*T, D]
   // Directly in front of the product, where the engine makes it a factor of the product.
-  const scaled = g.mul(grouped, g.scalar(1 / Math.sqrt(D)))
-  const scores = g.concat(
+  const { attentionScale, attentionSoftCap } = c.features
+  const scaled = g.mul(grouped, g.scalar((attentionScale ?? 1 / Math.sqrt(D)) / (attentionSoftCap ?? 1)))
+  const uncapped = g.concat(
     blocks.map(({ key, keyScale }) => {
       const products = g.matMul(scaled, g.transpose(g.cast(key, 'float32'), [0, 1, 3, 2]))
       return keyScale ? g.mul(products, g.unsqueeze(keyScale, 2)) : products
     }),
     -1,
   ) // [R, K, G*T, C+T]
+  const scores = attentionSoftCap === null ? uncapped : g.mul(g.tanh(uncapped), g.scalar(attentionSoftCap))
   const places = scores.shape[3]!
   const mask = inputs.mask(c.slidingWindows[layer]!)
   const M = mask.shape[0]!
@@ -165,14 +184,32 @@ function attention(
   )
   const mixed = mixtures.reduce(g.add) // [R, K, G*T, D]
   const joined = g.transpose(g.reshape(mixed, [R, H, T, D]), [0, 2, 1, 3]) // [R, T, H, D]
-  const [out] = linear(g.reshape(joined, [product([R, T]), H * D]), c.attentionBias.o, { [`${at}.o_proj`]: c.hiddenSize })
+  const [out] = linear(g.reshape(joined, [product([R, T]), H * D]), tensors, 'o')
   return { out: out!, present: { key, value } }
 }
 
-/** down(silu(gate(x)) * up(x)) */
-function mlp(g: GraphBuilder, c: ModelConfig, linear: Linear, at: string, x: Value): Value {
-  const [gate, up] = linear(x, c.mlpBias, { [`${at}.gate_proj`]: c.intermediateSize, [`${at}.up_proj`]: c.intermediateSize })
-  return linear(g.mul(silu(g, gate!), up!), c.mlpBias, { [`${at}.down_proj`]: c.hiddenSize })[0]!
+/** The first 2 * rotaryHalf of each head turned by their positions, the rest as it is. y [R, T, heads * D]. */
+function rotateHeads(g: GraphBuilder, y: Value, { cos, sin }: DecoderInputs, heads: number, D: number): Value {
+  const rotated = 2 * (cos.shape[2] as number)
+  if (rotated === D) return g.rotaryEmbedding(y, cos, sin, heads)
+  const [R, T] = y.shape as [Dim, Dim, Dim]
+  const [turning, staying] = g.split(g.reshape(y, [R, T, heads, D]), [rotated, D - rotated], -1) as [Value, Value]
+  const turned = g.rotaryEmbedding(g.reshape(turning, [R, T, heads * rotated]), cos, sin, heads)
+  return g.reshape(g.concat([g.reshape(turned, [R, T, heads, rotated]), staying], 3), [R, T, heads * D])
+}
+
+/** down(activation(gate(x)) * up(x)) */
+function mlp(g: GraphBuilder, activation: Activation, linear: Linear, tensors: LayerTensors, x: Value): Value {
+  const [gate, up] = linear(x, tensors, 'gate', 'up')
+  return linear(g.mul(activate[activation](g, gate!), up!), tensors, 'down')[0]!
 }
 
 export const silu = (g: GraphBuilder, x: Value): Value => g.mul(x, g.sigmoid(x))
+
+/** x / 2 (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3), which is x sigmoid(2 u). */
+function geluTanh(g: GraphBuilder, x: Value): Value {
+  const cubic = g.add(g.scalar(1), g.mul(g.mul(x, x), g.scalar(0.044715)))
+  return g.mul(x, g.sigmoid(g.mul(g.mul(x, cubic), g.scalar(2 * Math.sqrt(2 / Math.PI)))))
+}
+
+const activate: Readonly<Record<Activation, (g: GraphBuilder, x: Value) => Value>> = { silu, gelu_pytorch_tanh: geluTanh }

@@ -1,10 +1,12 @@
 /** The three graphs that an engine runs, each with its inputs and outputs named: backbone, aggregator, output embedding. */
-import { type Graph, GraphBuilder, type OpName, type Value } from '../graph/index.ts'
+import { GraphBuilder } from '../graph/builder.ts'
+import type { Graph, OpName, Value } from '../graph/index.ts'
 import { bankAdapt } from './adapters.ts'
 import type { ModelConfig } from './config.ts'
 import { decoder, type KeyValueBlock } from './decoder.ts'
 import { type KvType, kvDTypes, type StoredKv, storedKv } from './kv-type.ts'
 import { aggregate, outputEmbedding } from './parscale.ts'
+import { rotaryHalf } from './rope.ts'
 import { externalWeights, type FindWeight } from './weights.ts'
 
 /** The mask input for layers with this window. */
@@ -16,7 +18,7 @@ export const windowsOf = (config: ModelConfig): (number | null)[] => [...new Set
 /**
  * Rows of tokens in, hidden states out; knows nothing of P.
  *
- * Inputs: `input_ids` int64 [R, T]; `cos`, `sin` [R, T, D/2]; `mask` (and `mask.windowW`) [R, 1, T, C+T];
+ * Inputs: `input_ids` int64 [R, T]; `cos`, `sin` [R, T, rotaryHalf]; `mask` (and `mask.windowW`) [R, 1, T, C+T];
  * `past.L.key`, `past.L.value` [R, K, C, D] per layer, in the type that `kv` names (default: f32); with int8 also their
  * `past.L.key_scale`, `past.L.value_scale` [R, K, C].
  * Outputs: `hidden` [R, T, hidden]; `present.L.key`, `present.L.value` [R, K, T, D], the new tokens only, and
@@ -33,8 +35,8 @@ export function backboneGraph(
   const g = new GraphBuilder('backbone')
   const { numKeyValueHeads, headDim } = config
   const inputIds = g.input('input_ids', 'int64', ['rows', 'tokens'])
-  const cos = g.input('cos', 'float32', ['rows', 'tokens', headDim / 2])
-  const sin = g.input('sin', 'float32', ['rows', 'tokens', headDim / 2])
+  const cos = g.input('cos', 'float32', ['rows', 'tokens', rotaryHalf(config)])
+  const sin = g.input('sin', 'float32', ['rows', 'tokens', rotaryHalf(config)])
   const masks = new Map<number | null, Value>()
   for (const window of windowsOf(config)) {
     masks.set(window, g.input(maskName(window), 'float32', ['rows', 1, 'tokens', 'capacity+tokens']))

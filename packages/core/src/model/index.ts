@@ -3,16 +3,17 @@ export {
   type Aggregation,
   aggregations,
   type ModelConfig,
-  type ModelType,
-  modelTypes,
   type ParscaleConfig,
   type RopeScaling,
   type StreamInput,
   streamInputs,
 } from './config.ts'
 export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, silu } from './decoder.ts'
+export { type Family, families, type GgufFamily, isModelType, type ModelType, modelTypes, type WindowRule } from './families.ts'
+export { type Activation, type Features, type LayerNorms, plainFeatures, type QkNorm } from './features.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
 export { type KvType, kvBytes, kvDTypes, kvTypes } from './kv-type.ts'
+export { type LayerRole, type LayerTensor, layerTensors, type Part } from './layer-tensors.ts'
 export { estimateMemory, type MemoryEstimate, type MemoryQuestion } from './memory.ts'
 export {
   backboneParameters,
@@ -22,12 +23,11 @@ export {
   linearLayers,
   loraName,
   type Parameter,
-  type Part,
   prefixName,
   streamParameters,
 } from './parameters.ts'
 export { type Aggregated, aggregate, type LayerPrefix, outputEmbedding, type WriteCacheRow, writePrefix } from './parscale.ts'
-export { inverseFrequencies, RopeTable } from './rope.ts'
+export { inverseFrequencies, RopeTable, rotaryHalf } from './rope.ts'
 export { gateFloor, gateScore, nearlyClosedGate } from './stream-gate.ts'
 export { hasStreams, isReferenceFormat, type ParscaleOptions, parscaleConfig } from './stream-options.ts'
 export {
@@ -37,5 +37,6 @@ export {
   type PlainWeight,
   type QuantisedWeight,
   type StoredWeight,
+  storedRows,
   type Weights,
 } from './weights.ts'

@@ -16,7 +16,7 @@ const elementBytes: Readonly<Record<KvType, number>> = { f32: 4, f16: 2, int8: 1
 /** Bytes of one key or one value of a head of the given size; of int8 with its scale, float32. */
 export const kvBytes = (type: KvType, headDim: number): number => elementBytes[type] * headDim + (type === 'int8' ? 4 : 0)
 
-/** Keys or values as stored: [R, K, places, D] in the cache's type; for int8, each entry is times its scale, [R, K, places]. */
+/** Keys or values as stored: [R, K, positions, D] in the cache's type; for int8, each entry is times its scale, [R, K, positions]. */
 export interface StoredKv {
   readonly codes: Value
   readonly scale: Value | undefined

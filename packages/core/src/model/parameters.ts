@@ -3,8 +3,7 @@
  * Names and layouts are those of the released checkpoints; for choices that those do not have, our own. Loading checks against this list, counting adds it up.
  */
 import type { ModelConfig } from './config.ts'
-
-export type Part = 'embedding' | 'attention' | 'mlp' | 'norm' | 'output' | 'prefix' | 'adapter' | 'aggregation'
+import { type LayerTensor, layerByRole, layerTensors, linearRoles, type Part } from './layer-tensors.ts'
 
 export interface Parameter {
   readonly name: string
@@ -14,57 +13,26 @@ export interface Parameter {
 
 /** The backbone: everything that does not depend on P. `tied`: the output matrix is the embedding. */
 export function backboneParameters(c: ModelConfig, tied: boolean): Parameter[] {
-  const list: Parameter[] = []
-  const add = (part: Part, name: string, ...shape: number[]) => list.push({ name, shape, part })
-  const q = c.numAttentionHeads * c.headDim
-  const kv = c.numKeyValueHeads * c.headDim
-  add('embedding', 'model.embed_tokens.weight', c.vocabSize, c.hiddenSize)
-  for (let l = 0; l < c.numHiddenLayers; l++) {
-    const at = `model.layers.${l}`
-    add('norm', `${at}.input_layernorm.weight`, c.hiddenSize)
-    for (const [name, size] of [
-      ['q', q],
-      ['k', kv],
-      ['v', kv],
-    ] as const) {
-      add('attention', `${at}.self_attn.${name}_proj.weight`, size, c.hiddenSize)
-      if (c.attentionBias.qkv) add('attention', `${at}.self_attn.${name}_proj.bias`, size)
-    }
-    if (c.qkNorm) {
-      add('norm', `${at}.self_attn.q_norm.weight`, c.headDim)
-      add('norm', `${at}.self_attn.k_norm.weight`, c.headDim)
-    }
-    add('attention', `${at}.self_attn.o_proj.weight`, c.hiddenSize, q)
-    if (c.attentionBias.o) add('attention', `${at}.self_attn.o_proj.bias`, c.hiddenSize)
-    add('norm', `${at}.post_attention_layernorm.weight`, c.hiddenSize)
-    for (const [name, out, inner] of [
-      ['gate', c.intermediateSize, c.hiddenSize],
-      ['up', c.intermediateSize, c.hiddenSize],
-      ['down', c.hiddenSize, c.intermediateSize],
-    ] as const) {
-      add('mlp', `${at}.mlp.${name}_proj.weight`, out, inner)
-      if (c.mlpBias) add('mlp', `${at}.mlp.${name}_proj.bias`, out)
-    }
-  }
-  add('norm', 'model.norm.weight', c.hiddenSize)
-  if (!tied) add('output', 'lm_head.weight', c.vocabSize, c.hiddenSize)
-  return list
+  const layers = Array.from({ length: c.numHiddenLayers }, (_, layer) => layer)
+  return [
+    { name: 'model.embed_tokens.weight', shape: [c.vocabSize, c.hiddenSize], part: 'embedding' },
+    ...layers.flatMap((layer) => storedTensors(layerTensors(c, layer))),
+    { name: 'model.norm.weight', shape: [c.hiddenSize], part: 'norm' },
+    ...(tied ? [] : [{ name: 'lm_head.weight', shape: [c.vocabSize, c.hiddenSize], part: 'output' } as const]),
+  ]
 }
+
+/** Each tensor of the checkpoint once: several entries may be rows of one. */
+const storedTensors = (tensors: readonly LayerTensor[]): Parameter[] =>
+  tensors.filter(({ row }) => row === 0).map(({ stored: { name, shape }, part }) => ({ name, shape, part }))
 
 /** The linear layers of one decoder layer, as adapters see them. `name`: the weight's without `.weight`. */
 export function linearLayers(c: ModelConfig, layer: number): { name: string; out: number; inner: number }[] {
-  const at = `model.layers.${layer}`
-  const [hidden, mlp] = [c.hiddenSize, c.intermediateSize]
-  const [q, kv] = [c.numAttentionHeads * c.headDim, c.numKeyValueHeads * c.headDim]
-  return [
-    { name: `${at}.self_attn.q_proj`, out: q, inner: hidden },
-    { name: `${at}.self_attn.k_proj`, out: kv, inner: hidden },
-    { name: `${at}.self_attn.v_proj`, out: kv, inner: hidden },
-    { name: `${at}.self_attn.o_proj`, out: hidden, inner: q },
-    { name: `${at}.mlp.gate_proj`, out: mlp, inner: hidden },
-    { name: `${at}.mlp.up_proj`, out: mlp, inner: hidden },
-    { name: `${at}.mlp.down_proj`, out: hidden, inner: mlp },
-  ]
+  const tensors = layerByRole(c, layer)
+  return linearRoles.map((role) => {
+    const { layer: name, shape } = tensors.get(role)!
+    return { name, out: shape[0]!, inner: shape[1]! }
+  })
 }
 
 /**

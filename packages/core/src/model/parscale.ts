@@ -79,5 +79,7 @@ function aggregationWeights(g: GraphBuilder, config: ModelConfig, weights: Weigh
 
 /** The output embedding, applied once, after aggregation: [N, H] to logits [N, vocabulary]. */
 export function outputEmbedding(g: GraphBuilder, config: ModelConfig, weights: Weights, tied: boolean, hidden: Value): Value {
-  return linear(g, weights, hidden, { name: tied ? 'model.embed_tokens' : 'lm_head', out: config.vocabSize })
+  const { logitSoftCap: cap } = config.features
+  const logits = linear(g, weights, hidden, { name: tied ? 'model.embed_tokens' : 'lm_head', out: config.vocabSize })
+  return cap === null ? logits : g.mul(g.tanh(g.mul(logits, g.scalar(1 / cap))), g.scalar(cap))
 }

@@ -1,14 +1,24 @@
 /** Rotary position embedding as tables: families and context stretchings differ only in the frequencies. */
 import type { ModelConfig } from './config.ts'
+import type { Features } from './features.ts'
+
+type RopeConfig = Pick<ModelConfig, 'headDim' | 'ropeTheta' | 'ropeScaling'> & {
+  readonly features?: Pick<Features, 'rotaryFactor'>
+}
+
+/** Frequencies of a head: half of the size that is rotated, which is all of it but where a family rotates a part. */
+export const rotaryHalf = ({ headDim, features }: Pick<RopeConfig, 'headDim' | 'features'>): number =>
+  Math.floor(headDim * (features?.rotaryFactor ?? 1)) / 2
 
 /**
- * Inverse frequencies [headDim / 2] in float32, as the reference computes them.
+ * Inverse frequencies [rotaryHalf] in float32, as the reference computes them.
  * Llama 3's stretching leaves short wavelengths alone, divides long ones by `factor` and blends in between
  * (transformers, `modeling_rope_utils.py`).
  */
-export function inverseFrequencies(config: Pick<ModelConfig, 'headDim' | 'ropeTheta' | 'ropeScaling'>): Float32Array {
-  const { headDim, ropeTheta, ropeScaling: scaling } = config
-  const plain = Float32Array.from({ length: headDim / 2 }, (_, i) => 1 / Math.fround(ropeTheta ** Math.fround((2 * i) / headDim)))
+export function inverseFrequencies(config: RopeConfig): Float32Array {
+  const { ropeTheta, ropeScaling: scaling } = config
+  const half = rotaryHalf(config)
+  const plain = Float32Array.from({ length: half }, (_, i) => 1 / Math.fround(ropeTheta ** Math.fround(i / half)))
   switch (scaling.type) {
     case 'default':
       return plain
@@ -34,11 +44,11 @@ export class RopeTable {
   #sin = new Float32Array(0)
   #positions = 0
 
-  constructor(config: Pick<ModelConfig, 'headDim' | 'ropeTheta' | 'ropeScaling'>) {
+  constructor(config: RopeConfig) {
     this.#frequencies = inverseFrequencies(config)
   }
 
-  /** Writes the rows of `count` positions from `first` into `cos` and `sin` [.., D / 2] at element `offset`. */
+  /** Writes the rows of `count` positions from `first` into `cos` and `sin` [.., rotaryHalf] at element `offset`. */
   fill(cos: Float32Array, sin: Float32Array, offset: number, first: number, count: number): void {
     this.#grow(first + count)
     const half = this.#frequencies.length

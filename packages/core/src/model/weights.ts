@@ -25,6 +25,20 @@ export type StoredWeight = PlainWeight | QuantisedWeight
 
 export const isQuantised = (weight: StoredWeight): weight is QuantisedWeight => 'blockSize' in weight
 
+/**
+ * Some rows of a stored matrix of `total` rows, or elements of a vector, which are a stored tensor themselves: a row is whole
+ * bytes of each of its parts.
+ */
+export function storedRows(weight: StoredWeight, total: number, first: number, count: number): StoredWeight {
+  const of = ({ path, offset, byteLength }: ExternalData): ExternalData => {
+    const rowBytes = byteLength / total
+    return { path, offset: offset + first * rowBytes, byteLength: count * rowBytes }
+  }
+  if (!isQuantised(weight)) return { ...weight, data: of(weight.data) }
+  const { data, scales, zeroPoints } = weight
+  return { ...weight, data: of(data), scales: of(scales), zeroPoints: zeroPoints && { ...zeroPoints, data: of(zeroPoints.data) } }
+}
+
 /** Finds a tensor of a checkpoint; throws, naming it, when there is none of that name and shape. */
 export type FindWeight = (name: string, shape: readonly number[]) => StoredWeight
 

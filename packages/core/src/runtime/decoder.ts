@@ -5,11 +5,13 @@
  * There are two: over graphs, for any Runtime (generation/graph-decoder.ts), and in native code, for CPUs (@parscale/native).
  */
 export interface Decoder {
+  /** Whether rows of different length share a step at the cost of their own tokens. False: all cost as much as the longest. */
+  readonly ragged: boolean
   /** Rows of their own. Steps of different caches of one decoder take turns. */
   openCache(): RowCache
   /** The output embedding: [N, hidden] to [N, vocabulary]. */
   logits(hidden: Float32Array): Promise<Float32Array>
-  /** The aggregator of the stream set with P > 1 streams: [N, P, hidden] to [N, hidden], and each stream's share [N, P]. */
+  /** The aggregator of the stream set with P > 1 streams: [N, P, hidden] to [N, hidden], and each stream's weight [N, P]. */
   aggregate(p: number, streams: Float32Array): Promise<{ hidden: Float32Array; weights: Float32Array }>
   /** Frees native memory. The decoder cannot be used afterwards; a step under way may fail. */
   dispose(): Promise<void>
@@ -21,13 +23,13 @@ export interface RowCache {
   /**
    * Rows without tokens.
    *
-   * @param places that each is certain to need: room made at once need not grow in steps
+   * @param positions that each is certain to need: room made at once need not grow in steps
    */
-  openRows(count: number, places: number): number[]
+  openRows(count: number, positions: number): number[]
   closeRows(rows: readonly number[]): void
   /** Makes `targets[i]` a copy of what `sources[i]` was, all at once. */
   copyRows(targets: readonly number[], sources: readonly number[]): void
-  /** Puts keys and values of a layer, [kvHeads, n, headDim] each, into the first n places of a row. */
+  /** Puts keys and values of a layer, [kvHeads, n, headDim] each, into the first n positions of a row. */
   writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void
   /** One step of different rows, with one new token at least each. */
   step(rows: readonly DecoderRow[]): Promise<DecoderOutput>
@@ -38,9 +40,9 @@ export interface DecoderRow {
   readonly row: number
   /** New tokens. */
   readonly ids: readonly number[]
-  /** Places in front of the first token that every token sees. */
+  /** Positions in front of the first token that every token sees. */
   readonly prefix: number
-  /** Added to the scores of these places (model/stream-gate.ts). */
+  /** Added to the scores of these positions (model/stream-gate.ts). */
   readonly prefixScore: number
   /** Tokens that are in the cache behind the prefix; what lies further behind is forgotten. */
   readonly length: number

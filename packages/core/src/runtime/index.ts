@@ -4,7 +4,8 @@ import type { Graph } from '../graph/index.ts'
 
 export type { Decoder, DecoderOutput, DecoderRow, RowCache } from './decoder.ts'
 
-export type Device = 'cpu' | 'webgpu' | 'cuda'
+export const devices = ['cpu', 'webgpu', 'cuda'] as const
+export type Device = (typeof devices)[number]
 
 export interface Session {
   /**

@@ -1,5 +1,14 @@
-export { needsBase, type RecipeName, type RecipeWishes, recipeNames, recipes } from './run/recipes.ts'
-export { parseRunConfig, type RunConfig, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
+export { parseRunConfig } from './run/parse-run-config.ts'
+export { needsBase, type RecipeName, type RecipeOptions, recipeNames, recipes } from './run/recipes.ts'
+export { type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
+export {
+  type FinalEvaluation,
+  parseFinalEvaluation,
+  parseMetrics,
+  parseSavedRun,
+  type SavedRun,
+  type TrainerPosition,
+} from './run/saved-run.ts'
 export { learningRate, type Schedule, validateSchedule } from './run/schedules.ts'
 export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './run/step-cost.ts'
 export {
@@ -10,7 +19,6 @@ export {
   stagePlan,
   Trainer,
   type TrainerInputs,
-  type TrainerPosition,
   totalSteps,
 } from './run/trainer.ts'
 export { freshModel } from './start/fresh-model.ts'

@@ -65,7 +65,7 @@ struct Avx2Lanes {
   }
   static Sums roundToBytes(Floats x, int8_t* to) {
     const __m256i low = _mm256_cvtps_epi32(x.low), high = _mm256_cvtps_epi32(x.high);
-    // Packing works within halves of 128 bits: the middle quarters change places afterwards.
+    // Packing works within halves of 128 bits: the middle quarters are swapped afterwards.
     const __m256i shorts = _mm256_permute4x64_epi64(_mm256_packs_epi32(low, high), 0b11011000);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
                      _mm_packs_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1)));

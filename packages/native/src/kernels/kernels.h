@@ -1,4 +1,4 @@
-// What the step asks of an instruction set: a table of functions, one such table per file of this folder.
+// What the step prefetches of an instruction set: a table of functions, one such table per file of this folder.
 //
 // All of them give the same bits. Integer sums are exact; floating point goes through 16 lanes whatever the register width,
 // with explicit fused multiply-adds, and lanes are summed as a tree of fixed shape. What a row gets never depends on its neighbours.
@@ -51,18 +51,17 @@ struct Tile {
   int32_t* sums = nullptr;
 };
 
-// Weights that a product will need soon. Whoever computes something else meanwhile asks for them line by line, so that memory never
-// idles.
-struct Ahead {
+// Weights to prefetch for the next product. Kernels that do not stream weights prefetch one cache line per iteration.
+struct Prefetch {
   const uint8_t *at = nullptr, *end = nullptr;
 };
 
-// Keys and values in the cache: 8 bits with a scale for each place and head, or floats.
+// Keys and values in the cache: 8 bits with a scale for each position and head, or floats.
 enum class CacheType : uint32_t { f32 = 0, f16 = 1, int8 = 2 };
 
-constexpr size_t pagePlaces = 64;
+constexpr size_t pagePositions = 64;
 
-// One key/value head of one layer of a row, spread over pages of 64 places. Offsets in bytes within each page:
+// One key/value head of one layer of a row, spread over pages of 64 positions. Offsets in bytes within each page:
 //   keys [64 / 16][D][16], values [64][D rounded up to 16], with int8 also scales f32 [64] of each.
 struct CachedHead {
   uint8_t* const* pages = nullptr;
@@ -73,8 +72,8 @@ struct CachedHead {
   size_t valueStride() const { return (headDim + lanes - 1) / lanes * lanes; }
 };
 
-// The places that a token sees: the prefix, whose scores have something added, and its own sequence from `first` to `end`.
-struct Visible {
+// The positions that a token sees: the prefix, whose scores have something added, and its own sequence from `first` to `end`.
+struct VisibleRange {
   size_t prefix = 0, first = 0, end = 0;
   float prefixScore = 0;
 };
@@ -84,25 +83,25 @@ struct Kernels {
   // The most rows that a tile may have.
   size_t tileRows;
 
-  // One panel times one tile: out [M][16]. Asks for the weights `ahead` bytes behind those that it reads; 0 where nothing is to come.
-  void (*product)(const Matrix&, size_t panel, const Tile&, size_t ahead, float* out);
+  // One panel times one tile: out [M][16]. Prefetches the weights `distance` bytes behind those that it reads; 0 prefetches nothing new.
+  void (*product)(const Matrix&, size_t panel, const Tile&, size_t distance, float* out);
   // Puts a row of inputs into a tile; `blockSize` 0: as floats.
-  void (*fillTile)(const float* x, size_t inputs, size_t blockSize, const Tile&, size_t row, Ahead&);
+  void (*fillTile)(const float* x, size_t inputs, size_t blockSize, const Tile&, size_t row, Prefetch&);
 
   // y = x / sqrt(mean(x^2) + eps) * weight; y may be x.
   void (*rmsNorm)(const float* x, const float* weight, size_t n, float eps, float* y);
   // Rotates the first half of a head against its second half.
   void (*rotate)(float* head, const float* cosines, const float* sines, size_t half);
   // gate = silu(gate) * up
-  void (*siluTimes)(float* gate, const float* up, size_t n, Ahead&);
+  void (*siluTimes)(float* gate, const float* up, size_t n, Prefetch&);
   void (*silu)(float* x, size_t n);
   void (*softmax)(float* x, size_t n);
 
-  // Stores a token's key and value at a place. False, and nothing stored but zeros, where they are not finite.
-  bool (*remember)(const CachedHead&, size_t place, const float* key, const float* value);
+  // Stores a token's key and value at a position. False, and nothing stored but zeros, where they are not finite.
+  bool (*appendKv)(const CachedHead&, size_t position, const float* key, const float* value);
   // Attention of G queries [G][D], already scaled, to what they see: out [G][D]. `scores` is room for
-  // G * (places rounded up to 16) floats.
-  void (*attend)(const CachedHead&, const Visible&, const float* queries, size_t groups, float* scores, float* out, Ahead&);
+  // G * (positions rounded up to 16) floats.
+  void (*attend)(const CachedHead&, const VisibleRange&, const float* queries, size_t groups, float* scores, float* out, Prefetch&);
 };
 
 }  // namespace parscale

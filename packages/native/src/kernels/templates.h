@@ -15,10 +15,10 @@ constexpr size_t cacheLine = 64;
 
 // Isa::prefetch must be inlined always: GCC takes a function that only prefetches for one without effect, and drops its calls.
 template <class Isa>
-[[gnu::always_inline]] inline void ask(Ahead& ahead) {
-  if (ahead.at >= ahead.end) return;
-  Isa::prefetch(ahead.at);
-  ahead.at += cacheLine;
+[[gnu::always_inline]] inline void prefetchLine(Prefetch& prefetch) {
+  if (prefetch.at >= prefetch.end) return;
+  Isa::prefetch(prefetch.at);
+  prefetch.at += cacheLine;
 }
 
 // ---- the first n of 16 lanes ----
@@ -62,48 +62,32 @@ template <class Isa, int M>
 
 // Weights are unsigned, inputs signed. An instruction set whose dot product is signed shifts weights by `shift8` first; sums
 // start with what makes up for that and for the zero point, which is the same number for all 16 outputs of a row.
-template <class Isa, int M>
-void int8Product(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead, float* out) {
-  const int32_t zero = (w.hasMinima ? 0 : 128) - Isa::shift8;
+template <class Isa, int M, int bits>
+void integerProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t distance, float* out) {
+  const int32_t zero = bits == 8 ? (w.hasMinima ? 0 : 128) - Isa::shift8 : w.hasMinima ? 0 : 8;
   const int8_t* in = x.integers;
   for (int m = 0; m < M; m++) Isa::store(out + m * lanes, Isa::set(0));
   for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
     const float* scales = reinterpret_cast<const float*>(at);
     const int32_t* sums = x.sums + block * M;
-    Isa::prefetch(at + ahead);
+    Isa::prefetch(at + distance);
     at += w.hasMinima ? 128 : 64;
     typename Isa::Sums acc[M];
     for (int m = 0; m < M; m++) acc[m] = Isa::times(Isa::start(sums[m]), -zero);
     for (size_t k = 0; k < w.blockSize; k += 16, in += 16 * M) {
-      for (int four = 0; four < 4; four++, at += 64) {
-        const auto weights = Isa::weights8(at);
-        Isa::prefetch(at + ahead);
-        for (int m = 0; m < M; m++) acc[m] = Isa::dot8(acc[m], weights, in + 16 * m + 4 * four);
-      }
-    }
-    addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, out);
-  }
-}
-
-template <class Isa, int M>
-void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead, float* out) {
-  const int32_t zero = w.hasMinima ? 0 : 8;
-  const int8_t* in = x.integers;
-  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, Isa::set(0));
-  for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
-    const float* scales = reinterpret_cast<const float*>(at);
-    const int32_t* sums = x.sums + block * M;
-    Isa::prefetch(at + ahead);
-    at += w.hasMinima ? 128 : 64;
-    typename Isa::Sums acc[M];
-    for (int m = 0; m < M; m++) acc[m] = Isa::times(Isa::start(sums[m]), -zero);
-    for (size_t k = 0; k < w.blockSize; k += 16, in += 16 * M) {
-      for (int eight = 0; eight < 2; eight++, at += 64) {
-        const auto low = Isa::lowNibbles(at);
-        const auto high = Isa::highNibbles(at);
-        Isa::prefetch(at + ahead);
-        for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], low, in + 16 * m + 8 * eight);
-        for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], high, in + 16 * m + 8 * eight + 4);
+      // 64 bytes hold 4 inputs of 16 outputs in 8 bits, 8 inputs in 4 bits.
+      for (int from = 0; from < 16; from += 32 / bits, at += 64) {
+        if constexpr (bits == 8) {
+          const auto weights = Isa::weights8(at);
+          Isa::prefetch(at + distance);
+          for (int m = 0; m < M; m++) acc[m] = Isa::dot8(acc[m], weights, in + 16 * m + from);
+        } else {
+          const auto low = Isa::lowNibbles(at);
+          const auto high = Isa::highNibbles(at);
+          Isa::prefetch(at + distance);
+          for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], low, in + 16 * m + from);
+          for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], high, in + 16 * m + from + 4);
+        }
       }
     }
     addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, out);
@@ -112,7 +96,7 @@ void int4Product(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead
 
 // Sums of 128 products are added to the total one by one: that loses fewer bits than one long sum.
 template <class Isa, int M, Format format>
-void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahead, float* out) {
+void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t distance, float* out) {
   constexpr size_t bytes = format == Format::f32 ? 64 : 32;
   const float* in = x.floats;
   typename Isa::Floats total[M];
@@ -122,7 +106,7 @@ void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahea
     typename Isa::Floats acc[M];
     for (int m = 0; m < M; m++) acc[m] = Isa::set(0);
     for (size_t k = from; k < to; k++, at += bytes, in += M) {
-      Isa::prefetch(at + ahead);
+      Isa::prefetch(at + distance);
       typename Isa::Floats weights;
       if constexpr (format == Format::f32) weights = Isa::load(reinterpret_cast<const float*>(at));
       else weights = Isa::loadBf16(reinterpret_cast<const uint16_t*>(at));
@@ -134,25 +118,25 @@ void floatProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t ahea
 }
 
 template <class Isa, int M>
-void productOf(const Matrix& w, const uint8_t* panel, const Tile& x, size_t ahead, float* out) {
+void productOf(const Matrix& w, const uint8_t* panel, const Tile& x, size_t distance, float* out) {
   switch (w.format) {
-    case Format::f32: return floatProduct<Isa, M, Format::f32>(w, panel, x, ahead, out);
-    case Format::bf16: return floatProduct<Isa, M, Format::bf16>(w, panel, x, ahead, out);
-    case Format::int8: return int8Product<Isa, M>(w, panel, x, ahead, out);
-    case Format::int4: return int4Product<Isa, M>(w, panel, x, ahead, out);
+    case Format::f32: return floatProduct<Isa, M, Format::f32>(w, panel, x, distance, out);
+    case Format::bf16: return floatProduct<Isa, M, Format::bf16>(w, panel, x, distance, out);
+    case Format::int8: return integerProduct<Isa, M, 8>(w, panel, x, distance, out);
+    case Format::int4: return integerProduct<Isa, M, 4>(w, panel, x, distance, out);
   }
 }
 
 template <class Isa, int... Rows>
-void productForRows(std::integer_sequence<int, Rows...>, const Matrix& w, const uint8_t* panel, const Tile& x, size_t ahead, float* out) {
+void productForRows(std::integer_sequence<int, Rows...>, const Matrix& w, const uint8_t* panel, const Tile& x, size_t distance, float* out) {
   using Product = void (*)(const Matrix&, const uint8_t*, const Tile&, size_t, float*);
   constexpr Product table[] = {productOf<Isa, Rows + 1>...};
-  table[x.rows - 1](w, panel, x, ahead, out);
+  table[x.rows - 1](w, panel, x, distance, out);
 }
 
 template <class Isa>
-void product(const Matrix& w, size_t panel, const Tile& x, size_t ahead, float* out) {
-  productForRows<Isa>(std::make_integer_sequence<int, Isa::tileRows>(), w, w.data + panel * w.panelBytes(), x, ahead, out);
+void product(const Matrix& w, size_t panel, const Tile& x, size_t distance, float* out) {
+  productForRows<Isa>(std::make_integer_sequence<int, Isa::tileRows>(), w, w.data + panel * w.panelBytes(), x, distance, out);
 }
 
 // ---- inputs of products ----
@@ -160,7 +144,7 @@ void product(const Matrix& w, size_t panel, const Tile& x, size_t ahead, float* 
 // Rounds to -127..127 of the block's largest magnitude. A block in which anything is not finite gets NaN for a scale, and so
 // does every output of its row: a fault is never rounded away.
 template <class Isa>
-void fillTile(const float* x, size_t inputs, size_t blockSize, const Tile& tile, size_t row, Ahead& ahead) {
+void fillTile(const float* x, size_t inputs, size_t blockSize, const Tile& tile, size_t row, Prefetch& prefetch) {
   const size_t M = tile.rows;
   if (blockSize == 0) {
     for (size_t k = 0; k < inputs; k++) tile.floats[k * M + row] = x[k];
@@ -179,7 +163,7 @@ void fillTile(const float* x, size_t inputs, size_t blockSize, const Tile& tile,
     int8_t* out = tile.integers + (block * blockSize * M + row * lanes);
     auto sums = Isa::start(0);
     for (size_t k = 0; k < blockSize; k += lanes, out += M * lanes) {
-      ask<Isa>(ahead);
+      prefetchLine<Isa>(prefetch);
       const auto scaled = Isa::mul(Isa::load(x + k), factor);
       sums = Isa::addIntegers(sums, Isa::roundToBytes(Isa::max(Isa::min(scaled, Isa::set(127)), Isa::set(-127)), out));
     }
@@ -241,9 +225,9 @@ void silu(float* x, size_t n) {
 }
 
 template <class Isa>
-void siluTimes(float* gate, const float* up, size_t n, Ahead& ahead) {
+void siluTimes(float* gate, const float* up, size_t n, Prefetch& prefetch) {
   for (size_t i = 0; i < n; i += lanes) {
-    ask<Isa>(ahead);
+    prefetchLine<Isa>(prefetch);
     const auto activated = siluOf<Isa>(loadSome<Isa>(gate + i, n - i));
     storeSome<Isa>(gate + i, Isa::mul(activated, loadSome<Isa>(up + i, n - i)), n - i);
   }
@@ -297,11 +281,11 @@ float eachStored(CacheType type, const float* x, size_t n, Write write) {
 }
 
 template <class Isa>
-bool remember(const CachedHead& head, size_t place, const float* key, const float* value) {
+bool appendKv(const CachedHead& head, size_t position, const float* key, const float* value) {
   const bool good = finite<Isa>(key, head.headDim) && finite<Isa>(value, head.headDim);
   alignas(64) static const float nothing[largestHead] = {};
-  uint8_t* page = head.pages[place / pagePlaces];
-  const size_t p = place % pagePlaces;
+  uint8_t* page = head.pages[position / pagePositions];
+  const size_t p = position % pagePositions;
   if (!good) key = value = nothing;
   const float keyScale = eachStored<Isa>(head.type, key, head.headDim, [&](size_t d, const void* from, size_t bytes) {
     std::memcpy(page + head.keys + ((p / lanes * head.headDim + d) * lanes + p % lanes) * bytes, from, bytes);
@@ -328,11 +312,11 @@ typename Isa::Floats loadCached(const uint8_t* base, size_t element) {
 // ---- attention ----
 
 constexpr float hiddenScore = -3e38f;
-constexpr size_t tilesOfPage = pagePlaces / lanes;
+constexpr size_t tilesOfPage = pagePositions / lanes;
 
-// Tiles of 16 places in which anything is visible, in order: those of the prefix, then those of the sequence.
+// Tiles of 16 positions in which anything is visible, in order: those of the prefix, then those of the sequence.
 template <class Visit>
-void eachTile(const Visible& see, Visit visit) {
+void eachTile(const VisibleRange& see, Visit visit) {
   const size_t prefixTiles = (see.prefix + lanes - 1) / lanes, tiles = (see.end + lanes - 1) / lanes;
   for (size_t t = 0; t < prefixTiles; t++) visit(t);
   for (size_t t = see.first / lanes > prefixTiles ? see.first / lanes : prefixTiles; t < tiles; t++) visit(t);
@@ -340,8 +324,8 @@ void eachTile(const Visible& see, Visit visit) {
 
 // Scores of M queries for the tiles: scores [tile][M][16]. Queries [D][M].
 template <class Isa, CacheType type, int M>
-void scoreTiles(const CachedHead& head, const Visible& see, const float* queries, float* scores, Ahead& ahead) {
-  const size_t D = head.headDim, pages = (see.end + pagePlaces - 1) / pagePlaces;
+void scoreTiles(const CachedHead& head, const VisibleRange& see, const float* queries, float* scores, Prefetch& prefetch) {
+  const size_t D = head.headDim, pages = (see.end + pagePositions - 1) / pagePositions;
   eachTile(see, [&](size_t tile) {
     const uint8_t* page = head.pages[tile / tilesOfPage];
     const size_t within = tile % tilesOfPage;
@@ -352,7 +336,7 @@ void scoreTiles(const CachedHead& head, const Visible& see, const float* queries
     const uint8_t* nextKeys = tile / tilesOfPage + 1 < pages ? head.pages[tile / tilesOfPage + 1] + head.keys : page;
     nextKeys += within * lanes * D * cachedBytes(type);
     for (size_t d = 0; d < D; d++) {
-      if (M >= 4 || d % 4 == 0) ask<Isa>(ahead);
+      if (M >= 4 || d % 4 == 0) prefetchLine<Isa>(prefetch);
       if (d * cachedBytes(type) % 4 == 0) {
         Isa::prefetch(values + d * lanes * cachedBytes(type));
         Isa::prefetch(nextKeys + d * lanes * cachedBytes(type));
@@ -370,17 +354,17 @@ void scoreTiles(const CachedHead& head, const Visible& see, const float* queries
     const size_t from = tile * lanes;
     if (from >= see.prefix && from >= see.first && from + lanes <= see.end) return;
     for (int g = 0; g < M; g++, to += lanes) {
-      for (size_t place = from; place < from + lanes; place++) {
-        if (place < see.prefix) to[place - from] += see.prefixScore;
-        else if (place < see.first || place >= see.end) to[place - from] = hiddenScore;
+      for (size_t position = from; position < from + lanes; position++) {
+        if (position < see.prefix) to[position - from] += see.prefixScore;
+        else if (position < see.first || position >= see.end) to[position - from] = hiddenScore;
       }
     }
   });
 }
 
-// Scores to shares: the softmax without its division, in `sums` what to divide by. Shares of values in 8 bits take up their scales.
+// Attention scores to weights: the softmax without its division, which `sums` keeps. With values in 8 bits, weights take up their scales.
 template <class Isa, CacheType type, int M>
-void shareOut(const CachedHead& head, const Visible& see, float* scores, float* sums) {
+void attentionWeights(const CachedHead& head, const VisibleRange& see, float* scores, float* sums) {
   typename Isa::Floats top[M], total[M];
   for (int g = 0; g < M; g++) top[g] = Isa::set(hiddenScore);
   eachTile(see, [&](size_t tile) {
@@ -398,41 +382,41 @@ void shareOut(const CachedHead& head, const Visible& see, float* scores, float* 
     }
     for (int g = 0; g < M; g++) {
       float* at = scores + (tile * M + g) * lanes;
-      const auto share = exponential<Isa>(Isa::sub(Isa::load(at), top[g]));
-      total[g] = Isa::add(total[g], share);
-      if constexpr (type == CacheType::int8) Isa::store(at, Isa::mul(share, scale));
-      else Isa::store(at, share);
+      const auto weight = exponential<Isa>(Isa::sub(Isa::load(at), top[g]));
+      total[g] = Isa::add(total[g], weight);
+      if constexpr (type == CacheType::int8) Isa::store(at, Isa::mul(weight, scale));
+      else Isa::store(at, weight);
     }
   });
   for (int g = 0; g < M; g++) sums[g] = Isa::sum(total[g]);
 }
 
-// Values by their shares, M queries and T times 16 of the D numbers at once; place after place.
+// Values times their attention weights, for M queries and T times 16 of the D numbers at once, position after position.
 template <class Isa, CacheType type, int M, int T>
-void mixValues(const CachedHead& head, const Visible& see, const float* shares, size_t from, const float* sums, float* out,
-               Ahead& ahead) {
+void mixValues(const CachedHead& head, const VisibleRange& see, const float* attention, size_t from, const float* sums, float* out,
+               Prefetch& prefetch) {
   const size_t D = head.headDim, valueStride = head.valueStride();
   typename Isa::Floats acc[M * T];
   for (int i = 0; i < M * T; i++) acc[i] = Isa::set(0);
-  const auto addPlaces = [&](size_t begin, size_t end) {
+  const auto addPositions = [&](size_t begin, size_t end) {
     for (size_t tile = begin / lanes; tile * lanes < end; tile++) {
       const uint8_t* values = head.pages[tile / tilesOfPage] + head.values;
       const size_t first = tile * lanes > begin ? tile * lanes : begin, last = tile * lanes + lanes < end ? tile * lanes + lanes : end;
-      const float* share = shares + tile * M * lanes + first % lanes;
-      for (size_t place = first; place < last; place++, share++) {
-        if (M * T >= 8 || place % 4 == 0) ask<Isa>(ahead);
+      const float* weight = attention + tile * M * lanes + first % lanes;
+      for (size_t position = first; position < last; position++, weight++) {
+        if (M * T >= 8 || position % 4 == 0) prefetchLine<Isa>(prefetch);
         typename Isa::Floats value[T];
         for (int t = 0; t < T; t++)
-          value[t] = loadCached<Isa, type>(values, place % pagePlaces * valueStride + from + t * lanes);
+          value[t] = loadCached<Isa, type>(values, position % pagePositions * valueStride + from + t * lanes);
         for (int g = 0; g < M; g++) {
-          const auto part = Isa::set(share[g * lanes]);
+          const auto part = Isa::set(weight[g * lanes]);
           for (int t = 0; t < T; t++) acc[g * T + t] = Isa::fma(value[t], part, acc[g * T + t]);
         }
       }
     }
   };
-  addPlaces(0, see.prefix);
-  addPlaces(see.first, see.end);
+  addPositions(0, see.prefix);
+  addPositions(see.first, see.end);
   for (int g = 0; g < M; g++) {
     const auto sum = Isa::set(sums[g]);
     for (int t = 0; t < T; t++) {
@@ -443,39 +427,39 @@ void mixValues(const CachedHead& head, const Visible& see, const float* shares, 
 }
 
 template <class Isa, CacheType type, int M>
-void attendHeads(const CachedHead& head, const Visible& see, const float* queries, float* scores, float* out, Ahead& ahead) {
+void attendHeads(const CachedHead& head, const VisibleRange& see, const float* queries, float* scores, float* out, Prefetch& prefetch) {
   const size_t D = head.headDim;
   float transposed[M * largestHead], sums[M];
   for (int g = 0; g < M; g++)
     for (size_t d = 0; d < D; d++) transposed[d * M + g] = queries[g * D + d];
-  scoreTiles<Isa, type, M>(head, see, transposed, scores, ahead);
-  shareOut<Isa, type, M>(head, see, scores, sums);
+  scoreTiles<Isa, type, M>(head, see, transposed, scores, prefetch);
+  attentionWeights<Isa, type, M>(head, see, scores, sums);
   constexpr int several = Isa::accumulators / M >= 6 ? 6 : Isa::accumulators / M >= 3 ? 3 : Isa::accumulators / M >= 2 ? 2 : 1;
   size_t d = 0;
   for (; d + several * lanes <= head.valueStride(); d += several * lanes)
-    mixValues<Isa, type, M, several>(head, see, scores, d, sums, out, ahead);
-  for (; d < head.valueStride(); d += lanes) mixValues<Isa, type, M, 1>(head, see, scores, d, sums, out, ahead);
+    mixValues<Isa, type, M, several>(head, see, scores, d, sums, out, prefetch);
+  for (; d < head.valueStride(); d += lanes) mixValues<Isa, type, M, 1>(head, see, scores, d, sums, out, prefetch);
 }
 
 template <class Isa, CacheType type>
-void attendTyped(const CachedHead& head, const Visible& see, const float* queries, size_t groups, float* scores, float* out,
-                 Ahead& ahead) {
+void attendTyped(const CachedHead& head, const VisibleRange& see, const float* queries, size_t groups, float* scores, float* out,
+                 Prefetch& prefetch) {
   constexpr int most = Isa::accumulators < 8 ? 4 : 8;
   const size_t D = head.headDim;
   size_t g = 0;
-  for (; g + most <= groups; g += most) attendHeads<Isa, type, most>(head, see, queries + g * D, scores, out + g * D, ahead);
-  for (; g + 3 <= groups; g += 3) attendHeads<Isa, type, 3>(head, see, queries + g * D, scores, out + g * D, ahead);
-  for (; g + 2 <= groups; g += 2) attendHeads<Isa, type, 2>(head, see, queries + g * D, scores, out + g * D, ahead);
-  for (; g < groups; g++) attendHeads<Isa, type, 1>(head, see, queries + g * D, scores, out + g * D, ahead);
+  for (; g + most <= groups; g += most) attendHeads<Isa, type, most>(head, see, queries + g * D, scores, out + g * D, prefetch);
+  for (; g + 3 <= groups; g += 3) attendHeads<Isa, type, 3>(head, see, queries + g * D, scores, out + g * D, prefetch);
+  for (; g + 2 <= groups; g += 2) attendHeads<Isa, type, 2>(head, see, queries + g * D, scores, out + g * D, prefetch);
+  for (; g < groups; g++) attendHeads<Isa, type, 1>(head, see, queries + g * D, scores, out + g * D, prefetch);
 }
 
 template <class Isa>
-void attend(const CachedHead& head, const Visible& see, const float* queries, size_t groups, float* scores, float* out,
-            Ahead& ahead) {
+void attend(const CachedHead& head, const VisibleRange& see, const float* queries, size_t groups, float* scores, float* out,
+            Prefetch& prefetch) {
   switch (head.type) {
-    case CacheType::f32: return attendTyped<Isa, CacheType::f32>(head, see, queries, groups, scores, out, ahead);
-    case CacheType::f16: return attendTyped<Isa, CacheType::f16>(head, see, queries, groups, scores, out, ahead);
-    case CacheType::int8: return attendTyped<Isa, CacheType::int8>(head, see, queries, groups, scores, out, ahead);
+    case CacheType::f32: return attendTyped<Isa, CacheType::f32>(head, see, queries, groups, scores, out, prefetch);
+    case CacheType::f16: return attendTyped<Isa, CacheType::f16>(head, see, queries, groups, scores, out, prefetch);
+    case CacheType::int8: return attendTyped<Isa, CacheType::int8>(head, see, queries, groups, scores, out, prefetch);
   }
 }
 
@@ -490,7 +474,7 @@ constexpr Kernels kernelsOf(const char* name) {
           siluTimes<Isa>,
           silu<Isa>,
           softmax<Isa>,
-          remember<Isa>,
+          appendKv<Isa>,
           attend<Isa>};
 }
 

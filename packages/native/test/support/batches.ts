@@ -13,4 +13,4 @@ export const batch = (model: NativeModel, rows: readonly number[], count: number
   wanted: new Uint8Array(rows.length * count),
 })
 
-export const openRows = (model: NativeModel, n: number): number[] => Array.from({ length: n }, () => model.openRow())
+export const openRows = (model: NativeModel, n: number): number[] => model.openRows(n)

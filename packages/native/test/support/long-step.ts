@@ -14,7 +14,7 @@ const model = new NativeModel(path)
 
 function step(rows: readonly number[], prefix: number, count: number) {
   const tokens = rows.length * count
-  return model.step({
+  return model.run({
     rows: Int32Array.from(rows),
     prefixes: new Int32Array(rows.length).fill(prefix),
     prefixScores: new Float32Array(rows.length),
@@ -29,7 +29,7 @@ function step(rows: readonly number[], prefix: number, count: number) {
 
 if (what === 'memory') {
   const sizeKb = Number(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))![1])
-  const row = model.openRow()
+  const [row] = model.openRows(1) as [number]
   const { vocabSize, hiddenSize } = model.facts
   const large = new Float32Array(hiddenSize * Math.ceil((400 << 20) / (4 * vocabSize)))
   execFileSync('prlimit', ['--pid', String(process.pid), `--as=${sizeKb * 1024 + (200 << 20) + large.byteLength}`])
@@ -51,7 +51,7 @@ if (what === 'terminate') {
   const worker = startWorker('stay')
   await once(worker, 'message')
   await worker.terminate()
-  await step([model.openRow()], 0, 1)
+  await step(model.openRows(1), 0, 1)
   await model.dispose()
   process.stdout.write('terminated\n')
   process.exit(0)
@@ -62,13 +62,13 @@ if (what === 'workers') {
   process.exit(0)
 }
 if (what === 'step') {
-  const { hidden } = await step([model.openRow(), model.openRow()], 0, 300)
+  const { hidden } = await step(model.openRows(2), 0, 300)
   await model.dispose()
   parentPort!.postMessage(Buffer.from(hidden.buffer).toString('base64'))
   process.exit(0)
 }
 
-const rows = Array.from({ length: 8 }, () => model.openRow())
+const rows = model.openRows(8)
 step(rows, 0, 2000).catch(() => {})
 setTimeout(() => {
   if (what === 'exit') {

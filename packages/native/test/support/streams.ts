@@ -75,7 +75,7 @@ export class Streams {
   }
 
   open(p = this.config.parscale.n): Sequence {
-    const rows = Array.from({ length: p }, () => this.model.openRow())
+    const rows = this.model.openRows(p)
     const set = this.#set(p)
     for (const [layer, { key, value }] of (set?.prefixes ?? []).entries()) {
       for (const [stream, row] of rows.entries()) this.model.writePrefix(row, layer, key(stream), value(stream))
@@ -84,7 +84,7 @@ export class Streams {
   }
 
   close(sequence: Sequence): void {
-    for (const row of sequence.rows) this.model.closeRow(row)
+    this.model.closeRows(sequence.rows)
   }
 
   async step(work: readonly Work[]): Promise<Result[]> {
@@ -98,7 +98,7 @@ export class Streams {
       this.#rope.fill(cosines, sines, (at * headDim) / 2, sequence.length, ids.length)
       at += ids.length
     }
-    const { hidden } = await this.model.step({
+    const { hidden } = await this.model.run({
       rows: Int32Array.from(rows, ({ row }) => row),
       prefixes: Int32Array.from(rows, ({ sequence }) => this.#set(sequence.p)?.config.parscale.nTokens ?? 0),
       prefixScores: Float32Array.from(rows, ({ sequence, stream }) => this.#set(sequence.p)?.prefixScores[stream] ?? 0),

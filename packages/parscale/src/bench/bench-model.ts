@@ -1,4 +1,4 @@
-/** Models to be measured: a published shape with random weights, or a model that is there. Planned first, made afterwards. */
+/** The models that a bench measures: a published shape with random weights, or a model of the user's. A plan says what they need before anything is written. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { resourceError, usageError } from '@parscale/core'

@@ -1,4 +1,4 @@
-/** What is measured: the crossing of lists, what each case needs of memory, and the order of turns. */
+/** The cases of a bench: every combination of its lists, the memory that each case needs, and the order of turns. */
 import { resourceError } from '@parscale/core'
 import { type KvType, kvBytes } from '@parscale/core/model'
 import type { EngineName } from '../load/decode-engine.ts'

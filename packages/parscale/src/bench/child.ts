@@ -1,4 +1,4 @@
-/** The parent's side of a turn: a process of its own, which is killed when somebody loses patience. */
+/** Runs one turn in a child process, and kills it on interrupt. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,4 +1,4 @@
-/** What a child process is asked to measure, and what it answers. Plain data: it crosses a process border as JSON. */
+/** Messages between a bench and its child processes: what to measure, and the result. Plain data, sent as JSON. */
 import type { ErrorKind } from '@parscale/core'
 import type { KvType } from '@parscale/core/model'
 import type { EngineName } from '../load/decode-engine.ts'

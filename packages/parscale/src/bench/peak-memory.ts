@@ -1,4 +1,4 @@
-/** The most memory that this process has held at a time. */
+/** Peak resident memory of this process. */
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 

@@ -1,4 +1,4 @@
-/** A whole bench: what will not fit is refused, then models are made, the machine is measured, and the turns are taken. */
+/** A whole bench: refuses what does not fit into memory or disk, makes the models, measures the machine, then runs the turns. */
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import process from 'node:process'
 import type { Device } from '@parscale/core/cost'

@@ -1,4 +1,4 @@
-/** Measures one turn of a case in this process, which must have done nothing before: its peak of memory is the case's. */
+/** Measures one turn of a case. It needs a fresh process, since it reports the process's peak memory as the case's. */
 import { Engine, type ModelFiles, modelFiles, type Sequence } from '@parscale/core/generation'
 import { type ModelFolder, openModelFolder } from '@parscale/core/node'
 import { type EngineOptions, prepareModel, startModel } from '../load/decode-engine.ts'

@@ -23,6 +23,7 @@ import {
   type ModelConfig,
   type Parameter,
   parscaleConfig,
+  plainFeatures,
   streamParameters,
 } from '@parscale/core/model'
 import {
@@ -54,6 +55,7 @@ export function syntheticConfig(shape: ModelShape): ModelConfig {
     maxPositionEmbeddings: 32_768,
     tieWordEmbeddings: shape.tiedEmbeddings,
     slidingWindows: Array(shape.numHiddenLayers).fill(null),
+    features: plainFeatures,
     bosTokenId: null,
     eosTokenIds: [],
     parscale: parscaleConfig({ n: 1 }),

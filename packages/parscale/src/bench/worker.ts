@@ -1,4 +1,4 @@
-/** The child process of a turn: takes one job by message, answers with one, and ends. Ends at once when its parent is gone. */
+/** The child process of a turn: receives one job, sends its result and exits. It also exits when its parent is gone. */
 import process from 'node:process'
 import { isParscaleError } from '@parscale/core'
 import type { Answer, Job } from './job.ts'

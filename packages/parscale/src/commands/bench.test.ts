@@ -2,12 +2,11 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command } from '@commander-js/extra-typings'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { BenchResult } from '../bench/run-bench.ts'
+import { programFor } from '../cli.ts'
 import { chooseEngine } from '../load/decode-engine.ts'
 import type { Io } from '../terminal/io.ts'
-import { registerBench } from './bench.ts'
 
 let cache: string
 beforeEach(async () => {
@@ -32,9 +31,8 @@ async function run(line: string, onTalk: (text: string) => void = () => {}, sign
     signal,
     progress: () => ({ update: () => {}, end: () => {} }),
   }
-  const program = new Command('parscale').exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
-  registerBench(program, io)
-  await program.parseAsync(['node', 'parscale', 'bench', ...line.split(' ')])
+  const argv = ['node', 'parscale', 'bench', ...line.split(' ')]
+  await (await programFor(argv, io)).parseAsync(argv)
   return written
 }
 
@@ -132,9 +130,9 @@ test('figure 4: measured ratios beside the computed ones', async () => {
 describe('what cannot be measured is refused before anything is written', () => {
   test.each([
     ['--shape 9B', /'9B' is invalid/],
-    ['--shape 1.6B --bits 5', /expected 8, 4 or 32/],
+    ['--shape 1.6B --bits 5', /it must be 8, 4 or 32/],
     ['--shape 1.6B --p 0', /expected whole numbers/],
-    ['--engine gpu', /expected auto, native, onnx/],
+    ['--engine gpu', /it must be auto, native or onnx/],
     ['./model --shape 1.6B', /either MODEL or --shape/],
     ['--layers 2', /--layers has no effect without --shape/],
     ['--quick', /--quick has no effect without --figure 4/],

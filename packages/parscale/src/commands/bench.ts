@@ -1,12 +1,11 @@
 /** `parscale bench`: how fast a model is on this machine, what memory it takes, and how far that is from what the machine allows. */
-import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
+import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { publishedModels } from '@parscale/core/cost'
 import { type KvType, kvTypes } from '@parscale/core/model'
 import { planModel, planShape } from '../bench/bench-model.ts'
 import { resolveShape } from '../bench/model-shape.ts'
 import { runBench } from '../bench/run-bench.ts'
-import type { WeightBits } from '../bench/synthetic-model.ts'
 import { openWorkplace } from '../bench/workplace.ts'
 import { chooseEngine, type EngineChoice, type EngineName, engineChoices } from '../load/decode-engine.ts'
 import { cacheFolder } from '../load/find-model.ts'
@@ -18,7 +17,7 @@ import { countList } from '../terminal/quantity.ts'
 import { figure4Setting, showMeasuredFigure4 } from './bench-figure4.ts'
 import { benchCharts, benchText } from './bench-report.ts'
 import { refuseGiven } from './law-options.ts'
-import { integer } from './options.ts'
+import { integer, list, oneOf } from './options.ts'
 
 const sizes = publishedModels.map(({ name }) => name)
 const examples = `
@@ -31,27 +30,34 @@ Examples:
   parscale bench --shape 1.6B --bits 8,4 --layers 4 --rounds 1          a quick look: 4 of 36 layers
   parscale bench --figure 4 --batch 1 --resume figure4.jsonl            the paper's cost figure, measured`
 
-export function registerBench(program: Command, io: Io): void {
-  const list = <Flag extends string>(flag: Flag, what: string) => new Option(`${flag} <list>` as const, what).argParser(countList)
-  program
-    .command('bench')
-    .description('speed and memory of a model on this machine, beside what the machine allows')
+export function register(command: Command, io: Io): void {
+  const counts = <Flag extends string>(flag: Flag, what: string) =>
+    new Option(`${flag} <list>` as const, what).argParser(countList)
+  command
     .argument('[model]', 'folder, .gguf file or ORG/NAME')
     .addOption(new Option('--shape <size>', `a published shape with random weights: ${sizes.join(', ')}`).choices(sizes))
     .addOption(new Option('--layers <n>', 'of the shape, instead of 36').argParser(integer(1)))
     .addOption(new Option('--vocab <n>', 'vocabulary of the shape').argParser(integer(256)))
-    .addOption(list('--p', "streams (default: the model's; of a shape 1,8)"))
-    .addOption(list('--batch', 'requests that are stepped together').default([1]))
-    .addOption(list('--context', 'tokens in the cache when decoding is measured').default([256]))
+    .addOption(counts('--p', "streams (default: the model's; of a shape 1,8)"))
+    .addOption(counts('--batch', 'requests that are stepped together').default([1]))
+    .addOption(counts('--context', 'tokens in the cache when decoding is measured').default([256]))
     .addOption(new Option('--prompt <n>', 'tokens of prefill (default: as the context)').argParser(integer(1)))
-    .addOption(new Option('--bits <list>', 'of a weight: 8, 4 or 32 (default: 8; a MODEL as it is stored)').argParser(bitsList))
+    .addOption(
+      new Option('--bits <list>', 'of a weight: 8, 4 or 32 (default: 8; a MODEL as it is stored)').argParser(
+        list(oneOf([8, 4, 32])),
+      ),
+    )
     .addOption(
       new Option('--kv <list>', `numbers of the KV cache: ${kvTypes.join(', ')}`)
-        .argParser(kvList)
+        .argParser(list(oneOf(kvTypes)))
         .default(['f32' as KvType], 'f32; f16 of --figure 4'),
     )
-    .addOption(list('--threads', 'CPU threads (default: one per physical core)'))
-    .addOption(new Option('--engine <list>', engineChoices.join(', ')).argParser(engineList).default(['auto' as const], 'auto'))
+    .addOption(counts('--threads', 'CPU threads (default: one per physical core)'))
+    .addOption(
+      new Option('--engine <list>', engineChoices.join(', '))
+        .argParser(list(oneOf(engineChoices)))
+        .default(['auto' as const], 'auto'),
+    )
     .addOption(new Option('--steps <n>', 'measured tokens a turn').argParser(integer(1)).default(16))
     .addOption(new Option('--rounds <n>', 'turns of each case').argParser(integer(1)).default(3))
     .addOption(new Option('--figure <n>', 'a figure of the paper, measured').choices(['4']))
@@ -121,28 +127,4 @@ async function enginesOf(
   const names = new Set<EngineName>()
   for (const engine of choices) names.add((await (outline ? engineOf(outline, { engine }) : chooseEngine([], { engine }))).engine)
   return [...names]
-}
-
-function bitsList(text: string): WeightBits[] {
-  return text.split(',').map((part) => {
-    const bits = Number(part)
-    if (bits !== 32 && bits !== 8 && bits !== 4) throw new InvalidArgumentError('expected 8, 4 or 32, or several of them: 8,4.')
-    return bits
-  })
-}
-
-function kvList(text: string): KvType[] {
-  return text.split(',').map((part) => {
-    const found = kvTypes.find((type) => type === part.trim())
-    if (found === undefined) throw new InvalidArgumentError(`expected ${kvTypes.join(', ')}.`)
-    return found
-  })
-}
-
-function engineList(text: string): EngineChoice[] {
-  return text.split(',').map((part) => {
-    const found = engineChoices.find((choice) => choice === part.trim())
-    if (found === undefined) throw new InvalidArgumentError(`expected ${engineChoices.join(', ')}.`)
-    return found
-  })
 }

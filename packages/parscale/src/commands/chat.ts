@@ -6,17 +6,7 @@ import { isParscaleError } from '@parscale/core'
 import type { Chat } from '@parscale/core/generation'
 import { loadTextModel } from '../load/load.ts'
 import { forTerminal, type Io } from '../terminal/io.ts'
-import {
-  addOptions,
-  checkSampling,
-  collect,
-  loadOptions,
-  type ModelFlags,
-  modelOptions,
-  type SamplingFlags,
-  samplingOptions,
-  textOptions,
-} from './options.ts'
+import { checkSampling, collect, type FlagsOf, loadOptions, textOptions, withModel, withSampling } from './options.ts'
 
 const examples = `
 Examples:
@@ -26,39 +16,38 @@ Examples:
 
 In the conversation: /reset begins anew, /exit or Ctrl-D ends, Ctrl-C cuts an answer short.`
 
-interface Flags extends SamplingFlags, ModelFlags {
-  readonly system?: string
-  readonly message?: string[]
-}
-
-export function registerChat(program: Command, io: Io): void {
-  const command = program
-    .command('chat')
-    .description('talk with an instruction-tuned model')
-    .argument('<model>', 'folder, .gguf file or ORG/NAME')
-  addOptions(command, [
-    new Option('--system <text>', 'the system message'),
-    new Option('--message <text>', 'say this instead of asking on the terminal; may be repeated, one turn each').argParser(
-      collect,
+const withOptions = (command: Command) =>
+  withModel(
+    withSampling(
+      command
+        .argument('<model>', 'folder, .gguf file or ORG/NAME')
+        .option('--system <text>', 'the system message')
+        .addOption(
+          new Option('--message <text>', 'say this instead of asking on the terminal; may be repeated, one turn each').argParser(
+            collect,
+          ),
+        ),
     ),
-    ...samplingOptions,
-    ...modelOptions,
-    new Option('--json', 'print each answer as a line of JSON'),
-  ])
-  command.addHelpText('after', examples).action(async (model) => {
-    const flags = command.opts() as unknown as Flags
-    checkSampling(flags)
-    const text = await loadTextModel(model, loadOptions(io, flags))
-    try {
-      const open = () => text.chat({ p: flags.p, system: flags.system })
-      if (flags.message) {
-        const chat = open()
-        for (const message of flags.message) await answer(chat, message, flags, io, io.signal)
-      } else await converse(open, flags, io)
-    } finally {
-      await text.dispose()
-    }
-  })
+  ).option('--json', 'print each answer as a line of JSON')
+
+type Flags = FlagsOf<typeof withOptions>
+
+export function register(command: Command, io: Io): void {
+  withOptions(command)
+    .addHelpText('after', examples)
+    .action(async (model, flags) => {
+      checkSampling(flags)
+      const text = await loadTextModel(model, loadOptions(io, flags))
+      try {
+        const open = () => text.chat({ p: flags.p, system: flags.system })
+        if (flags.message) {
+          const chat = open()
+          for (const message of flags.message) await answer(chat, message, flags, io, io.signal)
+        } else await converse(open, flags, io)
+      } finally {
+        await text.dispose()
+      }
+    })
 }
 
 async function converse(open: () => Chat, flags: Flags, io: Io): Promise<void> {

@@ -1,5 +1,5 @@
-/** `parscale compare`: what is lost when a model runs on fewer bits, or as another file: its answers beside the original's. */
-import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
+/** `parscale compare`: what a model loses with fewer bits or in another format, measured token by token beside the original. */
+import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { blockSizeOf, type QuantisedBits } from '@parscale/core/checkpoint'
 import { type Comparison, compareIds } from '@parscale/core/evaluation'
@@ -12,7 +12,7 @@ import { memoryOf } from '../load/memory.ts'
 import { outlineModel } from '../load/outline.ts'
 import type { Io } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'
-import { addOptions, deviceOption, integer, loadOptions, type ModelFlags, streamSetOption, threadsOption } from './options.ts'
+import { deviceOption, type FlagsOf, integer, list, loadOptions, oneOf, streamSetOption, threadsOption } from './options.ts'
 import { powerOfTwo } from './quantize.ts'
 import { readTextFile } from './text-input.ts'
 
@@ -28,16 +28,35 @@ The reference is MODEL as it is stored, computed in float32. OTHER and every cho
 KL is the divergence of the next token's distribution from the reference's in nats, agreement the share of tokens at which both
 find the same one most probable, rms dp the root mean square change in the probability of the token that follows.`
 
-interface Flags extends Omit<ModelFlags, 'p' | 'bits' | 'kv' | 'engine'> {
-  readonly bits?: readonly QuantisedBits[]
-  readonly blockSize?: readonly number[]
-  readonly kv?: readonly KvType[]
-  readonly engine?: readonly EngineName[]
-  readonly p?: readonly number[]
-  readonly file?: string
-  readonly text?: string
-  readonly tokens?: number
-}
+const withOptions = (command: Command) =>
+  command
+    .argument('[model]', 'the reference: folder, .gguf file or ORG/NAME')
+    .argument('[other]', 'a model with the same vocabulary to compare with it')
+    .addOption(
+      new Option('--bits <list>', 'the model itself with weights in 8 or 4 bits, or both: 8,4').argParser(list(oneOf([8, 4]))),
+    )
+    .addOption(
+      new Option('--block-size <list>', 'weights that share a scale: 32,64,128 (default: 128 at 8 bits, 32 at 4)').argParser(
+        list(powerOfTwo),
+      ),
+    )
+    .addOption(new Option('--kv <list>', 'keys and values in f16 or int8, or both: f16,int8').argParser(list(oneOf(kvTypes))))
+    .addOption(new Option('--file <path>', 'the text to read, UTF-8').conflicts('text'))
+    .addOption(new Option('--text <text>', 'the text itself').conflicts('file'))
+    .addOption(new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(2)))
+    .addOption(new Option('--p <list>', "streams to run, such as 1,8 (default: the model's largest)").argParser(list(integer(1))))
+    .addOption(streamSetOption)
+    .addOption(
+      new Option(
+        '--engine <list>',
+        `engines to compare: ${engineNames.join(', ')}; the reference then runs on onnx (default: auto, for both)`,
+      ).argParser(list(oneOf(engineNames))),
+    )
+    .addOption(deviceOption)
+    .addOption(threadsOption)
+    .option('--json', 'print the result as JSON')
+
+type Flags = FlagsOf<typeof withOptions>
 
 /** What is held against the reference. */
 interface Candidate {
@@ -48,41 +67,18 @@ interface Candidate {
   readonly engine?: EngineName
 }
 
-export function registerCompare(program: Command, io: Io): void {
-  const command = program
-    .command('compare')
-    .description('what fewer bits cost: divergence, agreement and perplexity beside the original')
-    .argument('[model]', 'the reference: folder, .gguf file or ORG/NAME')
-    .argument('[other]', 'a model with the same vocabulary to compare with it')
-  addOptions(command, [
-    new Option('--bits <list>', 'the model itself with weights in 8 or 4 bits, or both: 8,4').argParser(list(eightOrFour)),
-    new Option('--block-size <list>', 'weights that share a scale: 32,64,128 (default: 128 at 8 bits, 32 at 4)').argParser(
-      list(powerOfTwo),
-    ),
-    new Option('--kv <list>', 'keys and values in f16 or int8, or both: f16,int8').argParser(list(kvType)),
-    new Option('--file <path>', 'the text to read, UTF-8').conflicts('text'),
-    new Option('--text <text>', 'the text itself').conflicts('file'),
-    new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(2)),
-    new Option('--p <list>', "streams to run, such as 1,8 (default: the model's largest)").argParser(list(integer(1))),
-    streamSetOption,
-    new Option(
-      '--engine <list>',
-      `engines to compare: ${engineNames.join(', ')}; the reference then runs on onnx (default: auto, for both)`,
-    ).argParser(list(engineName)),
-    deviceOption,
-    threadsOption,
-    new Option('--json', 'print the result as JSON'),
-  ])
-  command.addHelpText('after', examples).action(async (model, other) => {
-    const flags = command.opts() as unknown as Flags
-    const candidates = candidatesOf(model, other, flags)
-    if (candidates.length === 0)
-      throw usageError('there is nothing to compare with; give --bits, --kv, --engine or a second model')
-    const text = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
-    if (text === undefined) throw usageError('there is nothing to read; give --file or --text')
-    const rows = await compareAll(model, candidates, text, flags, io)
-    io.stdout(flags.json ? `${JSON.stringify({ rows }, null, 2)}\n` : table(rows))
-  })
+export function register(command: Command, io: Io): void {
+  withOptions(command)
+    .addHelpText('after', examples)
+    .action(async (model, other, flags) => {
+      const candidates = candidatesOf(model, other, flags)
+      if (candidates.length === 0)
+        throw usageError('there is nothing to compare with; give --bits, --kv, --engine or a second model')
+      const text = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
+      if (text === undefined) throw usageError('there is nothing to read; give --file or --text')
+      const rows = await compareAll(model, candidates, text, flags, io)
+      io.stdout(flags.json ? `${JSON.stringify({ rows }, null, 2)}\n` : table(rows))
+    })
 }
 
 /** Every choice of weights with every choice of keys and values, on every engine. */
@@ -185,27 +181,4 @@ function table(rows: readonly Row[]): string {
       share(row.rmsDeltaP),
     ]),
   ])
-}
-
-function engineName(text: string): EngineName {
-  const name = engineNames.find((name) => name === text)
-  if (!name) throw new InvalidArgumentError(`it must be of ${engineNames.join(', ')}.`)
-  return name
-}
-
-/** Values separated by commas. */
-const list =
-  <T>(parse: (text: string) => T) =>
-  (text: string): T[] =>
-    text.split(',').map((part) => parse(part.trim()))
-
-function kvType(text: string): KvType {
-  const type = kvTypes.find((type) => type === text)
-  if (!type) throw new InvalidArgumentError(`it must be of ${kvTypes.join(', ')}.`)
-  return type
-}
-
-function eightOrFour(text: string): QuantisedBits {
-  if (text !== '8' && text !== '4') throw new InvalidArgumentError('it must be 8, 4, or 8,4.')
-  return Number(text) as QuantisedBits
 }

@@ -1,7 +1,7 @@
 /** `parscale convert`: writes a Hugging Face folder from another one or from a GGUF file. */
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { convertModel } from '@parscale/core/node'
+import { convertModel } from '@parscale/core/node/models'
 import { resolveModel } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 
@@ -16,10 +16,8 @@ The target appears whole or not at all.`
 
 const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
 
-export function registerConvert(program: Command, io: Io): void {
-  program
-    .command('convert')
-    .description('write a Hugging Face folder (safetensors) from a folder or a GGUF file')
+export function register(command: Command, io: Io): void {
+  command
     .argument('<source>', 'folder, .gguf file or ORG/NAME')
     .argument('<target>', 'folder to make; must not exist or be empty')
     .addOption(

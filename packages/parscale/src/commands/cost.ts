@@ -24,11 +24,9 @@ Examples:
 /** The paper's. */
 const trainingSequenceLength = 2048
 
-export function registerCost(program: Command, io: Io): void {
+export function register(command: Command, io: Io): void {
   const size = <Flag extends string>(flag: Flag, what: string) => new Option(`${flag} <n>` as const, what).argParser(integer(1))
-  program
-    .command('cost')
-    .description('memory and latency of a model with P streams on a device')
+  command
     .argument('[model]', 'size, checkpoint or config.json')
     .addOption(size('--p', "parallel streams (default: the checkpoint's, or 1)"))
     .addOption(size('--batch', 'requests at a time').default(1))

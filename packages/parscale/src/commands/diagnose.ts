@@ -1,4 +1,4 @@
-/** `parscale diagnose`: whether a model's streams do something, on a text of one's own. */
+/** `parscale diagnose`: whether a model's streams differ and help, measured on a text of the user's. */
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { diagnose } from '@parscale/core/evaluation'
@@ -11,7 +11,6 @@ import { drawInFile, plotOption } from '../terminal/plots.ts'
 import { diagnosisCharts } from './diagnose-charts.ts'
 import { diagnosisReport } from './diagnose-report.ts'
 import {
-  addOptions,
   bitsOption,
   deviceOption,
   integer,
@@ -33,66 +32,49 @@ Examples:
 Losses are in nats a token. A text longer than the model's context is read through windows that overlap by half.
 An alarm does not change the exit code; --json lists alarms under "alarms".`
 
-interface Flags {
-  readonly data?: string
-  readonly text?: string
-  readonly ids?: number[]
-  readonly tokens?: number
-  readonly floor?: number
-  readonly plot?: string
-  readonly p?: number
-  readonly streamSet?: string[]
-  readonly bits?: 8 | 4
-  readonly device?: 'cpu' | 'webgpu' | 'cuda'
-  readonly threads?: number
-  readonly json?: true
-}
-
-export function registerDiagnose(program: Command, io: Io): void {
-  const command = program
-    .command('diagnose')
-    .description('whether the streams work: losses, correlation, weights, alarms')
+export function register(command: Command, io: Io): void {
+  command
     .argument('[model]', 'folder, .gguf file or ORG/NAME')
-  addOptions(command, [
     // --file as well, as `score` and `generate` call it.
-    new Option('--file, --data <path>', 'the text to read, UTF-8').conflicts(['text', 'ids']),
-    new Option('--text <text>', 'the text itself').conflicts(['data', 'ids']),
-    new Option('--ids <ids>', 'token ids, separated by commas').argParser(parseIds).conflicts(['text', 'data']),
-    new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(3)),
-    new Option('--floor <nats>', "the text's entropy E, where known; rho is an upper bound without it")
-      .argParser(number)
-      .default(0),
-    plotOption,
-    pOption,
-    streamSetOption,
-    bitsOption(),
-    deviceOption,
-    threadsOption,
-    new Option('--json', 'print the result as JSON'),
-  ])
-  command.addHelpText('after', examples).action(async (model) => {
-    const flags = command.opts() as unknown as Flags
-    if (flags.text === undefined && flags.data === undefined && flags.ids === undefined)
-      throw usageError('there is nothing to read; give --data, --text or --ids')
-    const content = flags.text ?? (flags.data === undefined ? undefined : await readTextFile(flags.data, 'data'))
-    const longest = flags.tokens ?? flags.ids?.length ?? longestInTokens(content!)
-    const loaded = await loadModel(model, loadOptions(io, flags, longest))
-    try {
-      const ids = (flags.ids ?? (await encode(loaded.backbone, content!))).slice(0, flags.tokens)
-      const progress = io.progress('diagnosing', 'tokens')
-      const diagnosis = await diagnose(new Engine(loaded.model), ids, {
-        p: flags.p,
-        floor: flags.floor,
-        signal: io.signal,
-        onProgress: (done, total) => progress.update(done, total),
-      }).finally(() => progress.end())
-      io.stdout(flags.json ? `${JSON.stringify(diagnosis, null, 2)}\n` : diagnosisReport(diagnosis))
-      if (flags.plot !== undefined) await drawInFile(io, flags.plot, diagnosisCharts(diagnosis), 2)
-    } finally {
-      await loaded.model.dispose()
-      await loaded.close()
-    }
-  })
+    .addOption(new Option('--file, --data <path>', 'the text to read, UTF-8').conflicts(['text', 'ids']))
+    .addOption(new Option('--text <text>', 'the text itself').conflicts(['data', 'ids']))
+    .addOption(new Option('--ids <ids>', 'token ids, separated by commas').argParser(parseIds).conflicts(['text', 'data']))
+    .addOption(new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(3)))
+    .addOption(
+      new Option('--floor <nats>', "the text's entropy E, where known; rho is an upper bound without it")
+        .argParser(number)
+        .default(0),
+    )
+    .addOption(plotOption)
+    .addOption(pOption)
+    .addOption(streamSetOption)
+    .addOption(bitsOption())
+    .addOption(deviceOption)
+    .addOption(threadsOption)
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', examples)
+    .action(async (model, flags) => {
+      if (flags.text === undefined && flags.data === undefined && flags.ids === undefined)
+        throw usageError('there is nothing to read; give --data, --text or --ids')
+      const content = flags.text ?? (flags.data === undefined ? undefined : await readTextFile(flags.data, 'data'))
+      const longest = flags.tokens ?? flags.ids?.length ?? longestInTokens(content!)
+      const loaded = await loadModel(model, loadOptions(io, flags, longest))
+      try {
+        const ids = (flags.ids ?? (await encode(loaded.backbone, content!))).slice(0, flags.tokens)
+        const progress = io.progress('diagnosing', 'tokens')
+        const diagnosis = await diagnose(new Engine(loaded.model), ids, {
+          p: flags.p,
+          floor: flags.floor,
+          signal: io.signal,
+          onProgress: (done, total) => progress.update(done, total),
+        }).finally(() => progress.end())
+        io.stdout(flags.json ? `${JSON.stringify(diagnosis, null, 2)}\n` : diagnosisReport(diagnosis))
+        if (flags.plot !== undefined) await drawInFile(io, flags.plot, diagnosisCharts(diagnosis), 2)
+      } finally {
+        await loaded.model.dispose()
+        await loaded.close()
+      }
+    })
 }
 
 const parseIds = (text: string): number[] => text.split(',').map((id) => integer(0)(id.trim()))

@@ -1,4 +1,4 @@
-/** `parscale export`: writes what a run has trained as a model's folder, with a card. */
+/** `parscale export`: writes a trained model as a Hugging Face folder with a card. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { exportRuns } from '../export/export-runs.ts'
 import { type CheckpointChoice, type OpenRun, openRun } from '../export/open-run.ts'
@@ -17,10 +17,8 @@ The run may still be going on. The target appears whole or not at all.`
 
 const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
 
-export function registerExport(program: Command, io: Io): void {
-  program
-    .command('export')
-    .description('write what a run has trained as a Hugging Face folder, with a model card')
+export function register(command: Command, io: Io): void {
+  command
     .argument('<run...>', 'folder of a run; several whose backbone is the same, with --merge')
     .requiredOption('--out <folder>', 'folder to make; must not exist or be empty')
     .addOption(

@@ -36,10 +36,8 @@ Examples:
   parscale fit runs.csv --law joint-log --json     over N, P and D
   parscale fit runs.csv --plot fit.svg             curves with their band, contours, residuals`
 
-export function registerFit(program: Command, io: Io): void {
-  program
-    .command('fit')
-    .description('fit a scaling law to losses over parameters, streams and data')
+export function register(command: Command, io: Io): void {
+  command
     .argument('[data]', 'CSV or JSON file with the points')
     .addOption(datasetOption)
     .addOption(lawOption)

@@ -1,6 +1,6 @@
 /** `parscale generate`: continues a prompt; text on stdout as it comes. */
 import process from 'node:process'
-import { type Command, Option } from '@commander-js/extra-typings'
+import { Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import type { TextModel, TextResult, TextToken } from '@parscale/core/generation'
 import { shippedModel } from '../load/find-model.ts'
@@ -8,17 +8,15 @@ import { loadTextModel } from '../load/load.ts'
 import { forTerminal, type Io } from '../terminal/io.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
 import {
-  addOptions,
   checkSampling,
   collect,
+  type FlagsOf,
   integer,
   loadOptions,
   longestInTokens,
-  type ModelFlags,
-  modelOptions,
-  type SamplingFlags,
-  samplingOptions,
   textOptions,
+  withModel,
+  withSampling,
 } from './options.ts'
 import { readStandardInput, readTextFile } from './text-input.ts'
 
@@ -32,46 +30,47 @@ Examples:
 
 MODEL is a folder, a .gguf file or a model of the hub that was pulled; without it, the small model that ships.`
 
-/** Beam search is deterministic, and its texts are not shown token by token. */
-const notWithBeams = [
-  ...['temperature', 'topK', 'topP', 'minP', 'repetitionPenalty', 'presencePenalty', 'frequencyPenalty', 'logitBias'],
-  ...['seed', 'stop', 'streams'],
-]
+/** Beam search is deterministic, and its texts are not shown token by token: of the sampling options it has these. */
+const ofBeams: readonly string[] = ['maxTokens', 'allowSpecial']
+const notWithBeams = ['streams', ...withSampling(new Command()).options.map((option) => option.attributeName())].filter(
+  (name) => !ofBeams.includes(name),
+)
 
-interface Flags extends SamplingFlags, ModelFlags {
-  readonly prompt?: string[]
-  readonly file?: string
-  readonly beams?: number
-  readonly streams?: true
-}
+const withOptions = (command: Command) =>
+  withModel(
+    withSampling(
+      command
+        .argument('[model]', 'folder, .gguf file or ORG/NAME')
+        .addOption(
+          new Option('--prompt <text>', 'the text to continue; may be repeated (default: standard input)').argParser(collect),
+        )
+        .option('--file <path>', 'read the prompt from a file'),
+    )
+      .addOption(
+        new Option('--beams <n>', 'beam search with so many beams instead of sampling')
+          .argParser(integer(1))
+          .conflicts(notWithBeams),
+      )
+      .option('--streams', "show each stream's weight in each token"),
+  ).option('--json', 'print the result as JSON')
 
-export function registerGenerate(program: Command, io: Io): void {
-  const command = program
-    .command('generate')
-    .description('continue a prompt')
-    .argument('[model]', 'folder, .gguf file or ORG/NAME')
-  addOptions(command, [
-    new Option('--prompt <text>', 'the text to continue; may be repeated (default: standard input)').argParser(collect),
-    new Option('--file <path>', 'read the prompt from a file'),
-    ...samplingOptions,
-    new Option('--beams <n>', 'beam search with so many beams instead of sampling').argParser(integer(1)).conflicts(notWithBeams),
-    new Option('--streams', "show each stream's weight in each token"),
-    ...modelOptions,
-    new Option('--json', 'print the result as JSON'),
-  ])
-  command.addHelpText('after', examples).action(async (model) => {
-    const flags = command.opts() as unknown as Flags
-    checkSampling(flags)
-    const prompts = await readPrompts(flags)
-    const contextTokens = prompts.reduce((sum, prompt) => sum + longestInTokens(prompt) + flags.maxTokens, 0)
-    const text = await loadTextModel(model, loadOptions(io, flags, contextTokens))
-    try {
-      if (model === undefined) io.stderr(`model: ${shippedModel} (small, trained on public prose: for trying things out)\n`)
-      await generate(text, prompts, flags, io)
-    } finally {
-      await text.dispose()
-    }
-  })
+type Flags = FlagsOf<typeof withOptions>
+
+export function register(command: Command, io: Io): void {
+  withOptions(command)
+    .addHelpText('after', examples)
+    .action(async (model, flags) => {
+      checkSampling(flags)
+      const prompts = await readPrompts(flags)
+      const contextTokens = prompts.reduce((sum, prompt) => sum + longestInTokens(prompt) + flags.maxTokens, 0)
+      const text = await loadTextModel(model, loadOptions(io, flags, contextTokens))
+      try {
+        if (model === undefined) io.stderr(`model: ${shippedModel} (small, trained on public prose: for trying things out)\n`)
+        await generate(text, prompts, flags, io)
+      } finally {
+        await text.dispose()
+      }
+    })
 }
 
 async function readPrompts(flags: Flags): Promise<string[]> {

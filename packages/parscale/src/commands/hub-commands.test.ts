@@ -1,12 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command } from '@commander-js/extra-typings'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { programFor } from '../cli.ts'
 import { type HubServer, startHubServer } from '../hub/testing/hub-server.ts'
 import type { Io } from '../terminal/io.ts'
-import { registerModels } from './models.ts'
-import { registerPull } from './pull.ts'
 
 const commit = 'b'.repeat(40)
 const name = 'ParScale/ParScale-0.7B-P1-Pile'
@@ -45,11 +43,8 @@ async function run(...args: string[]) {
       end() {},
     }),
   }
-  const program = new Command().exitOverride().configureOutput({ writeErr: io.stderr, writeOut: io.stdout })
-  registerPull(program, io)
-  registerModels(program, io)
-  for (const command of program.commands) command.exitOverride().configureOutput({ writeErr: io.stderr, writeOut: io.stdout })
-  await program.parseAsync(args, { from: 'user' })
+  const argv = ['node', 'parscale', ...args]
+  await (await programFor(argv, io)).parseAsync(argv)
   return written
 }
 

@@ -1,4 +1,4 @@
-/** `parscale inspect`: what a model is and what it takes, before anything is loaded. */
+/** `parscale inspect`: a model's shape, streams, parameters and memory, read from its headers. */
 import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
@@ -26,10 +26,8 @@ Examples:
 The engine is what runs on the CPU here, and memory is estimated for it, before anything is loaded. With --bits, as it would be in so many bits;
 nothing is quantised for that.`
 
-export function registerInspect(program: Command, io: Io): void {
-  program
-    .command('inspect')
-    .description('family, shapes, streams, parameters and the memory a model needs')
+export function register(command: Command, io: Io): void {
+  command
     .argument('[model]', 'folder, .gguf file or ORG/NAME')
     .addOption(new Option('--p <streams>', "streams to plan for (default: the model's largest)").argParser(integer(1)))
     .addOption(new Option('--context <tokens>', 'tokens to plan for (default: 2048, or the whole context)').argParser(integer(1)))

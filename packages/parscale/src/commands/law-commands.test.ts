@@ -2,14 +2,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Command } from '@commander-js/extra-typings'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { programFor } from '../cli.ts'
 import type { Io } from '../terminal/io.ts'
 import { textTable } from '../terminal/text-table.ts'
-import { registerCost } from './cost.ts'
-import { registerFit } from './fit.ts'
-import { registerPlan } from './plan.ts'
-import { registerPredict } from './predict.ts'
 
 let folder: string
 beforeEach(async () => {
@@ -33,9 +29,8 @@ async function run(line: string, signal = new AbortController().signal) {
     signal,
     progress: () => ({ update: () => {}, end: () => {} }),
   }
-  const program = new Command('parscale').exitOverride().configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
-  for (const register of [registerFit, registerPredict, registerCost, registerPlan]) register(program, io)
-  await program.parseAsync(['node', 'parscale', ...line.split(' ')])
+  const argv = ['node', 'parscale', ...line.split(' ')]
+  await (await programFor(argv, io)).parseAsync(argv)
   return written
 }
 

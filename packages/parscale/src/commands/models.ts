@@ -22,10 +22,8 @@ export interface ModelFilter {
   readonly word?: string
 }
 
-export function registerModels(program: Command, io: Io): void {
-  program
-    .command('models')
-    .description('list the published ParScale checkpoints')
+export function register(command: Command, io: Io): void {
+  command
     .argument('[word]', 'only those with this word in name, data or purpose')
     .option('--p <streams>', 'only those with so many streams: 1, 2, 4 or 8', parseStreams)
     .option('--size <size>', 'only those of this size, e.g. 1.8B')

@@ -1,11 +1,24 @@
-/** Options that several commands share, and how their values are read. */
-import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
+/** Options that several commands share, and how their values are read. A builder adds a group of them to a command, whose type then knows their values. */
+import { type Command, InvalidArgumentError, Option, type OptionValues } from '@commander-js/extra-typings'
 import { isParscaleError, usageError } from '@parscale/core'
-import { type DecoderOptions, validateSampling } from '@parscale/core/generation'
+import { validateSampling } from '@parscale/core/generation'
 import { kvTypes } from '@parscale/core/model'
+import { devices } from '@parscale/core/runtime'
 import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
 import type { LoadOptions } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
+
+/** What a builder's command makes of its command line. */
+export type FlagsOf<Builder extends (command: Command) => { opts(): OptionValues }> = ReturnType<ReturnType<Builder>['opts']>
+
+/**
+ * Makes a builder of options one for any command, whose type then knows their values as well.
+ * Written as a generic chain, commander's inference takes minutes: each option doubles a type that stays open.
+ */
+export const forAnyCommand =
+  <Flags extends OptionValues>(build: (command: Command) => Command<[], Flags>) =>
+  <Args extends unknown[], Before extends OptionValues, Global extends OptionValues>(command: Command<Args, Before, Global>) =>
+    build(command as unknown as Command) as unknown as Command<Args, Before & Flags, Global>
 
 /** Collects a repeated option. */
 export const collect = (value: string, list: string[] = []): string[] => [...list, value]
@@ -25,9 +38,22 @@ export function number(text: string): number {
   return value
 }
 
-export const deviceOption = new Option('--device <device>', 'where to compute')
-  .choices(['cpu', 'webgpu', 'cuda'] as const)
-  .default('cpu' as const)
+/** One of a few values. */
+export const oneOf =
+  <const T extends string | number>(choices: readonly T[]) =>
+  (text: string): T => {
+    const found = choices.find((choice) => String(choice) === text)
+    if (found !== undefined) return found
+    throw new InvalidArgumentError(`it must be ${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}.`)
+  }
+
+/** Values separated by commas. */
+export const list =
+  <T>(parse: (text: string) => T) =>
+  (text: string): T[] =>
+    text.split(',').map((part) => parse(part.trim()))
+
+export const deviceOption = new Option('--device <device>', 'where to compute').choices(devices).default('cpu' as const)
 export const threadsOption = new Option('--threads <n>', 'CPU threads (default: one per physical core)').argParser(integer(1))
 export const pOption = new Option(
   '--p <streams>',
@@ -39,17 +65,7 @@ export const streamSetOption = new Option(
 ).argParser(collect)
 
 export const bitsOption = () =>
-  new Option('--bits <bits>', 'weights in 8 or 4 bits, quantised once and kept in the cache').argParser(bits)
-
-function bits(text: string): 8 | 4 {
-  if (text !== '8' && text !== '4') throw new InvalidArgumentError('it must be 8 or 4.')
-  return Number(text) as 8 | 4
-}
-
-export const kvOption = new Option(
-  '--kv <type>',
-  'how keys and values are stored: f32, f16 (half the memory) or int8 (a quarter) (default: f32)',
-).choices(kvTypes)
+  new Option('--bits <bits>', 'weights in 8 or 4 bits, quantised once and kept in the cache').argParser(oneOf([8, 4]))
 
 export const engineOption = new Option(
   '--engine <engine>',
@@ -58,32 +74,42 @@ export const engineOption = new Option(
   .choices(engineChoices)
   .default('auto' as const)
 
-/** What every command that runs a model asks: which streams, and where. */
-export const modelOptions = [pOption, streamSetOption, bitsOption(), kvOption, engineOption, deviceOption, threadsOption] as const
+const modelOptions = (command: Command) =>
+  command
+    .addOption(pOption)
+    .addOption(streamSetOption)
+    .addOption(bitsOption())
+    .addOption(
+      new Option(
+        '--kv <type>',
+        'how keys and values are stored: f32, f16 (half the memory) or int8 (a quarter) (default: f32)',
+      ).choices(kvTypes),
+    )
+    .addOption(engineOption)
+    .addOption(deviceOption)
+    .addOption(threadsOption)
 
-export interface ModelFlags extends Pick<LoadOptions, 'p' | 'bits' | 'engine' | keyof DecoderOptions> {
-  readonly streamSet?: string[]
-  readonly json?: true
-}
+/** What every command that runs a model asks: which streams, and where. */
+export const withModel = forAnyCommand(modelOptions)
+type ModelFlags = Partial<FlagsOf<typeof modelOptions>>
 
 /** Options of the library from those of the command line, with progress on the terminal. */
-export function loadOptions(io: Io, options: Omit<ModelFlags, 'json'>, contextTokens?: number): LoadOptions {
+export function loadOptions(io: Io, flags: ModelFlags, contextTokens?: number): LoadOptions {
+  const { streamSet: streamSets, p, bits, kv, engine, device, threads } = flags
   return {
-    ...options,
-    streamSets: options.streamSet,
-    contextTokens,
+    ...{ streamSets, p, bits, kv, engine, device, threads, contextTokens },
     env: io.env,
     signal: io.signal,
     onUnpack: shown(io, 'unpacking GGUF'),
     onQuantise: shown(io, 'quantising'),
     onPack: shown(io, 'packing for the native step'),
     onWait: (_, who) => io.stderr(`${who} is writing a model into the cache; waiting for it\n`),
-    onEngine: (chosen) => sayFallback(io, options, chosen),
+    onEngine: (chosen) => sayFallback(io, flags, chosen),
   }
 }
 
 /** One line where ONNX Runtime runs on the CPU and nobody asked for it. */
-function sayFallback(io: Io, { engine = 'auto', device = 'cpu' }: Omit<ModelFlags, 'json'>, chosen: ChosenEngine): void {
+function sayFallback(io: Io, { engine = 'auto', device = 'cpu' }: ModelFlags, chosen: ChosenEngine): void {
   if (engine === 'auto' && device === 'cpu' && chosen.engine === 'onnx') io.stderr(`running on ONNX Runtime: ${chosen.why}\n`)
 }
 
@@ -99,61 +125,33 @@ function shown(io: Io, label: string): NonNullable<LoadOptions['onUnpack']> {
 /** No text has more tokens than this: a token is at least one byte, and another five may open and close the text. */
 export const longestInTokens = (text: string): number => Buffer.byteLength(text) + 5
 
-/** The options of sampling, on `generate` and `chat` alike. */
-export const samplingOptions = [
-  new Option('--max-tokens <n>', 'longest answer in tokens').argParser(integer(1)).default(256),
-  new Option('--temperature <t>', '0 is greedy, 1 the model as trained').argParser(number).default(0.7),
-  new Option('--top-k <k>', 'sample from the k most probable tokens').argParser(integer(1)),
-  new Option('--top-p <p>', 'sample from the smallest set with this probability').argParser(number),
-  new Option('--min-p <p>', 'drop tokens below this share of the best one').argParser(number),
-  new Option('--repetition-penalty <x>', 'above 1 discourages what was said before').argParser(number),
-  new Option('--presence-penalty <x>', 'subtracted once from tokens that were generated').argParser(number),
-  new Option('--frequency-penalty <x>', 'subtracted for each time a token was generated').argParser(number),
-  new Option('--logit-bias <id=bias>', 'added to the logit of a token, -inf bans it; may be repeated').argParser(collectBias),
-  new Option('--seed <n>', 'same seed, same text (default: a new one each time)').argParser(integer(0)),
-  new Option('--stop <text>', 'end before this text; may be repeated').argParser(collectStop),
-  new Option('--allow-special', 'recognise special tokens spelled in the text'),
-] as const
+const samplingOptions = (command: Command) =>
+  command
+    .addOption(new Option('--max-tokens <n>', 'longest answer in tokens').argParser(integer(1)).default(256))
+    .addOption(new Option('--temperature <t>', '0 is greedy, 1 the model as trained').argParser(number).default(0.7))
+    .addOption(new Option('--top-k <k>', 'sample from the k most probable tokens').argParser(integer(1)))
+    .addOption(new Option('--top-p <p>', 'sample from the smallest set with this probability').argParser(number))
+    .addOption(new Option('--min-p <p>', 'drop tokens below this share of the best one').argParser(number))
+    .addOption(new Option('--repetition-penalty <x>', 'above 1 discourages what was said before').argParser(number))
+    .addOption(new Option('--presence-penalty <x>', 'subtracted once from tokens that were generated').argParser(number))
+    .addOption(new Option('--frequency-penalty <x>', 'subtracted for each time a token was generated').argParser(number))
+    .addOption(
+      new Option('--logit-bias <id=bias>', 'added to the logit of a token, -inf bans it; may be repeated').argParser(collectBias),
+    )
+    .addOption(new Option('--seed <n>', 'same seed, same text (default: a new one each time)').argParser(integer(0)))
+    .addOption(new Option('--stop <text>', 'end before this text; may be repeated').argParser(collectStop))
+    .addOption(new Option('--allow-special', 'recognise special tokens spelled in the text'))
 
-export interface SamplingFlags {
-  readonly maxTokens: number
-  readonly temperature: number
-  readonly topK?: number
-  readonly topP?: number
-  readonly minP?: number
-  readonly repetitionPenalty?: number
-  readonly presencePenalty?: number
-  readonly frequencyPenalty?: number
-  readonly logitBias?: ReadonlyMap<number, number>
-  readonly seed?: number
-  readonly stop?: string[]
-  readonly allowSpecial?: true
-}
-
-/** Adds a list of options, whose typed values are then read as `Flags`. */
-export function addOptions<C extends { addOption(option: Option): unknown }>(command: C, options: readonly Option[]): C {
-  for (const option of options) command.addOption(option)
-  return command
-}
+/** The options of sampling, on `generate` and `chat` alike. Their names are the library's (TextOptions). */
+export const withSampling = forAnyCommand(samplingOptions)
+type SamplingFlags = FlagsOf<typeof samplingOptions>
 
 /** Options of the library from the sampling flags. A seed is drawn where none is given, so that it can be reported. */
-export function textOptions(flags: SamplingFlags, signal: AbortSignal) {
-  return {
-    maxTokens: flags.maxTokens,
-    temperature: flags.temperature,
-    topK: flags.topK,
-    topP: flags.topP,
-    minP: flags.minP,
-    repetitionPenalty: flags.repetitionPenalty,
-    presencePenalty: flags.presencePenalty,
-    frequencyPenalty: flags.frequencyPenalty,
-    logitBias: flags.logitBias,
-    seed: flags.seed ?? Math.floor(Math.random() * 2 ** 32),
-    stop: flags.stop,
-    allowSpecial: flags.allowSpecial,
-    signal,
-  }
-}
+export const textOptions = <F extends SamplingFlags>(flags: F, signal: AbortSignal) => ({
+  ...flags,
+  seed: flags.seed ?? Math.floor(Math.random() * 2 ** 32),
+  signal,
+})
 
 /** Refuses values out of range before anything is loaded, by the names that the command line has for them. */
 export function checkSampling(flags: SamplingFlags): void {

@@ -30,10 +30,8 @@ Examples:
   parscale plan --device a100-80gb --train-flops 1e21 --formats f16
   parscale plan --figure 4                     the paper's 22x and 6x, 7x and 1.7x, and where streams lose`
 
-export function registerPlan(program: Command, io: Io): void {
-  program
-    .command('plan')
-    .description('the size, P and bits of lowest loss within a budget')
+export function register(command: Command, io: Io): void {
+  command
     .argument('[data]', 'CSV or JSON file to fit the law to')
     .option('--device <name>', 'see parscale cost --list-devices; this-machine measures', 'rtx-4090')
     .addOption(new Option('--memory <bytes>', "budget, e.g. 4GiB (default: the device's)").argParser(bytesArgument))

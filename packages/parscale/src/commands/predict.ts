@@ -16,10 +16,8 @@ Examples:
   parscale predict --n 1.6B --larger-n 2.8B         the P at which 1.6B equals 2.8B with one stream
   parscale predict runs.csv --law joint-log --n 1B --p 4 --d 100B`
 
-export function registerPredict(program: Command, io: Io): void {
-  program
-    .command('predict')
-    .description('loss of a size and P by a fitted law, and what P streams are worth')
+export function register(command: Command, io: Io): void {
+  command
     .argument('[data]', 'CSV or JSON file to fit the law to')
     .addOption(
       new Option('--n <parameters>', 'non-embedding parameters, e.g. 1.6B').argParser(countArgument).makeOptionMandatory(),

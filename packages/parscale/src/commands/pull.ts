@@ -14,10 +14,8 @@ Examples:
 Environment: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE, as in Hugging Face's own tools.
 A pull that was cut short is resumed by the next one. Names are listed by: parscale models`
 
-export function registerPull(program: Command, io: Io): void {
-  program
-    .command('pull')
-    .description('download a model into the Hugging Face cache and print its folder')
+export function register(command: Command, io: Io): void {
+  command
     .argument('<model>', 'ORG/NAME on the hub')
     .option('--revision <revision>', 'branch, tag or commit', 'main')
     .option(

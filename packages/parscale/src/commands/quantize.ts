@@ -1,6 +1,7 @@
 /** `parscale quantize`: writes a model's folder with its matrices in 8 or 4 bits. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { type QuantisationSummary, quantiseModel } from '@parscale/core/node'
+import type { QuantisationSummary } from '@parscale/core/node'
+import { quantiseModel } from '@parscale/core/node/models'
 import { resolveModel } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'
@@ -22,10 +23,8 @@ const blockSizeOption = new Option(
   'weights that share a scale, a power of two (default: 128 at 8 bits, 32 at 4)',
 ).argParser(powerOfTwo)
 
-export function registerQuantize(program: Command, io: Io): void {
-  program
-    .command('quantize')
-    .description('write a model with its weights in 8 or 4 bits')
+export function register(command: Command, io: Io): void {
+  command
     .argument('<model>', 'folder, .gguf file or ORG/NAME')
     .addOption(bitsOption().makeOptionMandatory())
     .addOption(blockSizeOption)

@@ -1,4 +1,4 @@
-/** `parscale score`: how probable a text is to a model, token by token. */
+/** `parscale score`: log-probabilities of a text's tokens, and its perplexity. */
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { writeSafetensors } from '@parscale/core/checkpoint'
@@ -9,7 +9,7 @@ import { createTokenizer, type Tokenizer, tokenizerFiles } from '@parscale/core/
 import { loadModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
-import { addOptions, loadOptions, longestInTokens, type ModelFlags, modelOptions } from './options.ts'
+import { type FlagsOf, loadOptions, longestInTokens, withModel } from './options.ts'
 import { readTextFile } from './text-input.ts'
 
 const examples = `
@@ -21,49 +21,47 @@ Examples:
 
 A text longer than the model's context is read through windows that overlap by half.`
 
-interface Flags extends ModelFlags {
-  readonly text?: string
-  readonly file?: string
-  readonly ids?: number[]
-  readonly logits?: string
-  readonly streams?: true
-  readonly allowSpecial?: true
-}
+const withOptions = (command: Command) =>
+  withModel(
+    command
+      .argument('[model]', 'folder, .gguf file or ORG/NAME')
+      .addOption(new Option('--text <text>', 'the text to score').conflicts(['file', 'ids']))
+      .addOption(new Option('--file <path>', 'the file to score, UTF-8').conflicts(['text', 'ids']))
+      .addOption(
+        new Option('--ids <ids>', 'token ids to score, separated by commas').argParser(parseIds).conflicts(['text', 'file']),
+      )
+      .option('--logits <path>', 'write all logits to a safetensors file')
+      .option('--streams', "show each stream's weight in each token")
+      .option('--allow-special', 'recognise special tokens spelled in the text'),
+  ).option('--json', 'print the result as JSON')
 
-export function registerScore(program: Command, io: Io): void {
-  const command = program
-    .command('score')
-    .description('log-probabilities and perplexity of a text')
-    .argument('[model]', 'folder, .gguf file or ORG/NAME')
-  addOptions(command, [
-    new Option('--text <text>', 'the text to score').conflicts(['file', 'ids']),
-    new Option('--file <path>', 'the file to score, UTF-8').conflicts(['text', 'ids']),
-    new Option('--ids <ids>', 'token ids to score, separated by commas').argParser(parseIds).conflicts(['text', 'file']),
-    new Option('--logits <path>', 'write all logits to a safetensors file'),
-    new Option('--streams', "show each stream's weight in each token"),
-    new Option('--allow-special', 'recognise special tokens spelled in the text'),
-    ...modelOptions,
-    new Option('--json', 'print the result as JSON'),
-  ])
-  command.addHelpText('after', examples).action(async (model) => {
-    const flags = command.opts() as unknown as Flags
-    if (flags.text === undefined && flags.file === undefined && flags.ids === undefined)
-      throw usageError('there is nothing to score; give --text, --file or --ids')
-    const content = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
-    const loaded = await loadModel(model, loadOptions(io, flags, flags.ids?.length ?? longestInTokens(content!)))
-    try {
-      const tokenizer = await findTokenizer(loaded.backbone, content !== undefined)
-      const ids = flags.ids ?? tokenizer!.encode(content!, { allowSpecial: flags.allowSpecial })
-      const progress = io.progress('scoring', 'tokens')
-      const options = { p: flags.p, signal: io.signal, onProgress: (done: number, total: number) => progress.update(done, total) }
-      const positions = scorePositions(new Engine(loaded.model), ids, options)
-      const score = await run(positions, ids, loaded.model.config.vocabSize, flags.logits).finally(() => progress.end())
-      show(score, ids, tokenizer, { ...flags, p: flags.p ?? loaded.model.defaultP }, io)
-    } finally {
-      await loaded.model.dispose()
-      await loaded.close()
-    }
-  })
+type Flags = FlagsOf<typeof withOptions>
+
+export function register(command: Command, io: Io): void {
+  withOptions(command)
+    .addHelpText('after', examples)
+    .action(async (model, flags) => {
+      if (flags.text === undefined && flags.file === undefined && flags.ids === undefined)
+        throw usageError('there is nothing to score; give --text, --file or --ids')
+      const content = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
+      const loaded = await loadModel(model, loadOptions(io, flags, flags.ids?.length ?? longestInTokens(content!)))
+      try {
+        const tokenizer = await findTokenizer(loaded.backbone, content !== undefined)
+        const ids = flags.ids ?? tokenizer!.encode(content!, { allowSpecial: flags.allowSpecial })
+        const progress = io.progress('scoring', 'tokens')
+        const options = {
+          p: flags.p,
+          signal: io.signal,
+          onProgress: (done: number, total: number) => progress.update(done, total),
+        }
+        const positions = scorePositions(new Engine(loaded.model), ids, options)
+        const score = await run(positions, ids, loaded.model.config.vocabSize, flags.logits).finally(() => progress.end())
+        show(score, ids, tokenizer, { ...flags, p: flags.p ?? loaded.model.defaultP }, io)
+      } finally {
+        await loaded.model.dispose()
+        await loaded.close()
+      }
+    })
 }
 
 function parseIds(text: string): number[] {

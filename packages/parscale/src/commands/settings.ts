@@ -1,4 +1,4 @@
-/** Values of a configuration by their path, such as `stages.0.learningRate`: how flags and `--set` override a recipe. */
+/** Overrides values of a configuration by path, such as `stages.0.learningRate`. Flags and `--set` use it. */
 import { usageError } from '@parscale/core'
 
 export interface Setting {

@@ -1,37 +1,46 @@
 /** The flags of `parscale train`: which value of the configuration each one sets. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { Option } from '@commander-js/extra-typings'
+import { Command, Option, type OptionValues } from '@commander-js/extra-typings'
 import { isParscaleError, usageError } from '@parscale/core'
 import type { ParscaleConfig } from '@parscale/core/model'
-import { needsBase, parseRunConfig, type RecipeName, type RunConfig, recipes } from '@parscale/core/training'
+import { needsBase, parseRunConfig, type RecipeName, type RunConfig, recipes, runConfigSchema } from '@parscale/core/training'
 import { countArgument } from '../terminal/quantity.ts'
-import { collect, integer, number } from './options.ts'
+import { collect, type FlagsOf, forAnyCommand, integer, number } from './options.ts'
 import { applySettings, parseSetting, type Setting } from './settings.ts'
 
 const choice = (flags: string, help: string, choices: readonly string[]) => new Option(flags, help).choices(choices)
 const whole = (flags: string, help: string, least = 1) => new Option(flags, help).argParser(integer(least))
 const real = (flags: string, help: string) => new Option(flags, help).argParser(number)
 
+const {
+  stages: {
+    element: { shape: stage },
+  },
+  streams: { shape: streams },
+  data: { shape: data },
+} = runConfigSchema.shape
+
 /** What a shell makes hard to type. */
 const unescaped = (text: string): string => text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')
 
-/** Needed before the rest has defaults: recipes are scaled by them. */
-const wishOptions = [
-  new Option('--data <path>', 'file, folder or pattern to train on; may be repeated').argParser(collect),
-  new Option('--model <model>', 'model to start from: folder, .gguf file or ORG/NAME'),
-  whole('--p <streams>', 'P, parallel streams'),
-  whole('--steps <n>', 'steps (two-stage: of the first stage)'),
-  new Option('--train-tokens <n>', 'the same in tokens, such as 2M').argParser(countArgument).conflicts('steps'),
-  whole('--second-steps <n>', 'two-stage: steps with streams'),
-  real('--learning-rate <rate>', 'the highest rate'),
-  whole('--seed <n>', 'of initial values and the order of data', 0),
-] as const
+/** What a recipe is scaled by, before the rest has defaults. */
+export const withRecipe = forAnyCommand((command) =>
+  command
+    .addOption(new Option('--data <path>', 'file, folder or pattern to train on; may be repeated').argParser(collect))
+    .option('--model <model>', 'model to start from: folder, .gguf file or ORG/NAME')
+    .addOption(new Option('--p <streams>', 'P, parallel streams').argParser(integer(1)))
+    .addOption(new Option('--steps <n>', 'steps (two-stage: of the first stage)').argParser(integer(1)))
+    .addOption(new Option('--train-tokens <n>', 'the same in tokens, such as 2M').argParser(countArgument).conflicts('steps'))
+    .addOption(new Option('--second-steps <n>', 'two-stage: steps with streams').argParser(integer(1)))
+    .addOption(new Option('--learning-rate <rate>', 'the highest rate').argParser(number))
+    .addOption(new Option('--seed <n>', 'of initial values and the order of data').argParser(integer(0))),
+)
 
 /** Those that set one value, with its path. `stages.*` stands for all stages. */
 const valueOptions: readonly (readonly [path: string, option: Option])[] = [
-  ['stages.*.train', choice('--train <what>', 'what learns', ['all', 'streams'])],
-  ['stages.*.schedule', choice('--schedule <kind>', 'of the learning rate', ['constant', 'linear', 'cosine', 'wsd'])],
+  ['stages.*.train', choice('--train <what>', 'what learns', stage.train.options)],
+  ['stages.*.schedule', choice('--schedule <kind>', 'of the learning rate', stage.schedule.options)],
   ['stages.*.warmupSteps', whole('--warmup-steps <n>', 'steps in which the rate rises', 0)],
   ['stages.*.finalLearningRate', real('--final-learning-rate <rate>', 'the rate at the end')],
   ['stages.*.decaySteps', whole('--decay-steps <n>', 'schedule wsd: steps in which the rate falls', 0)],
@@ -48,16 +57,16 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
     real('--clip <norm>', 'largest global norm of the gradient (none: --set optimizer.maxGradNorm=null)'),
   ],
   ['optimizer.skipSpikes', real('--skip-spikes <x>', 'leave out steps whose loss is x standard deviations too high')],
-  ['streams.input', choice('--input <kind>', 'what makes streams differ', ['prefix', 'lora', 'bitfit'])],
+  ['streams.input', choice('--input <kind>', 'what makes streams differ', streams.input.options)],
   ['streams.prefixTokens', whole('--prefix-tokens <n>', 'length of the prefixes')],
   ['streams.prefixMlp', whole('--prefix-mlp <width>', 'make prefixes by a network while training; merged on export')],
   ['streams.inputAtOne', new Option('--input-at-one', 'P = 1 with a learned input, as a control')],
   ['streams.reset', new Option('--reset-streams', "draw the streams' parameters anew though the model has some")],
   ['streams.gate', new Option('--prefix-gate', 'a learned gate on each prefix')],
   ['streams.loraRank', whole('--lora-rank <n>', 'rank of --input lora')],
-  ['streams.aggregation', choice('--aggregation <kind>', 'how streams are mixed', ['dynamic', 'static', 'average'])],
+  ['streams.aggregation', choice('--aggregation <kind>', 'how streams are mixed', streams.aggregation.options)],
   ['streams.smoothing', real('--smoothing <e>', "share of the aggregation's weights that is even")],
-  ['streams.init', choice('--init <kind>', 'of new parameters', ['random', 'near-identity', 'text'])],
+  ['streams.init', choice('--init <kind>', 'of new parameters', streams.init.options)],
   ['shape.hiddenSize', whole('--hidden-size <n>', 'fresh model: width')],
   ['shape.intermediateSize', whole('--intermediate-size <n>', 'fresh model: width of the MLP')],
   ['shape.numHiddenLayers', whole('--layers <n>', 'fresh model: layers')],
@@ -71,7 +80,7 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['data.skipBad', new Option('--skip-bad', 'leave out documents that cannot be read')],
   ['data.chat', new Option('--chat', "data are conversations; learn the assistant's turns")],
   ['data.heldOutFraction', real('--held-out <share>', 'share of documents kept to measure on')],
-  ['data.packing', choice('--packing <kind>', 'how documents become sequences', ['stream', 'document'])],
+  ['data.packing', choice('--packing <kind>', 'how documents become sequences', data.packing.options)],
   ['data.crossDocuments', new Option('--cross-documents', 'let tokens attend to earlier documents')],
   [
     'evaluation.every',
@@ -84,13 +93,17 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['logEvery', whole('--log-every <n>', 'steps between lines of the log')],
 ]
 
-export const configOptions: readonly Option[] = [
-  ...wishOptions,
-  ...valueOptions.map(([, option]) => option),
-  new Option('--set <key=value>', 'any other value of the configuration; may be repeated').argParser(collect),
-]
+/** Options that override a recipe's values. They are a table, so their values are read by name. */
+export const withValues = forAnyCommand((command) => {
+  for (const [, option] of valueOptions) command.addOption(option)
+  return command.addOption(
+    new Option('--set <key=value>', 'any other value of the configuration; may be repeated').argParser(collect),
+  )
+})
 
-type Flags = Readonly<Record<string, unknown>>
+const withConfig = (command: Command) => withValues(withRecipe(command))
+export const configOptions = withConfig(new Command()).options
+export type ConfigFlags = FlagsOf<typeof withConfig> & OptionValues
 
 /**
  * The resolved configuration of a recipe and the flags given.
@@ -98,37 +111,37 @@ type Flags = Readonly<Record<string, unknown>>
  * @param base streams of the model that `--model` names
  * @throws usage error naming the flag or key
  */
-export function configOf(recipe: RecipeName, flags: Flags, base?: ParscaleConfig): RunConfig {
-  const data = (flags.data as string[] | undefined) ?? []
+export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: ParscaleConfig): RunConfig {
+  const data = flags.data ?? []
   if (data.length === 0)
     throw usageError(`train ${recipe}: there is nothing to train on; name files with --data`, { flag: 'data' })
   if (needsBase(recipe) && flags.model === undefined) {
     throw usageError(`train ${recipe}: starts from a model; name it with --model`, { flag: 'model' })
   }
-  const wishes = {
+  const recipeOptions = {
     data,
-    base: flags.model as string | undefined,
+    base: flags.model,
     // Tuning leaves a model's number of streams as it is.
-    p: (flags.p as number | undefined) ?? (recipe === 'sft' ? base?.n : undefined),
-    steps: flags.steps as number | undefined,
-    secondSteps: flags.secondSteps as number | undefined,
-    learningRate: flags.learningRate as number | undefined,
-    seed: flags.seed as number | undefined,
+    p: flags.p ?? (recipe === 'sft' ? base?.n : undefined),
+    steps: flags.steps,
+    secondSteps: flags.secondSteps,
+    learningRate: flags.learningRate,
+    seed: flags.seed,
   }
   if (flags.secondSteps !== undefined && recipe !== 'two-stage')
     throw usageError(`train ${recipe}: has no second stage; leave out --second-steps, or take two-stage`, {
       flag: 'second-steps',
     })
-  const { p } = recipes[recipe](wishes).stages.at(-1)!
-  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](wishes))]
-  const extra = ((flags.set as string[] | undefined) ?? []).map(parseSetting)
-  const resolved = () => applySettings(recipes[recipe](wishes), [...settings, ...extra])
+  const { p } = recipes[recipe](recipeOptions).stages.at(-1)!
+  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](recipeOptions))]
+  const extra = (flags.set ?? []).map(parseSetting)
+  const resolved = () => applySettings(recipes[recipe](recipeOptions), [...settings, ...extra])
   if (flags.trainTokens !== undefined) {
     const { batch } = resolved()
-    wishes.steps = Math.ceil((flags.trainTokens as number) / (batch.sequences * batch.tokens * batch.microBatches))
+    recipeOptions.steps = Math.ceil(flags.trainTokens / (batch.sequences * batch.tokens * batch.microBatches))
   }
   try {
-    return lasting(parseRunConfig(resolved(), `train ${recipe}`))
+    return withAbsolutePaths(parseRunConfig(resolved(), `train ${recipe}`))
   } catch (error) {
     throw withFlag(error)
   }
@@ -149,23 +162,35 @@ function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
   return Object.entries(values).map(([key, value]) => ({ path: `streams.${key}`, value, flag: '--model' }))
 }
 
+/** The keys that recipes set from their own options. */
+const recipeKeys: readonly (readonly [path: string, flag: string])[] = [
+  ['base', '--model'],
+  ['stages.*.p', '--p'],
+  ['stages.*.steps', '--steps'],
+  ['stages.*.learningRate', '--learning-rate'],
+  ['seed', '--seed'],
+  ['data.files', '--data'],
+]
+
 /** Names the flag beside the key that is wrong. */
 function withFlag(error: unknown): unknown {
   if (!isParscaleError(error) || error.facts.flag === undefined) return error
-  const key = error.facts.flag.replace(/^stages\.\d+/, 'stages.*')
-  const flag = valueOptions.find(([path]) => path === key)?.[1].long
-  return flag ? usageError(error.message.replace(error.facts.flag, `${flag} (${error.facts.flag})`), error.facts) : error
+  const key = error.facts.flag
+  const path = key.replace(/^stages\.\d+/, 'stages.*')
+  const [, flag] =
+    [...recipeKeys, ...valueOptions.map(([path, { long }]) => [path, long] as const)].find(([each]) => each === path) ?? []
+  return flag ? usageError(error.message.replace(key, `${flag} (${key})`), error.facts) : error
 }
 
 /** Paths that mean the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */
-const lasting = (config: RunConfig): RunConfig => ({
+const withAbsolutePaths = (config: RunConfig): RunConfig => ({
   ...config,
   base: config.base !== null && existsSync(config.base) ? resolve(config.base) : config.base,
   tokenizer: config.tokenizer === null ? null : resolve(config.tokenizer),
   data: { ...config.data, files: config.data.files.map((file) => resolve(file)) },
 })
 
-function valueSettings(flags: Flags, config: RunConfig): Setting[] {
+function valueSettings(flags: OptionValues, config: RunConfig): Setting[] {
   return valueOptions.flatMap(([path, option]) => {
     const value = flags[option.attributeName()]
     if (value === undefined) return []

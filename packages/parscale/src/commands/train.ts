@@ -2,12 +2,12 @@
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core'
 import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
-import { type RecipeName, recipeNames } from '@parscale/core/training'
+import { recipeNames } from '@parscale/core/training'
 import { outlineModel } from '../load/outline.ts'
 import type { Io } from '../terminal/io.ts'
 import { resultText, resumeRun, startRun } from '../train/train-run.ts'
-import { addOptions, deviceOption, threadsOption } from './options.ts'
-import { configOf, configOptions } from './train-options.ts'
+import { deviceOption, threadsOption } from './options.ts'
+import { configOf, configOptions, withRecipe, withValues } from './train-options.ts'
 
 const examples = `
 Recipes:
@@ -25,51 +25,38 @@ Examples:
 Ctrl-C and SIGTERM write a checkpoint and end the command with exit code 130; SIGUSR2 writes one and goes on.
 docs/training.md explains recipes, options and the run's folder.`
 
-interface Flags {
-  readonly model?: string
-  readonly out?: string
-  readonly resume?: string
-  readonly dryRun?: true
-  readonly device?: 'cpu' | 'webgpu' | 'cuda'
-  readonly threads?: number
-  readonly json?: true
-}
-
-export function registerTrain(program: Command, io: Io): void {
-  const command = program
-    .command('train')
-    .description('train a model: pretrain, two-stage, recycle or sft')
+export function register(command: Command, io: Io): void {
+  const withRun = command
     .argument('[recipe]', recipeNames.join(' | '))
-  addOptions(command, [
-    new Option('--out <folder>', 'folder of the run; must not exist or be empty'),
-    new Option('--resume <folder>', 'go on with this run').conflicts(['out', 'dryRun']),
-    ...configOptions,
-    new Option('--dry-run', 'show data and configuration, and stop before the first step'),
-    deviceOption,
-    threadsOption,
-    new Option('--json', 'print the result as JSON'),
-  ])
-  command.addHelpText('after', examples).action(async (recipe) => {
-    const flags = command.opts() as unknown as Flags
-    const print = (value: unknown) => io.stdout(`${JSON.stringify(value, null, 2)}\n`)
-    if (flags.resume !== undefined) {
-      refuseConfiguration(command, recipe)
-      const result = await resumeRun(io, onnxRuntime(flags), flags.resume)
+    .option('--out <folder>', 'folder of the run; must not exist or be empty')
+    .addOption(new Option('--resume <folder>', 'go on with this run').conflicts(['out', 'dryRun']))
+  withValues(withRecipe(withRun))
+    .option('--dry-run', 'show data and configuration, and stop before the first step')
+    .addOption(deviceOption)
+    .addOption(threadsOption)
+    .option('--json', 'print the result as JSON')
+    .addHelpText('after', examples)
+    .action(async (recipe, flags) => {
+      const print = (value: unknown) => io.stdout(`${JSON.stringify(value, null, 2)}\n`)
+      if (flags.resume !== undefined) {
+        refuseConfiguration(command, recipe)
+        const result = await resumeRun(io, onnxRuntime(flags), flags.resume)
+        return flags.json ? print(result) : io.stdout(resultText(result))
+      }
+      if (recipe === undefined)
+        throw usageError(`train: name a recipe (${recipeNames.join(', ')}), or a run to go on with: --resume RUN`)
+      const name = recipeNames.find((each) => each === recipe)
+      if (name === undefined)
+        throw usageError(`train ${recipe}: there is no such recipe; there are ${recipeNames.join(', ')}`, { found: recipe })
+      const base =
+        flags.model === undefined ? undefined : (await outlineModel(flags.model, { env: io.env })).backbone.config.parscale
+      const config = configOf(name, flags, base)
+      if (flags.out === undefined && !flags.dryRun)
+        throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
+      const result = await startRun(io, onnxRuntime(flags), config, flags.out ?? '', flags.dryRun === true)
+      if (!result) return print(config)
       return flags.json ? print(result) : io.stdout(resultText(result))
-    }
-    if (recipe === undefined)
-      throw usageError(`train: name a recipe (${recipeNames.join(', ')}), or a run to go on with: --resume RUN`)
-    if (!recipeNames.includes(recipe as RecipeName))
-      throw usageError(`train ${recipe}: there is no such recipe; there are ${recipeNames.join(', ')}`, { found: recipe })
-    const base =
-      flags.model === undefined ? undefined : (await outlineModel(flags.model, { env: io.env })).backbone.config.parscale
-    const config = configOf(recipe as RecipeName, flags as Readonly<Record<string, unknown>>, base)
-    if (flags.out === undefined && !flags.dryRun)
-      throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
-    const result = await startRun(io, onnxRuntime(flags), config, flags.out ?? '', flags.dryRun === true)
-    if (!result) return print(config)
-    return flags.json ? print(result) : io.stdout(resultText(result))
-  })
+    })
 }
 
 /** A run goes on as it was begun. */

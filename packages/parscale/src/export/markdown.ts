@@ -1,4 +1,4 @@
-/** Text that came from outside, in YAML and Markdown that show it and do nothing else. */
+/** Escapes foreign text for YAML and Markdown, so that it is shown and never interpreted. */
 
 /** Control characters, and those that YAML breaks lines at or does not print. */
 const unprintable = /[\p{Cc}\u2028\u2029\ufeff\ufffe\uffff]/gu

@@ -1,4 +1,4 @@
-/** A run's checkpoint and everything around it that an export needs; no training data is read. */
+/** Opens a run's checkpoint for export: parameters, configuration, tokenizer. It does not read the training data. */
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core'
 import { isTied, type ModelConfig } from '@parscale/core/checkpoint'

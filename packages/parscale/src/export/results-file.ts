@@ -1,4 +1,4 @@
-/** Results for the card that were measured apart from the run: on another text, or of the plain backbone. */
+/** Reads further results for the card from a file: other texts, or the plain backbone. */
 import { readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core'
 import type { ResultSummary } from './model-card.ts'

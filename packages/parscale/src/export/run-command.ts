@@ -6,7 +6,7 @@ export function runCommand(config: RunConfig, shorten: (path: string) => string 
   const { recipe, data, base, stages, seed } = config
   if (!recipeNames.includes(recipe as RecipeName)) return `# the recipe ${recipe} is not known to this version`
   const [first, second] = stages
-  const wishes = {
+  const options = {
     data: data.files,
     base: base ?? undefined,
     p: stages.at(-1)!.p,
@@ -20,10 +20,10 @@ export function runCommand(config: RunConfig, shorten: (path: string) => string 
     recipe,
     ...data.files.flatMap((file) => ['--data', quoted(shorten(file))]),
     ...(base === null ? [] : ['--model', quoted(shorten(base))]),
-    ...['--p', wishes.p, '--steps', wishes.steps],
+    ...['--p', options.p, '--steps', options.steps],
     ...(second ? ['--second-steps', second.steps] : []),
-    ...['--learning-rate', wishes.learningRate, '--seed', seed],
-    ...differences(recipes[recipe as RecipeName](wishes), config, '').flatMap((setting) => ['--set', quoted(setting)]),
+    ...['--learning-rate', options.learningRate, '--seed', seed],
+    ...differences(recipes[recipe as RecipeName](options), config, '').flatMap((setting) => ['--set', quoted(setting)]),
     '--out RUN',
   ]
   return words.join(' ')

@@ -3,9 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { isAbsolute } from 'node:path/posix'
 import process from 'node:process'
-import { checkpointError } from '@parscale/core'
 import { backboneParameters, elementCount, hasStreams, type Parameter, streamParameters } from '@parscale/core/model'
-import { type RunConfig, totalSteps } from '@parscale/core/training'
+import { type FinalEvaluation, parseFinalEvaluation, parseMetrics, type RunConfig, totalSteps } from '@parscale/core/training'
 import type { ResultSummary, RunSummary } from './model-card.ts'
 import type { OpenRun } from './open-run.ts'
 import { runCommand } from './run-command.ts'
@@ -90,33 +89,21 @@ function stages({ config, checkpoint }: OpenRun): RunSummary['stages'] {
 /** The loss on all held-out data, where the checkpoint is the run's last; else what was measured while training. */
 async function resultOf({ path, config, checkpoint: { step, loss }, model }: OpenRun): Promise<ResultSummary[]> {
   const p = model.parscale.n
-  // Written by train/train-run.ts; per held-out sequence its nats and how many tokens they are of.
-  const [final] = step === totalSteps(config) ? await jsonLines<Final>(join(path, 'evaluation.json')) : []
+  const final = step === totalSteps(config) ? await read(join(path, 'evaluation.json'), parseFinalEvaluation) : undefined
   if (final) return [{ p, loss: final.loss, tokens: final.tokens, ...withInterval(final) }]
   if (loss === undefined) return []
-  const records = await jsonLines<{ kind: string; step: number; tokens: number }>(join(path, 'metrics.jsonl'))
+  const records = (await read(join(path, 'metrics.jsonl'), parseMetrics)) ?? []
   return [{ p, loss, tokens: records.findLast((each) => each.kind === 'evaluation' && each.step === step)?.tokens ?? 0 }]
 }
 
-interface Final {
-  readonly loss: number
-  readonly tokens: number
-  readonly nats: readonly number[]
-  readonly counts: readonly number[]
-}
-
-/** Of one of the run's own files; none where there is no such file. @throws checkpoint error for a line that is no JSON */
-async function jsonLines<T>(file: string): Promise<T[]> {
-  const lines = (await readFile(file, 'utf8').catch(() => '')).split('\n').filter(Boolean)
-  try {
-    return lines.map((line) => JSON.parse(line) as T)
-  } catch (cause) {
-    throw checkpointError(`${file}: a line is not valid JSON; the file is damaged`, { file, cause })
-  }
+/** One of the run's own files; undefined where there is none. */
+async function read<T>(file: string, parse: (text: string, where: string) => T): Promise<T | undefined> {
+  const text = await readFile(file, 'utf8').catch(() => undefined)
+  return text === undefined ? undefined : parse(text, file)
 }
 
 /** Of the mean over tokens: a ratio of sums over sequences, whose variance is linearised (Cochran, Sampling Techniques, 6.4). */
-function withInterval({ loss, tokens, nats, counts }: Final): Pick<ResultSummary, 'interval'> {
+function withInterval({ loss, tokens, nats, counts }: FinalEvaluation): Pick<ResultSummary, 'interval'> {
   const n = nats.length
   if (n < 2) return {}
   const squares = nats.reduce((sum, each, i) => sum + (each - loss * counts[i]!) ** 2, 0)

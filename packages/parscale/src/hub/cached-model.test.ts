@@ -28,16 +28,21 @@ const found = (revision?: string) =>
   resolveCachedModel('a/b', { cacheDirectory, revision }).then((folder) => folder !== undefined)
 const index = (...shards: string[]) =>
   JSON.stringify({ weight_map: Object.fromEntries(shards.map((shard, i) => [`t${i}`, shard])) })
+const shards = ['1.safetensors', '2.safetensors'] as const
 
 test.each([
   ['nothing', {}, false],
   ['a configuration alone', { 'config.json': '{}' }, false],
   ['weights alone', { 'model.safetensors': 'w' }, false],
   ['both', { 'config.json': '{}', 'model.safetensors': 'w' }, true],
-  ['an index without its shards', { 'config.json': '{}', 'model.safetensors.index.json': index('1', '2'), '1': 'w' }, false],
+  [
+    'an index without its shards',
+    { 'config.json': '{}', 'model.safetensors.index.json': index(...shards), [shards[0]]: 'w' },
+    false,
+  ],
   [
     'an index with all shards',
-    { 'config.json': '{}', 'model.safetensors.index.json': index('1', '2'), '1': 'w', '2': 'w' },
+    { 'config.json': '{}', 'model.safetensors.index.json': index(...shards), [shards[0]]: 'w', [shards[1]]: 'w' },
     true,
   ],
   ['a damaged index', { 'config.json': '{}', 'model.safetensors.index.json': '{', 'model.safetensors': 'w' }, false],

@@ -1,6 +1,7 @@
-/** Whether a model is in the cache, whole. */
+/** Finds complete models in the hub's cache. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseSafetensorsIndex } from '@parscale/core/checkpoint'
 import { cachedCommit, fileSize, type ModelCache, modelCache } from './cache.ts'
 import { matchesAny } from './model-files.ts'
 import { checkRepoId, checkRevision, isSafeFileName } from './names.ts'
@@ -74,11 +75,10 @@ function allParts(name: string): string[] {
 
 async function shardNames(indexPath: string): Promise<string[]> {
   try {
-    const { weight_map } = JSON.parse(await readFile(indexPath, 'utf8'))
-    const names = [...new Set<unknown>(Object.values(weight_map))]
-    if (names.every((name): name is string => typeof name === 'string' && isSafeFileName(name))) return names
+    const names = [...new Set(parseSafetensorsIndex(await readFile(indexPath, 'utf8'), indexPath).values())]
+    if (names.every(isSafeFileName)) return names
   } catch {
-    // not JSON or without a map: as good as an index with wrong names
+    // cannot be read or is malformed: as good as an index with wrong names
   }
   return ['an undamaged model.safetensors.index.json']
 }

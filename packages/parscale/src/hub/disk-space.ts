@@ -1,4 +1,4 @@
-/** A full disk, seen before the first byte where possible, and named when it happens on the way. */
+/** Checks free disk space before a download, and names the error when the disk fills up during one. */
 import { statfs } from 'node:fs/promises'
 import { resourceError } from '@parscale/core'
 import { type DiskAdvice, diskError } from '@parscale/core/node'

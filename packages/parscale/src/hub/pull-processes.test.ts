@@ -109,7 +109,7 @@ test('three at once: one downloads, all return the same folder', async () => {
 test.runIf(process.platform === 'linux').each(['/proc/x', '/sys/kernel/x', '/dev/null/x'])(
   'a cache where no folder can be made ends the command with its name: %s',
   async (home) => {
-    const main = fileURLToPath(new URL('../../test/support/main.ts', import.meta.url))
+    const main = fileURLToPath(new URL('../testing/main.ts', import.meta.url))
     const { HF_HUB_CACHE: _, ...env } = process.env
     const child = spawn(process.execPath, ['--import', 'tsx', '--conditions=source', main, 'pull', repo], {
       env: { ...env, HF_ENDPOINT: server.url, HF_HOME: home, HF_HUB_OFFLINE: '0', HF_TOKEN: '' },

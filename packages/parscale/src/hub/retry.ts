@@ -1,4 +1,4 @@
-/** Trying again: which failures pass by themselves, how long to wait, when to give up. */
+/** Retries: which failures are transient, how long to wait, when to give up. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ParscaleError } from '@parscale/core'
 

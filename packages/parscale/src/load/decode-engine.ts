@@ -10,7 +10,6 @@ import {
 } from '@parscale/core/generation'
 import type { ModelConfig } from '@parscale/core/model'
 import type { ModelCacheOptions } from '@parscale/core/node'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 
 /** In order of preference; the last one runs every model. */
 export const engineNames = ['native', 'onnx'] as const
@@ -23,7 +22,9 @@ export interface EngineOptions extends DecoderOptions, ModelCacheOptions {}
 
 type Decoders = DecoderKind<EngineOptions>
 
-const graphs: Decoders = graphDecoders('onnx', onnxRuntime)
+const graphs: Decoders = graphDecoders('onnx', async (options) =>
+  (await import('@parscale/core/node/onnx-runtime')).onnxRuntime(options),
+)
 /** Undefined where its package is not installed. */
 const find: Readonly<Record<EngineName, () => Promise<Decoders | undefined>>> = { native: findNative, onnx: async () => graphs }
 const last = engineNames.at(-1)!
@@ -42,7 +43,7 @@ export interface ChosenEngine {
  * @throws usage or unsupported error where what is wanted refuses
  */
 export async function chooseEngine(
-  configs: readonly Pick<ModelConfig, 'parscale'>[],
+  configs: readonly ModelConfig[],
   { engine: wanted = 'auto', ...options }: DecoderOptions & { readonly engine?: EngineChoice | undefined } = {},
 ): Promise<ChosenEngine> {
   let why = 'as asked for'
@@ -58,7 +59,7 @@ export async function chooseEngine(
 
 async function ask(
   engine: EngineName,
-  configs: readonly Pick<ModelConfig, 'parscale'>[],
+  configs: readonly ModelConfig[],
   options: DecoderOptions,
 ): Promise<{ decoders?: Decoders; refusal: DecoderRefusal | undefined }> {
   const decoders = await find[engine]()

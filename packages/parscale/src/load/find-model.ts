@@ -1,11 +1,10 @@
-/** From what a user names (a folder, a GGUF file, a model of the hub, nothing) to where it lies. */
+/** Finds the path of a model that a user names: a folder, a GGUF file, a model of the hub, or nothing for the shipped one. */
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { usageError } from '@parscale/core'
 import envPaths from 'env-paths'
-import { resolveCachedModel } from '../hub/cached-model.ts'
 
 /** The model that ships with the package: small, trained on public prose, with P = 1, 2, 4 and 8. Its card is README.md in it. */
 export const shippedModel = fileURLToPath(new URL('../../models/small', import.meta.url))
@@ -26,6 +25,7 @@ export async function resolveModel(model: string | undefined, env: NodeJS.Proces
     throw usageError(`${model}: there is no such file or folder, and it is not a model's name on the hub (ORG/NAME)`, {
       found: model,
     })
+  const { resolveCachedModel } = await import('../hub/cached-model.ts')
   const cached = await resolveCachedModel(model, { env })
   if (cached) return await weightsIn(cached)
   throw usageError(

@@ -1,4 +1,4 @@
-/** Whether a model fits into memory, said before anything is loaded. */
+/** Refuses a model that does not fit into free memory before anything is loaded. */
 import { freemem } from 'node:os'
 import process from 'node:process'
 import { resourceError, usageError } from '@parscale/core'

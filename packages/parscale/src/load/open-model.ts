@@ -1,7 +1,8 @@
-/** Opens a model with all its stream sets; what has to be made of it first is made in the cache. */
+/** Opens a model with all its stream sets. GGUF files are unpacked, and quantised copies made, in the cache. */
 import { usageError } from '@parscale/core'
 import type { QuantiseSettings } from '@parscale/core/checkpoint'
 import { hasStreams } from '@parscale/core/model'
+import type { WriteProgress } from '@parscale/core/node/disk'
 import {
   type ModelCacheOptions,
   type ModelFolder,
@@ -10,8 +11,7 @@ import {
   quantisedFolder,
   streamSetFolders,
   verifySameBackbone,
-  type WriteProgress,
-} from '@parscale/core/node'
+} from '@parscale/core/node/models'
 import { cacheFolder, resolveModel } from './find-model.ts'
 
 export interface OpenOptions extends Partial<QuantiseSettings> {

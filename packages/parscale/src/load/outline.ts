@@ -1,7 +1,8 @@
-/** A model's description from its headers alone: nothing is loaded, no GGUF file unpacked and nothing quantised. */
+/** Describes a model from its headers: config and tensor shapes. It loads, unpacks and quantises nothing. */
 import { stat } from 'node:fs/promises'
 import { type ModelConfig, parseModelConfig, readGgufModel } from '@parscale/core/checkpoint'
-import { openFileSource, openModelPath, planQuantisation } from '@parscale/core/node'
+import { openFileSource } from '@parscale/core/node/disk'
+import { openModelPath, planQuantisation } from '@parscale/core/node/models'
 import { resolveModel } from './find-model.ts'
 import { cacheOptions, type OpenOptions, openModel, streamSetPaths } from './open-model.ts'
 

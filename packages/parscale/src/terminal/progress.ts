@@ -1,4 +1,4 @@
-/** One line of progress on a terminal: bar, share, amounts, rate, time left. Redrawn in place, at most ten times a second. */
+/** A progress bar on one line: percentage, amounts, rate, time left. It is redrawn at most ten times a second. */
 
 export interface Progress {
   /** `done` of `total` units so far; without `total` there is no bar and no estimate. `note` is shown at the end of the line. */

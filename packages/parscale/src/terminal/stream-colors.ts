@@ -1,4 +1,4 @@
-/** Aggregation weights one can look at: each token on the colour of the stream that weighs most, brighter the more it does. */
+/** Shows stream weights as colours: each token has the colour of its heaviest stream, brighter with more weight. */
 
 /** Eight hues that stay apart on dark and light terminals, as RGB (Okabe and Ito's palette for colour-blind readers, and white). */
 const hues = [

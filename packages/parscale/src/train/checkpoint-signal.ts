@@ -1,4 +1,4 @@
-/** A checkpoint on demand. */
+/** Saves a checkpoint when the process receives a signal. */
 import process from 'node:process'
 
 export interface CheckpointSignal {

@@ -1,4 +1,4 @@
-/** A look at the model in the middle of training: it goes the way of any model, through files and the loader. */
+/** Diagnoses and samples the model during training: it is written to files and loaded like any other model. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { diagnose } from '@parscale/core/evaluation'

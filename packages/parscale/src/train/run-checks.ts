@@ -1,8 +1,15 @@
-/** What is said and refused before the first step. */
+/** Checks before the first step: memory, disk, data. It prints estimates and refuses what cannot work. */
 import { isParscaleError, resourceError, usageError } from '@parscale/core'
 import { backboneParameters, elementCount, hasStreams, streamParameters } from '@parscale/core/model'
 import { backboneDigest } from '@parscale/core/node'
-import { estimateEvaluationMemory, estimateTrainingMemory, stagePlan, stageStreams, totalSteps } from '@parscale/core/training'
+import {
+  estimateEvaluationMemory,
+  estimateTrainingMemory,
+  type SavedRun,
+  stagePlan,
+  stageStreams,
+  totalSteps,
+} from '@parscale/core/training'
 import { evaluationBatches, trainingBatches } from '@parscale/core/training/data'
 import { availableMemoryBytes } from '../load/memory.ts'
 import type { Io } from '../terminal/io.ts'
@@ -10,8 +17,7 @@ import { formatAmount } from '../terminal/progress.ts'
 import { isFrozen, type RunInputs } from './run-inputs.ts'
 import { dataReport, type ModelFigures, modelReport } from './train-report.ts'
 
-/** What of data and frozen backbone has to be the same for a run to go on. */
-export type DataMark = Readonly<Record<string, number | string>>
+type DataMark = SavedRun['data']
 
 const backboneKey = 'backboneSha256'
 

@@ -1,4 +1,4 @@
-/** From a run's configuration to what a Trainer works on: the model to start from, its tokenizer, the tokenized data. */
+/** Makes a Trainer's inputs from a run's configuration: the model to start from, its tokenizer, the tokenized data. */
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core'
 import { findTensor, readF32 } from '@parscale/core/checkpoint'

@@ -4,7 +4,15 @@
  */
 import type { Diagnosis } from '@parscale/core/evaluation'
 import type { RunFolder } from '@parscale/core/node'
-import { type Evaluation, type RunConfig, type StepRecord, stageAt, type Trainer, totalSteps } from '@parscale/core/training'
+import {
+  type Evaluation,
+  type RunConfig,
+  type SavedRun,
+  type StepRecord,
+  stageAt,
+  type Trainer,
+  totalSteps,
+} from '@parscale/core/training'
 import type { Io } from '../terminal/io.ts'
 import { type Speed, stepLine, stepNote } from './train-report.ts'
 
@@ -20,7 +28,7 @@ export interface LoopOptions {
   readonly trainer: Trainer
   readonly folder: RunFolder
   /** Saved with checkpoints, to know data and backbone again. */
-  readonly data: Readonly<Record<string, number | string>>
+  readonly data: SavedRun['data']
   /** Floating point operations of a step's matrix products. */
   readonly stepFlops: () => number
   /** Looks at the model as it is now. */
@@ -32,12 +40,7 @@ export interface LoopOptions {
 }
 
 /** What the loop saves besides the trainer's own state. */
-export interface LoopState {
-  /** Step of the last evaluation. */
-  readonly evaluatedAt: number
-  /** Of all stages and sessions. */
-  readonly trainingSeconds: number
-}
+export type LoopState = SavedRun['loop']
 
 export interface LoopResult {
   /** False: stopped before the end; the last checkpoint has everything. */
@@ -59,7 +62,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
   const save = async (loss?: number) => {
     const { step } = trainer.position
     const { parameters, m, v, position } = await trainer.save()
-    const state = { position, loop: { evaluatedAt, trainingSeconds }, data: options.data }
+    const state = { position, loop: { evaluatedAt, trainingSeconds }, data: options.data } satisfies SavedRun
     await folder.saveCheckpoint({
       step,
       state,

@@ -1,4 +1,4 @@
-/** What a training run tells the person in front of it. */
+/** The lines that a training run prints. */
 
 import { type RunConfig, type Stage, type StepRecord, totalSteps } from '@parscale/core/training'
 import { bytesPerToken, type DatasetSummary } from '@parscale/core/training/data'

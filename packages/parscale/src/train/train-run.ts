@@ -5,12 +5,13 @@ import { RunFolder, readRun, writeWholeFile } from '@parscale/core/node'
 import type { Runtime } from '@parscale/core/runtime'
 import {
   type Evaluation,
+  type FinalEvaluation,
   parseRunConfig,
+  parseSavedRun,
   type RunConfig,
   stageAt,
   stepFlops,
   Trainer,
-  type TrainerPosition,
   totalSteps,
 } from '@parscale/core/training'
 import { exportRuns } from '../export/export-runs.ts'
@@ -19,7 +20,7 @@ import type { Io } from '../terminal/io.ts'
 import { formatAmount, formatSeconds } from '../terminal/progress.ts'
 import { type CheckpointSignal, checkpointSignal } from './checkpoint-signal.ts'
 import { inspectModel } from './inspect-model.ts'
-import { type DataMark, dataMark, introduce, requireSameData } from './run-checks.ts'
+import { dataMark, introduce, requireSameData } from './run-checks.ts'
 import { isFrozen, openRunInputs, type RunInputs, writeTokenizer } from './run-inputs.ts'
 import { type LoopState, trainLoop } from './train-loop.ts'
 
@@ -32,12 +33,6 @@ export interface TrainResult {
   readonly tokens: number
   readonly heldOutLoss: number
   readonly trainingSeconds: number
-}
-
-interface SavedRun {
-  readonly position: TrainerPosition
-  readonly loop: LoopState
-  readonly data: DataMark
 }
 
 /** Begins a run in a new folder. `dryRun`: stops before the first step, and leaves nothing. */
@@ -82,10 +77,13 @@ export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise
     try {
       introduce(io, inputs)
       // Before anything later than a checkpoint is dropped.
-      const newest = (await folder.checkpoints.list()).at(-1)?.state as unknown as SavedRun | undefined
-      if (newest) requireSameData(folder.path, newest.data, await dataMark(inputs, io.signal))
+      const newest = (await folder.checkpoints.list()).at(-1)
+      if (newest) {
+        const { data } = parseSavedRun(newest.state, newest.path)
+        requireSameData(folder.path, data, await dataMark(inputs, io.signal))
+      }
       const checkpoint = await folder.resume((message) => io.stderr(`warning: ${message}\n`))
-      const saved = checkpoint?.state as unknown as SavedRun | undefined
+      const saved = checkpoint && parseSavedRun(checkpoint.state, `${folder.path}: checkpoint of step ${checkpoint.step}`)
       io.stderr(`${resumeText(saved?.position.step, totalSteps(config))}\n`)
       const state = checkpoint &&
         saved && { parameters: checkpoint.parameters, m: checkpoint.m, v: checkpoint.v, position: saved.position }
@@ -162,7 +160,8 @@ async function exportFinished(io: Io, run: string, out: string): Promise<void> {
 
 /** The losses of all held-out sequences: what paired comparisons of runs need. */
 async function writeEvaluation(run: string, { loss, tokens, sequences }: Evaluation): Promise<void> {
-  const lines = { loss, tokens, nats: sequences.map(({ nats }) => nats), counts: sequences.map((each) => each.tokens) }
+  const counts = sequences.map((each) => each.tokens)
+  const lines = { loss, tokens, nats: sequences.map(({ nats }) => nats), counts } satisfies FinalEvaluation
   await writeWholeFile(join(run, 'evaluation.json'), new TextEncoder().encode(`${JSON.stringify(lines)}\n`))
 }
 

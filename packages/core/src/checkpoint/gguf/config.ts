@@ -3,23 +3,29 @@
  * as the meaning of an absent key is said where it is used.
  */
 import { checkpointError, unsupportedError } from '../../errors.ts'
-import type { ModelType, RopeScaling } from '../../model/config.ts'
+import type { RopeScaling } from '../../model/config.ts'
+import { families, type GgufFamily, type ModelType, modelTypes } from '../../model/families.ts'
+import { endTokenIds } from './ends.ts'
 import type { GgufFile, GgufMetadata } from './gguf.ts'
 
-/** `general.architecture` of the supported families. Mistral's files say llama. */
-const architectures = {
-  llama: { modelType: 'llama', className: 'LlamaForCausalLM' },
-  qwen2: { modelType: 'qwen2', className: 'Qwen2ForCausalLM' },
-  qwen3: { modelType: 'qwen3', className: 'Qwen3ForCausalLM' },
-} as const satisfies Record<string, { modelType: ModelType; className: string }>
+interface Architecture extends GgufFamily {
+  readonly modelType: ModelType
+}
 
-export type GgufArchitecture = keyof typeof architectures
+/** By `general.architecture`. */
+const architectures: ReadonlyMap<unknown, Architecture> = new Map(
+  modelTypes.flatMap((modelType) => {
+    const { gguf } = families[modelType]
+    return gguf ? [[gguf.architecture, { ...gguf, modelType }] as const] : []
+  }),
+)
 
 /** @throws unsupported error naming the architecture and the supported ones */
-export function ggufArchitecture(metadata: GgufMetadata, file: string): GgufArchitecture {
+export function ggufArchitecture(metadata: GgufMetadata, file: string): Architecture {
   const found = metadata.get('general.architecture')
-  if (typeof found === 'string' && Object.hasOwn(architectures, found)) return found as GgufArchitecture
-  const supported = Object.keys(architectures)
+  const architecture = architectures.get(found)
+  if (architecture) return architecture
+  const supported = [...architectures.keys()].sort()
   throw unsupportedError(`${file}: general.architecture "${found}" is not supported; supported are ${supported.join(', ')}`, {
     file,
     expected: supported,
@@ -35,7 +41,8 @@ export function ggufArchitecture(metadata: GgufMetadata, file: string): GgufArch
  */
 export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScaling): Record<string, unknown> {
   const { metadata, tensors } = gguf
-  const arch = ggufArchitecture(metadata, file)
+  const { modelType, architecture: arch, window: windowed, scalarPerHeadAtLayers } = ggufArchitecture(metadata, file)
+  const family = families[modelType]
   const read = metadataReader(metadata, file, arch)
 
   const embedding = tensors.get('token_embd.weight')
@@ -68,56 +75,68 @@ export function ggufConfig(gguf: GgufFile, file: string, ropeScaling?: RopeScali
 
   const heads = read.integer('attention.head_count')
   const headDim = read.optional('attention.key_length', hiddenSize / heads)
-  for (const key of ['attention.value_length', 'rope.dimension_count']) {
-    const size = read.optional(key, headDim)
-    if (size !== headDim) {
+  const rotated = read.optional('rope.dimension_count', headDim)
+  const partial = family.featureKeys?.includes('partial_rotary_factor') ?? false
+  const sizes = { 'attention.value_length': read.optional('attention.value_length', headDim), 'rope.dimension_count': rotated }
+  for (const [key, size] of Object.entries(sizes)) {
+    if (size !== headDim && !(partial && size === rotated)) {
       throw unsupportedError(`${file}: ${arch}.${key} is ${size}; it is supported only equal to the head size, ${headDim}`, {
         file,
       })
     }
   }
-  const { modelType, className } = architectures[arch]
   const slidingWindow = read.optional('attention.sliding_window', 0)
-  if (slidingWindow !== 0) {
+  if (slidingWindow !== 0 && !windowed) {
     throw unsupportedError(`${file}: ${arch}.attention.sliding_window (${slidingWindow}) is not supported in GGUF files`, {
       file,
     })
   }
+  const layers = read.integer('block_count')
+  const featureJson = () => {
+    const { activationKey = 'hidden_act', featureKeys = [], features } = family
+    const values = {
+      query_pre_attn_scalar: layers === scalarPerHeadAtLayers ? hiddenSize / heads : headDim,
+      attn_logit_softcapping: () => decimal(read.number('attn_logit_softcapping')),
+      final_logit_softcapping: () => decimal(read.number('final_logit_softcapping')),
+      partial_rotary_factor: rotated / headDim,
+      hidden_size: hiddenSize,
+    }
+    const set = featureKeys.map((key) => {
+      const value = values[key]
+      return [key, typeof value === 'function' ? value() : value]
+    })
+    return {
+      [activationKey]: features?.activation ?? 'silu',
+      ...Object.fromEntries(set),
+      ...(windowed && { sliding_window: slidingWindow === 0 ? null : slidingWindow }),
+    }
+  }
+  const bos = metadata.get('tokenizer.ggml.bos_token_id')
+  const ends = endTokenIds(metadata)
   return {
-    architectures: [className],
+    architectures: [family.className],
     model_type: modelType,
     vocab_size: vocabSize,
     hidden_size: hiddenSize,
     intermediate_size: read.integer('feed_forward_length'),
-    num_hidden_layers: read.integer('block_count'),
+    num_hidden_layers: layers,
     num_attention_heads: heads,
     // llama.cpp: as many key/value heads as heads, where the key is absent.
     num_key_value_heads: read.optional('attention.head_count_kv', heads),
     head_dim: headDim,
-    hidden_act: 'silu',
+    ...featureJson(),
     rms_norm_eps: decimal(read.number('attention.layer_norm_rms_epsilon')),
     // llama.cpp: 10000, where the key is absent; files of Llama 2 leave it out.
     rope_theta: decimal(read.optional('rope.freq_base', 10_000)),
     rope_scaling: scalingJson(metadata, file, arch, ropeScaling),
     max_position_embeddings: read.integer('context_length'),
     tie_word_embeddings: !tensors.has('output.weight'),
-    ...(arch === 'qwen2' ? {} : { attention_bias: tensors.has('blk.0.attn_q.bias') }),
-    ...(arch === 'llama' ? { mlp_bias: tensors.has('blk.0.ffn_gate.bias') } : {}),
-    bos_token_id: tokenId(metadata, 'bos') ?? null,
-    eos_token_id: eosTokenIds(metadata),
+    ...(family.attentionBias.qkv === 'attention_bias' && { attention_bias: tensors.has('blk.0.attn_q.bias') }),
+    ...(family.mlpBias === 'mlp_bias' && { mlp_bias: tensors.has('blk.0.ffn_gate.bias') }),
+    bos_token_id: typeof bos === 'number' ? bos : null,
+    eos_token_id: ends.length > 1 ? ends : (ends[0] ?? null),
     torch_dtype: storedDType(gguf),
   }
-}
-
-/** Tokens that end a text: the end of sequence, and of a turn where that is another. */
-function eosTokenIds(metadata: GgufMetadata): number | number[] | null {
-  const ids = [...new Set([tokenId(metadata, 'eos'), tokenId(metadata, 'eot')])].filter((id) => id !== undefined)
-  return ids.length > 1 ? ids : (ids[0] ?? null)
-}
-
-function tokenId(metadata: GgufMetadata, name: 'bos' | 'eos' | 'eot'): number | undefined {
-  const id = metadata.get(`tokenizer.ggml.${name}_token_id`)
-  return typeof id === 'number' ? id : undefined
 }
 
 function scalingJson(

@@ -11,7 +11,7 @@ import type { TensorStream } from '../tensor-stream.ts'
 import { blockFormats, decodeBlocks, type GgmlType } from './blocks.ts'
 import { ggufArchitecture, ggufConfig } from './config.ts'
 import { type GgufFile, type GgufMetadata, type GgufTensor, parseGguf } from './gguf.ts'
-import { huggingFaceName, permutedHeads } from './names.ts'
+import { ggufNames } from './names.ts'
 import { recogniseRopeFreqs } from './rope.ts'
 
 export interface GgufModel {
@@ -40,21 +40,20 @@ export async function readGgufModel(source: ByteSource): Promise<GgufModel> {
   const gguf = await parseGguf(source)
   const file = source.name
   const configJson = await readConfig(gguf, file)
-  const { numAttentionHeads: query, numKeyValueHeads: key } = parseModelConfig(configJson, file)
-  const heads = { query, key }
-  const architecture = ggufArchitecture(gguf.metadata, file)
+  const family = ggufArchitecture(gguf.metadata, file)
+  const names = ggufNames(parseModelConfig(configJson, file), family)
   const tensors = [...gguf.tensors.values()]
     .filter((tensor) => tensor.name !== ropeFreqs)
     .map((tensor) => {
-      const name = huggingFaceName(tensor.name)
-      if (name === undefined) {
-        throw unsupportedError(`${file}: tensor ${tensor.name} has no place in ${architecture} models as we know them`, {
+      const named = names.get(tensor.name)
+      if (!named) {
+        throw unsupportedError(`${file}: tensor ${tensor.name} has no place in ${family.architecture} models as we know them`, {
           file,
           tensor: tensor.name,
         })
       }
-      const permuted = permutedHeads(architecture, tensor.name)
-      return streamGgufTensor(tensor, name, permuted && heads[permuted])
+      const stream = streamGgufTensor(tensor, named.name, named.permutedHeads)
+      return named.offset ? shifted(stream, -named.offset, file) : stream
     })
   return { configJson, tensors, metadata: gguf.metadata }
 }
@@ -90,6 +89,19 @@ function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: numbe
     blocks,
     chunks: stored ? blocks : () => decoded(type, blocks()),
   }
+}
+
+/** A tensor of floats with something added to each. @throws unsupported error for other types, in which no norm is stored */
+function shifted(stream: GgufStream, by: number, file: string): GgufStream {
+  const { name, type } = stream
+  if (type !== 'F32') throw unsupportedError(`${file}: tensor ${name} is ${type}; norms are read as F32`, { file, tensor: name })
+  async function* chunks() {
+    for await (const bytes of stream.chunks()) {
+      const values = new Float32Array(bytes.slice().buffer).map((x) => x + by)
+      yield new Uint8Array(values.buffer)
+    }
+  }
+  return { ...stream, chunks, blocks: chunks }
 }
 
 async function* decoded(type: GgmlType, blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,40 +1,40 @@
 /** llama.cpp's tensor names and Hugging Face's; gguf-py/gguf/tensor_mapping.py. */
-import type { GgufArchitecture } from './config.ts'
+import type { ModelConfig } from '../../model/config.ts'
+import type { GgufFamily } from '../../model/families.ts'
+import { type LayerTensor, layerTensors } from '../../model/layer-tensors.ts'
 
-const outside: Readonly<Record<string, string>> = {
-  'token_embd.weight': 'model.embed_tokens.weight',
-  'output_norm.weight': 'model.norm.weight',
-  'output.weight': 'lm_head.weight',
+export interface NamedTensor {
+  /** Hugging Face's. */
+  readonly name: string
+  /** The number of heads whose rows llama.cpp has reordered. */
+  readonly permutedHeads?: number | undefined
+  /** What the converter added to each number: norms are stored as what they multiply by. */
+  readonly offset?: number | undefined
 }
 
-const inLayer: Readonly<Record<string, string>> = {
-  attn_norm: 'input_layernorm',
-  attn_q: 'self_attn.q_proj',
-  attn_k: 'self_attn.k_proj',
-  attn_v: 'self_attn.v_proj',
-  attn_output: 'self_attn.o_proj',
-  attn_q_norm: 'self_attn.q_norm',
-  attn_k_norm: 'self_attn.k_norm',
-  ffn_norm: 'post_attention_layernorm',
-  ffn_gate: 'mlp.gate_proj',
-  ffn_up: 'mlp.up_proj',
-  ffn_down: 'mlp.down_proj',
-}
-
-/** Hugging Face's name of a tensor; undefined for one that these families do not have. */
-export function huggingFaceName(name: string): string | undefined {
-  const layer = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/.exec(name)
-  if (!layer) return Object.hasOwn(outside, name) ? outside[name] : undefined
-  const [, index, part, kind] = layer as unknown as [string, string, string, string]
-  return Object.hasOwn(inLayer, part) ? `model.layers.${index}.${inLayer[part]}.${kind}` : undefined
+/** What each tensor of a GGUF file is, by llama.cpp's name. */
+export function ggufNames(config: ModelConfig, gguf: GgufFamily): ReadonlyMap<string, NamedTensor> {
+  // Whether a bias belongs to the model is checked at load, where its absence is too.
+  const biased: ModelConfig = { ...config, attentionBias: { qkv: true, o: true }, mlpBias: true }
+  const layers = Array.from({ length: config.numHiddenLayers }, (_, layer) => layerTensors(biased, layer)).flat()
+  const offset = config.features.normOffset
+  return new Map<string, NamedTensor>([
+    ['token_embd.weight', { name: 'model.embed_tokens.weight' }],
+    ['output_norm.weight', { name: 'model.norm.weight', offset }],
+    ['output.weight', { name: 'lm_head.weight' }],
+    ...layers.map((tensor) => {
+      const { stored, part } = tensor
+      const permutedHeads = gguf.permuted ? rotatedHeads(config, tensor) : undefined
+      return [stored.gguf, { name: stored.name, permutedHeads, offset: part === 'norm' ? offset : undefined }] as const
+    }),
+  ])
 }
 
 /**
- * Which heads' rows llama.cpp has reordered in a tensor: its llama graph rotates neighbouring pairs, where Hugging Face's
- * rotates halves, so that convert_hf_to_gguf.py (`LlamaModel.permute`) interleaves the rows of each query and key head.
+ * The heads of a tensor that is rotated: llama.cpp's llama graph rotates neighbouring pairs, where Hugging Face's rotates
+ * halves, so that convert_hf_to_gguf.py (`LlamaModel.permute`) interleaves the rows of each query and key head.
  */
-export function permutedHeads(architecture: GgufArchitecture, name: string): 'query' | 'key' | undefined {
-  if (architecture !== 'llama') return undefined
-  if (/\.attn_q\.(weight|bias)$/.test(name)) return 'query'
-  return /\.attn_k\.(weight|bias)$/.test(name) ? 'key' : undefined
+function rotatedHeads(config: ModelConfig, { role }: LayerTensor): number | undefined {
+  if (role === 'q' || role === 'qBias') return config.numAttentionHeads
+  return role === 'k' || role === 'kBias' ? config.numKeyValueHeads : undefined
 }

@@ -1,5 +1,5 @@
 /**
- * GGUF's own integers as ours: nothing is rounded again. What has a minimum gets a zero point of -minimum / scale, which is
+ * Takes a GGUF file's integers as they are, so that nothing is rounded a second time. What has a minimum gets a zero point of -minimum / scale, which is
  * as exact as a float32 is.
  */
 

@@ -1,5 +1,5 @@
-/** Do the streams work? One text, and what each stream, their mixtures and their weights do on it. */
-import type { Engine } from '../../generation/index.ts'
+/** Do the streams work? Texts, and what each stream, their mixtures and their weights do on it. */
+import { engineOf, type Reader, type Texts } from '../read-texts.ts'
 import { type Alarm, findAlarms } from './alarms.ts'
 import { correlateStreams, meanOf, type StreamCorrelation } from './correlation.ts'
 import { type MeasureOptions, measureStreams, type StreamMeasurement } from './measure.ts'
@@ -21,7 +21,7 @@ export interface LossFigure {
 
 export interface Diagnosis {
   readonly p: number
-  /** Tokens predicted: all of the text but the first. */
+  /** Tokens predicted: all but the first of each text. */
   readonly tokens: number
   /** Mean losses; what each is stands in StreamMeasurement. Lists are [P]. */
   readonly losses: {
@@ -39,9 +39,9 @@ export interface Diagnosis {
 }
 
 /** @throws as measureStreams; usage error for a floor that is not below every stream's loss */
-export async function diagnose(engine: Engine, ids: readonly number[], options: DiagnoseOptions = {}): Promise<Diagnosis> {
-  const measurement = await measureStreams(engine, ids, options)
-  const smoothing = engine.model.streamSet(measurement.p)!.config.parscale.attnSmooth
+export async function diagnose(reader: Reader, texts: Texts, options: DiagnoseOptions = {}): Promise<Diagnosis> {
+  const measurement = await measureStreams(reader, texts, options)
+  const smoothing = engineOf(reader).model.streamSet(measurement.p)!.config.parscale.attnSmooth
   return diagnosisOf(measurement, smoothing, options.floor)
 }
 

@@ -1,15 +1,25 @@
 /**
- * Runs a text through P streams and records, token by token, the loss of every way to mix the streams: one alone, all
+ * Runs texts through P streams and records, token by token, the loss of every way to mix the streams: one alone, all
  * alike, as aggregated, as aggregated without one. A mixture is a weighting of hidden states; the output embedding does the rest.
  */
 import { runtimeError, usageError } from '../../errors.ts'
-import type { Engine } from '../../generation/index.ts'
-import { type TextStepOptions, textSteps } from '../text-steps.ts'
+import { rowTokensPerStep } from '../../generation/index.ts'
+import {
+  engineOf,
+  joinProgress,
+  type Reader,
+  type ReadOptions,
+  readInOrder,
+  readText,
+  schedulerOf,
+  type Texts,
+  textsOf,
+} from '../read-texts.ts'
 
 /** `p` must be at least 2 here. */
-export type MeasureOptions = TextStepOptions
+export type MeasureOptions = ReadOptions
 
-/** Losses are -ln p(token), [T] over the T predicted tokens: all of the text but the first. */
+/** Losses are -ln p(token), [T] over the T predicted tokens, text after text: all but the first of each. */
 export interface StreamMeasurement {
   readonly p: number
   /** As the model runs. */
@@ -32,50 +42,64 @@ export interface StreamMeasurement {
 type Weighting = (token: number, stream: number) => number
 
 /**
- * A text longer than the context is read through windows that overlap by half, see textSteps.
+ * A text longer than the context is read through windows that overlap by half, see readText.
  *
+ * @param texts ids of one text or several, which are read together
  * @throws usage error for one stream, for fewer than three tokens, or for one that is not in the vocabulary;
  *   runtime error where the model's numbers are not finite
  */
-export async function measureStreams(
-  engine: Engine,
-  ids: readonly number[],
-  options: MeasureOptions = {},
-): Promise<StreamMeasurement> {
+export async function measureStreams(reader: Reader, texts: Texts, options: MeasureOptions = {}): Promise<StreamMeasurement> {
+  const engine = engineOf(reader)
   const { model } = engine
   const P = options.p ?? model.defaultP
   if (P === 1) throw usageError(oneStream(model.availableP), { flag: 'p', found: P })
-  if (ids.length < 3)
-    throw usageError(`diagnose: a text of at least 3 tokens is needed, got ${ids.length}; give more text`, { found: ids.length })
-  engine.checkTokens(ids)
+  const list = textsOf(texts)
+  const read = list.reduce((sum, ids) => sum + ids.length, 0)
+  if (read < list.length + 2)
+    throw usageError(`diagnose: a text of at least 3 tokens is needed, got ${read}; give more text`, { found: read })
+  for (const ids of list) engine.checkTokens(ids)
   const { hiddenSize: H, vocabSize: V } = model.config
-  const T = ids.length - 1
+  const T = read - list.length
   const perToken = () => new Float64Array(T)
   const perStream = <A>(make: () => A) => Array.from({ length: P }, make)
   const [aggregate, average, ensemble] = [perToken(), perToken(), perToken()]
-  const [streams, withoutStream, distances] = [perStream(perToken), perStream(perToken), perStream(() => new Float64Array(P))]
+  const [streams, withoutStream] = [perStream(perToken), perStream(perToken)]
   const weights = new Float32Array(T * P)
 
-  const measured = textSteps(engine, ids, { ...options, p: P }, async (at, result) => {
-    const targets = ids.slice(at + 1, at + 1 + result.streamWeights.length / P) // the text's last token predicts nothing
-    const n = targets.length
-    if (n === 0) return
-    const given = result.streamWeights.subarray(0, n * P)
-    const lossesOf = async (weighting: Weighting) =>
-      targetLosses(await model.decoder.logits(mixStreams(result.streams, n, P, H, weighting)), V, targets)
-    weights.set(given, at * P)
-    aggregate.set(targetLosses(result.logits, V, targets), at)
-    average.set(await lossesOf(() => 1 / P), at)
-    for (let i = 0; i < P; i++) {
-      streams[i]!.set(await lossesOf((_, stream) => (stream === i ? 1 : 0)), at)
-      withoutStream[i]!.set(await lossesOf(knockOut(given, P, i)), at)
-    }
-    for (let t = at; t < at + n; t++) ensemble[t] = ensembleLoss(streams.map((losses) => losses[t]!))
-    addDistances(distances, result.streams, n, P, H)
-  })
-  for await (const _ of measured);
+  /** One text, whose first predicted token has index `first`. Returns the sums of its distances. */
+  const measure = async (ids: readonly number[], first: number, walk: MeasureOptions) => {
+    const distances = perStream(() => new Float64Array(P))
+    await readText(scheduler, ids, walk, async (position, result) => {
+      const at = first + position
+      const targets = ids.slice(position + 1, position + 1 + result.streamWeights.length / P) // the last token predicts nothing
+      const n = targets.length
+      if (n === 0) return
+      const given = result.streamWeights.subarray(0, n * P)
+      const lossesOf = async (weighting: Weighting) =>
+        targetLosses(await model.decoder.logits(mixStreams(result.streams, n, P, H, weighting)), V, targets)
+      weights.set(given, at * P)
+      aggregate.set(targetLosses(result.logits, V, targets), at)
+      average.set(await lossesOf(() => 1 / P), at)
+      for (let i = 0; i < P; i++) {
+        streams[i]!.set(await lossesOf((_, stream) => (stream === i ? 1 : 0)), at)
+        withoutStream[i]!.set(await lossesOf(knockOut(given, P, i)), at)
+      }
+      for (let t = at; t < at + n; t++) ensemble[t] = ensembleLoss(streams.map((losses) => losses[t]!))
+      addDistances(distances, result.streams, n, P, H)
+    })
+    return distances
+  }
 
-  for (const row of distances) for (let j = 0; j < P; j++) row[j]! /= T
+  const scheduler = schedulerOf(reader)
+  const progress = joinProgress(list, options.onProgress)
+  const firsts: number[] = []
+  for (const [i] of list.entries()) firsts.push(i === 0 ? 0 : firsts[i - 1]! + list[i - 1]!.length - 1)
+  const measured = readInOrder(list, rowTokensPerStep, options.signal, (ids, signal, i) =>
+    measure(ids, firsts[i]!, { p: P, signal, onProgress: progress(i) }),
+  )
+  const distances = perStream(() => new Float64Array(P))
+  for await (const sums of measured)
+    for (const [i, row] of sums.entries()) for (const [j, sum] of row.entries()) distances[i]![j]! += sum / T
   return { p: P, aggregate, average, ensemble, streams, withoutStream, weights, distances }
 }
 

@@ -31,9 +31,17 @@ async function greedy(engine: Engine, sequence: Sequence, prompt: readonly numbe
   }
 }
 
-/** What an engine gives at every golden, with one thread and with two. `kind` is its name in the tests' titles. */
-export function referenceContract(kind: string, load: LoadEngine<{ readonly threads?: number }>): void {
-  describe.each([1, 2].flatMap((threads) => referenceFixtures.map((name) => [name, threads] as const)))(
+/**
+ * What an engine gives at every golden, with one thread and with two. `kind` is its name in the tests' titles.
+ *
+ * @param fixtures those that the engine does not refuse
+ */
+export function referenceContract(
+  kind: string,
+  load: LoadEngine<{ readonly threads?: number }>,
+  fixtures: readonly string[] = referenceFixtures,
+): void {
+  describe.each([1, 2].flatMap((threads) => fixtures.map((name) => [name, threads] as const)))(
     `%s, ${kind}, %i thread(s)`,
     (name, threads) => {
       let fixture: Fixture

@@ -1,20 +1,23 @@
 /** Documents from files: text, JSON lines and Parquet, by the ending of the name. */
 import { stat } from 'node:fs/promises'
 import { extname } from 'node:path'
+import type { ByteSource } from '../../checkpoint/byte-source.ts'
 import { usageError } from '../../errors.ts'
 import type { DocumentOptions, TrainingDocument } from '../../training/data/documents.ts'
 import { jsonlDocuments } from '../../training/data/json-documents.ts'
 import { textDocuments } from '../../training/data/text-documents.ts'
 import { openFileSource } from '../disk/file-source.ts'
 import { matchingFiles } from './glob.ts'
-import { parquetDocuments } from './parquet.ts'
 
 /** Files of other endings are text, where they are asked for by name or pattern. */
 const readers = {
   '.txt': textDocuments,
   '.jsonl': jsonlDocuments,
   '.ndjson': jsonlDocuments,
-  '.parquet': parquetDocuments,
+  async *'.parquet'(source: ByteSource, options?: DocumentOptions) {
+    // With its codecs it is large, and most data are text.
+    yield* (await import('./parquet.ts')).parquetDocuments(source, options)
+  },
 } as const
 
 const readerOf = (path: string) => readers[extname(path).toLowerCase() as keyof typeof readers]

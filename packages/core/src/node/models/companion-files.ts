@@ -1,4 +1,4 @@
-/** What belongs to a model besides weights, as small files in its folder. */
+/** The small files beside a model's weights: tokenizer, chat template, generation settings, card. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isCompanion } from '../../contents/folder-contents.ts'

@@ -1,7 +1,7 @@
 /**
- * Folders that are made of a model once and kept: GGUF files unpacked, weights quantised. One is found again by what it was
- * made of and how; where that changed, or the folder is not whole, it is made anew. One process at a time makes folders, the
- * others wait for it: so what killed ones left can be told from what is being written.
+ * Folders that are made once from a model and kept: GGUF files unpacked, weights quantised. One is found again by what it was
+ * made of and how; where that changed, or the folder is not whole, it is made anew. One process at a time writes, the others
+ * wait. So a partial folder that is found while the lock is held was left by a killed process, and is deleted.
  */
 import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'

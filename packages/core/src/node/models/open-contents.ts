@@ -1,4 +1,4 @@
-/** Opens what would be written of a model that lies on disk. */
+/** Opens a model on disk, in either format, as the contents of a Hugging Face folder. */
 import { checkpointContents, ggufContents, type ModelContents } from '../../contents/model-contents.ts'
 import { openFileSource } from '../disk/file-source.ts'
 import { companionFiles } from './companion-files.ts'

@@ -1,4 +1,4 @@
-/** Cyclic redundancy checks of 32 bits: they find damage, not forgery. */
+/** CRC-32 and CRC-32C. They find damage, not forgery. */
 
 type Crc = (bytes: Uint8Array, before?: number) => number
 

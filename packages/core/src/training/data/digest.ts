@@ -1,4 +1,4 @@
-/** Digests by which documents and tokenizers are known again. */
+/** SHA-256 digests that identify documents and tokenizers. */
 import type { TokenizerFiles } from '../../tokenizer/index.ts'
 import type { TrainingDocument } from './documents.ts'
 

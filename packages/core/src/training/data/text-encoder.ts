@@ -22,7 +22,7 @@ const atBorder = new RegExp(border, 'u')
 
 /** Characters of text on which cutting is tried out. */
 const trialCharacters = 2 ** 16
-/** Pieces remembered. When there are more, remembering starts anew: frequent ones are soon back. */
+/** Size of the cache of pieces. When it is full it is emptied; frequent pieces are soon back. */
 const maxPieces = 2 ** 17
 /** Some milliseconds' worth. */
 const piecesAtOnce = 1024

@@ -32,7 +32,7 @@ export const tokenFileMetadata = z.strictObject({
   masked: z.boolean(),
   /** SHA-256 of the tokenizer's files. */
   tokenizer: z.string().max(64),
-  /** Whatever the writer wants to remember: which sources, with which options, and what was counted. */
+  /** Whatever the writer wants to store: which sources, with which options, and what was counted. */
   about: z.unknown(),
 })
 export type TokenFileMetadata = z.infer<typeof tokenFileMetadata>

@@ -13,7 +13,7 @@ import { type TokenFileWriter, tokenFileWriter } from './token-file-writer.ts'
 export interface TokenizeOptions extends EncodeOptions, SplitOptions {
   /** Of the tokenizer (tokenizerDigest); the token files name it. */
   readonly tokenizerDigest: string
-  /** Remembered in the token files beside the summary. */
+  /** Stored in the token files beside the summary. */
   readonly sources: unknown
   /** What readers have left out so far: their `onSkip` counts here. */
   readonly skipped: Readonly<Record<SkipReason, number>>

@@ -1,11 +1,11 @@
 /**
- * The ways to train that have a name, as data: each is a function from a few wishes to a whole configuration, every value
- * of which can be overridden afterwards. Figures that are not scaled by wishes are the paper's (section 3.1 and appendix).
+ * The ways to train that have a name, as data: each is a function from a few options to a whole configuration, every value
+ * of which can be overridden afterwards. Figures that are not scaled by options are the paper's (section 3.1 and appendix).
  */
 import type { RunConfig, Stage } from './run-config.ts'
 
 /** What has to be known before the rest can have defaults. */
-export interface RecipeWishes {
+export interface RecipeOptions {
   readonly data: readonly string[]
   /** A model to start from. */
   readonly base?: string | undefined
@@ -42,13 +42,13 @@ function stage(p: number, steps: number, learningRate: number, rest: Partial<Sta
 }
 
 /** What recipes have in common. */
-function common(recipe: string, wishes: RecipeWishes, stages: Stage[]): RunConfig {
+function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunConfig {
   return {
     version: 1,
     recipe,
-    seed: wishes.seed ?? 0,
-    base: wishes.base ?? null,
-    shape: wishes.base === undefined ? smallShape : null,
+    seed: options.seed ?? 0,
+    base: options.base ?? null,
+    shape: options.base === undefined ? smallShape : null,
     tokenizer: null,
     vocabSize: 2048,
     stages,
@@ -65,7 +65,7 @@ function common(recipe: string, wishes: RecipeWishes, stages: Stage[]): RunConfi
       reset: false,
     },
     data: {
-      files: [...wishes.data],
+      files: [...options.data],
       field: null,
       separator: null,
       skipBad: false,
@@ -99,28 +99,31 @@ const smallShape = {
 
 export const recipes = {
   /** From scratch, all streams from the first step (section 3.1). */
-  pretrain: (wishes) => common('pretrain', wishes, [stage(wishes.p ?? 2, wishes.steps ?? 2000, wishes.learningRate ?? 3e-4)]),
+  pretrain: (options) =>
+    common('pretrain', options, [stage(options.p ?? 2, options.steps ?? 2000, options.learningRate ?? 3e-4)]),
 
   /** P = 1 at a constant rate for nearly all tokens, then streams are switched on and the rate is annealed (section 4). */
-  'two-stage': (wishes) => {
-    const { steps = 2000, learningRate = 3e-4 } = wishes
-    const second = wishes.secondSteps ?? Math.max(1, Math.round(steps * secondStageShare))
-    return common('two-stage', wishes, [
+  'two-stage': (options) => {
+    const { steps = 2000, learningRate = 3e-4 } = options
+    const second = options.secondSteps ?? Math.max(1, Math.round(steps * secondStageShare))
+    return common('two-stage', options, [
       stage(1, steps, learningRate, { schedule: 'constant', finalLearningRate: learningRate }),
-      stage(wishes.p ?? 2, second, learningRate, { schedule: 'linear', warmupSteps: 0 }),
+      stage(options.p ?? 2, second, learningRate, { schedule: 'linear', warmupSteps: 0 }),
     ])
   },
 
   /** A model that is there already, its weights frozen: prefixes and aggregator learn, 0.2 % a stream (section 4.2). */
-  recycle: (wishes) =>
-    common('recycle', wishes, [stage(wishes.p ?? 2, wishes.steps ?? 1000, wishes.learningRate ?? 1e-3, { train: 'streams' })]),
+  recycle: (options) =>
+    common('recycle', options, [
+      stage(options.p ?? 2, options.steps ?? 1000, options.learningRate ?? 1e-3, { train: 'streams' }),
+    ]),
 
   /** Conversations, with the loss on the assistant's turns (section 4.1, instruction tuning). */
-  sft: (wishes) => {
-    const config = common('sft', wishes, [stage(wishes.p ?? 1, wishes.steps ?? 1000, wishes.learningRate ?? 2e-5)])
+  sft: (options) => {
+    const config = common('sft', options, [stage(options.p ?? 1, options.steps ?? 1000, options.learningRate ?? 2e-5)])
     return { ...config, data: { ...config.data, chat: true, packing: 'document' } }
   },
-} as const satisfies Record<string, (wishes: RecipeWishes) => RunConfig>
+} as const satisfies Record<string, (options: RecipeOptions) => RunConfig>
 
 export type RecipeName = keyof typeof recipes
 export const recipeNames = Object.keys(recipes) as RecipeName[]

@@ -3,9 +3,8 @@
  * resumed, repeated and explained. Recipes (recipes.ts) are functions to such values.
  */
 import * as z from 'zod'
-import { usageError } from '../../errors.ts'
-import { type ParscaleConfig, parscaleConfig } from '../../model/index.ts'
-import { type Schedule, validateSchedule } from './schedules.ts'
+import { aggregations, type ParscaleConfig, parscaleConfig, streamInputs } from '../../model/index.ts'
+import type { Schedule } from './schedules.ts'
 
 const count = z.number().int().positive()
 const countOrZero = z.number().int().nonnegative()
@@ -43,10 +42,10 @@ const shape = z.strictObject({
 
 const streams = z.strictObject({
   /** What makes streams differ: the paper's prefixes, or one of its appendix' alternatives. */
-  input: z.enum(['prefix', 'lora', 'bitfit']),
+  input: z.enum(streamInputs).exclude(['none']),
   prefixTokens: countOrZero,
   loraRank: count,
-  aggregation: z.enum(['dynamic', 'static', 'average']),
+  aggregation: z.enum(aggregations),
   /** e of w' = w (1 - e) + e / P */
   smoothing: z.number().min(0).max(1),
   /** Of new parameters: N(0, 0.02); so that the model starts as the plain one; or, of prefixes, the backbone's own for some text. */
@@ -90,7 +89,8 @@ const optimizer = z.strictObject({
   skipSpikes: rate.nullable(),
 })
 
-const runConfigSchema = z.strictObject({
+/** Its enums are the choices of the command line, too. */
+export const runConfigSchema = z.strictObject({
   version: z.literal(1),
   recipe: z.string(),
   /** Of initial values and of the order of the data. */
@@ -147,59 +147,4 @@ export function stageStreams({ streams }: Pick<RunConfig, 'streams'>, { p }: Pic
   if (p === 1 && !streams.inputAtOne) return parscaleConfig({ n: 1 })
   const { input, prefixTokens: nTokens, gate, loraRank, aggregation, smoothing: attnSmooth } = streams
   return parscaleConfig({ n: p, input, nTokens, gate, loraRank, aggregation, attnSmooth })
-}
-
-/**
- * Checks a configuration whole.
- *
- * @param name names it in errors, such as a file
- * @throws usage error naming the key, what it should be, and what was found
- */
-export function parseRunConfig(value: unknown, name = 'configuration'): RunConfig {
-  const parsed = runConfigSchema.safeParse(value)
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!
-    const key = path.join('.')
-    const found = path.reduce<unknown>((at, step) => (at as Record<PropertyKey, unknown> | undefined)?.[step], value)
-    throw usageError(`${name}: ${key || 'the value'}: ${message}, found ${JSON.stringify(found)}`, { flag: key, found })
-  }
-  const config = parsed.data
-  const { streams, shape, base } = config
-  const require = (holds: boolean, sentence: string) => {
-    if (!holds) throw usageError(`${name}: ${sentence}`)
-  }
-  for (const each of config.stages) validateSchedule(stageSchedule(each))
-  require((base === null) !== (shape === null), 'give either base (a model to start from) or shape (a fresh model)')
-  require(base !== null ||
-    config.stages[0]!.train === 'all', 'a fresh model has no backbone to freeze; its first stage must train all')
-  require(!shape ||
-    shape.numAttentionHeads % shape.numKeyValueHeads === 0, 'shape: numAttentionHeads must be a multiple of numKeyValueHeads')
-  require(!shape || shape.headDim % 2 === 0, 'shape: headDim must be even')
-  for (const each of config.stages) stageStreams(config, each)
-  require(streams.input !== 'prefix' ||
-    streams.init !== 'near-identity' ||
-    streams.gate, 'streams.init: a prefix can start near the plain model only behind a gate; set streams.gate, or choose lora or bitfit')
-  require(streams.input === 'prefix' ||
-    streams.prefixMlp === null, `streams.prefixMlp: makes prefixes, but input is ${streams.input}`)
-  require(streams.init !== 'text' ||
-    (streams.input === 'prefix' &&
-      streams.prefixMlp ===
-        null), `streams.init: only prefixes that are trained themselves can begin as text, but input is ${streams.input} and prefixMlp ${streams.prefixMlp}; choose random`)
-  for (const [i, each] of config.stages.entries()) {
-    const before = config.stages[i - 1]
-    const { n, input } = stageStreams(config, each)
-    require(each.train === 'all' ||
-      input !==
-        'none', `stages.${i}: P = ${n} has no streams to train with the backbone frozen; raise p, or set streams.inputAtOne`)
-    require(!before ||
-      before.p === each.p ||
-      before.p === 1, `stages.${i}: streams can be switched on once, not changed from P = ${before?.p} to ${each.p}`)
-    require(!before ||
-      before.p === each.p ||
-      !streams.inputAtOne, `stages.${i}: what one stream has learned (streams.inputAtOne) is not what P = ${each.p} start with; leave out streams.inputAtOne, or keep p`)
-    require(!before ||
-      before.train ===
-        each.train, `stages.${i}: what is trained cannot change from one stage to the next; use a second run with --model`)
-  }
-  return config
 }

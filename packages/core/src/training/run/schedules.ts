@@ -46,21 +46,23 @@ export function learningRate(schedule: Schedule, step: number): number {
   }
 }
 
-/** @throws usage error for rates that are not positive and phases that do not fit into the run */
+/** @throws usage error for rates that are not positive and phases that do not fit into the run; `flag` is the field */
 export function validateSchedule(schedule: Schedule): void {
   const { kind, peak, warmupSteps } = schedule
-  const require = (holds: boolean, sentence: string) => {
-    if (!holds) throw usageError(`learning rate schedule ${kind}: ${sentence}`, { flag: 'schedule', found: schedule })
+  const require = (holds: boolean, flag: string, sentence: string) => {
+    if (!holds) throw usageError(`learning rate schedule ${kind}: ${sentence}`, { flag, found: schedule })
   }
-  require(peak > 0 && Number.isFinite(peak), `the peak must be positive, got ${peak}`)
-  require(Number.isInteger(warmupSteps) && warmupSteps >= 0, `warm-up must be a number of steps, got ${warmupSteps}`)
+  require(peak > 0 && Number.isFinite(peak), 'peak', `the peak must be positive, got ${peak}`)
+  require(Number.isInteger(warmupSteps) &&
+    warmupSteps >= 0, 'warmupSteps', `warm-up must be a number of steps, got ${warmupSteps}`)
   if (kind === 'constant') return
   const { totalSteps, final } = schedule
-  require(final >= 0 && final <= peak, `the final rate must lie between 0 and the peak ${peak}, got ${final}`)
-  const phases = warmupSteps + (kind === 'wsd' ? schedule.decaySteps : 0)
-  require(kind !== 'wsd' || schedule.decaySteps >= 0, 'the decay must be a number of steps')
-  require(Number.isInteger(totalSteps) &&
-    phases <= totalSteps, `${phases} steps of warm-up and decay do not fit into ${totalSteps}`)
+  require(final >= 0 && final <= peak, 'final', `the final rate must lie between 0 and the peak ${peak}, got ${final}`)
+  const decaySteps = kind === 'wsd' ? schedule.decaySteps : 0
+  require(decaySteps >= 0, 'decaySteps', 'the decay must be a number of steps')
+  require(Number.isInteger(totalSteps) && warmupSteps + decaySteps <= totalSteps, warmupSteps > decaySteps
+    ? 'warmupSteps'
+    : 'decaySteps', `${warmupSteps + decaySteps} steps of warm-up and decay do not fit into ${totalSteps}`)
 }
 
 /** 0 at `from` and before, 1 at `to` and after. */

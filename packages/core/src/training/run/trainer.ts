@@ -13,10 +13,11 @@ import { textPieces, textPrefixes } from '../start/text-prefixes.ts'
 import type { TrainPlan } from '../step/graphs.ts'
 import { LossEvaluation } from '../step/loss-evaluation.ts'
 import type { TokenBatch } from '../step/loss-feeds.ts'
-import { isSpike, type LossStatistics, noLosses, withLoss, withSpike } from '../step/loss-spikes.ts'
+import { isSpike, noLosses, withLoss, withSpike } from '../step/loss-spikes.ts'
 import { countOf, type Evaluation, sequenceLosses } from '../step/sequence-losses.ts'
 import { type TrainState, TrainStep } from '../step/train-step.ts'
 import { type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
+import type { TrainerPosition } from './saved-run.ts'
 import { learningRate } from './schedules.ts'
 
 /** What a run works on. */
@@ -32,19 +33,6 @@ export interface TrainerInputs {
   readonly stored: (parameter: Parameter) => Promise<Float32Array | undefined>
   readonly train: TokenFile
   readonly heldOut: TokenFile
-}
-
-/** What a run has to remember besides its arrays; JSON. */
-export interface TrainerPosition {
-  /** Steps over all stages. */
-  readonly step: number
-  /** The stage that the arrays belong to. */
-  readonly stage: number
-  /** Updates that the moments have seen. */
-  readonly updates: number
-  /** Tokens predicted so far. */
-  readonly tokens: number
-  readonly losses: LossStatistics
 }
 
 export interface SavedState extends Required<TrainState> {

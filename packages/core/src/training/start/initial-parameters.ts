@@ -21,7 +21,7 @@ export interface InitialOptions {
 }
 
 /**
- * Values by name. Norms are 1, biases of layers 0, an open gate 1.
+ * Values by name. Norms multiply by 1, biases of layers 0, an open gate 1.
  *
  * @throws usage error for a start that cannot be near the identity, or would leave the streams the same for ever
  */
@@ -36,7 +36,7 @@ export function initialParameters(
   if (init === 'near-identity') requireNearIdentity(config)
   return new Map(
     parameters.map((parameter) => {
-      const constant = constantStart(parameter, init)
+      const constant = constantStart(parameter, config, init)
       const values = new Float32Array(elementCount(parameter.shape))
       if (constant !== undefined) return [parameter.name, values.fill(constant)]
       return [parameter.name, fillNormal(values, seed, parameter.name, prefixMlpStd(parameter, std) ?? std)]
@@ -45,10 +45,10 @@ export function initialParameters(
 }
 
 /** The value of all elements, where it is not drawn. */
-function constantStart({ name, part }: Parameter, init: InitialOptions['init']): number | undefined {
+function constantStart({ name, part }: Parameter, { features }: ModelConfig, init: InitialOptions['init']): number | undefined {
   const near = init === 'near-identity'
   if (name === gateName) return near ? nearlyClosedGate : 1
-  if (part === 'norm') return 1
+  if (part === 'norm') return 1 - features.normOffset
   if (name.endsWith('.bias')) return 0
   // B A x is 0 through B; a random A tells the streams apart.
   if (near && (name.endsWith('.lora_B') || name.endsWith(biasName('')))) return 0

@@ -1,4 +1,4 @@
-/** float32 tensors that runs renew, under the names of a graph's inputs. */
+/** The float32 tensors that training updates in place, by the names of the graph's inputs. */
 import { Tensor } from 'onnxruntime-common'
 import { elementCount } from '../../model/index.ts'
 import { nextName } from './graphs.ts'

@@ -6,7 +6,16 @@
  * Axes: B sequences, P streams, T predicted positions, H hidden, K key/value heads, D head size, V vocabulary.
  */
 import type { GraphBuilder, Value } from '../../graph/index.ts'
-import { aggregate, decoder, type ModelConfig, maskName, outputEmbedding, streamAdapt, type Weights } from '../../model/index.ts'
+import {
+  aggregate,
+  decoder,
+  type ModelConfig,
+  maskName,
+  outputEmbedding,
+  rotaryHalf,
+  streamAdapt,
+  type Weights,
+} from '../../model/index.ts'
 import { behindPrefix, gatedMask, gateScores } from './stream-rows.ts'
 
 export interface BatchShape {
@@ -37,17 +46,18 @@ export function nextTokenLoss(g: GraphBuilder, plan: LossPlan, weights: Weights)
 /**
  * Adds inputs (see loss-feeds.ts) and forward pass; returns -log p of each target in nats, [B*T, 1].
  *
- * Inputs: `input_ids` int64 [B, T]; `cos`, `sin` [1, T, D/2]; `mask` (and `mask.windowW`) [1, 1, T, prefix + T], or with
+ * Inputs: `input_ids` int64 [B, T]; `cos`, `sin` [1, T, rotaryHalf]; `mask` (and `mask.windowW`) [1, 1, T, prefix + T], or with
  * `documentMask` [B, 1, T, prefix + T]; `targets` int64 [B*T, 1].
  */
 export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: Weights): Value {
   const { config, tied, documentMask = false } = plan
   const { sequences: B, tokens: T } = plan.shape
-  const { hiddenSize, headDim } = config
+  const { hiddenSize } = config
+  const half = rotaryHalf(config)
   const { n: P, nTokens } = config.parscale
   const ids = g.input('input_ids', 'int64', [B, T])
   const targets = g.input('targets', 'int64', [B * T, 1])
-  const table = (name: string) => g.expand(g.input(name, 'float32', [1, T, headDim / 2]), [B * P, T, headDim / 2])
+  const table = (name: string) => g.expand(g.input(name, 'float32', [1, T, half]), [B * P, T, half])
   const [cos, sin] = [table('cos'), table('sin')]
   const masks = new Map<number | null, Value>()
   const gates = config.parscale.gate ? g.scope('gate', () => gateScores(g, config, weights, T)) : undefined

@@ -2,17 +2,17 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { scoreIds } from '@parscale/core/evaluation'
-import { beamSearch, type Engine, PromptCache, Scheduler, type TokenRequest } from '@parscale/core/generation'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { writeRandomModel } from '../../core/src/testing/random-model.ts'
-import { engines, loadEngine } from './support/engines.ts'
+import { scoreIds } from '../../evaluation/index.ts'
+import { writeRandomModel } from '../../testing/random-model.ts'
+import { beamSearch, type Engine, PromptCache, Scheduler, type TokenRequest } from '../index.ts'
+import type { EngineKind } from './engine-kind.ts'
 
 const hiddenSize = 16
 /** Its embedding is NaN, as that of a token that training never met may be. */
 const poison = 5
 
-describe.each(engines)('%s', (kind) => {
+export function schedulerContract({ load }: EngineKind): void {
   let folder: string
   let engine: Engine
   beforeAll(async () => {
@@ -26,7 +26,7 @@ describe.each(engines)('%s', (kind) => {
     await writeRandomModel(join(folder, 'model'), config, (name, values) => {
       if (name === 'model.embed_tokens.weight') values.fill(Number.NaN, poison * hiddenSize, (poison + 1) * hiddenSize)
     })
-    engine = await loadEngine(join(folder, 'model'), { engine: kind, threads: 1 })
+    engine = await load(join(folder, 'model'), { threads: 1 })
   })
   afterAll(async () => {
     await engine.model.dispose()
@@ -163,10 +163,10 @@ describe.each(engines)('%s', (kind) => {
     })
 
     it('waits for the step under way before native memory is freed', async () => {
-      const other = await loadEngine(join(folder, 'model'), { engine: kind, threads: 1 })
+      const other = await load(join(folder, 'model'), { threads: 1 })
       const going = expect(run(new Scheduler(other), request(long, { maxTokens: 1000 }))).rejects.toThrow('disposed')
       await other.dispose()
       await going
     })
   })
-})
+}

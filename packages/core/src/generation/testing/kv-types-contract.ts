@@ -1,22 +1,23 @@
 /** Caches in narrower types: what they cost in accuracy, that rows are kept through growth, forks and moves, and that text is the same in any chunks. */
-import { Engine, Model, modelFiles } from '@parscale/core/generation'
-import { type KvType, kvTypes } from '@parscale/core/model'
-import { openModelFolder } from '@parscale/core/node'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { argmax, fixturesFolder } from '../../core/src/testing/fixtures.ts'
+import { type KvType, kvTypes } from '../../model/index.ts'
+import { argmax, fixturesFolder } from '../../testing/fixtures.ts'
+import type { Engine } from '../index.ts'
+import type { EngineKind } from './engine-kind.ts'
 
 const ids = Array.from({ length: 150 }, (_, i) => (i * 31 + (i >> 3)) % 259)
 
-describe.each(kvTypes)('keys and values in %s', (kv: KvType) => {
+export function kvTypesContract({ load }: EngineKind): void {
+  describe.each(kvTypes)('keys and values in %s', (kv) => kvTypeContract(load, kv))
+}
+
+function kvTypeContract(load: EngineKind['load'], kv: KvType): void {
   let engine: Engine
   let reference: Engine
   beforeAll(async () => {
-    const open = await openModelFolder(`${fixturesFolder}goldens/parscale-p4`)
-    const files = await modelFiles(open)
-    engine = new Engine(await Model.load(onnxRuntime({ threads: 2 }), files, { kv }))
-    reference = new Engine(await Model.load(onnxRuntime({ threads: 2 }), files))
-    await open.close()
+    const folder = `${fixturesFolder}goldens/parscale-p4`
+    engine = await load(folder, { threads: 2, kv })
+    reference = await load(folder, { threads: 2 })
   })
   afterAll(() => Promise.all([engine.dispose(), reference.dispose()]))
 
@@ -68,4 +69,4 @@ describe.each(kvTypes)('keys and values in %s', (kv: KvType) => {
     expect(await greedy(9, false)).toEqual(once)
     expect(await greedy(25, true)).toEqual(once)
   })
-})
+}

@@ -5,15 +5,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Engine, Sequence } from '@parscale/core/generation'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { maxDifference } from '../../core/src/testing/fixtures.ts'
-import { writeRandomModel } from '../../core/src/testing/random-model.ts'
-import { engines, loadEngine } from './support/engines.ts'
+import { parseModelConfig } from '../../checkpoint/index.ts'
+import { maxDifference } from '../../testing/fixtures.ts'
+import { writeRandomModel } from '../../testing/random-model.ts'
+import type { Engine, Sequence } from '../index.ts'
+import type { EngineKind } from './engine-kind.ts'
 
-// Graphs: float32 sums over some dozens of terms, in another order; logits of these models are of size 1 to 10. Native: the same bits.
-const tolerances = { onnx: 1e-4, native: 0 }
 const vocabSize = 37
 
 const base = {
@@ -79,7 +78,12 @@ const shapes: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   },
   'window of 1 in one of two layers, no streams': {
     ...{ model_type: 'qwen2', hidden_size: 16, intermediate_size: 24, num_attention_heads: 2, num_key_value_heads: 2 },
-    ...{ sliding_window: 1, layer_types: ['full_attention', 'sliding_attention'], tie_word_embeddings: true },
+    ...{
+      sliding_window: 1,
+      use_sliding_window: true,
+      layer_types: ['full_attention', 'sliding_attention'],
+      tie_word_embeddings: true,
+    },
   },
 }
 
@@ -112,25 +116,33 @@ const event = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('close' as const), which: fc.nat() }) },
 )
 
-/** Every shape on every engine that takes it. */
-const cases = Object.entries(shapes).flatMap(([name, shape]) =>
-  engines.filter((engine) => engine === 'onnx' || !('parscale_aggregation' in shape)).map((engine) => ({ name, engine, shape })),
-)
+export function historiesContract(kind: EngineKind): void {
+  describe.each(Object.entries(shapes))('%s', (_, shape) => historiesOf(kind, { ...base, ...shape }))
+}
 
-describe.each(cases)('$name, $engine', ({ shape, engine: kind }) => {
+function historiesOf({ load, tolerance, refusal }: EngineKind, config: Readonly<Record<string, unknown>>): void {
   let folder: string
   let engine: Engine
   let largestP: number
+  const refused = refusal?.(parseModelConfig(config))
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'parscale-random-'))
-    await writeRandomModel(join(folder, 'model'), { ...base, ...shape })
-    engine = await loadEngine(join(folder, 'model'), { engine: kind, threads: 1 })
+    await writeRandomModel(join(folder, 'model'), config)
+    if (refused !== undefined) return
+    engine = await load(join(folder, 'model'), { threads: 1 })
     largestP = engine.model.defaultP
   })
   afterAll(async () => {
-    await engine.model.dispose()
+    if (refused === undefined) await engine.model.dispose()
     rmSync(folder, { recursive: true })
   })
+
+  if (refused !== undefined) {
+    it(`is refused: ${refused}`, async () => {
+      await expect(load(join(folder, 'model'), { threads: 1 })).rejects.toThrow(refused)
+    })
+    return
+  }
 
   async function alone(tokens: readonly number[], p: number): Promise<Float32Array> {
     const sequence = engine.open({ p })
@@ -174,9 +186,9 @@ describe.each(cases)('$name, $engine', ({ shape, engine: kind }) => {
         if (open.length > 0) await step(open.map((sequence) => ({ sequence, ids: [3] })))
         for (const sequence of open) engine.close(sequence)
         for (const { tokens, p, logits } of checks)
-          expect(maxDifference(logits, await alone(tokens, p))).toBeLessThanOrEqual(tolerances[kind])
+          expect(maxDifference(logits, await alone(tokens, p))).toBeLessThanOrEqual(tolerance)
       }),
       { numRuns: 60, seed: 2, endOnFailure: true },
     )
   })
-})
+}

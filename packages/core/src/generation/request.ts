@@ -1,0 +1,238 @@
+/** A request to the scheduler: ids still to compute, what is wanted of them, and what becomes of the results. */
+import { usageError } from '../errors.ts'
+import { logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
+import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
+import type { Sequence, StepResult, Work } from './sequence.ts'
+import type { Plannable } from './step-plan.ts'
+
+export interface GeneratedToken {
+  readonly id: number
+  /** Natural logarithm of the model's own probability, before temperature and penalties. Worked out when read, during the call only. */
+  readonly logProbability: number
+  /** The most probable tokens, as many as `topLogprobs` asks for, best first; the drawn one need not be among them. */
+  readonly topLogprobs: readonly TokenLogprob[]
+  /** Each stream's weight in this token, [P]. */
+  readonly streamWeights: Float32Array
+}
+
+export interface PromptToken {
+  readonly id: number
+  /** Natural; null for the first token, which nothing comes before. */
+  readonly logProbability: number | null
+  /** The most probable tokens in its place, best first. */
+  readonly topLogprobs: readonly TokenLogprob[]
+}
+
+/** stop: a stop token, or `onToken` said so. length: `maxTokens` or the end of the context. */
+export type FinishReason = 'stop' | 'length'
+
+export interface Finished {
+  readonly finishReason: FinishReason
+  /** With `promptLogprobs`: the prompt's tokens. */
+  readonly prompt?: readonly PromptToken[]
+  /** With `hidden`: [1, hidden] of the prompt's last token, or [T, hidden]. */
+  readonly hidden?: Float32Array
+}
+
+/**
+ * A sequence that outlives its request (a conversation): what the next prompt shares with it is not computed again.
+ * One request at a time; freed by `Scheduler.release`.
+ */
+export class PromptCache {
+  readonly p: number | undefined
+  /** Managed by the scheduler. */
+  sequence: Sequence | undefined
+
+  /** @param p streams; default: the model's largest */
+  constructor(p?: number) {
+    this.p = p
+  }
+}
+
+/** All callbacks run inside the engine's turn, when nothing else can step: return at once, and hand slow work on (token-stream.ts). */
+export interface TokenRequest {
+  readonly promptIds: readonly number[]
+  /** Tokens to generate; 0 only where something is wanted of the prompt. */
+  readonly maxTokens: number
+  /** Default: drawn from the model's own distribution, with seed 0. */
+  readonly sampling?: SamplingOptions
+  /** Tokens that end the generation; they are not reported. */
+  readonly stopTokenIds?: readonly number[]
+  /** Default: the model's largest. With `cache`, the cache's P counts. */
+  readonly p?: number
+  readonly cache?: PromptCache
+  /** Ends the request between two steps; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+  /** So many of the most probable tokens with each generated one. Default 0. */
+  readonly topLogprobs?: number
+  /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
+  readonly promptLogprobs?: number
+  /** Hidden states that the output embedding reads: after the final norm and the aggregation of the streams. */
+  readonly hidden?: 'last' | 'all'
+  /** Tokens of the prompt done so far, those found in the cache included. */
+  readonly onPrefill?: (done: number, total: number) => void
+  /**
+   * Results of the prompt's positions `at`, `at` + 1, .. as they are computed, from `positionsFrom` on: views, valid during the
+   * call. A promise is waited for within the turn.
+   */
+  readonly onPositions?: (at: number, result: StepResult) => void | Promise<void>
+  /** Default 0. */
+  readonly positionsFrom?: number
+  /** Asked after each of the request's steps: it takes part in no other until the promise settles, while others go on. */
+  readonly pause?: () => Promise<void> | undefined
+  /** Called for each token; returning true ends the generation after it. */
+  // biome-ignore lint/suspicious/noConfusingVoidType: most callbacks return nothing
+  readonly onToken?: (token: GeneratedToken) => boolean | void
+}
+
+/** @throws usage error that names what is wrong with a request */
+export function checkRequest(request: TokenRequest, context: number): void {
+  const { promptIds, maxTokens } = request
+  const reads = request.onPositions !== undefined || request.promptLogprobs !== undefined || request.hidden !== undefined
+  const least = reads ? 0 : 1
+  if (!Number.isInteger(maxTokens) || maxTokens < least) {
+    throw usageError(`maxTokens must be an integer of at least ${least}, got ${maxTokens}`, {
+      flag: 'maxTokens',
+      found: maxTokens,
+    })
+  }
+  for (const flag of ['topLogprobs', 'promptLogprobs'] as const) {
+    const found = request[flag]
+    if (found !== undefined && !(Number.isInteger(found) && found >= 0))
+      throw usageError(`${flag} must be an integer of at least 0, got ${found}`, { flag, found })
+  }
+  if (promptIds.length === 0) throw usageError('the prompt has no tokens; a model needs at least one to start from')
+  if (promptIds.length > context) {
+    throw usageError(`the prompt has ${promptIds.length} tokens, the model's context is ${context}; shorten the prompt`, {
+      expected: context,
+      found: promptIds.length,
+    })
+  }
+}
+
+/** The first position of the prompt whose result is wanted: the last one at least. */
+export function firstWanted({ promptIds, onPositions, positionsFrom = 0, promptLogprobs, hidden }: TokenRequest): number {
+  const all = promptLogprobs !== undefined || hidden === 'all'
+  return Math.min(all ? 0 : promptIds.length - 1, onPositions ? positionsFrom : Infinity)
+}
+
+/** A request that the scheduler runs. */
+export class ActiveRequest implements Plannable {
+  readonly request: TokenRequest
+  readonly sequence: Sequence
+  /** The prompt and what was generated. What lies beyond `sequence.length` is still to be computed. */
+  readonly ids: number[]
+  /** Number of the last step that it took part in. */
+  lastStep = 0
+  paused = false
+  readonly #sampler: Sampler
+  /** The prompt's tokens and as many as may be generated. */
+  readonly #end: number
+  readonly #from: number
+  readonly #needsLogits: boolean
+  readonly #prompt: PromptToken[] = []
+  readonly #hidden: Float32Array | undefined
+
+  /** @param sequence holds the part of the prompt that need not be computed */
+  constructor(request: TokenRequest, sequence: Sequence, model: { context: number; hiddenSize: number }) {
+    const { promptIds, maxTokens, sampling = { temperature: 1 }, hidden } = request
+    this.request = request
+    this.sequence = sequence
+    this.ids = [...promptIds]
+    this.#sampler = createSampler(sampling, promptIds)
+    // The last token generated need not fit: nothing is computed from it.
+    this.#end = Math.min(promptIds.length + maxTokens, model.context + 1)
+    this.#from = firstWanted(request)
+    this.#needsLogits = maxTokens > 0 || request.promptLogprobs !== undefined || request.onPositions !== undefined
+    this.#prompt = [{ id: promptIds[0]!, logProbability: null, topLogprobs: [] }]
+    this.#hidden = hidden && new Float32Array((hidden === 'all' ? promptIds.length : 1) * model.hiddenSize)
+  }
+
+  get p(): number {
+    return this.sequence.p
+  }
+
+  get left(): number {
+    return this.ids.length - this.sequence.length
+  }
+
+  logits(count: number): number {
+    return this.#needsLogits ? this.#wanted(count) : 0
+  }
+
+  /** Its part in a step that computes the next `count` ids. */
+  work(count: number): Work {
+    const at = this.sequence.length
+    return { sequence: this.sequence, ids: this.ids.slice(at, at + count), want: this.#wanted(count), logits: this.#needsLogits }
+  }
+
+  #wanted(count: number): number {
+    return Math.min(count, Math.max(0, this.sequence.length + count - this.#from))
+  }
+
+  /** Takes a step's result, after its ids were appended to the sequence. Returns why the request is done, where it is. */
+  async take(result: StepResult | undefined): Promise<FinishReason | undefined> {
+    const { request, sequence } = this
+    const total = request.promptIds.length
+    if (sequence.length <= total) {
+      request.onPrefill?.(sequence.length, total)
+      if (result) await this.#takePrompt(result)
+    }
+    if (this.left > 0) return undefined
+    if (this.ids.length >= this.#end) return 'length'
+    return this.#draw(result!)
+  }
+
+  finished(finishReason: FinishReason): Finished {
+    return {
+      finishReason,
+      ...(this.request.promptLogprobs !== undefined && { prompt: this.#prompt }),
+      ...(this.#hidden && { hidden: this.#hidden }),
+    }
+  }
+
+  async #takePrompt(result: StepResult): Promise<void> {
+    const { promptIds, promptLogprobs, hidden, onPositions } = this.request
+    const n = result.streamWeights.length / this.p
+    const at = this.sequence.length - n
+    if (onPositions) await onPositions(at, result)
+    if (hidden === 'all') this.#hidden!.set(result.hidden, (at * result.hidden.length) / n)
+    else if (hidden === 'last' && this.left === 0) this.#hidden!.set(result.hidden.slice(-this.#hidden!.length))
+    if (promptLogprobs === undefined) return
+    for (const [t, id] of promptIds.slice(at + 1, at + 1 + n).entries()) {
+      const logits = rowOf(result.logits, n, t)
+      const normaliser = logSumExp(logits)
+      const logProbability = logits[id]! - normaliser
+      this.#prompt.push({ id, logProbability, topLogprobs: topLogprobs(logits, promptLogprobs, normaliser) })
+    }
+  }
+
+  /** Draws what follows the last id, and reports it. */
+  #draw(result: StepResult): FinishReason | undefined {
+    const { request } = this
+    const n = result.streamWeights.length / this.p
+    const logits = rowOf(result.logits, n, n - 1)
+    const { id } = this.#sampler.sample(logits)
+    if (request.stopTokenIds?.includes(id)) return 'stop'
+    this.#sampler.accept(id)
+    this.ids.push(id)
+    let normaliser: number | undefined
+    const sum = () => (normaliser ??= logSumExp(logits))
+    const stop = request.onToken?.({
+      id,
+      get logProbability() {
+        return logits[id]! - sum()
+      },
+      topLogprobs: request.topLogprobs ? topLogprobs(logits, request.topLogprobs, sum()) : [],
+      streamWeights: result.streamWeights.slice(-this.p),
+    })
+    if (stop) return 'stop'
+    return this.ids.length >= this.#end ? 'length' : undefined
+  }
+}
+
+/** Row `t` of [n, width]. */
+function rowOf(values: Float32Array, n: number, t: number): Float32Array {
+  const width = values.length / n
+  return values.subarray(t * width, (t + 1) * width)
+}

@@ -1,0 +1,229 @@
+/** Who steps when: policy, on a decoder that computes nothing. What requests get is the engines' contract. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { type Engine, logitsPerStep, PromptCache, rowTokensPerStep, Scheduler, type TokenRequest } from './index.ts'
+import { fakeEngine } from './testing/fake-decoder.ts'
+
+const sampling = { temperature: 0 }
+const prompt = (length: number) => Array.from({ length }, (_, i) => i % 200)
+const total = (rows: readonly { ids: number }[]) => rows.reduce((sum, { ids }) => sum + ids, 0)
+const turns = async (engine: Engine, count: number) => {
+  for (let i = 0; i < count; i++) await engine.turn(() => {})
+}
+
+describe.each([true, false])('ragged: %s', (ragged) => {
+  it('keeps every step within its budget, and computes every id once', async () => {
+    const request = fc.record({
+      length: fc.integer({ min: 1, max: 700 }),
+      p: fc.constantFrom(1, 3, 8),
+      maxTokens: fc.nat(9),
+      all: fc.boolean(),
+    })
+    await fc.assert(
+      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 60 }), async (requests) => {
+        const vocabSize = 2 ** 17 // 128 rows of logits fill a step
+        const { engine, decoder } = fakeEngine({ ragged, p: [3, 8], vocabSize })
+        decoder.logits = async (hidden) => {
+          decoder.products.push(hidden.length)
+          return new Float32Array(new ArrayBuffer(0)) // too many to make
+        }
+        const scheduler = new Scheduler(engine)
+        const submit = ({ length, p, all }: { length: number; p: number; all: boolean }) =>
+          scheduler.submit({ promptIds: prompt(length), p, maxTokens: 0, ...(all ? { onPositions() {} } : { hidden: 'last' }) })
+        await Promise.all(requests.map(submit))
+        const rowTokens = requests.reduce((sum, { length, p }) => sum + length * p, 0)
+        expect(decoder.steps.reduce((sum, rows) => sum + total(rows), 0)).toBe(rowTokens)
+        expect(scheduler.counters).toEqual({
+          running: 0,
+          waiting: 0,
+          steps: decoder.steps.length,
+          rowTokens,
+          cachedTokens: 0,
+          cacheBytes: 0,
+        })
+        for (const rows of decoder.steps) {
+          const longest = Math.max(...rows.map(({ ids }) => ids))
+          expect(ragged ? total(rows) : rows.length * longest).toBeLessThanOrEqual(rowTokensPerStep)
+          if (!ragged) {
+            expect(new Set(rows.map(({ ids }) => ids > 1)).size).toBe(1)
+            expect(2 * total(rows)).toBeGreaterThanOrEqual(rows.length * longest)
+          }
+        }
+        for (const rows of decoder.products) expect(rows).toBeLessThanOrEqual(logitsPerStep / vocabSize)
+        expect(decoder.products.reduce((sum, rows) => sum + rows, 0)).toBe(
+          requests.reduce((sum, { length, all }) => sum + (all ? length : 0), 0),
+        )
+      }),
+      { numRuns: 40, seed: 4 },
+    )
+  })
+
+  it('does not let a long prompt stall those that generate', async () => {
+    const { engine, decoder } = fakeEngine({ ragged })
+    const scheduler = new Scheduler(engine)
+    const at: number[] = []
+    const generating = scheduler.submit({
+      ...{ promptIds: [1], maxTokens: 30, sampling },
+      onToken: () => void at.push(decoder.steps.length),
+    })
+    await turns(engine, 3)
+    await scheduler.submit({ promptIds: prompt(4000), maxTokens: 1, sampling })
+    await generating
+    expect(at).toHaveLength(30)
+    expect(Math.max(...at.slice(1).map((step, i) => step - at[i]!))).toBeLessThanOrEqual(2)
+    // Where lengths mix, the prompt costs them one step in which it was first.
+    if (ragged) expect(at.at(-1)! - at[0]!).toBeLessThanOrEqual(30)
+  })
+
+  it('does not let those that generate stall a prompt, though they fill every step', async () => {
+    const { engine, decoder } = fakeEngine({ ragged })
+    const scheduler = new Scheduler(engine)
+    const stop = new AbortController()
+    const steps = Array.from({ length: 300 }, () => [] as number[])
+    const generating = steps.map((at, i) =>
+      scheduler
+        .submit({
+          ...{ promptIds: [i % 200], maxTokens: 4000, sampling, signal: stop.signal },
+          onToken: () => void at.push(decoder.steps.length),
+        })
+        .catch(() => {}),
+    )
+    await turns(engine, 4)
+    const before = decoder.steps.length
+    await scheduler.submit({ promptIds: prompt(2048), maxTokens: 1, sampling })
+    // Eight steps would do for the prompt alone. None of the others, who need two steps together, waits for more than two.
+    expect(decoder.steps.length - before).toBeLessThanOrEqual(3 * 8)
+    const waits = steps.flatMap((at) => at.slice(1).map((step, i) => step - at[i]!))
+    expect(Math.max(...waits)).toBeLessThanOrEqual(3)
+    stop.abort()
+    await Promise.all(generating)
+    expect(decoder.openRows).toBe(0)
+  })
+
+  it('takes prompts one after the other, so that the first is through first', async () => {
+    const { engine, decoder } = fakeEngine({ ragged })
+    const scheduler = new Scheduler(engine)
+    const first: number[] = []
+    const submit = (length: number) =>
+      scheduler.submit({
+        promptIds: prompt(length),
+        maxTokens: 1,
+        sampling,
+        onToken: () => void first.push(decoder.steps.length),
+      })
+    await Promise.all([submit(1024), submit(1024), submit(1024)])
+    expect(first).toEqual([4, 8, 12])
+  })
+})
+
+describe('admission', () => {
+  const { engine, decoder } = fakeEngine({ ragged: true, p: [4] })
+
+  it('lets in so many rows, and the others in the order of their coming', async () => {
+    const scheduler = new Scheduler(engine, { maxRows: 6 })
+    const order: number[] = []
+    let most = 0
+    const all = [4, 1, 1, 4, 1, 8].map((p, i) =>
+      scheduler.submit({
+        ...{ promptIds: [1], p: p === 8 ? 4 : p, maxTokens: 3, sampling },
+        onToken: () => {
+          most = Math.max(most, decoder.openRows)
+          if (!order.includes(i)) order.push(i)
+        },
+      }),
+    )
+    await turns(engine, 1)
+    expect(scheduler.counters).toMatchObject({ running: 3, waiting: 3, cacheBytes: 6 })
+    await Promise.all(all)
+    expect(order).toEqual([0, 1, 2, 3, 4, 5])
+    expect(most).toBe(6)
+  })
+
+  it('lets in what the cache may come to hold, and one that is too large alone', async () => {
+    const scheduler = new Scheduler(engine, { maxCachedTokens: 100 })
+    const running: number[] = []
+    const submit = (length: number, maxTokens: number, p: number) =>
+      scheduler.submit({
+        promptIds: prompt(length),
+        p,
+        maxTokens,
+        sampling,
+        onPrefill: () => void running.push(scheduler.counters.running),
+      })
+    await Promise.all([submit(10, 10, 4), submit(10, 10, 1), submit(200, 1, 4), submit(5, 5, 1)])
+    expect(Math.max(...running)).toBe(2)
+    expect(running).toContain(1)
+  })
+
+  it('refuses what is wrong at once, though others wait', async () => {
+    const scheduler = new Scheduler(engine, { maxRows: 1 })
+    const first = scheduler.submit({ promptIds: [1], p: 1, maxTokens: 50, sampling })
+    const bad: [Partial<TokenRequest>, string][] = [
+      [{ promptIds: [] }, 'no tokens'],
+      [{ promptIds: [300] }, 'token id 300'],
+      [{ maxTokens: 0 }, 'maxTokens must be an integer of at least 1'],
+      [{ maxTokens: -1, hidden: 'last' }, 'maxTokens must be an integer of at least 0'],
+      [{ topLogprobs: 1.5 }, 'topLogprobs must be an integer of at least 0, got 1.5'],
+      [{ promptLogprobs: -1 }, 'promptLogprobs must be'],
+    ]
+    for (const [wrong, message] of bad)
+      await expect(scheduler.submit({ promptIds: [1], maxTokens: 1, sampling, ...wrong })).rejects.toThrow(message)
+    expect(scheduler.counters.running).toBe(1)
+    await first
+  })
+
+  it('ends a request that is aborted while it waits, though nothing else moves', async () => {
+    const scheduler = new Scheduler(engine, { maxRows: 1 })
+    const abort = [new AbortController(), new AbortController()] as const
+    const held = scheduler.submit({
+      ...{ promptIds: [1, 2], p: 1, maxTokens: 0, hidden: 'last', signal: abort[0].signal },
+      ...{ onPositions() {}, pause: () => new Promise<void>(() => {}), maxTokens: 5 },
+    })
+    const waiting = scheduler.submit({ promptIds: [1], p: 1, maxTokens: 1, sampling, signal: abort[1].signal })
+    await turns(engine, 5)
+    expect(scheduler.counters).toMatchObject({ running: 1, waiting: 1 })
+    abort[1].abort(new Error('no more'))
+    await expect(waiting).rejects.toThrow('no more')
+    abort[0].abort(new Error('nor this'))
+    await expect(held).rejects.toThrow('nor this')
+    expect(decoder.openRows).toBe(0)
+  })
+})
+
+it('leaves a paused request out of steps, and lets it go on', async () => {
+  const { engine } = fakeEngine({ ragged: true })
+  const scheduler = new Scheduler(engine)
+  let goOn = () => {}
+  const seen: number[] = []
+  const paused = scheduler.submit({
+    ...{ promptIds: prompt(600), maxTokens: 0, onPositions: (at: number) => void seen.push(at) },
+    pause: () => new Promise<void>((resolve) => (goOn = resolve)),
+  })
+  await scheduler.submit({ promptIds: [1], maxTokens: 20, sampling })
+  expect(seen).toEqual([0])
+  while (seen.length < 3) {
+    goOn()
+    await turns(engine, 3)
+  }
+  await paused
+  // Beside the other's one id in the first step.
+  expect(seen).toEqual([0, 255, 511])
+})
+
+it('computes what a prompt cache holds again only where its results are wanted', async () => {
+  const { engine, decoder } = fakeEngine({ ragged: true })
+  const scheduler = new Scheduler(engine)
+  const cache = new PromptCache()
+  const lengths = async (request: Partial<TokenRequest>) => {
+    decoder.steps.length = 0
+    await scheduler.submit({ promptIds: prompt(100), maxTokens: 1, sampling, cache, ...request })
+    return decoder.steps.flat()
+  }
+  expect(await lengths({})).toEqual([{ ids: 100, length: 0 }])
+  expect(await lengths({})).toEqual([{ ids: 1, length: 99 }])
+  expect(await lengths({ hidden: 'last' })).toEqual([{ ids: 1, length: 99 }])
+  expect(await lengths({ onPositions() {}, positionsFrom: 40 })).toEqual([{ ids: 60, length: 40 }])
+  expect(await lengths({ promptLogprobs: 0 })).toEqual([{ ids: 100, length: 0 }])
+  expect(scheduler.counters.cachedTokens).toBe(99 + 99 + 40)
+  await scheduler.release(cache)
+})

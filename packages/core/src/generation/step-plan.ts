@@ -1,0 +1,48 @@
+/** Which requests take part in the next step, and with how many of their ids: a pure function of what each still has to compute. */
+import type { Decoder } from '../runtime/index.ts'
+
+/** What the plan must know of a request. */
+export interface Plannable {
+  /** Rows: the streams of its sequence. */
+  readonly p: number
+  /** Ids still to compute, at least one. */
+  readonly left: number
+  /** Of the next `count` ids, how many need logits. One id less needs one logit row less, or none. */
+  logits(count: number): number
+}
+
+export interface StepLimits {
+  /** Rows times tokens of a step; one id of one request is always allowed. */
+  readonly rowTokens: number
+  /** Rows of logits that a step may make, at least one. */
+  readonly logits: number
+  /** Whether rows of different length cost only their own tokens, see Decoder. */
+  readonly ragged: Decoder['ragged']
+}
+
+/**
+ * Takes requests in their order, each with as many ids as the budget leaves.
+ *
+ * A decoder that pads makes every row as long as the longest, so there one id never stands beside many, and at least half of
+ * the padded step must be real tokens.
+ */
+export function planStep<T extends Plannable>(requests: readonly T[], limits: StepLimits): { request: T; count: number }[] {
+  const { rowTokens, ragged } = limits
+  const chosen: { request: T; count: number }[] = []
+  let [rows, longest, tokens, logits] = [0, 0, 0, 0]
+  for (const request of requests) {
+    const { p, left } = request
+    const first = chosen.length === 0
+    if (!first && !ragged && left > 1 !== chosen[0]!.request.left > 1) continue
+    const room = Math.floor(ragged ? (rowTokens - tokens) / p : rowTokens / (rows + p))
+    let count = Math.min(left, first ? Math.max(1, room) : room)
+    count -= Math.max(0, logits + request.logits(count) - limits.logits)
+    if (count < 1) continue
+    const padded = (rows + p) * Math.max(longest, count)
+    if (!first && !ragged && (padded > rowTokens || padded > 2 * (tokens + p * count))) continue
+    chosen.push({ request, count })
+    ;[rows, longest] = [rows + p, Math.max(longest, count)]
+    ;[tokens, logits] = [tokens + p * count, logits + request.logits(count)]
+  }
+  return chosen
+}

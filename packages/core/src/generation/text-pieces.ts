@@ -1,0 +1,86 @@
+/** From tokens to pieces of text: whole characters only, cut before the first stop string. */
+import type { Tokenizer } from '../tokenizer/index.ts'
+import type { TokenLogprob } from './log-probabilities.ts'
+import type { GeneratedToken } from './request.ts'
+import { createStopMatcher } from './stop-strings.ts'
+
+export interface TextToken {
+  readonly id: number
+  readonly text: string
+  readonly logProbability: number
+  /** With `topLogprobs`: the most probable tokens in its place, best first. */
+  readonly topLogprobs?: readonly (TokenLogprob & { readonly text: string })[]
+  /** [P] */
+  readonly streamWeights: readonly number[]
+}
+
+/** A piece of text as it becomes certain, with the tokens that were sampled since the last piece. */
+export interface TextChunk {
+  readonly text: string
+  readonly tokens: readonly TextToken[]
+}
+
+export const joinChunks = (a: TextChunk, b: TextChunk): TextChunk => ({
+  text: a.text + b.text,
+  tokens: [...a.tokens, ...b.tokens],
+})
+
+/** The text of one generation, as it grows. */
+export class TextPieces {
+  text = ''
+  readonly tokens: TextToken[] = []
+  stopString: string | null = null
+  readonly #tokenizer: Tokenizer
+  readonly #decoder: ReturnType<Tokenizer['streamDecoder']>
+  readonly #stops: ReturnType<typeof createStopMatcher>
+  readonly #emit: (chunk: TextChunk) => void
+  /** How many of the tokens were given out. */
+  #given = 0
+
+  /** @param emit is given every piece */
+  constructor(tokenizer: Tokenizer, stop: readonly string[], emit: (chunk: TextChunk) => void) {
+    this.#tokenizer = tokenizer
+    this.#decoder = tokenizer.streamDecoder({ skipSpecial: true })
+    this.#stops = createStopMatcher(stop)
+    this.#emit = emit
+  }
+
+  /** Returns whether a stop string has ended the text. */
+  push(token: GeneratedToken): boolean {
+    this.tokens.push(textToken(this.#tokenizer, token))
+    this.#match(this.#decoder.push(token.id))
+    return this.stopString !== null
+  }
+
+  /** The last piece: what was held back, and tokens without text. */
+  end(): void {
+    if (this.stopString === null) this.#match(this.#decoder.flush())
+    if (this.stopString === null) this.#give(this.#stops.flush())
+    if (this.#given < this.tokens.length) this.#give('', true)
+  }
+
+  #match(text: string): void {
+    const matched = this.#stops.push(text)
+    this.stopString = matched.stopped
+    this.#give(matched.text)
+  }
+
+  #give(text: string, always = false): void {
+    if (text.length === 0 && !always) return
+    this.text += text
+    this.#emit({ text, tokens: this.tokens.slice(this.#given) })
+    this.#given = this.tokens.length
+  }
+}
+
+function textToken(tokenizer: Tokenizer, { id, logProbability, topLogprobs, streamWeights }: GeneratedToken): TextToken {
+  const text = (id: number) => tokenizer.tokenText(id)
+  const top = topLogprobs.map((one) => ({ ...one, text: text(one.id) }))
+  return {
+    id,
+    text: text(id),
+    logProbability,
+    ...(top.length > 0 && { topLogprobs: top }),
+    streamWeights: [...streamWeights],
+  }
+}

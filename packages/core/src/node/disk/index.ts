@@ -1,0 +1,19 @@
+/** Files and folders that appear whole or not at all, locks between processes, and what to say when a disk refuses. */
+export { type DiskAdvice, diskError } from './disk-error.ts'
+export {
+  type FileLock,
+  type LockOptions,
+  type LockOwner,
+  type LockRefused,
+  tryFileLock,
+  withFileLock,
+} from './file-lock.ts'
+export { type FileSource, openFileSource } from './file-source.ts'
+export { linkFile } from './link-file.ts'
+export { makeFolder } from './make-folder.ts'
+export { appendToFile, openToRead, openToUpdate } from './open-file.ts'
+export type { Owner } from './owner.ts'
+export { type TemporaryFolder, temporaryFolder } from './partial.ts'
+export { type FileContent, moveFile, writeNewFile, writeWholeFile } from './whole-file.ts'
+export { type WholeFolderOptions, writeWholeFolder } from './whole-folder.ts'
+export { type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'

@@ -1,0 +1,12 @@
+/** Models on disk: opened, made of other files, kept in the cache. Apart from data and runs, since who only runs a model needs neither. */
+export { backboneDigest, tensorsDigest, verifySameBackbone } from './backbone-digest.ts'
+export { companionFiles, inheritedFiles } from './companion-files.ts'
+export { type ConvertOptions, convertModel } from './convert.ts'
+export { type ExportOptions, exportModel, exportStreamSet } from './export-model.ts'
+export { ggufFolder } from './gguf-cache.ts'
+export { cachedModelFolder, fileState, type ModelCacheOptions } from './model-cache.ts'
+export { type ModelFolder, openModelFolder, textFiles } from './model-folder.ts'
+export { openModelPath } from './open-model.ts'
+export { quantisedFolder } from './quantised-cache.ts'
+export { planQuantisation, type QuantiseOptions, quantiseModel } from './quantised-folder.ts'
+export { streamSetFolders } from './stream-set-folders.ts'

@@ -1,0 +1,71 @@
+/** The JSON part of a training checkpoint: position, configuration, history. It is validated when it is read. */
+import * as z from 'zod'
+import { parseJsonText } from '../../checkpoint/json-text.ts'
+import { checkpointError } from '../../errors.ts'
+
+const count = z.number().int().nonnegative()
+
+const trainerPosition = z.object({
+  /** Steps over all stages. */
+  step: count,
+  /** The stage that the arrays belong to. */
+  stage: count,
+  /** Updates that the moments have seen. */
+  updates: count,
+  /** Tokens predicted so far. */
+  tokens: count,
+  losses: z.object({ count, mean: z.number(), variance: z.number() }),
+})
+export type TrainerPosition = Readonly<z.infer<typeof trainerPosition>>
+
+const savedRun = z.object({
+  position: trainerPosition,
+  loop: z.object({
+    /** Step of the last evaluation; -1: there was none. */
+    evaluatedAt: z.number().int().min(-1),
+    /** Of all stages and sessions. */
+    trainingSeconds: z.number().nonnegative(),
+  }),
+  /** What of data and frozen backbone has to be the same for a run to go on. */
+  data: z.record(z.string(), z.union([z.number(), z.string()])),
+})
+export type SavedRun = Readonly<z.infer<typeof savedRun>>
+
+const finalEvaluation = z.object({
+  loss: z.number(),
+  tokens: count,
+  /** Per held-out sequence. */
+  nats: z.array(z.number()),
+  counts: z.array(count),
+})
+/** evaluation.json: the losses of all held-out sequences at the end, which paired comparisons of runs need. */
+export type FinalEvaluation = z.infer<typeof finalEvaluation>
+
+/** @param where the checkpoint, for messages. @throws checkpoint error naming what is missing or wrong */
+export const parseSavedRun = (state: unknown, where: string): SavedRun => parse(savedRun, state, where)
+
+/** @param where the file, for messages. @throws as parseSavedRun; also for lists of different lengths */
+export function parseFinalEvaluation(text: string, where: string): FinalEvaluation {
+  const parsed = parse(finalEvaluation, parseJsonText(text, where), where)
+  const { nats, counts } = parsed
+  if (nats.length === counts.length) return parsed
+  throw checkpointError(`${where}: has ${nats.length} nats and ${counts.length} counts, one of each is expected per sequence`, {
+    file: where,
+  })
+}
+
+const metrics = z.looseObject({ kind: z.string(), step: count, tokens: z.number().optional() })
+
+/** metrics.jsonl, a record a line. @throws as parseSavedRun, naming the line */
+export const parseMetrics = (text: string, where: string): z.infer<typeof metrics>[] =>
+  text.split('\n').flatMap((line, i) => {
+    const at = `${where}, line ${i + 1}`
+    return line === '' ? [] : [parse(metrics, parseJsonText(line, at), at)]
+  })
+
+function parse<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  const { path, message } = parsed.error.issues[0]!
+  throw checkpointError(`${where} is damaged: ${path.join('.') || 'it'}: ${message}`, { file: where })
+}

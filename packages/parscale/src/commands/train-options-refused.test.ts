@@ -1,0 +1,67 @@
+/** A configuration that is refused names the flag to change: every row of the table of refusals, and what other rooms refuse. */
+import { isParscaleError } from '@parscale/core'
+import type { RecipeName } from '@parscale/core/training'
+import { expect, it } from 'vitest'
+import { refusals, stageRefusals } from '../../../core/src/training/run/parse-run-config.ts'
+import { type ConfigFlags, configOf } from './train-options.ts'
+
+const data = ['/data/text.txt']
+const model = 'nobody/model'
+
+const cases: readonly (readonly [recipe: RecipeName, flags: ConfigFlags, named: string, say: RegExp])[] = [
+  ['recycle', { model, set: ['base=null'] }, '--model (base)', /either base .* or shape/],
+  ['pretrain', { train: 'streams' }, '--train (stages.0.train)', /no backbone to freeze/],
+  ['pretrain', { heads: 5, kvHeads: 2 }, '--heads (shape.numAttentionHeads)', /multiple of numKeyValueHeads, which is 2/],
+  ['pretrain', { headDim: 31 }, '--head-dim (shape.headDim)', /even/],
+  ['pretrain', { init: 'near-identity' }, '--init (streams.init)', /only behind a gate/],
+  ['pretrain', { input: 'lora', prefixMlp: 8 }, '--prefix-mlp (streams.prefixMlp)', /input is lora/],
+  ['pretrain', { input: 'lora', init: 'text' }, '--init (streams.init)', /begin as text, but input is lora/],
+  ['recycle', { model, p: 1 }, '--p (stages.0.p)', /P = 1 has no streams to train/],
+  ['two-stage', { p: 4, set: ['stages.0.p=2'] }, '--p (stages.1.p)', /switched on once, not changed from P = 2 to 4/],
+  ['two-stage', { p: 2, inputAtOne: true }, '--p (stages.1.p)', /streams\.inputAtOne/],
+  ['two-stage', { p: 2, set: ['stages.1.train=streams'] }, '--train (stages.1.train)', /cannot change/],
+]
+
+/** What a schedule, a set of streams or the schema says under a name of its own. */
+const elsewhere: typeof cases = [
+  [
+    'pretrain',
+    { learningRate: 1e-3, finalLearningRate: 1 },
+    '--final-learning-rate (stages.0.finalLearningRate)',
+    /peak 0.001, got 1/,
+  ],
+  ['pretrain', { steps: 5, warmupSteps: 9 }, '--warmup-steps (stages.0.warmupSteps)', /9 steps .* do not fit into 5/],
+  ['pretrain', { steps: 5, schedule: 'wsd', decaySteps: 9 }, '--decay-steps (stages.0.decaySteps)', /do not fit into 5/],
+  ['pretrain', { input: 'lora', prefixGate: true }, '--prefix-gate (streams.gate)', /opens and closes a prefix/],
+  ['pretrain', { prefixGate: true, prefixTokens: 0 }, '--prefix-tokens (streams.prefixTokens)', /at least one token/],
+  ['pretrain', { smoothing: 1.2 }, '--smoothing (streams.smoothing)', /1/],
+  ['pretrain', { learningRate: 0 }, '--learning-rate (stages.0.learningRate)', /0/],
+  ['pretrain', { seed: -1 }, '--seed (seed)', /-1/],
+  ['pretrain', { data: [''].slice(1), set: ['data.files=[]'] }, '--data', /name/],
+]
+
+/** The sentence of a refusal. */
+function refused(recipe: RecipeName, flags: ConfigFlags): string {
+  try {
+    configOf(recipe, { data, ...flags })
+  } catch (error) {
+    if (isParscaleError(error) && error.kind === 'usage') return error.message
+    throw error
+  }
+  return 'not refused'
+}
+
+it.each([...cases, ...elsewhere])('%s %o', (recipe, flags, named, say) => {
+  const message = refused(recipe, flags)
+  expect(message).toContain(named)
+  expect(message).toMatch(say)
+})
+
+it('has a case for every row of the tables, in their order', () => {
+  const keys = cases.map(([, , named]) => /\((.*)\)/.exec(named)![1])
+  expect(keys.slice(0, refusals.length)).toEqual(refusals.map(({ key }) => key))
+  expect(keys.slice(refusals.length).map((key) => key!.replace(/^stages\.\d\./, ''))).toEqual(stageRefusals.map(({ key }) => key))
+  // Rows under one key have sentences of their own.
+  const sentences = cases.map(([recipe, flags]) => refused(recipe, flags).replace(/^.*?\)+: /, ''))
+  expect(new Set(sentences.map((sentence) => sentence.slice(0, 14))).size).toBe(sentences.length)
+})
