@@ -6,7 +6,7 @@ import type * as Ort from 'onnxruntime-node'
 import { runtimeError, unsupportedError } from '../errors.ts'
 import { type Graph, writeOnnx } from '../graph/index.ts'
 import type { Device, Runtime, Session, SessionOptions } from '../runtime/index.ts'
-import { type MappedFiles, mappedFiles } from './mapped-files.ts'
+import { type MappedFiles, mappedFiles } from './disk/mapped-files.ts'
 
 export interface OnnxRuntimeOptions {
   /** Default: 'cpu'. */

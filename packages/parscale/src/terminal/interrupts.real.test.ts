@@ -34,7 +34,7 @@ beforeAll(async () => {
   const small = Array.from({ length: 3000 }, line)
   writeFileSync(at('short.txt'), small.join('\n'))
   const point = (_: unknown, i: number) => {
-    const [N, P] = [5e8 + 1e5 * Math.floor(i / 4), 2 ** (i % 4)]
+    const [N, P] = [1e7 * 1.0001 ** Math.floor(i / 4), 2 ** (i % 4)]
     return `${N},${P},${(0.7 + (1e8 / N / (1 + 0.4 * Math.log(P))) ** 0.2 + 0.01 * random.normal()).toFixed(6)}`
   }
   writeFileSync(at('points.csv'), `N,P,loss\n${Array.from({ length: 100_000 }, point).join('\n')}\n`)
@@ -111,7 +111,7 @@ const situations: Record<string, Situation> = {
   training: { args: () => [...training(), '--data', at('short.txt'), '--vocab-size', '300'], busyMs: 8000, anew: without('run') },
   'packing weights': { args: () => ['score', at('random'), '--ids', '1,2,3'], ours: true, busyMs: 500, anew: without('cache') },
   'loading a model': { args: () => ['score', at('random'), '--ids', '1,2,3', '--engine', 'onnx'], busyMs: 500 },
-  'prefill on ONNX Runtime': { args: () => ['score', at('random'), '--ids', ids(8000), '--engine', 'onnx'], busyMs: 6000 },
+  'prefill on ONNX Runtime': { args: () => ['score', at('random'), '--ids', ids(4000), '--engine', 'onnx'], busyMs: 6000 },
   'prefill on the native step': { args: () => ['score', at('random'), '--ids', ids(8000), '--engine', 'native'], busyMs: 6000 },
   quantising: { args: () => ['quantize', at('random'), '--out', at('quantised'), '--bits', '4'], ours: true, busyMs: 700 },
   converting: { args: () => ['convert', at('random'), at('converted'), '--dtype', 'bf16'], ours: true, busyMs: 300 },

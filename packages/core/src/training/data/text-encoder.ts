@@ -24,10 +24,8 @@ const atBorder = new RegExp(border, 'u')
 const trialCharacters = 2 ** 16
 /** Size of the cache of pieces. When it is full it is emptied; frequent pieces are soon back. */
 const maxPieces = 2 ** 17
-/** Some milliseconds' worth. */
-const piecesAtOnce = 1024
-/** Cuts a longer text roughly at first, so that no huge list of pieces is held. */
-const blockCharacters = 2 ** 20
+/** Some milliseconds' worth. Cuts a longer text roughly at first, so that no huge list of pieces is held. */
+const blockCharacters = 2 ** 16
 
 export function textEncoding(tokenizer: Tokenizer): TextEncoding {
   const { before, after } = surroundings(tokenizer)
@@ -56,15 +54,13 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
   }
 
   function* encoding(text: string): Generator<void, Uint32Array> {
-    const isDivisible = indivisible?.test(text) !== true
+    const isDivisible = !(indivisible && (yield* holds(text, indivisible)))
     if (canCut && isDivisible && triedCharacters < trialCharacters) tryCutting(text)
     const ids = idBuffer(before)
     if (canCut && isDivisible) {
       for (const block of blocks(text)) {
-        for (const [i, piece] of block.split(atBorder).entries()) {
-          if (i % piecesAtOnce === 0) yield
-          ids.push(encodePiece(piece))
-        }
+        yield
+        for (const piece of block.split(atBorder)) ids.push(encodePiece(piece))
       }
     } else ids.push(plain(text))
     ids.push(after)
@@ -77,10 +73,20 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
  * Matches tokens that cutting would take apart: those that the tokenizer finds before it cuts words, such as `<think>`.
  * Undefined where there are none.
  */
-function tokensAcrossBorders(tokenizer: Tokenizer): RegExp | undefined {
+function tokensAcrossBorders(tokenizer: Tokenizer): { readonly pattern: RegExp; readonly longest: number } | undefined {
   const texts = Array.from({ length: tokenizer.vocabSize }, (_, id) => (tokenizer.isSpecial(id) ? '' : tokenizer.tokenText(id)))
   const across = texts.filter((text) => atBorder.test(text) && !/<0x[0-9A-F]{2}>/.test(text)) // no bytes of a character
-  return across.length > 0 ? new RegExp(anySpelling(across), 'u') : undefined
+  const longest = across.reduce((most, { length }) => Math.max(most, length), 0)
+  return longest > 0 ? { pattern: new RegExp(anySpelling(across), 'u'), longest } : undefined
+}
+
+/** Whether a text holds one of the tokens; looks at parts that overlap by as much as one may be cut by. */
+function* holds(text: string, { pattern, longest }: { pattern: RegExp; longest: number }): Generator<void, boolean> {
+  for (let start = 0; start < text.length; start += blockCharacters) {
+    if (pattern.test(text.slice(start, start + blockCharacters + longest))) return true
+    yield
+  }
+  return false
 }
 
 /** Parts of about a million characters, cut where pieces are. */

@@ -3,7 +3,7 @@
  * lengths are looked at before each run. Files that are replaced by renaming stay as they were.
  */
 import { closeSync, fstatSync, openSync } from 'node:fs'
-import { checkpointError } from '../errors.ts'
+import { checkpointError } from '../../errors.ts'
 
 export interface MappedFiles {
   /** Some microseconds a file. What is cut off in the middle of a run is not seen. @throws checkpoint error naming the file */
