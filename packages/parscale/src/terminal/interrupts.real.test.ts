@@ -34,7 +34,7 @@ beforeAll(async () => {
   const small = Array.from({ length: 3000 }, line)
   writeFileSync(at('short.txt'), small.join('\n'))
   const point = (_: unknown, i: number) => {
-    const [N, P] = [1e7 * 1.0001 ** Math.floor(i / 4), 2 ** (i % 4)]
+    const [N, P] = [5e8 * (1 + (i % 8)) + Math.floor(i / 32), 2 ** (Math.floor(i / 8) % 4)]
     return `${N},${P},${(0.7 + (1e8 / N / (1 + 0.4 * Math.log(P))) ** 0.2 + 0.01 * random.normal()).toFixed(6)}`
   }
   writeFileSync(at('points.csv'), `N,P,loss\n${Array.from({ length: 100_000 }, point).join('\n')}\n`)
