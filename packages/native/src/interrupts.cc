@@ -16,7 +16,7 @@ namespace {
 
 constexpr int exitCode = 130;
 
-// npm passes a Ctrl-C on to its child, which has it from the terminal already: the same signal, a few milliseconds later.
+// A launcher may pass a Ctrl-C on to a child that has it from the terminal already: the same signal, a few milliseconds later.
 constexpr int64_t echoNs = 100'000'000;
 
 struct Watched {

@@ -49,7 +49,7 @@ describe.runIf(hasNative)('a process that never comes back to its event loop', (
     expect(await ended).toBe(130)
   })
 
-  it('takes the same signal within milliseconds for the echo that it is under npm', async () => {
+  it('takes the same signal within milliseconds for one that a launcher has passed on', async () => {
     const { child, ended } = await listening(blocked)
     await sleep(300)
     for (let i = 0; i < 2; i++) {

@@ -4,7 +4,7 @@ import process from 'node:process'
 /** Exit code of a process that Ctrl-C ended: 128 + SIGINT. */
 const interruptedExitCode = 130
 
-/** npm passes a Ctrl-C on to its child, which has it from the terminal already: it comes twice, some milliseconds apart. */
+/** A launcher may pass a Ctrl-C on to a child that has it from the terminal already: it comes twice, some milliseconds apart. */
 const echoMs = 100
 
 export class Interrupts {

@@ -7,7 +7,7 @@ const start = `import('tsx/esm/api').then(({ register }) => (register(), import(
 
 if (isMainThread) {
   const [engine, how] = process.argv.slice(2)
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < 2; i++) {
     await new Promise<unknown>((done) => {
       const worker = new Worker(start, { eval: true, workerData: engine })
       const end = () => (how === 'terminate' ? void worker.terminate() : worker.postMessage('stop'))
