@@ -7,7 +7,7 @@
 import { spawnSync } from 'node:child_process'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { spreadOf } from '@parscale/core'
+import { spreadOf } from '@parscale/core/internal'
 import { bootstrap, fitLaw, laws, publishedPoints } from '../packages/core/src/law/index.ts'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 

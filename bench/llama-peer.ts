@@ -2,7 +2,7 @@
  * llama.cpp as a peer, through node-llama-cpp's prebuilt CPU binary: what it computes on a GGUF file and how long it
  * takes. Not part of the product; `npm ci --prefix bench` installs it.
  */
-import { type Spread, spreadOf } from '@parscale/core'
+import { type Spread, spreadOf } from '@parscale/core/internal'
 import type { EvaluatedToken, LlamaContext, LlamaContextOptions, LlamaContextSequence } from 'node-llama-cpp'
 
 export interface DecodeFigures {

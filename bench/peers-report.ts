@@ -1,5 +1,5 @@
 /** Tables of `peers.ts`: both sides with ratios, and the goals that they are held to. */
-import { spreadOf } from '@parscale/core'
+import { spreadOf } from '@parscale/core/internal'
 import type { EngineName } from '../packages/parscale/src/load/decode-engine.ts'
 import { textTable } from '../packages/parscale/src/terminal/text-table.ts'
 

@@ -7,10 +7,10 @@
  */
 import { cpus, loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { spreadOf } from '@parscale/core'
-import { scoreIds, scoreTexts } from '@parscale/core/evaluation'
-import { Engine } from '@parscale/core/generation'
-import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
+import { spreadOf } from '@parscale/core/internal'
+import { scoreIds, scoreTexts } from '@parscale/core/internal/evaluation'
+import { Engine } from '@parscale/core/internal/generation'
+import { createTokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { loadModel } from '../packages/parscale/src/load/load.ts'
 import { readDocument } from '../test/support/markdown.ts'
 

@@ -1,6 +1,6 @@
 /** What the bench of training trains: two models, their weights and their data. */
 import { closeSync, openSync, writeSync } from 'node:fs'
-import { writeSafetensors } from '@parscale/core/checkpoint'
+import { writeSafetensors } from '@parscale/core/internal/checkpoint'
 import {
   backboneParameters,
   type ModelConfig,
@@ -8,8 +8,8 @@ import {
   parscaleConfig,
   plainFeatures,
   streamParameters,
-} from '@parscale/core/model'
-import type { TrainPlan } from '@parscale/core/training'
+} from '@parscale/core/internal/model'
+import type { TrainPlan } from '@parscale/core/internal/training'
 import { randomTensors } from '../packages/core/src/testing/random-model.ts'
 
 export interface Case {

@@ -1,9 +1,9 @@
 /** Our side of the bench of training: a process that takes a step for every line it reads. Arguments: case, weights, threads. */
 import { createInterface } from 'node:readline'
-import { parseSafetensors, readF32, type StoredTensor } from '@parscale/core/checkpoint'
-import { GraphBuilder } from '@parscale/core/graph'
-import { openFileSource } from '@parscale/core/node'
-import { estimateTrainingMemory, stepFlops, TrainStep } from '@parscale/core/training'
+import { parseSafetensors, readF32, type StoredTensor } from '@parscale/core/internal/checkpoint'
+import { GraphBuilder } from '@parscale/core/internal/graph'
+import { openFileSource } from '@parscale/core/internal/node'
+import { estimateTrainingMemory, stepFlops, TrainStep } from '@parscale/core/internal/training'
 import { Tensor } from 'onnxruntime-node'
 import { onnxRuntime } from '../packages/core/src/node/onnx-runtime.ts'
 import { type Case, casePlan, tokenIds } from './train-cases.ts'

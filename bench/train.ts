@@ -11,7 +11,7 @@ import { cpus, loadavg } from 'node:os'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { spreadOf } from '@parscale/core'
+import { spreadOf } from '@parscale/core/internal'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 import { type Case, casePlan, cases, writeWeights } from './train-cases.ts'
 

@@ -1,5 +1,5 @@
 /** Paired comparison of runs on the same held-out sequences. */
-import { createRandom } from '@parscale/core'
+import { createRandom } from '@parscale/core/internal'
 
 /** What `parscale train` leaves in RUN/evaluation.json. */
 export interface Losses {

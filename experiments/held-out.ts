@@ -1,6 +1,6 @@
 /** Losses that no run has recorded: of the model that a run started from, and on other data than its own. */
 
-import { readRun } from '@parscale/core/node'
+import { readRun } from '@parscale/core/internal/node'
 import {
   LossEvaluation,
   parseRunConfig,
@@ -8,8 +8,8 @@ import {
   sequenceLosses,
   stagePlan,
   type TrainPlan,
-} from '@parscale/core/training'
-import type { TokenFile } from '@parscale/core/training/data'
+} from '@parscale/core/internal/training'
+import type { TokenFile } from '@parscale/core/internal/training/data'
 import { Tensor } from 'onnxruntime-common'
 import { onnxRuntime } from '../packages/core/src/node/onnx-runtime.ts'
 import { createIo } from '../packages/parscale/src/terminal/io.ts'

@@ -17,6 +17,8 @@ export const environments = {
   gguf: ['gguf==0.19.0', 'numpy==2.4.6'],
   /** The models' reference implementation. On Linux, PyPI's torch brings CUDA libraries along: several gigabytes, not for CI. */
   transformers: ['torch==2.15.0', 'transformers==5.23.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
+  /** Chat templates as transformers renders them; without torch. */
+  templates: ['transformers==5.23.0', 'jinja2==3.1.6'],
   /** A peer for the speed of training; several gigabytes on Linux, as above. */
   torch: ['torch==2.15.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
   /** The fit that the paper used: a peer for speed and results. */

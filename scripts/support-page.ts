@@ -5,8 +5,8 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { parseModelConfig } from '@parscale/core/checkpoint'
-import { families, type ModelConfig, type ModelType, modelTypes } from '@parscale/core/model'
+import { parseModelConfig } from '@parscale/core/internal/checkpoint'
+import { families, type ModelConfig, type ModelType, modelTypes } from '@parscale/core/internal/model'
 import { nativeRefusal } from '@parscale/native'
 
 const root = fileURLToPath(new URL('..', import.meta.url))

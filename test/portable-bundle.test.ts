@@ -6,7 +6,9 @@ import { readDocument, root } from './support/markdown.ts'
 const { exports } = JSON.parse(readDocument('packages/core/package.json')) as {
   exports: Record<string, string | Record<string, string | null>>
 }
-const portable = Object.keys(exports).filter((subpath) => subpath !== './package.json' && !/^\.\/node(\/|$)/.test(subpath))
+const portable = Object.keys(exports).filter(
+  (subpath) => subpath !== './package.json' && !/^\.\/(internal\/)?node(\/|$)/.test(subpath),
+)
 
 /** What a bundler for browsers takes in when a program imports everything of one subpath. */
 async function bundle(subpath: string): Promise<Metafile> {

@@ -4,14 +4,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import type { FolderContents } from '@parscale/core/contents'
+import type { FolderContents } from '@parscale/core/internal/contents'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { root } from './support/markdown.ts'
 
-type Portable = typeof import('@parscale/core/checkpoint') &
-  typeof import('@parscale/core/contents') &
-  typeof import('@parscale/core/tokenizer')
+type Portable = typeof import('@parscale/core/internal/checkpoint') &
+  typeof import('@parscale/core/internal/contents') &
+  typeof import('@parscale/core/internal/tokenizer')
 
 let scratch: string
 let portable: Portable

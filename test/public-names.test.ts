@@ -1,42 +1,49 @@
-/** What each package exports, types included: a name that comes or goes is a decision, so it shows in public-names.txt. */
-import { join } from 'node:path'
-import ts from 'typescript'
+/** What the packages promise: under 150 names, each with a comment; a name that comes or goes shows in public-names.txt. */
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
-import { readDocument, root } from './support/markdown.ts'
+import { apiPage, printApi } from '../scripts/api-page.ts'
+import { allDocuments, codeBlocks, readDocument } from './support/markdown.ts'
+import { promisedSubpaths } from './support/promises.ts'
 
-interface Manifest {
-  readonly name: string
-  readonly exports: Record<string, string | { source?: string }>
-}
+const subpaths = promisedSubpaths()
 
-const entries = ['packages/core', 'packages/parscale'].flatMap((folder) => {
-  const { name, exports } = JSON.parse(readDocument(`${folder}/package.json`)) as Manifest
-  return Object.entries(exports).flatMap(([subpath, target]) =>
-    typeof target === 'object' && target.source !== undefined
-      ? [{ specifier: name + subpath.slice(1), file: join(root, folder, target.source) }]
-      : [],
-  )
-})
-
-it('exports these names', async () => {
-  const { config } = ts.readConfigFile(join(root, 'tsconfig.check.json'), ts.sys.readFile)
-  const { options } = ts.parseJsonConfigFileContent({ ...config, include: [], files: [] }, ts.sys, root)
-  const program = ts.createProgram(
-    entries.map(({ file }) => file),
-    options,
-  )
-  const checker = program.getTypeChecker()
-  const lines = entries.map(({ specifier, file }) => {
-    const module = checker.getSymbolAtLocation(program.getSourceFile(file)!)!
-    const symbols = checker.getExportsOfModule(module).map((symbol) => ({
-      name: symbol.name,
-      isValue: (resolved(symbol, checker).flags & ts.SymbolFlags.Value) !== 0,
-    }))
-    const names = symbols.map(({ name, isValue }) => (isValue ? name : `type ${name}`)).sort()
-    return [specifier, ...names.map((name) => `  ${name}`), ''].join('\n')
+it('promises these names', async () => {
+  const lines = subpaths.map(({ specifier, names }) => {
+    const listed = names.map(({ name, isValue }) => (isValue ? name : `type ${name}`)).sort()
+    return [specifier, ...listed.map((name) => `  ${name}`), ''].join('\n')
   })
   await expect(lines.join('\n')).toMatchFileSnapshot('public-names.txt')
+  expect(subpaths.flatMap(({ names }) => names).length).toBeLessThan(150)
 })
 
-const resolved = (symbol: ts.Symbol, checker: ts.TypeChecker): ts.Symbol =>
-  symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol
+it('says of each what it is', () => {
+  const silent = subpaths.flatMap(({ specifier, names }) =>
+    names.filter(({ comment }) => comment.length < 10).map(({ name }) => `${specifier}: ${name}`),
+  )
+  expect(silent).toEqual([])
+})
+
+it('prints them in docs/api.md; else run scripts/api-page.ts', () => {
+  expect(readFileSync(apiPage, 'utf8')).toBe(printApi(subpaths))
+})
+
+it('README, docs and examples import promised names only', () => {
+  const texts = [
+    ...allDocuments().flatMap((path) => codeBlocks(readDocument(path)).map(({ code }) => [path, code] as const)),
+    ...readdirSync('examples').map((name) => [`examples/${name}`, readDocument(`examples/${name}`)] as const),
+  ]
+  const broken = texts.flatMap(([path, code]) =>
+    [...code.matchAll(/import (?:type )?\{([^}]*)\} from '((?:@parscale\/|parscale)[^']*)'/g)].flatMap(([, names, specifier]) => {
+      const known = subpaths.find((subpath) => subpath.specifier === specifier)?.names.map(({ name }) => name) ?? []
+      const wanted = names!.split(',').flatMap(
+        (name) =>
+          name
+            .trim()
+            .replace(/^type /, '')
+            .split(' as ')[0] || [],
+      )
+      return wanted.filter((name) => !known.includes(name)).map((name) => `${path}: ${name} from ${specifier}`)
+    }),
+  )
+  expect(broken).toEqual([])
+})

@@ -1,6 +1,6 @@
 /** docs/support.md is printed from the table of families. */
 import { readFileSync } from 'node:fs'
-import { modelTypes } from '@parscale/core/model'
+import { modelTypes } from '@parscale/core/internal/model'
 import { expect, it } from 'vitest'
 import { printSupport, supportPage } from '../scripts/support-page.ts'
 

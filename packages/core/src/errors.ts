@@ -5,6 +5,7 @@
 
 const marker = Symbol.for('parscale.error')
 
+/** The kinds of failure. The command line maps each to an exit code. */
 export type ErrorKind =
   /** A flag, argument or option that the caller can correct. */
   | 'usage'
@@ -19,6 +20,7 @@ export type ErrorKind =
   /** The engine under us failed. */
   | 'runtime'
 
+/** What an error is about, as fields: file, tensor or flag, what was expected and what was found. */
 export interface ErrorFacts {
   readonly file?: string
   readonly tensor?: string

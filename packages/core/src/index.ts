@@ -1,4 +1,7 @@
-/** What every room shares. Everything else has its own subpath: see docs/architecture.md. */
+/**
+ * What every room shares, as `@parscale/core/internal`; each room is `@parscale/core/internal/ROOM`. These subpaths are for the packages of
+ * this repository: their names may change at any time. What is promised stands in public/ and in docs/api.md.
+ */
 export {
   checkpointError,
   type ErrorFacts,

@@ -6,6 +6,7 @@
  */
 import { usageError } from './errors.ts'
 
+/** A seeded source of random numbers. */
 export interface Random {
   /** Uniform integer in [0, 2^32). */
   uint32(): number
@@ -17,7 +18,11 @@ export interface Random {
   normal(): number
 }
 
-/** @param seed a safe integer; negative ones are taken modulo 2^64. Throws a usage error otherwise. */
+/**
+ * A random number generator that gives the same numbers on every platform.
+ *
+ * @param seed a safe integer; negative ones are taken modulo 2^64. Throws a usage error otherwise.
+ */
 export function createRandom(seed: number): Random {
   if (!Number.isSafeInteger(seed))
     throw usageError(`seed must be an integer up to 2^53, got ${seed}`, { flag: 'seed', found: seed })

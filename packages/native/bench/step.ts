@@ -9,8 +9,8 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { spreadOf } from '@parscale/core'
-import type { ModelConfig } from '@parscale/core/model'
+import { spreadOf } from '@parscale/core/internal'
+import type { ModelConfig } from '@parscale/core/internal/model'
 import { type CacheType, NativeModel } from '../src/index.ts'
 import { type Layout, lanes, planFile, type Role, recordBytes, tensorBytes } from '../src/packed-layout.ts'
 

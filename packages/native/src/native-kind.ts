@@ -1,8 +1,8 @@
 /** The native step as a kind of decoder: which models it runs, and how much memory it needs. */
 
-import { quantisedBytes } from '@parscale/core/checkpoint'
-import type { DecoderKind } from '@parscale/core/generation'
-import { elementCount, estimateMemory, type MemoryEstimate, type MemoryQuestion } from '@parscale/core/model'
+import { quantisedBytes } from '@parscale/core/internal/checkpoint'
+import type { DecoderKind } from '@parscale/core/internal/generation'
+import { elementCount, estimateMemory, type MemoryEstimate, type MemoryQuestion } from '@parscale/core/internal/model'
 import { type NativeDecoderOptions, nativeDecoder, nativeRefusal, packModel } from './native-decoder.ts'
 import { instructionSets } from './native-model.ts'
 import { nativeModule } from './native-module.ts'

@@ -5,7 +5,7 @@
  * A row's numbers are bit-identical whoever shares its step, whatever the chunks of its prefill, the thread count or the CPU.
  */
 import { availableParallelism } from 'node:os'
-import { checkpointError, type ParscaleError, resourceError, runtimeError, usageError } from '@parscale/core'
+import { checkpointError, type ParscaleError, resourceError, runtimeError, usageError } from '@parscale/core/internal'
 import {
   type AggregatorHandle,
   type ModelFacts,

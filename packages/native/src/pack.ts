@@ -3,11 +3,11 @@
  * same numbers in another order, so that nothing is rounded here but integer zero points to float32 minima.
  */
 import { type FileHandle, rm } from 'node:fs/promises'
-import { unsupportedError } from '@parscale/core'
-import { castBytes, type StoredDType } from '@parscale/core/checkpoint'
-import type { DType } from '@parscale/core/graph'
-import { isQuantised, type PlainWeight, type StoredWeight } from '@parscale/core/model'
-import { openToRead, writeNewFile } from '@parscale/core/node/disk'
+import { unsupportedError } from '@parscale/core/internal'
+import { castBytes, type StoredDType } from '@parscale/core/internal/checkpoint'
+import type { DType } from '@parscale/core/internal/graph'
+import { isQuantised, type PlainWeight, type StoredWeight } from '@parscale/core/internal/model'
+import { openToRead, writeNewFile } from '@parscale/core/internal/node/disk'
 import type { PackedTensor, PackPlan } from './pack-plan.ts'
 import { type Layout, lanes, tensorBytes } from './packed-layout.ts'
 import { quantisedPanel, transposed } from './panels.ts'

@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto'
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, sep } from 'node:path'
-import { isQuantised } from '@parscale/core/model'
-import { writeWholeFolder } from '@parscale/core/node/disk'
-import { cachedModelFolder, fileState, type ModelCacheOptions } from '@parscale/core/node/models'
+import { isQuantised } from '@parscale/core/internal/model'
+import { writeWholeFolder } from '@parscale/core/internal/node/disk'
+import { cachedModelFolder, fileState, type ModelCacheOptions } from '@parscale/core/internal/node/models'
 import { writePacked } from './pack.ts'
 import type { PackPlan } from './pack-plan.ts'
 
@@ -28,6 +28,7 @@ export async function packedFile(kind: string, plan: PackPlan, options: ModelCac
     {
       kind: 'packed',
       label: `${basename(home)}-${kind}`,
+      source: home,
       identity: [sources, kind],
       state: [packingVersion, headerDigest(plan), ...(await Promise.all(sources.map(fileState)))],
       make: (target, { onProgress, ...options }) => {

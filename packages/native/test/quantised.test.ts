@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { quantiseModel } from '@parscale/core/node'
+import { quantiseModel } from '@parscale/core/internal/node'
 import { afterAll, describe, expect, it } from 'vitest'
 import { fixturesFolder, loadEngine } from '../../core/src/testing/fixtures.ts'
 import { packFolder, Streams } from './support/streams.ts'

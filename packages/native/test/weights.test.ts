@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createRandom } from '@parscale/core'
-import { type FindWeight, type ModelConfig, plainFeatures, type StoredWeight } from '@parscale/core/model'
+import { createRandom } from '@parscale/core/internal'
+import { type FindWeight, type ModelConfig, plainFeatures, type StoredWeight } from '@parscale/core/internal/model'
 import { afterAll, describe, expect, it } from 'vitest'
 import { instructionSets, NativeModel, planBackbone, writePacked } from '../src/index.ts'
 

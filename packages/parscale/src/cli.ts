@@ -1,6 +1,6 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
 import { Command, CommanderError } from '@commander-js/extra-typings'
-import { type ErrorKind, isParscaleError } from '@parscale/core'
+import { type ErrorKind, isParscaleError } from '@parscale/core/internal'
 import { createIo, type Io } from './terminal/io.ts'
 import { packageVersion } from './version.ts'
 
@@ -47,6 +47,11 @@ export const commands: readonly CommandRow[] = [
     load: () => import('./commands/pull.ts'),
   },
   { name: 'models', description: 'list the published ParScale checkpoints', load: () => import('./commands/models.ts') },
+  {
+    name: 'cache',
+    description: 'what was made of models and data and kept: list, verify, remove',
+    load: () => import('./commands/cache.ts'),
+  },
   {
     name: 'train',
     writesFiles: true,
@@ -130,10 +135,21 @@ export async function programFor(argv: readonly string[], io: Io): Promise<Comma
 
 /** Runs one command. @returns the exit code */
 export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
+  const ended = new AbortController()
+  const inBackground: Promise<number>[] = []
+  // Said at once: what the command has yet to say is wrong as well.
+  const background: Io['background'] = (work) =>
+    void inBackground.push(
+      work(ended.signal).then(
+        () => 0,
+        (error) => failure(error, io),
+      ),
+    )
   try {
-    const program = await programFor(argv, io)
+    const program = await programFor(argv, { ...io, background })
     await program.parseAsync(argv)
-    return 0
+    ended.abort()
+    return Math.max(0, ...(await Promise.all(inBackground)))
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
     if (io.signal.aborted) {
@@ -141,9 +157,17 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
       io.stderr(`${io.isTTY.stdout ? '\n' : ''}interrupted\n`)
       return interrupted
     }
-    io.stderr(`parscale: ${error instanceof Error ? error.message : String(error)}\n`)
-    if (isParscaleError(error)) return exitCodes[error.kind]
-    if (io.env.PARSCALE_DEBUG && error instanceof Error) io.stderr(`${error.stack}\n`)
-    return 1
+    return failure(error, io)
+  } finally {
+    ended.abort()
+    await Promise.all(inBackground)
   }
+}
+
+/** Says what went wrong. @returns the exit code */
+function failure(error: unknown, io: Io): number {
+  io.stderr(`parscale: ${error instanceof Error ? error.message : String(error)}\n`)
+  if (isParscaleError(error)) return exitCodes[error.kind]
+  if (io.env.PARSCALE_DEBUG && error instanceof Error) io.stderr(`${error.stack}\n`)
+  return 1
 }

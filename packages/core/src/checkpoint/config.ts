@@ -64,6 +64,18 @@ const schema = z.looseObject({
 
 type RawConfig = z.infer<typeof schema>
 
+/** More layers than this need a tensor each: lists of what a model consists of are as long as it says it is. */
+const layersWithoutTensors = 1024
+
+/** @throws checkpoint error where there cannot be so many layers in so many tensors */
+export function requireLayers({ numHiddenLayers }: Pick<ModelConfig, 'numHiddenLayers'>, tensors: number, file: string): void {
+  if (numHiddenLayers <= Math.max(layersWithoutTensors, tensors)) return
+  throw checkpointError(
+    `${file}: says that there are ${numHiddenLayers} layers, and there are ${tensors} tensors; the two do not belong together`,
+    { file, expected: numHiddenLayers, found: tensors },
+  )
+}
+
 /**
  * Reads a parsed config.json.
  *

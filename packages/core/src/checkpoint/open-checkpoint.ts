@@ -1,10 +1,10 @@
 /** Opens a model in Hugging Face's layout, wherever its files lie: in a folder, behind a URL, in OPFS, dropped on a page. */
 import { checkpointError } from '../errors.ts'
 import type { ByteSource } from './byte-source.ts'
-import { type ModelConfig, parseModelConfig } from './config.ts'
+import { type ModelConfig, parseModelConfig, requireLayers } from './config.ts'
 import { isJsonObject, parseJsonText } from './json-text.ts'
 import { parseSafetensors } from './safetensors.ts'
-import { parseSafetensorsIndex, parseShards, safetensorsIndexName } from './safetensors-index.ts'
+import { parseSafetensorsIndex, parseShards, safetensorsIndexName, singleWeightsName } from './safetensors-index.ts'
 import { type AnyDType, type CheckpointTensors, type StoredTensor, sortTensors } from './tensor.ts'
 
 /** An open checkpoint. */
@@ -28,6 +28,7 @@ export interface CheckpointFiles extends TextFiles {
   openSource(name: string): Promise<ByteSource | undefined>
 }
 
+/** An open model: its configuration, and tensors that are read when asked for. */
 export interface OpenCheckpoint extends Checkpoint, TextFiles {
   /** config.json as parsed. */
   readonly configJson: Readonly<Record<string, unknown>>
@@ -47,24 +48,25 @@ export async function openCheckpoint({ path, readText, openSource }: CheckpointF
   const config = parseModelConfig(configJson, file)
   if (!isJsonObject(configJson)) throw checkpointError(`${file} should be a JSON object`, { file })
   const tensors = await readTensorHeaders({ path, readText, openSource })
+  requireLayers(config, tensors.length, file)
   return { path, config, configJson, ...sortTensors(tensors), readText }
 }
 
+/** The single file comes first, as in transformers: an index and shards beside it are what a merge or an older save left. */
 async function readTensorHeaders({ path, readText, openSource }: CheckpointFiles): Promise<readonly StoredTensor<AnyDType>[]> {
-  const indexText = await readText(safetensorsIndexName)
-  if (indexText !== undefined) {
-    const shards = parseSafetensorsIndex(indexText, fileOf(path, safetensorsIndexName))
-    return await parseShards(shards, async (name) => {
-      const source = await openSource(name)
-      if (source) return source
-      const file = fileOf(path, name)
-      throw checkpointError(`${file} is missing; ${safetensorsIndexName} puts tensors into it`, { file })
-    })
-  }
-  const single = 'model.safetensors'
-  const source = await openSource(single)
+  const source = await openSource(singleWeightsName)
   if (source) return (await parseSafetensors(source)).tensors
-  throw checkpointError(`${path}: no weights: expected ${single} or ${safetensorsIndexName}`, { file: path })
+  const indexText = await readText(safetensorsIndexName)
+  if (indexText === undefined) {
+    throw checkpointError(`${path}: no weights: expected ${singleWeightsName} or ${safetensorsIndexName}`, { file: path })
+  }
+  const shards = parseSafetensorsIndex(indexText, fileOf(path, safetensorsIndexName))
+  return await parseShards(shards, async (name) => {
+    const shard = await openSource(name)
+    if (shard) return shard
+    const file = fileOf(path, name)
+    throw checkpointError(`${file} is missing; ${safetensorsIndexName} puts tensors into it`, { file })
+  })
 }
 
 /** A JSON file of a model; undefined where there is none. @throws as parseJsonText */

@@ -8,6 +8,8 @@ import { isJsonObject, parseJsonText } from './json-text.ts'
 import { parseSafetensors } from './safetensors.ts'
 import type { AnyDType, StoredTensor } from './tensor.ts'
 
+/** The weights of a checkpoint in one file. */
+export const singleWeightsName = 'model.safetensors'
 export const safetensorsIndexName = 'model.safetensors.index.json'
 
 /**

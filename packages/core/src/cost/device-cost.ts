@@ -46,6 +46,7 @@ export interface Phase {
   readonly binds: 'compute' | 'memory bandwidth'
 }
 
+/** What a request costs on a device: memory in bytes and time in seconds, part by part. */
 export interface DeviceCost {
   /** Bytes by part. */
   readonly memory: readonly Term[]

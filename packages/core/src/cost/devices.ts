@@ -5,6 +5,7 @@
  */
 import { usageError } from '../errors.ts'
 
+/** A device as data: memory, bandwidth, matrix rate, and the source of the numbers. */
 export interface Device {
   readonly name: string
   readonly title: string
@@ -21,6 +22,7 @@ export interface Device {
 
 const GiB = 2 ** 30
 
+/** The devices that are known by name. */
 export const devices: readonly Device[] = [
   gpu(
     'a100-80gb',

@@ -1,6 +1,7 @@
 /** How many parameters a model has, part by part, as its checkpoint stores them. */
 import { type ModelShape, requireCount, type StreamChoices, validateShape } from './shapes.ts'
 
+/** Parameters of a model, part by part. */
 export interface ParameterCounts {
   readonly embedding: number
   /** 0 where the output head reads the embedding table. */
@@ -19,7 +20,11 @@ export interface ParameterCounts {
   readonly total: number
 }
 
-/** @param P streams; the counts of prefixes and aggregation grow with it. @throws usage error for an impossible shape or P */
+/**
+ * Counts the parameters of a model with P streams.
+ *
+ * @param P streams; the counts of prefixes and aggregation grow with it. @throws usage error for an impossible shape or P
+ */
 export function countParameters(shape: ModelShape, P: number): ParameterCounts {
   validateShape(shape)
   requireCount('P', P)

@@ -11,6 +11,7 @@ import type { WeightFormat } from './quantisation.ts'
 import { type ModelShape, publishedModels, qwenShape, requireCount, requirePositive } from './shapes.ts'
 import { trainingFlopsPerToken } from './training.ts'
 
+/** What a plan may use: memory in bytes, seconds a token, training FLOPs. */
 export interface Budget {
   /** Absent: the device's memory. */
   readonly memoryBytes?: number
@@ -19,6 +20,7 @@ export interface Budget {
   readonly trainingFlops?: number
 }
 
+/** What a plan is asked: device, budget, shapes, streams, formats and a loss function. */
 export interface PlanRequest {
   readonly device: Device
   readonly budget: Budget
@@ -37,6 +39,7 @@ export interface PlanRequest {
   readonly loss: (N: number, P: number, D: number) => number
 }
 
+/** A size, P and weight format with its loss, memory and time. */
 export interface Candidate {
   readonly shape: ModelShape
   /** Non-embedding parameters with these P streams. */
@@ -52,6 +55,7 @@ export interface Candidate {
   readonly binds: 'compute' | 'memory bandwidth'
 }
 
+/** The best candidate within a budget, and those that none beats. */
 export interface Plan {
   readonly best: Candidate
   /** Best loss first; none of them is beaten in loss, memory and time per token at once. */

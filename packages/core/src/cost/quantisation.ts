@@ -7,6 +7,7 @@
  */
 import { usageError } from '../errors.ts'
 
+/** A weight format: bits of a weight, and its increase of the loss. */
 export interface WeightFormat {
   readonly name: string
   readonly bits: number
@@ -21,6 +22,7 @@ const row = (name: string, fileGiB: number, perplexity: number): WeightFormat =>
   lossIncrease: Math.log(perplexity / basePerplexity),
 })
 
+/** The weight formats that are known by name. */
 export const weightFormats: readonly WeightFormat[] = [
   { name: 'f16', bits: 16, lossIncrease: 0 },
   row('q8_0', 7.96, 6.234284),

@@ -14,6 +14,7 @@
 import { usageError } from '../errors.ts'
 import { type ModelShape, requireCount, validateShape } from './shapes.ts'
 
+/** A request as the cost model sees it: streams, batch, prompt and answer in tokens. */
 export interface Workload {
   readonly P: number
   /** B, requests at a time. */

@@ -4,6 +4,7 @@
  */
 import { usageError } from '../errors.ts'
 
+/** The sizes that decide a model's cost. */
 export interface ModelShape {
   readonly vocabSize: number
   readonly hiddenSize: number

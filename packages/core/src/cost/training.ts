@@ -7,6 +7,7 @@ import type { Device } from './devices.ts'
 import { countMatrixWeights, countParameters, streamChoices } from './parameters.ts'
 import { type ModelShape, requireCount, requirePositive, validateShape } from './shapes.ts'
 
+/** A training as the cost model sees it: streams, tokens of both stages, devices. */
 export interface TrainingRun {
   readonly P: number
   /** D1, tokens at P = 1. */
@@ -19,6 +20,7 @@ export interface TrainingRun {
   readonly utilisation: number
 }
 
+/** What a training costs: FLOPs, and hours on the devices. */
 export interface TrainingCost {
   readonly flops: number
   readonly hours: number

@@ -20,6 +20,7 @@ import { type ScoredPosition, scorePositions } from './score.ts'
 /** Each may hold a step's logits of both models while it waits for the slower one. */
 const textsAtOnce = 8
 
+/** How far a model is from another on the same text: KL divergence in nats, agreement, perplexities. */
 export interface Comparison {
   /** Positions compared: every token of the texts. */
   readonly tokens: number

@@ -3,6 +3,7 @@ import { usageError } from '../errors.ts'
 import { channel, logSumExp, rowTokensPerStep, type StepResult } from '../generation/index.ts'
 import { engineOf, type Reader, type ReadOptions, readInOrder, readText, schedulerOf } from './read-texts.ts'
 
+/** How a text is scored: streams, progress, abort signal. */
 export type ScoreOptions = ReadOptions
 
 /** What the model says after the token at `position`. Views, valid until the next one is asked for. */
@@ -14,6 +15,7 @@ export interface ScoredPosition {
   readonly streamWeights: Float32Array
 }
 
+/** Log-probabilities of a text's tokens, their mean loss in nats and perplexity. */
 export interface Score {
   /** log p(ids[t] | what comes before), natural; null for the first token, which nothing comes before. */
   readonly logProbabilities: readonly (number | null)[]

@@ -19,6 +19,7 @@ export interface BeamSearchOptions {
   readonly signal?: AbortSignal
 }
 
+/** A continuation that beam search found: token ids and score. */
 export interface BeamResult {
   /** Without the stop token. */
   readonly ids: readonly number[]

@@ -16,6 +16,7 @@ export const rowTokensPerStep = 256
 /** 64 MB of logits: with a vocabulary of 150,000 those of a whole step would take twice that. */
 export const logitsPerStep = 2 ** 24
 
+/** Steps rows of a loaded model: sequences open, step together, fork and close. */
 export class Engine {
   readonly model: Model
   readonly #cache: RowCache

@@ -5,6 +5,7 @@ import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts
 import type { Sequence, StepResult, Work } from './sequence.ts'
 import type { Plannable } from './step-plan.ts'
 
+/** A token as it is generated: id, natural log-probability, stream weights [P]. */
 export interface GeneratedToken {
   readonly id: number
   /** Natural logarithm of the model's own probability, before temperature and penalties. Worked out when read, during the call only. */
@@ -15,6 +16,7 @@ export interface GeneratedToken {
   readonly streamWeights: Float32Array
 }
 
+/** A token of a prompt with its natural log-probability. */
 export interface PromptToken {
   readonly id: number
   /** Natural; null for the first token, which nothing comes before. */
@@ -26,6 +28,7 @@ export interface PromptToken {
 /** stop: a stop token, or `onToken` said so. length: `maxTokens` or the end of the context. */
 export type FinishReason = 'stop' | 'length'
 
+/** How a request ended: the reason, and what it asked of its prompt. */
 export interface Finished {
   readonly finishReason: FinishReason
   /** With `promptLogprobs`: the prompt's tokens. */

@@ -8,6 +8,7 @@ import { type CandidateOptions, Candidates } from './candidates.ts'
 import { argmax, logSumExp } from './log-probabilities.ts'
 import { createPenalties, type PenaltyOptions } from './penalties.ts'
 
+/** How the next token is drawn: temperature, candidates, penalties, bias, seed. */
 export interface SamplingOptions extends PenaltyOptions, CandidateOptions {
   /** 0: greedy. 1: the model's own distribution. */
   readonly temperature: number

@@ -41,6 +41,7 @@ interface Submitted {
 
 type Running = ActiveRequest & { readonly submitted: Submitted }
 
+/** Runs many requests on one engine. They join and leave between steps and share each step. */
 export class Scheduler {
   readonly engine: Engine
   readonly #maxRows: number

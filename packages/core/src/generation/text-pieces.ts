@@ -4,6 +4,7 @@ import type { TokenLogprob } from './log-probabilities.ts'
 import type { GeneratedToken } from './request.ts'
 import { createStopMatcher } from './stop-strings.ts'
 
+/** A generated token: id, text, natural log-probability and stream weights [P]. */
 export interface TextToken {
   readonly id: number
   readonly text: string

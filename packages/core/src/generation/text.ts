@@ -13,6 +13,7 @@ import { channel } from './token-stream.ts'
 /** Pieces that wait for a slow reader before they are joined. */
 const chunksHeld = 16
 
+/** How a text is generated: length, sampling, streams, stop texts, abort signal. */
 export interface TextOptions extends Partial<SamplingOptions> {
   /** Default 256. The end of the context ends a text as well. */
   readonly maxTokens?: number
@@ -31,6 +32,7 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly onPrefill?: (done: number, total: number) => void
 }
 
+/** A finished text with its tokens and why it ended. */
 export interface TextResult {
   readonly text: string
   readonly tokens: readonly TextToken[]
@@ -42,6 +44,7 @@ export interface TextResult {
   readonly stopString: string | null
 }
 
+/** A loaded model with tokenizer and chat template: text in, text out. Call `dispose` to free its native memory. */
 export class TextModel {
   readonly model: Model
   readonly tokenizer: Tokenizer

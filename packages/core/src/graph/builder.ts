@@ -6,6 +6,7 @@ import { type OpName, ops } from './ops.ts'
 import { product, showShape } from './shape.ts'
 import type { Attribute, Dim, DType, ExternalData, Graph, Initializer, Node, QuantisedMatrix, Shape, Value } from './types.ts'
 
+/** Builds a graph node by node; types and shapes are checked as it grows. */
 export class GraphBuilder {
   readonly #name: string
   readonly #inputs: Value[] = []

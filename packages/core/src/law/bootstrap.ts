@@ -14,6 +14,7 @@ import { type Fit, fittingLaw } from './fit.ts'
 import { normalCdf, normalQuantile } from './normal.ts'
 import type { Point } from './points.ts'
 
+/** How often a fit is repeated, and with which seed. */
 export interface BootstrapOptions {
   /** Refits; 1,000 give two digits of a 95 % interval. */
   readonly count: number
@@ -25,6 +26,7 @@ export interface BootstrapOptions {
 /** Parameters of each refit, in the order of `law.parameters`. */
 export type BootstrapThetas = readonly Float64Array[]
 
+/** A confidence interval. */
 export interface Interval {
   readonly low: number
   readonly high: number

@@ -12,7 +12,11 @@ type Column = (typeof columns)[number]
 /** Far more than any study has; keeps a wrong file from being fitted for hours. */
 const maxPoints = 100_000
 
-/** @param text the whole file @param name how to call it in messages. Throws usage errors. */
+/**
+ * Reads points from CSV or JSON text.
+ *
+ * @param text the whole file @param name how to call it in messages. Throws usage errors.
+ */
 export function parsePoints(text: string, name: string): Point[] {
   const trimmed = text.replace(/^\uFEFF/, '').trim()
   if (trimmed === '') throw usageError(`${name}: is empty; expected CSV with the columns N, P, loss`, { file: name })

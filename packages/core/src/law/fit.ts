@@ -25,6 +25,7 @@ export interface Residual {
   readonly error: number
 }
 
+/** A law fitted to points. */
 export interface Fit {
   readonly law: Law
   readonly points: readonly Point[]

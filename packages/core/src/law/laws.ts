@@ -33,6 +33,7 @@ export interface LogSetting {
   readonly lnD: number
 }
 
+/** A scaling law as data: parameters, bounds, value and gradient. */
 export interface Law {
   readonly name: LawName
   readonly title: string
@@ -148,8 +149,10 @@ function makeLaw(name: LawName, title: string, capacity: Term, data?: Term, nest
 }
 
 export const lawNames = ['log', 'correlation', 'power', 'joint-log', 'joint-correlation', 'joint-log-data', 'chinchilla'] as const
+/** The names of the laws. */
 export type LawName = (typeof lawNames)[number]
 
+/** The laws by name. */
 export const laws: Readonly<Record<LawName, Law>> = {
   log: makeLaw('log', 'log law (Equation 5)', powerTerm('N', 'log'), undefined, 'power'),
   correlation: makeLaw('correlation', 'constant correlation (Proposition 1)', powerTerm('N', 'correlation'), undefined, 'power'),

@@ -1,6 +1,7 @@
 /** One measured model: what was varied and the loss that came out. */
 import { usageError } from '../errors.ts'
 
+/** A model's size, streams and training tokens. */
 export interface Setting {
   /** Non-embedding parameters, those that come with P > 1 included. */
   readonly N: number
@@ -10,6 +11,7 @@ export interface Setting {
   readonly D?: number
 }
 
+/** A measured model: its setting and its held-out loss. */
 export interface Point extends Setting {
   /** Held-out loss in nats per token (or in whatever unit all points share). */
   readonly loss: number

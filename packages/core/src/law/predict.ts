@@ -8,6 +8,7 @@ import type { Fit } from './fit.ts'
 import { type Law, lossAt } from './laws.ts'
 import { checkSetting, type Setting, shortNumber } from './points.ts'
 
+/** A prediction with its interval and warnings. */
 export interface Estimate {
   readonly value: number
   /** Of the law's curve, not of a single training run, which scatters about it. Undefined without a bootstrap. */
@@ -19,6 +20,7 @@ export interface Estimate {
 /** More streams than this are not looked for: the answer is then Infinity, "no number of streams". */
 const maxStreams = 1e9
 
+/** The loss that a fit predicts for a setting, with the interval of the bootstrap. */
 export function predictLoss(fit: Fit, setting: Setting, thetas: BootstrapThetas = []): Estimate {
   return estimate(fit, thetas, (theta) => lossAt(fit.law, theta, setting), rangeWarnings(fit, setting))
 }

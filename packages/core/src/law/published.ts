@@ -5,7 +5,9 @@
  */
 import type { Point } from './points.ts'
 
+/** The names of the published data sets. */
 export const datasetNames = ['stack-v2-python', 'pile'] as const
+/** The names of the published data sets. */
 export type DatasetName = (typeof datasetNames)[number]
 
 /** Tokens that every model saw: 20,000 steps of 1024 x 2048. */

@@ -25,6 +25,7 @@ export interface Comparison {
   readonly leaveOneSizeOutError: number | undefined
 }
 
+/** Fits side by side: AIC, BIC and the error on sizes left out. */
 export function compareFits(fits: readonly Fit[]): Comparison[] {
   return fits.map((fit) => {
     const logLikelihood = huberLogLikelihood(fit)

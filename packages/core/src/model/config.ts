@@ -44,6 +44,7 @@ export interface ParscaleConfig {
   readonly attnSmooth: number
 }
 
+/** A decoder's configuration, as read from config.json. */
 export interface ModelConfig {
   readonly modelType: ModelType
   readonly vocabSize: number

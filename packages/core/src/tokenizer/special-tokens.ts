@@ -11,8 +11,8 @@ export interface SpecialTokens {
   /** The tokens under their aliases, for the library. */
   readonly aliased: readonly AddedToken[]
   isAlias(token: string): boolean
-  /** Spells every special token in `text` by its alias. With `breaker`, not those that are interrupted or followed by it. */
-  mark(text: string, breaker?: string): string
+  /** Spells every special token in `text` by its alias; with `counts`, those alone that count where they are. */
+  mark(text: string, counts?: (start: number, end: number) => boolean): string
 }
 
 /** Half a character: cannot occur in well-formed text. */
@@ -20,14 +20,28 @@ const loneSurrogate = '\uDC00'
 const aliasOf = (content: string): string => `${loneSurrogate}${content}${loneSurrogate}`
 
 export function specialTokens(tokens: readonly AddedToken[]): SpecialTokens {
-  const spelling = anySpelling(tokens.map((token) => token.content))
+  const longestFirst = tokens.map((token) => token.content).sort((a, b) => b.length - a.length)
+  const spelling = anySpelling(longestFirst)
   return {
     aliased: tokens.map((token) => ({ ...token, content: aliasOf(token.content), normalized: false })),
     isAlias: (token) => token.startsWith(loneSurrogate),
-    mark(text, breaker) {
+    mark(text, counts) {
       if (tokens.length === 0) return text
-      const pattern = breaker ? `(?:${spelling})(?!${breaker})` : spelling
-      return text.replace(new RegExp(pattern, 'g'), aliasOf)
+      const anyToken = new RegExp(spelling, 'g')
+      if (!counts) return text.replace(anyToken, aliasOf)
+      let marked = ''
+      let done = 0
+      for (let match = anyToken.exec(text); match; match = anyToken.exec(text)) {
+        const { index } = match
+        const token = longestFirst.find((each) => text.startsWith(each, index) && counts(index, index + each.length))
+        if (token !== undefined) {
+          marked += text.slice(done, index) + aliasOf(token)
+          done = index + token.length
+        }
+        // One that does not count may overlap one that does.
+        anyToken.lastIndex = token === undefined ? index + 1 : done
+      }
+      return marked + text.slice(done)
     },
   }
 }

@@ -12,6 +12,8 @@ import { parseTokenizerJson } from './tokenizer-json.ts'
 import type { DecodeOptions, Tokenizer, TokenizerFiles } from './types.ts'
 
 /**
+ * A tokenizer from a model's tokenizer.json and tokenizer_config.json.
+ *
  * @param name names the tokenizer's folder or file in errors
  * @throws checkpoint error for a missing or damaged tokenizer.json; unsupported error naming the part we cannot run
  */
@@ -48,11 +50,10 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
     bosTokenId: idOfName('bos_token') ?? null,
     eosTokenIds: [idOfName('eos_token')].filter((id) => id !== undefined),
     specialTokens: specials.aliased.map((token) => pieces[token.id]!),
-    encode(text, { allowSpecial = false, addSpecial = true, specialBreaker } = {}) {
+    encode(text, { allowSpecial = false, addSpecial = true, isSpecial } = {}) {
       const wellFormed = text.replace(/\p{Cs}/gu, '\uFFFD')
-      const marked = allowSpecial ? specials.mark(wellFormed, specialBreaker) : wellFormed
-      const plain = specialBreaker ? marked.replaceAll(specialBreaker, '') : marked
-      const { ids: encoded, tokens } = library.encode(plain, { add_special_tokens: false })
+      const marked = allowSpecial ? specials.mark(wellFormed, isSpecial) : wellFormed
+      const { ids: encoded, tokens } = library.encode(marked, { add_special_tokens: false })
       const safe = encoded.flatMap((id, i) => (isMadeUp(id, tokens[i]!) ? characters(id) : id))
       return addSpecial ? [...before, ...safe, ...after] : safe
     },

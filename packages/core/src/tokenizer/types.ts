@@ -5,8 +5,8 @@ export interface EncodeOptions {
   readonly allowSpecial?: boolean
   /** Add what the tokenizer's post-processor adds (a BOS token, for some). Default true. */
   readonly addSpecial?: boolean
-  /** A text that is removed once special tokens are recognised: a spelling that it interrupts or follows is not one. */
-  readonly specialBreaker?: string
+  /** Which of the spellings that `allowSpecial` finds count, by where they are (UTF-16 units). All by default. */
+  readonly isSpecial?: (start: number, end: number) => boolean
 }
 
 export interface DecodeOptions {
@@ -22,6 +22,7 @@ export interface StreamDecoder {
   flush(): string
 }
 
+/** Text to token ids and back. */
 export interface Tokenizer {
   /** One more than the largest id. A model's embedding may have more rows than this. */
   readonly vocabSize: number
@@ -68,6 +69,7 @@ export interface ChatEncodeOptions extends ChatRenderOptions {
   readonly allowSpecial?: boolean
 }
 
+/** Renders conversations as a model was trained on them. */
 export interface ChatTemplate {
   /** Ids of the whole conversation, as `apply_chat_template(tokenize=True)` of transformers gives them. */
   encode(messages: readonly ChatMessage[], options?: ChatEncodeOptions): number[]

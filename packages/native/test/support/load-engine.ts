@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Model } from '@parscale/core/generation'
+import { Model } from '@parscale/core/internal/generation'
 import { engineLoader } from '../../../core/src/testing/fixtures.ts'
 import { type NativeDecoderOptions, nativeDecoder } from '../../src/native-decoder.ts'
 

@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { parentPort, Worker } from 'node:worker_threads'
-import { isParscaleError } from '@parscale/core'
+import { isParscaleError } from '@parscale/core/internal'
 import { NativeModel } from '../../src/index.ts'
 
 const [path, what] = process.argv.slice(2) as [string, string]

@@ -1,6 +1,6 @@
 /** Which fixtures the native step does not run, and why. */
 import { readFileSync } from 'node:fs'
-import { parseModelConfig } from '@parscale/core/checkpoint'
+import { parseModelConfig } from '@parscale/core/internal/checkpoint'
 import { fixturesFolder } from '../../../core/src/testing/fixtures.ts'
 import { nativeRefusal } from '../../src/index.ts'
 

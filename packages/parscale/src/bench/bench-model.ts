@@ -1,9 +1,9 @@
 /** The models that a bench measures: a published shape with random weights, or a model of the user's. A plan says what they need before anything is written. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { resourceError, usageError } from '@parscale/core'
-import { isTied, quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/checkpoint'
-import { countParameters, type ModelShape } from '@parscale/core/cost'
+import { resourceError, usageError } from '@parscale/core/internal'
+import { isTied, quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/internal/checkpoint'
+import { countParameters, type ModelShape } from '@parscale/core/internal/cost'
 import {
   backboneParameters,
   elementCount,
@@ -11,8 +11,8 @@ import {
   type ModelConfig,
   parscaleConfig,
   streamParameters,
-} from '@parscale/core/model'
-import { type ModelFolder, type WriteProgress, writeModelFolder } from '@parscale/core/node'
+} from '@parscale/core/internal/model'
+import { type ModelFolder, type WriteProgress, writeModelFolder } from '@parscale/core/internal/node'
 import { freeBytes } from '../hub/disk-space.ts'
 import { openModel } from '../load/open-model.ts'
 import { outlineModel } from '../load/outline.ts'

@@ -1,6 +1,6 @@
 /** The cases of a bench: every combination of its lists, the memory that each case needs, and the order of turns. */
-import { resourceError } from '@parscale/core'
-import { type KvType, kvBytes } from '@parscale/core/model'
+import { resourceError } from '@parscale/core/internal'
+import { type KvType, kvBytes } from '@parscale/core/internal/model'
 import type { EngineName } from '../load/decode-engine.ts'
 import { formatAmount } from '../terminal/progress.ts'
 import type { BenchModel } from './bench-model.ts'

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ParscaleError, runtimeError } from '@parscale/core'
+import { ParscaleError, runtimeError } from '@parscale/core/internal'
 import type { Answer, Job, Turn } from './job.ts'
 
 /** Beside this file; run from source as this one is. */

@@ -1,6 +1,6 @@
 /** Messages between a bench and its child processes: what to measure, and the result. Plain data, sent as JSON. */
-import type { ErrorKind } from '@parscale/core'
-import type { KvType } from '@parscale/core/model'
+import type { ErrorKind } from '@parscale/core/internal'
+import type { KvType } from '@parscale/core/internal/model'
 import type { EngineName } from '../load/decode-engine.ts'
 
 /** One turn of a case. */

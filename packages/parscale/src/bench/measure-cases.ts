@@ -3,8 +3,8 @@
  * cases alike and a peak of memory is one case's. Every other round goes backwards, for what drifts.
  */
 import { readFile } from 'node:fs/promises'
-import { usageError } from '@parscale/core'
-import { appendToFile } from '@parscale/core/node'
+import { usageError } from '@parscale/core/internal'
+import { appendToFile } from '@parscale/core/internal/node'
 import { formatSeconds } from '../terminal/progress.ts'
 import { type Case, caseName, jobOf } from './cases.ts'
 import { runInChild } from './child.ts'

@@ -3,10 +3,10 @@
  * that would run the model. What decoding and prefill reach at best.
  */
 import { totalmem } from 'node:os'
-import { type Device, deviceNamed } from '@parscale/core/cost'
-import { type Graph, GraphBuilder, type Value } from '@parscale/core/graph'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
-import type { Runtime } from '@parscale/core/runtime'
+import { type Device, deviceNamed } from '@parscale/core/internal/cost'
+import { type Graph, GraphBuilder, type Value } from '@parscale/core/internal/graph'
+import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
+import type { Runtime } from '@parscale/core/internal/runtime'
 import { Tensor } from 'onnxruntime-common'
 import type { Io } from '../terminal/io.ts'
 

@@ -1,9 +1,9 @@
 /** The shape that `cost` and `plan` reckon with: a published size by name, a config.json, a checkpoint, or numbers given by hand. */
 import { readFile } from 'node:fs/promises'
-import { usageError } from '@parscale/core'
-import { isTied, type ModelConfig, parseModelConfig } from '@parscale/core/checkpoint'
-import { type ModelShape, publishedModel, publishedModels, qwenShape, validateShape } from '@parscale/core/cost'
-import { hasStreams } from '@parscale/core/model'
+import { usageError } from '@parscale/core/internal'
+import { isTied, type ModelConfig, parseModelConfig } from '@parscale/core/internal/checkpoint'
+import { type ModelShape, publishedModel, publishedModels, qwenShape, validateShape } from '@parscale/core/internal/cost'
+import { hasStreams } from '@parscale/core/internal/model'
 import { openModel } from '../load/open-model.ts'
 
 export interface ShapeFlags {

@@ -1,4 +1,4 @@
-import { qwenShape } from '@parscale/core/cost'
+import { qwenShape } from '@parscale/core/internal/cost'
 import { expect, test } from 'vitest'
 import type { BenchModel } from './bench-model.ts'
 import { type Case, cacheBytes, crossCases, requireMemory } from './cases.ts'

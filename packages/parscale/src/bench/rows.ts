@@ -1,7 +1,7 @@
 /** From turns to figures: medians over rounds, beside what this machine allows at best. */
-import { type Spread, spreadOf } from '@parscale/core'
-import { type Device, deviceCost, type Precision } from '@parscale/core/cost'
-import { type KvType, kvBytes } from '@parscale/core/model'
+import { type Spread, spreadOf } from '@parscale/core/internal'
+import { type Device, deviceCost, type Precision } from '@parscale/core/internal/cost'
+import { type KvType, kvBytes } from '@parscale/core/internal/model'
 import type { EngineName } from '../load/decode-engine.ts'
 import { allowedBytes, type Case } from './cases.ts'
 import type { Turn } from './job.ts'

@@ -1,8 +1,8 @@
 /** A whole bench: refuses what does not fit into memory or disk, makes the models, measures the machine, then runs the turns. */
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import process from 'node:process'
-import type { Device } from '@parscale/core/cost'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
+import type { Device } from '@parscale/core/internal/cost'
+import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
 import { availableMemoryBytes } from '../load/memory.ts'
 import type { Io } from '../terminal/io.ts'
 import { packageVersion } from '../version.ts'

@@ -1,6 +1,6 @@
 /** Measures one turn of a case. It needs a fresh process, since it reports the process's peak memory as the case's. */
-import { Engine, type ModelFiles, modelFiles, type Sequence } from '@parscale/core/generation'
-import { type ModelFolder, openModelFolder } from '@parscale/core/node'
+import { Engine, type ModelFiles, modelFiles, type Sequence } from '@parscale/core/internal/generation'
+import { type ModelFolder, openModelFolder } from '@parscale/core/internal/node'
 import { type EngineOptions, prepareModel, startModel } from '../load/decode-engine.ts'
 import type { Job, Turn } from './job.ts'
 import { peakMemoryBytes } from './peak-memory.ts'

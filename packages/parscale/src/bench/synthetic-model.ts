@@ -4,7 +4,7 @@
  * they learned.
  */
 import { createHash } from 'node:crypto'
-import { createRandom } from '@parscale/core'
+import { createRandom } from '@parscale/core/internal'
 import {
   blockSizeOf,
   blocksOf,
@@ -15,8 +15,8 @@ import {
   scalesName,
   streamBytes,
   type TensorStream,
-} from '@parscale/core/checkpoint'
-import type { ModelShape } from '@parscale/core/cost'
+} from '@parscale/core/internal/checkpoint'
+import type { ModelShape } from '@parscale/core/internal/cost'
 import {
   backboneParameters,
   elementCount,
@@ -25,14 +25,14 @@ import {
   parscaleConfig,
   plainFeatures,
   streamParameters,
-} from '@parscale/core/model'
+} from '@parscale/core/internal/model'
 import {
   backboneDigestKey,
   type FolderContents,
   tensorsDigest,
   type WriteFolderOptions,
   writeModelFolder,
-} from '@parscale/core/node'
+} from '@parscale/core/internal/node'
 
 /** Bits of a weight: 8 or 4 as `--bits` makes them; 32 is plain float32. */
 export type WeightBits = 32 | 8 | 4

@@ -1,6 +1,6 @@
 /** The child process of a turn: receives one job, sends its result and exits. It also exits when its parent is gone. */
 import process from 'node:process'
-import { isParscaleError } from '@parscale/core'
+import { isParscaleError } from '@parscale/core/internal'
 import type { Answer, Job } from './job.ts'
 import { runTurn } from './run-turn.ts'
 

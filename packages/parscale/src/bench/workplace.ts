@@ -3,7 +3,7 @@
  * folder goes with it; what killed runs left is removed by the next one.
  */
 import { join } from 'node:path'
-import { diskError, temporaryFolder } from '@parscale/core/node'
+import { diskError, temporaryFolder } from '@parscale/core/internal/node'
 
 export interface Workplace {
   /** The product's cache folder. */

@@ -1,7 +1,7 @@
 /** `parscale bench --figure 4`: the paper's cost figure, measured on this machine beside the paper's computed one. */
-import { figure4Batches, figure4Streams, type Headline, headline, headlineOf, publishedModel } from '@parscale/core/cost'
-import { type Chart, publishedPoints } from '@parscale/core/law'
-import type { KvType } from '@parscale/core/model'
+import { figure4Batches, figure4Streams, type Headline, headline, headlineOf, publishedModel } from '@parscale/core/internal/cost'
+import { type Chart, publishedPoints } from '@parscale/core/internal/law'
+import type { KvType } from '@parscale/core/internal/model'
 import { planShape } from '../bench/bench-model.ts'
 import type { Row } from '../bench/rows.ts'
 import { type BenchSettings, runBench } from '../bench/run-bench.ts'

@@ -1,5 +1,5 @@
 /** What `parscale bench` found, as tables and charts. */
-import type { Chart, Series } from '@parscale/core/law'
+import type { Chart, Series } from '@parscale/core/internal/law'
 import type { Row } from '../bench/rows.ts'
 import type { BenchResult } from '../bench/run-bench.ts'
 import { bytesText, percentText, significant, textTable } from '../terminal/text-table.ts'

@@ -1,8 +1,8 @@
 /** `parscale bench`: how fast a model is on this machine, what memory it takes, and how far that is from what the machine allows. */
 import { type Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import { publishedModels } from '@parscale/core/cost'
-import { type KvType, kvTypes } from '@parscale/core/model'
+import { usageError } from '@parscale/core/internal'
+import { publishedModels } from '@parscale/core/internal/cost'
+import { type KvType, kvTypes } from '@parscale/core/internal/model'
 import { planModel, planShape } from '../bench/bench-model.ts'
 import { resolveShape } from '../bench/model-shape.ts'
 import { runBench } from '../bench/run-bench.ts'

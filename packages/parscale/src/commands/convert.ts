@@ -1,7 +1,7 @@
 /** `parscale convert`: writes a Hugging Face folder from another one or from a GGUF file. */
 import type { Command } from '@commander-js/extra-typings'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { convertModel } from '@parscale/core/node/models'
+import { convertModel } from '@parscale/core/internal/node/models'
 import { resolveModel } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 

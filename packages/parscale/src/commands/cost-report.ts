@@ -12,8 +12,8 @@ import {
   type TrainingRun,
   type trainingCost,
   trainingFormula,
-} from '@parscale/core/cost'
-import { shortNumber } from '@parscale/core/law'
+} from '@parscale/core/internal/cost'
+import { shortNumber } from '@parscale/core/internal/law'
 import { bytesText, percentText, secondsText, significant, textTable } from '../terminal/text-table.ts'
 
 export function deviceText(cost: DeviceCost, device: Device, explain: boolean): string {

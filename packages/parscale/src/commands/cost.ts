@@ -1,7 +1,7 @@
 /** `parscale cost`: memory and latency of a model on a device, and what training it costs. */
 import { type Command, Option } from '@commander-js/extra-typings'
-import { countParameters, deviceCost, devices, referenceCost, trainingCost, type Workload } from '@parscale/core/cost'
-import { shortNumber } from '@parscale/core/law'
+import { countParameters, deviceCost, devices, referenceCost, trainingCost, type Workload } from '@parscale/core/internal/cost'
+import { shortNumber } from '@parscale/core/internal/law'
 import { chooseDevice } from '../bench/measure-device.ts'
 import { resolveShape } from '../bench/model-shape.ts'
 import type { Io } from '../terminal/io.ts'

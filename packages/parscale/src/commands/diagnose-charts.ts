@@ -1,6 +1,6 @@
 /** A diagnosis as four charts: losses, alikeness, mean weights, histograms. */
-import { type Diagnosis, histogramBins } from '@parscale/core/evaluation'
-import type { Chart, XY } from '@parscale/core/law'
+import { type Diagnosis, histogramBins } from '@parscale/core/internal/evaluation'
+import type { Chart, XY } from '@parscale/core/internal/law'
 
 export function diagnosisCharts({ p, losses, correlation, distances, weights }: Diagnosis): Chart[] {
   const streams = Array.from({ length: p }, (_, i) => i + 1)

@@ -1,5 +1,5 @@
 /** A diagnosis as text: tables with small bars, then what the theory says, then alarms. */
-import type { Diagnosis, LossFigure } from '@parscale/core/evaluation'
+import type { Diagnosis, LossFigure } from '@parscale/core/internal/evaluation'
 import { textTable } from '../terminal/text-table.ts'
 
 const barWidth = 20

@@ -1,6 +1,13 @@
 /** `parscale plan --figure 4`: the paper's cost figure and its headline ratios. */
-import { figure4Batches, figure4Points, figure4Streams, type Headline, headline, type MeanCost } from '@parscale/core/cost'
-import { type Chart, publishedPoints } from '@parscale/core/law'
+import {
+  figure4Batches,
+  figure4Points,
+  figure4Streams,
+  type Headline,
+  headline,
+  type MeanCost,
+} from '@parscale/core/internal/cost'
+import { type Chart, publishedPoints } from '@parscale/core/internal/law'
 import type { Io } from '../terminal/io.ts'
 import { drawInFile } from '../terminal/plots.ts'
 import { textTable } from '../terminal/text-table.ts'

@@ -7,7 +7,7 @@ import {
   type Interval,
   type LikelihoodRatio,
   publishedFits,
-} from '@parscale/core/law'
+} from '@parscale/core/internal/law'
 import { parameterText, percentText, significant, textTable } from '../terminal/text-table.ts'
 
 export interface FitReport {

@@ -1,6 +1,6 @@
 /** `parscale fit`: a scaling law from measured points, with intervals, residuals and a comparison of laws. */
 import type { Command } from '@commander-js/extra-typings'
-import { finishWithPauses, isParscaleError } from '@parscale/core'
+import { finishWithPauses, isParscaleError } from '@parscale/core/internal'
 import {
   compareFits,
   contourChart,
@@ -12,7 +12,7 @@ import {
   likelihoodRatio,
   parameterIntervals,
   residualChart,
-} from '@parscale/core/law'
+} from '@parscale/core/internal/law'
 import type { Io } from '../terminal/io.ts'
 import { drawInFile, drawInTerminal, plotOption } from '../terminal/plots.ts'
 import { type FitReport, fitJson, fitLatex, fitText } from './fit-report.ts'

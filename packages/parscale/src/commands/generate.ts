@@ -1,8 +1,8 @@
 /** `parscale generate`: continues a prompt; text on stdout as it comes. */
 import process from 'node:process'
 import { Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import type { TextModel, TextResult, TextToken } from '@parscale/core/generation'
+import { usageError } from '@parscale/core/internal'
+import type { TextModel, TextResult, TextToken } from '@parscale/core/internal/generation'
 import { shippedModel } from '../load/find-model.ts'
 import { loadTextModel } from '../load/load.ts'
 import { forTerminal, type Io } from '../terminal/io.ts'

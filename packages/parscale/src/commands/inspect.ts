@@ -1,8 +1,8 @@
 /** `parscale inspect`: a model's shape, streams, parameters and memory, read from its headers. */
 import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import { isTied, quantisedBytes, zeroPointsName } from '@parscale/core/checkpoint'
+import { usageError } from '@parscale/core/internal'
+import { isTied, quantisedBytes, zeroPointsName } from '@parscale/core/internal/checkpoint'
 import {
   backboneParameters,
   elementCount,
@@ -10,7 +10,7 @@ import {
   type ParscaleConfig,
   type Part,
   streamParameters,
-} from '@parscale/core/model'
+} from '@parscale/core/internal/model'
 import type { ChosenEngine } from '../load/decode-engine.ts'
 import { engineOf } from '../load/load.ts'
 import { availableMemoryBytes, memoryOf } from '../load/memory.ts'

@@ -10,13 +10,14 @@ import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { createRandom } from '@parscale/core'
+import { createRandom } from '@parscale/core/internal'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type HubServer, startHubServer } from '../hub/testing/hub-server.ts'
 import { mainPath } from '../testing/cli.ts'
 
-const kills = 200
+/** 200 by `npm run test:nightly`. */
+const kills = Number(process.env.PARSCALE_KILLS ?? 20)
 /** After so many kills, one command is left to its end. */
 const batch = 10
 

@@ -1,7 +1,7 @@
 /** What `fit`, `predict` and `plan` share: where points come from, which law, and the bootstrap with its progress. */
 import { readFile } from 'node:fs/promises'
 import { type Command, Option } from '@commander-js/extra-typings'
-import { finishWithPauses, usageError } from '@parscale/core'
+import { finishWithPauses, usageError } from '@parscale/core/internal'
 import {
   type BootstrapThetas,
   bootstrapRefits,
@@ -15,7 +15,7 @@ import {
   parsePoints,
   publishedPoints,
   undeterminedParameters,
-} from '@parscale/core/law'
+} from '@parscale/core/internal/law'
 import type { Io } from '../terminal/io.ts'
 import { integer, number } from './options.ts'
 

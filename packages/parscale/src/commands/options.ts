@@ -1,9 +1,10 @@
 /** Options that several commands share, and how their values are read. A builder adds a group of them to a command, whose type then knows their values. */
 import { type Command, InvalidArgumentError, Option, type OptionValues } from '@commander-js/extra-typings'
-import { isParscaleError, usageError } from '@parscale/core'
-import { validateSampling } from '@parscale/core/generation'
-import { kvTypes } from '@parscale/core/model'
-import { devices } from '@parscale/core/runtime'
+import { isParscaleError, usageError } from '@parscale/core/internal'
+import { validateSampling } from '@parscale/core/internal/generation'
+import { kvTypes } from '@parscale/core/internal/model'
+import { checkInBackground } from '@parscale/core/internal/node/disk'
+import { devices } from '@parscale/core/internal/runtime'
 import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
 import type { LoadOptions } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
@@ -105,6 +106,7 @@ export function loadOptions(io: Io, flags: ModelFlags, contextTokens?: number): 
     onPack: shown(io, 'packing for the native step'),
     onWait: (_, who) => io.stderr(`${who} is writing a model into the cache; waiting for it\n`),
     onEngine: (chosen) => sayFallback(io, flags, chosen),
+    onFound: (folder) => io.background?.((signal) => checkInBackground(folder, signal)),
   }
 }
 

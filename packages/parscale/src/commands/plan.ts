@@ -1,6 +1,6 @@
 /** `parscale plan`: which size, P and weight format give the lowest loss within a budget; and the paper's Figure 4. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
+import { usageError } from '@parscale/core/internal'
 import {
   type Candidate,
   familyShapes,
@@ -9,8 +9,8 @@ import {
   type WeightFormat,
   weightFormatNamed,
   weightFormats,
-} from '@parscale/core/cost'
-import { type Chart, lossAt, publishedTokens, rangeWarnings, shortNumber } from '@parscale/core/law'
+} from '@parscale/core/internal/cost'
+import { type Chart, lossAt, publishedTokens, rangeWarnings, shortNumber } from '@parscale/core/internal/law'
 import { chooseDevice } from '../bench/measure-device.ts'
 import type { Io } from '../terminal/io.ts'
 import { drawInFile, drawInTerminal, plotOption } from '../terminal/plots.ts'

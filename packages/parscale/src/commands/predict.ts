@@ -1,7 +1,7 @@
 /** `parscale predict`: the loss of a model that was not trained, and what its streams are worth in parameters. */
 import { type Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import { type Estimate, equivalentParameters, equivalentStreams, predictLoss, shortNumber } from '@parscale/core/law'
+import { usageError } from '@parscale/core/internal'
+import { type Estimate, equivalentParameters, equivalentStreams, predictLoss, shortNumber } from '@parscale/core/internal/law'
 import type { Io } from '../terminal/io.ts'
 import { countArgument } from '../terminal/quantity.ts'
 import { significant, textTable } from '../terminal/text-table.ts'

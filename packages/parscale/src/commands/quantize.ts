@@ -1,7 +1,7 @@
 /** `parscale quantize`: writes a model's folder with its matrices in 8 or 4 bits. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import type { QuantisationSummary } from '@parscale/core/node'
-import { quantiseModel } from '@parscale/core/node/models'
+import type { QuantisationSummary } from '@parscale/core/internal/node'
+import { quantiseModel } from '@parscale/core/internal/node/models'
 import { resolveModel } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'

@@ -1,5 +1,5 @@
 /** Overrides values of a configuration by path, such as `stages.0.learningRate`. Flags and `--set` use it. */
-import { usageError } from '@parscale/core'
+import { usageError } from '@parscale/core/internal'
 
 export interface Setting {
   readonly path: string

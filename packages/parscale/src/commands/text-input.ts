@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import process from 'node:process'
 import { buffer } from 'node:stream/consumers'
-import { usageError } from '@parscale/core'
+import { usageError } from '@parscale/core/internal'
 
 /** @throws usage error when the file cannot be read or is not UTF-8 */
 export async function readTextFile(path: string, flag = 'file'): Promise<string> {

@@ -1,6 +1,6 @@
 /** A configuration that is refused names the flag to change: every row of the table of refusals, and what other rooms refuse. */
-import { isParscaleError } from '@parscale/core'
-import type { RecipeName } from '@parscale/core/training'
+import { isParscaleError } from '@parscale/core/internal'
+import type { RecipeName } from '@parscale/core/internal/training'
 import { expect, it } from 'vitest'
 import { refusals, stageRefusals } from '../../../core/src/training/run/parse-run-config.ts'
 import { type ConfigFlags, configOf } from './train-options.ts'

@@ -2,9 +2,16 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command, Option, type OptionValues } from '@commander-js/extra-typings'
-import { isParscaleError, usageError } from '@parscale/core'
-import type { ParscaleConfig } from '@parscale/core/model'
-import { needsBase, parseRunConfig, type RecipeName, type RunConfig, recipes, runConfigSchema } from '@parscale/core/training'
+import { isParscaleError, usageError } from '@parscale/core/internal'
+import type { ParscaleConfig } from '@parscale/core/internal/model'
+import {
+  needsBase,
+  parseRunConfig,
+  type RecipeName,
+  type RunConfig,
+  recipes,
+  runConfigSchema,
+} from '@parscale/core/internal/training'
 import { countArgument } from '../terminal/quantity.ts'
 import { collect, type FlagsOf, forAnyCommand, integer, number } from './options.ts'
 import { applySettings, parseSetting, type Setting } from './settings.ts'

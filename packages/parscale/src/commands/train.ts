@@ -1,8 +1,8 @@
 /** `parscale train`: from scratch, in two stages, recycling a model, or on conversations. */
 import { type Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
-import { recipeNames } from '@parscale/core/training'
+import { usageError } from '@parscale/core/internal'
+import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
+import { recipeNames } from '@parscale/core/internal/training'
 import { outlineModel } from '../load/outline.ts'
 import type { Io } from '../terminal/io.ts'
 import { resultText, resumeRun, startRun } from '../train/train-run.ts'

@@ -1,8 +1,8 @@
 /** Writes what runs have trained as one model's folder, with its card. */
 import { realpath } from 'node:fs/promises'
 import { basename } from 'node:path'
-import { usageError } from '@parscale/core'
-import type { StoredDType } from '@parscale/core/checkpoint'
+import { usageError } from '@parscale/core/internal'
+import type { StoredDType } from '@parscale/core/internal/checkpoint'
 import {
   backboneDigest,
   type ExportedStreams,
@@ -10,7 +10,7 @@ import {
   exportStreamSet,
   inheritedFiles,
   tokenizerFileBytes,
-} from '@parscale/core/node'
+} from '@parscale/core/internal/node'
 import type { Io } from '../terminal/io.ts'
 import { packageVersion } from '../version.ts'
 import { modelCard, type ResultSummary } from './model-card.ts'

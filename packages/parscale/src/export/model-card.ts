@@ -3,7 +3,7 @@
  * (https://huggingface.co/docs/hub/model-cards#model-card-metadata), then what was trained, on what, how, and what came out.
  * Everything in it is said by the summary; nothing is looked up or assumed.
  */
-import type { Stage } from '@parscale/core/training'
+import type { Stage } from '@parscale/core/internal/training'
 import { code, codeBlock, plain, quoted, table } from './markdown.ts'
 
 /** A loss in nats a token, over tokens that were held out. */

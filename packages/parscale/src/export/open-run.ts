@@ -1,7 +1,7 @@
 /** Opens a run's checkpoint for export: parameters, configuration, tokenizer. It does not read the training data. */
 import { join } from 'node:path'
-import { checkpointError, usageError } from '@parscale/core'
-import { isTied, type ModelConfig } from '@parscale/core/checkpoint'
+import { checkpointError, usageError } from '@parscale/core/internal'
+import { isTied, type ModelConfig } from '@parscale/core/internal/checkpoint'
 import {
   type ModelFolder,
   type RunContents,
@@ -9,10 +9,17 @@ import {
   readRun,
   type TrainingCheckpoint,
   textFiles,
-} from '@parscale/core/node'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
-import { createTokenizer, type TokenizerFiles, tokenizerFiles } from '@parscale/core/tokenizer'
-import { freshModel, modelParameters, parseRunConfig, type RunConfig, type Stage, stageStreams } from '@parscale/core/training'
+} from '@parscale/core/internal/node'
+import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
+import { createTokenizer, type TokenizerFiles, tokenizerFiles } from '@parscale/core/internal/tokenizer'
+import {
+  freshModel,
+  modelParameters,
+  parseRunConfig,
+  type RunConfig,
+  type Stage,
+  stageStreams,
+} from '@parscale/core/internal/training'
 import { openBase } from '../load/open-base.ts'
 import type { Io } from '../terminal/io.ts'
 

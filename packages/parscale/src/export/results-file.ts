@@ -1,6 +1,6 @@
 /** Reads further results for the card from a file: other texts, or the plain backbone. */
 import { readFile } from 'node:fs/promises'
-import { usageError } from '@parscale/core'
+import { usageError } from '@parscale/core/internal'
 import type { ResultSummary } from './model-card.ts'
 
 /** @throws usage error for a file that holds no such list, naming the entry */

@@ -1,5 +1,5 @@
 /** The command that repeats a run, made from its configuration: the recipe, and whatever differs from it. */
-import { type RecipeName, type RunConfig, recipeNames, recipes } from '@parscale/core/training'
+import { type RecipeName, type RunConfig, recipeNames, recipes } from '@parscale/core/internal/training'
 
 /** @param shorten how paths are written, such as relative to the current folder */
 export function runCommand(config: RunConfig, shorten: (path: string) => string = (path) => path): string {

@@ -3,8 +3,14 @@ import { readFile } from 'node:fs/promises'
 import { basename, join, relative } from 'node:path'
 import { isAbsolute } from 'node:path/posix'
 import process from 'node:process'
-import { backboneParameters, elementCount, hasStreams, type Parameter, streamParameters } from '@parscale/core/model'
-import { type FinalEvaluation, parseFinalEvaluation, parseMetrics, type RunConfig, totalSteps } from '@parscale/core/training'
+import { backboneParameters, elementCount, hasStreams, type Parameter, streamParameters } from '@parscale/core/internal/model'
+import {
+  type FinalEvaluation,
+  parseFinalEvaluation,
+  parseMetrics,
+  type RunConfig,
+  totalSteps,
+} from '@parscale/core/internal/training'
 import type { ResultSummary, RunSummary } from './model-card.ts'
 import type { OpenRun } from './open-run.ts'
 import { runCommand } from './run-command.ts'

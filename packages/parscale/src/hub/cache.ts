@@ -10,7 +10,7 @@
  */
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeWholeFile } from '@parscale/core/node'
+import { writeWholeFile } from '@parscale/core/internal/node'
 import { cacheAdvice } from './disk-space.ts'
 import { isCommit } from './names.ts'
 

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { linkFile } from '@parscale/core/node'
+import { linkFile } from '@parscale/core/internal/node'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { fileSize } from './cache.ts'
 import { resolveCachedModel } from './cached-model.ts'
@@ -43,6 +43,11 @@ test.each([
   [
     'an index with all shards',
     { 'config.json': '{}', 'model.safetensors.index.json': index(...shards), [shards[0]]: 'w', [shards[1]]: 'w' },
+    true,
+  ],
+  [
+    'one file beside an index of shards that are not there',
+    { 'config.json': '{}', 'model.safetensors.index.json': index(...shards), 'model.safetensors': 'w' },
     true,
   ],
   ['a damaged index', { 'config.json': '{}', 'model.safetensors.index.json': '{', 'model.safetensors': 'w' }, false],

@@ -1,7 +1,7 @@
 /** Finds complete models in the hub's cache. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseSafetensorsIndex } from '@parscale/core/checkpoint'
+import { parseSafetensorsIndex } from '@parscale/core/internal/checkpoint'
 import { cachedCommit, fileSize, type ModelCache, modelCache } from './cache.ts'
 import { matchesAny } from './model-files.ts'
 import { checkRepoId, checkRevision, isSafeFileName } from './names.ts'
@@ -49,9 +49,9 @@ async function presentFiles(folder: string): Promise<Set<string>> {
   return present
 }
 
-/** A model is its configuration and all shards that its index names, or a GGUF file in all its parts. */
+/** A model is its configuration and one file or all shards that its index names, or a GGUF file in all its parts. */
 async function missingFiles(folder: string, present: ReadonlySet<string>): Promise<string[]> {
-  const index = 'model.safetensors.index.json'
+  const [single, index] = ['model.safetensors', 'model.safetensors.index.json']
   const gguf = [...present].filter((name) => name.endsWith('.gguf'))
   const safetensors = [...present].filter((name) => name.endsWith('.safetensors'))
   const wanted = new Set<string>()
@@ -59,8 +59,8 @@ async function missingFiles(folder: string, present: ReadonlySet<string>): Promi
     for (const name of gguf.flatMap(allParts)) wanted.add(name)
   } else {
     wanted.add('config.json')
-    if (present.has(index)) for (const name of await shardNames(join(folder, index))) wanted.add(name)
-    else if (safetensors.length + gguf.length === 0) wanted.add('model.safetensors')
+    if (present.has(index)) for (const name of await shardNames(join(folder, index), present.has(single))) wanted.add(name)
+    else if (safetensors.length + gguf.length === 0) wanted.add(single)
     for (const name of gguf.flatMap(allParts)) wanted.add(name)
   }
   return [...wanted].filter((name) => !present.has(name))
@@ -73,10 +73,11 @@ function allParts(name: string): string[] {
   return Array.from({ length: Number(count) }, (_, part) => `${stem}-${String(part + 1).padStart(5, '0')}-of-${count}.gguf`)
 }
 
-async function shardNames(indexPath: string): Promise<string[]> {
+/** None where a single file comes before them, as where the model is opened; an index beside it must still be undamaged. */
+async function shardNames(indexPath: string, hasSingle: boolean): Promise<string[]> {
   try {
     const names = [...new Set(parseSafetensorsIndex(await readFile(indexPath, 'utf8'), indexPath).values())]
-    if (names.every(isSafeFileName)) return names
+    if (names.every(isSafeFileName)) return hasSingle ? [] : names
   } catch {
     // cannot be read or is malformed: as good as an index with wrong names
   }

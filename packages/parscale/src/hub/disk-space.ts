@@ -1,7 +1,7 @@
 /** Checks free disk space before a download, and names the error when the disk fills up during one. */
 import { statfs } from 'node:fs/promises'
-import { resourceError } from '@parscale/core'
-import { type DiskAdvice, diskError } from '@parscale/core/node'
+import { resourceError } from '@parscale/core/internal'
+import { type DiskAdvice, diskError } from '@parscale/core/internal/node'
 import { formatAmount } from '../terminal/progress.ts'
 
 /** Bytes that this user may still write on the file system of `folder`. */

@@ -5,10 +5,11 @@
 import { createHash, type Hash } from 'node:crypto'
 import { type FileHandle, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { hubError } from '@parscale/core'
-import { diskError, makeFolder, moveFile, openToUpdate } from '@parscale/core/node'
+import { hubError } from '@parscale/core/internal'
+import { diskError, makeFolder, moveFile, openToUpdate } from '@parscale/core/internal/node'
 import { cacheAdvice, writing } from './disk-space.ts'
 import { fileUrl, type HubFile } from './listing.ts'
+import { quote } from './names.ts'
 import { type HubClient, hubRequest, networkCode } from './request.ts'
 import { retrying, TransientFailure } from './retry.ts'
 
@@ -29,6 +30,8 @@ interface Part {
   readonly path: string
   digest: Hash
   bytes: number
+  /** Whether the last connection was given up for its rate. */
+  slow: boolean
 }
 
 /**
@@ -42,7 +45,7 @@ export async function downloadBlob(client: HubClient, target: DownloadTarget): P
   try {
     let furthest = part.bytes
     const goesOn = () => {
-      const progressed = part.bytes > furthest
+      const progressed = part.bytes > furthest && !part.slow
       furthest = Math.max(furthest, part.bytes)
       return progressed
     }
@@ -62,7 +65,7 @@ async function openPart(blobPath: string, file: HubFile, signal: AbortSignal | u
   try {
     await makeFolder(dirname(path))
     handle = await openToUpdate(path)
-    const part: Part = { handle, path, digest: newDigest(file), bytes: 0 }
+    const part: Part = { handle, path, digest: newDigest(file), bytes: 0, slow: false }
     const { size } = await handle.stat()
     if (size > file.sizeBytes) await handle.truncate(0)
     if (size === 0 || size > file.sizeBytes) return part
@@ -95,7 +98,16 @@ async function receive(client: HubClient, { commit, file, onBytes }: DownloadTar
   if (part.bytes === file.sizeBytes) return
   const url = fileUrl(client, commit, file.path)
   const stall = new AbortController()
-  const timer = setTimeout(() => stall.abort(new Error(`silent for ${client.retry.stallMs} ms`)), client.retry.stallMs)
+  const { stallMs, slowMs, leastBytes } = client.retry
+  const timer = setTimeout(() => stall.abort(new Error(`silent for ${stallMs} ms`)), stallMs)
+  part.slow = false
+  let before = part.bytes
+  const meter = setInterval(() => {
+    const came = part.bytes - before
+    before = part.bytes
+    part.slow = came < leastBytes
+    if (part.slow) stall.abort(new Error(`only ${came} bytes in ${slowMs / 1000} s`))
+  }, slowMs)
   try {
     const response = await hubRequest(client, {
       url,
@@ -115,6 +127,7 @@ async function receive(client: HubClient, { commit, file, onBytes }: DownloadTar
     }
   } finally {
     clearTimeout(timer)
+    clearInterval(meter)
   }
   if (part.bytes < file.sizeBytes) throw cut(file, part, 'the connection ended early')
 }
@@ -134,6 +147,20 @@ async function* bodyOf(response: Response, file: HubFile, part: Part): AsyncGene
  */
 async function agreeOnStart(response: Response, file: HubFile, part: Part): Promise<void> {
   const asked = part.bytes
+  const type = response.headers.get('content-type') ?? ''
+  if (/^text\/html\b/i.test(type) && !/\.html?$/i.test(file.path)) {
+    const { host } = new URL(response.url)
+    throw hubError(`${file.path}: ${host} sent a web page instead; does a proxy or a network ask for a login?`, {
+      file: file.path,
+      expected: 'the file',
+      found: quote(type),
+    })
+  }
+  const encoding = response.headers.get('content-encoding')
+  if (response.status === 206 && encoding !== null && encoding !== 'identity') {
+    await restart(part, file)
+    throw cut(file, part, `a part of it came compressed (${quote(encoding)})`)
+  }
   if (response.status === 206) {
     const range = response.headers.get('content-range') ?? 'no Content-Range'
     const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range) ?? []

@@ -1,6 +1,6 @@
 /** What a repository holds at a revision: the commit, and each file with its size and hash. */
-import { hubError } from '@parscale/core'
-import { checkFileName, isCommit } from './names.ts'
+import { hubError } from '@parscale/core/internal'
+import { checkFileName, isCommit, quote } from './names.ts'
 import { type HubClient, hubRequest, unreachable } from './request.ts'
 import { retrying } from './retry.ts'
 
@@ -40,9 +40,7 @@ export async function fetchListing(client: HubClient): Promise<Listing> {
   // Somebody sits in front of the first request: whether there is a network at all should not take long to tell.
   const patience = { ...client.retry, attempts: Math.min(3, client.retry.attempts) }
   const text = await retrying(patience, client.signal, async () => {
-    const stall = AbortSignal.timeout(client.retry.stallMs)
-    const signal = client.signal ? AbortSignal.any([client.signal, stall]) : stall
-    const response = await hubRequest(client, { url, signal, headers: { accept: 'application/json' } })
+    const response = await hubRequest(client, { url, signal: withinStall(client), headers: { accept: 'application/json' } })
     return readText(response, url)
   })
   const { token } = client.settings
@@ -51,6 +49,12 @@ export async function fetchListing(client: HubClient): Promise<Listing> {
       found: 'the token',
     })
   return parseListing(text, url)
+}
+
+/** For an answer that is short: it is there in this time, or not at all. */
+function withinStall({ signal, retry }: HubClient): AbortSignal {
+  const stall = AbortSignal.timeout(retry.stallMs)
+  return signal ? AbortSignal.any([signal, stall]) : stall
 }
 
 async function readText(response: Response, url: string): Promise<string> {
@@ -101,7 +105,13 @@ export async function fileMetadata(client: HubClient, commit: string, path: stri
   // the headers wanted are the hub's own.
   for (let hops = 0; hops < 5; hops++) {
     const response = await retrying(client.retry, client.signal, () =>
-      hubRequest(client, { url, method: 'HEAD', redirect: 'manual', accept: [301, 302, 303, 307, 308] }),
+      hubRequest(client, {
+        url,
+        method: 'HEAD',
+        redirect: 'manual',
+        accept: [301, 302, 303, 307, 308],
+        signal: withinStall(client),
+      }),
     )
     const { headers } = response
     const hash = parseHash(headers.get('x-linked-etag') ?? headers.get('etag'))
@@ -148,6 +158,7 @@ function parseJson(text: string, url: string): unknown {
 }
 
 function malformed(url: string, expected: string, found: unknown) {
-  const shown = found === undefined ? 'nothing' : (JSON.stringify(found) ?? String(found)).slice(0, 120)
+  const text = typeof found === 'string' ? found : (JSON.stringify(found) ?? String(found))
+  const shown = found === undefined ? 'nothing' : quote(text.slice(0, 120))
   return hubError(`${url}: expected ${expected}, found ${shown}; is HF_ENDPOINT a Hugging Face hub?`, { expected, found })
 }

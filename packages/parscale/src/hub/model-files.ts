@@ -2,7 +2,7 @@
  * Which files of a repository a model needs. Never code, never pickles: weights come as safetensors or GGUF, and
  * nothing that is pulled can run.
  */
-import { usageError } from '@parscale/core'
+import { usageError } from '@parscale/core/internal'
 import { formatAmount } from '../terminal/progress.ts'
 import type { ListedFile } from './listing.ts'
 

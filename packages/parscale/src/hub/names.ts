@@ -2,7 +2,7 @@
  * Repository ids, revisions and file names. All three become paths on this machine, and two of them may come from a
  * server: whatever could leave the cache folder is refused here, before any path is joined.
  */
-import { hubError, usageError } from '@parscale/core'
+import { hubError, usageError } from '@parscale/core/internal'
 
 /** `ORG/NAME`, or a bare `NAME` as the oldest models of the hub have. */
 const repoIdPattern = /^[A-Za-z0-9][\w.-]*(\/[A-Za-z0-9][\w.-]*)?$/

@@ -58,6 +58,7 @@ const families: readonly Family[] = [
   }),
 ]
 
+/** The 67 checkpoints that the authors of ParScale published. */
 export const publishedModels: readonly PublishedModel[] = families.flatMap(({ p: streams, name, ...family }) =>
   streams.map((p) => ({ ...family, name: `ParScale/${name.replace('{p}', String(p))}`, p, license: publishedLicense })),
 )

@@ -1,8 +1,8 @@
 /** A model from the hub into the shared cache: list, choose, check the disk, download, link. */
 import { join } from 'node:path'
-import { hubError, isParscaleError, ParscaleError } from '@parscale/core'
-import { type LockOptions, linkFile, makeFolder, withFileLock } from '@parscale/core/node'
-import { fileSize, type ModelCache, modelCache, writeRef } from './cache.ts'
+import { hubError, isParscaleError, ParscaleError } from '@parscale/core/internal'
+import { type LockOptions, linkFile, makeFolder, withFileLock } from '@parscale/core/internal/node'
+import { cachedCommit, fileSize, type ModelCache, modelCache, writeRef } from './cache.ts'
 import { findSnapshot } from './cached-model.ts'
 import { cacheAdvice, checkFreeSpace, writing } from './disk-space.ts'
 import { downloadBlob, partPath } from './download.ts'
@@ -27,6 +27,7 @@ export interface PullProgress {
   readonly sizeBytes: number
 }
 
+/** How a model is pulled from the hub: revision, files, cache, token, callbacks. */
 export interface PullOptions extends HubOptions {
   /** Branch, tag or commit. Default: main. */
   readonly revision?: string
@@ -40,6 +41,7 @@ export interface PullOptions extends HubOptions {
   readonly retry?: Partial<RetryPolicy>
 }
 
+/** A model that lies in the hub's cache: where, at which commit, with which files. */
 export interface PulledModel {
   readonly repo: string
   readonly revision: string
@@ -75,6 +77,10 @@ async function pull(repo: string, settings: HubSettings, options: PullOptions): 
   }
 
   const folder = cache.snapshot(listing.commit)
+  // Nothing is written where all is there, so that a cache that is read-only serves.
+  const states = await Promise.all(files.map((file) => planFile(cache, listing.commit, file)))
+  if (states.every(({ state }) => state === 'linked') && (await cachedCommit(cache, revision)) === listing.commit)
+    return { repo, revision, commit: listing.commit, folder, files, downloadedBytes: 0 }
   await writing(folder, makeFolder(folder))
   const onWait: LockOptions['onWait'] = ({ pid }, who) => options.onWait?.(pid, who)
   const locking = { signal: options.signal, onWait, advice: cacheAdvice }

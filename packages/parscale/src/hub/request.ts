@@ -2,7 +2,7 @@
  * One request to the hub, and what its refusals mean. Redirects to a content network are followed by `fetch` itself,
  * which drops the Authorization header when the origin changes (Fetch standard, HTTP-redirect fetch, step 13).
  */
-import { hubError, type ParscaleError } from '@parscale/core'
+import { hubError, type ParscaleError } from '@parscale/core/internal'
 import { quote } from './names.ts'
 import { type RetryPolicy, retryAfterMs, TransientFailure } from './retry.ts'
 import type { HubSettings } from './settings.ts'
@@ -61,10 +61,16 @@ const isBusy = (status: number) => status === 429 || status === 408 || status >=
 const isOwnAnswer = ({ settings }: HubClient, response: Response) =>
   new URL(response.url).origin === new URL(settings.endpoint).origin
 
-/** A network failure as something to try again, named with its host and the system's code. */
-export function unreachable(url: string, cause: unknown): TransientFailure {
+/** A network failure as something to try again, named with its host and the system's code; not where the certificate is wrong. */
+export function unreachable(url: string, cause: unknown): TransientFailure | ParscaleError {
   const { host } = new URL(url)
   const code = networkCode(cause)
+  if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code)) {
+    return hubError(
+      `${host}: its certificate is not trusted (${code}); if a proxy of yours stands in between, set NODE_EXTRA_CA_CERTS to its certificate`,
+      { expected: 'a trusted certificate', found: code, cause },
+    )
+  }
   return new TransientFailure(
     hubError(
       `${host}: no connection (${code}); check the network, set HF_ENDPOINT for another hub, or HF_HUB_OFFLINE=1 to use only what is in the cache`,

@@ -1,4 +1,4 @@
-import { hubError } from '@parscale/core'
+import { hubError } from '@parscale/core/internal'
 import { expect, test } from 'vitest'
 import { retryAfterMs, retrying, TransientFailure } from './retry.ts'
 

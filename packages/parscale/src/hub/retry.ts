@@ -1,6 +1,6 @@
 /** Retries: which failures are transient, how long to wait, when to give up. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ParscaleError } from '@parscale/core'
+import type { ParscaleError } from '@parscale/core/internal'
 
 export interface RetryPolicy {
   /** Tries in a row without progress before giving up. */
@@ -9,9 +9,18 @@ export interface RetryPolicy {
   readonly firstDelayMs: number
   /** A connection that is silent for so long counts as cut. */
   readonly stallMs: number
+  /** In so long a connection brings at least `leastBytes`, or counts as cut and as no progress. */
+  readonly slowMs: number
+  readonly leastBytes: number
 }
 
-export const defaultRetryPolicy: RetryPolicy = { attempts: 5, firstDelayMs: 500, stallMs: 30_000 }
+export const defaultRetryPolicy: RetryPolicy = {
+  attempts: 5,
+  firstDelayMs: 500,
+  stallMs: 30_000,
+  slowMs: 120_000,
+  leastBytes: 120_000,
+}
 
 /** A server that asks for a longer pause than this gets none: the person decides. */
 const maxDelayMs = 120_000
@@ -34,7 +43,7 @@ export class TransientFailure extends Error {
  * times in a row without `madeProgress`.
  */
 export async function retrying<T>(
-  policy: RetryPolicy,
+  policy: Pick<RetryPolicy, 'attempts' | 'firstDelayMs'>,
   signal: AbortSignal | undefined,
   attempt: () => Promise<T>,
   madeProgress: () => boolean = () => false,

@@ -1,5 +1,5 @@
 /** Secrets stay out of every message, whoever wrote it: a hub may echo the token that it was sent. */
-import { isParscaleError, ParscaleError } from '@parscale/core'
+import { isParscaleError, ParscaleError } from '@parscale/core/internal'
 
 /** Runs `work`; no error of it holds the secret, not as it is and not as a URL or a JSON text spells it. */
 export async function withoutSecret<T>(secret: string | undefined, work: () => Promise<T>): Promise<T> {

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
-import { usageError } from '@parscale/core'
+import { usageError } from '@parscale/core/internal'
 import { quote } from './names.ts'
 
 /** What a caller may set; anything left out comes from `env`. */

@@ -1,5 +1,5 @@
 /** Which engine runs a model, and why: native code on CPUs where it can, else ONNX Runtime. */
-import { isParscaleError, type ParscaleError, unsupportedError, usageError } from '@parscale/core'
+import { isParscaleError, type ParscaleError, unsupportedError, usageError } from '@parscale/core/internal'
 import {
   type DecoderKind,
   type DecoderOptions,
@@ -7,9 +7,9 @@ import {
   graphDecoders,
   Model,
   type ModelFiles,
-} from '@parscale/core/generation'
-import type { ModelConfig } from '@parscale/core/model'
-import type { ModelCacheOptions } from '@parscale/core/node'
+} from '@parscale/core/internal/generation'
+import type { ModelConfig } from '@parscale/core/internal/model'
+import type { ModelCacheOptions } from '@parscale/core/internal/node'
 
 /** In order of preference; the last one runs every model. */
 export const engineNames = ['native', 'onnx'] as const
@@ -23,7 +23,7 @@ export interface EngineOptions extends DecoderOptions, ModelCacheOptions {}
 type Decoders = DecoderKind<EngineOptions>
 
 const graphs: Decoders = graphDecoders('onnx', async (options) =>
-  (await import('@parscale/core/node/onnx-runtime')).onnxRuntime(options),
+  (await import('@parscale/core/internal/node/onnx-runtime')).onnxRuntime(options),
 )
 /** Undefined where its package is not installed. */
 const find: Readonly<Record<EngineName, () => Promise<Decoders | undefined>>> = { native: findNative, onnx: async () => graphs }

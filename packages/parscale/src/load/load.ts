@@ -1,11 +1,12 @@
 /** Loads a model to run: opens it, checks that it fits into memory, and starts it on the engine that runs it. */
-import { type DecoderOptions, type Model, modelFiles, openText, type TextModel } from '@parscale/core/generation'
-import type { ModelFolder, WriteProgress } from '@parscale/core/node'
+import { type DecoderOptions, type Model, modelFiles, openText, type TextModel } from '@parscale/core/internal/generation'
+import type { ModelFolder, WriteProgress } from '@parscale/core/internal/node'
 import { type ChosenEngine, chooseEngine, type EngineChoice, prepareEngine, startModel } from './decode-engine.ts'
 import { requireMemory } from './memory.ts'
 import { cacheOptions, type OpenModel, type OpenOptions, openModel } from './open-model.ts'
 import { type ModelOutline, outlineModel } from './outline.ts'
 
+/** How a model is loaded: engine, device, threads, precision, and callbacks for progress. */
 export interface LoadOptions extends OpenOptions, DecoderOptions {
   /** Default: auto, which is native code where it can run. */
   readonly engine?: EngineChoice | undefined

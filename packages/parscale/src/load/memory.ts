@@ -1,10 +1,10 @@
 /** Refuses a model that does not fit into free memory before anything is loaded. */
 import { freemem } from 'node:os'
 import process from 'node:process'
-import { resourceError, usageError } from '@parscale/core'
-import { isTied, quantisedBytes } from '@parscale/core/checkpoint'
-import { type DecoderKind, type DecoderOptions, rowTokensPerStep } from '@parscale/core/generation'
-import { hasStreams, type MemoryEstimate, type MemoryQuestion } from '@parscale/core/model'
+import { resourceError, usageError } from '@parscale/core/internal'
+import { isTied, quantisedBytes } from '@parscale/core/internal/checkpoint'
+import { type DecoderKind, type DecoderOptions, rowTokensPerStep } from '@parscale/core/internal/generation'
+import { hasStreams, type MemoryEstimate, type MemoryQuestion } from '@parscale/core/internal/model'
 import type { ModelOutline, Outline } from './outline.ts'
 
 export interface MemoryOptions extends DecoderOptions {

@@ -4,9 +4,9 @@
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { compareIds } from '@parscale/core/evaluation'
-import { Engine } from '@parscale/core/generation'
-import { createTokenizer, tokenizerFiles } from '@parscale/core/tokenizer'
+import { compareIds } from '@parscale/core/internal/evaluation'
+import { Engine } from '@parscale/core/internal/generation'
+import { createTokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { afterAll, describe, expect, it } from 'vitest'
 import { fetchSmolLM2 } from '../../../../scripts/fetch-smollm2.mjs'
 import { argmax } from '../../../core/src/testing/fixtures.ts'

@@ -1,5 +1,5 @@
 /** The model that a run starts from. */
-import { type ModelFolder, openModelPath } from '@parscale/core/node/models'
+import { type ModelFolder, openModelPath } from '@parscale/core/internal/node/models'
 import type { Io } from '../terminal/io.ts'
 import { cacheFolder, resolveModel } from './find-model.ts'
 

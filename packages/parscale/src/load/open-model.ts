@@ -1,8 +1,8 @@
 /** Opens a model with all its stream sets. GGUF files are unpacked, and quantised copies made, in the cache. */
-import { usageError } from '@parscale/core'
-import type { QuantiseSettings } from '@parscale/core/checkpoint'
-import { hasStreams } from '@parscale/core/model'
-import type { WriteProgress } from '@parscale/core/node/disk'
+import { usageError } from '@parscale/core/internal'
+import type { QuantiseSettings } from '@parscale/core/internal/checkpoint'
+import { hasStreams } from '@parscale/core/internal/model'
+import type { WriteProgress } from '@parscale/core/internal/node/disk'
 import {
   type ModelCacheOptions,
   type ModelFolder,
@@ -11,9 +11,10 @@ import {
   quantisedFolder,
   streamSetFolders,
   verifySameBackbone,
-} from '@parscale/core/node/models'
+} from '@parscale/core/internal/node/models'
 import { cacheFolder, resolveModel } from './find-model.ts'
 
+/** How a model is found and opened: bits, further stream sets, environment, callbacks for work in the cache. */
 export interface OpenOptions extends Partial<QuantiseSettings> {
   /** Weights in so many bits: made once of the model and kept in the cache. Default: as they are stored. */
   readonly bits?: QuantiseSettings['bits'] | undefined
@@ -28,6 +29,8 @@ export interface OpenOptions extends Partial<QuantiseSettings> {
   readonly onQuantise?: (progress: WriteProgress) => void
   /** Called where another process is writing into the cache: this one waits for it. */
   readonly onWait?: ModelCacheOptions['onWait']
+  /** Called with what was found in the cache. */
+  readonly onFound?: ModelCacheOptions['onFound']
 }
 
 /** A backbone and its stream sets, open but not loaded. */
@@ -72,9 +75,9 @@ export async function streamSetPaths(path: string, { streamSets = [], env }: Ope
 
 /** How whatever is made of a model is made in the cache. */
 export const cacheOptions = (
-  { env, signal, onWait }: OpenOptions,
+  { env, signal, onWait, onFound }: OpenOptions,
   onProgress: ((progress: WriteProgress) => void) | undefined,
-) => ({ cacheDirectory: cacheFolder(env), onProgress, onWait, signal })
+) => ({ cacheDirectory: cacheFolder(env), onProgress, onWait, onFound, signal })
 
 async function openBackbone(path: string, options: OpenOptions): Promise<ModelFolder> {
   const { bits, blockSize, onQuantise, onUnpack } = options

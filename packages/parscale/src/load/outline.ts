@@ -1,8 +1,8 @@
 /** Describes a model from its headers: config and tensor shapes. It loads, unpacks and quantises nothing. */
 import { stat } from 'node:fs/promises'
-import { type ModelConfig, parseModelConfig, readGgufModel } from '@parscale/core/checkpoint'
-import { openFileSource } from '@parscale/core/node/disk'
-import { openModelPath, planQuantisation } from '@parscale/core/node/models'
+import { type ModelConfig, parseModelConfig, readGgufModel } from '@parscale/core/internal/checkpoint'
+import { openFileSource } from '@parscale/core/internal/node/disk'
+import { openModelPath, planQuantisation } from '@parscale/core/internal/node/models'
 import { resolveModel } from './find-model.ts'
 import { cacheOptions, type OpenOptions, openModel, streamSetPaths } from './open-model.ts'
 

@@ -1,9 +1,9 @@
 /** The model that ships: what is in its folder, and that it has learned English. Its card is checked in shipped-model.real.test.ts. */
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { scoreIds } from '@parscale/core/evaluation'
-import type { TextModel } from '@parscale/core/generation'
-import { backboneDigest, backboneDigestKey } from '@parscale/core/node'
+import { scoreIds } from '@parscale/core/internal/evaluation'
+import type { TextModel } from '@parscale/core/internal/generation'
+import { backboneDigest, backboneDigestKey } from '@parscale/core/internal/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { resolveModel } from './find-model.ts'
 import { loadTextModel } from './load.ts'

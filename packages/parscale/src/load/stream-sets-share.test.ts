@@ -1,8 +1,8 @@
 /** Several stream sets on one backbone: what each adds to what the engine is given. */
-import { Model, modelFiles } from '@parscale/core/generation'
-import { elementCount, streamParameters } from '@parscale/core/model'
-import { onnxRuntime } from '@parscale/core/node/onnx-runtime'
-import type { Runtime } from '@parscale/core/runtime'
+import { Model, modelFiles } from '@parscale/core/internal/generation'
+import { elementCount, streamParameters } from '@parscale/core/internal/model'
+import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
+import type { Runtime } from '@parscale/core/internal/runtime'
 import { expect, it } from 'vitest'
 import { openModel } from './open-model.ts'
 

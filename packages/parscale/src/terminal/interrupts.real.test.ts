@@ -2,9 +2,9 @@
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { createRandom } from '@parscale/core'
-import { publishedModels } from '@parscale/core/cost'
-import { temporaryFolder } from '@parscale/core/node'
+import { createRandom } from '@parscale/core/internal'
+import { publishedModels } from '@parscale/core/internal/cost'
+import { temporaryFolder } from '@parscale/core/internal/node'
 import { nativeModule } from '@parscale/native'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeSyntheticModel } from '../bench/synthetic-model.ts'
@@ -51,7 +51,7 @@ beforeAll(async () => {
   const files = { 'config.json': Buffer.from('{}'), 'model.safetensors': new Uint8Array(500_000) }
   hub = await startHubServer({
     repos: { 'ORG/slow': { commit: 'e'.repeat(40), files } },
-    fault: ({ server }) => (server === 'cdn' ? { kind: 'drip', afterBytes: 1000 } : undefined),
+    fault: ({ server }) => (server === 'cdn' ? { kind: 'drip', everyMs: 1000 } : undefined),
   })
 })
 afterAll(async () => {

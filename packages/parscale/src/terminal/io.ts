@@ -23,6 +23,8 @@ export interface Io {
   readonly interrupts?: Pick<Interrupts, 'watch' | 'cutShort'>
   /** Called by a command whose product is a file: it is finished even where nobody reads what it says. */
   finishWithoutReader?(): void
+  /** Does work beside the command until that ends: then the signal is aborted. If the work fails, so does the command. */
+  background?(work: (signal: AbortSignal) => Promise<void>): void
   /** A progress bar on stderr, or a silent one where stderr is no terminal. `unit` follows the numbers: `B`, `tokens`. */
   progress(label: string, unit?: string): Progress
 }

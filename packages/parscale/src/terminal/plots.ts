@@ -2,9 +2,9 @@
 import { extname } from 'node:path'
 import process from 'node:process'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { unsupportedError } from '@parscale/core'
-import { type Chart, renderSvg, renderTerminal } from '@parscale/core/law'
-import { writeWholeFile } from '@parscale/core/node/disk'
+import { unsupportedError } from '@parscale/core/internal'
+import { type Chart, renderSvg, renderTerminal } from '@parscale/core/internal/law'
+import { writeWholeFile } from '@parscale/core/internal/node/disk'
 import type { Io } from './io.ts'
 
 export const plotOption = new Option('--plot <file>', 'draw into a .svg or .png file').argParser((file) => {

@@ -1,6 +1,7 @@
 /** Workers that generate without end: the program of load/workers.test.ts. `ENGINE terminate|stop` */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
-import { type EngineChoice, loadTextModel } from '../index.ts'
+import { loadTextModel } from '../index.ts'
+import type { EngineChoice } from '../load/decode-engine.ts'
 
 /** A worker of Node 20 reads no TypeScript unless somebody registers it there. */
 const start = `import('tsx/esm/api').then(({ register }) => (register(), import('${import.meta.url}')))`

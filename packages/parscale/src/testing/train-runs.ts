@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readCheckpoint } from '@parscale/core/node'
+import { readCheckpoint } from '@parscale/core/internal/node'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { runHere } from './run-here.ts'
 

@@ -1,9 +1,9 @@
 /** Diagnoses and samples the model during training: it is written to files and loaded like any other model. */
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { diagnose } from '@parscale/core/evaluation'
-import { exportModel, exportStreamSet, tokenizerFileBytes } from '@parscale/core/node'
-import { modelParameters, type Trainer } from '@parscale/core/training'
+import { diagnose } from '@parscale/core/internal/evaluation'
+import { exportModel, exportStreamSet, tokenizerFileBytes } from '@parscale/core/internal/node'
+import { modelParameters, type Trainer } from '@parscale/core/internal/training'
 import { loadTextModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
 import { isFrozen, type RunInputs } from './run-inputs.ts'

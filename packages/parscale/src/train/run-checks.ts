@@ -1,7 +1,7 @@
 /** Checks before the first step: memory, disk, data. It prints estimates and refuses what cannot work. */
-import { isParscaleError, resourceError, usageError } from '@parscale/core'
-import { backboneParameters, elementCount, hasStreams, streamParameters } from '@parscale/core/model'
-import { backboneDigest } from '@parscale/core/node'
+import { isParscaleError, resourceError, usageError } from '@parscale/core/internal'
+import { backboneParameters, elementCount, hasStreams, streamParameters } from '@parscale/core/internal/model'
+import { backboneDigest } from '@parscale/core/internal/node'
 import {
   estimateEvaluationMemory,
   estimateTrainingMemory,
@@ -9,8 +9,8 @@ import {
   stagePlan,
   stageStreams,
   totalSteps,
-} from '@parscale/core/training'
-import { evaluationBatches, trainingBatches } from '@parscale/core/training/data'
+} from '@parscale/core/internal/training'
+import { evaluationBatches, trainingBatches } from '@parscale/core/internal/training/data'
 import { availableMemoryBytes } from '../load/memory.ts'
 import type { Io } from '../terminal/io.ts'
 import { formatAmount } from '../terminal/progress.ts'

@@ -1,10 +1,11 @@
 /** Makes a Trainer's inputs from a run's configuration: the model to start from, its tokenizer, the tokenized data. */
 import { join } from 'node:path'
-import { checkpointError, usageError } from '@parscale/core'
-import { findTensor, readF32 } from '@parscale/core/checkpoint'
-import { modelFiles } from '@parscale/core/generation'
-import type { Parameter } from '@parscale/core/model'
+import { checkpointError, usageError } from '@parscale/core/internal'
+import { findTensor, readF32 } from '@parscale/core/internal/checkpoint'
+import { modelFiles } from '@parscale/core/internal/generation'
+import type { Parameter } from '@parscale/core/internal/model'
 import {
+  checkInBackground,
   documentFiles,
   type ModelFolder,
   openDataset,
@@ -13,10 +14,10 @@ import {
   textFiles,
   tokenizerFileBytes,
   writeWholeFile,
-} from '@parscale/core/node'
-import type { Runtime } from '@parscale/core/runtime'
-import { createTokenizer, type Tokenizer, type TokenizerFiles, tokenizerFiles, trainBpe } from '@parscale/core/tokenizer'
-import { freshModel, type RunConfig, requireFiniteParameters, type TrainerInputs } from '@parscale/core/training'
+} from '@parscale/core/internal/node'
+import type { Runtime } from '@parscale/core/internal/runtime'
+import { createTokenizer, type Tokenizer, type TokenizerFiles, tokenizerFiles, trainBpe } from '@parscale/core/internal/tokenizer'
+import { freshModel, type RunConfig, requireFiniteParameters, type TrainerInputs } from '@parscale/core/internal/training'
 import { cacheFolder } from '../load/find-model.ts'
 import { openBase } from '../load/open-base.ts'
 import type { Io } from '../terminal/io.ts'
@@ -138,5 +139,6 @@ async function openData(io: Io, config: RunConfig, files: TokenizerFiles): Promi
     ...(separator !== null && { separator }),
     signal: io.signal,
     onProgress: ({ tokens }) => progress.update(tokens),
+    onFound: (folder) => io.background?.((signal) => checkInBackground(folder, signal)),
   }).finally(() => progress.end())
 }

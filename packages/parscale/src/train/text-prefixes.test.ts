@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readCheckpoint } from '@parscale/core/node'
+import { readCheckpoint } from '@parscale/core/internal/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { maxDifference } from '../../../core/src/testing/fixtures.ts'
 import { runHere } from '../testing/run-here.ts'

@@ -2,8 +2,8 @@
  * The loop around a Trainer: when to evaluate, save, log and stop. At each step what is due comes in a fixed order, and the
  * checkpoint last, so that a run resumed from it repeats nothing and leaves nothing out.
  */
-import type { Diagnosis } from '@parscale/core/evaluation'
-import type { RunFolder } from '@parscale/core/node'
+import type { Diagnosis } from '@parscale/core/internal/evaluation'
+import type { RunFolder } from '@parscale/core/internal/node'
 import {
   type Evaluation,
   type RunConfig,
@@ -12,7 +12,7 @@ import {
   stageAt,
   type Trainer,
   totalSteps,
-} from '@parscale/core/training'
+} from '@parscale/core/internal/training'
 import type { Io } from '../terminal/io.ts'
 import { type Speed, stepLine, stepNote } from './train-report.ts'
 

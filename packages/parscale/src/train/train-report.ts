@@ -1,7 +1,7 @@
 /** The lines that a training run prints. */
 
-import { type RunConfig, type Stage, type StepRecord, totalSteps } from '@parscale/core/training'
-import { bytesPerToken, type DatasetSummary } from '@parscale/core/training/data'
+import { type RunConfig, type Stage, type StepRecord, totalSteps } from '@parscale/core/internal/training'
+import { bytesPerToken, type DatasetSummary } from '@parscale/core/internal/training/data'
 import { formatAmount, formatSeconds } from '../terminal/progress.ts'
 
 /** Data and model, before the first step. */

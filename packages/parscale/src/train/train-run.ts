@@ -1,8 +1,8 @@
 /** One `parscale train`: a new run or one that goes on, from configuration to the model's folder. */
 import { rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { RunFolder, readRun, writeWholeFile } from '@parscale/core/node'
-import type { Runtime } from '@parscale/core/runtime'
+import { RunFolder, readRun, writeWholeFile } from '@parscale/core/internal/node'
+import type { Runtime } from '@parscale/core/internal/runtime'
 import {
   type Evaluation,
   type FinalEvaluation,
@@ -13,7 +13,7 @@ import {
   stepFlops,
   Trainer,
   totalSteps,
-} from '@parscale/core/training'
+} from '@parscale/core/internal/training'
 import { exportRuns } from '../export/export-runs.ts'
 import { openRun } from '../export/open-run.ts'
 import type { Io } from '../terminal/io.ts'

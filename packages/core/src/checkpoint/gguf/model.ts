@@ -4,7 +4,7 @@
  */
 import { checkpointError, unsupportedError } from '../../errors.ts'
 import type { ByteSource } from '../byte-source.ts'
-import { parseModelConfig } from '../config.ts'
+import { parseModelConfig, requireLayers } from '../config.ts'
 import { chunkBytes } from '../read-tensor.ts'
 import type { StoredDType } from '../tensor.ts'
 import type { TensorStream } from '../tensor-stream.ts'
@@ -41,7 +41,9 @@ export async function readGgufModel(source: ByteSource): Promise<GgufModel> {
   const file = source.name
   const configJson = await readConfig(gguf, file)
   const family = ggufArchitecture(gguf.metadata, file)
-  const names = ggufNames(parseModelConfig(configJson, file), family)
+  const config = parseModelConfig(configJson, file)
+  requireLayers(config, gguf.tensors.size, file)
+  const names = ggufNames(config, family)
   const tensors = [...gguf.tensors.values()]
     .filter((tensor) => tensor.name !== ropeFreqs)
     .map((tensor) => {

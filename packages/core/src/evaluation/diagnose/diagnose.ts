@@ -5,6 +5,7 @@ import { correlateStreams, meanOf, type StreamCorrelation } from './correlation.
 import { type MeasureOptions, measureStreams, type StreamMeasurement } from './measure.ts'
 import { type WeightStatistics, weightStatistics } from './weights.ts'
 
+/** How a diagnosis is made: streams, progress, abort signal. */
 export interface DiagnoseOptions extends MeasureOptions {
   /** The text's entropy E in nats a token, where it is known; default 0. See diagnose-correlation.ts. */
   readonly floor?: number
@@ -19,6 +20,7 @@ export interface LossFigure {
   readonly standardError: number
 }
 
+/** What streams do on a text: losses alone and mixed, correlation, weights, alarms. */
 export interface Diagnosis {
   readonly p: number
   /** Tokens predicted: all but the first of each text. */
@@ -38,7 +40,11 @@ export interface Diagnosis {
   readonly alarms: readonly Alarm[]
 }
 
-/** @throws as measureStreams; usage error for a floor that is not below every stream's loss */
+/**
+ * Measures on a text what a model's streams do.
+ *
+ * @throws as measureStreams; usage error for a floor that is not below every stream's loss
+ */
 export async function diagnose(reader: Reader, texts: Texts, options: DiagnoseOptions = {}): Promise<Diagnosis> {
   const measurement = await measureStreams(reader, texts, options)
   const smoothing = engineOf(reader).model.streamSet(measurement.p)!.config.parscale.attnSmooth

@@ -44,7 +44,10 @@ describe('a place that cannot be written is named, and nobody waits for ever', (
     },
     cachedModelFolder: (place) => {
       const make = (folder: string) => writeWholeFolder(folder, async () => {})
-      return cachedModelFolder({ kind: 'made', label: 'a', identity: [], state: [], make }, { cacheDirectory: place })
+      return cachedModelFolder(
+        { kind: 'made', label: 'a', source: 'a', identity: [], state: [], make },
+        { cacheDirectory: place },
+      )
     },
     'CheckpointStore.save': (place) => new CheckpointStore(join(place, 'checkpoints')).save(checkpointAt(1)),
     'RunFolder.create': (place) => RunFolder.create(join(place, 'run'), {}),

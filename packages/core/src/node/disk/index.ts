@@ -9,6 +9,7 @@ export {
   withFileLock,
 } from './file-lock.ts'
 export { type FileSource, openFileSource } from './file-source.ts'
+export { checkInBackground } from './hashes.ts'
 export { linkFile } from './link-file.ts'
 export { makeFolder } from './make-folder.ts'
 export { appendToFile, openToRead, openToUpdate } from './open-file.ts'

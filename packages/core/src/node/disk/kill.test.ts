@@ -31,7 +31,11 @@ const random = createRandom(7)
 const places: readonly [what: string, place: string, whole: (path: string) => Promise<unknown>][] = [
   ['file', '', async (path) => expect((await stat(path)).size).toBe(size)],
   ['folder', '', async (path) => expect((await stat(join(path, 'b'))).size).toBe(size)],
-  ['tokens', 'tokens', async (path) => expect((await readdir(path)).sort()).toEqual(['held-out.tokens', 'train.tokens'])],
+  [
+    'tokens',
+    'tokens',
+    async (path) => expect((await readdir(path)).sort()).toEqual(['hashes.json', 'held-out.tokens', 'train.tokens']),
+  ],
   ['cache', 'made', async (path) => expect((await stat(join(path, 'b'))).size).toBe(size)],
   ['checkpoints', 'checkpoints', async () => {}],
 ]

@@ -2,17 +2,20 @@
  * Folders that are there whole or not at all: written beside their place, flushed, renamed. Whatever goes wrong before the
  * rename leaves no trace; after it, the folder is complete.
  */
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, rmdir, stat, utimes } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { jsonBytes } from '../../checkpoint/json-text.ts'
 import { usageError } from '../../errors.ts'
 import { type DiskAdvice, diskError } from './disk-error.ts'
+import { isDamaged, writeHashes } from './hashes.ts'
 import { partialPath, withPartial } from './partial.ts'
 import { syncFolder, writeNewFile } from './whole-file.ts'
 
 export interface WholeFolderOptions {
   /** Name of a file that lists all others with their lengths, by which `isWholeFolder` knows them again. Default: none. */
   readonly listing?: string
+  /** What the folder is made of: it then gets hashes of its files, by which damage is found (hashes.ts). Default: none. */
+  readonly source?: string | undefined
   readonly signal?: AbortSignal
   /** Asked when there is a folder at the target: true to replace it, false to keep it instead. Default: it is an error. */
   readonly replace?: () => Promise<boolean>
@@ -35,7 +38,7 @@ const usualAdvice: DiskAdvice = {
 export async function writeWholeFolder(
   directory: string,
   write: (partial: string) => Promise<void>,
-  { listing, signal, replace, advice = usualAdvice }: WholeFolderOptions = {},
+  { listing, source, signal, replace, advice = usualAdvice }: WholeFolderOptions = {},
 ): Promise<void> {
   const target = resolve(directory)
   if (!replace) await refuseTaken(target)
@@ -43,6 +46,7 @@ export async function writeWholeFolder(
     await withPartial(target, async (partial) => {
       await mkdir(partial)
       await write(partial)
+      if (source !== undefined) await writeHashes(partial, source, signal)
       if (listing !== undefined) await writeNewFile(join(partial, listing), jsonBytes(await fileLengths(partial)))
       await syncFolder(partial)
       signal?.throwIfAborted()
@@ -98,9 +102,10 @@ export async function refuseTaken(directory: string): Promise<void> {
 const taken = (target: string, what: string) =>
   usageError(`${target} ${what}; nothing is overwritten: choose another folder or remove it first`, { file: target })
 
-/** Whether a folder has everything that its listing names, each file of its length. */
+/** Whether a folder has everything that its listing names, each file of its length, and was not found damaged. */
 export async function isWholeFolder(folder: string, listing: string): Promise<boolean> {
   try {
+    if (await isDamaged(folder)) return false
     const lengths: Record<string, number> = JSON.parse(await readFile(join(folder, listing), 'utf8'))
     const checks = Object.entries(lengths).map(async ([name, length]) => (await stat(join(folder, name))).size === length)
     return checks.length > 0 && (await Promise.all(checks)).every(Boolean)
@@ -108,6 +113,9 @@ export async function isWholeFolder(folder: string, listing: string): Promise<bo
     return false // the folder, the listing or a file is not there, or the listing is cut short
   }
 }
+
+/** A folder's time of change says when it was last used. A cache that is read-only keeps no times. */
+export const noteUse = (folder: string): Promise<void> => utimes(folder, new Date(), new Date()).catch(() => {})
 
 /** Length in bytes of every file, by its path within the folder. */
 async function fileLengths(folder: string): Promise<Record<string, number>> {

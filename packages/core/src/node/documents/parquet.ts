@@ -1,9 +1,9 @@
 /** Documents in Parquet files, by `hyparquet`, group of rows by group of rows. */
 import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
-import { compressors } from 'hyparquet-compressors'
 import type { ByteSource } from '../../checkpoint/byte-source.ts'
 import { checkpointError, isParscaleError } from '../../errors.ts'
 import { type DocumentOptions, rowDocument, type TrainingDocument } from '../../training/data/documents.ts'
+import { boundedCompressors, checkCounts, checkFooter, checkPages } from './parquet-sizes.ts'
 
 /**
  * The text is in the column `options.field`; a conversation is a list of { role, content }. One group of rows is in memory
@@ -21,7 +21,7 @@ export async function* parquetDocuments(source: ByteSource, options: DocumentOpt
       return bytes
     },
   }
-  const metadata = await parquetMetadataAsync(file).catch((cause) => fail(source.name, cause))
+  const metadata = await readMetadata(file, source).catch((cause) => fail(source.name, cause))
   const column = options.field ?? (columnNames(metadata).includes('messages') ? 'messages' : 'text')
   if (!columnNames(metadata).includes(column)) {
     rowDocument(Object.fromEntries(columnNames(metadata).map((name) => [name, null])), source.name, options)
@@ -30,15 +30,23 @@ export async function* parquetDocuments(source: ByteSource, options: DocumentOpt
   let row = 0
   for (const group of metadata.row_groups) {
     const rowEnd = row + Number(group.num_rows)
-    const rows = await parquetReadObjects({ file, metadata, columns: [column], rowStart: row, rowEnd, compressors }).catch(
-      (cause) => fail(source.name, cause),
-    )
+    await checkPages(group, column, source).catch((cause) => fail(source.name, cause))
+    const reading = { file, metadata, columns: [column], rowStart: row, rowEnd, compressors: boundedCompressors }
+    const rows = await parquetReadObjects(reading).catch((cause) => fail(source.name, cause))
     for (const [i, values] of rows.entries()) {
       const document = rowDocument(values, `${source.name}, row ${row + i + 1}`, { ...options, field: column })
       if (document) yield document
     }
     row = rowEnd
   }
+}
+
+async function readMetadata(file: AsyncBuffer, source: ByteSource): Promise<FileMetaData> {
+  await checkFooter(source)
+  // Columns of maps, which nobody reads here, would be looked for in loops as long as the file says.
+  const metadata = await parquetMetadataAsync(file, { geoparquet: false })
+  checkCounts(metadata, source)
+  return metadata
 }
 
 /** Names of the columns themselves, not of what is inside them. */

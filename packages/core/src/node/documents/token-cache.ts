@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { realpath, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { usageError } from '../../errors.ts'
+import { checkpointError, usageError } from '../../errors.ts'
 import { createChatTemplate, createTokenizer, type TokenizerFiles } from '../../tokenizer/index.ts'
 import { type DatasetSummary, datasetSummary } from '../../training/data/dataset-summary.ts'
 import { tokenizerDigest } from '../../training/data/digest.ts'
@@ -13,9 +13,10 @@ import { type DocumentOptions, type SkipReason, skipReasons } from '../../traini
 import { openTokenFile, type TokenFile } from '../../training/data/token-file.ts'
 import { type TokenizeOptions, tokenizeDataset } from '../../training/data/tokenize-dataset.ts'
 import { type FileSource, openFileSource } from '../disk/file-source.ts'
+import { isDamaged } from '../disk/hashes.ts'
 import { removeLeftovers } from '../disk/partial.ts'
 import { writeNewFile } from '../disk/whole-file.ts'
-import { writeWholeFolder } from '../disk/whole-folder.ts'
+import { noteUse, writeWholeFolder } from '../disk/whole-folder.ts'
 import { documentFiles, readDocuments } from './documents.ts'
 
 export interface DatasetOptions
@@ -32,8 +33,11 @@ export interface DatasetOptions
   readonly heldOutFraction?: number
   /** Decides which documents are held out. Default 0. */
   readonly seed?: number
+  /** Called with the folder where it was there already. */
+  readonly onFound?: (folder: string) => void
 }
 
+/** A tokenized data set: training and held-out token files, and their summary. */
 export interface TokenizedDataset {
   readonly train: TokenFile
   readonly heldOut: TokenFile
@@ -60,7 +64,11 @@ export async function openDataset(names: readonly string[], options: DatasetOpti
   const digest = await tokenizerDigest(options.tokenizerFiles)
   const folder = join(options.cacheDirectory, 'tokens', cacheKey(sources, digest, options))
   const cached = await openFolder(folder).catch(() => undefined) // damaged or not there: made anew
-  if (cached) return { ...cached, fromCache: true }
+  if (cached) {
+    await noteUse(folder)
+    options.onFound?.(folder)
+    return { ...cached, fromCache: true }
+  }
   await writeFolder(folder, files, { sources, digest }, options)
   return { ...(await openFolder(folder)), fromCache: false }
 }
@@ -96,6 +104,7 @@ const heldOutName = 'held-out.tokens'
 
 async function openFolder(folder: string): Promise<Omit<TokenizedDataset, 'fromCache'>> {
   const sources: FileSource[] = []
+  if (await isDamaged(folder)) throw checkpointError(`${folder}: was found damaged; it is made anew`, { file: folder })
   const close = async () => void (await Promise.all(sources.map((source) => source.close())))
   try {
     const opened: TokenFile[] = []
@@ -133,7 +142,12 @@ async function writeFolder(
       writeNewFile(join(partial, heldOutName), (heldOut) => tokenizeDataset(documents, { train, heldOut }, tokenizing)),
     )
   await removeLeftovers(dirname(folder), 'old')
-  await writeWholeFolder(folder, write, { advice, replace: () => isDamaged(folder) })
+  await writeWholeFolder(folder, write, {
+    advice,
+    source: files.join(', '),
+    signal: options.signal,
+    replace: () => isUnusable(folder),
+  })
 }
 
 const advice = {
@@ -142,7 +156,7 @@ const advice = {
 }
 
 /** False for a folder that another process made meanwhile, which is as good. */
-async function isDamaged(folder: string): Promise<boolean> {
+async function isUnusable(folder: string): Promise<boolean> {
   const other = await openFolder(folder).catch(() => undefined)
   await other?.close()
   return other === undefined

@@ -24,6 +24,7 @@ export async function ggufFolder(path: string, options: ModelCacheOptions): Prom
     {
       kind: 'gguf',
       label: basename(path, '.gguf'),
+      source: real,
       identity: [real],
       state: [formatVersion, String(size), String(mtimeNs)],
       make: (folder, writing) => unpack(path, folder, writing),

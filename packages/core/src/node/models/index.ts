@@ -1,5 +1,6 @@
 /** Models on disk: opened, made of other files, kept in the cache. Apart from data and runs, since who only runs a model needs neither. */
 export { backboneDigest, tensorsDigest, verifySameBackbone } from './backbone-digest.ts'
+export { type CacheEntry, cacheEntries, removeEntry, type Verified, verifyEntry } from './cache-entries.ts'
 export { companionFiles, inheritedFiles } from './companion-files.ts'
 export { type ConvertOptions, convertModel } from './convert.ts'
 export { type ExportOptions, exportModel, exportStreamSet } from './export-model.ts'

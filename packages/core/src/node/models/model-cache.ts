@@ -9,13 +9,15 @@ import { join } from 'node:path'
 import { diskError } from '../disk/disk-error.ts'
 import { type LockOptions, withFileLock } from '../disk/file-lock.ts'
 import { removeLeftovers } from '../disk/partial.ts'
-import { isWholeFolder, removeFolder } from '../disk/whole-folder.ts'
+import { isWholeFolder, noteUse, removeFolder } from '../disk/whole-folder.ts'
 import type { WriteFolderOptions } from '../disk/write-folder.ts'
 
 export interface ModelCacheOptions extends Pick<WriteFolderOptions, 'onProgress' | 'signal'> {
   readonly cacheDirectory: string
   /** Called when another process is making folders, once for each; this one waits for it. */
   readonly onWait?: LockOptions['onWait']
+  /** Called with a folder that was made before: who has time can check that it is still what was written (checkInBackground). */
+  readonly onFound?: ((folder: string) => void) | undefined
 }
 
 export interface CachedFolder {
@@ -23,15 +25,21 @@ export interface CachedFolder {
   readonly kind: string
   /** A readable beginning of the folder's name. */
   readonly label: string
+  /** The file or folder that it is made of. */
+  readonly source: string
   /** What it is made of, and how: one folder is kept of each. */
   readonly identity: readonly unknown[]
   /** What changes with time: sizes, dates, versions. */
   readonly state: readonly unknown[]
   /** Writes the folder, all or nothing. */
-  make(folder: string, options: Pick<WriteFolderOptions, 'advice' | 'listing' | 'onProgress' | 'signal'>): Promise<unknown>
+  make(
+    folder: string,
+    options: Pick<WriteFolderOptions, 'advice' | 'listing' | 'source' | 'onProgress' | 'signal'>,
+  ): Promise<unknown>
 }
 
-const listing = 'files.json'
+/** Name of the file that lists the others of a cached folder. */
+export const listing = 'files.json'
 
 /**
  * The folder, made now if it is not there or not whole. Older ones of the same identity are removed.
@@ -39,12 +47,16 @@ const listing = 'files.json'
  * @throws what `make` throws; resource error when the disk is full; the signal's reason when aborted
  */
 export async function cachedModelFolder(wanted: CachedFolder, options: ModelCacheOptions): Promise<string> {
-  const { cacheDirectory, onProgress, onWait, signal } = options
+  const { cacheDirectory, onProgress, onWait, onFound, signal } = options
   const parent = join(cacheDirectory, wanted.kind)
   const family = `${wanted.label}-${digest(wanted.identity)}-`
   const name = family + digest(wanted.state)
   const folder = join(parent, name)
-  if (await isWholeFolder(folder, listing)) return folder
+  if (await isWholeFolder(folder, listing)) {
+    await noteUse(folder)
+    onFound?.(folder)
+    return folder
+  }
   const advice = {
     full: 'nothing was left behind. Free some space or set PARSCALE_CACHE to a folder on another disk',
     denied: 'set PARSCALE_CACHE to a folder that can',
@@ -54,7 +66,7 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
     await removeLeftovers(parent, 'all')
     try {
       await removeFolder(folder)
-      await wanted.make(folder, { listing, onProgress, signal, advice })
+      await wanted.make(folder, { listing, source: wanted.source, onProgress, signal, advice })
       const older = (await readdir(parent)).filter((other) => other.startsWith(family) && other !== name)
       for (const other of older) await removeFolder(join(parent, other))
     } catch (error) {

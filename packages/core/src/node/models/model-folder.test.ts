@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -68,8 +68,33 @@ it('names what is missing', async () => {
   await expect(openModelFolder(folder)).rejects.toThrow(/config\.json is missing/)
 })
 
+it('reads one file rather than the shards of an index beside it, as transformers does', async () => {
+  const { norm, other } = { norm: 'model.norm.weight', other: 'model-00001-of-00001.safetensors' }
+  const ones = await openModelFolder(folder)
+  const right = await readF32(ones.tensors.get(norm)!)
+  const names = [...ones.tensors.keys(), ...ones.otherTensors.keys()]
+  await ones.close()
+  const bytes = await readFile(join(folder, 'model.safetensors'))
+  await writeFile(join(folder, other), bytes.fill(0, 8 + Number(bytes.readBigUInt64LE(0))))
+  await index(Object.fromEntries(names.map((name) => [name, other])))
+  const model = await openModelFolder(folder)
+  expect(await readF32(model.tensors.get(norm)!)).toEqual(right)
+  await model.close()
+  // Without it, the shards are the model: so the two differ here.
+  await rm(join(folder, 'model.safetensors'))
+  const shards = await openModelFolder(folder)
+  expect(await readF32(shards.tensors.get(norm)!)).toEqual(new Float32Array(right.length))
+  await shards.close()
+})
+
+it('refuses more layers than there are tensors', async () => {
+  const file = join(folder, 'config.json')
+  await writeFile(file, JSON.stringify({ ...JSON.parse(await readFile(file, 'utf8')), num_hidden_layers: 100_000 }))
+  await expect(openModelFolder(folder)).rejects.toThrow(/says that there are 100000 layers, and there are \d+ tensors/)
+})
+
 it('does not follow an index out of the folder', async () => {
-  await writeFile(join(scratch, 'secret.safetensors'), await readFile(join(folder, 'model.safetensors')))
+  await rename(join(folder, 'model.safetensors'), join(scratch, 'secret.safetensors'))
   await index({ 'model.norm.weight': '../secret.safetensors' })
   await expect(openModelFolder(folder)).rejects.toThrow(/its shard is "\.\.\/secret\.safetensors"/)
 })

@@ -6,6 +6,8 @@ import type { ModelCacheOptions } from './model-cache.ts'
 import { type ModelFolder, openModelFolder } from './model-folder.ts'
 
 /**
+ * Opens a model at a path: a Hugging Face folder, or a GGUF file through its unpacked folder in the cache.
+ *
  * @param options where GGUF files are unpacked to, and progress and abortion of that
  * @throws as openModelFolder and ggufFolder; checkpoint error for a path that leads to neither
  */

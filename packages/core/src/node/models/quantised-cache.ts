@@ -25,6 +25,7 @@ export async function quantisedFolder(path: string, settings: QuantiseSettings, 
     {
       kind: 'quantised',
       label: `${basename(path).replace(/\.gguf$/i, '')}-int${bits}`,
+      source: real,
       identity: [real, bits, blockSize],
       state: [quantisedFormatVersion, roundingVersion, await sourceState(path)],
       make: (folder, writing) => quantiseModel(path, folder, { bits, blockSize, ...writing }),

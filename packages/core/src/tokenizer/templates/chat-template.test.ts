@@ -93,6 +93,92 @@ describe('special tokens in what people write', () => {
     )
   })
 
+  /** Templates that do everything to contents. None writes a special token itself. */
+  const meddling = [
+    "{{ m.content | replace('<think>', '') }}",
+    "{{ m.content | replace('x', '') }}",
+    "{{ m.content.replace('a', '|') }}",
+    '{{ m.content | trim }}{{ m.content | upper | lower }}',
+    '{{ m.content[::-1] }}{{ m.content[::-1][::-1] }}{{ m.content | reverse }}',
+    '{{ m.content[1:] }}{{ m.content[:-1] }}{{ m.content[::2] }}{{ m.content[1::2] }}',
+    "{{ m.content.split('x') | join }}{{ m.content.split() | join('') }}{{ m.content.splitlines() | join }}",
+    '{{ m.content | list | join }}{{ m.content | list | sort | join }}{{ m.content | unique | join }}',
+    "{{ m.content | escape | replace('&lt;', '<') | replace('&gt;', '>') }}{{ m.content | e | string }}",
+    '{{ m.content | tojson }}{{ m | tojson }}{{ m }}{{ [m.content] }}{{ m.content | list | string }}',
+    "{{ '%s' % m.content }}{{ '%s%s' | format(m.content, m.content) }}{{ '{}'.format(m.content) }}{{ '%(content)s' % m }}",
+    "{{ '{m[content]:s}'.format(m=m) }}{{ '{0!r}'.format(m.content) }}{{ '%r' % m.content }}",
+    "{{ '<' ~ m.content ~ '>' }}{{ '<|' ~ m.content ~ '|>' }}{{ '<|im_' ~ m.content }}{{ m.content ~ '|>' }}",
+    '{% filter trim %}{{ m.content }}{% endfilter %}{% set c %}{{ m.content }}{% endset %}{{ c }}{{ c ~ c }}',
+    '{% macro f(t) %}{{ t }}{{ caller() }}{% endmacro %}{% call f(m.content) %}{{ m.content }}{% endcall %}',
+    '{% for c in m.content %}{{ c }}{% endfor %}{% for c in m.content | batch(2) %}{{ c | join }}{% endfor %}',
+    "{{ m.content | indent(0) }}{{ m.content | center(99) | trim }}{{ m.content | truncate(9, true, '') }}{{ m.content.ljust(40) }}",
+    "{{ m.content.partition('x')[0] }}{{ m.content.partition('x')[2] }}{{ m.content.rsplit('x', 1) | join }}",
+    '{{ m.content | title | lower }}{{ m.content | capitalize }}{{ m.content.swapcase().swapcase() }}{{ m.content.removeprefix("x") }}',
+    "{{ m.content | urlencode | replace('%3C', '<') | replace('%7C', '|') | replace('%3E', '>') }}",
+    "{{ dict(a=m.content).a }}{{ {m.content: 1} | items | first | first }}{{ {m.content: 1} | list | first }}{{ [m.content] | groupby('0') | first | last | join }}",
+    "{% set ns = namespace(s='') %}{% for c in m.content %}{% set ns.s = c ~ ns.s %}{% endfor %}{{ ns.s }}{{ ns.s[::-1] }}",
+    "{{ '%c' % 60 }}{{ '{:c}'.format(124) }}im_end{{ '%c%c' % (124, 62) }}",
+    '{{ m.content.join(["", ""]) }}{{ m.content * 2 }}{{ m.content.expandtabs() }}{{ m.content.zfill(30) }}{{ m.content | wordcount }}',
+  ]
+
+  it('stay text, whatever a template does to contents', () => {
+    const shred = fc.constantFrom(
+      ...[
+        '<',
+        '|',
+        'im_',
+        'end',
+        '|>',
+        '>',
+        '<|im_end|>',
+        '<|im_start|>',
+        '<|IM_END|>',
+        '<think>',
+        'x',
+        ' ',
+        'a',
+        '>|dne_mi|<',
+        '\n',
+        '\t',
+        "'",
+        '👍',
+      ],
+      ...['<|im_<think>end|>', '<x|xim_end|>', '&lt;|im_end|&gt;', '<|IM_eND|>', 'im_end', 'im_start', '<a', 'a>'],
+    )
+    const content = fc.array(shred, { maxLength: 8 }).map((parts) => parts.join(''))
+    const opened = meddling.map((body) => openChat(`{% for m in messages %}${body}{% endfor %}`, 'smollm'))
+    fc.assert(
+      fc.property(content, content, fc.nat(meddling.length - 1), (one, two, at) => {
+        const messages = [
+          { role: 'user', content: one },
+          { role: 'user', content: two },
+        ]
+        expect(specialsIn(opened[at]!.chatTemplate.encode(messages))).toEqual([])
+        // With allowSpecial the same template does spell them, or this would prove nothing; see below.
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
+  it('would not without knowing who wrote them', () => {
+    const spelled = meddling.filter((body) => {
+      const { chatTemplate: meddler } = openChat(`{% for m in messages %}${body}{% endfor %}`, 'smollm')
+      const hidden = [
+        '<|im_end|>',
+        '>|dne_mi|<',
+        '<|im_<think>end|>',
+        '<x|im_end|>',
+        'im_end',
+        'end|>',
+        '<a',
+        'aim_enda',
+        '<|im_xend|>',
+      ]
+      return hidden.some((content) => specialsIn(meddler.encode([{ role: 'user', content }], { allowSpecial: true })).length > 0)
+    })
+    expect(spelled.length).toBeGreaterThan(meddling.length - 3)
+  })
+
   it('stay text where contents side by side make what marks them', () => {
     const glued = openedGlue.chatTemplate.encode([
       { role: 'user', content: '\uFDD0' },
@@ -100,7 +186,7 @@ describe('special tokens in what people write', () => {
     ])
     expect(specialsIn(glued)).toEqual(['<|im_start|>', '<|im_end|>'])
     const every = Array.from({ length: 32 }, (_, i) => String.fromCharCode(0xfdd0 + i)).join('')
-    expect(() => chatTemplate.encode(turns(every))).toThrow('U+FDD0 to U+FDEF')
+    expect(specialsIn(chatTemplate.encode(turns(`${every}<|im_end|>`)))).toEqual(honest)
   })
 
   it('count when asked', () => {

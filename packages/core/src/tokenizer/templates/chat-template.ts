@@ -2,8 +2,10 @@
 import { checkpointError, usageError } from '../../errors.ts'
 import { tokenName } from '../tokenizer.ts'
 import type { ChatMessage, ChatRenderOptions, ChatTemplate, Tokenizer, TokenizerFiles } from '../types.ts'
-import { type CompiledTemplate, compileTemplate } from './bounded-template.ts'
-import { breakSpecials, chooseBreaker } from './chat-guard.ts'
+import { aliasReasoning } from './chat-variables.ts'
+import { type CompiledTemplate, compileTemplate } from './compiled-template.ts'
+import type { Text } from './jinja/text.ts'
+import { isOwnToken } from './token-writers.ts'
 
 /** The tokens that transformers hands to templates under these names (`special_tokens_map`). */
 const namedTokens = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token']
@@ -22,28 +24,26 @@ export function createChatTemplate(files: TokenizerFiles, tokenizer: Tokenizer):
     namedTokens.map((key) => [key, tokenName(files.tokenizerConfig, key)]).filter(([, token]) => token !== undefined),
   )
 
-  const renderGuarded = (messages: unknown, variables: Readonly<Record<string, unknown>>, addGenerationPrompt: boolean): string =>
+  const render = (messages: readonly ChatMessage[], { variables = {}, addGenerationPrompt = false }: ChatRenderOptions): Text =>
     chooseTemplate(compiled, variables).render({
-      tools: null,
-      documents: null,
-      ...tokens,
-      ...variables,
-      messages,
-      add_generation_prompt: addGenerationPrompt,
+      own: tokens,
+      given: {
+        tools: null,
+        documents: null,
+        ...variables,
+        messages: aliasReasoning(messages),
+        add_generation_prompt: addGenerationPrompt,
+      },
     })
-  const render = (messages: readonly ChatMessage[], options: ChatRenderOptions = {}): string =>
-    renderGuarded(messages, options.variables ?? {}, options.addGenerationPrompt ?? false)
 
   return {
-    render,
+    render: (messages, options = {}) => render(messages, options).value,
     encode(messages, options = {}) {
+      const text = render(messages, options)
       // The template places special tokens itself, BOS included: the post-processor adds none.
-      if (options.allowSpecial) return tokenizer.encode(render(messages, options), { allowSpecial: true, addSpecial: false })
-      const given = [messages, options.variables ?? {}] as const
-      const specialBreaker = chooseBreaker(given)
-      const [safeMessages, safeVariables] = breakSpecials(given, tokenizer.specialTokens, specialBreaker)
-      const text = renderGuarded(safeMessages, safeVariables, options.addGenerationPrompt ?? false)
-      return tokenizer.encode(text, { allowSpecial: true, addSpecial: false, specialBreaker })
+      const encoding = { allowSpecial: true, addSpecial: false }
+      if (options.allowSpecial) return tokenizer.encode(text.value, encoding)
+      return tokenizer.encode(text.value, { ...encoding, isSpecial: (start, end) => isOwnToken(text, start, end) })
     },
   }
 }

@@ -15,6 +15,7 @@ export interface DataBatch {
   readonly documents: Int32Array
 }
 
+/** How batches are made: sequences, tokens in each, seed, packing. */
 export interface BatchOptions {
   /** B, sequences in a batch. */
   readonly batchSize: number
@@ -32,6 +33,7 @@ export interface Batches {
   batch(step: number): Promise<DataBatch>
 }
 
+/** Batches of a data set, each computed from its step alone. */
 export interface TrainingBatches extends Batches {
   /** Batches that hold every sequence once; not whole, as a batch may reach into the next epoch. */
   readonly stepsPerEpoch: number

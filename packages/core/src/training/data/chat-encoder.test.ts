@@ -97,6 +97,58 @@ describe('a template that writes turns alike everywhere', () => {
   })
 })
 
+describe('a template that does not open an answer apart', () => {
+  it('counts what the assistant says and its end, not the header', () => {
+    const template = '{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}'
+    fc.assert(
+      fc.property(conversation, (messages) => {
+        const answers = messages.filter((message, i) => message.role === 'assistant' && i > 0)
+        expect(encode(template, messages).flatMap(countedTexts)).toEqual(answers.map(({ content }) => `${content}<|im_end|>`))
+      }),
+      { numRuns: 200 },
+    )
+  })
+
+  it.each([
+    ['<|im_start|>assistant ', 'The answer'],
+    ['assistant: ', 'forty-two'],
+    ['[A]', '?'],
+  ])('does not count %j', (header, content) => {
+    const template = `{% for m in messages %}{% if m.role == 'assistant' %}${header}{% endif %}{{ m.content }}<|im_end|>{% endfor %}`
+    const documents = encode(template, [
+      { role: 'user', content: 'Well' },
+      { role: 'assistant', content },
+    ])
+    expect(documents.flatMap(countedTexts)).toEqual([`${content}<|im_end|>`])
+  })
+
+  it('opens it in some turns only', () => {
+    const template =
+      "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt and messages[-1].role == 'user' %}<|im_start|>assistant\n{% endif %}"
+    const messages = ['user', 'assistant', 'assistant', 'system', 'assistant'].map((role, i) => ({ role, content: `The ${i}` }))
+    expect(encode(template, messages).flatMap(countedTexts)).toEqual(['The 1<|im_end|>', 'The 2<|im_end|>', 'The 4<|im_end|>'])
+  })
+
+  it('counts calls of tools', () => {
+    const template =
+      '{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.content %}{{ m.content }}{% endif %}{% for c in m.tool_calls %}call {{ c.name }}{% endfor %}<|im_end|>\n{% endfor %}'
+    const messages = [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: '', tool_calls: [{ name: 'f' }] },
+    ]
+    expect(encode(template, messages).flatMap(countedTexts)).toEqual(['call f<|im_end|>'])
+  })
+
+  it('is refused where the next answer is opened, asked or not', () => {
+    const template = '{% for m in messages %}{{ m.content }}<|im_end|>\n{% endfor %}<|im_start|>assistant\n'
+    const messages = [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'b' },
+    ]
+    expect(() => encode(template, messages)).toThrow("the assistant's turns cannot be told apart")
+  })
+})
+
 it('takes a conversation apart where the template changes what was before', () => {
   const messages = [
     { role: 'user', content: 'a' },

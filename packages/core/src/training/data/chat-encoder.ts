@@ -59,7 +59,10 @@ function encodeTurns(
   for (const end of ends) {
     const opened = template.encode(messages.slice(0, end - 1), { addGenerationPrompt: true })
     if (!append(opened, false)) return undefined
-    if (!append(template.encode(messages.slice(0, end)), true)) {
+    const closed = template.encode(messages.slice(0, end))
+    const header = answerHeader(messages.slice(0, end), template)
+    const headed = header === undefined ? undefined : appendText(opened, header, closed, tokenizer)
+    if (!headed || !append(headed, false) || !append(closed, true)) {
       const what = 'the chat template does not open an answer (add_generation_prompt) as it writes it'
       throw unsupportedError(`${where}: ${what}, so the assistant's turns cannot be told apart; use another template`)
     }
@@ -67,6 +70,72 @@ function encodeTurns(
   // Whatever follows the last answer teaches nothing; it is only looked at for whether it changes what was before.
   const same = continuation(written, template.encode(messages), tokenizer) !== undefined
   return same ? { ids: Uint32Array.from(ids), counted: Uint8Array.from(counted, Number) } : undefined
+}
+
+/**
+ * What a template writes between the opening of the last message and what that message says: nothing where
+ * `add_generation_prompt` opens the turn; else the role's header, which is the template's and not the assistant's. It is
+ * found by having the assistant say two other things. White space alone is no header: it is often one token with what follows.
+ *
+ * @returns undefined where it cannot be told
+ */
+function answerHeader(messages: readonly ChatMessage[], template: ChatTemplate): string | undefined {
+  const before = messages.slice(0, -1)
+  const opened = template.render(before, { addGenerationPrompt: true })
+  if (opened !== template.render(before)) return ''
+  const closed = template.render(messages)
+  const last = messages.at(-1)!
+  // Other fields of the message may keep its content from being written.
+  for (const message of [last, { role: last.role, content: '' }]) {
+    const one = template.render([...before, { ...message, content: 'a' }])
+    const other = template.render([...before, { ...message, content: 'b' }])
+    const start = commonPrefix(one, other)
+    if (one === other || start < opened.length || !closed.startsWith(one.slice(0, start))) continue
+    // A template that opens the next answer, asked or not, cannot be told from one that ends this one so.
+    const isOpenAnyway = start === opened.length && commonSuffix(opened, closed).trim() !== ''
+    const header = closed.slice(opened.length, start)
+    return isOpenAnyway ? undefined : header.trim() === '' ? '' : header
+  }
+  return undefined
+}
+
+function commonPrefix(one: string, other: string): number {
+  let length = 0
+  while (length < one.length && one[length] === other[length]) length++
+  return length
+}
+
+function commonSuffix(one: string, other: string): string {
+  let length = 0
+  while (length < Math.min(one.length, other.length) && one.at(-1 - length) === other.at(-1 - length)) length++
+  return one.slice(one.length - length)
+}
+
+/** Ids of a beginning and of `text` behind it, as `longer` has them. Undefined where `longer` does not go on so. */
+function appendText(
+  beginning: readonly number[],
+  text: string,
+  longer: readonly number[],
+  tokenizer: Tokenizer,
+): readonly number[] | undefined {
+  if (text === '') return beginning
+  const more = continuation(beginning, longer, tokenizer)
+  const decoder = tokenizer.streamDecoder()
+  const ids: number[] = []
+  let spelled = ''
+  for (const id of more ?? []) {
+    const next = spelled + decoder.push(id)
+    // A token that reaches across the border is cut there.
+    if (next.length > text.length) return next.startsWith(text) ? [...beginning, ...ids, ...encodeRest(spelled)] : undefined
+    ids.push(id)
+    spelled = next
+    if (spelled === text) return [...beginning, ...ids]
+  }
+  return undefined
+
+  function encodeRest(before: string): number[] {
+    return tokenizer.encode(text.slice(before.length), { addSpecial: false })
+  }
 }
 
 /**

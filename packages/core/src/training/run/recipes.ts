@@ -97,6 +97,7 @@ const smallShape = {
   tieWordEmbeddings: true,
 } as const
 
+/** The recipes by name: functions from a few options to a whole configuration. */
 export const recipes = {
   /** From scratch, all streams from the first step (section 3.1). */
   pretrain: (options) =>
@@ -125,6 +126,7 @@ export const recipes = {
   },
 } as const satisfies Record<string, (options: RecipeOptions) => RunConfig>
 
+/** The names of the recipes. */
 export type RecipeName = keyof typeof recipes
 export const recipeNames = Object.keys(recipes) as RecipeName[]
 

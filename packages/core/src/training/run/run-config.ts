@@ -132,6 +132,7 @@ export const runConfigSchema = z.strictObject({
   logEvery: count,
 })
 
+/** The whole configuration of a training run. */
 export type RunConfig = z.infer<typeof runConfigSchema>
 
 /** A step's schedule, counted within its stage. */

@@ -100,6 +100,7 @@ export async function modelParameters(
   return new Map([...others, ...(await mergePrefixes(runtime, config, prefixMlp, parameters))])
 }
 
+/** A training run: stages, steps, evaluation. Its caller saves and logs. */
 export class Trainer {
   readonly #inputs: TrainerInputs
   readonly #batches: TrainingBatches

@@ -29,6 +29,7 @@ export interface StepOptions {
   readonly accept?: (report: StepReport) => boolean
 }
 
+/** What a training step reports: loss in nats a token, gradient norm, learning rate. */
 export interface StepReport {
   /** Before the update, in nats. */
   readonly loss: number

@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { gzipSync } from 'node:zlib'
 
 export interface HubRepo {
   readonly commit: string
@@ -14,6 +15,8 @@ export interface HubRepo {
   readonly listedSizes?: Readonly<Record<string, number>>
   /** Without this token the repository answers 403 as a gated one does. */
   readonly token?: string
+  /** Other branches and tags, with contents of their own. */
+  readonly revisions?: Readonly<Record<string, HubRepo>>
 }
 
 /** What goes wrong with one answer. Faults about bodies apply where the bytes are served. */
@@ -23,8 +26,6 @@ export type Fault =
   | { readonly kind: 'cut'; readonly afterBytes: number }
   /** The answer is silent after so many bytes, until the client goes. */
   | { readonly kind: 'stall'; readonly afterBytes: number }
-  /** After so many bytes, one a second. */
-  | { readonly kind: 'drip'; readonly afterBytes: number }
   | { readonly kind: 'ignore-range' }
   /** 206 with a Content-Range that starts elsewhere. */
   | { readonly kind: 'wrong-range' }
@@ -34,6 +35,14 @@ export type Fault =
   | { readonly kind: 'endless'; readonly extraBytes: number }
   /** The first byte is another one. */
   | { readonly kind: 'corrupt' }
+  /** A byte at a time, with a pause after each. */
+  | { readonly kind: 'drip'; readonly everyMs: number }
+  /** No answer at all. */
+  | { readonly kind: 'silent' }
+  /** 200 with a web page. */
+  | { readonly kind: 'page' }
+  /** The body compressed, as by a proxy that does not know better. */
+  | { readonly kind: 'gzip' }
 
 export interface SeenRequest {
   readonly server: 'hub' | 'cdn'
@@ -50,6 +59,8 @@ export interface HubServerOptions {
   readonly fault?: (request: SeenRequest, seen: readonly SeenRequest[]) => Fault | undefined
   /** Leaves sizes and hashes out of the listing, as some mirrors do. */
   readonly bareListing?: boolean
+  /** Default: 127.0.0.1. */
+  readonly host?: string
 }
 
 export interface HubServer {
@@ -63,7 +74,12 @@ export const gitBlobId = (bytes: Uint8Array) => createHash('sha1').update(`blob 
 
 const isLarge = (path: string) => /\.(safetensors|gguf)$/.test(path)
 
-export async function startHubServer({ repos, fault, bareListing = false }: HubServerOptions): Promise<HubServer> {
+export async function startHubServer({
+  repos,
+  fault,
+  bareListing = false,
+  host = '127.0.0.1',
+}: HubServerOptions): Promise<HubServer> {
   const requests: SeenRequest[] = []
   let cdnUrl = ''
 
@@ -77,16 +93,20 @@ export async function startHubServer({ repos, fault, bareListing = false }: HubS
   const hub = createServer((request, response) => {
     const { seen, fault: broken } = observe('hub', request)
     if (broken?.kind === 'status') return refuse(response, broken.status, broken.headers)
+    if (broken?.kind === 'page') return sendPage(response)
+    if (broken?.kind === 'silent') return
     const { pathname } = new URL(seen.url, 'http://hub')
 
     const [, listed, route, revision] = /^\/api\/models\/(.+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ?? []
     const [, resolved, commit, file] = /^\/(.+)\/resolve\/([^/]+)\/(.+)$/.exec(pathname) ?? []
-    const repo = repos[listed ?? resolved ?? '']
+    const name = decodeURIComponent(revision ?? commit ?? '')
+    const main = repos[listed ?? resolved ?? '']
+    const repo = Object.entries(main?.revisions ?? {}).find(([other, { commit }]) => [other, commit].includes(name))?.[1] ?? main
     if (repo === undefined) return refuse(response, seen.authorization ? 404 : 401, { 'x-error-code': 'RepoNotFound' })
     if (repo.token !== undefined && seen.authorization !== `Bearer ${repo.token}`) {
       return refuse(response, seen.authorization ? 403 : 401, { 'x-error-code': 'GatedRepo' })
     }
-    if (![repo.commit, 'main'].includes(decodeURIComponent(revision ?? commit ?? ''))) {
+    if (repo === main && ![repo.commit, 'main'].includes(name)) {
       return refuse(response, 404, { 'x-error-code': 'RevisionNotFound' })
     }
     if (route === 'tree') return sendTree(response, repo)
@@ -101,7 +121,7 @@ export async function startHubServer({ repos, fault, bareListing = false }: HubS
       return sendBytes(request, response, bytes, broken)
     }
     response.writeHead(302, {
-      location: `${cdnUrl}/${resolved}/${file}`,
+      location: `${cdnUrl}/${repo === main ? '' : `${repo.commit}!`}${resolved}/${file}`,
       'x-linked-size': bytes.length,
       'x-linked-etag': `"${sha256(bytes)}"`,
     })
@@ -111,12 +131,14 @@ export async function startHubServer({ repos, fault, bareListing = false }: HubS
   const cdn = createServer((request, response) => {
     const { seen, fault: broken } = observe('cdn', request)
     if (broken?.kind === 'status') return refuse(response, broken.status, broken.headers)
-    const [repo, path] = splitAfterRepo(decodeURIComponent(seen.url.slice(1)), repos)
-    sendBytes(request, response, repos[repo]!.files[path]!, broken)
+    if (broken?.kind === 'page') return sendPage(response)
+    const [repo, path] = splitAfterRepo(decodeURIComponent(seen.url.slice(1).replace(/^[^/]*!/, '')), repos)
+    const wanted = Object.values(repos[repo]!.revisions ?? {}).find(({ commit }) => seen.url.startsWith(`/${commit}!`))
+    sendBytes(request, response, (wanted ?? repos[repo]!).files[path]!, broken)
   })
 
-  const url = await listen(hub)
-  cdnUrl = await listen(cdn)
+  const url = await listen(hub, host)
+  cdnUrl = await listen(cdn, host)
   return {
     url,
     requests,
@@ -168,6 +190,10 @@ function sendBytes(request: IncomingMessage, response: ServerResponse, bytes: Ui
   if (fault?.kind === 'wrong-length') body = resized(body, fault.length)
   if (fault?.kind === 'endless') body = resized(body, body.length + fault.extraBytes)
   if (fault?.kind === 'corrupt') body[0] = (body[0] ?? 0) ^ 1
+  if (fault?.kind === 'gzip') {
+    body = gzipSync(body)
+    response.setHeader('content-encoding', 'gzip')
+  }
   if (fault?.kind !== 'endless') response.setHeader('content-length', body.length)
   if (start > 0) {
     const shown = fault?.kind === 'wrong-range' ? start - 1 : start
@@ -179,15 +205,17 @@ function sendBytes(request: IncomingMessage, response: ServerResponse, bytes: Ui
     return
   }
   if (fault?.kind === 'cut') response.write(body.slice(0, fault.afterBytes), () => response.destroy())
+  else if (fault?.kind === 'drip') drip(response, body, fault.everyMs)
   else if (fault?.kind === 'stall') response.write(body.slice(0, fault.afterBytes))
-  else if (fault?.kind === 'drip') drip(response, body, fault.afterBytes)
   else response.end(body)
 }
 
-function drip(response: ServerResponse, body: Uint8Array, afterBytes: number): void {
-  let at = afterBytes
-  response.write(body.slice(0, at))
-  const timer = setInterval(() => response.write(body.slice(at, ++at)), 1000)
+function drip(response: ServerResponse, body: Uint8Array, everyMs: number): void {
+  let at = 0
+  const timer = setInterval(() => {
+    if (at === body.length || response.destroyed) return clearInterval(timer)
+    response.write(body.slice(at, ++at))
+  }, everyMs)
   response.on('close', () => clearInterval(timer))
 }
 
@@ -201,9 +229,15 @@ function refuse(response: ServerResponse, status: number, headers: Record<string
   response.writeHead(status, headers).end(`status ${status}`)
 }
 
-function listen(server: Server): Promise<string> {
+/** What a network that asks for a login answers to everything. */
+function sendPage(response: ServerResponse): void {
+  response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<!doctype html><title>Log in\u009b31m</title>')
+}
+
+function listen(server: Server, host: string): Promise<string> {
   return new Promise((resolve) => {
-    server.listen(0, '127.0.0.1', () => resolve(`http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+    const shown = host.includes(':') ? `[${host}]` : host
+    server.listen(0, host, () => resolve(`http://${shown}:${(server.address() as AddressInfo).port}`))
   })
 }
 

@@ -29,7 +29,7 @@ export const writers: Readonly<Record<string, (folder: string, round: number) =>
   },
   cache: (folder, round) => {
     const make = (target: string, options: object) => writeWholeFolder(target, fill, options)
-    const wanted = { kind: 'made', label: 'model', identity: ['model'], state: [round], make }
+    const wanted = { kind: 'made', label: 'model', source: 'model', identity: ['model'], state: [round], make }
     return cachedModelFolder(wanted, { cacheDirectory: folder })
   },
   checkpoints: async (folder, round) => {

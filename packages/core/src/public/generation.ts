@@ -1,0 +1,22 @@
+/** Text and tokens out of a loaded model. A promised subpath: names come and go with major versions only. */
+export {
+  type BeamResult,
+  beamSearch,
+  Chat,
+  type Constraint,
+  Engine,
+  type Finished,
+  type FinishReason,
+  type GeneratedToken,
+  openText,
+  PromptCache,
+  type PromptToken,
+  type SamplingOptions,
+  Scheduler,
+  type TextChunk,
+  TextModel,
+  type TextOptions,
+  type TextResult,
+  type TextToken,
+  type TokenRequest,
+} from '../generation/index.ts'
