@@ -16,3 +16,4 @@ export {
 } from './errors.ts'
 export { createRandom, type Random } from './random.ts'
 export { type Spread, spreadOf } from './spread.ts'
+export { finish, finishWithPauses } from './steps.ts'

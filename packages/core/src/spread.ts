@@ -24,6 +24,13 @@ export function spreadOf(values: readonly number[]): Spread {
   return { min: at(0), lowerQuartile: at(0.25), median: at(0.5), upperQuartile: at(0.75), max: at(1), samples: sorted.length }
 }
 
+/** Least and greatest; a spread into Math.min overflows the stack at some 100,000 values. NaN where one of them is. */
+export function extentOf(values: readonly number[]): [number, number] {
+  let [least, greatest] = [Infinity, -Infinity]
+  for (const value of values) [least, greatest] = [Math.min(least, value), Math.max(greatest, value)]
+  return [least, greatest]
+}
+
 /** Order of numbers, infinite ones too (Infinity - Infinity is no order). */
 export const ascending = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0)
 

@@ -67,7 +67,12 @@ function filesOf(arch, program) {
   return [
     ...Object.entries(sources[arch]).map(([name, own]) => [`src/${name}`, own]),
     ...common.map((name) => [`src/${name}`, []]),
-    ...(program ? [] : [['src/binding', []]]),
+    ...(program
+      ? []
+      : [
+          ['src/binding', []],
+          ['src/interrupts', []],
+        ]),
     ...Object.entries(more).map(([name, own]) => [`test/${name}`, own]),
   ]
 }

@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "instruction-sets.h"
+#include "interrupts.h"
 #include "js-values.h"
 #include "step.h"
 
@@ -222,9 +223,10 @@ napi_value closeModel(napi_env env, Arguments a) {
   return undefined(env);
 }
 
-// (model) => bytes
+// (model) => bytes. Also while a step runs, and after the end: who watches a process asks at any time.
 napi_value cacheBytes(napi_env env, Arguments a) {
-  return number(env, double(idleModelOf(env, a[0]).model->cache().memoryBytes()));
+  const ModelHandle& handle = unwrapped<ModelHandle>(env, a[0], modelTag, "a model");
+  return number(env, handle.model ? double(handle.model->cache().memoryBytes()) : 0);
 }
 
 // (model) => row
@@ -375,6 +377,21 @@ napi_value aggregate(napi_env env, Arguments a) {
                  });
 }
 
+// ()
+napi_value watchInterrupts(napi_env env, Arguments) {
+  static bool hooked = false;
+  if (!hooked) must(napi_add_env_cleanup_hook(env, [](void*) { endAtInterrupts(); }, nullptr));
+  hooked = true;
+  parscale::watchInterrupts();
+  return undefined(env);
+}
+
+// ()
+napi_value forgetInterrupt(napi_env env, Arguments) {
+  parscale::forgetInterrupt();
+  return undefined(env);
+}
+
 // ---- entries ----
 
 constexpr size_t mostArguments = 5;
@@ -421,6 +438,8 @@ napi_value init(napi_env env, napi_value exports) {
     add("step", entry<step>);
     add("logits", entry<logits>);
     add("aggregate", entry<aggregate>);
+    add("watchInterrupts", entry<watchInterrupts>);
+    add("forgetInterrupt", entry<forgetInterrupt>);
   } catch (const Pending&) {
     napi_throw_error(env, "ERR_NATIVE", "the native step cannot be set up in this Node");
   }

@@ -8,7 +8,7 @@ namespace parscale {
 
 // Counts itself, so that the cache knows what it holds.
 struct Cache::Page {
-  explicit Page(size_t size, size_t& count) : count_(count) {
+  explicit Page(size_t size, std::atomic<size_t>& count) : count_(count) {
     bytes = static_cast<uint8_t*>(std::aligned_alloc(64, size));
     if (!bytes) throw std::bad_alloc();
     count_++;
@@ -22,7 +22,7 @@ struct Cache::Page {
   uint8_t* bytes;
 
  private:
-  size_t& count_;
+  std::atomic<size_t>& count_;
 };
 
 Cache::Cache(const CacheShape& shape) : shape_(shape) {

@@ -1,6 +1,7 @@
 // Keys and values of rows of tokens, in pages of 64 positions that hold all layers. Rows are numbers. Copies share pages until one of
 // them writes, so that forking a sequence moves nothing but the page that is being filled.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -31,6 +32,7 @@ class Cache {
   void makeWritable(int row, size_t from, size_t to);
   CachedHead head(int row, size_t layer, size_t kvHead) const;
 
+  // Any thread may ask.
   size_t memoryBytes() const { return pages_ * pageBytes_; }
 
  private:
@@ -46,7 +48,7 @@ class Cache {
 
   CacheShape shape_;
   size_t keyBytes_, valueBytes_, headBytes_, pageBytes_;
-  size_t pages_ = 0;
+  std::atomic<size_t> pages_{0};
   std::vector<Row> rows_;
 };
 

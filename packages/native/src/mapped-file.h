@@ -19,7 +19,7 @@ class MappedFile {
   size_t size() const { return size_; }
 
   // Throws a Failure where somebody has cut the file short since: reading behind its end would end the process. Asked before each
-  // step; what is cut off in the middle of one cannot be caught.
+  // layer of a step; what is cut off in the middle of one cannot be caught.
   void mustBeWhole() const;
 
  private:

@@ -41,8 +41,6 @@ export class NativeModel {
   readonly #handle: ModelHandle
   #running: Promise<unknown> = Promise.resolve()
   #disposed = false
-  #busy = 0
-  #cacheBytes = 0
 
   /**
    * Maps a packed file (pack.ts).
@@ -85,10 +83,9 @@ export class NativeModel {
     named(() => this.#native.writePrefix(this.#handle, row, layer, key, value))
   }
 
-  /** While a step is under way: what it was before. */
+  /** Also while a step is under way; 0 once disposed of. */
   get memoryBytes(): number {
-    if (!this.#busy) this.#cacheBytes = named(() => this.#native.cacheBytes(this.#handle))
-    return this.#cacheBytes
+    return this.#native.cacheBytes(this.#handle)
   }
 
   /**
@@ -118,15 +115,12 @@ export class NativeModel {
   }
 
   async #start<T>(start: () => Promise<T>): Promise<T> {
-    this.#busy++
     try {
       const result = start()
       this.#running = result
       return await result
     } catch (error) {
       throw parscaleError(error)
-    } finally {
-      this.#busy--
     }
   }
 }

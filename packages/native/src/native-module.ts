@@ -58,6 +58,8 @@ export interface NativeModule {
     aggregator: AggregatorHandle,
     streams: Float32Array,
   ): Promise<{ hidden: Float32Array; weights: Float32Array }>
+  watchInterrupts(): void
+  forgetInterrupt(): void
 }
 
 export interface ModelFacts {

@@ -15,6 +15,7 @@ Model::Model(const std::string& path, const Kernels& kernels, size_t threads, Ca
       cache_({weights_.layers.size(), weights_.kvHeads, weights_.headDim, cacheType}) {}
 
 void Model::mustGoOn() const {
+  weights_.file->mustBeWhole();
   if (cancelled_.load(std::memory_order_relaxed)) throw Failure("ERR_CLOSED", "the model was closed during the step");
 }
 

@@ -26,6 +26,24 @@ describe('a step', () => {
     await model.dispose()
   })
 
+  it('lets its memory be watched meanwhile, and afterwards', async () => {
+    const model = new NativeModel(packed.backbone, { threads: 1 })
+    const rows = openRows(model, 4)
+    await model.run(batch(model, rows, 8))
+    const before = model.memoryBytes
+    const seen: number[] = []
+    const running = model.run(batch(model, rows, 1000))
+    const timer = setInterval(() => seen.push(model.memoryBytes), 1)
+    seen.push(model.memoryBytes)
+    await running
+    clearInterval(timer)
+    expect(before).toBeGreaterThan(0)
+    for (const bytes of seen) expect(bytes).toBeGreaterThanOrEqual(before)
+    expect(model.memoryBytes).toBeGreaterThan(before)
+    await model.dispose()
+    expect(model.memoryBytes).toBe(0)
+  })
+
   it('runs beside another model, and leaves the event loop free', async () => {
     const models = [new NativeModel(packed.backbone, { threads: 2 }), new NativeModel(packed.backbone, { threads: 3 })]
     let ticks = 0

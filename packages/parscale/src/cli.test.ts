@@ -223,6 +223,18 @@ describe('bad input ends with a sentence and an exit code', () => {
       2,
       /--top-p must be greater than 0 and at most 1, got 1.5/,
     ],
+    [
+      'a bias beyond what a logit can be',
+      () => ['generate', '/no/such/model', '--prompt', 'x', '--logit-bias', '5=1e308'],
+      2,
+      /--logit-bias: the bias of token 5 must be from -1e\+30 to 1e\+30/,
+    ],
+    [
+      'a penalty next to nothing',
+      () => ['generate', '/no/such/model', '--prompt', 'x', '--repetition-penalty', '1e-308'],
+      2,
+      /--repetition-penalty must be from 1e-6 to 1e6, got 1e-308/,
+    ],
     ['a bias that is none', () => ['generate', '--prompt', 'x', '--logit-bias', 'e=1'], 2, /--logit-bias .*must be ID=BIAS/],
     [
       'beams with what has no part in them',

@@ -126,7 +126,8 @@ export async function programFor(argv: readonly string[], io: Io): Promise<Comma
     const command = program.command(row.name).description(row.description)
     if (row === asked) (await row.load()).register(command, io)
   }
-  program.hook('preAction', (_, command) => {
+  program.hook('preAction', async (_, command) => {
+    await io.interrupts?.watch()
     if (asked?.writesFiles || fileOptions.some((name) => command.getOptionValue(name) !== undefined)) io.finishWithoutReader?.()
   })
   return program

@@ -196,9 +196,10 @@ export class Engine {
   /** @throws usage error naming the first id that the model has no embedding for */
   checkTokens(ids: readonly number[]): void {
     const { vocabSize } = this.model.config
-    const bad = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize)
-    if (bad !== undefined)
-      throw usageError(`token id ${bad} is not in the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`, { found: bad })
+    const bad = ids.findIndex((id) => !Number.isInteger(id) || id < 0 || id >= vocabSize) // visits holes too
+    if (bad < 0) return
+    const range = `the vocabulary of ${vocabSize} tokens (0 to ${vocabSize - 1})`
+    throw usageError(`token id ${ids[bad]} is not in ${range}`, { found: ids[bad] })
   }
 
   /** Rows must not move under a running step. */

@@ -11,9 +11,9 @@
 import { runtimeError, usageError } from '../errors.ts'
 
 export interface PenaltyOptions {
-  /** Added to the logits of these ids. Finite or -Infinity. */
+  /** Added to the logits of these ids. From -1e30 to 1e30, or -Infinity. */
   readonly logitBias?: ReadonlyMap<number, number>
-  /** Greater than 0; 1 (default) does nothing, above 1 discourages repetition. */
+  /** From 1e-6 to 1e6; 1 (default) does nothing, above 1 discourages repetition. */
   readonly repetitionPenalty?: number
   /** -2 to 2, default 0. */
   readonly presencePenalty?: number

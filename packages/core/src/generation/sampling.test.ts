@@ -116,13 +116,24 @@ describe('errors', () => {
     [{ topP: 1.01 }, 'topP must be'],
     [{ minP: -0.1 }, 'minP must be'],
     [{ repetitionPenalty: 0 }, 'repetitionPenalty must be'],
+    [{ repetitionPenalty: 1e-308 }, 'repetitionPenalty must be from 1e-6 to 1e6'],
+    [{ repetitionPenalty: 1e308 }, 'repetitionPenalty must be'],
     [{ presencePenalty: 3 }, 'presencePenalty must be'],
     [{ frequencyPenalty: -2.5 }, 'frequencyPenalty must be'],
     [{ seed: 0.5 }, 'seed must be'],
     [{ logitBias: new Map([[-1, 1]]) }, 'logitBias: a token id'],
     [{ logitBias: new Map([[1, Infinity]]) }, 'logitBias: the bias of token 1'],
+    [{ logitBias: new Map([[1, 1e308]]) }, 'must be from -1e+30 to 1e+30, or -Infinity'],
+    [{ logitBias: new Map([[1, -1e308]]) }, 'logitBias: the bias of token 1'],
+    [{ logitBias: new Map([[1, Number.NaN]]) }, 'logitBias: the bias of token 1'],
   ])('%o', (options, message) => {
     expect(() => validateSampling({ temperature: 1, ...options })).toThrow(message)
+  })
+
+  test('the widest values that are taken stay within float32 together', () => {
+    const widest = { temperature: 1, repetitionPenalty: 1e-6, logitBias: new Map([[1, 1e30]]) }
+    expect(draw(widest, [3e4, 3e4], [1])).toBe(1)
+    expect(draw({ ...widest, repetitionPenalty: 1e6, logitBias: new Map([[1, -1e30]]) }, [3e4, 3e4], [1])).toBe(0)
   })
 
   test('logits that no draw can be made from are named', () => {

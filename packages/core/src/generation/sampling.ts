@@ -40,6 +40,9 @@ export interface Sampler {
   accept(id: number): void
 }
 
+/** Logits are float32, of up to 3.4e38: with this one and the smallest repetition penalty, sums and quotients stay finite. */
+const largestBias = 1e30
+
 /** Returns `options` if every value is in range; else throws a usage error that names the option. */
 export function validateSampling(options: SamplingOptions): SamplingOptions {
   const ranges: [keyof SamplingOptions, string, (value: number) => boolean][] = [
@@ -47,7 +50,7 @@ export function validateSampling(options: SamplingOptions): SamplingOptions {
     ['topK', 'an integer of at least 1', (x) => Number.isSafeInteger(x) && x >= 1],
     ['topP', 'greater than 0 and at most 1', (x) => x > 0 && x <= 1],
     ['minP', 'from 0 to 1', (x) => x >= 0 && x <= 1],
-    ['repetitionPenalty', 'a finite number greater than 0', (x) => x > 0 && x < Infinity],
+    ['repetitionPenalty', 'from 1e-6 to 1e6', (x) => x >= 1e-6 && x <= 1e6],
     ['presencePenalty', 'from -2 to 2', (x) => Math.abs(x) <= 2],
     ['frequencyPenalty', 'from -2 to 2', (x) => Math.abs(x) <= 2],
     ['seed', 'an integer up to 2^53', Number.isSafeInteger],
@@ -62,8 +65,9 @@ export function validateSampling(options: SamplingOptions): SamplingOptions {
     if (!Number.isSafeInteger(id) || id < 0) {
       throw usageError(`logitBias: a token id must be an integer of at least 0, got ${id}`, { flag: 'logitBias', found: id })
     }
-    if (!(bias < Infinity)) {
-      throw usageError(`logitBias: the bias of token ${id} must be finite or -Infinity, got ${bias}`, {
+    if (!(Math.abs(bias) <= largestBias || bias === -Infinity)) {
+      const expected = `from -${largestBias} to ${largestBias}, or -Infinity`
+      throw usageError(`logitBias: the bias of token ${id} must be ${expected}, got ${bias}`, {
         flag: 'logitBias',
         found: bias,
       })

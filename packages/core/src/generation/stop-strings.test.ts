@@ -84,6 +84,8 @@ describe('by example', () => {
   test('no stop strings: nothing is held; an empty one is refused', () => {
     expect(createStopMatcher([]).push('abc')).toEqual({ text: 'abc', stopped: null })
     expect(() => createStopMatcher(['a', ''])).toThrow('must not be empty')
+    expect(() => createStopMatcher('END' as unknown as string[])).toThrow('stop: expected a list of texts, got "END"')
+    expect(() => createStopMatcher([5] as unknown as string[])).toThrow('stop: expected a list of texts, got [5]')
   })
 })
 

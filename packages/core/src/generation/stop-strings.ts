@@ -25,7 +25,7 @@ interface State {
   match: string | null
 }
 
-/** Throws a usage error for an empty stop string. */
+/** Throws a usage error for an empty stop string, and for what is no list of strings. */
 export function createStopMatcher(stops: readonly string[]): StopMatcher {
   const root = buildAutomaton(stops)
   let state = root
@@ -66,6 +66,9 @@ function advance(from: State, unit: number): State {
 
 function buildAutomaton(stops: readonly string[]): State {
   const root: State = { next: new Map(), depth: 0, fallback: null, match: null }
+  // A plain string would be taken for its characters.
+  if (!Array.isArray(stops) || !stops.every((stop) => typeof stop === 'string'))
+    throw usageError(`stop: expected a list of texts, got ${JSON.stringify(stops)}`, { flag: 'stop', found: stops })
   for (const stop of stops) {
     if (stop === '') throw usageError('stop: a stop string must not be empty', { flag: 'stop' })
     let state = root

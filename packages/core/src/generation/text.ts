@@ -174,6 +174,7 @@ export class Chat {
   readonly #model: TextModel
   readonly #template: ChatTemplate
   readonly #cache: PromptCache
+  #closed = false
 
   constructor(model: TextModel, template: ChatTemplate, options: { p?: number; system?: string }) {
     this.#model = model
@@ -189,6 +190,7 @@ export class Chat {
 
   /** Adds the user's turn and streams the answer, which becomes part of the conversation; on failure neither does. */
   async *send(content: string, options: Omit<TextOptions, 'p'> = {}): AsyncGenerator<TextChunk, TextResult> {
+    if (this.#closed) throw usageError('chat: this conversation is closed; open another one')
     if (content.length === 0) throw usageError('the message is empty')
     const turns: ChatMessage[] = [...this.messages, { role: 'user', content }]
     const ids = this.#template.encode(turns, { addGenerationPrompt: true, allowSpecial: options.allowSpecial })
@@ -197,7 +199,9 @@ export class Chat {
     return result
   }
 
+  /** Frees what the conversation holds in the cache. It takes no further turns. */
   close(): Promise<void> {
+    this.#closed = true
     return this.#model.release(this.#cache)
   }
 }

@@ -10,7 +10,7 @@
 import { usageError } from '../errors.ts'
 import { createRandom } from '../random.ts'
 import { ascending, quantile } from '../spread.ts'
-import { type Fit, fitLaw } from './fit.ts'
+import { type Fit, fittingLaw } from './fit.ts'
 import { normalCdf, normalQuantile } from './normal.ts'
 import type { Point } from './points.ts'
 
@@ -38,17 +38,18 @@ export function bootstrap(fit: Fit, { count, seed, onProgress }: BootstrapOption
     throw usageError(`count must be a whole number of at least 1, got ${count}`, { flag: 'count', found: count })
   const refits = bootstrapRefits(fit, seed)
   return Array.from({ length: count }, (_, i) => {
-    const theta = refits.next().value
+    let theta: Float64Array | undefined
+    while (!theta) theta = refits.next().value
     onProgress?.(i + 1)
     return theta
   })
 }
 
 /**
- * Refits one after another without end, for whoever must stay responsive in between. Throws a usage error if there are no more
+ * Refits one after another without end, for whoever must stay responsive in between: undefined where one is under way. Throws a usage error if there are no more
  * points than parameters, for then nothing is left to estimate noise from.
  */
-export function* bootstrapRefits(fit: Fit, seed: number): Generator<Float64Array, never> {
+export function* bootstrapRefits(fit: Fit, seed: number): Generator<Float64Array | undefined, never> {
   const [n, p] = [fit.points.length, fit.law.parameters.length]
   if (n <= p)
     throw usageError(`a bootstrap needs more points than the ${p} parameters of the ${fit.law.name} law, got ${n}`, { found: n })
@@ -60,7 +61,10 @@ export function* bootstrapRefits(fit: Fit, seed: number): Generator<Float64Array
       const spread = 1 / Math.sqrt(point.weight ?? 1)
       return { ...point, loss: predicted * Math.exp((noise[random.below(n)]! + kernel * random.normal()) * spread) }
     })
-    yield fitLaw(fit.law, points, [fit.theta]).theta
+    const refit = fittingLaw(fit.law, points, [fit.theta])
+    let step = refit.next()
+    for (; !step.done; step = refit.next()) yield undefined
+    yield step.value.theta
   }
 }
 

@@ -3,9 +3,10 @@
  * Objective, bounds and starts are those of the published script (fixtures/law/scaling-law.json, `procedure`); gradients are
  * exact here, so the optimum is reached more closely.
  */
+import { finish } from '../steps.ts'
 import { checkDesign } from './identified.ts'
 import { checkTheta, type Law, logSetting } from './laws.ts'
-import { type Bounds, minimise, type Objective } from './minimise.ts'
+import { type Bounds, type Minimum, minimising, type Objective } from './minimise.ts'
 import { checkPoints, type Point } from './points.ts'
 
 /** Residuals of ln(loss) beyond this count linearly. */
@@ -47,20 +48,30 @@ export interface Fit {
  * @param starts places to begin from, as theta; absent: the law's grid in units of the data
  * @param limits of theta; absent: the law's own
  */
-export function fitLaw(
+export const fitLaw = (
   law: Law,
   points: readonly Point[],
   starts?: readonly ArrayLike<number>[],
   limits: Bounds = boundsOf(law),
-): Fit {
+): Fit => finish(fittingLaw(law, points, starts, limits))
+
+/** `fitLaw` in steps (../steps.ts), for whoever must stay responsive: with 100,000 points it takes minutes. */
+export function* fittingLaw(
+  law: Law,
+  points: readonly Point[],
+  starts?: readonly ArrayLike<number>[],
+  limits: Bounds = boundsOf(law),
+): Generator<void, Fit> {
   checkDesign(law, points)
   const begins = starts ?? gridOfStarts(law, points)
   for (const start of begins) checkTheta(law, start)
   const search = searchSpace(law, limits)
   const objective = huberObjective(law, points, search)
-  const rough = begins.map((start) => minimise(objective, search.fromTheta(start), search.bounds, 1e-5))
+  const rough: Minimum[] = []
+  for (const start of begins) rough.push(yield* minimising(objective, search.fromTheta(start), search.bounds, 1e-5))
   const lowestFirst = rough.toSorted((a, b) => (a.value < b.value ? -1 : 1)) // NaN goes last
-  const ends = lowestFirst.slice(0, polished).map(({ x }) => minimise(objective, x, search.bounds))
+  const ends: Minimum[] = []
+  for (const { x } of lowestFirst.slice(0, polished)) ends.push(yield* minimising(objective, x, search.bounds))
   const best = ends.reduce((a, b) => (b.value < a.value ? b : a))
   const theta = search.toTheta(best.x)
   const residuals = points.map((point): Residual => {

@@ -1,7 +1,16 @@
 /** Scaling laws over parameters, streams and data: published points, fits, intervals, predictions, plots. Pure mathematics. */
 export * from './bootstrap.ts'
 export { parsePoints } from './data.ts'
-export { coefficientOfDetermination, type Fit, fitLaw, gridOfStarts, huberDelta, objectiveAt, type Residual } from './fit.ts'
+export {
+  coefficientOfDetermination,
+  type Fit,
+  fitLaw,
+  fittingLaw,
+  gridOfStarts,
+  huberDelta,
+  objectiveAt,
+  type Residual,
+} from './fit.ts'
 export { undeterminedParameters } from './identified.ts'
 export { type Law, type LawName, lawNamed, lawNames, laws, lossAt, type Parameter } from './laws.ts'
 export type { Axis, Chart, Series, XY } from './plot/chart.ts'

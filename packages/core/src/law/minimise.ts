@@ -6,6 +6,7 @@
  * length comes from bisection to the weak Wolfe conditions, which also suits functions with kinks in the gradient like Huber's
  * (A. Lewis, M. Overton, Math. Programming 141, 2013).
  */
+import { finish } from '../steps.ts'
 
 export interface Bounds {
   readonly lower: readonly number[]
@@ -24,17 +25,22 @@ const sufficientDecrease = 1e-4
 const curvature = 0.9
 const maxBisections = 40
 
+/** `minimising`, at once. */
+export const minimise = (...question: Parameters<typeof minimising>): Minimum => finish(minimising(...question))
+
 /**
+ * Pauses after each value of the objective.
+ *
  * @param relativeTolerance ends when a step gains less than this share of the value, twice in a row (the second time from
  *   a fresh Hessian, because a stale one can stall early)
  */
-export function minimise(
+export function* minimising(
   objective: Objective,
   start: ArrayLike<number>,
   bounds: Bounds,
   relativeTolerance = 1e-14,
   maxIterations = 1000,
-): Minimum {
+): Generator<void, Minimum> {
   const n = start.length
   let x = Float64Array.from(start, (value, i) => clamp(value, bounds, i))
   let gradient = new Float64Array(n)
@@ -46,7 +52,7 @@ export function minimise(
 
   for (let iteration = 0; iteration < maxIterations && Number.isFinite(value); iteration++) {
     const direction = descentDirection(inverseHessian, gradient, x, bounds)
-    const nextValue = lineSearch()
+    const nextValue = yield* lineSearch()
     const gain = value - nextValue
     const stalled = !(gain > relativeTolerance * Math.abs(value))
     if (gain > 0) {
@@ -60,11 +66,12 @@ export function minimise(
     if (stalled) inverseHessian = identity(n, 1 / Math.max(1, norm(gradient)))
 
     /** Leaves the point found in nextX and nextGradient; returns its value, or `value` if there is none below. */
-    function lineSearch(): number {
+    function* lineSearch(): Generator<void, number> {
       let [short, long, step] = [0, Infinity, 1]
       for (let i = 0; i < maxBisections; i++) {
         for (let j = 0; j < n; j++) nextX[j] = clamp(x[j]! + step * direction[j]!, bounds, j)
         const trial = objective(nextX, nextGradient)
+        yield
         if (!(trial <= value + sufficientDecrease * dotDifference(gradient, nextX, x))) long = step
         else if (freeSlope(nextGradient, direction, nextX, bounds) < curvature * dot(gradient, direction)) short = step
         else return trial

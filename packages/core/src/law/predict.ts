@@ -2,6 +2,7 @@
  * What a fitted law says about models that were not trained: the loss of (N, P, D), and what its streams are worth in
  * parameters, each with the bootstrap's interval and a warning where the question leaves the fitted range.
  */
+import { extentOf } from '../spread.ts'
 import { type BootstrapThetas, type Interval, intervalOf } from './bootstrap.ts'
 import type { Fit } from './fit.ts'
 import { type Law, lossAt } from './laws.ts'
@@ -54,7 +55,7 @@ export function rangeWarnings({ points }: Fit, setting: Setting): string[] {
     const value = setting[key]
     const fitted = points.map((point) => point[key]).filter((x) => x !== undefined)
     if (value === undefined || fitted.length === 0) continue
-    const [low, high] = [Math.min(...fitted), Math.max(...fitted)]
+    const [low, high] = extentOf(fitted)
     if (value < low || value > high) {
       warnings.push(
         `${key} = ${shortNumber(value)} is outside the fitted range ${shortNumber(low)} to ${shortNumber(high)}: extrapolated`,

@@ -7,7 +7,9 @@
  *   Z(s) = sqrt(2 pi s) erf(delta / sqrt(2 s)) + (2 s / delta) exp(-delta^2 / (2 s))
  * A point of weight w has the scale s / w, as the mean of w runs has; n is the number of points, whatever their weights.
  */
+
 import { usageError } from '../errors.ts'
+import { extentOf } from '../spread.ts'
 import { type Fit, fitLaw, huberDelta } from './fit.ts'
 import { logSetting } from './laws.ts'
 import { erfc } from './normal.ts'
@@ -58,7 +60,7 @@ export function likelihoodRatio(larger: Fit, nested: Fit): LikelihoodRatio {
 /** Refits without each size in turn; the error is on the size left out. Undefined if the rest would not determine the law. */
 export function leaveOneSizeOut({ law, points, theta: start }: Fit): number | undefined {
   const sizes = groupBySize(points)
-  const smallest = points.length - Math.max(...sizes.map((size) => size.length))
+  const smallest = points.length - extentOf(sizes.map((size) => size.length))[1]
   if (sizes.length < 4 || smallest < law.parameters.length) return undefined
   const squares = sizes.flatMap((size) => {
     const rest = points.filter((point) => !size.includes(point))

@@ -6,6 +6,7 @@ import type * as Ort from 'onnxruntime-node'
 import { runtimeError, unsupportedError } from '../errors.ts'
 import { type Graph, writeOnnx } from '../graph/index.ts'
 import type { Device, Runtime, Session, SessionOptions } from '../runtime/index.ts'
+import { type MappedFiles, mappedFiles } from './disk/mapped-files.ts'
 
 export interface OnnxRuntimeOptions {
   /** Default: 'cpu'. */
@@ -30,9 +31,11 @@ export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
     device,
     threads,
     async createSession(graph, options = {}) {
+      const files = mappedFiles(externalPaths(graph))
       try {
-        return wrap(ort, await ort.InferenceSession.create(...describe(graph, options, device, threads)))
+        return wrap(ort, await ort.InferenceSession.create(...describe(graph, options, device, threads)), files)
       } catch (cause) {
+        files.close()
         const reason = cause instanceof Error ? cause.message : String(cause)
         // On CPU it is our graph or files that the engine refused; elsewhere nearly always the device is not there.
         if (device === 'cpu') throw runtimeError(`ONNX Runtime does not take graph ${graph.name}: ${reason}`, { cause })
@@ -71,7 +74,7 @@ function describe(
   device: Device,
   threads: number | undefined,
 ): [Uint8Array, Ort.InferenceSession.SessionOptions] {
-  const paths = graph.initializers.flatMap(({ data }) => (data instanceof Uint8Array ? [] : [data.path]))
+  const paths = externalPaths(graph)
   const folder = commonFolder(paths)
   const bytes = writeOnnx(graph, { location: (path) => relative(folder, path).split(sep).join('/') })
   return [
@@ -96,6 +99,9 @@ function describe(
   ]
 }
 
+const externalPaths = ({ initializers }: Graph): string[] =>
+  initializers.flatMap(({ data }) => (data instanceof Uint8Array ? [] : [data.path]))
+
 function locations(graph: Graph, onDevice: readonly string[]): Record<string, 'cpu' | 'gpu-buffer'> {
   return Object.fromEntries(graph.outputs.map(({ name }) => [name, onDevice.includes(name) ? 'gpu-buffer' : 'cpu']))
 }
@@ -110,16 +116,20 @@ function commonFolder(paths: readonly string[]): string {
   return folder
 }
 
-function wrap(ort: typeof Ort, session: Ort.InferenceSession): Session {
+function wrap(ort: typeof Ort, session: Ort.InferenceSession, files: MappedFiles): Session {
   /** The same memory as a tensor of onnxruntime-node. */
   const ownTensor = ({ type, data, dims }: Tensor) => new ort.Tensor(type as 'float32', data as Float32Array, dims)
   const names = session.outputNames
   return {
-    run: (feeds, outputs = {}) => {
+    run: async (feeds, outputs = {}) => {
+      files.mustBeWhole()
       // null: allocated by the engine. Outputs must be of its own class of tensors (core's is the same class in another module).
       const places = names.map((name) => [name, outputs[name] ? ownTensor(outputs[name]) : null])
-      return session.run(feeds as Record<string, Ort.Tensor>, Object.fromEntries(places))
+      return await session.run(feeds as Record<string, Ort.Tensor>, Object.fromEntries(places))
     },
-    dispose: () => session.release(),
+    dispose: () => {
+      files.close()
+      return session.release()
+    },
   }
 }

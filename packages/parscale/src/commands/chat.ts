@@ -53,8 +53,7 @@ export function register(command: Command, io: Io): void {
 async function converse(open: () => Chat, flags: Flags, io: Io): Promise<void> {
   const lines = createInterface({ input: process.stdin, output: process.stdin.isTTY ? process.stderr : undefined, prompt: '> ' })
   let chat = open()
-  let answering: AbortController | undefined
-  lines.on('SIGINT', () => (answering ? answering.abort() : lines.close()))
+  lines.on('SIGINT', () => lines.close())
   io.signal.addEventListener('abort', () => lines.close())
   lines.prompt()
   for await (const line of lines) {
@@ -64,21 +63,31 @@ async function converse(open: () => Chat, flags: Flags, io: Io): Promise<void> {
       await chat.close()
       chat = open()
     } else if (message !== '') {
-      answering = new AbortController()
+      const answering = new AbortController()
+      const send = () => answer(chat, message, flags, io, AbortSignal.any([io.signal, answering.signal]))
       try {
-        await answer(chat, message, flags, io, AbortSignal.any([io.signal, answering.signal]))
+        await (process.stdin.isTTY ? whileKeysSignal(io, () => answering.abort(), send) : send())
       } catch (error) {
         if (answering.signal.aborted) io.stderr('\n[cut short; the turn is not kept]\n')
         // Somebody who sits there can say it shorter; a script wants the exit code.
         else if (process.stdin.isTTY && isParscaleError(error)) io.stderr(`parscale: ${error.message}\n`)
         else throw error
       }
-      answering = undefined
     }
     lines.prompt()
   }
   lines.close()
   io.signal.throwIfAborted()
+}
+
+/** readline reads keys itself, so that Ctrl-C would be a key like others, unheard while the model computes. */
+async function whileKeysSignal(io: Io, stop: () => void, work: () => Promise<void>): Promise<void> {
+  process.stdin.setRawMode(false)
+  try {
+    await (io.interrupts ? io.interrupts.cutShort(stop, work) : work())
+  } finally {
+    if (!io.signal.aborted) process.stdin.setRawMode(true)
+  }
 }
 
 async function answer(chat: Chat, message: string, flags: Flags, io: Io, signal: AbortSignal): Promise<void> {

@@ -1,12 +1,12 @@
 /** `parscale fit`: a scaling law from measured points, with intervals, residuals and a comparison of laws. */
 import type { Command } from '@commander-js/extra-typings'
-import { isParscaleError } from '@parscale/core/internal'
+import { finishWithPauses, isParscaleError } from '@parscale/core/internal'
 import {
   compareFits,
   contourChart,
   type Fit,
   fitChart,
-  fitLaw,
+  fittingLaw,
   lawNames,
   laws,
   likelihoodRatio,
@@ -51,7 +51,7 @@ export function register(command: Command, io: Io): void {
     .action(async (file, flags) => {
       const level = checkLevel(flags.level)
       const data = await readPoints(file, flags.dataset)
-      const fit = fitPoints(flags.law, data.points)
+      const fit = await fitPoints(flags.law, data.points, io)
       if (!fit.law.needs.includes('D') && new Set(data.points.map(({ D }) => D)).size > 1) {
         io.stderr(`warning: D varies in the data and the ${fit.law.name} law does not look at it\n`)
       }
@@ -61,7 +61,7 @@ export function register(command: Command, io: Io): void {
         fit,
         bootstrap: { refits: thetas.length, seed: flags.seed, level },
         intervals: thetas.length === 0 ? undefined : parameterIntervals(fit, thetas, level),
-        ...compareLaws(fit),
+        ...(await compareLaws(fit, io)),
       }
       if (flags.plot !== undefined) {
         await drawInFile(io, flags.plot, [fitChart(fit, thetas), contourChart(fit), residualChart(fit)])
@@ -76,18 +76,17 @@ export function register(command: Command, io: Io): void {
 }
 
 /** Every law that these points can determine, beside the chosen one. */
-function compareLaws(chosen: Fit): Pick<FitReport, 'comparison' | 'ratio'> {
-  const fits = lawNames.flatMap((name) => {
-    if (name === chosen.law.name) return [chosen]
+async function compareLaws(chosen: Fit, { signal }: Io): Promise<Pick<FitReport, 'comparison' | 'ratio'>> {
+  const fits: Fit[] = []
+  for (const name of lawNames) {
     // With D in the data, a law without D would explain its effect as noise: the two kinds are not compared.
-    if (laws[name].needs.includes('D') !== chosen.law.needs.includes('D')) return []
+    if (laws[name].needs.includes('D') !== chosen.law.needs.includes('D')) continue
     try {
-      return [fitLaw(laws[name], chosen.points)]
+      fits.push(name === chosen.law.name ? chosen : await finishWithPauses(fittingLaw(laws[name], chosen.points), { signal }))
     } catch (error) {
-      if (isParscaleError(error) && error.kind === 'usage') return [] // these points do not determine it
-      throw error
+      if (!isParscaleError(error) || error.kind !== 'usage') throw error // else these points do not determine it
     }
-  })
+  }
   const nested = fits.find(({ law }) => law.name === chosen.law.nested)
   return {
     comparison: compareFits(fits),

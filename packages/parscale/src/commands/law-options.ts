@@ -1,15 +1,14 @@
 /** What `fit`, `predict` and `plan` share: where points come from, which law, and the bootstrap with its progress. */
 import { readFile } from 'node:fs/promises'
-import { setImmediate } from 'node:timers/promises'
 import { type Command, Option } from '@commander-js/extra-typings'
-import { usageError } from '@parscale/core/internal'
+import { finishWithPauses, usageError } from '@parscale/core/internal'
 import {
   type BootstrapThetas,
   bootstrapRefits,
   type DatasetName,
   datasetNames,
   type Fit,
-  fitLaw,
+  fittingLaw,
   lawNamed,
   lawNames,
   type Point,
@@ -50,9 +49,9 @@ export async function readPoints(
 }
 
 /** Fits the named law, or one that suits the points. Refuses, like fitLaw, to give numbers that the points do not determine. */
-export function fitPoints(name: string | undefined, points: readonly Point[]): Fit {
+export async function fitPoints(name: string | undefined, points: readonly Point[], { signal }: Io): Promise<Fit> {
   const varied = new Set(points.map(({ D }) => D)).size > 1 && points.every(({ D }) => D !== undefined)
-  const fit = fitLaw(lawNamed(name ?? (varied ? 'joint-log' : 'log')), points)
+  const fit = await finishWithPauses(fittingLaw(lawNamed(name ?? (varied ? 'joint-log' : 'log')), points), { signal })
   const open = undeterminedParameters(fit)
   if (open.length > 0) {
     throw usageError(
@@ -63,9 +62,6 @@ export function fitPoints(name: string | undefined, points: readonly Point[]): F
   return fit
 }
 
-/** Often enough for a smooth bar and a quick Ctrl-C. */
-const pauseEveryMs = 50
-
 /** Refits with a progress bar; Ctrl-C ends them. None where there are no points to spare, with a word on stderr. */
 export async function bootstrapWithProgress(fit: Fit, count: number, seed: number, io: Io): Promise<BootstrapThetas> {
   if (count === 0) return []
@@ -74,20 +70,21 @@ export async function bootstrapWithProgress(fit: Fit, count: number, seed: numbe
     return []
   }
   const progress = io.progress('bootstrap refits')
-  const refits = bootstrapRefits(fit, seed)
-  const thetas: Float64Array[] = []
-  let paused = performance.now()
   try {
-    while (thetas.length < count) {
-      thetas.push(refits.next().value)
-      if (performance.now() - paused < pauseEveryMs) continue
-      progress.update(thetas.length, count)
-      await setImmediate() // lets signals in
-      io.signal.throwIfAborted()
-      paused = performance.now()
-    }
+    const steps = refits(fit, count, seed)
+    return await finishWithPauses(steps, { signal: io.signal, onPause: (done) => progress.update(done, count) })
   } finally {
     progress.end()
+  }
+}
+
+/** So many refits, yielding how many there are. */
+function* refits(fit: Fit, count: number, seed: number): Generator<number, BootstrapThetas> {
+  const thetas: Float64Array[] = []
+  for (const theta of bootstrapRefits(fit, seed)) {
+    if (theta) thetas.push(theta)
+    if (thetas.length === count) break
+    yield thetas.length
   }
   return thetas
 }
@@ -99,7 +96,7 @@ export async function fittedLaw(
   flags: { dataset?: DatasetName; law?: string; bootstrap: number; seed: number },
 ): Promise<{ source: string; fit: Fit; thetas: BootstrapThetas }> {
   const { source, points } = await readPoints(file, flags.dataset, 'stack-v2-python')
-  const fit = fitPoints(flags.law, points)
+  const fit = await fitPoints(flags.law, points, io)
   return { source, fit, thetas: await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io) }
 }
 

@@ -95,6 +95,12 @@ describe('streaming', () => {
   })
 })
 
+it('refuses ids that are none', async () => {
+  // biome-ignore lint/suspicious/noSparseArray: it is what is refused
+  for (const ids of [[undefined], [1, , 2], [null], [Number.NaN], ['5'], [1.5], [-1]] as unknown as number[][])
+    await expect(read(text.streamIds(ids, { maxTokens: 1 })), String(ids)).rejects.toMatchObject({ kind: 'usage' })
+})
+
 describe('chat', () => {
   it('goes on where it was: the same as without a cache, and nothing is computed twice', async () => {
     const chat = text.chat({ system: 'You are eight.' })
@@ -115,6 +121,11 @@ describe('chat', () => {
     expect(chat.messages.map((m) => m.role)).toEqual(['system', 'user', 'assistant', 'user', 'assistant', 'user', 'assistant'])
     await chat.close()
     expect(chat.cachedTokens).toBe(0)
+    await expect(read(chat.send('Still there?', options))).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringContaining('closed'),
+    })
+    expect(text.engine.cacheMemoryBytes).toBe(0)
   })
 
   it('does not let a message end its own turn', async () => {

@@ -3,6 +3,7 @@
  * somebody watches. Commands take an `Io` instead of touching `process`, so that tests can listen.
  */
 import process from 'node:process'
+import { Interrupts } from './interrupts.ts'
 import { createProgress, type Progress, silentProgress } from './progress.ts'
 
 export type { Progress } from './progress.ts'
@@ -18,6 +19,8 @@ export interface Io {
   readonly env: NodeJS.ProcessEnv
   /** Aborted by the first Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal
+  /** What aborts it; absent where no process listens. */
+  readonly interrupts?: Pick<Interrupts, 'watch' | 'cutShort'>
   /** Called by a command whose product is a file: it is finished even where nobody reads what it says. */
   finishWithoutReader?(): void
   /** Does work beside the command until that ends: then the signal is aborted. If the work fails, so does the command. */
@@ -26,8 +29,6 @@ export interface Io {
   progress(label: string, unit?: string): Progress
 }
 
-/** Exit code of a process that Ctrl-C ended: 128 + SIGINT. */
-const interruptedExitCode = 130
 /** Of one that could not write its data: 4, memory or disk (docs/cli.md). */
 const lostDataExitCode = 4
 
@@ -37,13 +38,7 @@ const lostDataExitCode = 4
  */
 export function createIo(): Io {
   const { stdout, stderr, env } = process
-  const interrupt = new AbortController()
-  const onSignal = () => {
-    if (interrupt.signal.aborted) process.exit(interruptedExitCode)
-    interrupt.abort()
-  }
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
+  const interrupts = new Interrupts()
 
   let finishes = false
   let lost = false
@@ -67,7 +62,8 @@ export function createIo(): Io {
     isTTY,
     color: wantsColor(env, isTTY.stdout),
     env,
-    signal: interrupt.signal,
+    signal: interrupts.signal,
+    interrupts,
     finishWithoutReader: () => {
       finishes = true
     },

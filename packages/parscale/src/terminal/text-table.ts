@@ -3,7 +3,7 @@
 /** The first row is the head. A column is right-aligned where every cell below the head looks like a number. */
 export function textTable(rows: readonly (readonly string[])[]): string {
   const columns = rows[0]!.map((_, column) => rows.map((row) => row[column]!))
-  const widths = columns.map((cells) => Math.max(...cells.map((cell) => cell.length)))
+  const widths = columns.map((cells) => cells.reduce((most, { length }) => Math.max(most, length), 0))
   const numeric = columns.map((cells) =>
     cells.slice(1).every((cell) => /^([-+]?[\d.]+(e[-+]?\d+)?( ?[%a-z]+)?|-|none|)$/i.test(cell)),
   )

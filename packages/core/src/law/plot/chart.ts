@@ -1,4 +1,5 @@
 /** A chart as data: what svg.ts and terminal.ts draw, and where ticks go. */
+import { extentOf } from '../../spread.ts'
 import { shortNumber } from '../points.ts'
 
 export interface Axis {
@@ -51,7 +52,7 @@ export function scalesOf(chart: Chart): { x: Scale; y: Scale } {
 function makeScale({ scale, ticks: chosen }: Axis, values: readonly number[]): Scale {
   const finite = values.filter(Number.isFinite)
   const [forward, back] = scale === 'log' ? [Math.log, Math.exp] : [(x: number) => x, (x: number) => x]
-  let [low, high] = [forward(Math.min(...finite)), forward(Math.max(...finite))]
+  let [low, high] = extentOf(finite).map(forward) as [number, number]
   const margin = (high - low || Math.abs(low) || 1) * 0.04
   ;[low, high] = [low - margin, high + margin]
   const ticks = chosen ?? (scale === 'log' ? logTicks : linearTicks)(back(low), back(high))

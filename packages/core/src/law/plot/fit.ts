@@ -1,4 +1,5 @@
 /** The figures of a fit: loss against N for each P with the fitted curve and its band, contours over N and P, and residuals. */
+import { extentOf } from '../../spread.ts'
 import { type BootstrapThetas, intervalOf } from '../bootstrap.ts'
 import type { Fit } from '../fit.ts'
 import { lossAt } from '../laws.ts'
@@ -12,7 +13,7 @@ const contourLevels = 9
 /** Loss against N, a series per P. Joint laws are drawn at the largest D of the data. The band needs a bootstrap. */
 export function fitChart(fit: Fit, thetas: BootstrapThetas = []): Chart {
   const D = largestD(fit)
-  const grid = spaced(...rangeOf(fit.points.map(({ N }) => N)), curvePoints)
+  const grid = spaced(...extentOf(fit.points.map(({ N }) => N)), curvePoints)
   const series = streamsOf(fit).map((P): Series => {
     const loss = (theta: ArrayLike<number>, N: number) => lossAt(fit.law, theta, { N, P, D })
     return {
@@ -43,8 +44,8 @@ export function fitChart(fit: Fit, thetas: BootstrapThetas = []): Chart {
 /** Lines of equal loss over N and P within the fitted range, as in the paper's Figures 2 and 3. */
 export function contourChart(fit: Fit): Chart {
   const D = largestD(fit)
-  const [lowN, highN] = rangeOf(fit.points.map(({ N }) => N))
-  const [lowP, highP] = rangeOf(fit.points.map(({ P }) => P))
+  const [lowN, highN] = extentOf(fit.points.map(({ N }) => N))
+  const [lowP, highP] = extentOf(fit.points.map(({ P }) => P))
   const loss = (setting: Setting) => lossAt(fit.law, fit.theta, { ...setting, D })
   const [best, worst] = [loss({ N: highN, P: highP }), loss({ N: lowN, P: lowP })]
   const series = Array.from({ length: contourLevels }, (_, i): Series => {
@@ -68,7 +69,7 @@ export function contourChart(fit: Fit): Chart {
 
 /** predicted - loss against N, a series per P. */
 export function residualChart(fit: Fit): Chart {
-  const zero = rangeOf(fit.points.map(({ N }) => N)).map((N): XY => [N, 0])
+  const zero = extentOf(fit.points.map(({ N }) => N)).map((N): XY => [N, 0])
   const series = streamsOf(fit).map((P): Series => {
     const dots = fit.residuals.filter(({ point }) => point.P === P).map(({ point, error }): XY => [point.N, error])
     return { name: `P = ${P}`, dots }
@@ -83,9 +84,7 @@ export function residualChart(fit: Fit): Chart {
 
 const streamsOf = ({ points }: Fit) => [...new Set(points.map(({ P }) => P))].sort((a, b) => a - b)
 
-const largestD = ({ law, points }: Fit) => (law.needs.includes('D') ? Math.max(...points.map(({ D }) => D!)) : undefined)
-
-const rangeOf = (values: readonly number[]): [number, number] => [Math.min(...values), Math.max(...values)]
+const largestD = ({ law, points }: Fit) => (law.needs.includes('D') ? extentOf(points.map(({ D }) => D!))[1] : undefined)
 
 /** Geometrically spaced from low to high, both included. */
 const spaced = (low: number, high: number, count: number) =>

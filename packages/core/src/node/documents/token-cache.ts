@@ -135,7 +135,7 @@ async function writeFolder(
     throw usageError('chat: the tokenizer has no chat template; name a model that has one', { flag: 'chat' })
   const skipped = Object.fromEntries(skipReasons.map((reason) => [reason, 0])) as Record<SkipReason, number>
   const onSkip = (reason: SkipReason): void => void skipped[reason]++
-  const documents = readDocuments(files, { field, separator, skipBad, onSkip })
+  const documents = readDocuments(files, { field, separator, skipBad, onSkip, signal: rest.signal })
   const tokenizing = { ...rest, tokenizer, chatTemplate, tokenizerDigest: digest, sources, skipped }
   const write = (partial: string) =>
     writeNewFile(join(partial, trainName), (train) =>

@@ -36,6 +36,7 @@ export interface DocumentOptions {
   readonly separator?: string
   /** Leave out what cannot be read, and report it, instead of throwing. Default false. */
   readonly skipBad?: boolean
+  readonly signal?: AbortSignal
   /** Told of every document that is left out. Empty ones always are. */
   readonly onSkip?: (reason: SkipReason, where: string) => void
 }

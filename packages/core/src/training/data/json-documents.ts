@@ -19,7 +19,7 @@ import { sourceLines } from './read-chunks.ts'
  *   field or is too long. With `skipBad`, such lines are left out instead.
  */
 export async function* jsonlDocuments(source: ByteSource, options: DocumentOptions = {}): AsyncGenerator<TrainingDocument> {
-  for await (const { number, bytes } of sourceLines(source, maxDocumentBytes)) {
+  for await (const { number, bytes } of sourceLines(source, maxDocumentBytes, options.signal)) {
     const where = `${source.name}, line ${number}`
     if (!bytes) {
       rejectDocument(options, 'tooLong', where, tooLong(where, 'cut it into several, or skip what cannot be read'))

@@ -3,8 +3,11 @@ import type { ByteSource } from '../../checkpoint/byte-source.ts'
 
 const chunkBytes = 2 ** 20
 
-export async function* sourceChunks(source: ByteSource): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < source.size; at += chunkBytes) yield source.read(at, Math.min(chunkBytes, source.size - at))
+export async function* sourceChunks(source: ByteSource, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < source.size; at += chunkBytes) {
+    signal?.throwIfAborted()
+    yield source.read(at, Math.min(chunkBytes, source.size - at))
+  }
 }
 
 export interface Line {
@@ -15,10 +18,10 @@ export interface Line {
 }
 
 /** Lines end with a line feed; the last one need not. */
-export async function* sourceLines(source: ByteSource, maxLineBytes: number): AsyncGenerator<Line> {
+export async function* sourceLines(source: ByteSource, maxLineBytes: number, signal?: AbortSignal): AsyncGenerator<Line> {
   const line = lineBuffer(maxLineBytes)
   let number = 1
-  for await (const chunk of sourceChunks(source)) {
+  for await (const chunk of sourceChunks(source, signal)) {
     let start = 0
     for (let end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, start)) {
       line.append(chunk.subarray(start, end))

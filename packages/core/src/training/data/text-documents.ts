@@ -22,24 +22,37 @@ export async function* textDocuments(source: ByteSource, options: DocumentOption
   const { separator } = options
   if (separator === '') throw usageError('separator: expected a text to cut at, got an empty one', { flag: 'separator' })
   const decode = textDecoder(source.name, options)
-  let rest = ''
+  // Of the document under way, in pieces: joined and searched once, not with each chunk.
+  let rest: string[] = []
+  let restLength = 0
+  /** The end of it, in which a separator may have begun. */
+  let tail = ''
   let documents = 0
   const next = (text: string) => {
     documents++
     return textDocument(text, separator === undefined ? source.name : `${source.name}, document ${documents}`, options)
   }
 
-  for await (const chunk of sourceChunks(source)) {
+  for await (const chunk of sourceChunks(source, options.signal)) {
     const decoded = decode(chunk)
     if (decoded === undefined) return
-    rest += decoded
-    const parts = separator === undefined ? [rest] : rest.split(separator)
-    rest = parts.pop()!
-    for (const part of parts) {
-      const document = next(part)
-      if (document) yield document
+    rest.push(decoded)
+    restLength += decoded.length
+    if (separator !== undefined) {
+      let end = tail + decoded
+      if (end.includes(separator)) {
+        const parts = rest.join('').split(separator)
+        end = parts.pop()!
+        rest = [end]
+        restLength = end.length
+        for (const part of parts) {
+          const document = next(part)
+          if (document) yield document
+        }
+      }
+      tail = end.slice(Math.max(0, end.length - separator.length + 1))
     }
-    if (rest.length > maxDocumentBytes) {
+    if (restLength > maxDocumentBytes) {
       const error = tooLong(source.name, 'name a separator that cuts it into documents, such as an empty line')
       rejectDocument(options, 'tooLong', source.name, error)
       return
@@ -48,7 +61,8 @@ export async function* textDocuments(source: ByteSource, options: DocumentOption
   const end = decode()
   if (end === undefined) return
   // Nothing behind the last separator is no document, not an empty one.
-  const last = documents > 0 && (rest + end).trim() === '' ? undefined : next(rest + end)
+  const text = rest.join('') + end
+  const last = documents > 0 && text.trim() === '' ? undefined : next(text)
   if (last) yield last
 }
 
