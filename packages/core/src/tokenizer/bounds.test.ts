@@ -170,6 +170,11 @@ describe('long texts', () => {
     const added = { id: 900, content: '<end>', special: true, normalized: false, rstrip: true }
     const stripping = createTokenizer({ tokenizerJson: { ...good, added_tokens: [...good.added_tokens, added] } })
     expect(stripping.encode(`<end>${' '.repeat(100_000)}`, { context: 4, allowSpecial: true })).toEqual([900])
+    const removing = { type: 'Split', pattern: { String: '-' }, behavior: 'Removed', invert: false }
+    const cut = createTokenizer({
+      tokenizerJson: { ...good, pre_tokenizer: { type: 'Sequence', pretokenizers: [removing, good.pre_tokenizer] } },
+    })
+    expect(cut.encode('-'.repeat(100_000), { context: 4 })).toEqual([])
     const spm = readFixture('llama-spm.tokenizer.json') as typeof good
     const fused = createTokenizer({ tokenizerJson: { ...spm, model: { ...spm.model, byte_fallback: false } } })
     expect(fused.encode('日'.repeat(100_000), { context: 8 }).length).toBeLessThan(8)

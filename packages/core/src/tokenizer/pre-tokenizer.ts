@@ -35,6 +35,8 @@ export interface PreTokenizer {
   cut(text: Word): Iterable<Word>
   /** The words' bytes are to be written as characters (`spellBytes`); put off until here, since words come again. */
   readonly byteLevel: boolean
+  /** All of a text is in its words. */
+  readonly keepsAll: boolean
 }
 
 type Stage = (word: Word) => Iterable<Word>
@@ -89,7 +91,7 @@ export function parsePreTokenizer(part: Component | null, file: string): PreToke
     return each.type === 'ByteLevel' && i < parts.length - 1 ? spelled(stage) : stage
   })
   const cut = (text: Word): Iterable<Word> => chain.reduce<Iterable<Word>>((words, stage) => eachOf(words, stage), [text])
-  return { cut, byteLevel: parts.at(-1)?.type === 'ByteLevel' }
+  return { cut, byteLevel: parts.at(-1)?.type === 'ByteLevel', keepsAll: parts.every((each) => each.behavior !== 'Removed') }
 }
 
 /** The stages behind it see bytes. */

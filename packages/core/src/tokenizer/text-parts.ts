@@ -39,10 +39,10 @@ export function textParts(tokens: readonly AddedToken[], normalizer: Normalizer,
         continue
       }
       const piece = text.slice(start, end)
-      const guard = isSpecial && guarded
-      const marked = guard ? guard.mark(piece, (from, to) => isSpecial(start + from, start + to)) : piece
+      const finder = (isSpecial && guarded?.finder) || inNormalized
+      const marked = isSpecial && guarded ? guarded.mark(piece, (from, to) => isSpecial(start + from, start + to)) : piece
       const { text: result, lostStart } = normalizer.normalize(marked)
-      for (const part of (guard ? guard.finder : inNormalized).split(result, counts)) {
+      for (const part of finder.split(result, counts)) {
         if (part.token) yield { id: part.token.id }
         else yield { text: result.slice(part.start, part.end), atStart: start === 0 && part.start === 0 && !lostStart }
       }
@@ -74,18 +74,31 @@ function guardedFinder(
     tokens.map((token) => [normalizer.normalize(token.special ? codes.get(token.id)! : token.content).text, token]),
     file,
   )
+  const all = () => true
+  /** Which of the codes, in their order, are no token once the text is normalized: what stands beside them is not as it should be. */
+  function unfound(marked: string): boolean[] {
+    const missing: boolean[] = []
+    const result = normalizer.normalize(marked).text
+    for (const { start, end, token } of finder.split(result, all)) {
+      if (token?.special) missing.push(false)
+      else for (const _ of result.slice(start, end).matchAll(/(?<![\ud800-\udbff])[\udc00-\udfff]{2}/g)) missing.push(true)
+    }
+    return missing
+  }
+
   return {
     finder,
     mark(text, isSpecial) {
-      let marked = ''
-      for (const { start, end, token } of asWritten.split(
-        text,
-        () => true,
-        (_, from, to) => isSpecial(from, to),
-      )) {
-        marked += token ? codes.get(token.id)! : text.slice(start, end)
+      let spans = [...asWritten.split(text, all, (_, from, to) => isSpecial(from, to))]
+      for (let round = 0; spans.some(({ token }) => token); round++) {
+        const marked = spans.map(({ start, end, token }) => (token ? codes.get(token.id)! : text.slice(start, end))).join('')
+        const missing = unfound(marked)
+        if (!missing.includes(true)) return marked
+        // Those stay as they are written. Without them all others are found, but for files that nobody writes.
+        let seen = 0
+        spans = spans.map((span) => (span.token && (missing[seen++] || round > 2) ? { ...span, token: undefined } : span))
       }
-      return marked
+      return text
     },
   }
 }

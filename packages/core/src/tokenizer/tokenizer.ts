@@ -59,6 +59,7 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
 
   function isLossless(): boolean {
     const { byteFallback, unkToken, fuseUnk } = json.model
+    if (!preTokenizer.keepsAll) return false
     if (preTokenizer.byteLevel && byteCharacters.every((each) => vocab.has(each))) return true
     const allBytes = Array.from({ length: 256 }, (_, byte) => byteToken(byte)).every((each) => vocab.has(each))
     return (byteFallback && allBytes) || (unkToken !== undefined && !fuseUnk)
