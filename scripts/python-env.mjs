@@ -27,6 +27,8 @@ export const environments = {
   safetensors: ['safetensors==0.8.0', 'numpy==2.4.6'],
   /** The hub's own client: reads the cache that we write. */
   hub: ['huggingface_hub==2.4.0'],
+  /** The reference of tokenizer.json: what texts become and come back as. */
+  tokenizers: ['tokenizers==0.23.3'],
   /** Reads the event files that training writes (150 MB). */
   tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }

@@ -38,10 +38,13 @@ export class TextPieces {
   /** How many of the tokens were given out. */
   #given = 0
 
-  /** @param emit is given every piece */
-  constructor(tokenizer: Tokenizer, stop: readonly string[], emit: (chunk: TextChunk) => void) {
+  /**
+   * @param promptIds what the text continues: its first space is one, where a text's own would be dropped
+   * @param emit is given every piece
+   */
+  constructor(tokenizer: Tokenizer, promptIds: readonly number[], stop: readonly string[], emit: (chunk: TextChunk) => void) {
     this.#tokenizer = tokenizer
-    this.#decoder = tokenizer.streamDecoder({ skipSpecial: true })
+    this.#decoder = tokenizer.streamDecoder({ skipSpecial: true, after: promptIds })
     this.#stops = createStopMatcher(stop)
     this.#emit = emit
   }

@@ -68,8 +68,12 @@ export class TextModel {
    *
    * @throws usage error for bad options, an empty prompt or one that does not fit the context
    */
-  stream(prompt: string, options: TextOptions = {}): AsyncGenerator<TextChunk, TextResult> {
-    return this.streamIds(this.tokenizer.encode(prompt, { allowSpecial: options.allowSpecial }), options)
+  async *stream(prompt: string, options: TextOptions = {}): AsyncGenerator<TextChunk, TextResult> {
+    return yield* this.streamIds(await this.#encode(prompt, options), options)
+  }
+
+  #encode(prompt: string, { allowSpecial, signal }: Pick<TextOptions, 'allowSpecial' | 'signal'>): Promise<number[]> {
+    return this.tokenizer.encodeLong(prompt, { allowSpecial, signal, context: this.model.config.maxPositionEmbeddings })
   }
 
   /** The whole continuation at once. */
@@ -97,9 +101,11 @@ export class TextModel {
     prompt: string,
     options: Omit<BeamSearchOptions, 'promptIds'> & { allowSpecial?: boolean },
   ): Promise<{ text: string; score: number }[]> {
-    const promptIds = this.tokenizer.encode(prompt, { allowSpecial: options.allowSpecial })
+    const promptIds = await this.#encode(prompt, options)
     const results = await beamSearch(this.engine, { stopTokenIds: this.stopTokenIds, ...options, promptIds })
-    return results.map(({ ids, score }) => ({ text: this.tokenizer.decode(ids, { skipSpecial: true }), score }))
+    const decoder = this.tokenizer.streamDecoder({ skipSpecial: true, after: promptIds })
+    const textOf = (ids: readonly number[]) => ids.map((id) => decoder.push(id)).join('') + decoder.flush()
+    return results.map(({ ids, score }) => ({ text: textOf(ids), score }))
   }
 
   /**
@@ -115,7 +121,7 @@ export class TextModel {
   ): AsyncGenerator<TextChunk, TextResult> {
     const left = new AbortController()
     const chunks = channel<TextChunk>(chunksHeld, joinChunks)
-    const pieces = new TextPieces(this.tokenizer, options.stop ?? [], chunks.push)
+    const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push)
     const finished = this.scheduler
       .submit({
         promptIds,

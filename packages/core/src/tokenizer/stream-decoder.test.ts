@@ -8,6 +8,10 @@ const names = ['gpt2', 'qwen2', 'llama3', 'llama-spm', 'metaspace-first', 'metas
 
 describe.each(names)('%s', (name) => {
   const tokenizer = createTokenizer({ tokenizerJson: readFixture(`${name}.tokenizer.json`) })
+  const byteIds = new Set(
+    Array.from({ length: 256 }, (_, i) => tokenizer.idOf(`<0x${i.toString(16).toUpperCase().padStart(2, '0')}>`)),
+  )
+  const isByte = (id: number) => byteIds.has(id)
   const anyIds = fc.array(fc.nat(tokenizer.vocabSize + 5), { maxLength: 60 })
 
   it('streams what decoding all at once gives, for any ids', () => {
@@ -25,12 +29,60 @@ describe.each(names)('%s', (name) => {
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
         const ids = tokenizer.encode(text, { addSpecial: false })
         const parts = ids.map((id) => stream.push(id))
-        // Of whole text nothing is left, and every part is well-formed: no half of a surrogate pair, no U+FFFD.
-        expect(stream.flush()).toBe('')
-        for (const part of parts) expect(part).not.toMatch(/\p{Cs}|\uFFFD/u)
-        expect(parts.join('')).toBe(tokenizer.decode(ids))
+        // Of whole text nothing is left but what later bytes would change: a run of byte tokens is text as a whole only.
+        const endsInByte = ids.some(isByte) && isByte(ids.at(-1)!)
+        const rest = stream.flush()
+        if (!endsInByte) expect(rest).toBe('')
+        // Every part is well-formed: no half of a surrogate pair, no U+FFFD.
+        for (const part of [...parts, rest]) expect(part).not.toMatch(/\p{Cs}|\uFFFD/u)
+        expect(parts.join('') + rest).toBe(tokenizer.decode(ids))
       }),
     )
+  })
+})
+
+describe.each(names)('%s behind a prompt', (name) => {
+  const tokenizer = createTokenizer({ tokenizerJson: readFixture(`${name}.tokenizer.json`) })
+
+  it('streams the text of prompt and answer without that of the prompt', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.string({ unit: 'grapheme' }), fc.nat(), (first, second, cut) => {
+        const ids = tokenizer.encode(`${first} ${second}`)
+        const after = ids.slice(0, cut % (ids.length + 1))
+        const prompt = tokenizer.decode(after)
+        const stream = tokenizer.streamDecoder({ after })
+        const answer = ids.slice(after.length).map((id) => stream.push(id))
+        answer.push(stream.flush())
+        // A prompt that ends inside a character shows U+FFFD, which the answer's bytes make a character.
+        fc.pre(tokenizer.decode(ids).startsWith(prompt))
+        expect(prompt + answer.join('')).toBe(tokenizer.decode(ids))
+      }),
+    )
+  })
+})
+
+describe('a run of byte tokens', () => {
+  const tokenizer = createTokenizer({ tokenizerJson: readFixture('llama-spm.tokenizer.json') })
+  const bytes = (...values: number[]) => values.map((value) => tokenizer.idOf(`<0x${value.toString(16).toUpperCase()}>`)!)
+
+  // What tokenizers 0.23.3 decodes: the whole run is text, or each of its bytes is U+FFFD.
+  it.each<[number[], string]>([
+    [bytes(0xe4, 0xbd, 0xa0), '你'],
+    [bytes(0xe4, 0xbd, 0xa0, 0xe5, 0xa5), '\uFFFD'.repeat(5)],
+    [bytes(0xe4, 0xbd), '\uFFFD'.repeat(2)],
+    [[...bytes(0xff), tokenizer.idOf('the')!], '\uFFFDthe'],
+  ])('%j', (ids, text) => {
+    expect(tokenizer.decode(ids)).toBe(text)
+  })
+
+  it('that the prompt began becomes text with the answer', () => {
+    const stream = tokenizer.streamDecoder({ after: [tokenizer.idOf('the')!, ...bytes(0xe4, 0xbd)] })
+    expect([...bytes(0xa0).map((id) => stream.push(id)), stream.flush()]).toEqual(['', '你'])
+  })
+
+  it('of which the prompt had whole characters goes on behind them', () => {
+    const stream = tokenizer.streamDecoder({ after: [tokenizer.idOf('the')!, ...bytes(0xe4, 0xbd, 0xa0)] })
+    expect([...bytes(0xe5, 0xa5, 0xbd).map((id) => stream.push(id)), stream.flush()].join('')).toBe('好')
   })
 })
 

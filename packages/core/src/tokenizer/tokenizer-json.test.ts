@@ -44,7 +44,22 @@ it.each<[string, unknown, string, RegExp]>([
     /end_of_word_suffix "<\/w>"/,
   ],
   ['an added token without id', { ...good, added_tokens: [{ content: 'a' }] }, 'checkpoint', /added_tokens\.0\.id/],
-  ['a single_word token', { ...good, added_tokens: [{ ...token, single_word: true }] }, 'unsupported', /"x" is single_word/],
+  [
+    'an added token that is very long',
+    { ...good, added_tokens: [{ ...token, content: 'x'.repeat(2000) }] },
+    'unsupported',
+    /added token "x+…" has 2000 characters; supported are up to 1024/,
+  ],
+  [
+    'two added tokens that normalizing makes one',
+    {
+      ...good,
+      normalizer: { type: 'Lowercase' },
+      added_tokens: ['X', 'x'].map((content, i) => ({ id: 900 + i, content, special: false, normalized: true })),
+    },
+    'checkpoint',
+    /added token "[Xx]" is there twice once it is normalized/,
+  ],
   [
     'another normalizer',
     { ...good, normalizer: { type: 'BertNormalizer' } },
@@ -59,21 +74,33 @@ it.each<[string, unknown, string, RegExp]>([
   ],
   [
     'another kind of split',
-    { ...good, pre_tokenizer: { type: 'Split', pattern: { String: 'a' }, behavior: 'MergedWithNext' } },
+    { ...good, pre_tokenizer: { type: 'Split', pattern: { String: 'a' }, behavior: 'Shuffled' } },
     'unsupported',
-    /pre_tokenizer "Split" with behavior "MergedWithNext"/,
+    /pre_tokenizer "Split" with behavior "Shuffled"/,
   ],
   [
     'a pattern that is none',
     { ...good, pre_tokenizer: { type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated' } },
     'checkpoint',
-    /cannot be built/,
+    /the regular expression "\(" cannot be read/,
   ],
   [
     'another post-processor',
-    { ...good, post_processor: { type: 'BertProcessing' } },
+    { ...good, post_processor: { type: 'OtherProcessing' } },
     'unsupported',
-    /post_processor "BertProcessing"/,
+    /post_processor "OtherProcessing"/,
+  ],
+  [
+    'a post-processor without its tokens',
+    { ...good, post_processor: { type: 'BertProcessing' } },
+    'checkpoint',
+    /post_processor "BertProcessing" needs cls and sep/,
+  ],
+  [
+    'a template with the text twice',
+    { ...good, post_processor: { type: 'TemplateProcessing', single: [{ Sequence: { id: 'A' } }, { Sequence: { id: 'A' } }] } },
+    'unsupported',
+    /a template with the text 2 times/,
   ],
   ['a template without ids', { ...good, post_processor: template }, 'checkpoint', /post_processor names <s>/],
   [

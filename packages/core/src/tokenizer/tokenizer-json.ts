@@ -5,7 +5,8 @@
 import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
 
-const naturals = z.array(z.number().int().nonnegative())
+const naturalId = z.number().int().nonnegative()
+const naturals = z.array(naturalId)
 
 /** One of the small parts: a normalizer, pre-tokenizer, post-processor or decoder. `type` decides what else it has. */
 const component = z.looseObject({
@@ -23,8 +24,19 @@ const component = z.looseObject({
   individual_digits: z.boolean().optional(),
   start: z.number().int().nonnegative().optional(),
   stop: z.number().int().nonnegative().optional(),
-  single: z.array(z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }).optional() })).optional(),
+  strip_left: z.boolean().optional(),
+  strip_right: z.boolean().optional(),
+  single: z
+    .array(
+      z.looseObject({
+        SpecialToken: z.looseObject({ id: z.string() }).optional(),
+        Sequence: z.looseObject({ id: z.string() }).optional(),
+      }),
+    )
+    .optional(),
   special_tokens: z.record(z.string(), z.looseObject({ ids: naturals })).optional(),
+  cls: z.tuple([z.string(), naturalId]).optional(),
+  sep: z.tuple([z.string(), naturalId]).optional(),
   // What a Sequence is made of, by the kind of part.
   get normalizers() {
     return z.array(component).optional()
@@ -62,11 +74,15 @@ const schema = z.looseObject({
 })
 
 export interface BpeModel {
-  readonly vocab: Readonly<Record<string, number>>
-  readonly merges: readonly unknown[]
+  readonly vocab: ReadonlyMap<string, number>
+  readonly merges: readonly (readonly [left: string, right: string])[]
   readonly unkToken: string | undefined
-  /** The part as parsed, for the library that runs it. */
-  readonly raw: Readonly<Record<string, unknown>>
+  /** Neighbouring unknown characters are one unknown token. */
+  readonly fuseUnk: boolean
+  /** Unknown characters are written by tokens of their bytes, `<0x00>` to `<0xFF>`. */
+  readonly byteFallback: boolean
+  /** Words that are in the vocabulary are taken whole. */
+  readonly ignoreMerges: boolean
 }
 
 export interface TokenizerJson {
@@ -120,35 +136,56 @@ function parseBpe(model: z.infer<typeof schema>['model'], file: string): BpeMode
   for (const key of ['continuing_subword_prefix', 'end_of_word_suffix']) {
     if (model[key]) throw unsupportedError(`${file}: model.${key} "${String(model[key])}" is not supported`, { file })
   }
-  const { vocab, merges, unk_token: unkToken } = model
+  if (model.dropout) throw unsupportedError(`${file}: model.dropout ${String(model.dropout)} is not supported`, { file })
+  const { unk_token: unkToken } = model
+  return {
+    vocab: readVocab(model.vocab, file),
+    merges: readMerges(model.merges, file),
+    unkToken: typeof unkToken === 'string' ? unkToken : undefined,
+    fuseUnk: model.fuse_unk === true,
+    byteFallback: model.byte_fallback === true,
+    ignoreMerges: model.ignore_merges === true,
+  }
+}
+
+function readVocab(vocab: unknown, file: string): Map<string, number> {
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
     throw checkpointError(`${file}: model.vocab should be an object of token to id`, { file })
   }
-  for (const [token, id] of Object.entries(vocab)) checkId(id, JSON.stringify(token), file)
-  if (!Array.isArray(merges) || !merges.every(isMerge)) {
-    throw checkpointError(`${file}: model.merges should be a list of pairs of tokens`, { file })
+  const ids = new Map<string, number>()
+  for (const token of Object.keys(vocab)) {
+    const id = (vocab as Record<string, unknown>)[token]
+    checkId(id, JSON.stringify(token), file)
+    ids.set(token, id as number)
   }
-  return {
-    vocab: vocab as Record<string, number>,
-    merges,
-    unkToken: typeof unkToken === 'string' ? unkToken : undefined,
-    raw: model,
-  }
+  return ids
 }
 
 /** `"Ġ t"` in older files, `["Ġ", "t"]` in newer ones. */
-function isMerge(merge: unknown): boolean {
-  if (typeof merge === 'string') return merge.includes(' ')
-  return Array.isArray(merge) && merge.length === 2 && typeof merge[0] === 'string' && typeof merge[1] === 'string'
+function readMerges(merges: unknown, file: string): (readonly [string, string])[] {
+  const refuse = (): never => {
+    throw checkpointError(`${file}: model.merges should be a list of pairs of tokens`, { file })
+  }
+  if (!Array.isArray(merges)) return refuse()
+  return merges.map((merge: unknown) => {
+    const pair = typeof merge === 'string' ? merge.split(' ') : merge
+    const isPair = Array.isArray(pair) && pair.length === 2 && typeof pair[0] === 'string' && typeof pair[1] === 'string'
+    return isPair ? (pair as unknown as readonly [string, string]) : refuse()
+  })
 }
 
+/** Longest spelling of an added token: at each place of a text all of it may have to be compared. */
+const maxAddedLength = 1024
+
 function checkAddedToken(token: AddedToken, file: string): AddedToken {
-  checkId(token.id, JSON.stringify(token.content), file)
-  if (token.single_word) {
-    throw unsupportedError(`${file}: added token ${JSON.stringify(token.content)} is single_word, which is not supported`, {
-      file,
-    })
+  if (token.content.length > maxAddedLength) {
+    const found = `${token.content.slice(0, 40)}…`
+    throw unsupportedError(
+      `${file}: added token ${JSON.stringify(found)} has ${token.content.length} characters; supported are up to ${maxAddedLength}`,
+      { file, expected: maxAddedLength, found: token.content.length },
+    )
   }
+  checkId(token.id, JSON.stringify(token.content), file)
   return token
 }
 

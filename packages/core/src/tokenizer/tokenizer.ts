@@ -1,15 +1,23 @@
 /**
- * A tokenizer from Hugging Face files. Normalising, cutting and merging are `@huggingface/tokenizers`' work; here is what
- * decides which spellings count as special tokens, and the way back to text.
+ * A tokenizer from Hugging Face files: the reference (huggingface/tokenizers) in its steps. Added tokens are found, the
+ * rest is normalized, cut into words and merged; ids become text again by the decoder.
  */
-import { checkpointError } from '../errors.ts'
-import { openLibraryTokenizer } from './library-tokenizer.ts'
+import { checkpointError, usageError } from '../errors.ts'
+import { createBpe } from './bpe.ts'
+import { byteCharacters } from './byte-level.ts'
+import { parseNormalizer } from './normalizer.ts'
 import { parseDecoder } from './piece-decoder.ts'
 import { parsePostProcessor } from './post-processor.ts'
-import { specialTokens } from './special-tokens.ts'
+import { parsePreTokenizer, spellBytes } from './pre-tokenizer.ts'
 import { createStreamDecoder, visibleText } from './stream-decoder.ts'
-import { parseTokenizerJson } from './tokenizer-json.ts'
-import type { DecodeOptions, Tokenizer, TokenizerFiles } from './types.ts'
+import { isNormalized, textParts } from './text-parts.ts'
+import { type AddedToken, parseTokenizerJson } from './tokenizer-json.ts'
+import type { EncodeOptions, StreamDecodeOptions, Tokenizer, TokenizerFiles } from './types.ts'
+
+/** Characters of words after which a long text lets others have their turn. */
+const charactersPerTurn = 2 ** 16
+/** A text that is longer than so many contexts is not encoded to its end; up to there its length is counted. */
+const contextsEncoded = 4
 
 /**
  * A tokenizer from a model's tokenizer.json and tokenizer_config.json.
@@ -22,53 +30,145 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
     throw checkpointError(`${name}: there is no tokenizer; a model that reads text needs tokenizer.json`, { file: name })
   }
   const json = parseTokenizerJson(files.tokenizerJson, name)
+  const { vocab } = json.model
   const decoder = parseDecoder(json.decoder, name)
   const { before, after } = parsePostProcessor(json.postProcessor, name)
-  const specials = specialTokens(json.addedTokens.filter((token) => token.special))
-  const ordinary = json.addedTokens.filter((token) => !token.special)
-  const library = openLibraryTokenizer(json, [...ordinary, ...specials.aliased], name)
+  const normalizer = parseNormalizer(json.normalizer, name)
+  const preTokenizer = parsePreTokenizer(json.preTokenizer, name)
+  const added = addedById(json.addedTokens, vocab)
+  const parts = textParts([...added.values()], normalizer, name)
 
   const pieces: string[] = []
-  const ids = new Map<string, number>()
-  for (const [piece, id] of [...Object.entries(json.model.vocab), ...json.addedTokens.map((t) => [t.content, t.id] as const)]) {
-    pieces[id] = piece
-    ids.set(piece, id)
-  }
-  const specialIds = new Set(json.addedTokens.filter((token) => token.special).map((token) => token.id))
-  const unknownId = json.model.unkToken === undefined ? undefined : ids.get(json.model.unkToken)
+  for (const [piece, id] of vocab) pieces[id] = piece
+  // The reference decodes an added token in its normalized spelling, and knows a special one by its own.
+  for (const [id, token] of added) pieces[id] = isNormalized(token) ? normalizer.normalize(token.content).text : token.content
+  const idOfAdded = new Map([...added].map(([id, token]) => [token.content, id]))
+  const idOf = (token: string): number | undefined => idOfAdded.get(token) ?? vocab.get(token)
+  const isSpecial = (id: number): boolean => added.get(id)?.special === true
+  const specials = [...added.values()].filter((token) => token.special)
+  const specialSpellings = new Set(specials.map((token) => token.content))
 
+  const unknownId = json.model.unkToken === undefined ? undefined : vocab.get(json.model.unkToken)
   /** Merges may spell a special token out of ordinary text. Such a one is taken apart into its characters. */
-  const isMadeUp = (id: number, token: string): boolean => specialIds.has(id) && id !== unknownId && !specials.isAlias(token)
-  const characters = (id: number): number[] => library.model.encode([...pieces[id]!]).flatMap((piece) => ids.get(piece) ?? [])
+  const isMadeUp = (id: number): boolean => isSpecial(id) && id !== unknownId
+  const takenApart = (id: number): number[] =>
+    isMadeUp(id) ? [...added.get(id)!.content].flatMap((each) => bpe.characters(each)) : [id]
+  const spell = preTokenizer.byteLevel ? spellBytes : (word: string) => word
+  const bpe = createBpe(json.model, spell, (ids) => (ids.some(isMadeUp) ? ids.flatMap(takenApart) : ids), name)
+  const longest = longestToken(pieces) * normalizer.shrinks * (isLossless() ? 1 : Number.POSITIVE_INFINITY)
 
-  const idOfName = (key: string): number | undefined => ids.get(tokenName(files.tokenizerConfig, key) ?? '')
-  const streamDecoder = (options?: DecodeOptions) =>
-    createStreamDecoder(decoder, (id) => (options?.skipSpecial && specialIds.has(id) ? undefined : pieces[id]))
+  function isLossless(): boolean {
+    const { byteFallback, unkToken, fuseUnk } = json.model
+    if (preTokenizer.byteLevel && byteCharacters.every((each) => vocab.has(each))) return true
+    const allBytes = Array.from({ length: 256 }, (_, byte) => byteToken(byte)).every((each) => vocab.has(each))
+    return (byteFallback && allBytes) || (unkToken !== undefined && !fuseUnk)
+  }
+  /** Characters that added tokens take along, however many they are. */
+  const takesSpaces = [...added.values()].some((token) => token.lstrip || token.rstrip)
+
+  /** The ids of a text; yields now and then while it is long. */
+  function* encoding(text: string, options: EncodeOptions = {}): Generator<void, number[]> {
+    const { allowSpecial = false, addSpecial = true, isSpecial, context = Number.POSITIVE_INFINITY } = options
+    const characters = takesSpaces && context < text.length ? text.replace(/\p{White_Space}+/gu, '').length : text.length
+    if (characters > context * longest) {
+      throw tooLong(text, `at least ${Math.ceil(characters / longest)}`, ` (one is at most ${longest} characters long)`, context)
+    }
+    const most = contextsEncoded * context
+    const wellFormed = text.replace(/\p{Cs}/gu, '\uFFFD')
+    const ids: number[] = addSpecial ? [...before] : []
+    let work = 0
+    for (const part of parts(wellFormed, { allowSpecial, isSpecial })) {
+      if (part.id !== undefined) ids.push(part.id)
+      else {
+        for (const word of preTokenizer.cut(part)) {
+          for (const id of bpe.known(word.text) ?? (yield* bpe.encode(word.text))) ids.push(id)
+          work += word.text.length
+          if (ids.length > most) break
+          if (work > charactersPerTurn) {
+            work = 0
+            yield
+          }
+        }
+      }
+      if (ids.length > most) throw tooLong(text, `more than ${most}`, '', context)
+    }
+    if (addSpecial) for (const id of after) ids.push(id)
+    return ids
+  }
+
+  const idOfName = (key: string): number | undefined => idOf(tokenName(files.tokenizerConfig, key) ?? '')
+  const streamDecoder = (options?: StreamDecodeOptions) => {
+    const textOf = (id: number) => (options?.skipSpecial && specialSpellings.has(pieces[id]!) ? undefined : pieces[id])
+    return createStreamDecoder(decoder, textOf, options?.after)
+  }
 
   return {
     vocabSize: pieces.length,
     bosTokenId: idOfName('bos_token') ?? null,
     eosTokenIds: [idOfName('eos_token')].filter((id) => id !== undefined),
-    specialTokens: specials.aliased.map((token) => pieces[token.id]!),
-    encode(text, { allowSpecial = false, addSpecial = true, isSpecial } = {}) {
-      const wellFormed = text.replace(/\p{Cs}/gu, '\uFFFD')
-      const marked = allowSpecial ? specials.mark(wellFormed, isSpecial) : wellFormed
-      const { ids: encoded, tokens } = library.encode(marked, { add_special_tokens: false })
-      const safe = encoded.flatMap((id, i) => (isMadeUp(id, tokens[i]!) ? characters(id) : id))
-      return addSpecial ? [...before, ...safe, ...after] : safe
+    specialTokens: specials.map((token) => token.content),
+    encode(text, options) {
+      const steps = encoding(text, options)
+      for (;;) {
+        const { done, value } = steps.next()
+        if (done) return value
+      }
+    },
+    async encodeLong(text, options) {
+      const steps = encoding(text, options)
+      for (;;) {
+        options?.signal?.throwIfAborted()
+        const { done, value } = steps.next()
+        if (done) return value
+        await new Promise((resolve) => setTimeout(resolve, 0))
+      }
     },
     decode(tokens, options) {
       const stream = streamDecoder(options)
-      return tokens.map((id) => stream.push(id)).join('') + stream.flush()
+      const texts = Array.from(tokens, (id) => stream.push(id))
+      texts.push(stream.flush())
+      return texts.join('')
     },
     streamDecoder,
     tokenText(id) {
       const piece = pieces[id]
-      return piece === undefined ? '' : visibleText(decoder.bytes(piece, false))
+      if (piece === undefined) return ''
+      const read = decoder.read(piece, false)
+      return typeof read === 'string' ? read : visibleText(read)
     },
-    idOf: (token) => ids.get(token),
-    isSpecial: (id) => specialIds.has(id),
+    idOf,
+    isSpecial,
   }
+}
+
+const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
+
+function tooLong(text: string, tokens: string, why: string, context: number) {
+  return usageError(
+    `the prompt of ${text.length} characters has ${tokens} tokens${why}, the model's context is ${context}; shorten the prompt`,
+    { expected: context },
+  )
+}
+
+function longestToken(pieces: readonly string[]): number {
+  let longest = 1
+  // Not every index up to the largest id: a file may name a huge one.
+  pieces.forEach((piece) => {
+    longest = Math.max(longest, piece.length)
+  })
+  return longest
+}
+
+/** Added tokens by id. The vocabulary's id goes before the list's, and the last of several with one id counts. */
+function addedById(tokens: readonly AddedToken[], vocab: ReadonlyMap<string, number>): Map<number, AddedToken> {
+  const found = new Map<number, AddedToken>()
+  const ids = new Map<string, number>()
+  for (const token of tokens) {
+    const id = ids.get(token.content) ?? vocab.get(token.content) ?? token.id
+    ids.set(token.content, id)
+    found.set(id, { ...token, id })
+  }
+  return found
 }
 
 /** `bos_token` and the like: the token itself, or an object that holds it. */

@@ -7,11 +7,29 @@ export interface EncodeOptions {
   readonly addSpecial?: boolean
   /** Which of the spellings that `allowSpecial` finds count, by where they are (UTF-16 units). All by default. */
   readonly isSpecial?: (start: number, end: number) => boolean
+  /**
+   * Tokens that the model takes. A text that cannot fit is a usage error before all of it is encoded: when it is longer than so
+   * many tokens of the vocabulary's longest, or has four times as many already.
+   */
+  readonly context?: number
+}
+
+export interface LongEncodeOptions extends EncodeOptions {
+  /** Ends the encoding with the signal's reason. */
+  readonly signal?: AbortSignal
 }
 
 export interface DecodeOptions {
   /** Leave special tokens out of the text. Default false. */
   readonly skipSpecial?: boolean
+}
+
+export interface StreamDecodeOptions extends DecodeOptions {
+  /**
+   * Ids that the text continues, a prompt's. What is streamed is `decode([...after, ...ids])` without `decode(after)`: a
+   * SentencePiece tokenizer drops the first space of a text, which is none where a text goes on.
+   */
+  readonly after?: readonly number[]
 }
 
 /** Turns ids into text as they arrive. */
@@ -33,9 +51,11 @@ export interface Tokenizer {
   readonly specialTokens: readonly string[]
   /** Lone surrogates in `text` are read as U+FFFD, as any UTF-8 encoder does. */
   encode(text: string, options?: EncodeOptions): number[]
+  /** The same ids, but lets the event loop run now and then, and can be aborted. */
+  encodeLong(text: string, options?: LongEncodeOptions): Promise<number[]>
   /** Ids that the vocabulary does not have stand for no text (a model's padded rows). */
   decode(ids: readonly number[], options?: DecodeOptions): string
-  streamDecoder(options?: DecodeOptions): StreamDecoder
+  streamDecoder(options?: StreamDecodeOptions): StreamDecoder
   /** One token for display: bytes that are no whole character appear as `<0xE2>`. Empty for an id without a token. */
   tokenText(id: number): string
   idOf(token: string): number | undefined

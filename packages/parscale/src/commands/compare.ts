@@ -128,7 +128,7 @@ async function compareAll(
   const reference = await loadModel(model, options)
   try {
     const tokenizer = createTokenizer(await tokenizerFiles(reference.backbone), reference.backbone.path)
-    const ids = tokenizer.encode(text).slice(0, flags.tokens)
+    const ids = (await tokenizer.encodeLong(text, { signal: io.signal })).slice(0, flags.tokens)
     for (const candidate of candidates) {
       const changes = { ...options, ...candidate }
       const loaded = await loadModel(candidate.model, changes)

@@ -81,5 +81,5 @@ const parseIds = (text: string): number[] => text.split(',').map((id) => integer
 
 /** Ids need no tokenizer, text does. */
 async function encode(folder: ModelFolder, content: string): Promise<number[]> {
-  return createTokenizer(await tokenizerFiles(folder), folder.path).encode(content)
+  return createTokenizer(await tokenizerFiles(folder), folder.path).encodeLong(content)
 }

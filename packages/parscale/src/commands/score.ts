@@ -47,7 +47,7 @@ export function register(command: Command, io: Io): void {
       const loaded = await loadModel(model, loadOptions(io, flags, flags.ids?.length ?? longestInTokens(content!)))
       try {
         const tokenizer = await findTokenizer(loaded.backbone, content !== undefined)
-        const ids = flags.ids ?? tokenizer!.encode(content!, { allowSpecial: flags.allowSpecial })
+        const ids = flags.ids ?? (await tokenizer!.encodeLong(content!, { allowSpecial: flags.allowSpecial, signal: io.signal }))
         const progress = io.progress('scoring', 'tokens')
         const options = {
           p: flags.p,

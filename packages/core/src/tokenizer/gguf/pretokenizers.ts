@@ -3,7 +3,7 @@
  * (`tokenizer.ggml.pre`). What each name stands for, as the models' own tokenizer.json has it; names and, for "default",
  * patterns from llama.cpp (src/llama-vocab.cpp, `llama_vocab::impl::load` and `llm_tokenizer_bpe`).
  */
-import { bytesOnly, isolate, sequence } from '../reference-rules.ts'
+import { bytesOnly, isolate, sequence } from '../pre-tokenizer.ts'
 import type { Component } from '../tokenizer-json.ts'
 
 export interface GgufPreTokenizer {
