@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
-import { FuzzFailure } from '../packages/core/src/testing/fuzz/fuzz.ts'
+import { FuzzFailure, watched } from '../packages/core/src/testing/fuzz/fuzz.ts'
 import { fuzz, fuzzTargets } from '../packages/parscale/src/testing/fuzz-targets.ts'
 
 const { values } = parseArgs({
@@ -32,6 +32,11 @@ const interrupt = new AbortController()
 process.on('SIGINT', () => {
   if (interrupt.signal.aborted) process.exit(130)
   interrupt.abort()
+})
+// A promise that nobody awaits: the input may be one before.
+process.on('unhandledRejection', (error) => {
+  console.error(`${watched()}: a promise that nobody awaits: ${(error as Error).stack ?? error}`)
+  process.exit(1)
 })
 console.log(`seed ${seed}`)
 for (const target of targets) {

@@ -107,6 +107,10 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
     bosTokenId: idOfName('bos_token') ?? null,
     eosTokenIds: [idOfName('eos_token')].filter((id) => id !== undefined),
     specialTokens: specials.map((token) => token.content),
+    addedTokensStandAlone: [...added.values()].every(
+      (token) =>
+        token.special || !(token.lstrip || token.rstrip || token.single_word || (json.normalizer && isNormalized(token))),
+    ),
     encode(text, options) {
       const steps = encoding(text, options)
       for (;;) {

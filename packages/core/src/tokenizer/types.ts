@@ -49,6 +49,8 @@ export interface Tokenizer {
   readonly eosTokenIds: readonly number[]
   /** The spellings that `allowSpecial` recognises. */
   readonly specialTokens: readonly string[]
+  /** Ordinary added tokens are found as they are written, whatever stands beside them. */
+  readonly addedTokensStandAlone: boolean
   /** Lone surrogates in `text` are read as U+FFFD, as any UTF-8 encoder does. */
   encode(text: string, options?: EncodeOptions): number[]
   /** The same ids, but lets the event loop run now and then, and can be aborted. */

@@ -10,8 +10,8 @@ import type { ByteSource } from '../../checkpoint/byte-source.ts'
 const maxDepth = 32
 /** Page headers hold statistics of a page, which may be long texts. */
 const maxHeaderBytes = 1 << 20
-/** Rows that a byte of a file may stand for: a dictionary and runs of the same row take next to nothing. */
-const mostRowsPerByte = 1000
+/** Rows that a byte of a file may stand for. Runs of one row take next to nothing, but texts to learn from are not such; each value costs 600 bytes. */
+const mostRowsPerByte = 32
 /** Bytes that come of a compressed one: gzip and zstd keep runs in as little. */
 const mostExpansion = 1100
 
@@ -42,7 +42,9 @@ export async function checkPages(group: FileMetaData['row_groups'][number], colu
   for (const { meta_data } of group.columns) {
     if (meta_data?.path_in_schema[0] !== column) continue
     const { dictionary_page_offset, data_page_offset, total_compressed_size } = meta_data
-    let at = Number(dictionary_page_offset || data_page_offset)
+    // As the library finds the first page.
+    let at = Math.min(Number(dictionary_page_offset || data_page_offset), Number(data_page_offset))
+    let counted = 0
     const end = Math.min(source.size, at + Number(total_compressed_size))
     if (!(at >= 0 && at < end)) throw new Error(`its pages lie at ${at} of ${source.size} bytes`)
     while (at < end) {
@@ -50,6 +52,11 @@ export async function checkPages(group: FileMetaData['row_groups'][number], colu
       const { next, integers } = walkStruct(header, 0)
       const page = integers.get(3) ?? -1 // compressed_page_size
       if (page < 0) throw new Error(`a page has ${page} bytes`)
+      // num_values of data_page_header, dictionary_page_header and data_page_header_v2
+      const values = [501, 701, 801].map((field) => integers.get(field) ?? 0)
+      for (const count of values) counted += count >= 0 ? count : Number.NaN
+      if (!(counted <= mostRowsPerByte * source.size))
+        throw new Error(`pages count ${counted} values in a file of ${source.size} bytes`)
       at += next + page
     }
   }
@@ -62,12 +69,35 @@ export const boundedCompressors: Compressors = Object.fromEntries(
     (input, outputLength) => {
       if (!(outputLength >= 0 && outputLength <= mostExpansion * input.length + 1024))
         throw new Error(`${outputLength} bytes cannot come of ${input.length} that are compressed`)
+      if (codec === 'ZSTD') checkZstdFrame(input, outputLength)
       return decompress(input, outputLength)
     },
   ]),
 )
 
-/** Where a structure ends, and its own integers by field. @throws Error where a length is more than the bytes there are */
+/** Its window is at most this in files as they are written (level 19). */
+const mostZstdWindow = 8 << 20
+
+/** The decompressor makes arrays as large as a frame's header says (RFC 8878, 3.1.1.1). @throws Error where that is more than is wanted */
+function checkZstdFrame(input: Uint8Array, outputLength: number): void {
+  if (input.length < 16) return
+  const view = new DataView(input.buffer, input.byteOffset, input.byteLength)
+  const descriptor = view.getUint8(4)
+  const isSingle = (descriptor & 32) !== 0
+  const window = view.getUint8(5)
+  const windowBytes = isSingle ? 0 : 2 ** (10 + (window >> 3)) * (1 + (window & 7) / 8)
+  const at = (isSingle ? 5 : 6) + [0, 1, 2, 4][descriptor & 3]!
+  const read = [
+    () => (isSingle ? view.getUint8(at) : 0),
+    () => view.getUint16(at, true) + 256,
+    () => view.getUint32(at, true),
+    () => Number(view.getBigUint64(at, true)),
+  ]
+  if (windowBytes > mostZstdWindow || read[descriptor >> 6]!() > outputLength)
+    throw new Error(`a zstd frame says that it has more than ${outputLength} bytes`)
+}
+
+/** Where a structure ends, and its integers by field; 100 times the field of a structure within it and its field there. @throws Error where a length is more than the bytes there are */
 function walkStruct(bytes: Uint8Array, start: number): { readonly next: number; readonly integers: ReadonlyMap<number, number> } {
   const integers = new Map<number, number>()
   let at = start
@@ -88,21 +118,21 @@ function walkStruct(bytes: Uint8Array, start: number): { readonly next: number; 
     if (length > bytes.length - at) throw new Error(`a value of ${length} bytes lies in ${bytes.length - at}`)
     at += length
   }
-  const struct = (depth: number): void => {
+  const struct = (depth: number, parent = 0): void => {
     for (let field = 0, head = byte(); (head & 15) !== 0; head = byte()) {
       field = head >> 4 ? field + (head >> 4) : unzigzag(varint())
-      const value = element(head & 15, depth)
-      if (depth === 0 && value !== undefined) integers.set(field, value)
+      const value = element(head & 15, depth, field)
+      if (depth <= 1 && value !== undefined) integers.set(100 * parent + field, value)
     }
   }
-  const element = (type: number, depth: number): number | undefined => {
+  const element = (type: number, depth: number, field = 0): number | undefined => {
     if (depth > maxDepth) throw new Error(`structures are nested more than ${maxDepth} deep`)
     if (type === 3) skip(1)
     else if (type === 4 || type === 5 || type === 6) return unzigzag(varint())
     else if (type === 7) skip(8)
     else if (type === 8) skip(varint())
     else if (type === 9) list(depth + 1)
-    else if (type === 12) struct(depth + 1)
+    else if (type === 12) struct(depth + 1, field)
     else if (type > 2) throw new Error(`a value is of the unknown type ${type}`)
     return undefined
   }

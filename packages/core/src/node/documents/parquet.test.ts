@@ -1,5 +1,6 @@
 /** Against what pyarrow wrote: fixtures/data/*.parquet, made by scripts/fixtures/make-data-fixtures.py. */
 import { readFileSync } from 'node:fs'
+import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -37,6 +38,31 @@ it('reads another column, and names those that there are', async () => {
     'in field "body"; fields are id, text, other',
   )
   await expect(read(fixture('texts-snappy.parquet'), { field: 'id' })).rejects.toThrow('row 1: expected a text')
+})
+
+it('a file with two damaged columns fails once, and not behind our back', async () => {
+  const orphans: unknown[] = []
+  const listen = (reason: unknown) => void orphans.push(reason)
+  process.on('unhandledRejection', listen)
+  const bytes = new Uint8Array(fixture('chat.parquet'))
+  // Both gzip streams of pages in each of the two columns: 1f 8b becomes 1f 00.
+  for (let at = 0; at < bytes.length - 2; at++) if (bytes[at] === 0x1f && bytes[at + 1] === 0x8b) bytes[at + 1] = 0
+  await expect(read(bytes)).rejects.toMatchObject({ kind: 'checkpoint' })
+  await new Promise(setImmediate)
+  process.off('unhandledRejection', listen)
+  expect(orphans).toEqual([])
+})
+
+it.each<[string, (footer: Buffer) => void]>([
+  ['children in its schema', (bytes) => void bytes.writeUInt8(0x7e, bytes.indexOf('schema') + 7)],
+  ['bytes in its footer', (bytes) => void bytes.writeUInt32LE(2 ** 31, bytes.length - 8)],
+])('more %s than there are are refused before anything is made of them', async (_, change) => {
+  const bytes = Buffer.from(fixture('chat.parquet'))
+  change(bytes)
+  await expect(read(bytes)).rejects.toMatchObject({
+    kind: 'checkpoint',
+    message: expect.stringMatching(/cannot be read as Parquet/),
+  })
 })
 
 it('answers or throws a typed error for damaged files', async () => {

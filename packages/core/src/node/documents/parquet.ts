@@ -14,12 +14,8 @@ import { boundedCompressors, checkCounts, checkFooter, checkPages } from './parq
 export async function* parquetDocuments(source: ByteSource, options: DocumentOptions = {}): AsyncGenerator<TrainingDocument> {
   const file: AsyncBuffer = {
     byteLength: source.size,
-    slice: (start, end = source.size) => {
-      const bytes = source.read(start, end - start).then((read) => new Uint8Array(read).buffer)
-      // The library asks for ranges ahead and may fail before it comes to one: that one's failure is then nobody's.
-      bytes.catch(() => {})
-      return bytes
-    },
+    slice: (start, end = source.size) =>
+      withoutOrphans(source.read(start, end - start).then((read) => new Uint8Array(read).buffer as ArrayBuffer)),
   }
   const metadata = await readMetadata(file, source).catch((cause) => fail(source.name, cause))
   const column = options.field ?? (columnNames(metadata).includes('messages') ? 'messages' : 'text')
@@ -39,6 +35,18 @@ export async function* parquetDocuments(source: ByteSource, options: DocumentOpt
     }
     row = rowEnd
   }
+}
+
+/**
+ * The library asks for ranges ahead, makes a promise of each column within a conversation of them, and may fail at one before it
+ * awaits the others: their failures are then nobody's, and would end the process. So they count as looked at, from the start.
+ */
+function withoutOrphans<T>(bytes: Promise<T>): Promise<T> {
+  const then: typeof bytes.then = (onBytes, onError) => {
+    return withoutOrphans(Promise.prototype.then.call(bytes, onBytes, onError)) as never
+  }
+  bytes.catch(() => {})
+  return Object.assign(bytes, { then })
 }
 
 async function readMetadata(file: AsyncBuffer, source: ByteSource): Promise<FileMetaData> {

@@ -124,6 +124,9 @@ function startWatchdog(): void {
   worker.unref()
 }
 
+/** The parser, seed and index of the input that is being parsed, or was last. */
+export const watched = (): string => new TextDecoder().decode(new Uint8Array(latest.text)).replace(/\0+$/, '')
+
 /** Nothing is being parsed any more. */
 export function stopWatching(): void {
   latest.text.fill(0)

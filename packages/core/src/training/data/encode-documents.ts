@@ -19,11 +19,13 @@ export interface EncodeOptions {
  *
  * @throws usage error for a conversation without a template, or a tokenizer that does not know how texts end
  */
-export function documentEncoder(options: EncodeOptions): (document: TrainingDocument) => readonly EncodedDocument[] {
+export function documentEncoder(
+  options: EncodeOptions,
+): (document: TrainingDocument, signal?: AbortSignal) => Promise<readonly EncodedDocument[]> {
   const { tokenizer, chatTemplate, eosTokenId = tokenizer.eosTokenIds[0] } = options
   const texts = textEncoding(tokenizer)
-  return (document) => {
-    if ('text' in document) return [{ ids: withEnd(texts.encode(document.text), eosTokenId) }]
+  return async (document, signal) => {
+    if ('text' in document) return [{ ids: withEnd(await texts.encodeLong(document.text, signal), eosTokenId) }]
     if (chatTemplate) return encodeChat(document, chatTemplate, tokenizer)
     throw usageError(
       `${document.where}: is a conversation; to learn its answers, ask for chat data and use a tokenizer with a chat template`,

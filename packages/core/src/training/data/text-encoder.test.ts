@@ -60,3 +60,28 @@ it('keeps tokens whole that a tokenizer finds before it cuts words', () => {
   expect(Array.from(encoding.encode('ax<think>b'))).toEqual(tokenizer.encode('ax<think>b'))
   expect(Array.from(encoding.encode('ax<think>b'))).toContain(id)
 })
+
+it.each([{ rstrip: true }, { lstrip: true }, { single_word: true }, { normalized: true }])(
+  'keeps to tokens that look around, %j',
+  async (flags) => {
+    const json = structuredClone(readFixture('gpt2.tokenizer.json')) as { added_tokens: object[]; normalizer: object }
+    json.normalizer = { type: 'Lowercase' }
+    json.added_tokens.push({ id: 2000, content: 'hello', special: false, normalized: false, ...flags })
+    const tokenizer = createTokenizer({ tokenizerJson: json })
+    const encoding = textEncoding(tokenizer)
+    encoding.encode('plain words '.repeat(10_000))
+    for (const text of ['hello  world', 'a  hello world', 'hello1 hello', 'HELLO world', 'helloworld']) {
+      expect(Array.from(encoding.encode(text))).toEqual(tokenizer.encode(text))
+    }
+  },
+)
+
+it('encodes a long text in turns as in one go, and can be stopped', async () => {
+  const tokenizer = createTokenizer({ tokenizerJson: readFixture('gpt2.tokenizer.json') })
+  const text = 'some words of a long line '.repeat(40_000)
+  const ids = await textEncoding(tokenizer).encodeLong(text)
+  expect(ids).toEqual(textEncoding(tokenizer).encode(text))
+  const controller = new AbortController()
+  setImmediate(() => controller.abort(new Error('enough')))
+  await expect(textEncoding(tokenizer).encodeLong(text, controller.signal)).rejects.toThrow('enough')
+})

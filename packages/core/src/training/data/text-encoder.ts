@@ -5,12 +5,14 @@
  * Tokenizers that do not cut there (SentencePiece's, whose merges see the whole text) are found out by trying on the
  * beginning of what is encoded, and then encode each text as a whole.
  */
+import { addedTokenFinder } from '../../tokenizer/added-tokens.ts'
 import type { Tokenizer } from '../../tokenizer/index.ts'
-import { anySpelling } from '../../tokenizer/special-tokens.ts'
 
 export interface TextEncoding {
   /** Ids as `tokenizer.encode(text)` gives them: special tokens in the text are ordinary text, BOS is added where usual. */
   encode(text: string): Uint32Array
+  /** The same, but lets the event loop run now and then. @throws the signal's reason */
+  encodeLong(text: string, signal?: AbortSignal): Promise<Uint32Array>
 }
 
 /** Marks belong to the letter or digit before them. */
@@ -22,15 +24,15 @@ const trialCharacters = 2 ** 16
 /** Size of the cache of pieces. When it is full it is emptied; frequent pieces are soon back. */
 const maxPieces = 2 ** 17
 /** Cuts a longer text roughly at first, so that no huge list of pieces is held. */
-const blockCharacters = 2 ** 20
+const blockCharacters = 2 ** 18
 
 export function textEncoding(tokenizer: Tokenizer): TextEncoding {
   const { before, after } = surroundings(tokenizer)
-  const indivisible = tokensAcrossBorders(tokenizer)
+  const holdsIndivisible = tokensAcrossBorders(tokenizer)
   const plain = (text: string) => tokenizer.encode(text, { addSpecial: false })
   let pieces = new Map<string, readonly number[]>()
   let triedCharacters = 0
-  let canCut = true
+  let canCut = tokenizer.addedTokensStandAlone
 
   function encodePiece(piece: string): readonly number[] {
     let ids = pieces.get(piece)
@@ -50,14 +52,31 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
     canCut = cut.length === whole.length && cut.every((id, i) => id === whole[i])
   }
 
+  function cuts(text: string): boolean {
+    if (!canCut || holdsIndivisible(text)) return false
+    if (triedCharacters < trialCharacters) tryCutting(text)
+    return canCut
+  }
+
   return {
     encode(text) {
-      const isDivisible = indivisible?.test(text) !== true
-      if (canCut && isDivisible && triedCharacters < trialCharacters) tryCutting(text)
       const ids = idBuffer(before)
-      if (canCut && isDivisible) {
+      if (cuts(text)) {
         for (const block of blocks(text)) for (const piece of block.split(atBorder)) ids.push(encodePiece(piece))
       } else ids.push(plain(text))
+      ids.push(after)
+      return ids.take()
+    },
+    async encodeLong(text, signal) {
+      const ids = idBuffer(before)
+      if (cuts(text)) {
+        let turns = 0
+        for (const block of blocks(text)) {
+          if (turns++ > 0) await new Promise((resolve) => setTimeout(resolve, 0))
+          signal?.throwIfAborted()
+          for (const piece of block.split(atBorder)) ids.push(encodePiece(piece))
+        }
+      } else ids.push(await tokenizer.encodeLong(text, { addSpecial: false, signal }))
       ids.push(after)
       return ids.take()
     },
@@ -65,16 +84,25 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
 }
 
 /**
- * Matches tokens that cutting would take apart: those that the tokenizer finds before it cuts words, such as `<think>`.
- * Undefined where there are none.
+ * Finds tokens that cutting would take apart: those that the tokenizer finds before it cuts words, such as `<think>`.
  */
-function tokensAcrossBorders(tokenizer: Tokenizer): RegExp | undefined {
-  const texts = Array.from({ length: tokenizer.vocabSize }, (_, id) => (tokenizer.isSpecial(id) ? '' : tokenizer.tokenText(id)))
-  const across = texts.filter((text) => atBorder.test(text) && !/<0x[0-9A-F]{2}>/.test(text)) // no bytes of a character
-  return across.length > 0 ? new RegExp(anySpelling(across), 'u') : undefined
+function tokensAcrossBorders(tokenizer: Tokenizer): (text: string) => boolean {
+  const across = new Set<string>()
+  for (let id = 0; id < tokenizer.vocabSize; id++) {
+    const text = tokenizer.isSpecial(id) ? '' : tokenizer.tokenText(id)
+    if (atBorder.test(text) && !/<0x[0-9A-F]{2}>/.test(text)) across.add(text) // no bytes of a character
+  }
+  const finder = addedTokenFinder(
+    Array.from(across, (content) => [content, { id: 0, content, special: false }]),
+    'tokenizer',
+  )
+  return (text) => {
+    for (const part of finder.split(text, () => true)) if (part.token) return true
+    return false
+  }
 }
 
-/** Parts of about a million characters, cut where pieces are. */
+/** Parts of about a quarter of a million characters, cut where pieces are. */
 function* blocks(text: string): Generator<string> {
   let start = 0
   const cut = new RegExp(border, 'gu')

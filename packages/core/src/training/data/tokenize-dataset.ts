@@ -50,7 +50,7 @@ export async function tokenizeDataset(
       counts.duplicatesRemoved++
       continue
     }
-    const encoded = encode(document)
+    const encoded = await encode(document, signal)
     if (encoded.length === 0) counts.withoutAnswer++
     else counts.textBytes += textBytes(document)
     for (const each of encoded) {
