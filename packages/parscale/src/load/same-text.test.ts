@@ -9,9 +9,9 @@ import { join } from 'node:path'
 import { Engine, type Sequence } from '@parscale/core/internal/generation'
 import { createTokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { argmax, maxDifference } from '../../core/src/testing/fixtures.ts'
-import { type LoadOptions, loadModel } from '../src/load/load.ts'
-import { engines } from './support/engines.ts'
+import { argmax, maxDifference } from '../../../core/src/testing/fixtures.ts'
+import { engines } from '../testing/engines.ts'
+import { type LoadOptions, loadModel } from './load.ts'
 
 /** Grover Cleveland, 1885, as in shipped-model.test.ts. */
 const prose = `In the presence of this vast assemblage of my countrymen I am about to supplement and seal by the oath which I shall \
