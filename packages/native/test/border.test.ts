@@ -50,7 +50,7 @@ it('a step refuses what does not fit', async () => {
   expect(() => model.closeRows([9])).toThrow(/not open/)
   expect(() => model.copyRows([0], [5])).toThrow(/not open/)
   expect(() => model.writePrefix(0, 99, new Float32Array(0), new Float32Array(0))).toThrow(/layer/)
-  expect(() => model.writePrefix(0, 0, new Float32Array(1), new Float32Array(1))).toThrow(/whole places/)
+  expect(() => model.writePrefix(0, 0, new Float32Array(1), new Float32Array(1))).toThrow(/whole positions/)
   expect((await model.run(good)).finite).toEqual(Uint8Array.of(1, 1))
   await model.dispose()
 })
