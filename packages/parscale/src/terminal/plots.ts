@@ -1,8 +1,9 @@
 /** Charts on the terminal or in a file: SVG by ourselves, PNG through @resvg/resvg-js where it is installed. */
-import { extname } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { dirname, extname } from 'node:path'
 import process from 'node:process'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
-import { unsupportedError } from '@parscale/core/internal'
+import { unsupportedError, usageError } from '@parscale/core/internal'
 import { type Chart, renderSvg, renderTerminal } from '@parscale/core/internal/law'
 import { writeWholeFile } from '@parscale/core/internal/node/disk'
 import type { Io } from './io.ts'
@@ -27,6 +28,10 @@ export function drawInTerminal(io: Io, chart: Chart): void {
  * @throws usage error where the file cannot be written; unsupported error for .png without the package
  */
 export async function drawInFile(io: Io, file: string, charts: readonly Chart[], columns = 1): Promise<void> {
+  // A misspelt folder is not made.
+  const folder = await stat(dirname(file)).catch(() => undefined)
+  if (!folder?.isDirectory())
+    throw usageError(`--plot ${file}: there is no folder ${dirname(file)}; make it, or choose another path`, { flag: '--plot' })
   const svg = renderSvg(charts, columns)
   const content = extname(file).toLowerCase() === '.png' ? await toPng(svg) : svg
   await writeWholeFile(file, content, { full: 'free some space', denied: 'choose another path', flag: 'plot' })
