@@ -16,7 +16,9 @@ type Portable = typeof import('@parscale/core/internal/checkpoint') &
 let scratch: string
 let portable: Portable
 beforeAll(async () => {
-  const contents = ['checkpoint', 'contents', 'tokenizer'].map((room) => `export * from '@parscale/core/${room}'`).join('\n')
+  const contents = ['checkpoint', 'contents', 'tokenizer']
+    .map((room) => `export * from '@parscale/core/internal/${room}'`)
+    .join('\n')
   const { outputFiles, metafile } = await build({
     stdin: { contents, resolveDir: root },
     bundle: true,

@@ -24,8 +24,11 @@ import { holds, jsonOf, textOf } from './weights.ts'
 
 /** Fewer pieces, so that damage hits something else than the vocabulary. */
 function smaller(json: { model: { vocab: Record<string, number>; merges: unknown[] } }) {
-  const vocab = Object.fromEntries(Object.entries(json.model.vocab).slice(0, 60))
-  return { ...json, model: { ...json.model, vocab, merges: json.model.merges.slice(0, 3) } }
+  const merges = json.model.merges.slice(0, 3)
+  const parts = merges.map((merge) => (Array.isArray(merge) ? merge : String(merge).split(' ')) as string[])
+  const needed = new Set(parts.flatMap((pair) => [...pair, pair.join('')]))
+  const vocab = Object.fromEntries(Object.entries(json.model.vocab).filter(([piece], i) => i < 60 || needed.has(piece)))
+  return { ...json, model: { ...json.model, vocab, merges } }
 }
 const tokenizers = ['gpt2', 'qwen2', 'llama3', 'llama-spm', 'metaspace-split'].map((name) =>
   smaller(readFixture(`${name}.tokenizer.json`) as Parameters<typeof smaller>[0]),
