@@ -7,6 +7,7 @@ import { bytesSource, parseSafetensors, readF32, type StoredTensor } from '@pars
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { byteModel, fixturesFolder, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
 import { mainPath, parscale } from './testing/cli.ts'
+import { runHere } from './testing/run-here.ts'
 
 let folder: string
 beforeAll(() => {
@@ -122,6 +123,35 @@ describe('generate', () => {
 })
 
 describe('score', () => {
+  it('gives each of many texts what it gives the text alone', async () => {
+    const texts = ['abc', 'The quick brown fox jumps over the lazy dog. '.repeat(20), 'a', 'xyz '.repeat(9)]
+    const file = join(folder, 'texts.jsonl')
+    writeFileSync(file, texts.map((body) => `${JSON.stringify({ body })}\n`).join('\n'))
+    const args = ['score', byteModel, '--p', '8', '--json']
+    const together = JSON.parse((await runHere([...args, '--jsonl', file, '--field', 'body'], process.env)).stdout)
+    for (const [i, text] of texts.entries()) {
+      const alone = JSON.parse((await runHere([...args, '--text', text], process.env)).stdout)
+      expect(together.texts[i]).toEqual({ tokens: alone.tokens.length, loss: alone.loss, perplexity: alone.perplexity })
+    }
+    const scored = together.texts.filter(({ loss }: { loss: number | null }) => loss !== null)
+    const sum = (of: (text: { tokens: number; loss: number }) => number) =>
+      scored.reduce((a: number, text: never) => a + of(text), 0)
+    expect(together.loss).toBeCloseTo(sum(({ tokens, loss }) => loss * (tokens - 1)) / sum(({ tokens }) => tokens - 1), 10)
+  })
+
+  it('names line and field of JSON lines that hold no text', async () => {
+    const file = join(folder, 'bad.jsonl')
+    for (const [content, said, expected] of [
+      ['{"text":"ab"}\n{"text":', /bad\.jsonl, line 2/, 3],
+      ['{"other":"ab"}\n', /bad\.jsonl, line 1.*"text"/, 2],
+      ['\n', /holds no text under "text"/, 2],
+    ] as const) {
+      writeFileSync(file, content)
+      const { code, stderr } = await runHere(['score', byteModel, '--jsonl', file], process.env)
+      expect([code, stderr]).toEqual([expected, expect.stringMatching(said)])
+    }
+  })
+
   it('writes the reference logits for --ids', async () => {
     const { folder: model, expected, arrays } = await readFixture('goldens/parscale-p4')
     const path = join(folder, 'logits.safetensors')

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { byteModel, fixturesFolder, readFixture } from '../../../core/src/testing/fixtures.ts'
 import { parscale } from '../testing/cli.ts'
+import { runHere } from '../testing/run-here.ts'
 
 let folder: string
 beforeAll(() => {
@@ -23,6 +24,22 @@ describe('parscale diagnose', () => {
     const { losses, tokens, p } = JSON.parse(stdout)
     expect([p, tokens, losses.aggregate]).toEqual([4, 12, expect.closeTo(expected.loss!.value, 5)])
     expect(readFileSync(plot, 'utf8')).toMatch(/^<svg [\s\S]*Losses[\s\S]*Pairs of streams[\s\S]*<\/svg>\n$/)
+  })
+
+  it('reads many texts as one, each from its own beginning', async () => {
+    const file = join(folder, 'texts.jsonl')
+    writeFileSync(
+      file,
+      ['The quick brown fox', 'a', 'jumps over the lazy dog.'].map((text) => `${JSON.stringify({ text })}\n`).join(''),
+    )
+    const json = async (...args: string[]) =>
+      JSON.parse((await runHere(['diagnose', byteModel, '--json', ...args], process.env)).stdout)
+    const together = await json('--jsonl', file)
+    const [first, second] = [await json('--text', 'The quick brown fox'), await json('--text', 'jumps over the lazy dog.')]
+    expect(together.tokens).toBe(first.tokens + second.tokens)
+    const mean = (first.losses.aggregate * first.tokens + second.losses.aggregate * second.tokens) / together.tokens
+    expect(together.losses.aggregate).toBeCloseTo(mean, 5)
+    expect((await json('--jsonl', file, '--tokens', '10')).tokens).toBe(9)
   })
 
   it('shows a text file as tables', async () => {

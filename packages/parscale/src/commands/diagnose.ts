@@ -21,7 +21,7 @@ import {
   streamSetOption,
   threadsOption,
 } from './options.ts'
-import { readTextFile } from './text-input.ts'
+import { readTextFile, readTextLines } from './text-input.ts'
 
 const examples = `
 Examples:
@@ -36,9 +36,13 @@ export function register(command: Command, io: Io): void {
   command
     .argument('[model]', 'folder, .gguf file or ORG/NAME')
     // --file as well, as `score` and `generate` call it.
-    .addOption(new Option('--file, --data <path>', 'the text to read, UTF-8').conflicts(['text', 'ids']))
-    .addOption(new Option('--text <text>', 'the text itself').conflicts(['data', 'ids']))
-    .addOption(new Option('--ids <ids>', 'token ids, separated by commas').argParser(parseIds).conflicts(['text', 'data']))
+    .addOption(new Option('--file, --data <path>', 'the text to read, UTF-8').conflicts(['text', 'ids', 'jsonl']))
+    .addOption(new Option('--text <text>', 'the text itself').conflicts(['data', 'ids', 'jsonl']))
+    .addOption(
+      new Option('--ids <ids>', 'token ids, separated by commas').argParser(parseIds).conflicts(['text', 'data', 'jsonl']),
+    )
+    .addOption(new Option('--jsonl <path>', 'texts to read together: JSON lines, one object a line'))
+    .addOption(new Option('--field <name>', 'field of --jsonl that holds the text').default('text'))
     .addOption(new Option('--tokens <n>', 'read the first n tokens only').argParser(integer(3)))
     .addOption(
       new Option('--floor <nats>', "the text's entropy E, where known; rho is an upper bound without it")
@@ -54,13 +58,16 @@ export function register(command: Command, io: Io): void {
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
     .action(async (model, flags) => {
-      if (flags.text === undefined && flags.data === undefined && flags.ids === undefined)
-        throw usageError('there is nothing to read; give --data, --text or --ids')
+      if (flags.text === undefined && flags.data === undefined && flags.ids === undefined && flags.jsonl === undefined)
+        throw usageError('there is nothing to read; give --data, --text, --ids or --jsonl')
       const content = flags.text ?? (flags.data === undefined ? undefined : await readTextFile(flags.data, 'data'))
-      const longest = flags.tokens ?? flags.ids?.length ?? longestInTokens(content!)
+      const longest = flags.tokens ?? flags.ids?.length ?? (content === undefined ? undefined : longestInTokens(content))
       const loaded = await loadModel(model, loadOptions(io, flags, longest))
       try {
-        const ids = (flags.ids ?? (await encode(loaded.backbone, content!))).slice(0, flags.tokens)
+        const ids =
+          flags.jsonl === undefined
+            ? (flags.ids ?? (await encode(loaded.backbone, content!))).slice(0, flags.tokens)
+            : await encodeLines(loaded.backbone, flags.jsonl, { ...flags, signal: io.signal })
         const progress = io.progress('diagnosing', 'tokens')
         const diagnosis = await diagnose(new Engine(loaded.model), ids, {
           p: flags.p,
@@ -82,4 +89,23 @@ const parseIds = (text: string): number[] => text.split(',').map((id) => integer
 /** Ids need no tokenizer, text does. */
 async function encode(folder: ModelFolder, content: string): Promise<number[]> {
   return createTokenizer(await tokenizerFiles(folder), folder.path).encodeLong(content)
+}
+
+/** Whole texts, until so many tokens have been read. A text of one token says nothing and is left out. */
+async function encodeLines(
+  folder: ModelFolder,
+  path: string,
+  { tokens = Infinity, field, signal }: { tokens?: number; field: string; signal: AbortSignal },
+): Promise<number[][]> {
+  const tokenizer = createTokenizer(await tokenizerFiles(folder), folder.path)
+  const texts: number[][] = []
+  let left = tokens
+  for await (const text of readTextLines(path, { field, signal })) {
+    const ids = (await tokenizer.encodeLong(text, { signal })).slice(0, left)
+    if (ids.length > 1) texts.push(ids)
+    left -= ids.length
+    if (left < 2) break
+  }
+  if (texts.length === 0) throw usageError(`--jsonl ${path}: holds no text of two tokens under "${field}"`, { flag: 'jsonl' })
+  return texts
 }

@@ -2,7 +2,7 @@
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
 import { writeSafetensors } from '@parscale/core/internal/checkpoint'
-import { collectScore, type Score, type ScoredPosition, scorePositions } from '@parscale/core/internal/evaluation'
+import { collectScore, type Score, type ScoredPosition, scorePositions, scoreTexts } from '@parscale/core/internal/evaluation'
 import { Engine } from '@parscale/core/internal/generation'
 import { type ModelFolder, writeWholeFile } from '@parscale/core/internal/node'
 import { createTokenizer, type Tokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
@@ -10,13 +10,14 @@ import { loadModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
 import { type FlagsOf, loadOptions, longestInTokens, withModel } from './options.ts'
-import { readTextFile } from './text-input.ts'
+import { readTextFile, readTextLines } from './text-input.ts'
 
 const examples = `
 Examples:
   parscale score ./model --text "The quick brown fox"
   parscale score ./model --file book.txt --p 4 --json
   parscale score ./model --ids 1,2,3 --logits logits.safetensors      (one f32 tensor "logits" [T, V])
+  parscale score ./model --jsonl texts.jsonl --json                   (many texts, computed together)
   parscale score ./model --text "Which stream speaks?" --streams      (colour: the stream that weighs most)
 
 A text longer than the model's context is read through windows that overlap by half.`
@@ -25,11 +26,17 @@ const withOptions = (command: Command) =>
   withModel(
     command
       .argument('[model]', 'folder, .gguf file or ORG/NAME')
-      .addOption(new Option('--text <text>', 'the text to score').conflicts(['file', 'ids']))
-      .addOption(new Option('--file <path>', 'the file to score, UTF-8').conflicts(['text', 'ids']))
+      .addOption(new Option('--text <text>', 'the text to score').conflicts(['file', 'ids', 'jsonl']))
+      .addOption(new Option('--file <path>', 'the file to score, UTF-8').conflicts(['text', 'ids', 'jsonl']))
       .addOption(
-        new Option('--ids <ids>', 'token ids to score, separated by commas').argParser(parseIds).conflicts(['text', 'file']),
+        new Option('--ids <ids>', 'token ids to score, separated by commas')
+          .argParser(parseIds)
+          .conflicts(['text', 'file', 'jsonl']),
       )
+      .addOption(
+        new Option('--jsonl <path>', 'texts to score together: JSON lines, one object a line').conflicts(['logits', 'streams']),
+      )
+      .addOption(new Option('--field <name>', 'field of --jsonl that holds the text').default('text'))
       .option('--logits <path>', 'write all logits to a safetensors file')
       .option('--streams', "show each stream's weight in each token")
       .option('--allow-special', 'recognise special tokens spelled in the text'),
@@ -41,8 +48,9 @@ export function register(command: Command, io: Io): void {
   withOptions(command)
     .addHelpText('after', examples)
     .action(async (model, flags) => {
+      if (flags.jsonl !== undefined) return await scoreLines(model, flags, flags.jsonl, io)
       if (flags.text === undefined && flags.file === undefined && flags.ids === undefined)
-        throw usageError('there is nothing to score; give --text, --file or --ids')
+        throw usageError('there is nothing to score; give --text, --file, --ids or --jsonl')
       const content = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
       const loaded = await loadModel(model, loadOptions(io, flags, flags.ids?.length ?? longestInTokens(content!)))
       try {
@@ -62,6 +70,49 @@ export function register(command: Command, io: Io): void {
         await loaded.close()
       }
     })
+}
+
+/** Many texts: a line for each as it is done, then all of them together. */
+async function scoreLines(model: string | undefined, flags: Flags, path: string, io: Io): Promise<void> {
+  const loaded = await loadModel(model, loadOptions(io, flags))
+  try {
+    const tokenizer = await findTokenizer(loaded.backbone, true)
+    const { allowSpecial, field } = flags
+    async function* encoded() {
+      for await (const text of readTextLines(path, { field, signal: io.signal }))
+        yield await tokenizer!.encodeLong(text, { allowSpecial, signal: io.signal })
+    }
+    const texts: { tokens: number; loss: number | null; perplexity: number | null }[] = []
+    const p = flags.p ?? loaded.model.defaultP
+    const progress = io.progress('scoring', 'texts')
+    for await (const { logProbabilities, loss, perplexity } of scoreTexts(new Engine(loaded.model), encoded(), {
+      p,
+      signal: io.signal,
+    })) {
+      texts.push({ tokens: logProbabilities.length, loss, perplexity })
+      progress.update(texts.length)
+      if (!flags.json && texts.length === 1) io.stdout('   text  tokens    loss  perplexity\n')
+      const figures = [loss?.toFixed(4) ?? '-', perplexity?.toFixed(2) ?? '-']
+      if (!flags.json)
+        io.stdout(
+          `${String(texts.length).padStart(7)} ${String(logProbabilities.length).padStart(7)} ${figures[0]!.padStart(7)} ${figures[1]!.padStart(11)}\n`,
+        )
+    }
+    progress.end()
+    if (texts.length === 0) throw usageError(`--jsonl ${path}: holds no text under "${field}"`, { flag: 'jsonl' })
+    // Of all scored tokens, so that a long text counts for more than a short one.
+    const scored = texts.reduce((sum, { tokens }) => sum + tokens - 1, 0)
+    const loss = scored === 0 ? null : texts.reduce((sum, { tokens, loss }) => sum + (loss ?? 0) * (tokens - 1), 0) / scored
+    const perplexity = loss === null ? null : Math.exp(loss)
+    if (flags.json) io.stdout(`${JSON.stringify({ p, texts, loss, perplexity }, null, 2)}\n`)
+    else if (loss !== null)
+      io.stdout(
+        `perplexity ${perplexity!.toFixed(4)} (${loss.toFixed(4)} nats a token over ${scored} tokens of ${texts.length} texts, P = ${p})\n`,
+      )
+  } finally {
+    await loaded.model.dispose()
+    await loaded.close()
+  }
 }
 
 function parseIds(text: string): number[] {

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import process from 'node:process'
 import { buffer } from 'node:stream/consumers'
 import { usageError } from '@parscale/core/internal'
+import { openFileSource } from '@parscale/core/internal/node/disk'
 
 /** @throws usage error when the file cannot be read or is not UTF-8 */
 export async function readTextFile(path: string, flag = 'file'): Promise<string> {
@@ -10,6 +11,21 @@ export async function readTextFile(path: string, flag = 'file'): Promise<string>
     throw usageError(`--${flag} ${path}: cannot be read (${cause.code})`, { flag, cause })
   })
   return decodeUtf8(bytes, `--${flag} ${path}`)
+}
+
+/**
+ * Texts of a file of JSON lines, one object a line with its text under `field`. Not more than a line is in memory at a time.
+ *
+ * @throws usage error when the file cannot be read; checkpoint and usage errors that name file and line
+ */
+export async function* readTextLines(path: string, options: { field: string; signal: AbortSignal }): AsyncGenerator<string> {
+  const { jsonlDocuments } = await import('@parscale/core/internal/training/data')
+  const source = await openFileSource(path)
+  try {
+    for await (const document of jsonlDocuments(source, options)) if ('text' in document) yield document.text
+  } finally {
+    await source.close()
+  }
 }
 
 /** All of standard input. @throws usage error when it is not UTF-8 */
