@@ -139,6 +139,15 @@ describe('score', () => {
     expect(together.loss).toBeCloseTo(sum(({ tokens, loss }) => loss * (tokens - 1)) / sum(({ tokens }) => tokens - 1), 10)
   })
 
+  // ONNX Runtime matches the command line against a regular expression and overflows the stack: it was a SIGSEGV.
+  it.runIf(process.platform === 'linux')('refuses a command line that ONNX Runtime does not survive', async () => {
+    const long = ['score', byteModel, '--text', 'x'.repeat(30_000), '--json', '--engine']
+    const { code, stderr } = await parscale([...long, 'onnx'])
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/command line has \d+ characters.*in a file/)])
+    const short = ['score', byteModel, '--text', 'x'.repeat(9_000), '--json', '--p', '1', '--engine']
+    expect((await parscale([...short, 'onnx'])).code).toBe(0)
+  })
+
   it('names line and field of JSON lines that hold no text', async () => {
     const file = join(folder, 'bad.jsonl')
     for (const [content, said, expected] of [

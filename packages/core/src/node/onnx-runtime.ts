@@ -1,9 +1,10 @@
 /** The Runtime over onnxruntime-node: CPU, WebGPU (bundled) and CUDA (where its libraries are installed). */
 import { createRequire } from 'node:module'
 import { dirname, relative, sep } from 'node:path'
+import process from 'node:process'
 import type { Tensor } from 'onnxruntime-common'
 import type * as Ort from 'onnxruntime-node'
-import { runtimeError, unsupportedError } from '../errors.ts'
+import { runtimeError, unsupportedError, usageError } from '../errors.ts'
 import { type Graph, writeOnnx } from '../graph/index.ts'
 import type { Device, Runtime, Session, SessionOptions } from '../runtime/index.ts'
 import { type MappedFiles, mappedFiles } from './disk/mapped-files.ts'
@@ -18,10 +19,12 @@ export interface OnnxRuntimeOptions {
 /**
  * Loads onnxruntime-node, which is an optional peer: who never starts this engine does without it.
  *
- * @throws unsupported error when it is not installed, or its build has no such device
+ * @throws unsupported error when it is not installed, or its build has no such device; usage error for a command line that it
+ *   does not survive
  */
 export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   const { device = 'cpu', threads } = options
+  refuseLongArguments()
   const ort = loadOnnxRuntime()
   const backends = ort.listSupportedBackends()
   if (!backends.some((backend) => backend.name === device)) {
@@ -43,6 +46,23 @@ export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
       }
     },
   }
+}
+
+/** Half of what it survived in a thread with the usual stack of 8 MB: 22,000 characters, and not 28,000. */
+const longestArguments = 11_000
+
+/**
+ * On Linux ONNX Runtime 1.30 matches /proc/self/cmdline against a regular expression that takes a few stack frames for each
+ * character: a long argument ends the process with SIGSEGV.
+ */
+function refuseLongArguments(): void {
+  if (process.platform !== 'linux') return
+  const { length } = [...process.execArgv, ...process.argv].join(' ')
+  if (length <= longestArguments) return
+  throw usageError(
+    `the command line has ${length} characters, ONNX Runtime takes up to ${longestArguments}; give long texts in a file or on standard input, or use --engine native`,
+    { expected: longestArguments, found: length },
+  )
 }
 
 function loadOnnxRuntime(): typeof Ort {
