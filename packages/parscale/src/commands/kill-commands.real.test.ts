@@ -38,7 +38,7 @@ beforeAll(async () => {
     format: 'esm',
     conditions: ['source'],
     external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native'],
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)" },
+    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
     outdir: bundle,
     entryNames: '[name]',
     logLevel: 'error',

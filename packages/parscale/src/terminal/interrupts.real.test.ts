@@ -1,5 +1,5 @@
 /** Ctrl-C in the middle of whatever a command may compute: two end it, one ends our own work at a clean point. Linux only. */
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createRandom } from '@parscale/core/internal'
@@ -41,13 +41,6 @@ beforeAll(async () => {
   // 150 million weights of the published family, half of them in the embedding.
   const shape = { ...publishedModels[0]!.shape, numHiddenLayers: 4, vocabSize: 100_000 }
   await writeSyntheticModel(at('random'), { shape, bits: 32, streams: [] }, {})
-  cpSync(shippedModel, at('hostile'), { recursive: true })
-  const tokenizer = JSON.parse(readFileSync(at('hostile', 'tokenizer.json'), 'utf8'))
-  const pattern = { type: 'Split', pattern: { Regex: '(a+)+$' }, behavior: 'Isolated', invert: false }
-  writeFileSync(
-    at('hostile', 'tokenizer.json'),
-    JSON.stringify({ ...tokenizer, pre_tokenizer: { type: 'Sequence', pretokenizers: [pattern, tokenizer.pre_tokenizer] } }),
-  )
   const files = { 'config.json': Buffer.from('{}'), 'model.safetensors': new Uint8Array(500_000) }
   hub = await startHubServer({
     repos: { 'ORG/slow': { commit: 'e'.repeat(40), files } },
@@ -94,9 +87,6 @@ const without =
   () =>
     rmSync(at(...names), { recursive: true, force: true })
 const situations: Record<string, Situation> = {
-  'a regular expression of a tokenizer that never ends': {
-    args: () => ['generate', at('hostile'), '--prompt', `${'a'.repeat(40)}!`, '--max-tokens', '2'],
-  },
   'tokenizing a prompt of 100 MB': { args: () => ['score', '--file', at('long.txt')] },
   'tokenizing a data set of 100 MB': {
     args: () => [...training(), '--data', at('long.txt'), '--tokenizer', shippedModel],

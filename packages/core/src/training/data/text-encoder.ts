@@ -5,6 +5,7 @@
  * Tokenizers that do not cut there (SentencePiece's, whose merges see the whole text) are found out by trying on the
  * beginning of what is encoded, and then encode each text as a whole.
  */
+import { finish, finishWithPauses } from '../../steps.ts'
 import { addedTokenFinder } from '../../tokenizer/added-tokens.ts'
 import type { Tokenizer } from '../../tokenizer/index.ts'
 
@@ -23,8 +24,8 @@ const atBorder = new RegExp(border, 'u')
 const trialCharacters = 2 ** 16
 /** Size of the cache of pieces. When it is full it is emptied; frequent pieces are soon back. */
 const maxPieces = 2 ** 17
-/** Cuts a longer text roughly at first, so that no huge list of pieces is held. */
-const blockCharacters = 2 ** 18
+/** Some milliseconds' worth. Cuts a longer text roughly at first, so that no huge list of pieces is held. */
+const blockCharacters = 2 ** 16
 
 export function textEncoding(tokenizer: Tokenizer): TextEncoding {
   const { before, after } = surroundings(tokenizer)
@@ -52,8 +53,8 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
     canCut = cut.length === whole.length && cut.every((id, i) => id === whole[i])
   }
 
-  function cuts(text: string): boolean {
-    if (!canCut || holdsIndivisible(text)) return false
+  function* cuts(text: string): Generator<void, boolean> {
+    if (!canCut || (yield* holdsIndivisible(text))) return false
     if (triedCharacters < trialCharacters) tryCutting(text)
     return canCut
   }
@@ -61,7 +62,7 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
   return {
     encode(text) {
       const ids = idBuffer(before)
-      if (cuts(text)) {
+      if (finish(cuts(text))) {
         for (const block of blocks(text)) for (const piece of block.split(atBorder)) ids.push(encodePiece(piece))
       } else ids.push(plain(text))
       ids.push(after)
@@ -69,13 +70,14 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
     },
     async encodeLong(text, signal) {
       const ids = idBuffer(before)
-      if (cuts(text)) {
-        let turns = 0
-        for (const block of blocks(text)) {
-          if (turns++ > 0) await new Promise((resolve) => setTimeout(resolve, 0))
-          signal?.throwIfAborted()
-          for (const piece of block.split(atBorder)) ids.push(encodePiece(piece))
+      if (await finishWithPauses(cuts(text), { signal })) {
+        const encoding = function* () {
+          for (const block of blocks(text)) {
+            for (const piece of block.split(atBorder)) ids.push(encodePiece(piece))
+            yield
+          }
         }
+        await finishWithPauses(encoding(), { signal })
       } else ids.push(await tokenizer.encodeLong(text, { addSpecial: false, signal }))
       ids.push(after)
       return ids.take()
@@ -86,7 +88,7 @@ export function textEncoding(tokenizer: Tokenizer): TextEncoding {
 /**
  * Finds tokens that cutting would take apart: those that the tokenizer finds before it cuts words, such as `<think>`.
  */
-function tokensAcrossBorders(tokenizer: Tokenizer): (text: string) => boolean {
+function tokensAcrossBorders(tokenizer: Tokenizer): (text: string) => Generator<void, boolean> {
   const across = new Set<string>()
   for (let id = 0; id < tokenizer.vocabSize; id++) {
     const text = tokenizer.isSpecial(id) ? '' : tokenizer.tokenText(id)
@@ -96,13 +98,20 @@ function tokensAcrossBorders(tokenizer: Tokenizer): (text: string) => boolean {
     Array.from(across, (content) => [content, { id: 0, content, special: false }]),
     'tokenizer',
   )
-  return (text) => {
-    for (const part of finder.split(text, () => true)) if (part.token) return true
+  let longest = 0
+  for (const text of across) longest = Math.max(longest, text.length)
+  return function* (text) {
+    // Blocks overlap by as much as a token may be cut by.
+    for (let start = 0; start < text.length; start += blockCharacters) {
+      for (const part of finder.split(text.slice(start, start + blockCharacters + longest), () => true))
+        if (part.token) return true
+      yield
+    }
     return false
   }
 }
 
-/** Parts of about a quarter of a million characters, cut where pieces are. */
+/** Parts of about as many characters as a block has, cut where pieces are. */
 function* blocks(text: string): Generator<string> {
   let start = 0
   const cut = new RegExp(border, 'gu')

@@ -45,7 +45,7 @@ export async function tokenizeDataset(
 
   for await (const document of documents) {
     signal?.throwIfAborted()
-    const digest = await documentDigest(document)
+    const digest = await documentDigest(document, signal)
     if (!seen.add(digest)) {
       counts.duplicatesRemoved++
       continue
