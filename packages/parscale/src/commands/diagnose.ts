@@ -59,7 +59,7 @@ export function register(command: Command, io: Io): void {
     .addHelpText('after', examples)
     .action(async (model, flags) => {
       if (flags.text === undefined && flags.data === undefined && flags.ids === undefined && flags.jsonl === undefined)
-        throw usageError('there is nothing to read; give --data, --text, --ids or --jsonl')
+        throw usageError('there is nothing to read; give --data, --text or --ids, or --jsonl')
       const content = flags.text ?? (flags.data === undefined ? undefined : await readTextFile(flags.data, 'data'))
       const longest = flags.tokens ?? flags.ids?.length ?? (content === undefined ? undefined : longestInTokens(content))
       const loaded = await loadModel(model, loadOptions(io, flags, longest))
