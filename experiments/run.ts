@@ -3,6 +3,7 @@
  *
  *     npm run experiments -- scratch               runs what is not there yet, resumes what was begun, compares
  *     npm run experiments -- all --compare         compares what is there
+ *     npm run experiments -- all --draw            draws docs/experiments/NAME.svg again from NAME.json
  *
  * Runs lie in .cache/experiments. Results go to docs/experiments/NAME.json and NAME.svg, tables to stdout.
  */
@@ -15,6 +16,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { renderSvg } from '@parscale/core/internal/law'
 import { type Difference, type Losses, pairedDifference } from './compare.ts'
+import { type CurveRun, curveOf, curvesChart, type Metric } from './curves.ts'
 import { type Experiment, experiments, type Run } from './experiments.ts'
 import { otherTextLosses, plainModel, plainVariant } from './other-text.ts'
 
@@ -23,12 +25,12 @@ const command = join(root, 'packages/parscale/bin/parscale.js')
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { compare: { type: 'boolean' }, threads: { type: 'string', default: '2' } },
+  options: { compare: { type: 'boolean' }, draw: { type: 'boolean' }, threads: { type: 'string', default: '2' } },
 })
 const names = positionals.includes('all') ? Object.keys(experiments) : positionals
 if (names.length === 0 || names.some((name) => !experiments[name])) {
   console.error(
-    `usage: npm run experiments -- NAME... [--compare] [--threads N]; there are ${Object.keys(experiments).join(', ')} and all`,
+    `usage: npm run experiments -- NAME... [--compare | --draw] [--threads N]; there are ${Object.keys(experiments).join(', ')} and all`,
   )
   process.exit(2)
 }
@@ -45,19 +47,11 @@ function train(run: Run): void {
   if (status !== 0) process.exit(status ?? (signal ? 130 : 1))
 }
 
-interface Record {
-  readonly kind: string
-  readonly step: number
-  readonly loss: number
-  readonly tokens: number
-  readonly seconds?: number
-}
-
-const readMetrics = (folder: string): Record[] =>
+const readMetrics = (folder: string): Metric[] =>
   readFileSync(join(root, folder, 'metrics.jsonl'), 'utf8')
     .trimEnd()
     .split('\n')
-    .map((line) => JSON.parse(line) as Record)
+    .map((line) => JSON.parse(line) as Metric)
 
 async function report(name: string, experiment: Experiment): Promise<void> {
   const runs = experiment.runs.filter((run) => isFinished(folderOf(run)))
@@ -79,6 +73,7 @@ async function report(name: string, experiment: Experiment): Promise<void> {
       tokens: steps.at(-1)!.tokens,
       heldOutLoss: losses.get(run)!.loss,
       seconds: Math.round(seconds),
+      curve: curveOf(metrics.get(run)!),
     }
   })
   const plain = await plainModel(root, name, experiment)
@@ -102,7 +97,7 @@ async function report(name: string, experiment: Experiment): Promise<void> {
   }
   mkdirSync(join(root, 'docs/experiments'), { recursive: true })
   writeFileSync(join(root, `docs/experiments/${name}.json`), `${JSON.stringify(result, null, 2)}\n`)
-  writeFileSync(join(root, `docs/experiments/${name}.svg`), renderSvg([curves(experiment, runs, metrics)]))
+  draw(name)
   console.log(`## ${experiment.title}\n\n${table(rows)}\n\n${pairTable(pairs)}\n${other ? `\n${otherTable(other)}\n` : ''}`)
 }
 
@@ -140,23 +135,18 @@ const otherTable = (other: readonly ({ variant: string; loss: number } & Differe
     ),
   ].join('\n')
 
-/** Held-out loss over tokens. */
-function curves(experiment: Experiment, runs: readonly Run[], metrics: ReadonlyMap<Run, readonly Record[]>) {
-  const tokensAt = (records: readonly Record[], step: number) =>
-    records.find((each) => each.kind === 'train' && each.step === step)?.tokens ?? 0
-  return {
-    title: experiment.title,
-    x: { label: 'tokens', scale: 'linear' as const },
-    y: { label: 'held-out loss, nats a token', scale: 'linear' as const },
-    series: runs.map((run) => {
-      const records = metrics.get(run)!
-      const evaluations = records.filter(({ kind, step }) => kind === 'evaluation' && step > 0)
-      return { name: run.name, line: evaluations.map(({ step, loss }): [number, number] => [tokensAt(records, step), loss]) }
-    }),
-  }
+/** Draws what docs/experiments/NAME.json holds. */
+function draw(name: string): void {
+  const file = join(root, `docs/experiments/${name}`)
+  const { title, runs } = JSON.parse(readFileSync(`${file}.json`, 'utf8')) as { title: string; runs: CurveRun[] }
+  writeFileSync(`${file}.svg`, renderSvg([curvesChart(title, runs)]))
 }
 
 for (const name of names) {
+  if (values.draw) {
+    draw(name)
+    continue
+  }
   const experiment = experiments[name]!
   if (!values.compare) for (const run of experiment.runs) train(run)
   await report(name, experiment)

@@ -16,6 +16,7 @@ export { type Law, type LawName, lawNamed, lawNames, laws, lossAt, type Paramete
 export type { Axis, Chart, Series, XY } from './plot/chart.ts'
 export { contourChart, fitChart, residualChart } from './plot/fit.ts'
 export { renderSvg } from './plot/svg.ts'
+export { grey, palette } from './plot/svg-series.ts'
 export { renderTerminal } from './plot/terminal.ts'
 export { groupBySize, type Point, type Setting, shortNumber } from './points.ts'
 export { type Estimate, equivalentParameters, equivalentStreams, predictLoss, rangeWarnings } from './predict.ts'

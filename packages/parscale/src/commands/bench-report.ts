@@ -68,29 +68,41 @@ export function benchCharts(rows: readonly Row[]): Chart[] {
       .join(', ')
     groups.set(name, [...(groups.get(name) ?? []), row])
   }
-  const chart = (title: string, label: string, value: (row: Row) => number, limit: (row: Row) => number): Chart => ({
+  const chart = (
+    title: string,
+    label: string,
+    limitName: string,
+    value: (row: Row) => number,
+    limit: (row: Row) => number,
+  ): Chart => ({
     title,
     x: { label: numeric === 'p' ? 'P' : numeric, scale: 'log', ticks: [...new Set(rows.map((row) => Number(row[numeric])))] },
-    y: { label, scale: 'linear' },
-    series: [...groups].flatMap(([name, group]): Series[] => {
+    y: { label, scale: 'linear', fromZero: true },
+    series: [...groups].flatMap(([name, group], color): Series[] => {
       const sorted = group.toSorted((a, b) => Number(a[numeric]) - Number(b[numeric]))
       const points = (of: (row: Row) => number) => sorted.map((row) => [Number(row[numeric]), of(row)] as const)
       return [
-        { name: name || 'measured', line: points(value), dots: points(value) },
-        { name: 'limit', line: points(limit), background: true },
+        { name: name || 'measured', color, line: points(value), dots: points(value) },
+        { name: limitName, color, dash: 1, line: points(limit) },
       ]
     }),
+    legend: [
+      ...[...groups.keys()].map((name, color) => ({ name: name || 'measured', color, mark: 'line' }) as const),
+      { name: limitName, dash: 1, mark: 'line', background: true },
+    ],
   })
   return [
     chart(
-      'Decoding; grey: what the machine allows',
+      'Decoding',
       'ms a token',
+      'what the machine allows',
       (row) => row.msPerToken,
       (row) => row.limit.msPerToken,
     ),
     chart(
-      'Peak memory; grey: weights and cache',
+      'Peak memory',
       'GB',
+      'weights and cache',
       (row) => row.peakMemoryBytes / 1e9,
       (row) => (row.weightBytes + row.cacheBytes) / 1e9,
     ),

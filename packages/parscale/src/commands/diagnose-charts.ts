@@ -14,10 +14,10 @@ export function diagnosisCharts({ p, losses, correlation, distances, weights }: 
       x,
       y: { label: 'nats a token', scale: 'linear' },
       series: [
-        { name: 'alone', dots: perStream(losses.streams.map(({ loss }) => loss)) },
-        { name: 'knocked out', dots: perStream(losses.withoutStream.map(({ loss }) => loss)) },
-        { name: 'average', line: level(losses.average.loss) },
-        { name: 'ensemble', line: level(losses.ensemble.loss) },
+        { name: 'stream alone', dots: perStream(losses.streams.map(({ loss }) => loss)) },
+        { name: 'without the stream', dots: perStream(losses.withoutStream.map(({ loss }) => loss)) },
+        { name: 'average of hidden states', line: level(losses.average.loss), dash: 1 },
+        { name: 'average of probabilities', line: level(losses.ensemble.loss), dash: 2 },
         { name: 'aggregate', line: level(losses.aggregate) },
       ],
     },
@@ -32,8 +32,8 @@ export function diagnosisCharts({ p, losses, correlation, distances, weights }: 
       x,
       y: { label: 'share', scale: 'linear' },
       series: [
-        { name: 'mean weight', dots: perStream(weights.mean) },
-        { name: 'leads', dots: perStream(weights.leads) },
+        { name: 'mean weight', bars: perStream(weights.mean) },
+        { name: 'leads', bars: perStream(weights.leads) },
         { name: 'even split', line: level(1 / p), background: true },
       ],
     },
@@ -43,7 +43,7 @@ export function diagnosisCharts({ p, losses, correlation, distances, weights }: 
       y: { label: 'tokens', scale: 'linear' },
       series: weights.histogram.map((counts, i) => ({
         name: `stream ${i + 1}`,
-        line: counts.map((count, bin): XY => [(bin + 0.5) / histogramBins, count]),
+        bars: counts.map((count, bin): XY => [(bin + 0.5) / histogramBins, count]),
       })),
     },
   ]

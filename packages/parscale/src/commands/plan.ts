@@ -106,7 +106,7 @@ export function register(command: Command, io: Io): void {
         )
         io.stdout(planText(plan))
       }
-      const chart = paretoChart(plan)
+      const chart = paretoChart(plan, flags.memory)
       if (flags.plot !== undefined) await drawInFile(io, flags.plot, [chart])
       else if (!flags.json) drawInTerminal(io, chart)
     })
@@ -144,18 +144,37 @@ function planText({ best, pareto }: Plan): string {
   ].join('')
 }
 
-function paretoChart({ pareto }: Plan): Chart {
+/** Colours tell P, shapes the weight format; the best plan and the budget of memory are marked. */
+function paretoChart({ pareto, best }: Plan, memoryBudget: number | undefined): Chart {
   const streams = [...new Set(pareto.map(({ P }) => P))].sort((a, b) => a - b)
+  const formats = [...new Set(pareto.map(({ format }) => format.name))].sort()
+  const at = ({ memoryBytes, loss }: Candidate) => [memoryBytes / 2 ** 30, loss] as const
+  const losses = pareto.map(({ loss }) => loss)
+  const budget =
+    memoryBudget === undefined
+      ? []
+      : [Math.min(...losses), Math.max(...losses)].map((loss) => [memoryBudget / 2 ** 30, loss] as const)
   return {
     title: 'Plans that no other beats',
     x: { label: 'memory in GiB', scale: 'log' },
     y: { label: 'loss', scale: 'linear' },
-    series: streams.map((P) => ({
-      name: `P = ${P}`,
-      dots: pareto
-        .filter((candidate) => candidate.P === P)
-        .map(({ memoryBytes, loss }) => [memoryBytes / 2 ** 30, loss] as const),
-    })),
+    series: [
+      ...streams.flatMap((P, color) =>
+        formats.map((name, shape) => ({
+          name: `P = ${P}`,
+          color,
+          shape,
+          dots: pareto.filter((candidate) => candidate.P === P && candidate.format.name === name).map(at),
+        })),
+      ),
+      ...(budget.length === 0 ? [] : [{ name: 'budget', line: budget, background: true }]),
+    ],
+    legend: [
+      ...streams.map((P, color) => ({ name: `P = ${P}`, color, shape: 0, mark: 'dot' }) as const),
+      ...formats.map((name, shape) => ({ name, shape, mark: 'dot', background: true }) as const),
+      ...(budget.length === 0 ? [] : [{ name: `budget, ${bytesText(memoryBudget!)}`, mark: 'line', background: true } as const]),
+    ],
+    notes: [{ at: at(best), text: `best: ${shortNumber(best.N)}, P = ${best.P}, ${best.format.name}` }],
   }
 }
 

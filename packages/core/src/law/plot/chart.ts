@@ -7,20 +7,37 @@ export interface Axis {
   readonly scale: 'linear' | 'log'
   /** Where ticks must be; absent: at round values. */
   readonly ticks?: readonly number[]
+  /** The axis begins at 0, for lengths that are to be compared with each other. */
+  readonly fromZero?: true
 }
 
 export type XY = readonly [x: number, y: number]
 
-export interface Series {
+/** How a series looks, as places in the lists of colours, shapes and dashes. Absent: a colour of its own, and the shape that goes with it. */
+export interface Look {
+  readonly color?: number | undefined
+  readonly shape?: number | undefined
+  readonly dash?: number | undefined
+  /** Drawn in grey: what the others are to be seen against. */
+  readonly background?: boolean
+}
+
+export interface Series extends Look {
   readonly name: string
   readonly line?: readonly XY[]
   readonly dots?: readonly XY[]
+  /** Upright, from 0, beside those of the other series at the same x. On a linear x axis. */
+  readonly bars?: readonly XY[]
   /** Area between two curves over the same x. */
   readonly band?: readonly (readonly [x: number, low: number, high: number])[]
-  /** Written beside the end of the line instead of in the legend. */
+  /** Written beside the end of the line instead of in the legend; these series are shades of one colour, as they are steps of one thing. */
   readonly endLabel?: string
-  /** Drawn in grey, without a place in the legend: what the others are to be seen against. */
-  readonly background?: boolean
+}
+
+/** A line of the legend, where it is not simply the list of series. */
+export interface LegendEntry extends Look {
+  readonly name: string
+  readonly mark: 'line' | 'dot' | 'bar'
 }
 
 export interface Chart {
@@ -28,6 +45,9 @@ export interface Chart {
   readonly x: Axis
   readonly y: Axis
   readonly series: readonly Series[]
+  readonly legend?: readonly LegendEntry[]
+  /** Words at a point, with a ring around it. */
+  readonly notes?: readonly { readonly at: XY; readonly text: string }[]
 }
 
 /** Maps an axis onto [0, 1], with ticks inside it. */
@@ -41,20 +61,31 @@ export interface Scale {
 
 export function scalesOf(chart: Chart): { x: Scale; y: Scale } {
   const pick = (of: (series: Series) => readonly number[]) => chart.series.flatMap((series) => [...of(series)])
-  const xs = pick(({ line = [], dots = [], band = [] }) => [...line, ...dots, ...band].map(([x]) => x))
-  const ys = pick(({ line = [], dots = [], band = [] }) => [
-    ...[...line, ...dots].map(([, y]) => y),
+  const half = barSlot(chart) / 2
+  const xs = pick(({ line = [], dots = [], bars = [], band = [] }) => [
+    ...[...line, ...dots, ...band].map(([x]) => x),
+    ...bars.flatMap(([x]) => [x - half, x + half]),
+  ])
+  const ys = pick(({ line = [], dots = [], bars = [], band = [] }) => [
+    ...[...line, ...dots, ...bars].map(([, y]) => y),
     ...band.flatMap(([, low, high]) => [low, high]),
   ])
-  return { x: makeScale(chart.x, xs), y: makeScale(chart.y, ys) }
+  const standing = chart.series.some(({ bars }) => bars !== undefined)
+  return { x: makeScale(chart.x, xs), y: makeScale(standing ? { ...chart.y, fromZero: true } : chart.y, ys) }
 }
 
-function makeScale({ scale, ticks: chosen }: Axis, values: readonly number[]): Scale {
+/** Room on the x axis for the bars at one x: the least distance between neighbours. */
+export function barSlot({ series }: Chart): number {
+  const xs = [...new Set(series.flatMap(({ bars = [] }) => bars.map(([x]) => x)))].sort((a, b) => a - b)
+  return xs.length === 0 ? 0 : xs.slice(1).reduce((least, x, i) => Math.min(least, x - xs[i]!), xs.length === 1 ? 1 : Infinity)
+}
+
+function makeScale({ scale, ticks: chosen, fromZero }: Axis, values: readonly number[]): Scale {
   const finite = values.filter(Number.isFinite)
   const [forward, back] = scale === 'log' ? [Math.log, Math.exp] : [(x: number) => x, (x: number) => x]
-  let [low, high] = extentOf(finite).map(forward) as [number, number]
+  let [low, high] = extentOf(fromZero ? [...finite, 0] : finite).map(forward) as [number, number]
   const margin = (high - low || Math.abs(low) || 1) * 0.04
-  ;[low, high] = [low - margin, high + margin]
+  ;[low, high] = [fromZero && low === 0 ? 0 : low - margin, high + margin]
   const ticks = chosen ?? (scale === 'log' ? logTicks : linearTicks)(back(low), back(high))
   const decimals = Math.max(0, ...ticks.map((tick) => (tickText(tick).split('.')[1] ?? '').length))
   return {

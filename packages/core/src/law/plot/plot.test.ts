@@ -6,6 +6,7 @@ import { publishedPoints } from '../published.ts'
 import { type Chart, scalesOf } from './chart.ts'
 import { contourChart, fitChart, residualChart } from './fit.ts'
 import { renderSvg } from './svg.ts'
+import { grey, palette } from './svg-series.ts'
 import { renderTerminal } from './terminal.ts'
 
 const fit = fitLaw(laws.log, publishedPoints('pile'))
@@ -84,15 +85,15 @@ describe('drawing', () => {
     expect(scalesOf({ ...axes, y: { ...chart.y, ticks: [1, 1.1] } }).y.ticks).toEqual([1, 1.1])
   })
 
-  test('panels side by side; a background series is grey and not in the legend', () => {
+  test('panels side by side; a background series is grey and named like the others', () => {
     const svg = renderSvg(
       [{ ...chart, series: [{ name: 'behind', line: [[1, 1]], background: true }, ...chart.series] }, chart],
       2,
     )
     expect(svg).toContain('width="1440" height="440"')
     expect(svg).toContain('translate(720 0)')
-    expect(svg).toContain('stroke="#999999"')
-    expect(svg).not.toContain('behind')
+    expect(svg).toContain(`stroke="${grey}"`)
+    expect(svg).toContain('>behind</text>')
   })
 
   test('SVG: well-formed, escaped, dots where they belong', () => {
@@ -107,13 +108,55 @@ describe('drawing', () => {
       else if (!self) open.push(name!)
     }
     expect(open).toEqual([])
-    const circles = [...svg.matchAll(/<circle cx="([\d.]+)" cy="([\d.]+)" r="3.5"/g)].map(([, cx, cy]) => [
+    const circles = [...svg.matchAll(/<circle cx="([\d.]+)" cy="([\d.]+)" r="3.7"/g)].map(([, cx, cy]) => [
       Number(cx),
       Number(cy),
     ])
     const [first, middle, last] = circles as [[number, number], [number, number], [number, number]]
     expect(middle[0]).toBeCloseTo((first[0] + last[0]) / 2, 1)
     expect(first[1]).toBeGreaterThan(last[1]) // y grows downwards
+  })
+
+  test('bars stand on 0, beside each other, within their slot', () => {
+    const bars = (heights: number[]) => heights.map((height, i) => [i + 1, height] as const)
+    const series = [
+      { name: 'a', bars: bars([3, 1, 2]) },
+      { name: 'b', bars: bars([2, 2, 4]) },
+    ]
+    const svg = renderSvg([{ ...chart, x: { ...chart.x, scale: 'linear' }, series }])
+    const boxes = [...svg.matchAll(/<rect x="([\d.]+)" y="([\d.]+)" width="([\d.]+)" height="([\d.]+)" fill="(#\w+)"/g)].map(
+      ([, ...numbers]) => numbers.slice(0, 4).map(Number),
+    ) as [number, number, number, number][]
+    const standing = boxes.slice(0, 6)
+    for (const [, top, , height] of standing) expect(top + height).toBeCloseTo(384, 1)
+    const [a1, , , b1] = standing
+    expect(a1![0] + a1![2]).toBeCloseTo(b1![0], 1)
+    expect(a1![3] / b1![3]).toBeCloseTo(3 / 2, 2)
+    expect(standing.map(([x]) => x).toSorted((x, y) => x - y)).toHaveLength(new Set(standing.map(([x]) => x)).size)
+  })
+
+  test('a note stands at its point; equal names are one line of the legend, which may be given', () => {
+    const twice = [...chart.series, { ...chart.series[0]!, color: 3 }]
+    const notes = [{ at: [10, 0.5] as const, text: 'the best' }]
+    const svg = renderSvg([{ ...chart, series: twice, notes }])
+    expect(svg.match(/>s<\/text>/g)).toHaveLength(1)
+    expect(svg).toMatch(/<circle cx="323" cy="214" r="7".*the best/)
+    const given = renderSvg([{ ...chart, legend: [{ name: 'mine', mark: 'line', dash: 1 }] }])
+    expect(given).toContain('>mine</text>')
+    expect(given).not.toContain('>s</text>')
+  })
+
+  // G. Machado, M. Oliveira, L. Fernandes (2009): what protanopes and deuteranopes see of linear RGB.
+  const seen = {
+    everyone: [1, 0, 0, 0, 1, 0, 0, 0, 1],
+    protanopes: [0.152286, 1.052583, -0.204868, 0.114503, 0.786281, 0.099216, -0.003882, -0.048116, 1.051998],
+    deuteranopes: [0.367322, 0.860646, -0.227968, 0.280085, 0.672501, 0.047413, -0.01182, 0.04294, 0.968881],
+  }
+  test.each(Object.entries(seen))('the colours differ to %s', (_, matrix) => {
+    const labs = [...palette, grey].map((color) => lab(linearRgb(color), matrix))
+    for (const [i, a] of labs.entries())
+      for (const [j, b] of labs.entries())
+        if (i < j) expect(Math.hypot(...a.map((value, k) => value - b[k]!)), `${i} and ${j}`).toBeGreaterThan(15)
   })
 
   test('terminal', () => {
@@ -133,3 +176,19 @@ describe('drawing', () => {
     `)
   })
 })
+
+const linearRgb = (hex: string) =>
+  [1, 3, 5].map((at) => {
+    const value = Number.parseInt(hex.slice(at, at + 2), 16) / 255
+    return value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+  })
+
+/** CIE L*a*b* under D65 of what somebody with such eyes sees. */
+function lab(rgb: readonly number[], eyes: readonly number[]): [number, number, number] {
+  const times = (matrix: readonly number[], v: readonly number[]) =>
+    [0, 3, 6].map((row) => v.reduce((sum, value, i) => sum + matrix[row + i]! * value, 0))
+  const visible = times(eyes, rgb).map((value) => Math.min(1, Math.max(0, value)))
+  const xyz = times([0.4124, 0.3576, 0.1805, 0.2126, 0.7152, 0.0722, 0.0193, 0.1192, 0.9505], visible)
+  const [x, y, z] = xyz.map((value, i) => Math.cbrt(value / [0.9505, 1, 1.089][i]!) as number) as [number, number, number]
+  return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
+}

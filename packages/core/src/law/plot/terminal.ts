@@ -1,7 +1,7 @@
 /** Charts as text for a terminal: the same data as svg.ts, a character a cell. */
 import { type Chart, scalesOf } from './chart.ts'
 
-/** Marks of the series' dots, in their order; lines are drawn as points. */
+/** Marks of the dots, one for each name, in their order; lines are drawn as points. */
 const marks = 'ox+*#@%&'
 
 /** @param columns width of the whole picture, labels included @param rows height of the plotting area */
@@ -17,7 +17,8 @@ export function renderTerminal(chart: Chart, columns = 78, rows = 20): string {
     if (line !== undefined && column(px) >= 0 && column(px) < width) line[column(px)] = mark
   }
   for (const { line = [] } of chart.series) for (const [px, py] of line) put(px, py, '·')
-  for (const [i, { dots = [] }] of chart.series.entries()) for (const [px, py] of dots) put(px, py, markOf(i))
+  const names = [...new Set(chart.series.map(({ name }) => name))]
+  for (const { name, dots = [] } of chart.series) for (const [px, py] of dots) put(px, py, markOf(names.indexOf(name)))
 
   const yLabels = new Map(y.ticks.map((tick) => [row(tick), y.label(tick)]))
   const xLabels = new Array<string>(width).fill(' ')
@@ -27,9 +28,9 @@ export function renderTerminal(chart: Chart, columns = 78, rows = 20): string {
     if (xLabels.slice(Math.max(0, start - 1), start + label.length + 1).every((cell) => cell === ' '))
       xLabels.splice(start, label.length, ...label)
   }
-  const named = chart.series
-    .map(({ name, dots }, i) => (dots === undefined ? '' : `${markOf(i)} ${name}`))
-    .filter((entry) => entry !== '')
+  const named = names.flatMap((name, i) =>
+    chart.series.some((series) => series.name === name && series.dots !== undefined) ? [`${markOf(i)} ${name}`] : [],
+  )
   return [
     `${chart.title}: ${chart.y.label} against ${chart.x.label}`,
     ...cells.map((line, i) => `${(yLabels.get(i) ?? '').padStart(labelWidth)} |${line.join('').trimEnd()}`),
