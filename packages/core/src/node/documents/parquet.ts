@@ -1,75 +1,71 @@
-/** Documents in Parquet files, by `hyparquet`, group of rows by group of rows. */
-import { type AsyncBuffer, type FileMetaData, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
+/** Documents in Parquet files, row by row: of the column that holds them, one page of each of its parts is in memory. */
 import type { ByteSource } from '../../checkpoint/byte-source.ts'
 import { checkpointError, isParscaleError } from '../../errors.ts'
-import { type DocumentOptions, rowDocument, type TrainingDocument } from '../../training/data/documents.ts'
-import { boundedCompressors, checkCounts, checkFooter, checkPages } from './parquet-sizes.ts'
+import {
+  type DocumentOptions,
+  notUtf8,
+  rejectDocument,
+  rowDocument,
+  type TrainingDocument,
+  tooLong,
+} from '../../training/data/documents.ts'
+import { type Footer, readFooter } from './parquet/footer.ts'
+import { readRows } from './parquet/rows.ts'
+import type { SchemaNode } from './parquet/schema.ts'
+import { BadValue } from './parquet/values.ts'
 
 /**
- * The text is in the column `options.field`; a conversation is a list of { role, content }. One group of rows is in memory
- * at a time, of that column only.
+ * The text is in the column `options.field`; a conversation is a list of { role, content }.
  *
  * @throws checkpoint error for a damaged file, usage error for a file without the column
  */
 export async function* parquetDocuments(source: ByteSource, options: DocumentOptions = {}): AsyncGenerator<TrainingDocument> {
-  const file: AsyncBuffer = {
-    byteLength: source.size,
-    slice: (start, end = source.size) =>
-      withoutOrphans(source.read(start, end - start).then((read) => new Uint8Array(read).buffer as ArrayBuffer)),
-  }
-  const metadata = await readMetadata(file, source).catch((cause) => fail(source.name, cause))
-  const column = options.field ?? (columnNames(metadata).includes('messages') ? 'messages' : 'text')
-  if (!columnNames(metadata).includes(column)) {
-    rowDocument(Object.fromEntries(columnNames(metadata).map((name) => [name, null])), source.name, options)
+  const orFail = <T>(promise: Promise<T>) => promise.catch((cause) => fail(source.name, cause))
+  const { columns, groups } = await orFail(readFooter(source))
+  const names = columns.map(({ name }) => name)
+  const field = options.field ?? (names.includes('messages') ? 'messages' : 'text')
+  const column = columns.find(({ name }) => name === field)
+  if (!column) {
+    rowDocument(Object.fromEntries(names.map((name) => [name, null])), source.name, options)
     return
   }
+  await orFail(checkOverlaps(groups, column))
   let row = 0
-  for (const group of metadata.row_groups) {
-    const rowEnd = row + Number(group.num_rows)
-    await checkPages(group, column, source).catch((cause) => fail(source.name, cause))
-    const reading = { file, metadata, columns: [column], rowStart: row, rowEnd, compressors: boundedCompressors }
-    const rows = await parquetReadObjects(reading).catch((cause) => fail(source.name, cause))
-    for (const [i, values] of rows.entries()) {
-      const document = rowDocument(values, `${source.name}, row ${row + i + 1}`, { ...options, field: column })
-      if (document) yield document
+  for (const group of groups) {
+    const rows = readRows(source, group, column)
+    for (let next = await orFail(rows.next()); !next.done; next = await orFail(rows.next())) {
+      for (const value of next.value) {
+        const where = `${source.name}, row ${++row}`
+        const isBad = value instanceof BadValue
+        const document = isBad ? rejectRow(value, where, options) : rowDocument({ [field]: value }, where, { ...options, field })
+        if (document) yield document
+      }
+      // Rows may be many and empty: this lets signals in.
+      await new Promise(setImmediate)
+      options.signal?.throwIfAborted()
     }
-    row = rowEnd
   }
 }
 
-/**
- * The library asks for ranges ahead, makes a promise of each column within a conversation of them, and may fail at one before it
- * awaits the others: their failures are then nobody's, and would end the process. So they count as looked at, from the start.
- */
-function withoutOrphans<T>(bytes: Promise<T>): Promise<T> {
-  const then: typeof bytes.then = (onBytes, onError) => {
-    return withoutOrphans(Promise.prototype.then.call(bytes, onBytes, onError)) as never
-  }
-  bytes.catch(() => {})
-  return Object.assign(bytes, { then })
+/** Bytes that belong to several groups would be read as often as a footer names them. */
+async function checkOverlaps(groups: Footer['groups'], { leaves }: SchemaNode): Promise<void> {
+  const chunks = groups.flatMap((group) => leaves.map(({ leaf }) => group.chunk(leaf!.index)))
+  chunks.sort((a, b) => a.start - b.start)
+  chunks.forEach(({ start, end }, i) => {
+    const next = chunks[i + 1]
+    if (next && next.start < end) throw new Error(`columns lie at ${start} to ${end} and from ${next.start} on`)
+  })
 }
 
-async function readMetadata(file: AsyncBuffer, source: ByteSource): Promise<FileMetaData> {
-  await checkFooter(source)
-  // Columns of maps, which nobody reads here, would be looked for in loops as long as the file says.
-  const metadata = await parquetMetadataAsync(file, { geoparquet: false })
-  checkCounts(metadata, source)
-  return metadata
-}
-
-/** Names of the columns themselves, not of what is inside them. */
-function columnNames({ schema }: FileMetaData): string[] {
-  const names: string[] = []
-  let at = 1
-  const skip = (): void => {
-    const children = schema[at++]?.num_children ?? 0
-    for (let i = 0; i < children && at < schema.length; i++) skip()
+function rejectRow(row: BadValue, where: string, options: DocumentOptions): undefined {
+  if (row.reason === 'tooLong')
+    rejectDocument(options, 'tooLong', where, tooLong(where, 'cut it into several, or skip what cannot be read'))
+  else if (row.reason === 'notUtf8') rejectDocument(options, 'notUtf8', where, notUtf8(where, row.cause))
+  else {
+    const reason = row.cause instanceof Error ? row.cause.message : String(row.cause)
+    const message = `${where}: expected JSON: ${reason}; correct it, or skip what cannot be read`
+    rejectDocument(options, 'badJson', where, checkpointError(message, { file: where, cause: row.cause }))
   }
-  while (at < schema.length) {
-    names.push(schema[at]!.name)
-    skip()
-  }
-  return names
 }
 
 function fail(name: string, cause: unknown): never {

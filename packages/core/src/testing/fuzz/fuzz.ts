@@ -71,21 +71,33 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
     }
     const bytes = inputOf(target, seed, index)
     watch(`${target.name}, seed ${seed}, input ${index}`)
-    const before = allocatedBytes()
-    try {
-      await target.parse(bytes)
-      accepted++
-    } catch (error) {
-      if (!isParscaleError(error) || !target.kinds.includes(error.kind))
-        throw new FuzzFailure(target.name, options, index, bytes, error)
-    }
-    const allocated = allocatedBytes() - before // less where garbage was collected meanwhile
-    if (allocated > target.growth * bytes.length + allocatedAnyway) {
+    const most = target.growth * bytes.length + allocatedAnyway
+    let { isAccepted, error, allocated } = await parseOnce(target, bytes)
+    // V8 may count what earlier inputs left just now: an input that allocates too much does so every time.
+    for (let again = 0; again < 2 && allocated > most; again++)
+      allocated = Math.min(allocated, (await parseOnce(target, bytes)).allocated)
+    if (isAccepted) accepted++
+    else if (!isParscaleError(error) || !target.kinds.includes(error.kind))
+      throw new FuzzFailure(target.name, options, index, bytes, error)
+    if (allocated > most) {
       const reason = `allocated ${allocated} bytes for an input of ${bytes.length}, ${target.growth} for each are allowed`
       throw new FuzzFailure(target.name, options, index, bytes, reason)
     }
   }
   return { inputs: count, accepted }
+}
+
+async function parseOnce(target: FuzzTarget, bytes: Uint8Array) {
+  const before = allocatedBytes()
+  let isAccepted = false
+  let error: unknown
+  try {
+    await target.parse(bytes)
+    isAccepted = true
+  } catch (thrown) {
+    error = thrown
+  }
+  return { isAccepted, error, allocated: allocatedBytes() - before } // less where garbage was collected meanwhile
 }
 
 function allocatedBytes(): number {
