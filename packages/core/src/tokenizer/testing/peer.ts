@@ -1,12 +1,12 @@
 /** PyPI's tokenizers in a process beside us (`peer.py`), and how our tokenizer differs from it. */
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { isParscaleError } from '../../errors.ts'
+import { answersOfEach, openLinePeer } from '../../testing/line-peer.ts'
+import type { SmallRandom } from '../../testing/small-random.ts'
 import { parseNormalizer } from '../normalizer.ts'
 import { isolate, parsePreTokenizer } from '../pre-tokenizer.ts'
 import { createTokenizer } from '../tokenizer.ts'
-import { type Random, randomText, randomTokenizer } from './random-tokenizers.ts'
+import { randomText, randomTokenizer } from './random-tokenizers.ts'
 
 export interface PeerAnswer {
   readonly error?: string
@@ -25,37 +25,33 @@ export interface PeerCase {
   readonly answers: readonly { readonly text: string; readonly peer: PeerAnswer }[]
 }
 
+export interface PatternReply {
+  readonly error?: string
+  readonly words: readonly string[][]
+  readonly replaced: readonly string[]
+}
+
+/** Answers are undefined where the peer hangs: some regular expressions take it longer than anybody waits. */
 export function openPeer(python: string) {
-  const child = spawn(python, [fileURLToPath(new URL('peer.py', import.meta.url))], { stdio: ['pipe', 'pipe', 'ignore'] })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const ask = async (requests: readonly object[]): Promise<unknown[]> => {
-    child.stdin.write(requests.map((request) => `${JSON.stringify(request)}\n`).join(''))
-    const replies: unknown[] = []
-    for (const _ of requests) replies.push(JSON.parse((await lines.next()).value as string))
-    return replies
-  }
+  const peer = openLinePeer(python, [fileURLToPath(new URL('peer.py', import.meta.url))])
   return {
-    async answers(tokenizer: unknown, texts: readonly string[]): Promise<PeerCase | { readonly error: string }> {
-      const [made, ...answers] = await ask([{ tokenizer: JSON.stringify(tokenizer) }, ...texts.map((text) => ({ text }))])
+    async answers(tokenizer: unknown, texts: readonly string[]): Promise<PeerCase | { readonly error: string } | undefined> {
+      const requests = [{ tokenizer: JSON.stringify(tokenizer) }, ...texts.map((text) => ({ text }))]
+      const [made, ...answers] = await peer.exchange(requests)
+      if (answers.length < texts.length) return undefined
       const { error } = made as { error?: string }
       if (error !== undefined) return { error }
       return { tokenizer, answers: texts.map((text, i) => ({ text, peer: answers[i] as PeerAnswer })) }
     },
-    async patterns(list: readonly { pattern: string; texts: readonly string[] }[]) {
-      return (await ask(list)) as {
-        readonly error?: string
-        readonly words: readonly string[][]
-        readonly replaced: readonly string[]
-      }[]
-    },
-    async normalized(list: readonly { normalizer: string; text: string }[]) {
-      return (await ask(list)) as { readonly text: string }[]
-    },
-    close: () => child.stdin.end(),
+    patterns: (list: readonly { pattern: string; texts: readonly string[] }[]) =>
+      answersOfEach(peer, list) as Promise<(PatternReply | undefined)[]>,
+    normalized: (list: readonly { normalizer: string; text: string }[]) =>
+      answersOfEach(peer, list) as Promise<({ readonly text: string } | undefined)[]>,
+    close: () => peer.close(),
   }
 }
 
-export const randomCase = (kind: string, random: Random, texts: number) => ({
+export const randomCase = (kind: string, random: SmallRandom, texts: number) => ({
   tokenizer: randomTokenizer(kind, random),
   texts: Array.from({ length: texts }, () => randomText(random)),
 })
@@ -65,6 +61,17 @@ export interface Comparison {
   readonly compared: number
   /** What we refused, by message. */
   readonly refused: readonly string[]
+}
+
+/** Encodes what the peer hung on: a text comes of it or our error does, within our own bounds. */
+export function ends(tokenizer: unknown, texts: readonly string[]): void {
+  for (const text of texts) {
+    try {
+      createTokenizer({ tokenizerJson: tokenizer }).encode(text, { allowSpecial: true })
+    } catch (error) {
+      if (!isParscaleError(error)) throw error
+    }
+  }
 }
 
 /** Encodes, decodes and streams as the peer did. Merges that spell a special token out of ordinary text are taken apart here on purpose. */
@@ -109,7 +116,7 @@ export function compareWithPeer({ tokenizer: json, answers }: PeerCase): Compari
 /** Cuts and replaces by a pattern as the peer did; a pattern that we refuse differs in nothing. */
 export function comparePattern(
   { pattern, texts }: { readonly pattern: string; readonly texts: readonly string[] },
-  peer: { readonly error?: string; readonly words: readonly (readonly string[])[]; readonly replaced: readonly string[] },
+  peer: Omit<PatternReply, 'words'> & { readonly words: readonly (readonly string[])[] },
 ): Comparison {
   if (peer.error !== undefined) return { differences: [], compared: 0, refused: [] }
   const differences: object[] = []

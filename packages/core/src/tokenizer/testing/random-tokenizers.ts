@@ -1,27 +1,6 @@
 /** Random tokenizers of every kind that models are published with, and random texts, both from a seed. */
+import type { SmallRandom as Random } from '../../testing/small-random.ts'
 import { readFixture } from './fixtures.ts'
-
-export interface Random {
-  below(limit: number): number
-  pick<T>(list: readonly T[]): T
-  chance(probability: number): boolean
-}
-
-/** Mulberry32, a small generator of 32 bits of state. */
-export function randomFrom(seed: number): Random {
-  let state = seed >>> 0
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-  return {
-    below: (limit) => Math.floor(next() * limit),
-    pick: (list) => list[Math.floor(next() * list.length)]!,
-    chance: (probability) => next() < probability,
-  }
-}
 
 interface Json {
   readonly [key: string]: unknown

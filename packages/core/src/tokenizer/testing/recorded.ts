@@ -1,7 +1,8 @@
 /** What the peer answered to a few cases of each kind; `peer.real.test.ts` records it and checks that it still holds. */
+import { randomFrom } from '../../testing/small-random.ts'
 import { readFixture } from './fixtures.ts'
 import { type PeerAnswer, randomCase } from './peer.ts'
-import { patternText, randomFrom, randomPattern, tokenizerKinds } from './random-tokenizers.ts'
+import { patternText, randomPattern, tokenizerKinds } from './random-tokenizers.ts'
 
 export const recordedCases = tokenizerKinds.flatMap((kind, i) =>
   [1, 2].map((round) => ({ name: `${kind}, ${round}`, ...randomCase(kind, randomFrom(1000 * round + i), 12) })),

@@ -1,5 +1,5 @@
 /** Random conversations, tools and documents, with what real ones have and more: other scripts, empty and missing fields. */
-import type { Random } from './random.ts'
+import type { SmallRandom as Random } from '../../../testing/small-random.ts'
 
 const words = [
   ...[

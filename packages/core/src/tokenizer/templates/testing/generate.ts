@@ -1,6 +1,7 @@
 /** Random templates over the whole language: every statement, operator, filter, test and method, mostly well-typed. */
+
+import type { SmallRandom as Random } from '../../../testing/small-random.ts'
 import { codes, fields, filters, formats, type Kind, literals, methods, names, tests } from './pieces.ts'
-import type { Random } from './random.ts'
 
 export function generateTemplate(random: Random): string {
   return new Generator(random).body(random.pick([0, 0, 0, 1, 1, 1, 2, 3]))

@@ -1,8 +1,8 @@
 /** transformers' own rendering, in a Python process (scripts/templates/render-peer.py). */
-import { spawn } from 'node:child_process'
-import { createInterface } from 'node:readline'
+import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { pythonEnvironment } from '../../../../../../scripts/python-env.mjs'
+import { answersOfEach, openLinePeer } from '../../../testing/line-peer.ts'
 
 export interface Rendering {
   readonly template: string
@@ -14,24 +14,17 @@ export interface Rendering {
 export type PeerAnswer = { readonly text: string } | { readonly error: string; readonly message: string }
 
 export interface TemplatePeer {
-  render(rendering: Rendering): Promise<PeerAnswer>
+  /** undefined where it hangs. */
+  render(renderings: readonly Rendering[]): Promise<(PeerAnswer | undefined)[]>
   close(): void
 }
 
 export function openTemplatePeer(): TemplatePeer {
   const script = fileURLToPath(new URL('../../../../../../scripts/templates/render-peer.py', import.meta.url))
-  const child = spawn(pythonEnvironment('templates'), [script], {
-    stdio: ['pipe', 'pipe', 'ignore'],
-    env: { ...process.env, TZ: 'UTC', PYTHONUTF8: '1' },
-  })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const env = { ...process.env, TZ: 'UTC', PYTHONUTF8: '1' }
+  const peer = openLinePeer(pythonEnvironment('templates'), [script], { env })
   return {
-    async render(rendering) {
-      child.stdin.write(`${JSON.stringify(rendering)}\n`)
-      const { value, done } = await lines.next()
-      if (done) throw new Error('the Python peer ended')
-      return JSON.parse(value) as PeerAnswer
-    },
-    close: () => child.stdin.end(),
+    render: (renderings) => answersOfEach(peer, renderings) as Promise<(PeerAnswer | undefined)[]>,
+    close: () => peer.close(),
   }
 }

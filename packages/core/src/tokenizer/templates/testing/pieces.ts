@@ -1,5 +1,5 @@
 /** What random templates are put together from, and the variables that they are given. */
-import type { Random } from './random.ts'
+import type { SmallRandom as Random } from '../../../testing/small-random.ts'
 
 /** Pieces of templates, with ` ; ` between them. */
 const pieces = (written: string): string[] =>

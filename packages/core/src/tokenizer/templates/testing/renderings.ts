@@ -3,11 +3,11 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { pythonEnvironment } from '../../../../../../scripts/python-env.mjs'
+import type { SmallRandom as Random } from '../../../testing/small-random.ts'
 import { randomVariables } from './conversations.ts'
 import { generateTemplate } from './generate.ts'
 import type { Rendering } from './peer.ts'
 import { generatedVariables } from './pieces.ts'
-import type { Random } from './random.ts'
 
 export interface PublishedTemplate {
   /** Package and file. */

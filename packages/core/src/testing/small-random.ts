@@ -1,5 +1,5 @@
-/** A small seeded generator of random choices. */
-export interface Random {
+/** A small seeded generator of random choices, for what tests generate. */
+export interface SmallRandom {
   /** From 0 up to `limit`, without it. */
   below(limit: number): number
   pick<T>(choices: readonly T[]): T
@@ -8,8 +8,8 @@ export interface Random {
   list<T>(most: number, make: () => T): T[]
 }
 
-/** mulberry32. */
-export function randomFrom(seed: number): Random {
+/** Mulberry32: 32 bits of state. */
+export function randomFrom(seed: number): SmallRandom {
   let state = seed >>> 0
   const next = (): number => {
     state = (state + 0x6d2b79f5) >>> 0
