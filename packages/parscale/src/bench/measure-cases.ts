@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core/internal'
+import { parseJsonText } from '@parscale/core/internal/checkpoint'
 import { appendToFile } from '@parscale/core/internal/node'
 import { formatSeconds } from '../terminal/progress.ts'
 import { type Case, caseName, jobOf } from './cases.ts'
@@ -64,12 +65,32 @@ async function readTurns(file: string): Promise<Map<string, Turn>> {
     throw usageError(`--resume: ${file} cannot be read (${cause.code})`, { flag: 'resume', file, cause })
   })
   const turns = new Map<string, Turn>()
-  // A line that a killed run did not finish is measured again.
-  for (const line of text.split('\n')) {
-    try {
-      const { key, turn } = JSON.parse(line) as { key: string; turn: Turn }
-      turns.set(key, turn)
-    } catch {}
+  for (const [i, line] of text.split('\n').entries()) {
+    const written = parsedLine(line, `${file}, line ${i + 1}`)
+    if (!written) continue
+    if (!isTurn(written.value))
+      throw usageError(`--resume: ${file}, line ${i + 1}, is no turn of a bench; name the file that a bench wrote`, {
+        flag: 'resume',
+        file,
+      })
+    turns.set(written.value.key, written.value.turn)
   }
   return turns
+}
+
+/** Undefined for a line that a killed run did not finish: its turn is measured again. */
+function parsedLine(line: string, where: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: parseJsonText(line, where) }
+  } catch {
+    return undefined
+  }
+}
+
+function isTurn(value: unknown): value is { readonly key: string; readonly turn: Turn } {
+  const { key, turn } = (value ?? {}) as { key?: unknown; turn?: Partial<Record<keyof Turn, unknown>> }
+  const isNumber = (number: unknown) => typeof number === 'number' && number >= 0
+  const { stepMs, loadMs, prefillMs, peakMemoryBytes, cacheBytes } = turn ?? {}
+  const hasSteps = Array.isArray(stepMs) && stepMs.length > 0 && stepMs.every(isNumber)
+  return typeof key === 'string' && hasSteps && [loadMs, prefillMs, peakMemoryBytes, cacheBytes].every(isNumber)
 }

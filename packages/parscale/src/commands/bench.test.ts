@@ -82,6 +82,12 @@ describe('a shape', () => {
       (JSON.parse(stdout) as BenchResult).rows.map(({ msPerTokenSpread }) => msPerTokenSpread)
     expect(rowsOf(second)).toEqual(rowsOf(first))
     expect(await readdir(join(cache, 'bench', 'kept'))).toEqual([kept])
+    // A line that is whole and something else: a file that was named by mistake.
+    await writeFile(turns, `${noted}{"key": "x", "turn": {"stepMs": []}}\n`)
+    await expect(run(`${tiny} --p 1 --resume ${turns}`)).rejects.toMatchObject({
+      kind: 'usage',
+      message: expect.stringMatching(/turns\.jsonl, line \d+, is no turn/),
+    })
   })
 
   test('interrupted while it measures: ends at once, and leaves nothing', async () => {

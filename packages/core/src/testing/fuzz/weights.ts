@@ -12,6 +12,8 @@ import { join, safetensorsBytes, u64, utf8 } from '../../checkpoint/testing/byte
 import { arrayEntry, entry, type GgufTensorToWrite, writeGguf } from '../../checkpoint/testing/gguf-writer.ts'
 import { memorySink } from '../../checkpoint/testing/memory-sink.ts'
 import { ggufContents } from '../../contents/model-contents.ts'
+import { createTokenizer } from '../../tokenizer/tokenizer.ts'
+import { tokenizerFiles } from '../../tokenizer/tokenizer-files.ts'
 import type { FuzzTarget } from './fuzz.ts'
 
 export const textOf = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
@@ -209,9 +211,12 @@ export const weightTargets = async (): Promise<FuzzTarget[]> => [
     parse: async (bytes) => {
       const { files } = await ggufContents(bytesSource(bytes, 'fuzz'))
       for (const [name, file] of files) if (name.endsWith('.json')) parseJsonText(textOf(file), name)
+      const readText = async (name: string) => files.get(name) && textOf(files.get(name)!)
+      const tokenizer = createTokenizer(await tokenizerFiles({ path: 'fuzz', readText }), 'fuzz')
+      holds(typeof tokenizer.decode(tokenizer.encode('ab  \u00e9')) === 'string', 'ids of the tokenizer are text')
     },
-    kinds: ['checkpoint', 'unsupported'],
-    growth: 200,
+    kinds: ['checkpoint', 'unsupported', 'usage', 'resource'],
+    growth: 400,
   },
   {
     name: 'config.json',
