@@ -60,7 +60,9 @@ function architectureKeys(c: ModelConfig): Record<string, unknown> {
     num_hidden_layers: c.numHiddenLayers,
     num_attention_heads: c.numAttentionHeads,
     num_key_value_heads: c.numKeyValueHeads,
-    ...((families[c.modelType].headDim || c.headDim * c.numAttentionHeads !== c.hiddenSize) && { head_dim: c.headDim }),
+    ...((families[c.modelType].headDim === 'named' || c.headDim * c.numAttentionHeads !== c.hiddenSize) && {
+      head_dim: c.headDim,
+    }),
     ...featureKeys(c),
     max_position_embeddings: c.maxPositionEmbeddings,
     initializer_range: 0.02,

@@ -136,3 +136,12 @@ describe('refuses, by name', () => {
     expect(() => parseModelConfig(json)).toThrow(/model_type undefined is not supported/)
   })
 })
+
+it.each([
+  ['use_bidirectional_attention', true],
+  ['is_causal', false],
+])('refuses %s %s: transformers then lets tokens see what follows', (key, value) => {
+  expect(() => parse({ [key]: value })).toThrow(`${key} is ${value}`)
+  expect(parse({ [key]: !value }).slidingWindows).toEqual([null, null, null])
+  expect(parse({ [key]: null }).slidingWindows).toEqual([null, null, null])
+})

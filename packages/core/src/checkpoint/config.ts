@@ -49,6 +49,8 @@ const schema = z.looseObject({
   query_pre_attn_scalar: z.number().positive().optional(),
   attn_logit_softcapping: z.number().positive().nullish(),
   final_logit_softcapping: z.number().positive().nullish(),
+  use_bidirectional_attention: z.boolean().nullish(),
+  is_causal: z.boolean().nullish(),
   tie_word_embeddings: z.boolean().optional(),
   attention_bias: z.boolean().optional(),
   mlp_bias: z.boolean().optional(),
@@ -63,6 +65,9 @@ const schema = z.looseObject({
 })
 
 type RawConfig = z.infer<typeof schema>
+
+/** All keys that are read. */
+export const configKeys: readonly string[] = Object.keys(schema.shape)
 
 /** More layers than this need a tensor each: lists of what a model consists of are as long as it says it is. */
 const layersWithoutTensors = 1024
@@ -111,6 +116,11 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
       found: ropeScaling.type,
     })
   }
+  const seesAhead = raw.use_bidirectional_attention ? 'use_bidirectional_attention' : 'is_causal'
+  if (raw.use_bidirectional_attention || (raw.is_causal ?? true) === false) {
+    const found = raw[seesAhead]
+    throw unsupportedError(`${file}: ${seesAhead} is ${found}: what sees the tokens behind one cannot generate`, { file, found })
+  }
   const features = parseFeatures(raw, family, rotaryFactor, file)
   if (raw.num_attention_heads % raw.num_key_value_heads !== 0) {
     throw checkpointError(
@@ -121,6 +131,8 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
   if (raw.head_dim == null && family.headDim === 'named') {
     throw checkpointError(`${file}: head_dim is missing; ${modelType} models differ in it, so no default is assumed`, { file })
   }
+  if (raw.head_dim === null && family.headDim === 'not null')
+    throw checkpointError(`${file}: head_dim is null, on which transformers fails for ${modelType}; leave it out`, { file })
   if (raw.head_dim == null && raw.hidden_size % raw.num_attention_heads !== 0) {
     throw checkpointError(
       `${file}: head_dim is absent and hidden_size (${raw.hidden_size}) is not a multiple of num_attention_heads (${raw.num_attention_heads})`,

@@ -20,8 +20,11 @@ export interface Family<Name extends string = ModelType> {
   readonly features?: Partial<Features>
   /** Keys of config.json that set features; all of them must be there. */
   readonly featureKeys?: readonly FeatureKey[]
-  /** config.json must name `head_dim`, as transformers' default is a number. Without this it is hidden size / heads. */
-  readonly headDim?: 'named'
+  /**
+   * config.json must name `head_dim`, as transformers' default is a number; or may leave it out, but not make it null, on which
+   * transformers fails. Without this both mean hidden size / heads.
+   */
+  readonly headDim?: 'named' | 'not null'
   /** transformers refuses all stretching of rotations that we know. */
   readonly ropeScaling?: false
   /** config.json calls the activation so. Default: hidden_act. */
@@ -66,6 +69,7 @@ const qwen2 = {
   attentionBias: { qkv: true, o: false },
   mlpBias: false,
   qkNorm: false,
+  headDim: 'not null',
   window: 'from max_window_layers',
   withStreams: 'qwen2_parscale',
 } as const satisfies Family<string>
@@ -105,7 +109,8 @@ const rows = {
     className: 'MistralForCausalLM',
     // Its GGUF files say llama.
     gguf: null,
-    attentionBias: { qkv: 'attention_bias', o: 'attention_bias' },
+    // Without a say of `attention_bias`, unlike Llama's.
+    attentionBias: { qkv: false, o: false },
     mlpBias: false,
     qkNorm: false,
     window: 'every layer',
@@ -116,6 +121,7 @@ const rows = {
     attentionBias: { qkv: false, o: false },
     mlpBias: false,
     qkNorm: false,
+    headDim: 'not null',
     window: 'every layer',
     features: { fused: true },
     featureKeys: ['partial_rotary_factor'],
@@ -148,6 +154,7 @@ const rows = {
     attentionBias: { qkv: 'attention_bias', o: 'attention_bias' },
     mlpBias: false,
     qkNorm: 'projection',
+    headDim: 'not null',
     window: 'none',
     features: {
       norms: {
