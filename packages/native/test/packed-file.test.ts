@@ -128,6 +128,8 @@ describe('a packed file', () => {
       },
       kinds: ['checkpoint'],
       growth: 100,
+      again: (seed, index) =>
+        `PARSCALE_FUZZ_SEED=${seed} PARSCALE_FUZZ_COUNT=${index + 1} npx vitest run packages/native/test/packed-file.test.ts`,
     }
     const { accepted } = await fuzz(target, { seed, count })
     expect(accepted).toBeGreaterThan(0)
