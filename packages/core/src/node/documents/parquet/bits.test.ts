@@ -1,4 +1,5 @@
 /** Counts that lie: each of these made arrays or loops as large as it says. */
+import process from 'node:process'
 import { expect, it } from 'vitest'
 import { hybridRuns } from './bits.ts'
 import { decompressPage } from './codecs.ts'
@@ -46,6 +47,16 @@ it('dictionaries and texts are no longer than their page', () => {
   const value = readValues(Uint8Array.from([...prefixes, ...lengths, 65, 66]), 7, text, undefined)
   expect(value()).toBe('A')
   expect(value).toThrow('begins with 10 bytes of one of 1')
+})
+
+it('a dictionary of millions of texts takes little more than its page', () => {
+  const page = new Uint8Array(64 << 20) // of empty texts
+  const before = process.memoryUsage()
+  const dictionary = readDictionary(page, 16 << 20, text)
+  for (let i = 0; i < 200_000; i++) if (dictionary.value(i * 80) !== '') throw new Error(`text ${i} is not empty`)
+  const after = process.memoryUsage()
+  // 64 MiB of starts; an object each would take 2 GB.
+  expect(after.heapUsed + after.arrayBuffers - before.heapUsed - before.arrayBuffers).toBeLessThan(200 << 20)
 })
 
 it.each([

@@ -17,30 +17,47 @@ export class BadValue {
 
 export type Values = () => unknown
 
-/** Each value once, however many rows have it. */
 export interface Dictionary {
-  readonly size: number
   value(index: number): unknown
 }
 
-/** @throws Error for more values than there are bytes */
+/** Values that are kept as what they mean: rows that share one get the same text. */
+const mostKept = 1 << 16
+
+/**
+ * Of the page itself and where its values begin: objects for all of them would take many times as much.
+ *
+ * @throws Error for more values than there are bytes
+ */
 export function readDictionary(page: Uint8Array, count: number, leaf: Leaf): Dictionary {
   const least = leaf.type === 'BOOLEAN' ? 1 / 8 : bytesOf(leaf)
   if (count > page.length / least) throw new Error(`a dictionary counts ${count} values in ${page.length} bytes`)
-  const raw = plain({ bytes: page, at: 0 }, leaf)
-  const values: unknown[] = []
-  for (let i = 0; i < count; i++) values.push(raw())
-  // Bytes become text when a row asks for them, and once.
-  const made = new Uint8Array(count)
+  const starts = leaf.type === 'BYTE_ARRAY' ? textStarts(page, count) : undefined
+  const kept = new Map<number, unknown>()
   return {
-    size: count,
     value(index) {
       if (!(index < count)) throw new Error(`a value is number ${index} of a dictionary of ${count}`)
-      if (made[index] === 0) values[index] = meaningOf(values[index], leaf)
-      made[index] = 1
-      return values[index]
+      if (kept.has(index)) return kept.get(index)
+      const at = starts?.[index] ?? index * bytesOf(leaf)
+      const raw = leaf.type === 'BOOLEAN' ? ((page[index >> 3]! >> (index & 7)) & 1) === 1 : plain({ bytes: page, at }, leaf)()
+      const value = meaningOf(raw, leaf)
+      if (kept.size === mostKept) kept.clear()
+      kept.set(index, value)
+      return value
     },
   }
+}
+
+function textStarts(page: Uint8Array, count: number): Uint32Array {
+  const starts = new Uint32Array(count)
+  const cursor = { bytes: page, at: 0 }
+  for (let i = 0; i < count; i++) {
+    starts[i] = cursor.at
+    const length = nextUint32(cursor)
+    if (length > page.length - cursor.at) throw new Error(`a value of ${length} bytes lies in ${page.length - cursor.at}`)
+    cursor.at += length
+  }
+  return starts
 }
 
 /** By their numbers in page headers. */
@@ -154,6 +171,9 @@ function plain(cursor: Cursor, leaf: Leaf): Values {
   }
 }
 
+/** What comes of a text of brackets takes many times its bytes, and pages are compressed. */
+const mostJsonBytes = 1 << 24
+
 function meaningOf(value: unknown, leaf: Leaf): unknown {
   if (typeof value === 'bigint') {
     const found = leaf.meaning === 'unsigned' ? BigInt.asUintN(leaf.type === 'INT32' ? 32 : 64, value) : value
@@ -162,6 +182,7 @@ function meaningOf(value: unknown, leaf: Leaf): unknown {
   if (typeof value === 'number') return leaf.meaning === 'unsigned' && leaf.type === 'INT32' ? value >>> 0 : value
   if (!(value instanceof Uint8Array) || leaf.type !== 'BYTE_ARRAY') return value
   if (leaf.meaning === 'raw') return value
+  if (leaf.meaning === 'json' && value.length > mostJsonBytes) return new BadValue('tooLong')
   if (!isUtf8(value)) return new BadValue('notUtf8')
   // A mark at its beginning is part of a value, unlike that of a file.
   const text = Buffer.from(value.buffer, value.byteOffset, value.length).toString()
