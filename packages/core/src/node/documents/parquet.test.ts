@@ -87,6 +87,12 @@ it('a run of ten million rows in 20 kB is read, row by row', async () => {
   expect(process.memoryUsage().rss - before).toBeLessThan(300 << 20)
 })
 
+it('a row of more messages than anybody has said is refused, whatever little room they take', async () => {
+  const bytes = fixture('parquet/long-row.parquet')
+  expect(bytes.length).toBeLessThan(4096)
+  await expect(read(bytes)).rejects.toThrow('a row has more than 524288 values, lists and objects')
+})
+
 it('a text that is not UTF-8 is refused by its row, and can be skipped', async () => {
   const bytes = Buffer.from(fixture('parquet/texts-none-v1.parquet'))
   // The first of the plain texts with this umlaut; the dictionary's column lies before it.
