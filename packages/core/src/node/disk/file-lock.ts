@@ -7,6 +7,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { lstat, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { discard } from './discard.ts'
 import { type DiskAdvice, diskError } from './disk-error.ts'
 import { makeFolder } from './make-folder.ts'
 import { isGone, isUntouched, keepTouched, type Owner, thisProcess } from './owner.ts'
@@ -92,7 +93,8 @@ export async function tryFileLock(path: string, signal?: AbortSignal): Promise<F
     isHeld,
     async release() {
       stopTouching()
-      if (await isHeld()) await rm(path, { force: true })
+      // One that cannot be removed, on a disk that fails, is taken over once this process is gone.
+      if (await isHeld()) await discard(path)
     },
   }
 }
@@ -111,7 +113,7 @@ async function tryCreate(path: string, me: LockOwner): Promise<boolean> {
     writeSync(file, JSON.stringify(me))
     return true
   } catch (error) {
-    await rm(path, { force: true })
+    await discard(path)
     throw error
   } finally {
     closeSync(file)
@@ -158,6 +160,6 @@ async function removeStale(path: string, me: LockOwner): Promise<boolean> {
     await removeIfStale(path)
     return true
   } finally {
-    await rm(guard, { force: true })
+    await discard(guard)
   }
 }
