@@ -71,6 +71,7 @@ function filesOf(arch, program) {
       ? []
       : [
           ['src/binding', []],
+          ['src/bus-error', []],
           ['src/interrupts', []],
         ]),
     ...Object.entries(more).map(([name, own]) => [`test/${name}`, own]),

@@ -2,6 +2,8 @@
 // stands in front of it. It calls nothing that POSIX does not allow in a handler (signal-safety(7)).
 #include "interrupts.h"
 
+#include "bus-error.h"
+
 #include <signal.h>
 #include <termios.h>
 #include <time.h>
@@ -39,8 +41,12 @@ int64_t nowNs() {
   return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-[[noreturn]] void end() {
+void restoreTerminal() {
   if (terminalFile >= 0) tcsetattr(terminalFile, TCSANOW, &terminal);
+}
+
+[[noreturn]] void end() {
+  restoreTerminal();
   _exit(exitCode);
 }
 
@@ -63,6 +69,7 @@ void onSignal(int signal, siginfo_t* info, void* context) {
 void watchInterrupts() {
   for (int file = STDIN_FILENO; terminalFile < 0 && file <= STDERR_FILENO; file++)
     if (tcgetattr(file, &terminal) == 0) terminalFile = file;
+  nameBusErrors(restoreTerminal);
   for (Watched& one : watched) {
     struct sigaction now;
     if (sigaction(one.signal, nullptr, &now) != 0) continue;

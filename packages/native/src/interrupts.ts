@@ -8,8 +8,9 @@ export interface InterruptWatch {
 
 /**
  * From now on the second SIGINT or SIGTERM ends the process with exit code 130 and the terminal as it is now, also where JavaScript
- * or an addon computes without a pause. The first one goes to the handlers of `process.on`, which must be there already. For
- * programs that own their process; nothing of parscale's library calls it.
+ * or an addon computes without a pause. The first one goes to the handlers of `process.on`, which must be there already. On Linux, a
+ * mapped file that is cut short in the middle of its use ends the process with one line that names it and exit code 3, in place of
+ * a bare "Bus error". For programs that own their process; nothing of parscale's library calls it.
  *
  * @returns undefined where there is no native module
  */

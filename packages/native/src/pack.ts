@@ -2,12 +2,12 @@
  * From a checkpoint, quantised or not, to the packed file that the native step maps. Made once for each model; the bytes are the
  * same numbers in another order, so that nothing is rounded here but integer zero points to float32 minima.
  */
-import { type FileHandle, rm } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { unsupportedError } from '@parscale/core/internal'
 import { castBytes, type StoredDType } from '@parscale/core/internal/checkpoint'
 import type { DType } from '@parscale/core/internal/graph'
 import { isQuantised, type PlainWeight, type StoredWeight } from '@parscale/core/internal/model'
-import { openToRead, writeNewFile } from '@parscale/core/internal/node/disk'
+import { discard, openToRead, writeNewFile } from '@parscale/core/internal/node/disk'
 import type { PackedTensor, PackPlan } from './pack-plan.ts'
 import { type Layout, lanes, tensorBytes } from './packed-layout.ts'
 import { quantisedPanel, transposed } from './panels.ts'
@@ -28,7 +28,7 @@ export async function writePacked(path: string, plan: PackPlan, options: PackOpt
   try {
     await writeNewFile(path, (_, out) => writeTensors(out, plan, files, options))
   } catch (error) {
-    await rm(path, { force: true })
+    await discard(path)
     throw error
   } finally {
     await files.close()

@@ -1,6 +1,7 @@
 /** Text in, text out: tokenizer and chat template around the scheduler. Streams whole characters, stops at stop strings. */
-import { checkpointError, usageError } from '../errors.ts'
+import { checkpointError, isParscaleError, ParscaleError, usageError } from '../errors.ts'
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts'
+import { overlongConversation, overlongError, overlongPrompt } from '../tokenizer/overlong.ts'
 import { type BeamSearchOptions, beamSearch } from './beam-search.ts'
 import { Engine } from './engine.ts'
 import type { Model } from './model.ts'
@@ -72,8 +73,11 @@ export class TextModel {
     return yield* this.streamIds(await this.#encode(prompt, options), options)
   }
 
-  #encode(prompt: string, { allowSpecial, signal }: Pick<TextOptions, 'allowSpecial' | 'signal'>): Promise<number[]> {
-    return this.tokenizer.encodeLong(prompt, { allowSpecial, signal, context: this.model.config.maxPositionEmbeddings })
+  async #encode(prompt: string, { allowSpecial, signal }: Pick<TextOptions, 'allowSpecial' | 'signal'>): Promise<number[]> {
+    const context = this.model.config.maxPositionEmbeddings
+    const ids = await this.tokenizer.encodeLong(prompt, { allowSpecial, signal, context })
+    if (ids.length > context) throw overlongError(overlongPrompt, ids.length, context)
+    return ids
   }
 
   /** The whole continuation at once. */
@@ -81,9 +85,25 @@ export class TextModel {
     return await drain(this.stream(prompt, options))
   }
 
-  /** Continuations of several prompts, computed together. */
-  generateBatch(prompts: readonly string[], options: TextOptions = {}): Promise<TextResult[]> {
-    return Promise.all(prompts.map((prompt) => this.generate(prompt, options)))
+  /**
+   * Continuations of several prompts, computed together. When one fails, the others end.
+   *
+   * @throws as stream; which prompt does not fit stands before the message
+   */
+  async generateBatch(prompts: readonly string[], options: TextOptions = {}): Promise<TextResult[]> {
+    const all: number[][] = []
+    for (const [i, prompt] of prompts.entries()) {
+      all.push(
+        await this.#encode(prompt, options).catch((error) => {
+          if (prompts.length === 1 || !isParscaleError(error)) throw error
+          throw new ParscaleError(error.kind, `prompt ${i + 1} of ${prompts.length}: ${error.message}`, error.facts)
+        }),
+      )
+    }
+    const failed = new AbortController()
+    const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal
+    const results = all.map((ids) => drain(this.streamIds(ids, { ...options, signal })))
+    return await Promise.all(results).finally(() => failed.abort())
   }
 
   /** Opens a conversation. @throws checkpoint error when the model has no chat template */
@@ -188,12 +208,21 @@ export class Chat {
     return this.#cache.sequence?.length ?? 0
   }
 
-  /** Adds the user's turn and streams the answer, which becomes part of the conversation; on failure neither does. */
+  /**
+   * Adds the user's turn and streams the answer, which becomes part of the conversation; on failure neither does. An answer may
+   * end at the end of the context (`length`).
+   *
+   * @throws usage error for a conversation that does not fit the context: nothing of it is cut off
+   */
   async *send(content: string, options: Omit<TextOptions, 'p'> = {}): AsyncGenerator<TextChunk, TextResult> {
     if (this.#closed) throw usageError('chat: this conversation is closed; open another one')
     if (content.length === 0) throw usageError('the message is empty')
     const turns: ChatMessage[] = [...this.messages, { role: 'user', content }]
-    const ids = this.#template.encode(turns, { addGenerationPrompt: true, allowSpecial: options.allowSpecial })
+    const context = this.#model.model.config.maxPositionEmbeddings
+    const { allowSpecial, signal } = options
+    const overlong = overlongConversation
+    const ids = await this.#template.encodeLong(turns, { addGenerationPrompt: true, allowSpecial, signal, context, overlong })
+    if (ids.length > context) throw overlongError(overlong, ids.length, context)
     const result = yield* this.#model.streamIds(ids, options, this.#cache)
     this.messages.push(turns.at(-1)!, { role: 'assistant', content: result.text })
     return result

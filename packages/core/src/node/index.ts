@@ -20,3 +20,4 @@ export {
   readRun,
   type TextSample,
 } from './runs/run-folder.ts'
+export { runAdvice } from './runs/run-log.ts'

@@ -4,6 +4,7 @@ import { isParscaleError } from '../errors.ts'
 import { addedTokenFinder } from './added-tokens.ts'
 import { byteTokenizerFiles } from './byte-tokenizer.ts'
 import { maxGrowth, parseNormalizer } from './normalizer.ts'
+import { createChatTemplate } from './templates/chat-template.ts'
 import { readFixture } from './testing/fixtures.ts'
 import { createTokenizer } from './tokenizer.ts'
 
@@ -156,6 +157,20 @@ describe('long texts', () => {
     expect(refusal(() => bytes.encode(text, { context: 2048 }))).toMatch(message)
     await expect(bytes.encodeLong(text, { context: 2048 })).rejects.toThrow(message)
     expect(refusal(() => bytes.encode('x'.repeat(8192), { context: 2048 }))).toBe('not refused')
+  })
+
+  it('of a conversation are bounded and stopped like others', async () => {
+    const chatTemplate = '{% for m in messages %}{{ m.content }}{% endfor %}'
+    const template = createChatTemplate({ tokenizerJson: good, chatTemplate }, tokenizer)!
+    const turns = (count: number) => times(4, { role: 'user', content: 'a line of words\n'.repeat(count) })
+    expect(await template.encodeLong(turns(5000))).toEqual(template.encode(turns(5000)))
+    const controller = new AbortController()
+    setImmediate(() => controller.abort(new Error('enough')))
+    await expect(template.encodeLong(turns(50_000), { signal: controller.signal })).rejects.toThrow('enough')
+    const overlong = { what: 'the conversation', advice: 'say less' }
+    await expect(template.encodeLong(turns(50_000), { context: 300, overlong })).rejects.toThrow(
+      /^the conversation of 3200000 characters has at least \d+ tokens \(.*\), the model's context is 300; say less$/,
+    )
   })
 
   it('are not encoded beyond four contexts', () => {

@@ -2,10 +2,12 @@
  * A tokenizer from Hugging Face files: the reference (huggingface/tokenizers) in its steps. Added tokens are found, the
  * rest is normalized, cut into words and merged; ids become text again by the decoder.
  */
-import { checkpointError, usageError } from '../errors.ts'
+
+import { checkpointError } from '../errors.ts'
 import { createBpe } from './bpe.ts'
 import { byteCharacters } from './byte-level.ts'
 import { parseNormalizer } from './normalizer.ts'
+import { overlongError, overlongPrompt } from './overlong.ts'
 import { parseDecoder } from './piece-decoder.ts'
 import { parsePostProcessor } from './post-processor.ts'
 import { parsePreTokenizer, spellBytes } from './pre-tokenizer.ts'
@@ -69,10 +71,17 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
 
   /** The ids of a text; yields now and then while it is long. */
   function* encoding(text: string, options: EncodeOptions = {}): Generator<void, number[]> {
-    const { allowSpecial = false, addSpecial = true, isSpecial, context = Number.POSITIVE_INFINITY } = options
+    const {
+      allowSpecial = false,
+      addSpecial = true,
+      isSpecial,
+      context = Number.POSITIVE_INFINITY,
+      overlong = overlongPrompt,
+    } = options
     const characters = takesSpaces && context < text.length ? text.replace(/\p{White_Space}+/gu, '').length : text.length
     if (characters > context * longest) {
-      throw tooLong(text, `at least ${Math.ceil(characters / longest)}`, ` (one is at most ${longest} characters long)`, context)
+      const why = ` (one is at most ${longest} characters long)`
+      throw overlongError(overlong, `at least ${Math.ceil(characters / longest)}`, context, { size: sizeOf(text), why })
     }
     const most = contextsEncoded * context
     const wellFormed = text.replace(/\p{Cs}/gu, '\uFFFD')
@@ -91,7 +100,7 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
           }
         }
       }
-      if (ids.length > most) throw tooLong(text, `more than ${most}`, '', context)
+      if (ids.length > most) throw overlongError(overlong, `more than ${most}`, context, { size: sizeOf(text) })
     }
     if (addSpecial) for (const id of after) ids.push(id)
     return ids
@@ -148,12 +157,7 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
 
 const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
 
-function tooLong(text: string, tokens: string, why: string, context: number) {
-  return usageError(
-    `the prompt of ${text.length} characters has ${tokens} tokens${why}, the model's context is ${context}; shorten the prompt`,
-    { expected: context },
-  )
-}
+const sizeOf = (text: string): string => ` of ${text.length} characters`
 
 function longestToken(pieces: readonly string[]): number {
   let longest = 1

@@ -12,6 +12,8 @@ export interface EncodeOptions {
    * many tokens of the vocabulary's longest, or has four times as many already.
    */
   readonly context?: number
+  /** How the text is called where it cannot fit, and what to do. Default: the prompt, shorten it. */
+  readonly overlong?: { readonly what: string; readonly advice: string }
 }
 
 export interface LongEncodeOptions extends EncodeOptions {
@@ -91,10 +93,15 @@ export interface ChatEncodeOptions extends ChatRenderOptions {
   readonly allowSpecial?: boolean
 }
 
+/** `context` and `overlong` as of EncodeOptions; `signal` ends the encoding with its reason. */
+export interface LongChatEncodeOptions extends ChatEncodeOptions, Pick<LongEncodeOptions, 'context' | 'overlong' | 'signal'> {}
+
 /** Renders conversations as a model was trained on them. */
 export interface ChatTemplate {
   /** Ids of the whole conversation, as `apply_chat_template(tokenize=True)` of transformers gives them. */
   encode(messages: readonly ChatMessage[], options?: ChatEncodeOptions): number[]
+  /** The same ids, but lets the event loop run while they are made, and can be aborted. Rendering itself is bounded. */
+  encodeLong(messages: readonly ChatMessage[], options?: LongChatEncodeOptions): Promise<number[]>
   /** The conversation as text, as `apply_chat_template(tokenize=False)` gives it. */
   render(messages: readonly ChatMessage[], options?: ChatRenderOptions): string
 }

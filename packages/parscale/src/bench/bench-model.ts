@@ -12,7 +12,7 @@ import {
   parscaleConfig,
   streamParameters,
 } from '@parscale/core/internal/model'
-import { type ModelFolder, type WriteProgress, writeModelFolder } from '@parscale/core/internal/node'
+import { cacheAdvice, type ModelFolder, type WriteProgress, writeModelFolder } from '@parscale/core/internal/node'
 import { freeBytes } from '../hub/disk-space.ts'
 import { openModel } from '../load/open-model.ts'
 import { outlineModel } from '../load/outline.ts'
@@ -133,7 +133,10 @@ export async function planModel({
       const sets = new Map(planned)
       for (const set of open.streamSets) sets.set(set.config.parscale.n, set.path)
       for (const p of missing)
-        await writeModelFolder(madeUp(p), streamSetContents(plain, shape.prefixTokens, p, model.bits), { signal })
+        await writeModelFolder(madeUp(p), streamSetContents(plain, shape.prefixTokens, p, model.bits), {
+          signal,
+          advice: cacheAdvice,
+        })
       const weightBytes = heldBytes(open.backbone)
       const weightBits = (8 * weightBytes) / countParameters(shape, 1).total
       return { ...model, backbone: open.backbone.path, streamSet: (p) => sets.get(p), weightBytes, weightBits }

@@ -28,6 +28,7 @@ import {
 } from '@parscale/core/internal/model'
 import {
   backboneDigestKey,
+  cacheAdvice,
   type FolderContents,
   tensorsDigest,
   type WriteFolderOptions,
@@ -84,6 +85,7 @@ export async function writeSyntheticModel(
   // In one file, so that the parts of a fused product are neighbours.
   await writeModelFolder(folder, contents(model, await digestOf(model, options.signal)), {
     ...options,
+    advice: cacheAdvice,
     maxShardBytes: Number.POSITIVE_INFINITY,
   })
 }

@@ -5,6 +5,7 @@ import { usageError } from '@parscale/core/internal'
 import type { StoredDType } from '@parscale/core/internal/checkpoint'
 import {
   backboneDigest,
+  type DiskAdvice,
   type ExportedStreams,
   exportModel,
   exportStreamSet,
@@ -25,6 +26,8 @@ export interface ExportRunsOptions extends Omit<CardWords, 'name'> {
   /** Further results for the card. */
   readonly results?: readonly ResultSummary[]
   readonly dtype?: 'keep' | StoredDType
+  /** What to say where the disk refuses. Default: to choose another folder. */
+  readonly advice?: DiskAdvice
   /** Put the frozen backbone into the folder, too. Needed where runs are several. */
   readonly merge?: boolean
 }
@@ -46,6 +49,7 @@ export async function exportRuns(runs: readonly OpenRun[], flags: ExportRunsOpti
   const progress = io.progress(flags.out, 'B')
   const options = {
     dtype: flags.dtype ?? 'keep',
+    ...(flags.advice && { advice: flags.advice }),
     signal: io.signal,
     onProgress: ({ doneBytes, totalBytes }: { doneBytes: number; totalBytes: number }) => progress.update(doneBytes, totalBytes),
   }

@@ -3,10 +3,10 @@
  * is resumed by a Range request. Only when length and hash are right does it take its final name.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { type FileHandle, rm } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { hubError } from '@parscale/core/internal'
-import { diskError, makeFolder, moveFile, openToUpdate } from '@parscale/core/internal/node'
+import { discard, diskError, makeFolder, moveFile, openToUpdate } from '@parscale/core/internal/node'
 import { cacheAdvice, writing } from './disk-space.ts'
 import { fileUrl, type HubFile } from './listing.ts'
 import { quote } from './names.ts'
@@ -187,7 +187,7 @@ function cut(file: HubFile, part: Part, reason: string): TransientFailure {
 
 async function append(part: Part, file: HubFile, chunk: Uint8Array): Promise<void> {
   if (part.bytes + chunk.length > file.sizeBytes) {
-    await rm(part.path, { force: true })
+    await discard(part.path)
     throw hubError(`${file.path}: expected ${file.sizeBytes} bytes, the server sends more; the part was deleted, run again`, {
       file: file.path,
       expected: file.sizeBytes,
@@ -206,7 +206,7 @@ async function checkContent(part: Part, file: HubFile, repo: string): Promise<vo
   const found = part.digest.digest('hex')
   const { size } = await part.handle.stat()
   if (found === file.hash.hex && size === file.sizeBytes) return
-  await rm(part.path, { force: true })
+  await discard(part.path)
   throw hubError(
     `${repo}/${file.path}: expected ${file.hash.algorithm} ${file.hash.hex}, found ${found} over ${size} bytes; the part was deleted, run again`,
     { file: file.path, expected: file.hash.hex, found },

@@ -3,10 +3,10 @@
  * it (its constants.py): HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.
  */
 import { readFile } from 'node:fs/promises'
-import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import process from 'node:process'
 import { usageError } from '@parscale/core/internal'
+import { homeFolder } from '../home-folder.ts'
 import { quote } from './names.ts'
 
 /** What a caller may set; anything left out comes from `env`. */
@@ -52,7 +52,7 @@ function hfHome(env: NodeJS.ProcessEnv): string {
 }
 
 function expandHome(path: string): string {
-  return path === '~' || path.startsWith('~/') || path.startsWith('~\\') ? join(homedir(), path.slice(1)) : path
+  return path === '~' || path.startsWith('~/') || path.startsWith('~\\') ? join(homeFolder(), path.slice(1)) : path
 }
 
 async function readTokenFile(env: NodeJS.ProcessEnv): Promise<string | undefined> {

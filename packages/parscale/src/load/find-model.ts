@@ -4,14 +4,13 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { usageError } from '@parscale/core/internal'
-import envPaths from 'env-paths'
+import { platformCache } from '../home-folder.ts'
 
 /** The model that ships with the package: small, trained on public prose, with P = 1, 2, 4 and 8. Its card is README.md in it. */
 export const shippedModel = fileURLToPath(new URL('../../models/small', import.meta.url))
 
 /** Where unpacked GGUF files and quantised models lie: PARSCALE_CACHE, else the platform's cache folder. */
-export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string =>
-  env.PARSCALE_CACHE || envPaths('parscale', { suffix: '' }).cache
+export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string => env.PARSCALE_CACHE || platformCache(env)
 
 /**
  * Finds a model: a path as it is, ORG/NAME in the hub's cache.

@@ -67,6 +67,18 @@ async function openToLoad(model: string | undefined, options: LoadOptions): Prom
 }
 
 async function startOpenModel(open: OpenModel, options: LoadOptions): Promise<Model> {
+  const model = await start(open, options).catch(async (error) => {
+    await mustBeUnchanged(open)
+    throw error
+  })
+  await mustBeUnchanged(open).catch(async (error) => {
+    await model.dispose()
+    throw error
+  })
+  return model
+}
+
+async function start(open: OpenModel, options: LoadOptions): Promise<Model> {
   const wanted = await engineOf(open, options)
   requireMemory(open, wanted.decoders, options)
   const files = await modelFiles(open.backbone, open.streamSets)
@@ -75,4 +87,9 @@ async function startOpenModel(open: OpenModel, options: LoadOptions): Promise<Mo
   if (chosen !== wanted) requireMemory(open, chosen.decoders, options)
   options.onEngine?.(chosen)
   return await startModel(chosen.engine, files, engineOptions)
+}
+
+/** Engines open the files once more, by their paths: another file there has other weights than its header said. */
+async function mustBeUnchanged({ backbone, streamSets }: OpenModel): Promise<void> {
+  for (const folder of [backbone, ...streamSets]) await folder.mustBeUnchanged()
 }

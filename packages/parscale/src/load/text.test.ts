@@ -36,6 +36,29 @@ async function read(stream: AsyncGenerator<TextChunk, TextResult>): Promise<{ ch
   }
 }
 
+describe('prompts of unequal lengths', () => {
+  const context = () => text.model.config.maxPositionEmbeddings
+  const prompts = () => ['a', 'b'.repeat(context() + 1), 'c'.repeat(7)]
+
+  it('say which one does not fit', async () => {
+    await expect(text.generateBatch(prompts(), { maxTokens: 1 })).rejects.toMatchObject({
+      kind: 'usage',
+      message: `prompt 2 of 3: the prompt has ${context() + 1} tokens, the model's context is ${context()}; shorten the prompt`,
+    })
+    await expect(text.generateBatch(prompts().slice(1, 2))).rejects.toThrow(/^the prompt has/)
+  })
+
+  it('give each what it gives alone', async () => {
+    const fitting = prompts().map((prompt) => prompt.slice(0, context() - 2))
+    const options = { maxTokens: 4, temperature: 0 }
+    const together = await text.generateBatch(fitting, options)
+    const alone = []
+    for (const prompt of fitting) alone.push(await text.generate(prompt, options))
+    expect(together.map(({ text }) => text)).toEqual(alone.map(({ text }) => text))
+    expect(together.map(({ tokens }) => tokens.length)).toEqual([4, 3, 4])
+  })
+})
+
 describe('streaming', () => {
   it('gives in pieces what it gives at once, every token once, no half character', async () => {
     for (const seed of [1, 2, 3]) {
@@ -155,6 +178,35 @@ describe('chat', () => {
     await chat.close()
     expect(text.engine.cacheMemoryBytes).toBe(0)
   }, 60_000)
+
+  it('refuses what the context cannot hold, by both numbers, and cuts nothing off', async () => {
+    const context = text.model.config.maxPositionEmbeddings
+    const chat = text.chat()
+    const answer = (await read(chat.send('Hi', { maxTokens: 3, temperature: 0 }))).result.text
+    const turns = [...chat.messages]
+    const spent = text.chatTemplate!.encode([...turns, { role: 'user', content: '' }], { addGenerationPrompt: true }).length
+    for (const more of [1, 3 * context]) {
+      const message = 'x'.repeat(context - spent + more)
+      await expect(read(chat.send(message, { maxTokens: 1 }))).rejects.toMatchObject({
+        kind: 'usage',
+        message: expect.stringMatching(
+          new RegExp(
+            `^the conversation( of \\d+ characters)? has (at least )?${context + more} tokens.*, the model's context is ${context}; ` +
+              'shorten the message or begin a new conversation',
+          ),
+        ),
+      })
+      expect(chat.messages).toEqual(turns)
+    }
+    // To the last place.
+    const { result } = await read(chat.send('x'.repeat(context - spent), { maxTokens: 5, temperature: 0 }))
+    expect(result).toMatchObject({ promptTokens: context, finishReason: 'length' })
+    expect(result.tokens).toHaveLength(1)
+    expect(chat.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'user', 'assistant'])
+    expect(chat.messages[1]!.content).toBe(answer)
+    await expect(read(chat.send('And?', { maxTokens: 1 }))).rejects.toThrow(/conversation has \d+ tokens/)
+    await chat.close()
+  })
 
   it('keeps no turn that failed', async () => {
     const chat = text.chat()

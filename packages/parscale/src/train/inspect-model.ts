@@ -1,8 +1,7 @@
 /** Diagnoses and samples the model during training: it is written to files and loaded like any other model. */
-import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { diagnose } from '@parscale/core/internal/evaluation'
-import { exportModel, exportStreamSet, tokenizerFileBytes } from '@parscale/core/internal/node'
+import { discard, exportModel, exportStreamSet, removeFolder, runAdvice, tokenizerFileBytes } from '@parscale/core/internal/node'
 import { modelParameters, type Trainer } from '@parscale/core/internal/training'
 import { loadTextModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
@@ -35,7 +34,7 @@ export async function inspectModel(io: Io, inputs: RunInputs, trainer: Trainer, 
       await text.dispose()
     }
   } finally {
-    await rm(preview, { recursive: true, force: true })
+    await discard(preview)
   }
 }
 
@@ -44,7 +43,8 @@ async function writePreview(inputs: RunInputs, trainer: Trainer, target: string)
   const { base, tied } = inputs
   const { config } = trainer.plan
   const parameters = await modelParameters(inputs.runtime, trainer.plan, (await trainer.save()).parameters)
-  await rm(target, { recursive: true, force: true })
-  if (base && isFrozen(inputs)) return await exportStreamSet(target, { config, parameters }, base)
-  await exportModel(target, { config, tied, parameters, files: new Map(tokenizerFileBytes(inputs.tokenizerFiles)) })
+  const writing = { advice: runAdvice }
+  await removeFolder(target)
+  if (base && isFrozen(inputs)) return await exportStreamSet(target, { config, parameters }, base, writing)
+  await exportModel(target, { config, tied, parameters, files: new Map(tokenizerFileBytes(inputs.tokenizerFiles)) }, writing)
 }

@@ -1,7 +1,6 @@
 /** One `parscale train`: a new run or one that goes on, from configuration to the model's folder. */
-import { rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { RunFolder, readRun, writeWholeFile } from '@parscale/core/internal/node'
+import { diskError, RunFolder, readRun, removeFolder, runAdvice, writeWholeFile } from '@parscale/core/internal/node'
 import type { Runtime } from '@parscale/core/internal/runtime'
 import {
   type Evaluation,
@@ -56,7 +55,9 @@ export async function startRun(
         keepCheckpoints: config.checkpoint.keep,
         prepare: (path) => writeTokenizer(join(path, tokenizerFolder), inputs.tokenizerFiles),
       })
-      return await train({ io, inputs, trainer, folder, asked }).finally(() => folder.close())
+      return await train({ io, inputs, trainer, folder, asked })
+        .catch(told(folder))
+        .finally(() => folder.close())
     } finally {
       await trainer.dispose()
     }
@@ -92,10 +93,17 @@ export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise
     } finally {
       await inputs.close()
     }
+  } catch (error) {
+    return told(folder)(error)
   } finally {
     await folder.close()
     asked.stop()
   }
+}
+
+/** The disk of the run, whatever was written there. */
+const told = (folder: RunFolder) => (error: unknown) => {
+  throw diskError(error, folder.path, runAdvice)
 }
 
 function resumeText(step: number | undefined, total: number): string {
@@ -149,10 +157,10 @@ async function train({ io, inputs, trainer, folder, asked, resumed }: Training):
 
 /** The run's last checkpoint as a model, as `parscale export` writes it; anew, where a run is finished once more. */
 async function exportFinished(io: Io, run: string, out: string): Promise<void> {
-  await rm(out, { recursive: true, force: true })
+  await removeFolder(out)
   const open = await openRun(run, 'last', io)
   try {
-    await exportRuns([open], { out, name: basename(run) }, io)
+    await exportRuns([open], { out, name: basename(run), advice: runAdvice }, io)
   } finally {
     await open.close()
   }
@@ -162,7 +170,7 @@ async function exportFinished(io: Io, run: string, out: string): Promise<void> {
 async function writeEvaluation(run: string, { loss, tokens, sequences }: Evaluation): Promise<void> {
   const counts = sequences.map((each) => each.tokens)
   const lines = { loss, tokens, nats: sequences.map(({ nats }) => nats), counts } satisfies FinalEvaluation
-  await writeWholeFile(join(run, 'evaluation.json'), new TextEncoder().encode(`${JSON.stringify(lines)}\n`))
+  await writeWholeFile(join(run, 'evaluation.json'), new TextEncoder().encode(`${JSON.stringify(lines)}\n`), runAdvice)
 }
 
 /** Counted once per stage, as it takes building the graph. */

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -141,7 +141,8 @@ test('errors that are not about the path stay what they are', () => {
     message: '--out /target/file: cannot be written (EIO); choose another',
     facts: { file: '/target/file', flag: 'out', found: 'EIO' },
   })
-  expect(diskError(error({ code: 'EDQUOT', syscall: 'write' }), '/f', advice)).toMatchObject({
+  const quota = { code: 'Unknown system error -122', errno: -constants.errno.EDQUOT, syscall: 'write' }
+  expect(diskError(error(quota), '/f', advice)).toMatchObject({
     kind: 'resource',
     message: '/f: the disk quota is used up; make room',
   })

@@ -1,4 +1,5 @@
 /** Errors of the file system while something is written, as errors that name the file and say what to do. */
+import { constants } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { isParscaleError, ParscaleError } from '../../errors.ts'
 import { partialPrefix } from './partial.ts'
@@ -23,12 +24,19 @@ export interface DiskAdvice {
   readonly flag?: string
 }
 
+/** For PARSCALE_CACHE. */
+export const cacheAdvice: DiskAdvice = {
+  full: 'nothing was left behind. Free some space or set PARSCALE_CACHE to a folder on another disk',
+  denied: 'set PARSCALE_CACHE to a folder that can',
+}
+
 /**
  * The error to throw when writing `path` failed with `error`: of kind resource for a full or failing disk, `deniedKind` for a
  * path that cannot be written. Errors of this library and errors that are not about this path come back as they are.
  */
 export function diskError(error: unknown, path: string, advice: DiskAdvice): unknown {
-  const { code, syscall, path: at } = error as NodeJS.ErrnoException
+  const { syscall, path: at } = error as NodeJS.ErrnoException
+  const code = codeOf(error as NodeJS.ErrnoException)
   if (isParscaleError(error) || code === undefined || syscall === undefined || syscall === 'read') return error
   if (at !== undefined && !concerns(at, path)) return error
   const name = advice.flag === undefined ? path : `--${advice.flag} ${path}`
@@ -36,6 +44,11 @@ export function diskError(error: unknown, path: string, advice: DiskAdvice): unk
   if (code in full) return new ParscaleError('resource', `${name}: ${full[code]}; ${advice.full}`, facts)
   const kind = failing.has(code) ? 'resource' : (advice.deniedKind ?? 'usage')
   return new ParscaleError(kind, `${name}: cannot be written (${code}); ${advice.denied}`, facts)
+}
+
+/** libuv has no name for EDQUOT: Node says "Unknown system error -122". */
+function codeOf({ code, errno }: NodeJS.ErrnoException): string | undefined {
+  return errno !== undefined && -errno === constants.errno.EDQUOT ? 'EDQUOT' : code
 }
 
 /** True for the path itself, what lies in it, the folders above it and the partial file beside it. */

@@ -136,3 +136,12 @@ test('a clock that was set back: the lock of another machine holds only while so
   await setAge(path, -3600_000)
   await expect(tryFileLock(path, AbortSignal.timeout(50))).rejects.toThrow(/aborted/)
 })
+
+test('a clock that is ahead: what its owner touches is held, whatever its age', async () => {
+  await writeFile(path, JSON.stringify({ id: 'far', pid: 1, host: 'another machine' }))
+  await setAge(path, 3600_000)
+  const touching = setInterval(() => setAge(path, 3600_000 - 1000 * Math.random()), 1_000)
+  expect(await tryFileLock(path)).toMatchObject({ owner: { host: 'another machine' } })
+  clearInterval(touching)
+  await (await taken()).release()
+})

@@ -7,6 +7,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { lstat, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { discard } from './discard.ts'
 import { type DiskAdvice, diskError } from './disk-error.ts'
 import { makeFolder } from './make-folder.ts'
 import { isGone, isUntouched, keepTouched, type Owner, thisProcess } from './owner.ts'
@@ -82,9 +83,10 @@ export async function tryFileLock(path: string, signal?: AbortSignal): Promise<F
   const me: LockOwner = { id: randomUUID(), ...thisProcess(), since: new Date().toISOString() }
   for (let tries = 1; !(await tryCreate(path, me)); tries++) {
     const owner = await readOwner(path)
+    const seen = await touchOf(path)
     const state = await lockState(path, owner, signal)
     if (state === 'held' || tries === mostTries) return { owner }
-    if (state === 'stale' && !(await removeStale(path, me))) await sleep(takeoverMs)
+    if (state === 'stale' && !(await removeStale(path, seen, me))) await sleep(takeoverMs)
   }
   const stopTouching = keepTouched(path)
   const isHeld = async () => (await readOwner(path))?.id === me.id
@@ -92,7 +94,8 @@ export async function tryFileLock(path: string, signal?: AbortSignal): Promise<F
     isHeld,
     async release() {
       stopTouching()
-      if (await isHeld()) await rm(path, { force: true })
+      // One that cannot be removed, on a disk that fails, is taken over once this process is gone.
+      if (await isHeld()) await discard(path)
     },
   }
 }
@@ -111,7 +114,7 @@ async function tryCreate(path: string, me: LockOwner): Promise<boolean> {
     writeSync(file, JSON.stringify(me))
     return true
   } catch (error) {
-    await rm(path, { force: true })
+    await discard(path)
     throw error
   } finally {
     closeSync(file)
@@ -129,6 +132,13 @@ async function readOwner(path: string): Promise<LockOwner | undefined> {
   }
 }
 
+/** Which file is there, and when it was last touched. */
+const touchOf = (path: string): Promise<string | undefined> =>
+  lstat(path).then(
+    ({ ino, mtimeMs, ctimeMs }) => `${ino} ${mtimeMs} ${ctimeMs}`,
+    () => undefined,
+  )
+
 /** @param owner what the file said just now */
 async function lockState(path: string, owner: LockOwner | undefined, signal?: AbortSignal): Promise<'free' | 'held' | 'stale'> {
   const isThere = await lstat(path).then(
@@ -141,23 +151,20 @@ async function lockState(path: string, owner: LockOwner | undefined, signal?: Ab
 }
 
 /**
- * Removes the lock at `path` if it is still stale; false where another process is about to. Looking and removing must not
- * be torn apart, or the fresh lock of a faster process would be removed: a second file, held for a moment only, lets one
- * process at a time do it.
+ * Removes the lock at `path` if it is still the one that was found stale (`seen`); false where another process is about to.
+ * Looking and removing must not be torn apart, or the fresh lock of a faster process would be removed: a second file, held for a
+ * moment only, lets one process at a time do it.
  */
-async function removeStale(path: string, me: LockOwner): Promise<boolean> {
-  const removeIfStale = async (file: string) => {
-    if ((await lockState(file, await readOwner(file))) === 'stale') await rm(file, { force: true })
-  }
+async function removeStale(path: string, seen: string | undefined, me: LockOwner): Promise<boolean> {
   const guard = `${path}.takeover`
   if (!(await tryCreate(guard, me))) {
-    await removeIfStale(guard)
+    if ((await lockState(guard, await readOwner(guard))) === 'stale') await rm(guard, { force: true })
     return false
   }
   try {
-    await removeIfStale(path)
+    if (seen !== undefined && (await touchOf(path)) === seen) await rm(path, { force: true })
     return true
   } finally {
-    await rm(guard, { force: true })
+    await discard(guard)
   }
 }

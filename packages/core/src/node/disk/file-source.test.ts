@@ -1,6 +1,7 @@
-import { mkdtemp, open, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdtemp, open, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { openFileSource } from './file-source.ts'
 
@@ -58,6 +59,39 @@ it('notices a file that shrinks while it is open', async () => {
   const source = await openFileSource(path)
   await truncate(path, 500)
   await expect(source.read(400, 200)).rejects.toThrow(`${path}: ended at byte 500 while being read; did it change?`)
+  await source.close()
+})
+
+it('notices a file that is changed or replaced while it is open', async () => {
+  const path = join(folder, 'changing')
+  const message = `${path}: was changed while it was being read; load it again once it is whole, and replace files by renaming`
+  const opened = async () => {
+    await writeFile(path, bytes)
+    return await openFileSource(path)
+  }
+  const change = async () => {
+    await sleep(20) // the file system's clock
+    const file = await open(path, 'r+')
+    await file.write(Uint8Array.of(7), 0, 1, 999)
+    await file.close()
+  }
+  for (const touched of [change, () => appendFile(path, 'more')]) {
+    const source = await opened()
+    expect(await source.read(0, 9)).toEqual(bytes.slice(0, 9))
+    await source.mustBeUnchanged()
+    await touched()
+    await expect(source.read(0, 9)).rejects.toMatchObject({ kind: 'checkpoint', message })
+    await expect(source.mustBeUnchanged()).rejects.toThrow(message)
+    await source.close()
+  }
+  const source = await opened()
+  await writeFile(`${path}.new`, bytes)
+  await rename(`${path}.new`, path)
+  // What is read here is still the file that was opened; who opens the path now gets another one.
+  expect(await source.read(0, 1000)).toEqual(bytes)
+  await expect(source.mustBeUnchanged()).rejects.toThrow(message)
+  await rm(path)
+  await source.mustBeUnchanged()
   await source.close()
 })
 

@@ -9,6 +9,7 @@ import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { jsonBytes } from '../../checkpoint/json-text.ts'
 import { checkpointError } from '../../errors.ts'
+import { fileVersion } from './file-version.ts'
 import { writeNewFile } from './whole-file.ts'
 
 const hashesName = 'hashes.json'
@@ -101,7 +102,7 @@ export async function checkInBackground(folder: string, signal: AbortSignal): Pr
   const pause = (ms: number) => sleep(Math.max(5, ms * (1 / backgroundShare - 1)), undefined, { signal, ref: false })
   try {
     for (const [file, { bytes, sha256 }] of Object.entries(hashes.files)) {
-      const version = await fileVersion(join(folder, file))
+      const version = await versionAt(join(folder, file))
       const before = known[file]?.version === version ? known[file].blocks : 0
       if (before === sha256.length && known[file]) continue
       const onBlock = (blocks: number) => {
@@ -109,7 +110,7 @@ export async function checkInBackground(folder: string, signal: AbortSignal): Pr
       }
       const damage = await checkFile(folder, file, bytes, sha256, before, { signal, pause, onBlock })
       // One that was replaced meanwhile is another file.
-      if (damage && (await fileVersion(join(folder, file))) === version) {
+      if (damage && (await versionAt(join(folder, file))) === version) {
         await markDamaged(folder, damage)
         throw damageError(folder, damage)
       }
@@ -183,9 +184,9 @@ async function* blockHashes(path: string, from: number, end: number, { signal, o
   }
 }
 
-async function fileVersion(path: string): Promise<string> {
+async function versionAt(path: string): Promise<string> {
   const found = await stat(path, { bigint: true }).catch(() => undefined)
-  return found ? `${found.size}-${found.mtimeNs}-${found.ino}` : 'gone'
+  return found ? fileVersion(found) : 'gone'
 }
 
 /** What a file of ours says; undefined where it is not there, cut short, or no object. */

@@ -1,5 +1,6 @@
 /** Files and folders that appear whole or not at all, locks between processes, and what to say when a disk refuses. */
-export { type DiskAdvice, diskError } from './disk-error.ts'
+export { discard } from './discard.ts'
+export { cacheAdvice, type DiskAdvice, diskError } from './disk-error.ts'
 export {
   type FileLock,
   type LockOptions,
@@ -16,5 +17,5 @@ export { appendToFile, openToRead, openToUpdate } from './open-file.ts'
 export type { Owner } from './owner.ts'
 export { type TemporaryFolder, temporaryFolder } from './partial.ts'
 export { type FileContent, moveFile, writeNewFile, writeWholeFile } from './whole-file.ts'
-export { type WholeFolderOptions, writeWholeFolder } from './whole-folder.ts'
+export { removeFolder, type WholeFolderOptions, writeWholeFolder } from './whole-folder.ts'
 export { type WriteFolderOptions, type WriteProgress, writeModelFolder } from './write-folder.ts'

@@ -49,7 +49,9 @@ test.concurrent.each(places)('%s', { timeout: 120_000 }, async (what, place, who
   for (let round = 0; round < rounds; round++) {
     const child = spawn(process.execPath, [program, what, folder, `${round * 1000}`], { stdio: ['ignore', 'pipe', 'inherit'] })
     await once(child.stdout, 'data')
-    await sleep(10 + random.uniform() * 80)
+    // By turns at any moment, and as soon as something partial is there.
+    if (round % 2 === 0) await sleep(10 + random.uniform() * 80)
+    else while (!(await entries()).some((name) => name.startsWith('.'))) await sleep(1)
     child.kill('SIGKILL')
     await once(child, 'exit')
     const names = await entries()

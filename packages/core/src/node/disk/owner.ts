@@ -42,13 +42,17 @@ export async function isGone(
   return await isUntouched(path, staleAfterMs, signal)
 }
 
-/** True when nobody has touched a file for so many milliseconds; false where there is none. */
+/**
+ * True when nobody has touched a file for so many milliseconds, nor touches it now; false where there is none.
+ *
+ * @param ms less than a touch is apart where the owner does not touch the file
+ */
 export async function isUntouched(path: string, ms: number, signal?: AbortSignal): Promise<boolean> {
   const touched = await touchedAt(path)
   if (touched === undefined) return false
   const age = Date.now() - touched
-  if (age > -1000) return age > ms
-  // The clock was set back, or another machine's is ahead. The time says nothing, so wait for longer than the owner would.
+  if (age > -1000 && age <= ms) return false
+  // Our clock may be ahead of the owner's, or have been set back: time alone says nothing, so wait for longer than the owner would.
   await sleep(Math.min(ms, 1.2 * touchIntervalMs), undefined, { signal })
   return (await touchedAt(path)) === touched
 }

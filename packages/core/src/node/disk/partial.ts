@@ -4,8 +4,9 @@
  * later can remove what a killed process left, and nothing that a running one is writing.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { readdir, rm, stat } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { discard } from './discard.ts'
 import { makeFolder } from './make-folder.ts'
 import { isGone, isUntouched, keepTouched, type Owner, thisProcess } from './owner.ts'
 
@@ -64,7 +65,7 @@ export async function temporaryFolder(target: string): Promise<TemporaryFolder> 
   const stopTouching = keepTouched(path)
   const remove = async () => {
     stopTouching()
-    await rm(path, { recursive: true, force: true })
+    await discard(path)
   }
   return { path, remove }
 }
@@ -83,8 +84,7 @@ export async function removeLeftovers(folder: string, unnamed: 'keep' | 'old' | 
     const gone = owner
       ? await isGone(owner, path, undefined, digest)
       : unnamed === 'all' || (unnamed === 'old' && (await isAbandoned(path)))
-    // One that cannot be removed, somebody else's perhaps, is in nobody's way.
-    if (gone) await rm(path, { recursive: true, force: true }).catch(() => {})
+    if (gone) await discard(path) // somebody else's perhaps stays
   }
   await Promise.all(names.filter((name) => name.includes(partialPart)).map(removeIfLeft))
 }

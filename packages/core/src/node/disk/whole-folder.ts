@@ -2,10 +2,11 @@
  * Folders that are there whole or not at all: written beside their place, flushed, renamed. Whatever goes wrong before the
  * rename leaves no trace; after it, the folder is complete.
  */
-import { mkdir, readdir, readFile, rename, rm, rmdir, stat, utimes } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rmdir, stat, utimes } from 'node:fs/promises'
 import { dirname, join, relative, resolve } from 'node:path'
 import { jsonBytes } from '../../checkpoint/json-text.ts'
 import { usageError } from '../../errors.ts'
+import { discard } from './discard.ts'
 import { type DiskAdvice, diskError } from './disk-error.ts'
 import { isDamaged, writeHashes } from './hashes.ts'
 import { partialPath, withPartial } from './partial.ts'
@@ -82,7 +83,7 @@ export async function removeFolder(path: string): Promise<void> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
     throw error
   }
-  await rm(partial, { recursive: true, force: true })
+  await discard(partial)
 }
 
 /** For who has long work to do before. @throws usage error when the target of writeWholeFolder is taken */

@@ -12,6 +12,7 @@ import { tokenizerDigest } from '../../training/data/digest.ts'
 import { type DocumentOptions, type SkipReason, skipReasons } from '../../training/data/documents.ts'
 import { openTokenFile, type TokenFile } from '../../training/data/token-file.ts'
 import { type TokenizeOptions, tokenizeDataset } from '../../training/data/tokenize-dataset.ts'
+import { cacheAdvice } from '../disk/disk-error.ts'
 import { type FileSource, openFileSource } from '../disk/file-source.ts'
 import { isDamaged } from '../disk/hashes.ts'
 import { removeLeftovers } from '../disk/partial.ts'
@@ -143,16 +144,11 @@ async function writeFolder(
     )
   await removeLeftovers(dirname(folder), 'old')
   await writeWholeFolder(folder, write, {
-    advice,
+    advice: cacheAdvice,
     source: files.join(', '),
     signal: options.signal,
     replace: () => isUnusable(folder),
   })
-}
-
-const advice = {
-  full: 'nothing was left behind. Free some space or choose another cache',
-  denied: 'set PARSCALE_CACHE to a folder that can',
 }
 
 /** False for a folder that another process made meanwhile, which is as good. */

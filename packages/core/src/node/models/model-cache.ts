@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { diskError } from '../disk/disk-error.ts'
+import { cacheAdvice, diskError } from '../disk/disk-error.ts'
 import { type LockOptions, withFileLock } from '../disk/file-lock.ts'
 import { removeLeftovers } from '../disk/partial.ts'
 import { isWholeFolder, noteUse, removeFolder } from '../disk/whole-folder.ts'
@@ -57,20 +57,16 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
     onFound?.(folder)
     return folder
   }
-  const advice = {
-    full: 'nothing was left behind. Free some space or set PARSCALE_CACHE to a folder on another disk',
-    denied: 'set PARSCALE_CACHE to a folder that can',
-  }
-  return await withFileLock(join(parent, '.lock'), { signal, onWait, advice }, async () => {
+  return await withFileLock(join(parent, '.lock'), { signal, onWait, advice: cacheAdvice }, async () => {
     if (await isWholeFolder(folder, listing)) return folder // made while this process waited
     await removeLeftovers(parent, 'all')
     try {
       await removeFolder(folder)
-      await wanted.make(folder, { listing, source: wanted.source, onProgress, signal, advice })
+      await wanted.make(folder, { listing, source: wanted.source, onProgress, signal, advice: cacheAdvice })
       const older = (await readdir(parent)).filter((other) => other.startsWith(family) && other !== name)
       for (const other of older) await removeFolder(join(parent, other))
     } catch (error) {
-      throw diskError(error, folder, advice)
+      throw diskError(error, folder, cacheAdvice)
     }
     return folder
   })

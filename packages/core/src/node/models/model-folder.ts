@@ -7,6 +7,8 @@ import { type FileSource, openFileSource } from '../disk/file-source.ts'
 
 /** An open model; its `path` is the folder. Its tensors read from files that stay open until `close`. */
 export interface ModelFolder extends OpenCheckpoint {
+  /** For who has let an engine open the files. @throws checkpoint error when one was changed or replaced since it was opened */
+  mustBeUnchanged(): Promise<void>
   close(): Promise<void>
 }
 
@@ -37,7 +39,10 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
         return source
       },
     })
-    return { ...checkpoint, close }
+    const mustBeUnchanged = async () => {
+      await Promise.all(open.map((source) => source.mustBeUnchanged()))
+    }
+    return { ...checkpoint, mustBeUnchanged, close }
   } catch (error) {
     await close()
     throw error

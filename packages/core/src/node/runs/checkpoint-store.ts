@@ -2,9 +2,10 @@
  * The checkpoints of a run, `step-00000100` and so on, each of them there whole or not at all: written into a temporary
  * folder, flushed, renamed, declared whole by a marker. The last few and the best are kept.
  */
-import { readdir, rm } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkpointError, isParscaleError, type ParscaleError } from '../../errors.ts'
+import { discard } from '../disk/discard.ts'
 import { removeLeftovers } from '../disk/partial.ts'
 import { removeFolder, writeWholeFolder } from '../disk/whole-folder.ts'
 import {
@@ -58,7 +59,7 @@ export class CheckpointStore {
       await writeWholeFolder(target, write, { advice, replace: async () => true }) // a damaged one, if any
       await writeMarker(target, marker!, advice)
     } catch (error) {
-      if (await isUnfinished(target)) await rm(target, { recursive: true, force: true })
+      if (await isUnfinished(target)) await discard(target)
       throw error
     }
     await this.#prune()

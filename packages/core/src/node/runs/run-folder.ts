@@ -14,14 +14,14 @@ import { join, resolve } from 'node:path'
 import { isJsonObject, jsonBytes, parseJsonBytes } from '../../checkpoint/json-text.ts'
 import { checkpointError, resourceError, usageError } from '../../errors.ts'
 import { fileVersionRecord, scalarsRecord, wholeRecordBytes } from '../../training/run/event-file.ts'
-import { diskError } from '../disk/disk-error.ts'
+import { type DiskAdvice, diskError } from '../disk/disk-error.ts'
 import { type FileLock, tryFileLock } from '../disk/file-lock.ts'
 import { makeFolder } from '../disk/make-folder.ts'
 import { isPartial, removeLeftovers } from '../disk/partial.ts'
 import { moveFile, writeWholeFile } from '../disk/whole-file.ts'
 import type { JsonObject, TrainingCheckpoint } from './checkpoint-files.ts'
 import { CheckpointStore, type OnDamaged } from './checkpoint-store.ts'
-import { RunLog, wholeLineBytes } from './run-log.ts'
+import { RunLog, runAdvice, wholeLineBytes } from './run-log.ts'
 
 export interface RunOptions {
   /** How many of the newest checkpoints are kept; the best is kept besides. Default 3. */
@@ -98,7 +98,7 @@ export class RunFolder implements RunContents {
     await makeFolder(folder).catch((error) => {
       throw diskError(error, folder, advice)
     })
-    return holding(folder, async (lock) => {
+    return holding(folder, advice, async (lock) => {
       await refuseTaken(folder) // by one who had the lock meanwhile
       await writeConfig(folder, config, options.prepare)
       return RunFolder.#opened(folder, lock, options)
@@ -117,7 +117,7 @@ export class RunFolder implements RunContents {
    */
   static async open(path: string, options: RunOptions = {}): Promise<RunFolder> {
     const { path: folder } = await readRun(path)
-    return holding(folder, async (lock) => {
+    return holding(folder, runAdvice, async (lock) => {
       const run = await RunFolder.#opened(folder, lock, options)
       await run.checkpoints.removeLeftovers()
       await removeLeftovers(folder, 'all')
@@ -222,7 +222,7 @@ async function refuseTaken(folder: string): Promise<void> {
 }
 
 /** Locks the run; whoever fails to do the work lets it go. */
-async function holding<T>(folder: string, work: (lock: FileLock) => Promise<T>): Promise<T> {
+async function holding<T>(folder: string, advice: DiskAdvice, work: (lock: FileLock) => Promise<T>): Promise<T> {
   const lock = await tryFileLock(join(folder, lockName)).catch((error) => {
     throw diskError(error, folder, advice)
   })
@@ -238,7 +238,7 @@ async function holding<T>(folder: string, work: (lock: FileLock) => Promise<T>):
     return await work(lock)
   } catch (error) {
     await lock.release()
-    throw error
+    throw diskError(error, folder, advice)
   }
 }
 

@@ -1,7 +1,13 @@
 /** A file that only grows, one record at a time, and can be cut back to where a checkpoint was taken. */
-import { diskError } from '../disk/disk-error.ts'
+import { type DiskAdvice, diskError } from '../disk/disk-error.ts'
 import { type FileHandle, openToAppend } from '../disk/open-file.ts'
 import { fileSink } from '../disk/whole-file.ts'
+
+/** Where a run is already, and a folder of its own is not to be chosen again. */
+export const runAdvice: DiskAdvice = {
+  full: 'free some space and go on with --resume',
+  denied: 'go on with --resume once it can',
+}
 
 export class RunLog {
   readonly path: string
@@ -45,16 +51,13 @@ export class RunLog {
         await fileSink(this.#file).write(record)
         this.#bytes += record.byteLength
       } catch (error) {
-        await this.#file.truncate(this.#bytes)
-        throw diskError(error, this.path, {
-          full: 'free some space and go on with --resume',
-          denied: 'go on with --resume once it can',
-        })
+        await this.#file.truncate(this.#bytes).catch(() => {}) // the next one to open it does so
+        throw error
       }
     })
   }
 
-  /** Cuts off what was written after the log had this length. */
+  /** Cuts off what was written after the log had this length. @throws as append */
   truncate(bytes: number): Promise<void> {
     return this.#next(async () => {
       this.#bytes = Math.min(bytes, this.#bytes)
@@ -62,7 +65,7 @@ export class RunLog {
     })
   }
 
-  /** Flushes to disk what is written. */
+  /** Flushes to disk what is written. @throws as append */
   sync(): Promise<void> {
     return this.#next(() => this.#file.sync())
   }
@@ -72,7 +75,9 @@ export class RunLog {
   }
 
   #next(work: () => Promise<void>): Promise<void> {
-    const done = this.#last.then(work)
+    const done = this.#last.then(work).catch((error) => {
+      throw diskError(error, this.path, runAdvice)
+    })
     this.#last = done.catch(() => {})
     return done
   }

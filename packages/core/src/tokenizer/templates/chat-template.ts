@@ -1,7 +1,15 @@
 /** A model's own chat template: conversations to text and to token ids. */
 import { checkpointError, usageError } from '../../errors.ts'
 import { tokenName } from '../tokenizer.ts'
-import type { ChatMessage, ChatRenderOptions, ChatTemplate, Tokenizer, TokenizerFiles } from '../types.ts'
+import type {
+  ChatEncodeOptions,
+  ChatMessage,
+  ChatRenderOptions,
+  ChatTemplate,
+  EncodeOptions,
+  Tokenizer,
+  TokenizerFiles,
+} from '../types.ts'
 import { aliasReasoning } from './chat-variables.ts'
 import { type CompiledTemplate, compileTemplate } from './compiled-template.ts'
 import type { Text } from './jinja/text.ts'
@@ -36,14 +44,22 @@ export function createChatTemplate(files: TokenizerFiles, tokenizer: Tokenizer):
       },
     })
 
+  /** What the tokenizer encodes, and how. */
+  function encoding(messages: readonly ChatMessage[], options: ChatEncodeOptions): [text: string, options: EncodeOptions] {
+    const text = render(messages, options)
+    // The template places special tokens itself, BOS included: the post-processor adds none.
+    const all = { allowSpecial: true, addSpecial: false }
+    return [text.value, options.allowSpecial ? all : { ...all, isSpecial: (start, end) => isOwnToken(text, start, end) }]
+  }
+
   return {
     render: (messages, options = {}) => render(messages, options).value,
-    encode(messages, options = {}) {
-      const text = render(messages, options)
-      // The template places special tokens itself, BOS included: the post-processor adds none.
-      const encoding = { allowSpecial: true, addSpecial: false }
-      if (options.allowSpecial) return tokenizer.encode(text.value, encoding)
-      return tokenizer.encode(text.value, { ...encoding, isSpecial: (start, end) => isOwnToken(text, start, end) })
+    encode: (messages, options = {}) => tokenizer.encode(...encoding(messages, options)),
+    async encodeLong(messages, options = {}) {
+      options.signal?.throwIfAborted()
+      const { context, overlong, signal } = options
+      const [text, how] = encoding(messages, options)
+      return await tokenizer.encodeLong(text, { ...how, context, overlong, signal })
     },
   }
 }

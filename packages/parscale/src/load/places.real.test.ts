@@ -1,0 +1,94 @@
+/**
+ * Where a command may not write: a cache on a read-only mount or of another user, no home folder, a full or read-only /tmp. What is
+ * there is used, what is not needed is done without, and the rest is one line with the path and exit code 2. Linux, as root for
+ * what needs another user or a mount.
+ */
+import { spawnSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import process from 'node:process'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { shippedModel } from './find-model.ts'
+
+const program = fileURLToPath(new URL('../../bin/parscale.js', import.meta.url))
+const nobody = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups']
+/** A user with a number and nothing else, as containers have. */
+const nameless = ['setpriv', '--reuid', '12345', '--regid', '12345', '--clear-groups']
+
+const can = (command: readonly string[]) => spawnSync(command[0]!, [...command.slice(1), 'true']).status === 0
+const mounts = can(['bwrap', '--dev-bind', '/', '/'])
+const users = can(nobody)
+if (!mounts || !users)
+  process.stderr.write(`left out: ${mounts ? '' : 'read-only mounts (no bwrap) '}${users ? '' : 'other users (not root)'}\n`)
+
+let folder: string
+const cache = (name: string) => join(folder, name)
+beforeAll(() => {
+  folder = mkdtempSync('/var/tmp/parscale-places-')
+  chmodSync(folder, 0o755)
+  for (const name of ['empty', 'warm']) mkdirSync(cache(name))
+  for (const args of [score, bits]) expect(run([], args, { PARSCALE_CACHE: cache('warm') }).code).toBe(0)
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const score = ['score', shippedModel, '--ids', '1,2,3', '--p', '1', '--threads', '1']
+const bits = [...score, '--bits', '8']
+
+function run(within: readonly string[], args: readonly string[], set: NodeJS.ProcessEnv) {
+  const env: NodeJS.ProcessEnv = { ...process.env, ...set }
+  for (const [name, value] of Object.entries(set)) if (value === undefined) delete env[name]
+  const [command, ...rest] = [...within, process.execPath, program, ...args]
+  const { status: code, stdout, stderr } = spawnSync(command!, rest, { env, encoding: 'utf8', cwd: folder })
+  return { code, stdout, stderr }
+}
+
+const denied = (code: string) =>
+  new RegExp(`^parscale: /\\S+: cannot be written \\(${code}\\); set PARSCALE_CACHE to a folder that can\\n$`)
+const mounted = (name: string) => ['bwrap', '--dev-bind', '/', '/', '--ro-bind', cache(name), cache(name)]
+
+it.runIf(mounts)('a cache on a read-only mount', () => {
+  const warm = { PARSCALE_CACHE: cache('warm') }
+  for (const args of [score, bits]) expect(run(mounted('warm'), args, warm)).toEqual(run([], args, warm))
+  const empty = { PARSCALE_CACHE: cache('empty') }
+  expect(run(mounted('empty'), score, empty)).toMatchObject({ code: 0, stdout: expect.stringContaining('perplexity') })
+  expect(run(mounted('empty'), bits, empty)).toEqual({ code: 2, stdout: '', stderr: expect.stringMatching(denied('EROFS')) })
+  expect(readdirSync(cache('empty'))).toEqual([])
+})
+
+it.runIf(users)("another user's cache", () => {
+  const warm = { PARSCALE_CACHE: cache('warm') }
+  for (const args of [score, bits]) expect(run(nobody, args, warm)).toEqual(run([], args, warm))
+  const four = [...score, '--bits', '4']
+  expect(run(nobody, four, warm)).toEqual({ code: 2, stdout: '', stderr: expect.stringMatching(denied('EACCES')) })
+  chmodSync(cache('warm'), 0o700)
+  expect(run(nobody, score, warm)).toMatchObject({ code: 0, stdout: expect.stringContaining('perplexity') })
+  chmodSync(cache('warm'), 0o755)
+})
+
+it.runIf(users)('no home folder', () => {
+  const none = {
+    HOME: undefined,
+    XDG_CACHE_HOME: undefined,
+    PARSCALE_CACHE: undefined,
+    HF_HOME: undefined,
+    HF_HUB_CACHE: undefined,
+  }
+  const message = 'parscale: there is no home folder to keep files in: set HOME, or both PARSCALE_CACHE and HF_HOME\n'
+  for (const args of [score, ['models'], ['pull', 'ORG/NAME']])
+    expect(run(nameless, args, none)).toEqual({ code: 2, stdout: '', stderr: message })
+  const warm = { ...none, PARSCALE_CACHE: cache('warm'), HF_HOME: cache('hub') }
+  expect(run(nameless, score, warm)).toEqual(run([], score, warm))
+  const unwritable = { ...none, HOME: '/nonexistent' }
+  expect(run(nameless, bits, unwritable)).toMatchObject({ code: 2, stderr: expect.stringMatching(denied('EACCES')) })
+  // An empty HOME is none: nothing is kept in the folder where one happens to be.
+  expect(run(nobody, bits, { ...none, HOME: '' })).toMatchObject({ code: 2, stderr: expect.stringMatching(denied('EACCES')) })
+})
+
+it.runIf(mounts)('a full and a read-only /tmp', () => {
+  const full = ['bwrap', '--dev-bind', '/', '/', '--size', '4096', '--tmpfs', '/tmp']
+  for (const within of [full, ['bwrap', '--dev-bind', '/', '/', '--ro-bind', '/tmp', '/tmp']]) {
+    const fresh = { PARSCALE_CACHE: mkdtempSync(join(folder, 'cache-')) }
+    expect(run(within, bits, fresh)).toEqual(run([], bits, fresh))
+  }
+})
