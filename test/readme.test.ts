@@ -3,9 +3,10 @@
  * or `printf` is run, in order, and must exit with 0. Left out is what a clean clone cannot run: `pull`, what names a
  * model of the hub or a file under `.cache/`, and a conversation with nobody at the terminal.
  */
+import process from 'node:process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { codeBlocks, readDocument } from './support/markdown.ts'
-import { openShell, type Shell } from './support/shell.ts'
+import { fromSource, openShell, type Shell } from './support/shell.ts'
 
 /** Models that need the hub or a download: `.cache/smollm2/...`, `ParScale/...`, `Qwen/...`. */
 const needsMore = /\bparscale pull\b|(^|\s)(\.cache\/|(ParScale|Qwen|ORG)\/)|\bparscale chat\b(?!.*--message)/
@@ -38,4 +39,33 @@ describe.concurrent.each(['README.md', 'docs/cli.md'])('%s', (document) => {
     },
     120_000,
   )
+})
+
+it('the program of README.md prints what is said there', async () => {
+  const blocks = codeBlocks(readDocument('README.md'))
+  const at = blocks.findIndex(({ language }) => language === 'ts')
+  const shell = openShell()
+  try {
+    const program = ['--input-type=module', '--eval', blocks[at]!.code]
+    const { code, stdout, stderr } = await shell.run(process.execPath, [...fromSource, ...program])
+    expect([code, stderr, `${stdout}\n`]).toEqual([0, '', blocks[at + 1]!.code])
+  } finally {
+    shell.close()
+  }
+}, 60_000)
+
+it('README.md says within its first lines what this is, how to run it, and where the idea stands', () => {
+  const lines = readDocument('README.md').split('\n')
+  const first = lines.slice(0, 31).join('\n')
+  for (const part of [
+    '](docs/pictures/streams.svg)',
+    'npm ci && npm start',
+    '```ts',
+    '```text',
+    'model/parscale.ts)',
+    'decoder.ts)',
+    'engine.ts)',
+  ])
+    expect(first).toContain(part)
+  expect(lines.length).toBeLessThan(130)
 })

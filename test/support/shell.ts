@@ -26,7 +26,7 @@ export interface Shell {
 /** A folder that looks like the repository's root, in which commands may leave files behind. Caches are its own. */
 export function openShell(): Shell {
   const folder = mkdtempSync(join(tmpdir(), 'parscale-docs-'))
-  for (const name of ['packages', 'fixtures', 'LICENSE']) symlinkSync(join(root, name), join(folder, name))
+  for (const name of ['packages', 'fixtures', 'LICENSE', 'node_modules']) symlinkSync(join(root, name), join(folder, name))
   const bin = join(folder, 'bin')
   mkdirSync(bin)
   const quoted = [process.execPath, ...fromSource, join(root, 'packages/parscale/src/testing/main.ts')].map((arg) => `'${arg}'`)
