@@ -146,7 +146,7 @@ const samplingOptions = (command: Command) =>
 
 /** The options of sampling, on `generate` and `chat` alike. Their names are the library's (TextOptions). */
 export const withSampling = forAnyCommand(samplingOptions)
-type SamplingFlags = FlagsOf<typeof samplingOptions>
+export type SamplingFlags = FlagsOf<typeof samplingOptions>
 
 /** Options of the library from the sampling flags. A seed is drawn where none is given, so that it can be reported. */
 export const textOptions = <F extends SamplingFlags>(flags: F, signal: AbortSignal) => ({
