@@ -1,6 +1,6 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
 import { Command, CommanderError } from '@commander-js/extra-typings'
-import { type ErrorKind, isParscaleError } from '@parscale/core/internal'
+import { failure, interruptedExitCode, refusal } from './failures.ts'
 import { createIo, type Io } from './terminal/io.ts'
 import { packageVersion } from './version.ts'
 
@@ -92,17 +92,6 @@ export const commands: readonly CommandRow[] = [
   },
 ]
 
-/** 0 is success, 1 a failure that is none of these; 130 is Ctrl-C. The table stands in docs/cli.md. */
-const exitCodes: Readonly<Record<ErrorKind, number>> = {
-  usage: 2,
-  checkpoint: 3,
-  unsupported: 3,
-  resource: 4,
-  hub: 5,
-  runtime: 1,
-}
-const interrupted = 130
-
 /** Flags whose value is a file that the command writes. */
 const fileOptions = ['logits', 'plot', 'resume'] as const
 
@@ -111,9 +100,10 @@ export async function programFor(argv: readonly string[], io: Io): Promise<Comma
   const program = new Command('parscale')
     .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
     .version(packageVersion())
-    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
+    // What is refused is explained in failures.ts.
+    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text), outputError: () => {} })
     .configureHelp({ sortSubcommands: false, subcommandTerm: (command) => command.name() })
-    .showHelpAfterError('(parscale COMMAND --help shows its options and examples)')
+    .showSuggestionAfterError(false)
     .exitOverride()
     .addHelpText(
       'after',
@@ -142,32 +132,25 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
     void inBackground.push(
       work(ended.signal).then(
         () => 0,
-        (error) => failure(error, io),
+        (error) => failure(error, argv, io),
       ),
     )
+  let program: Command | undefined
   try {
-    const program = await programFor(argv, { ...io, background })
+    program = await programFor(argv, { ...io, background })
     await program.parseAsync(argv)
     ended.abort()
     return Math.max(0, ...(await Promise.all(inBackground)))
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
+    if (error instanceof CommanderError) return await refusal(error, program!, argv, io)
     if (io.signal.aborted) {
       // Text may have been cut off in the middle of a line.
       io.stderr(`${io.isTTY.stdout ? '\n' : ''}interrupted\n`)
-      return interrupted
+      return interruptedExitCode
     }
-    return failure(error, io)
+    return failure(error, argv, io)
   } finally {
     ended.abort()
     await Promise.all(inBackground)
   }
-}
-
-/** Says what went wrong. @returns the exit code */
-function failure(error: unknown, io: Io): number {
-  io.stderr(`parscale: ${error instanceof Error ? error.message : String(error)}\n`)
-  if (isParscaleError(error)) return exitCodes[error.kind]
-  if (io.env.PARSCALE_DEBUG && error instanceof Error) io.stderr(`${error.stack}\n`)
-  return 1
 }

@@ -29,7 +29,7 @@ import {
 } from './law-options.ts'
 
 const examples = `
-DATA is CSV with the columns N, P, loss and, if known, D (training tokens) and weight; or JSON, [{"N": 5.4e8, "P": 1, "loss": 1.17}, ...].
+Without DATA and --dataset, the published points of Stack-V2-Python. DATA is CSV with the columns N, P, loss and, if known, D (training tokens) and weight; or JSON, [{"N": 5.4e8, "P": 1, "loss": 1.17}, ...].
 
 Examples:
   parscale fit --dataset stack-v2-python           the paper's Equation 5 from its 24 points

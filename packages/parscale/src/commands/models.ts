@@ -1,8 +1,10 @@
 /** `parscale models`: the published ParScale checkpoints, and which of them are in the cache. */
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings'
+import { checkpointError, type ParscaleError } from '@parscale/core/internal'
 import { resolveCachedModel } from '../hub/cached-model.ts'
-import { type PublishedModel, publishedLicense, publishedModels } from '../hub/published-models.ts'
+import { type PublishedModel, publishedLicense, publishedModels, suggestModels } from '../hub/published-models.ts'
 import type { Io } from '../terminal/io.ts'
+import { didYouMean } from '../terminal/nearest.ts'
 
 const examples = `
 Examples:
@@ -32,15 +34,12 @@ export function register(command: Command, io: Io): void {
     .addHelpText('after', examples)
     .action(async (word, { json, ...filter }) => {
       const chosen = filterModels(publishedModels, { ...filter, word })
+      if (chosen.length === 0 && !json) throw noMatch(word, filter)
       const rows = await Promise.all(
         chosen.map(async (model) => ({ ...model, cachedAt: (await resolveCachedModel(model.name, { env: io.env })) ?? null })),
       )
       if (json) {
         io.stdout(`${JSON.stringify(rows, null, 2)}\n`)
-        return
-      }
-      if (rows.length === 0) {
-        io.stderr('no published checkpoint matches; `parscale models` lists all\n')
         return
       }
       const head = ['NAME', 'P', 'SIZE', 'DATA', 'PURPOSE', 'CACHED']
@@ -49,6 +48,19 @@ export function register(command: Command, io: Io): void {
         `${rows.length} of ${publishedModels.length}; licence: tagged ${publishedLicense.tag}, the cards' text says '${publishedLicense.text}'\n`,
       )
     })
+}
+
+function noMatch(word: string | undefined, { p, size, data }: ModelFilter): ParscaleError {
+  const asked = [word && JSON.stringify(word), p && `--p ${p}`, size && `--size ${size}`, data && `--data ${data}`].filter(
+    Boolean,
+  )
+  const near = word === undefined ? [] : suggestModels(word)
+  return checkpointError(
+    `models: no published checkpoint matches ${asked.join(' ')}${didYouMean(near)}; parscale models lists all`,
+    {
+      found: word,
+    },
+  )
 }
 
 /** The models that pass all of the filters, in their order. */

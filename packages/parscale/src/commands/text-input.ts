@@ -5,10 +5,11 @@ import { buffer } from 'node:stream/consumers'
 import { usageError } from '@parscale/core/internal'
 import { openFileSource } from '@parscale/core/internal/node/disk'
 
-/** @throws usage error when the file cannot be read or is not UTF-8 */
+/** `-` is standard input. @throws usage error when the file cannot be read or is not UTF-8 */
 export async function readTextFile(path: string, flag = 'file'): Promise<string> {
+  if (path === '-') return await readStandardInput()
   const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw usageError(`--${flag} ${path}: cannot be read (${cause.code})`, { flag, cause })
+    throw usageError(`--${flag} ${path}: ${whyUnread(cause)}`, { flag, cause })
   })
   return decodeUtf8(bytes, `--${flag} ${path}`)
 }
@@ -31,6 +32,17 @@ export async function* readTextLines(path: string, options: { field: string; sig
 /** All of standard input. @throws usage error when it is not UTF-8 */
 export async function readStandardInput(): Promise<string> {
   return decodeUtf8(await buffer(process.stdin), 'standard input')
+}
+
+/** For people, who need not know what ENOENT is. */
+export function whyUnread({ code, message }: NodeJS.ErrnoException): string {
+  const words: Readonly<Record<string, string>> = {
+    ENOENT: 'there is no such file',
+    EISDIR: 'is a folder; name a file in it',
+    EACCES: 'you may not read it',
+    ENOTDIR: 'a part of the path is a file, not a folder',
+  }
+  return words[code ?? ''] ?? `cannot be read (${code ?? message})`
 }
 
 function decodeUtf8(bytes: Uint8Array, name: string): string {
