@@ -55,10 +55,18 @@ export function createIo(): Io {
     })
   })
 
+  // A bar that is drawn goes away before anything is written beside it, and comes again with its next update.
+  let bar: Progress | undefined
   const isTTY = { stdout: stdout.isTTY === true, stderr: stderr.isTTY === true }
   return {
-    stdout: (text) => void stdout.write(text),
-    stderr: (text) => void stderr.write(text),
+    stdout: (text) => {
+      if (isTTY.stdout) bar?.hide?.()
+      stdout.write(text)
+    },
+    stderr: (text) => {
+      bar?.hide?.()
+      stderr.write(text)
+    },
     isTTY,
     color: wantsColor(env, isTTY.stdout),
     env,
@@ -67,10 +75,12 @@ export function createIo(): Io {
     finishWithoutReader: () => {
       finishes = true
     },
-    progress: (label, unit) =>
-      isTTY.stderr
-        ? createProgress({ label, unit, write: (text) => stderr.write(text), columns: () => stderr.columns || 80 })
-        : silentProgress,
+    progress: (label, unit) => {
+      if (!isTTY.stderr) return silentProgress
+      bar?.hide?.()
+      bar = createProgress({ label, unit, write: (text) => stderr.write(text), columns: () => stderr.columns || 80 })
+      return bar
+    },
   }
 }
 
