@@ -1,7 +1,9 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
+import process from 'node:process'
 import { Command, CommanderError } from '@commander-js/extra-typings'
 import { failure, interruptedExitCode, refusal } from './failures.ts'
 import { createIo, type Io } from './terminal/io.ts'
+import { type Loudness, withLoudness } from './terminal/loudness.ts'
 import { packageVersion } from './version.ts'
 
 interface CommandRow {
@@ -10,7 +12,7 @@ interface CommandRow {
   /** The product is a file, not what is printed. */
   readonly writesFiles?: true
   /** The command's file is loaded when the command is asked for, since what it imports may take longer than what it does. */
-  readonly load: () => Promise<{ register(command: Command, io: Io): void }>
+  readonly load: () => Promise<{ register(command: Command, io: Io, whole: () => Promise<Command>): void }>
 }
 
 /** In the order of `parscale --help`. */
@@ -90,38 +92,65 @@ export const commands: readonly CommandRow[] = [
     description: 'speed and memory of a model on this machine, beside what the machine allows',
     load: () => import('./commands/bench.ts'),
   },
+  {
+    name: 'completion',
+    description: 'print what completes command lines in bash, zsh or fish',
+    load: () => import('./commands/completion.ts'),
+  },
 ]
 
 /** Flags whose value is a file that the command writes. */
 const fileOptions = ['logits', 'plot', 'resume'] as const
 
-/** The program with all its commands, of which the one that `argv` asks for is loaded. */
-export async function programFor(argv: readonly string[], io: Io): Promise<Command> {
+/** The program with all its commands, of which the one that `argv` asks for is loaded, or every one. */
+export async function programFor(argv: readonly string[], rawIo: Io, whole = false): Promise<Command> {
+  const loudness: Loudness = { quiet: false, verbose: false }
+  const io = withLoudness(rawIo, loudness)
   const program = new Command('parscale')
     .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
     .version(packageVersion())
     // What is refused is explained in failures.ts.
     .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text), outputError: () => {} })
-    .configureHelp({ sortSubcommands: false, subcommandTerm: (command) => command.name() })
+    .configureHelp({ sortSubcommands: false, subcommandTerm: (command) => command.name(), ...helpWidth() })
     .showSuggestionAfterError(false)
     .exitOverride()
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network, 130 interrupted.',
-    )
+    .addHelpText('after', helpAfter)
   // The program's own options take no values: the first other word is a command, or `help` and then a command.
   const [first, second] = argv.slice(2).filter((word) => !word.startsWith('-'))
   const asked = commands.find(({ name }) => name === (first === 'help' ? second : first))
   for (const row of commands) {
     const command = program.command(row.name).description(row.description)
-    if (row === asked) (await row.load()).register(command, io)
+    if (row !== asked && !whole) continue
+    ;(await row.load()).register(command, io, () => programFor([], rawIo, true))
+    const { addGeneralOptions } = await import('./commands/general-options.ts')
+    addGeneralOptions(command)
   }
   program.hook('preAction', async (_, command) => {
+    const { applySettings } = await import('./commands/general-options.ts')
+    await applySettings(command, asked?.name ?? '', io, loudness)
     await io.interrupts?.watch()
     if (asked?.writesFiles || fileOptions.some((name) => command.getOptionValue(name) !== undefined)) io.finishWithoutReader?.()
   })
+  const started = performance.now()
+  program.hook('postAction', () => {
+    const { maxRSS } = process.resourceUsage() // in KiB
+    io.detail?.(`took ${((performance.now() - started) / 1000).toFixed(2)} s, peak memory ${(maxRSS / 1024).toFixed(0)} MiB\n`)
+  })
   return program
 }
+
+const helpAfter = `
+Values come from flags, else from the environment (PARSCALE_*), else from the configuration file
+(~/.config/parscale/config.toml), else they are the defaults shown here.
+
+Exit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network,
+130 interrupted.`
+
+/** Of the terminal where there is one, at most what is easy to read. */
+function helpWidth(): { helpWidth: number } {
+  return { helpWidth: Math.min(widestHelp, process.stdout.columns ?? widestHelp) }
+}
+const widestHelp = 100
 
 /** Runs one command. @returns the exit code */
 export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {

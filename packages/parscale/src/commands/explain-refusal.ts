@@ -1,5 +1,5 @@
 /** Why a command line was refused, with the next step: what the parser found, and what other tools call it. */
-import type { CommanderError } from 'commander'
+import type { CommanderError } from '@commander-js/extra-typings'
 import { didYouMean, nearestNames } from '../terminal/nearest.ts'
 import { foreignCommands, foreignFlags } from './foreign-names.ts'
 
@@ -14,7 +14,7 @@ export interface ParsedCommand {
 
 /** The sentence without `parscale:` before it. */
 export function explainRefusal(error: Pick<CommanderError, 'code' | 'message'>, command: ParsedCommand): string {
-  const said = error.message.replace(/^error: /, '')
+  const said = error.message.replace(/^error: /, '').replaceAll(/'-\w, --/g, "'--")
   const found = /'([^']*)'/.exec(said)?.[1] ?? ''
   switch (error.code) {
     case 'commander.unknownCommand':
@@ -32,7 +32,7 @@ export function explainRefusal(error: Pick<CommanderError, 'code' | 'message'>, 
         .replace(/^(?:option|command-argument value) '(\S+).*?' argument '(.*)' is invalid\. (.*?)\.?$/s, '$1 $2: $3')
         .replace('Allowed choices are', 'it must be one of')
     case 'commander.conflictingOption':
-      return `${said.replaceAll(/option '(\S+).*?'/g, '$1')}; leave one of them out`
+      return `${said.replaceAll(/option '(--[\w-]+)[^']*'/g, '$1')}; leave one of them out`
     case 'commander.missingMandatoryOptionValue':
       return said.replace(/^required option '(.+)' not specified$/, `${command.name()} needs $1`)
     default:

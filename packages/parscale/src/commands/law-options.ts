@@ -17,8 +17,8 @@ import {
   undeterminedParameters,
 } from '@parscale/core/internal/law'
 import type { Io } from '../terminal/io.ts'
+import { whyUnread } from '../terminal/why-unread.ts'
 import { integer, number } from './options.ts'
-import { whyUnread } from './text-input.ts'
 
 export const datasetOption = new Option('--dataset <name>', 'the published points of a corpus').choices(datasetNames)
 export const lawOption = new Option('--law <name>', 'law to fit (default: log, or joint-log where D varies)').choices(lawNames)

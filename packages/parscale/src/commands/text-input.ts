@@ -4,6 +4,7 @@ import process from 'node:process'
 import { buffer } from 'node:stream/consumers'
 import { usageError } from '@parscale/core/internal'
 import { openFileSource } from '@parscale/core/internal/node/disk'
+import { whyUnread } from '../terminal/why-unread.ts'
 
 /** `-` is standard input. @throws usage error when the file cannot be read or is not UTF-8 */
 export async function readTextFile(path: string, flag = 'file'): Promise<string> {
@@ -32,17 +33,6 @@ export async function* readTextLines(path: string, options: { field: string; sig
 /** All of standard input. @throws usage error when it is not UTF-8 */
 export async function readStandardInput(): Promise<string> {
   return decodeUtf8(await buffer(process.stdin), 'standard input')
-}
-
-/** For people, who need not know what ENOENT is. */
-export function whyUnread({ code, message }: NodeJS.ErrnoException): string {
-  const words: Readonly<Record<string, string>> = {
-    ENOENT: 'there is no such file',
-    EISDIR: 'is a folder; name a file in it',
-    EACCES: 'you may not read it',
-    ENOTDIR: 'a part of the path is a file, not a folder',
-  }
-  return words[code ?? ''] ?? `cannot be read (${code ?? message})`
 }
 
 function decodeUtf8(bytes: Uint8Array, name: string): string {

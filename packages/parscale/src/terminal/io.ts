@@ -6,13 +6,17 @@ import process from 'node:process'
 import { Interrupts } from './interrupts.ts'
 import { createProgress, type Progress, silentProgress } from './progress.ts'
 
-export type { Progress } from './progress.ts'
+export { type Progress, silentProgress } from './progress.ts'
 
 export interface Io {
   /** Writes data: what a pipe or a script wants to read. */
   stdout(text: string): void
   /** Writes talk: messages for the person in front of it. */
   stderr(text: string): void
+  /** Talk that --quiet does not hide, since it was asked for. Absent: as stderr. */
+  important?(text: string): void
+  /** Talk for --verbose only. */
+  detail?(text: string): void
   readonly isTTY: { stdout: boolean; stderr: boolean }
   /** Whether stdout takes ANSI colours. */
   readonly color: boolean

@@ -48,7 +48,7 @@ export async function converse(io: Io, state: ChatState, looks: Looks, history: 
         } else if (message.trim() !== '') await sendUntilCut(io, editor, state, looks, message.trim())
       } catch (error) {
         if (!isParscaleError(error)) throw error
-        io.stderr(`parscale: ${error.message}\n`)
+        state.say(`parscale: ${error.message}\n`)
       }
     }
   } finally {
