@@ -2,7 +2,7 @@
 import process from 'node:process'
 import { Command, CommanderError } from '@commander-js/extra-typings'
 import { failure, interruptedExitCode, refusal } from './failures.ts'
-import { createIo, type Io } from './terminal/io.ts'
+import { createIo, type Io, report } from './terminal/io.ts'
 import { type Loudness, withLoudness } from './terminal/loudness.ts'
 import { packageVersion } from './version.ts'
 
@@ -110,8 +110,12 @@ export async function programFor(argv: readonly string[], rawIo: Io, whole = fal
     .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
     .version(packageVersion())
     // What is refused is explained in failures.ts.
-    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text), outputError: () => {} })
-    .configureHelp({ sortSubcommands: false, subcommandTerm: (command) => command.name(), ...helpWidth() })
+    .configureOutput({ writeOut: (text) => report(io, text), writeErr: (text) => io.stderr(text), outputError: () => {} })
+    .configureHelp({
+      sortSubcommands: false,
+      subcommandTerm: (command) => command.name(),
+      helpWidth: Math.min(widestHelp, io.columns ?? usualWidth),
+    })
     .showSuggestionAfterError(false)
     .exitOverride()
     .addHelpText('after', helpAfter)
@@ -146,10 +150,8 @@ Values come from flags, else from the environment (PARSCALE_*), else from the co
 Exit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network,
 130 interrupted.`
 
-/** Of the terminal where there is one, at most what is easy to read. */
-function helpWidth(): { helpWidth: number } {
-  return { helpWidth: Math.min(widestHelp, process.stdout.columns ?? widestHelp) }
-}
+/** In a pipe, and at most. */
+const usualWidth = 80
 const widestHelp = 100
 
 /** Runs one command. @returns the exit code */

@@ -75,7 +75,9 @@ describe.runIf(has('zsh') && canOpenTerminals)('zsh', () => {
   it('at a terminal, Tab completes commands, options and values', async () => {
     const terminal = new TestTerminal(['-f', '-i'], { command: ['zsh'], env: { HOME: folder, ZDOTDIR: folder } })
     await terminal.until(prompt)
-    terminal.type(`PS1='re''ady> '; autoload -Uz compinit && compinit -u -d ${join(folder, 'dump')} && source ${scriptOf('zsh')}\r`)
+    terminal.type(
+      `PS1='re''ady> '; autoload -Uz compinit && compinit -u -d ${join(folder, 'dump')} && source ${scriptOf('zsh')}\r`,
+    )
     await terminal.until('ready> ')
     terminal.type('parscale quan\t')
     await terminal.until('quantize')

@@ -5,6 +5,7 @@ import { resolveCachedModel } from '../hub/cached-model.ts'
 import { type PublishedModel, publishedLicense, publishedModels, suggestModels } from '../hub/published-models.ts'
 import type { Io } from '../terminal/io.ts'
 import { didYouMean } from '../terminal/nearest.ts'
+import { textTable } from '../terminal/text-table.ts'
 
 const examples = `
 Examples:
@@ -43,7 +44,9 @@ export function register(command: Command, io: Io): void {
         return
       }
       const head = ['NAME', 'P', 'SIZE', 'DATA', 'PURPOSE', 'CACHED']
-      io.stdout(table([head, ...rows.map((row) => [...columns(row), row.cachedAt === null ? '-' : 'yes'])]))
+      const cells = rows.map((row) => [...columns(row), row.cachedAt === null ? '-' : 'yes'])
+      // The name says size and P, too.
+      io.stdout(textTable([head, ...cells], { width: io.columns, drop: ['PURPOSE', 'DATA', 'SIZE', 'P', 'CACHED'] }))
       io.stderr(
         `${rows.length} of ${publishedModels.length}; licence: tagged ${publishedLicense.tag}, the cards' text says '${publishedLicense.text}'\n`,
       )
@@ -77,20 +80,6 @@ export function filterModels(models: readonly PublishedModel[], { p, size, data,
 }
 
 const columns = ({ name, p, size, data, purpose }: PublishedModel) => [name, String(p), size, data, purpose]
-
-/** Rows of cells as lines with aligned columns. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column]!))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('')
-}
 
 function parseStreams(text: string): number {
   const p = Number(text)

@@ -5,6 +5,7 @@
 import process from 'node:process'
 import { Interrupts } from './interrupts.ts'
 import { createProgress, type Progress, silentProgress } from './progress.ts'
+import { wrapLines } from './wrap.ts'
 
 export { type Progress, silentProgress } from './progress.ts'
 
@@ -18,6 +19,8 @@ export interface Io {
   /** Talk for --verbose only. */
   detail?(text: string): void
   readonly isTTY: { stdout: boolean; stderr: boolean }
+  /** Characters of a line of stdout where it is a terminal; else undefined, and lines are as long as they are. */
+  readonly columns?: number | undefined
   /** Whether stdout takes ANSI colours. */
   readonly color: boolean
   readonly env: NodeJS.ProcessEnv
@@ -69,9 +72,10 @@ export function createIo(): Io {
     },
     stderr: (text) => {
       bar?.hide?.()
-      stderr.write(text)
+      stderr.write(isTTY.stderr ? wrapLines(text, stderr.columns || 80) : text)
     },
     isTTY,
+    columns: isTTY.stdout ? stdout.columns || 80 : undefined,
     color: wantsColor(env, isTTY.stdout),
     env,
     signal: interrupts.signal,
@@ -87,6 +91,9 @@ export function createIo(): Io {
     },
   }
 }
+
+/** Writes a report, its sentences broken at words where stdout is a terminal. Tables fit already (text-table.ts). */
+export const report = (io: Io, text: string): void => io.stdout(wrapLines(text, io.columns))
 
 /** FORCE_COLOR beats NO_COLOR (as in Node itself), both beat the question whether stdout is a terminal. */
 export function wantsColor(env: NodeJS.ProcessEnv, isTerminal: boolean): boolean {

@@ -7,6 +7,8 @@ export interface Watching {
   readonly signal?: AbortSignal
   /** Told of every piece of talk as it comes. */
   readonly onStderr?: (text: string) => void
+  /** As a terminal of this width; absent: a pipe. */
+  readonly columns?: number
 }
 
 export async function runHere(args: readonly string[], env: NodeJS.ProcessEnv, watching: Watching = {}): Promise<Finished> {
@@ -20,6 +22,7 @@ export async function runHere(args: readonly string[], env: NodeJS.ProcessEnv, w
       watching.onStderr?.(text)
     },
     isTTY: { stdout: false, stderr: false },
+    columns: watching.columns,
     color: false,
     env,
     signal: watching.signal ?? new AbortController().signal,
