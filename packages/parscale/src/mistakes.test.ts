@@ -6,6 +6,7 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { byteModel } from '../../core/src/testing/fixtures.ts'
+import { foreignCommands, foreignFlags } from './commands/foreign-names.ts'
 import type { Finished } from './testing/cli.ts'
 import { mistakes, wordsOf } from './testing/mistakes.ts'
 import { runHere } from './testing/run-here.ts'
@@ -88,5 +89,26 @@ it('stand in docs/mistakes.md', async () => {
     'the help. With `--json` the same is data on stdout: `{ "error": { "kind", "exitCode", "message" } }`. Exit codes: [cli.md](cli.md#common-ground).\n\n',
     'This page is printed by [its test](../packages/parscale/src/mistakes.test.ts): `npx vitest run packages/parscale/src/mistakes.test.ts --update`.\n\n',
   ]
-  await expect(head.join('') + sections.join('\n')).toMatchFileSnapshot(page)
+  await expect([head.join('') + sections.join('\n'), foreignSection()].join('\n')).toMatchFileSnapshot(page)
 })
+
+/** The whole table, of which the lines above are a part. */
+function foreignSection(): string {
+  const code = (names: readonly string[]) => names.map((name) => `\`${name}\``).join(', ')
+  const commandRows = foreignCommands.map(
+    ({ names, from, instead }) => `| ${code(names)} | ${from} | ${instead.replaceAll('|', '\\|')} |`,
+  )
+  const flagRows = foreignFlags.map(({ names, from, flags = [], note }) => {
+    const advice = [...(flags.length > 0 ? [code(flags)] : []), ...(note ? [note] : [])].join('; ')
+    return `| ${code(names)} | ${from} | ${advice.replaceAll('|', '\\|')} |`
+  })
+  return [
+    '## Names of other tools\n',
+    'What is said to a command or an option that another tool has. Where an option differs by spelling only (`--top_p`, `--maxTokens`), ours is named as well.\n',
+    '| command | of | here |\n|---|---|---|',
+    ...commandRows,
+    '\n| option | of | here |\n|---|---|---|',
+    ...flagRows,
+    '',
+  ].join('\n')
+}

@@ -71,7 +71,7 @@ export function register(command: Command, io: Io): void {
         const history = flags.history
           ? await openHistory(join(stateFolder(io.env), 'chat-history'), (why) => io.stderr(`history: ${why}\n`))
           : undefined
-        await converse(io, state, { json, figures: 'short' }, history)
+        await converse(io, state, { json, figures: true }, history)
       } finally {
         await text.dispose()
       }

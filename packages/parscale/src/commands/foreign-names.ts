@@ -343,7 +343,6 @@ export const foreignFlags: readonly ForeignFlag[] = [
   {
     names: ['--host', '--port', '--listen'],
     from: 'vLLM, llama.cpp',
-    flags: ['--port', '--host'],
     note: 'this command listens to nobody',
   },
   {

@@ -1,4 +1,5 @@
 /** The command line in this process: much faster than a process of its own (cli.ts), where signals and pipes do not matter. */
+import { devNull } from 'node:os'
 import { run } from '../cli.ts'
 import type { Finished } from './cli.ts'
 
@@ -24,7 +25,7 @@ export async function runHere(args: readonly string[], env: NodeJS.ProcessEnv, w
     isTTY: { stdout: false, stderr: false },
     columns: watching.columns,
     color: false,
-    env,
+    env: { PARSCALE_CONFIG: devNull, ...env }, // not whatever this machine's owner has set
     signal: watching.signal ?? new AbortController().signal,
     progress: () => ({ update: () => {}, end: () => {} }),
   })

@@ -1,5 +1,6 @@
 /** The command line at a real terminal: a pty around the process, and an emulator that knows what is then on the screen. */
 import { spawn, spawnSync } from 'node:child_process'
+import { devNull } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import xterm from '@xterm/headless'
 import { mainPath } from './cli.ts'
@@ -28,7 +29,14 @@ export class TestTerminal {
     this.#screen = new xterm.Terminal({ cols: columns, rows, scrollback: 1000, allowProposedApi: true, convertEol: false })
     const run = command ?? [process.execPath, '--conditions=source', '--import', 'tsx', mainPath]
     this.#child = spawn('python3', [relay, String(columns), String(rows), ...run, ...args], {
-      env: { ...process.env, TERM: 'xterm-256color', FORCE_COLOR: undefined, NO_COLOR: undefined, ...env },
+      env: {
+        ...process.env,
+        PARSCALE_CONFIG: devNull,
+        TERM: 'xterm-256color',
+        FORCE_COLOR: undefined,
+        NO_COLOR: undefined,
+        ...env,
+      },
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {

@@ -11,8 +11,8 @@ export interface AnswerOptions {
   /** A line of JSON instead of text. */
   readonly json?: boolean | undefined
   readonly streams?: boolean | undefined
-  /** Says afterwards how fast it was; 'all': what was computed, too. */
-  readonly figures?: 'short' | 'all' | undefined
+  /** Says afterwards how fast it was. */
+  readonly figures?: boolean | undefined
 }
 
 export async function answer(io: Io, conversation: Conversation, message: string, options: AnswerOptions): Promise<void> {
@@ -35,25 +35,19 @@ export async function answer(io: Io, conversation: Conversation, message: string
   }
   const result = next.value
   io.stdout(json ? `${JSON.stringify({ message, seed: settings.seed, cachedTokens, ...result })}\n` : '\n')
-  if (figures === undefined) return
-  const line = [
-    ...spent(result, p, performance.now() - first),
-    ...(figures === 'all' ? more(result, { cachedTokens, seed: settings.seed, prefillMs: first - started }) : []),
-  ].join(', ')
-  io.stderr(io.isTTY.stderr && io.color ? `\u001b[2m[${line}]\u001b[0m\n` : `[${line}]\n`)
+  const line = spent(result, p, performance.now() - first)
+  if (figures) io.stderr(io.color && io.isTTY.stderr ? `\u001b[2m[${line}]\u001b[0m\n` : `[${line}]\n`)
+  io.detail?.(`[${computed(result, { cachedTokens, seed: settings.seed, prefillMs: first - started })}]\n`)
 }
 
-function spent({ tokens }: TextResult, p: number, decodeMs: number): string[] {
+function spent({ tokens }: TextResult, p: number, decodeMs: number): string {
   const n = tokens.length
   const rate = n > 1 && decodeMs > 0 ? [`${(((n - 1) * 1000) / decodeMs).toFixed(1)} tokens/s`] : []
-  return [`${n} ${n === 1 ? 'token' : 'tokens'}`, ...rate, `P = ${p}`]
+  return [`${n} ${n === 1 ? 'token' : 'tokens'}`, ...rate, `P = ${p}`].join(', ')
 }
 
-const more = (
+const computed = (
   { promptTokens, finishReason }: TextResult,
   { cachedTokens, seed, prefillMs }: { cachedTokens: number; seed: number; prefillMs: number },
-): string[] => [
-  `${promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms (${Math.min(cachedTokens, promptTokens)} of them in the cache)`,
-  `seed ${seed}`,
-  `ended by ${finishReason}`,
-]
+): string =>
+  `${promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms, ${Math.min(cachedTokens, promptTokens)} of them in the cache; seed ${seed}; ended by ${finishReason}`
