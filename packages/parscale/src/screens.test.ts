@@ -42,21 +42,21 @@ async function screen(line: string, columns: number | undefined): Promise<string
 const settled = (text: string): string =>
   text.replace(/native \(\w+\)|ONNX Runtime: .*/g, 'ENGINE').replace(/[\d.]+ [GM]B are\s+free/g, 'MEMORY free')
 
-async function shows(
-  name: string,
-  line: string,
-  shown: (width: number) => Promise<string> = (width) => screen(line, width),
-): Promise<void> {
-  const screens: string[] = []
+/** At each width; fails where a line is wider. */
+async function screens(line: string, shown = (width: number) => screen(line, width)): Promise<string> {
+  const all: string[] = []
   for (const width of widths) {
     const text = await shown(width)
     // A word that is longer than a line (a path to copy) stays whole.
     const over = text.split('\n').filter((each) => each.length > width && each.trim().includes(' '))
     expect(over, `${line}, at ${width} columns`).toEqual([])
-    screens.push(`--- ${width} columns: parscale ${line}\n${settled(text)}`)
+    all.push(`--- ${width} columns: parscale ${line}\n${settled(text)}`)
   }
-  await expect(screens.join('\n')).toMatchFileSnapshot(kept(name))
+  return all.join('\n')
 }
+
+const shows = async (name: string, line: string, shown?: (width: number) => Promise<string>): Promise<void> =>
+  await expect(await screens(line, shown)).toMatchFileSnapshot(kept(name))
 
 describe('help', () => {
   it('of the program', async () => await shows('help', '--help'))
@@ -76,8 +76,17 @@ describe('results', () => {
     ['predict', 'predict --n 1.6B --larger-n 2.8B --bootstrap 20'],
     ['inspect', 'inspect byte-p8'],
     ['diagnose', 'diagnose byte-p8 --ids 72,101,108,108,111,32,119,111,114,108,100'],
-    ['cache', 'cache list'],
   ])('of %s', async (name, line) => await shows(name, line))
+})
+
+describe('what differs from run to run', () => {
+  it.each(['cache list', 'cache verify', 'compare byte-p8 --bits 8 --text "A few words to compare" --p 1'])(
+    '%s has its width',
+    async (line) => {
+      await runHere(wordsOf('score byte-p8 --ids 1,2,3'), { PARSCALE_CACHE: join(folder, 'cache') })
+      expect(await screens(line)).toContain('--- 120 columns')
+    },
+  )
 })
 
 describe('recorded results', () => {
