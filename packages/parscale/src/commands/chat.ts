@@ -67,7 +67,7 @@ export function register(command: Command, io: Io): void {
           model: modelText(model, flags, engine),
         }
         if (!process.stdin.isTTY) return await readFromPipe(io, state, { json })
-        io.stderr(`${state.model}, P = ${conversation.p}. /help lists commands, /bye leaves\n`)
+        io.stderr(`${state.model}, P = ${conversation.p}; /help lists commands\n`)
         const history = flags.history
           ? await openHistory(join(stateFolder(io.env), 'chat-history'), (why) => io.stderr(`history: ${why}\n`))
           : undefined

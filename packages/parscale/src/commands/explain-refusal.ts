@@ -1,7 +1,8 @@
 /** Why a command line was refused, with the next step: what the parser found, and what other tools call it. */
 import type { CommanderError } from '@commander-js/extra-typings'
 import { didYouMean, nearestNames } from '../terminal/nearest.ts'
-import { foreignCommands, foreignFlags } from './foreign-names.ts'
+import { foreignCommands } from './foreign-commands.ts'
+import { foreignFlags } from './foreign-flags.ts'
 
 /** What is read of commander's commands. */
 export interface ParsedCommand {

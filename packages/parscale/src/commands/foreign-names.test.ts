@@ -3,7 +3,8 @@ import { expect, it } from 'vitest'
 import { programFor } from '../cli.ts'
 import type { Io } from '../terminal/io.ts'
 import { describeProgram } from './describe-program.ts'
-import { foreignCommands, foreignFlags } from './foreign-names.ts'
+import { foreignCommands } from './foreign-commands.ts'
+import { foreignFlags } from './foreign-flags.ts'
 
 const rows = describeProgram(await programFor([], { env: {} } as Io, true))
 const names = new Set(rows.map(({ name }) => name.split(' ')[0]!))
