@@ -64,7 +64,6 @@ export class LineEditor {
       .on('close', () => this.#end())
     emitKeypressEvents(stdin)
     stdin.on('keypress', this.#onKey).on('end', this.#onEnd).resume()
-    stderr.write(bracketedPaste.on)
   }
 
   /** Asks for a line. Only now do keys reach the editor; those held back stand in the line. */
@@ -72,6 +71,8 @@ export class LineEditor {
     if (this.#ended) return Promise.resolve({ kind: 'end' })
     return new Promise((resolve) => {
       this.#answer = resolve
+      // Off again before any work, which a second Ctrl-C may end where nothing could turn it off.
+      process.stderr.write(bracketedPaste.on)
       this.#readline.setPrompt(prompt)
       this.#readline.prompt()
       if (this.#held !== '') this.#insert(this.#held.replace(/\n+$/, ''))
@@ -142,15 +143,14 @@ export class LineEditor {
   #reply(typed: Typed): void {
     const answer = this.#answer
     this.#answer = undefined
+    if (answer) process.stderr.write(bracketedPaste.off)
     answer?.(typed)
   }
 
   #end(): void {
     if (this.#ended) return
     this.#ended = true
-    const { stdin, stderr } = process
-    stdin.off('keypress', this.#onKey).off('end', this.#onEnd).pause()
-    stderr.write(bracketedPaste.off)
+    process.stdin.off('keypress', this.#onKey).off('end', this.#onEnd).pause()
     this.#reply({ kind: 'end' })
   }
 }

@@ -151,6 +151,11 @@ describe.runIf(canOpenTerminals)('chat at a terminal', () => {
     await chat.until('aaa')
     chat.type(ctrl('c'))
     await chat.until('[cut short; the turn is not kept]')
+    // While it computed, nothing of the terminal was set that a killed process would leave behind.
+    expect(chat.written.lastIndexOf('\u001b[?2004l')).toBeLessThan(chat.written.lastIndexOf('aaa'))
+    expect(chat.written.slice(0, chat.written.lastIndexOf('aaa')).lastIndexOf('\u001b[?2004h')).toBeLessThan(
+      chat.written.lastIndexOf('\u001b[?2004l'),
+    )
     await chat.until('> ')
     chat.type(`half a line${ctrl('c')}`)
     await chat.until('(Ctrl-C again, Ctrl-D or /bye leaves)')
