@@ -106,11 +106,20 @@ const fileOptions = ['logits', 'plot', 'resume'] as const
 export async function programFor(argv: readonly string[], rawIo: Io, whole = false): Promise<Command> {
   const loudness: Loudness = { quiet: false, verbose: false }
   const io = withLoudness(rawIo, loudness)
+  // The program's own options take no values: the first other word is a command, or `help` and then a command.
+  const [first, second] = argv.slice(2).filter((word) => !word.startsWith('-'))
+  const asked = commands.find(({ name }) => name === (first === 'help' ? second : first))
+  // Of `help` with a name that there is not, a sentence says it, not all of the help.
+  const noHelp = first === 'help' && second !== undefined && !asked
   const program = new Command('parscale')
     .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
     .version(packageVersion())
     // What is refused is explained in failures.ts.
-    .configureOutput({ writeOut: (text) => report(io, text), writeErr: (text) => io.stderr(text), outputError: () => {} })
+    .configureOutput({
+      writeOut: (text) => report(io, text),
+      writeErr: (text) => (noHelp ? undefined : io.stderr(text)),
+      outputError: () => {},
+    })
     .configureHelp({
       sortSubcommands: false,
       subcommandTerm: (command) => command.name(),
@@ -119,9 +128,6 @@ export async function programFor(argv: readonly string[], rawIo: Io, whole = fal
     .showSuggestionAfterError(false)
     .exitOverride()
     .addHelpText('after', helpAfter)
-  // The program's own options take no values: the first other word is a command, or `help` and then a command.
-  const [first, second] = argv.slice(2).filter((word) => !word.startsWith('-'))
-  const asked = commands.find(({ name }) => name === (first === 'help' ? second : first))
   for (const row of commands) {
     const command = program.command(row.name).description(row.description)
     if (row !== asked && !whole) continue
@@ -144,11 +150,12 @@ export async function programFor(argv: readonly string[], rawIo: Io, whole = fal
 }
 
 const helpAfter = `
-Values come from flags, else from the environment (PARSCALE_*), else from the configuration file
-(~/.config/parscale/config.toml), else they are the defaults shown here.
+Values come from flags, else from the environment (PARSCALE_*), else from the
+configuration file (~/.config/parscale/config.toml), else they are the defaults
+shown here.
 
-Exit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network,
-130 interrupted.`
+Exit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or
+disk, 5 hub or network, 130 interrupted.`
 
 /** In a pipe, and at most. */
 const usualWidth = 80

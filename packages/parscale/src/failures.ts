@@ -18,10 +18,15 @@ export const interruptedExitCode = 130
 /** Says why the command line was refused. @returns the exit code */
 export async function refusal(error: CommanderError, program: ParsedCommand, argv: readonly string[], io: Io): Promise<number> {
   if (error.exitCode === 0) return 0
-  // The help of a bare `parscale`, on stderr.
-  if (error.code === 'commander.help') return exitCodes.usage
   const { explainRefusal } = await import('./commands/explain-refusal.ts')
   const command = askedCommand(program, argv)
+  // Commander shows the help on stderr: of a bare `parscale`, and for `help` with a name that there is not.
+  if (error.code === 'commander.help') {
+    const unknown = argv[2] === 'help' ? argv[3] : undefined
+    if (unknown === undefined || command !== program) return exitCodes.usage
+    say(io, argv, 'usage', explainRefusal({ code: 'commander.unknownCommand', message: `'${unknown}'` }, command))
+    return exitCodes.usage
+  }
   const message = explainRefusal(error, command)
   const line = command === program ? 'parscale' : `parscale ${pathTo(program, command).join(' ')}`
   say(
@@ -51,7 +56,7 @@ function say(io: Io, argv: readonly string[], kind: ErrorKind, message: string):
 const nextSteps: readonly (readonly [RegExp, string])[] = [
   [/; it has P = 1$/, '. parscale train recycle makes streams for a model'],
   [/^data: the (held-out|training) side of /, ": --separator '\\n\\n', --seed N, --held-out 0"],
-  [/^the prompt has no tokens$/, '; give some text, such as --prompt "Once upon a time"'],
+  [/^the prompt has no tokens/, '; give some text, such as --prompt "Once upon a time"'],
 ]
 
 function nextStep(message: string): string {

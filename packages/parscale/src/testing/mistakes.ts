@@ -19,6 +19,7 @@ export const mistakes: Readonly<Record<string, readonly string[]>> = {
     './model',
     'model.gguf --prompt hi',
     '"The whale"',
+    'help trian',
   ],
   'Names of options': [
     'generate --temp 0',
