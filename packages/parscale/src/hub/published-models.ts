@@ -5,6 +5,7 @@
 
 import { editDistance } from '../terminal/nearest.ts'
 
+/** One of the 67 checkpoints that the authors of ParScale published: name, P, size, data, purpose, licence. */
 export interface PublishedModel {
   /** As on the hub: `ParScale/NAME`. */
   readonly name: string
