@@ -1,7 +1,9 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
+import process from 'node:process'
 import { Command, CommanderError } from '@commander-js/extra-typings'
-import { type ErrorKind, isParscaleError } from '@parscale/core/internal'
-import { createIo, type Io } from './terminal/io.ts'
+import { failure, interruptedExitCode, refusal } from './failures.ts'
+import { createIo, type Io, report } from './terminal/io.ts'
+import { type Loudness, withLoudness } from './terminal/loudness.ts'
 import { packageVersion } from './version.ts'
 
 interface CommandRow {
@@ -10,7 +12,7 @@ interface CommandRow {
   /** The product is a file, not what is printed. */
   readonly writesFiles?: true
   /** The command's file is loaded when the command is asked for, since what it imports may take longer than what it does. */
-  readonly load: () => Promise<{ register(command: Command, io: Io): void }>
+  readonly load: () => Promise<{ register(command: Command, io: Io, whole: () => Promise<Command>): void }>
 }
 
 /** In the order of `parscale --help`. */
@@ -90,48 +92,74 @@ export const commands: readonly CommandRow[] = [
     description: 'speed and memory of a model on this machine, beside what the machine allows',
     load: () => import('./commands/bench.ts'),
   },
+  {
+    name: 'completion',
+    description: 'print what completes command lines in bash, zsh or fish',
+    load: () => import('./commands/completion.ts'),
+  },
 ]
-
-/** 0 is success, 1 a failure that is none of these; 130 is Ctrl-C. The table stands in docs/cli.md. */
-const exitCodes: Readonly<Record<ErrorKind, number>> = {
-  usage: 2,
-  checkpoint: 3,
-  unsupported: 3,
-  resource: 4,
-  hub: 5,
-  runtime: 1,
-}
-const interrupted = 130
 
 /** Flags whose value is a file that the command writes. */
 const fileOptions = ['logits', 'plot', 'resume'] as const
 
-/** The program with all its commands, of which the one that `argv` asks for is loaded. */
-export async function programFor(argv: readonly string[], io: Io): Promise<Command> {
-  const program = new Command('parscale')
-    .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
-    .version(packageVersion())
-    .configureOutput({ writeOut: (text) => io.stdout(text), writeErr: (text) => io.stderr(text) })
-    .configureHelp({ sortSubcommands: false, subcommandTerm: (command) => command.name() })
-    .showHelpAfterError('(parscale COMMAND --help shows its options and examples)')
-    .exitOverride()
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or disk, 5 hub or network, 130 interrupted.',
-    )
+/** The program with all its commands, of which the one that `argv` asks for is loaded, or every one. */
+export async function programFor(argv: readonly string[], rawIo: Io, whole = false): Promise<Command> {
+  const loudness: Loudness = { quiet: false, verbose: false }
+  const io = withLoudness(rawIo, loudness)
   // The program's own options take no values: the first other word is a command, or `help` and then a command.
   const [first, second] = argv.slice(2).filter((word) => !word.startsWith('-'))
   const asked = commands.find(({ name }) => name === (first === 'help' ? second : first))
+  // Of `help` with a name that there is not, a sentence says it, not all of the help.
+  const noHelp = first === 'help' && second !== undefined && !asked
+  const program = new Command('parscale')
+    .description('Run language models with parallel streams (ParScale, arXiv 2505.10475).')
+    .version(packageVersion())
+    // What is refused is explained in failures.ts.
+    .configureOutput({
+      writeOut: (text) => report(io, text),
+      writeErr: (text) => (noHelp ? undefined : io.stderr(text)),
+      outputError: () => {},
+    })
+    .configureHelp({
+      sortSubcommands: false,
+      subcommandTerm: (command) => command.name(),
+      helpWidth: Math.min(widestHelp, io.columns ?? usualWidth),
+    })
+    .showSuggestionAfterError(false)
+    .exitOverride()
+    .addHelpText('after', helpAfter)
   for (const row of commands) {
     const command = program.command(row.name).description(row.description)
-    if (row === asked) (await row.load()).register(command, io)
+    if (row !== asked && !whole) continue
+    ;(await row.load()).register(command, io, () => programFor([], rawIo, true))
+    const { addGeneralOptions } = await import('./commands/general-options.ts')
+    addGeneralOptions(command)
   }
   program.hook('preAction', async (_, command) => {
+    const { applySettings } = await import('./commands/general-options.ts')
+    await applySettings(command, asked?.name ?? '', io, loudness)
     await io.interrupts?.watch()
     if (asked?.writesFiles || fileOptions.some((name) => command.getOptionValue(name) !== undefined)) io.finishWithoutReader?.()
   })
+  const started = performance.now()
+  program.hook('postAction', () => {
+    const { maxRSS } = process.resourceUsage() // in KiB
+    io.detail?.(`took ${((performance.now() - started) / 1000).toFixed(2)} s, peak memory ${(maxRSS / 1024).toFixed(0)} MiB\n`)
+  })
   return program
 }
+
+const helpAfter = `
+Values come from flags, else from the environment (PARSCALE_*), else from the
+configuration file (~/.config/parscale/config.toml), else they are the defaults
+shown here.
+
+Exit codes: 0 success, 1 failure, 2 usage, 3 model or data file, 4 memory or
+disk, 5 hub or network, 130 interrupted.`
+
+/** In a pipe, and at most. */
+const usualWidth = 80
+const widestHelp = 100
 
 /** Runs one command. @returns the exit code */
 export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
@@ -142,32 +170,25 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
     void inBackground.push(
       work(ended.signal).then(
         () => 0,
-        (error) => failure(error, io),
+        (error) => failure(error, argv, io),
       ),
     )
+  let program: Command | undefined
   try {
-    const program = await programFor(argv, { ...io, background })
+    program = await programFor(argv, { ...io, background })
     await program.parseAsync(argv)
     ended.abort()
     return Math.max(0, ...(await Promise.all(inBackground)))
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : exitCodes.usage
+    if (error instanceof CommanderError) return await refusal(error, program!, argv, io)
     if (io.signal.aborted) {
       // Text may have been cut off in the middle of a line.
       io.stderr(`${io.isTTY.stdout ? '\n' : ''}interrupted\n`)
-      return interrupted
+      return interruptedExitCode
     }
-    return failure(error, io)
+    return failure(error, argv, io)
   } finally {
     ended.abort()
     await Promise.all(inBackground)
   }
-}
-
-/** Says what went wrong. @returns the exit code */
-function failure(error: unknown, io: Io): number {
-  io.stderr(`parscale: ${error instanceof Error ? error.message : String(error)}\n`)
-  if (isParscaleError(error)) return exitCodes[error.kind]
-  if (io.env.PARSCALE_DEBUG && error instanceof Error) io.stderr(`${error.stack}\n`)
-  return 1
 }

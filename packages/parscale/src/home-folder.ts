@@ -1,4 +1,4 @@
-/** The user's home folder, and the platform's place for caches. */
+/** The user's home folder, and the platform's places for caches, state and the configuration file. */
 import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -24,4 +24,17 @@ export function platformCache(env: NodeJS.ProcessEnv): string {
   if (process.platform === 'darwin') return join(homeFolder(), 'Library', 'Caches', 'parscale')
   if (process.platform === 'win32') return join(env.LOCALAPPDATA || join(homeFolder(), 'AppData', 'Local'), 'parscale', 'Cache')
   return join(env.XDG_CACHE_HOME || join(homeFolder(), '.cache'), 'parscale')
+}
+
+/** For what a person did, kept between sessions, such as the history of chat: none of it is needed to compute. @throws as homeFolder */
+export function platformState(env: NodeJS.ProcessEnv): string {
+  if (process.platform === 'darwin') return join(homeFolder(), 'Library', 'Application Support', 'parscale')
+  if (process.platform === 'win32') return join(env.LOCALAPPDATA || join(homeFolder(), 'AppData', 'Local'), 'parscale', 'State')
+  return join(env.XDG_STATE_HOME || join(homeFolder(), '.local', 'state'), 'parscale')
+}
+
+/** @throws as homeFolder */
+export function platformConfig(env: NodeJS.ProcessEnv): string {
+  const base = env.XDG_CONFIG_HOME || (process.platform === 'win32' && env.APPDATA) || join(homeFolder(), '.config')
+  return join(base, 'parscale')
 }

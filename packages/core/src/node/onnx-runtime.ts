@@ -8,6 +8,7 @@ import { runtimeError, unsupportedError, usageError } from '../errors.ts'
 import { type Graph, writeOnnx } from '../graph/index.ts'
 import type { Device, Runtime, Session, SessionOptions } from '../runtime/index.ts'
 import { type MappedFiles, mappedFiles } from './disk/mapped-files.ts'
+import { hasVulkanDriver } from './vulkan-drivers.ts'
 
 export interface OnnxRuntimeOptions {
   /** Default: 'cpu'. */
@@ -30,10 +31,14 @@ export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   if (!backends.some((backend) => backend.name === device)) {
     throw unsupportedError(`device ${device}: this build of ONNX Runtime has only ${backends.map((b) => b.name).join(', ')}`)
   }
+  // What it logs of a device that is not there, with source paths and in red, is in the error as well. Read with the first session.
+  ort.env.logLevel = 'fatal'
   return {
     device,
     threads,
     async createSession(graph, options = {}) {
+      if (device === 'webgpu' && process.platform === 'linux' && !(await hasVulkanDriver(process.env)))
+        throw unsupportedError(`device webgpu cannot be used: ${advice.webgpu} (Vulkan finds no driver)`)
       const files = mappedFiles(externalPaths(graph))
       try {
         return wrap(ort, await ort.InferenceSession.create(...describe(graph, options, device, threads)), files)
@@ -42,7 +47,10 @@ export function onnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
         const reason = cause instanceof Error ? cause.message : String(cause)
         // On CPU it is our graph or files that the engine refused; elsewhere nearly always the device is not there.
         if (device === 'cpu') throw runtimeError(`ONNX Runtime does not take graph ${graph.name}: ${reason}`, { cause })
-        throw unsupportedError(`device ${device} cannot be used: ${advice[device]} (ONNX Runtime says: ${reason})`, { cause })
+        throw unsupportedError(
+          `device ${device} cannot be used: ${advice[device]} (ONNX Runtime says: ${withoutSource(reason)})`,
+          { cause },
+        )
       }
     },
   }
@@ -78,6 +86,9 @@ function loadOnnxRuntime(): typeof Ort {
     )
   }
 }
+
+/** An error of ONNX Runtime without the file, function and condition that begin it. */
+const withoutSource = (reason: string): string => reason.trim().replace(/^\/\S+:\d+ .* was false\. /s, '')
 
 const advice = {
   cuda: 'an NVIDIA GPU with CUDA 12 and cuDNN is needed, and its libraries: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node',

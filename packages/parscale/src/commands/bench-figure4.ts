@@ -6,7 +6,7 @@ import { planShape } from '../bench/bench-model.ts'
 import type { Row } from '../bench/rows.ts'
 import { type BenchSettings, runBench } from '../bench/run-bench.ts'
 import type { WeightBits } from '../bench/synthetic-model.ts'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { drawInFile } from '../terminal/plots.ts'
 import { bytesText, percentText, secondsText, textTable } from '../terminal/text-table.ts'
 
@@ -90,7 +90,7 @@ export async function showMeasuredFigure4(io: Io, settings: Figure4Settings): Pr
   })
   if (settings.plot !== undefined) await drawInFile(io, settings.plot, charts(points, settings.batch), 2)
   if (settings.json) io.stdout(`${JSON.stringify({ length, headlines, points, ...result }, null, 2)}\n`)
-  else io.stdout(figureText(points, headlines))
+  else report(io, figureText(points, headlines, io.columns))
 }
 
 /** Latency of a whole request: its prefill, and as many steps as it has output tokens. */
@@ -126,42 +126,49 @@ const computedHeadline = (batch: number): Headlines => headline([batch])
 function figureText(
   points: readonly MeasuredPoint[],
   headlines: readonly { batch: number; measured: Headlines; computed: Headlines }[],
+  width?: number,
 ) {
   const times = ({ ratio }: Headline) => `${ratio.toFixed(1)}x`
   const increase = ({ base, parallel }: Headline) => percentText(Number(((parallel - base) / base).toPrecision(2)))
   return [
-    textTable([
-      ['size', 'P', 'batch', 'peak memory', 'latency'],
-      ...points.map((one) => [
-        one.model,
-        String(one.p),
-        String(one.batch),
-        bytesText(one.memoryBytes),
-        secondsText(one.latencySeconds),
-      ]),
-    ]),
+    textTable(
+      [
+        ['size', 'P', 'batch', 'peak memory', 'latency'],
+        ...points.map((one) => [
+          one.model,
+          String(one.p),
+          String(one.batch),
+          bytesText(one.memoryBytes),
+          secondsText(one.latencySeconds),
+        ]),
+      ],
+      { width },
+    ),
     headlines.length === 0
       ? '\nno ratios: they need 1.6B at P = 1 and 8, 2.8B and 4.4B at P = 1\n'
-      : `\n1.6B at P = 8 against the larger model of equal loss, increases over 1.6B at P = 1:\n\n${textTable([
+      : `\n1.6B at P = 8 against the larger model of equal loss, increases over 1.6B at P = 1:\n\n${textTable(
           [
-            'batch',
-            'less memory increase',
-            'paper computes',
-            'less latency increase',
-            'paper computes',
-            'P = 8: memory',
-            'latency',
+            [
+              'batch',
+              'less memory increase',
+              'paper computes',
+              'less latency increase',
+              'paper computes',
+              'P = 8: memory',
+              'latency',
+            ],
+            ...headlines.map(({ batch, measured, computed }) => [
+              String(batch),
+              times(measured.memory),
+              times(computed.memory),
+              times(measured.latency),
+              times(computed.latency),
+              `+${increase(measured.memory)}`,
+              `+${increase(measured.latency)}`,
+            ]),
           ],
-          ...headlines.map(({ batch, measured, computed }) => [
-            String(batch),
-            times(measured.memory),
-            times(computed.memory),
-            times(measured.latency),
-            times(computed.latency),
-            `+${increase(measured.memory)}`,
-            `+${increase(measured.latency)}`,
-          ]),
-        ])}`,
+          { width },
+        )}`,
   ].join('')
 }
 

@@ -8,7 +8,7 @@ type Key = 'model' | 'bits' | 'engine' | 'threads' | 'p' | 'kv' | 'batch' | 'con
 /** What may tell rows from each other, in the order of their columns. P is always shown. */
 const keys: readonly Key[] = ['model', 'engine', 'threads', 'bits', 'kv', 'context', 'batch', 'p']
 
-export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult): string {
+export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult, width?: number): string {
   const { device } = machine
   const shown = keys.filter((key) => key === 'p' || new Set(rows.map((row) => row[key])).size > 1)
   const fixed = keys.filter((key) => !shown.includes(key))
@@ -20,34 +20,40 @@ export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult)
     `${machine.cpu}, ${machine.cores} cores, load ${significant(machine.loadBefore, 2)} before and ${significant(machine.loadAfter, 2)} after\n`,
     `reads ${significant(device.bytesPerSecond / 1e9, 3)} GB/s; products: ${significant(device.flopsPerSecond / 1e9, 3)} GFLOP/s in float32, ${significant((device.int8OpsPerSecond ?? device.flopsPerSecond) / 1e9, 3)} Gop/s with 8-bit weights\n`,
     `${fixed.map((key) => `${key} ${first?.[key] ?? 'auto'}`).join(', ')}; medians of ${rounds} round(s) of ${steps} tokens\n\n`,
-    textTable([
-      [...heads, 'ms a token', 'quartiles', 'limit', 'reached', 'bandwidth', 'tokens/s'],
-      ...rows.map((row) => [
-        ...names(row),
-        row.msPerToken.toFixed(1),
-        `${row.msPerTokenSpread.lowerQuartile.toFixed(1)}-${row.msPerTokenSpread.upperQuartile.toFixed(1)}`,
-        row.limit.msPerToken.toFixed(1),
-        share(row.limitShare.decode),
-        share(row.bandwidthShare),
-        significant(row.tokensPerSecond, 3),
-      ]),
-    ]),
+    textTable(
+      [
+        [...heads, 'ms a token', 'quartiles', 'limit', 'reached', 'bandwidth', 'tokens/s'],
+        ...rows.map((row) => [
+          ...names(row),
+          row.msPerToken.toFixed(1),
+          `${row.msPerTokenSpread.lowerQuartile.toFixed(1)}-${row.msPerTokenSpread.upperQuartile.toFixed(1)}`,
+          row.limit.msPerToken.toFixed(1),
+          share(row.limitShare.decode),
+          share(row.bandwidthShare),
+          significant(row.tokensPerSecond, 3),
+        ]),
+      ],
+      { width, keys: heads.length },
+    ),
     '\n',
-    textTable([
-      [...heads, 'prefill tokens/s', 'limit', 'reached', 'load', 'peak memory', 'weights', 'cache', 'allowed', ''],
-      ...rows.map((row) => [
-        ...names(row),
-        significant(row.prefillTokensPerSecond, 3),
-        significant(row.limit.prefillTokensPerSecond, 3),
-        share(row.limitShare.prefill),
-        `${(row.loadMs / 1000).toFixed(2)} s`,
-        bytesText(row.peakMemoryBytes),
-        bytesText(row.weightBytes),
-        bytesText(row.cacheBytes),
-        bytesText(row.allowedMemoryBytes),
-        row.peakMemoryBytes <= row.allowedMemoryBytes ? 'kept' : 'EXCEEDED',
-      ]),
-    ]),
+    textTable(
+      [
+        [...heads, 'prefill tokens/s', 'limit', 'reached', 'load', 'peak memory', 'weights', 'cache', 'allowed', ''],
+        ...rows.map((row) => [
+          ...names(row),
+          significant(row.prefillTokensPerSecond, 3),
+          significant(row.limit.prefillTokensPerSecond, 3),
+          share(row.limitShare.prefill),
+          `${(row.loadMs / 1000).toFixed(2)} s`,
+          bytesText(row.peakMemoryBytes),
+          bytesText(row.weightBytes),
+          bytesText(row.cacheBytes),
+          bytesText(row.allowedMemoryBytes),
+          row.peakMemoryBytes <= row.allowedMemoryBytes ? 'kept' : 'EXCEEDED',
+        ]),
+      ],
+      { width, keys: heads.length },
+    ),
     ...(ratios.length === 0 ? [] : ['\n']),
     ...ratios.map((ratio) => {
       const where = shown.filter((key) => key !== 'p').map((key) => `${key} ${ratio[key] ?? 'auto'}, `)

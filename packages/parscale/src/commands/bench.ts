@@ -11,7 +11,7 @@ import { chooseEngine, type EngineChoice, type EngineName, engineChoices } from 
 import { cacheFolder } from '../load/find-model.ts'
 import { engineOf } from '../load/load.ts'
 import { outlineModel } from '../load/outline.ts'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { drawInFile, plotOption } from '../terminal/plots.ts'
 import { countList } from '../terminal/quantity.ts'
 import { figure4Setting, showMeasuredFigure4 } from './bench-figure4.ts'
@@ -109,7 +109,7 @@ export function register(command: Command, io: Io): void {
         }
         const result = await runBench(plans, { ...common, p: p! }, io)
         if (flags.json) io.stdout(`${JSON.stringify(result, null, 2)}\n`)
-        else io.stdout(benchText(result))
+        else report(io, benchText(result, io.columns))
         if (flags.plot !== undefined) await drawInFile(io, flags.plot, benchCharts(result.rows), 2)
       } finally {
         await workplace.close()

@@ -30,7 +30,13 @@ export function register(command: Command, io: Io): void {
     .action(async ({ json }) => {
       const entries = await cacheEntries(cacheFolder(io.env))
       if (json) return io.stdout(`${JSON.stringify(entries, null, 2)}\n`)
-      if (entries.length > 0) io.stdout(textTable([['NAME', 'SIZE', 'LAST USED', 'STATE', 'MADE OF'], ...entries.map(listed)]))
+      if (entries.length > 0)
+        io.stdout(
+          textTable([['NAME', 'SIZE', 'LAST USED', 'STATE', 'MADE OF'], ...entries.map(listed)], {
+            width: io.columns,
+            drop: ['MADE OF', 'LAST USED'],
+          }),
+        )
       io.stderr(`${total(entries)} in ${cacheFolder(io.env)}\n`)
     })
   command
@@ -72,7 +78,11 @@ async function verify(io: Io, name: string | undefined, json: true | undefined):
   }
   if (json) io.stdout(`${JSON.stringify(rows, null, 2)}\n`)
   else if (rows.length > 0)
-    io.stdout(textTable([['NAME', 'STATE', 'FOUND'], ...rows.map((row) => [row.name, row.state, row.found ?? ''])]))
+    io.stdout(
+      textTable([['NAME', 'STATE', 'FOUND'], ...rows.map((row) => [row.name, row.state, row.found ?? ''])], {
+        width: io.columns,
+      }),
+    )
   const bad = rows.filter(({ state }) => state === 'damaged' || state === 'incomplete')
   if (bad.length === 0) return io.stderr(`${rows.length} entries, none damaged\n`)
   throw checkpointError(

@@ -1,12 +1,17 @@
 /** `parscale chat`: a conversation in the model's own template; earlier turns are not computed again. */
+import { basename, join } from 'node:path'
 import process from 'node:process'
-import { createInterface } from 'node:readline/promises'
 import { type Command, Option } from '@commander-js/extra-typings'
-import { isParscaleError } from '@parscale/core/internal'
-import type { Chat } from '@parscale/core/internal/generation'
+import { platformState } from '../home-folder.ts'
+import type { ChosenEngine } from '../load/decode-engine.ts'
 import { loadTextModel } from '../load/load.ts'
-import { forTerminal, type Io } from '../terminal/io.ts'
-import { checkSampling, collect, type FlagsOf, loadOptions, textOptions, withModel, withSampling } from './options.ts'
+import { type History, openHistory } from '../terminal/history.ts'
+import type { Io } from '../terminal/io.ts'
+import { answer } from './chat/answer.ts'
+import { Conversation } from './chat/conversation.ts'
+import { converse, readFromPipe } from './chat/converse.ts'
+import { Settings } from './chat/settings.ts'
+import { checkSampling, collect, type FlagsOf, loadOptions, withModel, withSampling } from './options.ts'
 
 const examples = `
 Examples:
@@ -14,7 +19,7 @@ Examples:
   parscale chat ParScale/ParScale-1.8B-P8-Inst --p 8 --system "Answer in one sentence."
   parscale chat ./model --message "Who wrote Moby-Dick?" --message "When?" --json
 
-In the conversation: /reset begins anew, /exit or Ctrl-D ends, Ctrl-C cuts an answer short.`
+In the conversation: /help lists what can be done, /bye or Ctrl-D leaves, Ctrl-C cuts an answer short.`
 
 const withOptions = (command: Command) =>
   withModel(
@@ -28,7 +33,10 @@ const withOptions = (command: Command) =>
           ),
         ),
     ),
-  ).option('--json', 'print each answer as a line of JSON')
+  )
+    .option('--streams', "show each stream's weight in each token")
+    .option('--no-history', 'neither read nor write what was typed in other sessions')
+    .option('--json', 'print each answer as a line of JSON')
 
 type Flags = FlagsOf<typeof withOptions>
 
@@ -37,65 +45,54 @@ export function register(command: Command, io: Io): void {
     .addHelpText('after', examples)
     .action(async (model, flags) => {
       checkSampling(flags)
-      const text = await loadTextModel(model, loadOptions(io, flags))
+      const options = loadOptions(io, flags)
+      let engine: ChosenEngine | undefined
+      const onEngine = (chosen: ChosenEngine) => {
+        engine = chosen
+        options.onEngine?.(chosen)
+      }
+      const text = await loadTextModel(model, { ...options, onEngine })
       try {
-        const open = () => text.chat({ p: flags.p, system: flags.system })
-        if (flags.message) {
-          const chat = open()
-          for (const message of flags.message) await answer(chat, message, flags, io, io.signal)
-        } else await converse(open, flags, io)
+        const conversation = new Conversation(text, flags)
+        const { json, message, streams = false } = flags
+        if (message) {
+          for (const each of message) await answer(io, conversation, each, { flags, json, streams, signal: io.signal })
+          return
+        }
+        const state = {
+          conversation,
+          settings: new Settings(flags),
+          streams,
+          say: io.stderr,
+          model: modelText(model, flags, engine),
+        }
+        if (!process.stdin.isTTY) return await readFromPipe(io, state, { json })
+        io.stderr(`${state.model}, P = ${conversation.p}; /help lists commands\n`)
+        const history = flags.history ? await historyOf(io) : undefined
+        await converse(io, state, { json, figures: true }, history)
       } finally {
         await text.dispose()
       }
     })
 }
 
-async function converse(open: () => Chat, flags: Flags, io: Io): Promise<void> {
-  const lines = createInterface({ input: process.stdin, output: process.stdin.isTTY ? process.stderr : undefined, prompt: '> ' })
-  let chat = open()
-  lines.on('SIGINT', () => lines.close())
-  io.signal.addEventListener('abort', () => lines.close())
-  lines.prompt()
-  for await (const line of lines) {
-    const message = line.trim()
-    if (message === '/exit') break
-    if (message === '/reset') {
-      await chat.close()
-      chat = open()
-    } else if (message !== '') {
-      const answering = new AbortController()
-      const send = () => answer(chat, message, flags, io, AbortSignal.any([io.signal, answering.signal]))
-      try {
-        await (process.stdin.isTTY ? whileKeysSignal(io, () => answering.abort(), send) : send())
-      } catch (error) {
-        if (answering.signal.aborted) io.stderr('\n[cut short; the turn is not kept]\n')
-        // Somebody who sits there can say it shorter; a script wants the exit code.
-        else if (process.stdin.isTTY && isParscaleError(error)) io.stderr(`parscale: ${error.message}\n`)
-        else throw error
-      }
-    }
-    lines.prompt()
-  }
-  lines.close()
-  io.signal.throwIfAborted()
+/** Model, engine and precision. */
+function modelText(model: string, { bits, kv }: Flags, engine: ChosenEngine | undefined): string {
+  return [
+    basename(model),
+    `${engine?.engine}${engine?.engine === 'native' ? ` (${engine.why})` : ''}`,
+    bits === undefined ? 'weights as stored' : `weights in ${bits} bits`,
+    ...(kv === undefined ? [] : [`keys and values ${kv}`]),
+  ].join(', ')
 }
 
-/** readline reads keys itself, so that Ctrl-C would be a key like others, unheard while the model computes. */
-async function whileKeysSignal(io: Io, stop: () => void, work: () => Promise<void>): Promise<void> {
-  process.stdin.setRawMode(false)
+/** Undefined, with a line that says why, where the user has no home folder. */
+async function historyOf(io: Io): Promise<History | undefined> {
+  const say = (why: string) => io.stderr(`history: ${why}\n`)
   try {
-    await (io.interrupts ? io.interrupts.cutShort(stop, work) : work())
-  } finally {
-    if (!io.signal.aborted) process.stdin.setRawMode(true)
+    return await openHistory(join(platformState(io.env), 'chat-history'), say)
+  } catch (error) {
+    say((error as Error).message)
+    return undefined
   }
-}
-
-async function answer(chat: Chat, message: string, flags: Flags, io: Io, signal: AbortSignal): Promise<void> {
-  const progress = io.progress('reading', 'tokens')
-  const before = chat.cachedTokens
-  const options = { ...textOptions(flags, signal), onPrefill: (done: number, total: number) => progress.update(done, total) }
-  const stream = chat.send(message, options)
-  let next = await stream.next().finally(() => progress.end())
-  for (; !next.done; next = await stream.next()) if (!flags.json) io.stdout(forTerminal(next.value.text, io))
-  io.stdout(flags.json ? `${JSON.stringify({ message, seed: options.seed, cachedTokens: before, ...next.value })}\n` : '\n')
 }

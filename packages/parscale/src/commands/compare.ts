@@ -77,7 +77,7 @@ export function register(command: Command, io: Io): void {
       const text = flags.text ?? (flags.file === undefined ? undefined : await readTextFile(flags.file))
       if (text === undefined) throw usageError('there is nothing to read; give --file or --text')
       const rows = await compareAll(model, candidates, text, flags, io)
-      io.stdout(flags.json ? `${JSON.stringify({ rows }, null, 2)}\n` : table(rows))
+      io.stdout(flags.json ? `${JSON.stringify({ rows }, null, 2)}\n` : table(rows, io.columns))
     })
 }
 
@@ -163,22 +163,25 @@ const name = ({ model, bits, blockSize, kv, engine }: Candidate): string => {
   return [...weights, ...(kv ? [`kv ${kv}`] : []), ...(engine ? [engine] : [])].join(', ')
 }
 
-function table(rows: readonly Row[]): string {
+function table(rows: readonly Row[], width?: number): string {
   const share = (x: number | null) => (x === null ? '-' : `${(100 * x).toFixed(2)} %`)
-  return textTable([
-    ['weights', 'size', 'P', 'cache', 'perplexity', 'ratio', 'KL mean', '+-', 'KL 99 %', 'agreement', 'rms dp'],
-    ...rows.map((row) => [
-      name(row),
-      bytesText(row.weightBytes),
-      String(row.p),
-      bytesText(row.cacheBytes),
-      row.perplexity?.other.toFixed(4) ?? '-',
-      row.perplexity?.ratio.toFixed(4) ?? '-',
-      row.kl.mean.toFixed(5),
-      row.kl.standardError.toFixed(5),
-      row.kl.p99.toFixed(4),
-      share(row.topOneAgreement),
-      share(row.rmsDeltaP),
-    ]),
-  ])
+  return textTable(
+    [
+      ['weights', 'size', 'P', 'cache', 'perplexity', 'ratio', 'KL mean', '+-', 'KL 99 %', 'agreement', 'rms dp'],
+      ...rows.map((row) => [
+        name(row),
+        bytesText(row.weightBytes),
+        String(row.p),
+        bytesText(row.cacheBytes),
+        row.perplexity?.other.toFixed(4) ?? '-',
+        row.perplexity?.ratio.toFixed(4) ?? '-',
+        row.kl.mean.toFixed(5),
+        row.kl.standardError.toFixed(5),
+        row.kl.p99.toFixed(4),
+        share(row.topOneAgreement),
+        share(row.rmsDeltaP),
+      ]),
+    ],
+    { width },
+  )
 }

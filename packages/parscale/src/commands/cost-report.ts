@@ -15,8 +15,9 @@ import {
 } from '@parscale/core/internal/cost'
 import { shortNumber } from '@parscale/core/internal/law'
 import { bytesText, percentText, secondsText, significant, textTable } from '../terminal/text-table.ts'
+import { wrapLines } from '../terminal/wrap.ts'
 
-export function deviceText(cost: DeviceCost, device: Device, explain: boolean): string {
+export function deviceText(cost: DeviceCost, device: Device, explain: boolean, width?: number): string {
   const phase = (name: string, { seconds, binds }: Phase) => [
     name,
     secondsText(seconds),
@@ -24,25 +25,28 @@ export function deviceText(cost: DeviceCost, device: Device, explain: boolean): 
   ]
   const lines = [
     `on ${device.title}: ${significant(device.bytesPerSecond / 1e9)} GB/s, ${significant(device.flopsPerSecond / 1e12)} TFLOP/s\n\n`,
-    textTable([
-      ['', 'cost', ''],
+    textTable(
       [
-        'memory',
-        bytesText(cost.memoryBytes),
-        cost.fits ? `fits into ${bytesText(device.memoryBytes)}` : `does NOT fit into ${bytesText(device.memoryBytes)}`,
+        ['', 'cost', ''],
+        [
+          'memory',
+          bytesText(cost.memoryBytes),
+          cost.fits ? `fits into ${bytesText(device.memoryBytes)}` : `does NOT fit into ${bytesText(device.memoryBytes)}`,
+        ],
+        phase('prefill', cost.prefill),
+        phase('decode', cost.decode),
+        [
+          'latency',
+          secondsText(cost.latencySeconds),
+          cost.secondsPerToken === undefined ? '' : `${secondsText(cost.secondsPerToken)} a token`,
+        ],
       ],
-      phase('prefill', cost.prefill),
-      phase('decode', cost.decode),
-      [
-        'latency',
-        secondsText(cost.latencySeconds),
-        cost.secondsPerToken === undefined ? '' : `${secondsText(cost.secondsPerToken)} a token`,
-      ],
-    ]),
+      { width },
+    ),
   ]
   if (!explain) return lines.join('')
   const list = (title: string, terms: readonly Term[], show: (value: number) => string) =>
-    `\n${textTable([[title, 'formula', 'value'], ...terms.map(({ name, formula, value }) => [`  ${name}`, formula, show(value)])])}`
+    `\n${textTable([[title, 'formula', 'value'], ...terms.map(({ name, formula, value }) => [`  ${name}`, formula, show(value)])], { width })}`
   const flops = (value: number) => `${significant(value / 1e9)} GFLOP`
   return [
     ...lines,
@@ -62,7 +66,7 @@ function reachText({ kind }: Device): string {
   return `${phase}; ${percentText(flops)} of the FLOP/s and ${percentText(bandwidth)} of the bytes/s above are taken to be reached.`
 }
 
-export function referenceText(cost: ReferenceCost, explain: boolean): string {
+export function referenceText(cost: ReferenceCost, explain: boolean, width?: number): string {
   const total = `the paper's model, A100-80GB\n\nMemory: ${(cost.memoryBytes / 2 ** 30).toFixed(3)}GB; Latency: ${cost.latencySeconds.toFixed(3)}s\n`
   if (!explain) return total
   const formulas: Readonly<Record<string, string>> = referenceFormulas
@@ -71,29 +75,38 @@ export function referenceText(cost: ReferenceCost, explain: boolean): string {
   const signed = (value: number) => (value < 0 ? `-${secondsText(-value)}` : secondsText(value))
   return [
     total,
-    `\n${textTable([['memory', 'formula', 'value'], ...rows(cost.memory, bytesText)])}`,
-    `\n${textTable([['latency', 'formula', 'value'], ...rows(cost.latency, signed)])}`,
+    `\n${textTable([['memory', 'formula', 'value'], ...rows(cost.memory, bytesText)], { width })}`,
+    `\n${textTable([['latency', 'formula', 'value'], ...rows(cost.latency, signed)], { width })}`,
     `\n${referenceFormulas.legend}\n`,
   ].join('')
 }
 
-export function trainingText(run: TrainingRun, costs: ReturnType<typeof trainingCost>, device: Device, explain: boolean): string {
+export function trainingText(
+  run: TrainingRun,
+  costs: ReturnType<typeof trainingCost>,
+  device: Device,
+  explain: boolean,
+  width?: number,
+): string {
   const row = (name: string, { flops, hours }: { flops: number; hours: number }) => [name, significant(flops), significant(hours)]
   const [first, second] = [shortNumber(run.firstStageTokens), shortNumber(run.secondStageTokens)]
   return [
     `\ntraining on ${run.deviceCount} x ${device.title} at ${percentText(run.utilisation)} of peak, sequences of ${run.sequenceLength}\n\n`,
-    textTable([
-      ['', 'FLOPs', 'hours'],
-      row(`two stages: ${first} tokens at P = 1, then ${second} at P = ${run.P}`, costs.twoStage),
-      row(`one stage: all at P = ${run.P}`, costs.singleStage),
-    ]),
+    textTable(
+      [
+        ['', 'FLOPs', 'hours'],
+        row(`two stages: ${first} tokens at P = 1, then ${second} at P = ${run.P}`, costs.twoStage),
+        row(`one stage: all at P = ${run.P}`, costs.singleStage),
+      ],
+      { width },
+    ),
     `\none stage costs ${significant(costs.ratio, 3)} times as much\n`,
     explain ? `${trainingFormula}.\n` : '',
   ].join('')
 }
 
 /** Sources stand on lines of their own: they are sentences. */
-export function devicesText(): string {
+export function devicesText(width?: number): string {
   const rows = devices.map(({ name, kind, memoryBytes, bytesPerSecond, flopsPerSecond }) => [
     name,
     kind,
@@ -101,8 +114,8 @@ export function devicesText(): string {
     significant(bytesPerSecond / 1e9),
     significant(flopsPerSecond / 1e12),
   ])
-  const [head, ...lines] = textTable([['name', 'kind', 'GiB', 'GB/s', 'TFLOP/s'], ...rows])
+  const [head, ...lines] = textTable([['name', 'kind', 'GiB', 'GB/s', 'TFLOP/s'], ...rows], { width, drop: ['kind'] })
     .trimEnd()
     .split('\n')
-  return `${[head, ...lines.map((line, i) => `${line}\n    ${devices[i]!.source}`)].join('\n')}\n`
+  return wrapLines(`${[head, ...lines.map((line, i) => `${line}\n    ${devices[i]!.source}`)].join('\n')}\n`, width)
 }

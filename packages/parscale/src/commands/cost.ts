@@ -4,7 +4,7 @@ import { countParameters, deviceCost, devices, referenceCost, trainingCost, type
 import { shortNumber } from '@parscale/core/internal/law'
 import { chooseDevice } from '../bench/measure-device.ts'
 import { resolveShape } from '../bench/model-shape.ts'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { countArgument } from '../terminal/quantity.ts'
 import { devicesText, deviceText, referenceText, trainingText } from './cost-report.ts'
 import { refuseGiven } from './law-options.ts'
@@ -59,7 +59,7 @@ export function register(command: Command, io: Io): void {
     .option('--json', 'print JSON')
     .addHelpText('after', examples)
     .action(async (model, flags, command) => {
-      if (flags.listDevices) return io.stdout(flags.json ? `${JSON.stringify(devices, null, 2)}\n` : devicesText())
+      if (flags.listDevices) return io.stdout(flags.json ? `${JSON.stringify(devices, null, 2)}\n` : devicesText(io.columns))
       if (flags.mode === 'reference') {
         refuseGiven(command, ['device', 'weightBits', 'kvBits'], 'in mode reference, which is an A100-80GB at 16 bits')
       }
@@ -93,14 +93,18 @@ export function register(command: Command, io: Io): void {
         )
         return
       }
-      io.stdout(`${named.name}, ${shortNumber(parameters.nonEmbedding)} parameters without embeddings, P = ${workload.P}: `)
-      io.stdout(`${workload.batch} request(s) of ${workload.inputTokens} + ${workload.outputTokens} tokens\n`)
-      io.stdout(
-        cost.reference === undefined
-          ? deviceText(cost.device!, device, flags.explain === true)
-          : referenceText(cost.reference, flags.explain === true),
+      report(
+        io,
+        `${named.name}, ${shortNumber(parameters.nonEmbedding)} parameters without embeddings, P = ${workload.P}: ${workload.batch} request(s) of ${workload.inputTokens} + ${workload.outputTokens} tokens\n`,
       )
-      if (run !== undefined && training !== undefined) io.stdout(trainingText(run, training, device, flags.explain === true))
+      report(
+        io,
+        cost.reference === undefined
+          ? deviceText(cost.device!, device, flags.explain === true, io.columns)
+          : referenceText(cost.reference, flags.explain === true, io.columns),
+      )
+      if (run !== undefined && training !== undefined)
+        report(io, trainingText(run, training, device, flags.explain === true, io.columns))
     })
 }
 

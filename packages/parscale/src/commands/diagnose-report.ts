@@ -5,19 +5,20 @@ import { textTable } from '../terminal/text-table.ts'
 const barWidth = 20
 const levels = ' ▁▂▃▄▅▆▇█'
 
-export function diagnosisReport(diagnosis: Diagnosis): string {
+/** @param width of the terminal; absent: tables are as wide as they get */
+export function diagnosisReport(diagnosis: Diagnosis, width?: number): string {
   const { p, tokens } = diagnosis
   return [
     `P = ${p}, ${tokens} tokens predicted; losses in nats a token\n`,
-    lossTable(diagnosis),
-    correlationTable(diagnosis),
-    theoryText(diagnosis),
-    weightTable(diagnosis),
+    lossTable(diagnosis, width),
+    correlationTable(diagnosis, width),
+    theoryText(diagnosis, width),
+    weightTable(diagnosis, width),
     alarmText(diagnosis),
   ].join('\n')
 }
 
-function lossTable({ losses }: Diagnosis): string {
+function lossTable({ losses }: Diagnosis, width?: number): string {
   const worst = Math.max(...losses.streams.map(({ difference }) => difference), 0)
   const row = (name: string, { loss, difference, standardError }: LossFigure): string[] => [
     name,
@@ -26,38 +27,44 @@ function lossTable({ losses }: Diagnosis): string {
     standardError.toFixed(4),
     worst > 0 ? bar(difference / worst) : '',
   ]
-  return textTable([
-    ['', 'loss', 'minus aggregate', 'std. error', ''],
-    ['aggregate', losses.aggregate.toFixed(4), '-', '-', ''],
-    row('average of hidden states', losses.average),
-    row('average of probabilities', losses.ensemble),
-    ...losses.streams.map((figure, i) => row(`stream ${i + 1} alone`, figure)),
-    ...losses.withoutStream.map((figure, i) => row(`without stream ${i + 1}`, figure)),
-  ])
+  return textTable(
+    [
+      ['', 'loss', 'minus aggregate', 'std. error', ''],
+      ['aggregate', losses.aggregate.toFixed(4), '-', '-', ''],
+      row('average of hidden states', losses.average),
+      row('average of probabilities', losses.ensemble),
+      ...losses.streams.map((figure, i) => row(`stream ${i + 1} alone`, figure)),
+      ...losses.withoutStream.map((figure, i) => row(`without stream ${i + 1}`, figure)),
+    ],
+    { width },
+  )
 }
 
 /** Both triangles of one matrix, as they are symmetric. */
-function correlationTable({ p, correlation, distances }: Diagnosis): string {
+function correlationTable({ p, correlation, distances }: Diagnosis, width?: number): string {
   const numbers = Array.from({ length: p }, (_, i) => i)
   const cell = (i: number, j: number) => (i === j ? '-' : (i < j ? correlation.rho : distances)[i]![j]!.toFixed(4))
   return [
     'rho of residuals above the diagonal, relative distance of hidden states below\n',
-    textTable([
-      ['', ...numbers.map((i) => String(i + 1))],
-      ...numbers.map((i) => [`stream ${i + 1}`, ...numbers.map((j) => cell(i, j))]),
-    ]),
+    textTable(
+      [['', ...numbers.map((i) => String(i + 1))], ...numbers.map((i) => [`stream ${i + 1}`, ...numbers.map((j) => cell(i, j))])],
+      { width },
+    ),
   ].join('')
 }
 
-function theoryText({ p, losses, correlation }: Diagnosis): string {
+function theoryText({ p, losses, correlation }: Diagnosis, width?: number): string {
   const { meanRho, floor, factor, predictedLoss, lossCorrelation } = correlation
   const alone = losses.streams.reduce((sum, { loss }) => sum + loss, 0) / p
   const between = lossCorrelation.flatMap((row, i) => row.slice(0, i))
   return (
-    textTable([
-      ['mean rho', 'factor', 'mean alone', 'predicted', 'average of probabilities', 'aggregate'],
-      [meanRho, factor, alone, predictedLoss, losses.ensemble.loss, losses.aggregate].map((x) => x.toFixed(4)),
-    ]) +
+    textTable(
+      [
+        ['mean rho', 'factor', 'mean alone', 'predicted', 'average of probabilities', 'aggregate'],
+        [meanRho, factor, alone, predictedLoss, losses.ensemble.loss, losses.aggregate].map((x) => x.toFixed(4)),
+      ],
+      { width },
+    ) +
     [
       `factor is ((P - 1) rho + 1) / P, what P streams leave of one stream's loss above the floor E = ${floor}`,
       ...(floor === 0 ? ['E = 0 makes rho an upper bound; --floor sets E. The predicted loss hardly depends on it'] : []),
@@ -66,7 +73,7 @@ function theoryText({ p, losses, correlation }: Diagnosis): string {
   )
 }
 
-function weightTable({ p, weights }: Diagnosis): string {
+function weightTable({ p, weights }: Diagnosis, width?: number): string {
   const rows = weights.mean.map((mean, i) => [
     `stream ${i + 1}`,
     mean.toFixed(4),
@@ -77,7 +84,7 @@ function weightTable({ p, weights }: Diagnosis): string {
   const smoothed =
     weights.smoothing > 0 ? `; before smoothing by ${weights.smoothing}: ${weights.beforeSmoothing.entropy.toFixed(4)}` : ''
   return [
-    textTable([['', 'mean weight', '', 'leads', 'weights 0 to 1'], ...rows]),
+    textTable([['', 'mean weight', '', 'leads', 'weights 0 to 1'], ...rows], { width }),
     `entropy of the weights: ${weights.entropy.toFixed(4)} of ln ${p}${smoothed}\n`,
   ].join('')
 }

@@ -6,7 +6,7 @@ import { Engine } from '@parscale/core/internal/generation'
 import type { ModelFolder } from '@parscale/core/internal/node'
 import { createTokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { loadModel } from '../load/load.ts'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { drawInFile, plotOption } from '../terminal/plots.ts'
 import { diagnosisCharts } from './diagnose-charts.ts'
 import { diagnosisReport } from './diagnose-report.ts'
@@ -75,7 +75,8 @@ export function register(command: Command, io: Io): void {
           signal: io.signal,
           onProgress: (done, total) => progress.update(done, total),
         }).finally(() => progress.end())
-        io.stdout(flags.json ? `${JSON.stringify(diagnosis, null, 2)}\n` : diagnosisReport(diagnosis))
+        if (flags.json) io.stdout(`${JSON.stringify(diagnosis, null, 2)}\n`)
+        else report(io, diagnosisReport(diagnosis, io.columns))
         if (flags.plot !== undefined) await drawInFile(io, flags.plot, diagnosisCharts(diagnosis), 2)
       } finally {
         await loaded.model.dispose()

@@ -8,7 +8,7 @@ import {
   type MeanCost,
 } from '@parscale/core/internal/cost'
 import { type Chart, publishedPoints } from '@parscale/core/internal/law'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { drawInFile } from '../terminal/plots.ts'
 import { textTable } from '../terminal/text-table.ts'
 
@@ -27,18 +27,22 @@ export async function showFigure4(io: Io, { json, plot }: { readonly json?: true
     batches.length === 1 ? `batch ${batches[0]}` : `mean of batch ${batches.join(', ')}`
   const claim: Readonly<Record<string, string>> = { '1': '22x, 6x', '1,2,4,8': '7x, 1.7x' }
   const times = ({ ratio }: Headline) => ratio.toFixed(3)
-  io.stdout(
+  report(
+    io,
     [
       "1.6B with P = 8 against the larger P = 1 model of equal loss (between 2.8B and 4.4B), by the paper's cost model for an A100\n\n",
-      textTable([
-        ['', 'memory increase saved', 'latency increase saved', 'the paper says'],
-        ...rows.map(({ batches, memory, latency }) => [
-          name(batches),
-          times(memory),
-          times(latency),
-          claim[batches.join()] ?? '',
-        ]),
-      ]),
+      textTable(
+        [
+          ['', 'memory increase saved', 'latency increase saved', 'the paper says'],
+          ...rows.map(({ batches, memory, latency }) => [
+            name(batches),
+            times(memory),
+            times(latency),
+            claim[batches.join()] ?? '',
+          ]),
+        ],
+        { width: io.columns },
+      ),
       '\nAbove 1, streams are the cheaper way to that loss. At batch 8 the latency ratio is below 1: there parameter scaling is faster.\n',
     ].join(''),
   )

@@ -69,22 +69,23 @@ interface PaperValues {
   readonly bestWithinDigits: Pick<Fit, 'params' | 'objective' | 'r2'> & { readonly maxPredictionDifference: number }
 }
 
-export function fitText(report: FitReport): string {
+/** @param width of the terminal; absent: tables are as wide as they get */
+export function fitText(report: FitReport, width?: number): string {
   const { source, fit, bootstrap } = report
   const paper = paperValues(report)
   return [
     `${fit.law.title}: loss = ${fit.law.formula}\n`,
     `${fit.points.length} points (${source}); ${fit.startsNearBest} of ${fit.starts} starts came within 1 % of the best\n\n`,
-    parameterTable(report, paper),
+    parameterTable(report, paper, width),
     `\nR2 ${fit.r2.toFixed(4)}   objective ${fit.objective.toExponential(5)}`,
     bootstrap.refits === 0 ? '\n' : `   intervals from ${bootstrap.refits} refits, seed ${bootstrap.seed}\n`,
     paper === undefined ? '' : paperSentence(fit, paper),
-    `\n${residualTable(fit)}`,
-    `\n${comparisonTable(report)}`,
+    `\n${residualTable(fit, width)}`,
+    `\n${comparisonTable(report, width)}`,
   ].join('')
 }
 
-function parameterTable({ fit, bootstrap, intervals }: FitReport, paper: PaperValues | undefined): string {
+function parameterTable({ fit, bootstrap, intervals }: FitReport, paper: PaperValues | undefined, width?: number): string {
   const interval = ({ low, high }: Interval) => [parameterText(low), parameterText(high)]
   const head = [
     ...['parameter', 'value'],
@@ -97,7 +98,7 @@ function parameterTable({ fit, bootstrap, intervals }: FitReport, paper: PaperVa
     ...(intervals === undefined ? [] : interval(intervals[name]!)),
     ...(paper === undefined ? [] : [parameterText(paper.printed[name]!)]),
   ])
-  return textTable([head, ...rows])
+  return textTable([head, ...rows], { width })
 }
 
 function paperSentence(fit: Fit, { bestWithinDigits }: PaperValues): string {
@@ -109,7 +110,7 @@ function paperSentence(fit: Fit, { bestWithinDigits }: PaperValues): string {
   ].join(' ')
 }
 
-function residualTable({ residuals, points }: Fit): string {
+function residualTable({ residuals, points }: Fit, width?: number): string {
   const withData = points.some(({ D }) => D !== undefined)
   const rows = residuals.map(({ point, predicted, error }) => [
     significant(point.N),
@@ -119,10 +120,10 @@ function residualTable({ residuals, points }: Fit): string {
     predicted.toFixed(4),
     error.toFixed(4),
   ])
-  return textTable([['N', 'P', ...(withData ? ['D'] : []), 'loss', 'predicted', 'error'], ...rows])
+  return textTable([['N', 'P', ...(withData ? ['D'] : []), 'loss', 'predicted', 'error'], ...rows], { width, keys: 2 })
 }
 
-function comparisonTable({ fit: chosen, comparison, ratio }: FitReport): string {
+function comparisonTable({ fit: chosen, comparison, ratio }: FitReport, width?: number): string {
   const rows = comparison.map(({ fit, aic, bic, leaveOneSizeOutError }) => [
     `${fit === chosen ? '*' : ' '} ${fit.law.name}`,
     String(fit.law.parameters.length),
@@ -131,7 +132,7 @@ function comparisonTable({ fit: chosen, comparison, ratio }: FitReport): string 
     bic.toFixed(1),
     leaveOneSizeOutError === undefined ? '-' : `${(100 * leaveOneSizeOutError).toFixed(3)} %`,
   ])
-  const table = textTable([['  law', 'parameters', 'R2', 'AIC', 'BIC', 'error on a size left out'], ...rows])
+  const table = textTable([['  law', 'parameters', 'R2', 'AIC', 'BIC', 'error on a size left out'], ...rows], { width })
   if (ratio === undefined) return table
   return `${table}\nagainst ${ratio.against}: likelihood ratio ${ratio.statistic.toFixed(2)}, p = ${ratio.pValue.toExponential(1)}\n`
 }

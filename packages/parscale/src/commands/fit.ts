@@ -13,7 +13,7 @@ import {
   parameterIntervals,
   residualChart,
 } from '@parscale/core/internal/law'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { drawInFile, drawInTerminal, plotOption } from '../terminal/plots.ts'
 import { type FitReport, fitJson, fitLatex, fitText } from './fit-report.ts'
 import {
@@ -29,7 +29,7 @@ import {
 } from './law-options.ts'
 
 const examples = `
-DATA is CSV with the columns N, P, loss and, if known, D (training tokens) and weight; or JSON, [{"N": 5.4e8, "P": 1, "loss": 1.17}, ...].
+Without DATA and --dataset, the published points of Stack-V2-Python. DATA is CSV with the columns N, P, loss and, if known, D (training tokens) and weight; or JSON, [{"N": 5.4e8, "P": 1, "loss": 1.17}, ...].
 
 Examples:
   parscale fit --dataset stack-v2-python           the paper's Equation 5 from its 24 points
@@ -56,7 +56,7 @@ export function register(command: Command, io: Io): void {
         io.stderr(`warning: D varies in the data and the ${fit.law.name} law does not look at it\n`)
       }
       const thetas = await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io)
-      const report: FitReport = {
+      const found: FitReport = {
         ...data,
         fit,
         bootstrap: { refits: thetas.length, seed: flags.seed, level },
@@ -66,10 +66,10 @@ export function register(command: Command, io: Io): void {
       if (flags.plot !== undefined) {
         await drawInFile(io, flags.plot, [fitChart(fit, thetas), contourChart(fit), residualChart(fit)])
       }
-      if (flags.json) io.stdout(`${JSON.stringify(fitJson(report), null, 2)}\n`)
-      else if (flags.latex) io.stdout(fitLatex(report))
+      if (flags.json) io.stdout(`${JSON.stringify(fitJson(found), null, 2)}\n`)
+      else if (flags.latex) io.stdout(fitLatex(found))
       else {
-        io.stdout(fitText(report))
+        report(io, fitText(found, io.columns))
         if (flags.plot === undefined) drawInTerminal(io, fitChart(fit))
       }
     })

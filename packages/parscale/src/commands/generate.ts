@@ -3,7 +3,7 @@ import process from 'node:process'
 import { Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
 import type { TextModel, TextResult, TextToken } from '@parscale/core/internal/generation'
-import { shippedModel } from '../load/find-model.ts'
+import { resolveModel, shippedModel } from '../load/find-model.ts'
 import { loadTextModel } from '../load/load.ts'
 import { forTerminal, type Io } from '../terminal/io.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
@@ -44,7 +44,7 @@ const withOptions = (command: Command) =>
         .addOption(
           new Option('--prompt <text>', 'the text to continue; may be repeated (default: standard input)').argParser(collect),
         )
-        .option('--file <path>', 'read the prompt from a file'),
+        .option('--file <path>', 'read the prompt from a file; - is standard input'),
     )
       .addOption(
         new Option('--beams <n>', 'beam search with so many beams instead of sampling')
@@ -61,6 +61,7 @@ export function register(command: Command, io: Io): void {
     .addHelpText('after', examples)
     .action(async (model, flags) => {
       checkSampling(flags)
+      await resolveModel(model, io.env) // before standard input is waited for: a text may stand where the model should
       const prompts = await readPrompts(flags)
       const contextTokens = prompts.reduce((sum, prompt) => sum + longestInTokens(prompt) + flags.maxTokens, 0)
       const text = await loadTextModel(model, loadOptions(io, flags, contextTokens))
@@ -151,6 +152,9 @@ async function streamOne(text: TextModel, prompt: string, flags: Flags, io: Io):
   for (; !next.done; next = await stream.next()) io.stdout(paint?.(next.value.tokens) ?? forTerminal(next.value.text, io))
   io.stdout('\n')
   io.stderr(`${summary(next.value, p, options.seed, firstToken - started, performance.now() - firstToken)}\n`)
+  const context = text.model.config.maxPositionEmbeddings
+  if (next.value.finishReason === 'length' && next.value.tokens.length < flags.maxTokens)
+    io.stderr(`the context of this model, ${context} tokens, is full: --max-tokens ${flags.maxTokens} could not be reached\n`)
 }
 
 function summary(result: TextResult, p: number, seed: number, prefillMs: number, decodeMs: number): string {

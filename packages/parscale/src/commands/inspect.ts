@@ -16,6 +16,7 @@ import { engineOf } from '../load/load.ts'
 import { availableMemoryBytes, memoryOf } from '../load/memory.ts'
 import { type ModelOutline, type Outline, outlineModel } from '../load/outline.ts'
 import type { Io } from '../terminal/io.ts'
+import { wrapLines } from '../terminal/wrap.ts'
 import { bitsOption, engineOption, integer, loadOptions, streamSetOption } from './options.ts'
 
 const examples = `
@@ -39,7 +40,7 @@ export function register(command: Command, io: Io): void {
     .action(async (model, flags) => {
       const outline = await outlineModel(model, loadOptions(io, flags as Parameters<typeof loadOptions>[1]))
       const report = describe(outline, await engineOf(outline, flags), flags.p, flags.context)
-      io.stdout(flags.json ? `${JSON.stringify(report, null, 2)}\n` : text(report))
+      io.stdout(flags.json ? `${JSON.stringify(report, null, 2)}\n` : wrapLines(text(report), io.columns))
     })
 }
 

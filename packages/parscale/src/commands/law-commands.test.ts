@@ -126,9 +126,9 @@ describe('fit', () => {
   })
 
   test('no data, both kinds of data, a missing file', async () => {
-    await expect(run('fit')).rejects.toThrow('nothing to fit')
+    expect(JSON.parse((await run('fit --bootstrap 0 --json')).stdout).source).toBe('stack-v2-python')
     await expect(run('fit x.csv --dataset pile')).rejects.toThrow('not both')
-    await expect(run('fit missing.csv')).rejects.toThrow('missing.csv: cannot be read')
+    await expect(run('fit missing.csv')).rejects.toThrow('missing.csv: there is no such file')
   })
 })
 

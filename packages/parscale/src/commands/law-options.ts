@@ -17,6 +17,7 @@ import {
   undeterminedParameters,
 } from '@parscale/core/internal/law'
 import type { Io } from '../terminal/io.ts'
+import { whyUnread } from '../terminal/why-unread.ts'
 import { integer, number } from './options.ts'
 
 export const datasetOption = new Option('--dataset <name>', 'the published points of a corpus').choices(datasetNames)
@@ -27,23 +28,22 @@ export const bootstrapOption = new Option('--bootstrap <n>', 'refits for the int
 export const seedOption = new Option('--seed <n>', 'seed of the bootstrap').argParser(integer(0)).default(0)
 export const levelOption = new Option('--level <share>', 'coverage of the intervals').argParser(number).default(0.95)
 
-/** @param fallback corpus to use where neither a file nor --dataset is given; without it that is a usage error */
+/** Without a file and --dataset: the paper's Stack-V2-Python. */
 export async function readPoints(
   file: string | undefined,
   dataset: DatasetName | undefined,
-  fallback?: DatasetName,
 ): Promise<{ source: string; dataset: DatasetName | undefined; points: Point[] }> {
   if (file !== undefined && dataset !== undefined)
     throw usageError('give either DATA or --dataset, not both', { flag: '--dataset' })
-  const corpus = dataset ?? (file === undefined ? fallback : undefined)
-  if (corpus !== undefined) return { source: corpus, dataset: corpus, points: publishedPoints(corpus) }
-  if (file === undefined)
-    throw usageError('nothing to fit: give a CSV or JSON file, or --dataset stack-v2-python', { flag: 'DATA' })
+  if (file === undefined) {
+    const corpus = dataset ?? 'stack-v2-python'
+    return { source: corpus, dataset: corpus, points: publishedPoints(corpus) }
+  }
   let text: string
   try {
     text = await readFile(file, 'utf8')
   } catch (cause) {
-    throw usageError(`${file}: cannot be read: ${(cause as Error).message}`, { file, cause })
+    throw usageError(`${file}: ${whyUnread(cause as NodeJS.ErrnoException)}`, { file, cause })
   }
   return { source: file, dataset: undefined, points: parsePoints(text, file) }
 }
@@ -95,7 +95,7 @@ export async function fittedLaw(
   file: string | undefined,
   flags: { dataset?: DatasetName; law?: string; bootstrap: number; seed: number },
 ): Promise<{ source: string; fit: Fit; thetas: BootstrapThetas }> {
-  const { source, points } = await readPoints(file, flags.dataset, 'stack-v2-python')
+  const { source, points } = await readPoints(file, flags.dataset)
   const fit = await fitPoints(flags.law, points, io)
   return { source, fit, thetas: await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io) }
 }

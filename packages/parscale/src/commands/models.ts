@@ -1,8 +1,11 @@
 /** `parscale models`: the published ParScale checkpoints, and which of them are in the cache. */
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings'
+import { checkpointError, type ParscaleError } from '@parscale/core/internal'
 import { resolveCachedModel } from '../hub/cached-model.ts'
-import { type PublishedModel, publishedLicense, publishedModels } from '../hub/published-models.ts'
+import { type PublishedModel, publishedLicense, publishedModels, suggestModels } from '../hub/published-models.ts'
 import type { Io } from '../terminal/io.ts'
+import { didYouMean } from '../terminal/nearest.ts'
+import { textTable } from '../terminal/text-table.ts'
 
 const examples = `
 Examples:
@@ -32,6 +35,7 @@ export function register(command: Command, io: Io): void {
     .addHelpText('after', examples)
     .action(async (word, { json, ...filter }) => {
       const chosen = filterModels(publishedModels, { ...filter, word })
+      if (chosen.length === 0 && !json) throw noMatch(word, filter)
       const rows = await Promise.all(
         chosen.map(async (model) => ({ ...model, cachedAt: (await resolveCachedModel(model.name, { env: io.env })) ?? null })),
       )
@@ -39,16 +43,27 @@ export function register(command: Command, io: Io): void {
         io.stdout(`${JSON.stringify(rows, null, 2)}\n`)
         return
       }
-      if (rows.length === 0) {
-        io.stderr('no published checkpoint matches; `parscale models` lists all\n')
-        return
-      }
       const head = ['NAME', 'P', 'SIZE', 'DATA', 'PURPOSE', 'CACHED']
-      io.stdout(table([head, ...rows.map((row) => [...columns(row), row.cachedAt === null ? '-' : 'yes'])]))
+      const cells = rows.map((row) => [...columns(row), row.cachedAt === null ? '-' : 'yes'])
+      // The name says size and P, too.
+      io.stdout(textTable([head, ...cells], { width: io.columns, drop: ['PURPOSE', 'DATA', 'SIZE', 'P', 'CACHED'] }))
       io.stderr(
         `${rows.length} of ${publishedModels.length}; licence: tagged ${publishedLicense.tag}, the cards' text says '${publishedLicense.text}'\n`,
       )
     })
+}
+
+function noMatch(word: string | undefined, { p, size, data }: ModelFilter): ParscaleError {
+  const asked = [word && JSON.stringify(word), p && `--p ${p}`, size && `--size ${size}`, data && `--data ${data}`].filter(
+    Boolean,
+  )
+  const near = word === undefined ? [] : suggestModels(word)
+  return checkpointError(
+    `models: no published checkpoint matches ${asked.join(' ')}${didYouMean(near)}; parscale models lists all`,
+    {
+      found: word,
+    },
+  )
 }
 
 /** The models that pass all of the filters, in their order. */
@@ -65,20 +80,6 @@ export function filterModels(models: readonly PublishedModel[], { p, size, data,
 }
 
 const columns = ({ name, p, size, data, purpose }: PublishedModel) => [name, String(p), size, data, purpose]
-
-/** Rows of cells as lines with aligned columns. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
-  return rows
-    .map(
-      (row) =>
-        `${row
-          .map((cell, column) => cell.padEnd(widths[column]!))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('')
-}
 
 function parseStreams(text: string): number {
   const p = Number(text)

@@ -54,8 +54,13 @@ export const list =
   (text: string): T[] =>
     text.split(',').map((part) => parse(part.trim()))
 
-export const deviceOption = new Option('--device <device>', 'where to compute').choices(devices).default('cpu' as const)
-export const threadsOption = new Option('--threads <n>', 'CPU threads (default: one per physical core)').argParser(integer(1))
+export const deviceOption = new Option('--device <device>', 'where to compute')
+  .choices(devices)
+  .default('cpu' as const)
+  .env('PARSCALE_DEVICE')
+export const threadsOption = new Option('--threads <n>', 'CPU threads (default: one per physical core)')
+  .argParser(integer(1))
+  .env('PARSCALE_THREADS')
 export const pOption = new Option(
   '--p <streams>',
   "streams to run, 1 is the plain backbone (default: the model's largest)",
@@ -74,6 +79,7 @@ export const engineOption = new Option(
 )
   .choices(engineChoices)
   .default('auto' as const)
+  .env('PARSCALE_ENGINE')
 
 const modelOptions = (command: Command) =>
   command
@@ -105,7 +111,10 @@ export function loadOptions(io: Io, flags: ModelFlags, contextTokens?: number): 
     onQuantise: shown(io, 'quantising'),
     onPack: shown(io, 'packing for the native step'),
     onWait: (_, who) => io.stderr(`${who} is writing a model into the cache; waiting for it\n`),
-    onEngine: (chosen) => sayFallback(io, flags, chosen),
+    onEngine: (chosen) => {
+      io.detail?.(`engine: ${chosen.engine} (${chosen.why})\n`)
+      sayFallback(io, flags, chosen)
+    },
     onFound: (folder) => io.background?.((signal) => checkInBackground(folder, signal)),
   }
 }
@@ -146,7 +155,7 @@ const samplingOptions = (command: Command) =>
 
 /** The options of sampling, on `generate` and `chat` alike. Their names are the library's (TextOptions). */
 export const withSampling = forAnyCommand(samplingOptions)
-type SamplingFlags = FlagsOf<typeof samplingOptions>
+export type SamplingFlags = FlagsOf<typeof samplingOptions>
 
 /** Options of the library from the sampling flags. A seed is drawn where none is given, so that it can be reported. */
 export const textOptions = <F extends SamplingFlags>(flags: F, signal: AbortSignal) => ({

@@ -12,7 +12,7 @@ import {
 } from '@parscale/core/internal/cost'
 import { type Chart, lossAt, publishedTokens, rangeWarnings, shortNumber } from '@parscale/core/internal/law'
 import { chooseDevice } from '../bench/measure-device.ts'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { drawInFile, drawInTerminal, plotOption } from '../terminal/plots.ts'
 import { bytesArgument, countArgument, countList, secondsArgument } from '../terminal/quantity.ts'
 import { bytesText, secondsText, significant, textTable } from '../terminal/text-table.ts'
@@ -101,10 +101,11 @@ export function register(command: Command, io: Io): void {
           `${JSON.stringify({ device, law: fit.law.name, source, params: fit.params, ...plan, best: plain(plan.best), pareto: plan.pareto.map(plain), warnings }, null, 2)}\n`,
         )
       } else {
-        io.stdout(
+        report(
+          io,
           `${device.title}, ${fit.law.title} fitted to ${source}: ${plan.feasible} of ${plan.considered} candidates meet the budget\n\n`,
         )
-        io.stdout(planText(plan))
+        report(io, planText(plan, io.columns))
       }
       const chart = paretoChart(plan, flags.memory)
       if (flags.plot !== undefined) await drawInFile(io, flags.plot, [chart])
@@ -123,7 +124,7 @@ const plain = ({ shape, format, ...rest }: Candidate) => ({
 /** More lines than a screen holds would hide the best: the front is thinned out evenly. */
 const shownCandidates = 16
 
-function planText({ best, pareto }: Plan): string {
+function planText({ best, pareto }: Plan, width?: number): string {
   const every = Math.max(1, Math.ceil(pareto.length / shownCandidates))
   const shown = pareto.filter((_, i) => i % every === 0)
   const row = (candidate: Candidate) => [
@@ -140,7 +141,11 @@ function planText({ best, pareto }: Plan): string {
   return [
     `best: N = ${shortNumber(best.N)}, P = ${best.P}, ${best.format.name}: loss ${best.loss.toFixed(4)}, ${bytesText(best.memoryBytes)}, ${secondsText(best.secondsPerToken)} a token\n\n`,
     `not beaten in loss, memory and time at once (${shown.length} of ${pareto.length}):\n`,
-    textTable([['N', 'P', 'format', 'loss', 'memory', 'a token', 'trained on', 'FLOPs', 'decode bound by'], ...shown.map(row)]),
+    textTable([['N', 'P', 'format', 'loss', 'memory', 'a token', 'trained on', 'FLOPs', 'decode bound by'], ...shown.map(row)], {
+      width,
+      drop: ['decode bound by', 'FLOPs', 'trained on'],
+      keys: 3,
+    }),
   ].join('')
 }
 

@@ -2,7 +2,7 @@
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
 import { type Estimate, equivalentParameters, equivalentStreams, predictLoss, shortNumber } from '@parscale/core/internal/law'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { countArgument } from '../terminal/quantity.ts'
 import { significant, textTable } from '../terminal/text-table.ts'
 import { bootstrapOption, datasetOption, fittedLaw, lawOption, seedOption } from './law-options.ts'
@@ -55,16 +55,19 @@ export function register(command: Command, io: Io): void {
       }
       const parameters = (n: number) => (n === Infinity ? 'none' : shortNumber(n))
       const streams = (p: number) => (p === Infinity ? 'none' : significant(p, 3))
-      io.stdout(`${fit.law.title}, fitted to ${source}\n\n`)
+      report(io, `${fit.law.title}, fitted to ${source}\n\n`)
       io.stdout(
-        textTable([
-          ['', 'value', ...(thetas.length === 0 ? [] : ['95 % from', 'to'])],
-          row(`loss of N = ${shortNumber(N)}, P = ${P}`, estimates.loss, (loss) => loss.toFixed(4)),
-          row('N at P = 1 with that loss', estimates.equivalentParameters, parameters),
-          ...(estimates.equivalentStreams === undefined
-            ? []
-            : [row(`P with the loss of N = ${shortNumber(largerN!)}, P = 1`, estimates.equivalentStreams, streams)]),
-        ]),
+        textTable(
+          [
+            ['', 'value', ...(thetas.length === 0 ? [] : ['95 % from', 'to'])],
+            row(`loss of N = ${shortNumber(N)}, P = ${P}`, estimates.loss, (loss) => loss.toFixed(4)),
+            row('N at P = 1 with that loss', estimates.equivalentParameters, parameters),
+            ...(estimates.equivalentStreams === undefined
+              ? []
+              : [row(`P with the loss of N = ${shortNumber(largerN!)}, P = 1`, estimates.equivalentStreams, streams)]),
+          ],
+          { width: io.columns },
+        ),
       )
     })
 }

@@ -4,11 +4,13 @@ import process from 'node:process'
 import { buffer } from 'node:stream/consumers'
 import { usageError } from '@parscale/core/internal'
 import { openFileSource } from '@parscale/core/internal/node/disk'
+import { whyUnread } from '../terminal/why-unread.ts'
 
-/** @throws usage error when the file cannot be read or is not UTF-8 */
+/** `-` is standard input. @throws usage error when the file cannot be read or is not UTF-8 */
 export async function readTextFile(path: string, flag = 'file'): Promise<string> {
+  if (path === '-') return await readStandardInput()
   const bytes = await readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw usageError(`--${flag} ${path}: cannot be read (${cause.code})`, { flag, cause })
+    throw usageError(`--${flag} ${path}: ${whyUnread(cause)}`, { flag, cause })
   })
   return decodeUtf8(bytes, `--${flag} ${path}`)
 }

@@ -3,6 +3,9 @@
  * Source: arXiv 2505.10475 (tables 1 to 5 and figure 2) and the model cards.
  */
 
+import { editDistance } from '../terminal/nearest.ts'
+
+/** One of the 67 checkpoints that the authors of ParScale published: name, P, size, data, purpose, licence. */
 export interface PublishedModel {
   /** As on the hub: `ParScale/NAME`. */
   readonly name: string
@@ -74,17 +77,4 @@ export function suggestModels(name: string): string[] {
     .sort((a, b) => a.distance - b.distance)
     .slice(0, 3)
     .map((model) => model.name)
-}
-
-/** Levenshtein distance, one row at a time. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-    }
-    row = next
-  }
-  return row[b.length]!
 }

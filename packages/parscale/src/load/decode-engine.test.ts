@@ -75,7 +75,8 @@ describe.runIf(engines.includes('native'))('native code', () => {
     const { code, stderr } = await parscale([...generate, lora], { env })
     expect([code, stderr]).toEqual([0, expect.stringContaining(`running on ONNX Runtime: ${reason}\n`)])
     const refused = await parscale([...generate, lora, '--engine', 'native'], { env })
-    expect([refused.code, refused.stdout, refused.stderr]).toEqual([3, '', `parscale: ${reason}; use --engine onnx\n`])
+    expect([refused.code, refused.stderr]).toEqual([3, `parscale: ${reason}; use --engine onnx\n`])
+    expect(JSON.parse(refused.stdout).error.message).toBe(`${reason}; use --engine onnx`)
   })
 
   it('is refused on another device', async () => {
@@ -93,7 +94,7 @@ describe.runIf(engines.includes('native'))('native code', () => {
     expect(answer.code).toBe(0)
     expect(answer.stderr).toMatch(/running on ONNX Runtime: .*no-folder.* cannot be written \(ENOTDIR\); set PARSCALE_CACHE/)
     const refused = await parscale([...generate, byteModel, '--engine', 'native'], { env: { PARSCALE_CACHE: file } })
-    expect([refused.code, refused.stdout]).toEqual([2, ''])
+    expect([refused.code, JSON.parse(refused.stdout).error.kind]).toEqual([2, 'usage'])
     expect(readFileSync(file, 'utf8')).toBe('')
   })
 })
@@ -118,5 +119,5 @@ it('native code does without onnxruntime-node, and ONNX Runtime says that it is 
   }
   const refused = await parscale([...generate, byteModel, '--engine', 'onnx'], { env: withoutOnnx })
   expect(refused.stderr).toMatch(/^parscale: the package onnxruntime-node is not installed.*: npm install onnxruntime-node;/)
-  expect([refused.code, refused.stdout]).toEqual([3, ''])
+  expect([refused.code, JSON.parse(refused.stdout).error.kind]).toEqual([3, 'unsupported'])
 })

@@ -15,22 +15,17 @@ export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string => env
 /**
  * Finds a model: a path as it is, ORG/NAME in the hub's cache.
  *
- * @throws usage error that says what to do when it is neither
+ * @throws checkpoint error that says what to do when it is neither
  */
 export async function resolveModel(model: string | undefined, env: NodeJS.ProcessEnv = process.env): Promise<string> {
   if (model === undefined) return shippedModel
   if (await exists(model)) return model
-  if (!/^[\w.-]+\/[\w.-]+$/.test(model))
-    throw usageError(`${model}: there is no such file or folder, and it is not a model's name on the hub (ORG/NAME)`, {
-      found: model,
-    })
+  const { looksLikePath, missingModel } = await import('./missing-model.ts')
+  if (looksLikePath(model) || !/^[\w.-]+\/[\w.-]+$/.test(model)) throw await missingModel(model)
   const { resolveCachedModel } = await import('../hub/cached-model.ts')
   const cached = await resolveCachedModel(model, { env })
   if (cached) return await weightsIn(cached)
-  throw usageError(
-    `${model}: there is no such folder here, and the hub's cache does not hold it; get it with: parscale pull ${model}`,
-    { found: model },
-  )
+  throw await missingModel(model)
 }
 
 /** A snapshot may be a model's folder or hold a single GGUF file. */

@@ -5,15 +5,22 @@
 import process from 'node:process'
 import { Interrupts } from './interrupts.ts'
 import { createProgress, type Progress, silentProgress } from './progress.ts'
+import { wrapLines } from './wrap.ts'
 
-export type { Progress } from './progress.ts'
+export { type Progress, silentProgress } from './progress.ts'
 
 export interface Io {
   /** Writes data: what a pipe or a script wants to read. */
   stdout(text: string): void
   /** Writes talk: messages for the person in front of it. */
   stderr(text: string): void
+  /** Talk that --quiet does not hide, since it was asked for. Absent: as stderr. */
+  important?(text: string): void
+  /** Talk for --verbose only. */
+  detail?(text: string): void
   readonly isTTY: { stdout: boolean; stderr: boolean }
+  /** Characters of a line of stdout where it is a terminal; else undefined, and lines are as long as they are. */
+  readonly columns?: number | undefined
   /** Whether stdout takes ANSI colours. */
   readonly color: boolean
   readonly env: NodeJS.ProcessEnv
@@ -55,11 +62,20 @@ export function createIo(): Io {
     })
   })
 
+  // A bar that is drawn goes away before anything is written beside it, and comes again with its next update.
+  let bar: Progress | undefined
   const isTTY = { stdout: stdout.isTTY === true, stderr: stderr.isTTY === true }
   return {
-    stdout: (text) => void stdout.write(text),
-    stderr: (text) => void stderr.write(text),
+    stdout: (text) => {
+      if (isTTY.stdout) bar?.hide?.()
+      stdout.write(text)
+    },
+    stderr: (text) => {
+      bar?.hide?.()
+      stderr.write(isTTY.stderr ? wrapLines(text, stderr.columns || 80) : text)
+    },
     isTTY,
+    columns: isTTY.stdout ? stdout.columns || 80 : undefined,
     color: wantsColor(env, isTTY.stdout),
     env,
     signal: interrupts.signal,
@@ -67,12 +83,17 @@ export function createIo(): Io {
     finishWithoutReader: () => {
       finishes = true
     },
-    progress: (label, unit) =>
-      isTTY.stderr
-        ? createProgress({ label, unit, write: (text) => stderr.write(text), columns: () => stderr.columns || 80 })
-        : silentProgress,
+    progress: (label, unit) => {
+      if (!isTTY.stderr) return silentProgress
+      bar?.hide?.()
+      bar = createProgress({ label, unit, write: (text) => stderr.write(text), columns: () => stderr.columns || 80 })
+      return bar
+    },
   }
 }
+
+/** Writes a report, its sentences broken at words where stdout is a terminal. Tables fit already (text-table.ts). */
+export const report = (io: Io, text: string): void => io.stdout(wrapLines(text, io.columns))
 
 /** FORCE_COLOR beats NO_COLOR (as in Node itself), both beat the question whether stdout is a terminal. */
 export function wantsColor(env: NodeJS.ProcessEnv, isTerminal: boolean): boolean {

@@ -1,12 +1,11 @@
 /** Charts on the terminal or in a file: SVG by ourselves, PNG through @resvg/resvg-js where it is installed. */
 import { stat } from 'node:fs/promises'
 import { dirname, extname } from 'node:path'
-import process from 'node:process'
 import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { unsupportedError, usageError } from '@parscale/core/internal'
 import { type Chart, renderSvg, renderTerminal } from '@parscale/core/internal/law'
 import { writeWholeFile } from '@parscale/core/internal/node/disk'
-import type { Io } from './io.ts'
+import { type Io, report } from './io.ts'
 
 export const plotOption = new Option('--plot <file>', 'draw into a .svg or .png file').argParser((file) => {
   if (!['.svg', '.png'].includes(extname(file).toLowerCase()))
@@ -19,8 +18,7 @@ const widestPicture = 78
 
 /** Fits the width of the terminal; in a pipe it is as wide as a usual one. */
 export function drawInTerminal(io: Io, chart: Chart): void {
-  const columns = process.stdout.columns ?? widestPicture
-  io.stdout(`\n${renderTerminal(chart, Math.min(widestPicture, columns))}`)
+  report(io, `\n${renderTerminal(chart, Math.min(widestPicture, io.columns ?? widestPicture))}`)
 }
 
 /**

@@ -12,6 +12,30 @@ test('without a total there is no bar and no estimate', () => {
   )
 })
 
+test('whole fields are dropped, the loss last of all', () => {
+  const note = ['loss 5.123', '12.3k tok/s', '29 GFLOP/s']
+  const state = { label: 'training', unit: 'steps', done: 197, total: 200, note, rate: 3.2 }
+  expect([120, 80, 60, 40, 24, 12, 6].map((width) => progressLine(state, width - 1))).toEqual([
+    'training  loss 5.123  [###################-]  98%  197/200  3.2 steps/s  ETA 0:01  12.3k tok/s  29 GFLOP/s',
+    'training  loss 5.123  [###################-]  98%  197/200  ETA 0:01',
+    'training  loss 5.123  98%  197/200  ETA 0:01',
+    'training  loss 5.123  98%  ETA 0:01',
+    'training  loss 5.123',
+    'loss 5.123',
+    '',
+  ])
+})
+
+test('what is written beside a bar takes its line away, and the next update draws it again', () => {
+  const written: string[] = []
+  const progress = createProgress({ label: 'x', write: (text) => written.push(text), columns: () => 40 })
+  progress.update(1, 2)
+  progress.hide?.()
+  progress.update(2, 2)
+  expect(written).toHaveLength(3)
+  expect(written[1]).toBe('\r\u001b[2K')
+})
+
 test('redraws at most ten times a second and counts only what was done since the start', () => {
   const written: string[] = []
   let clockMs = 0
@@ -29,7 +53,7 @@ test('the line never wraps, and end leaves only the note', () => {
   const written: string[] = []
   const progress = createProgress({ label: 'a'.repeat(200), write: (text) => written.push(text), columns: () => 40 })
   progress.update(1, 2)
-  expect(written[0]?.replace('\r\u001b[2K', '')).toHaveLength(39)
+  expect(written[0]?.replace('\r\u001b[2K', '')).toHaveLength(39) // the label alone, cut
   progress.end()
   expect(written[1]).toBe('\r\u001b[2K')
 })

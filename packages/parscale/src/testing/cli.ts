@@ -1,5 +1,6 @@
 /** Runs the command line as a real process. */
 import { spawn } from 'node:child_process'
+import { devNull } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
 export interface Finished {
@@ -19,7 +20,7 @@ export interface CliOptions {
 
 export function parscale(args: readonly string[], options: CliOptions = {}): Promise<Finished> {
   const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', mainPath, ...args], {
-    env: { ...process.env, ...options.env },
+    env: { ...process.env, PARSCALE_CONFIG: devNull, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   let [stdout, stderr] = ['', '']

@@ -14,7 +14,7 @@ import {
   totalSteps,
 } from '@parscale/core/internal/training'
 import type { Io } from '../terminal/io.ts'
-import { type Speed, stepLine, stepNote } from './train-report.ts'
+import { type Speed, stepLine, stepNotes } from './train-report.ts'
 
 /** What the model of the moment writes, and how its streams do. */
 export interface Inspection {
@@ -100,7 +100,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       pace = pace === 0 ? seconds : 0.9 * pace + 0.1 * seconds
       const speed = speedOf(options, pace)
       await folder.log({ kind: 'train', ...figures(record), seconds })
-      progress.update(record.step, total, stepNote(record, speed))
+      progress.update(record.step, total, stepNotes(record, speed))
       if (!io.isTTY.stderr && (record.step % config.logEvery === 0 || record.step === total || record.skipped)) {
         io.stderr(`${stepLine(record, total, speed, (total - record.step) * pace)}\n`)
       }

@@ -41,12 +41,15 @@ export interface Speed {
   readonly gflopPerSecond: number
 }
 
-/** What follows the bar on a terminal. */
-export const stepNote = ({ loss }: StepRecord, speed: Speed): string =>
-  `loss ${loss.toFixed(3)}  ${formatAmount(speed.tokensPerSecond)} tok/s  ${speed.gflopPerSecond.toFixed(0)} GFLOP/s`
+/** What stands beside the bar on a terminal, the loss before all else. */
+export const stepNotes = ({ loss }: StepRecord, speed: Speed): string[] => [
+  `loss ${loss.toFixed(3)}`,
+  `${formatAmount(speed.tokensPerSecond)} tok/s`,
+  `${speed.gflopPerSecond.toFixed(0)} GFLOP/s`,
+]
 
 /** A line where nobody watches a bar. */
 export function stepLine(record: StepRecord, total: number, speed: Speed, secondsLeft: number): string {
   const { step, p, gradNorm, learningRate, skipped } = record
-  return `step ${step}/${total}  P=${p}  ${stepNote(record, speed)}  norm ${gradNorm.toFixed(2)}  rate ${learningRate.toExponential(2)}  ETA ${formatSeconds(secondsLeft)}${skipped ? '  (skipped: loss too high)' : ''}`
+  return `step ${step}/${total}  P=${p}  ${stepNotes(record, speed).join('  ')}  norm ${gradNorm.toFixed(2)}  rate ${learningRate.toExponential(2)}  ETA ${formatSeconds(secondsLeft)}${skipped ? '  (skipped: loss too high)' : ''}`
 }

@@ -19,6 +19,7 @@ import type { Io } from '../terminal/io.ts'
 import { formatAmount, formatSeconds } from '../terminal/progress.ts'
 import { type CheckpointSignal, checkpointSignal } from './checkpoint-signal.ts'
 import { inspectModel } from './inspect-model.ts'
+import { showLosses } from './loss-picture.ts'
 import { dataMark, introduce, requireSameData } from './run-checks.ts'
 import { isFrozen, openRunInputs, type RunInputs, writeTokenizer } from './run-inputs.ts'
 import { type LoopState, trainLoop } from './train-loop.ts'
@@ -144,6 +145,7 @@ async function train({ io, inputs, trainer, folder, asked, resumed }: Training):
   await writeEvaluation(folder.path, evaluation)
   const model = join(folder.path, isFrozen(inputs) ? 'streams' : 'model')
   await exportFinished(io, folder.path, model)
+  await showLosses(io, folder.path)
   return {
     run: folder.path,
     model,
