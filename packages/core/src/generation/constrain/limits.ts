@@ -27,7 +27,9 @@ export const limits = {
   /** Steps of compilation: some tenths of a second. The largest of 1,000 schemas from the wild need half of them. */
   work: 3_000_000,
   /** Ways to read a text that are followed at once. */
-  threads: 2048,
+  threads: 1024,
+  /** Nodes of the tree of tokens that are looked at for one mask, beside the walks of automata. */
+  maskWork: 1_000_000,
 } as const
 
 /** Counts the work of one compilation. */

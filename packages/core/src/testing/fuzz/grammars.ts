@@ -39,6 +39,7 @@ export const grammarTargets: readonly FuzzTarget[] = [
       }),
       jsonOf({
         allOf: [
+          // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON schema
           { if: { required: ['a'] }, then: { properties: { b: { const: 1 } } } },
           { patternProperties: { '^x': {} }, maxProperties: 3 },
         ],

@@ -1,5 +1,7 @@
 /** Masks of the tokens that may come next, from the stacks of a text; kept by state, within a bound of bytes. */
 
+import { runtimeError } from '../../../errors.ts'
+import { limits } from '../limits.ts'
 import { anyString } from '../schema/strings.ts'
 import type { AutomatonState, Frame } from './frame.ts'
 import { atEnd, besideToken, open, type Reading, type Stack, type Stacks } from './stacks.ts'
@@ -27,6 +29,7 @@ export class Masks {
   readonly #known = new Map<string, Uint32Array>()
   readonly #most: number
   readonly #ends: Uint32Array
+  #work = 0
   /** @param cacheBytes of masks that are kept */
   constructor(vocabulary: TokenVocabulary, stacks: Stacks, cacheBytes: number) {
     this.#vocabulary = vocabulary
@@ -54,6 +57,7 @@ export class Masks {
     let found = this.#known.get(key)
     if (found) return found
     found = new Uint32Array(this.words)
+    this.#work = 0
     const seen = new Set<Stack>()
     for (const reading of readings) {
       if (reading === atEnd) or(found, this.#ends)
@@ -80,6 +84,13 @@ export class Masks {
     } else this.#addFrame(stack, top, node, mask)
   }
 
+  #spend(steps = 1): void {
+    this.#work += steps
+    if (this.#work > limits.maskWork) {
+      throw runtimeError('constrained output: the next token can be read in too many ways; make the schema less ambiguous')
+    }
+  }
+
   #addBelow(stack: Stack | undefined, node: number, mask: Uint32Array): void {
     if (stack) this.#add(stack, node, mask)
   }
@@ -88,6 +99,7 @@ export class Masks {
     const { bytes, ends, starts, tokens } = this.#vocabulary.trie
     for (let child = node + 1; child < ends[node]!; child = ends[child]!) {
       const outcomes = top.step(bytes[child]!)
+      this.#spend()
       if (outcomes.length === 0) continue
       for (let t = starts[child]!; t < starts[child + 1]!; t++) setBit(mask, tokens[t]!)
       if (ends[child]! === child + 1) continue
@@ -97,6 +109,7 @@ export class Masks {
 
   #addAutomaton(stack: Stack, frame: AutomatonState, node: number, mask: Uint32Array): void {
     const walk = this.#vocabulary.walk(frame.table, frame.state, node, frame.count !== undefined || frame.table === anyString)
+    this.#spend(64 + (walk.tokens.length >> 6))
     if (frame.count) this.#addCounted(walk, frame, mask)
     else if (frame.keys) this.#addKeys(walk, frame, mask)
     else this.#addAll(walk, mask)
@@ -104,6 +117,7 @@ export class Masks {
     const { exitNodes, exitStates, exitCharacters, free } = walk
     const below = new Map<number, Stack | undefined>()
     const goOn = (at: number, label: number): void => {
+      this.#spend()
       if (this.#vocabulary.trie.ends[at]! === at + 1) return // no token goes on
       if (!below.has(label)) below.set(label, this.#stacks.popped(stack, label))
       this.#addBelow(below.get(label), at, mask)

@@ -163,18 +163,10 @@ export class Stacks {
         continue
       }
       bytes.push(byte)
-      const ways = top.step(byte)
-      // Of several ways, the one that ends first; each is short, for only what must come is written.
-      const ends = ways.length === 1 ? ways : [...ways].sort((a, b) => this.#length(a) - this.#length(b))
-      stack = this.push(below, ends[0]!)
+      // Alternatives stand in the order of their shortest values.
+      stack = this.push(below, top.step(byte)[0]!)
     }
     return Uint8Array.from(bytes)
-  }
-
-  /** Bytes to the end of frames, counted by going there. */
-  #length(frames: Outcome): number {
-    const stack = this.push(undefined, frames)
-    return stack ? this.ending(stack).length : 0
   }
 }
 

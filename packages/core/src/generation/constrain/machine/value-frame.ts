@@ -1,5 +1,5 @@
 /** The place before a value. */
-import { shortestArray, shortestObject, type ValueNode } from '../schema/values.ts'
+import { shortestArray, shortestObject, shortestString, type ValueNode } from '../schema/values.ts'
 import { afterBlank } from './blanks.ts'
 import type { Frame, FrameMaker, Outcome } from './frame.ts'
 
@@ -22,7 +22,7 @@ export class ValueFrame implements Frame {
     const { scalars, strings, objects, arrays } = this.#frames.values.nodes[this.#node]!
     const { shortest } = this.#frames.values
     const ways: (readonly [bytes: number, byte: number])[] = [
-      ...strings.map(({ automaton, min }) => [1 + Math.max(automaton.bytes[0]!, min), 0x22] as const),
+      ...strings.map((spec) => [shortestString(spec), 0x22] as const),
       ...objects.map((spec) => [shortestObject(spec, shortest), 0x7b] as const),
       ...arrays.map((spec) => [shortestArray(spec, shortest), 0x5b] as const),
       ...scalars.map((automaton) => [automaton.bytes[0]!, this.#frames.automaton(automaton, 0).ending] as const),

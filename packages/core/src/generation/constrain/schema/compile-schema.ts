@@ -12,7 +12,7 @@ import { boundsOf, fits, Numbers } from './numbers.ts'
 import { draftObject, finishObject, type ObjectDraft } from './objects.ts'
 import { get, refusal, type Schema, type SchemaObject, SchemaSource } from './source.ts'
 import { type StringSpec, Strings } from './strings.ts'
-import { type ArraySpec, shortestArray, type ValueNode, type Values } from './values.ts'
+import { type ArraySpec, shortestArray, shortestObject, shortestString, type ValueNode, type Values } from './values.ts'
 
 interface NodeDraft {
   readonly scalars: ByteAutomaton[]
@@ -271,7 +271,7 @@ class Compiler {
         this.#budget.spend(1 + draft.objects.length + draft.arrays.length)
         const ways = [
           ...draft.scalars.map((automaton) => automaton.bytes[0]!),
-          ...draft.strings.map(({ automaton, min }) => 1 + Math.max(automaton.bytes[0]!, min)),
+          ...draft.strings.map(shortestString),
           ...draft.objects.map((object) => shortestDraft(object, of, this.#budget)),
           ...draft.arrays.map((array) => shortestArray(array, shortest)),
         ]
@@ -296,13 +296,17 @@ class Compiler {
     return this.#drafts.map(({ scalars, strings, objects, arrays }, node) => {
       if (!reached.has(node)) return { scalars: [], strings: [], objects: [], arrays: [] }
       return {
-        scalars: [...new Set(scalars)],
-        strings: [...new Set(strings)],
-        objects: objects.flatMap((draft) => finishObject(draft, shortest, objectCount++, this.#budget, share) ?? []),
-        arrays: arrays.flatMap((draft) => {
-          const array = finishArray(draft, shortest)
-          return array ? [{ ...array, id: arrayCount++ }] : []
-        }),
+        scalars: [...new Set(scalars)].sort((a, b) => a.bytes[0]! - b.bytes[0]!),
+        strings: [...new Set(strings)].sort((a, b) => shortestString(a) - shortestString(b)),
+        objects: objects
+          .flatMap((draft) => finishObject(draft, shortest, objectCount++, this.#budget, share) ?? [])
+          .sort((a, b) => shortestObject(a, shortest) - shortestObject(b, shortest)),
+        arrays: arrays
+          .flatMap((draft) => {
+            const array = finishArray(draft, shortest)
+            return array ? [{ ...array, id: arrayCount++ }] : []
+          })
+          .sort((a, b) => shortestArray(a, shortest) - shortestArray(b, shortest)),
       }
     })
   }

@@ -4,6 +4,7 @@ import type { StringSpec } from './strings.ts'
 
 /** A kind of values. Nodes name each other by their numbers, so that they can be recursive. */
 export interface ValueNode {
+  // Each in the order of their shortest values.
   /** Automata over the text of a value that is no string and has no parts: numbers, `true`, `null`. */
   readonly scalars: readonly ByteAutomaton[]
   readonly strings: readonly StringSpec[]
@@ -66,3 +67,5 @@ export function shortestArray({ first, rest, min }: Omit<ArraySpec, 'id'>, short
   for (let i = 0; i < Math.min(min, first.length); i++) bytes += of(first[i]!) + 1
   return min > first.length ? bytes + (min - first.length) * (of(rest) + 1) : bytes
 }
+
+export const shortestString = ({ automaton, min }: StringSpec): number => 1 + Math.max(automaton.bytes[0]!, min)
