@@ -84,7 +84,7 @@ console.log(
 )
 console.log(`wrong: ${wrong}; schemas that ajv cannot judge: ${sum((each) => (each.judged ? 0 : 1))}`)
 console.log(`compile: ${quantiles(supported.map(({ compileMs }) => compileMs))}`)
-console.log(`mask of ${vocabulary.size} tokens, first time of a state: ${quantiles(supported.flatMap(({ coldMs }) => coldMs))}`)
-console.log(`mask of ${vocabulary.size} tokens, texts read again: ${quantiles(supported.flatMap(({ warmMs }) => warmMs))}`)
+console.log(`mask of ${vocabulary.size} tokens, along random texts: ${quantiles(supported.flatMap(({ coldMs }) => coldMs))}`)
+console.log(`mask of ${vocabulary.size} tokens, the same texts again: ${quantiles(supported.flatMap(({ warmMs }) => warmMs))}`)
 console.log(`machine: ${cpus().length} x ${cpus()[0]?.model}, load ${loadavg()[0]!.toFixed(1)}`)
 if (wrong > 0) process.exitCode = 1

@@ -50,7 +50,8 @@ function inNewWords(schema: unknown, isRoot = true): unknown {
   if (typeof schema !== 'object' || schema === null) return schema
   const result: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(schema)) {
-    if (isRoot && (key === '$schema' || key === '$id')) continue
+    // With ajv's own `$async`, its answer would be a promise.
+    if (isRoot && (key === '$schema' || key === '$id' || key === '$async')) continue
     if (key === 'id' && typeof value === 'string') continue
     Object.defineProperty(result, key, { value: inNewWords(value, false), enumerable: true, configurable: true, writable: true })
   }
