@@ -1,5 +1,23 @@
 export { type BatchRow, batchFeeds, hiddenScore } from './batch.ts'
 export { type BeamResult, type BeamSearchOptions, beamSearch } from './beam-search.ts'
+export {
+  choiceGrammar,
+  type Grammar,
+  GrammarConstraint,
+  type GrammarOptions,
+  jsonObjectGrammar,
+  regexGrammar,
+  type SchemaOptions,
+  schemaGrammar,
+  type TokenConstraint,
+  TokenGrammar,
+  TokenVocabulary,
+  type Tool,
+  type ToolForm,
+  type ToolOptions,
+  toolGrammar,
+  type VocabularyOptions,
+} from './constrain/index.ts'
 export { type DecoderKind, type DecoderOptions, type DecoderRefusal, graphDecoders, graphMemory } from './decoder-kind.ts'
 export { Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
 export { KvCache } from './kv-cache.ts'

@@ -150,11 +150,19 @@ export function createTokenizer(files: TokenizerFiles, name = 'tokenizer.json'):
       const read = decoder.read(piece, false)
       return typeof read === 'string' ? read : visibleText(read)
     },
+    tokenBytes(id) {
+      const piece = pieces[id]
+      if (piece === undefined) return undefined
+      const read = decoder.read(piece, false)
+      return typeof read === 'string' ? utf8.encode(read) : read
+    },
+    addedTokens: [...added.values()].map(({ id, content, special }) => ({ id, content, isSpecial: special })),
     idOf,
     isSpecial,
   }
 }
 
+const utf8 = new TextEncoder()
 const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`
 
 const sizeOf = (text: string): string => ` of ${text.length} characters`

@@ -62,6 +62,10 @@ export interface Tokenizer {
   streamDecoder(options?: StreamDecodeOptions): StreamDecoder
   /** One token for display: bytes that are no whole character appear as `<0xE2>`. Empty for an id without a token. */
   tokenText(id: number): string
+  /** One token's bytes within a text, possibly a part of a character. Undefined for an id without a token. */
+  tokenBytes(id: number): Uint8Array | undefined
+  /** Tokens that are found before text is cut into words: special ones, and others. */
+  readonly addedTokens: readonly { readonly id: number; readonly content: string; readonly isSpecial: boolean }[]
   idOf(token: string): number | undefined
   isSpecial(id: number): boolean
 }

@@ -1,6 +1,7 @@
 /** The parsers of the command line and of the hub's answers. */
 import { utf8 } from '../../../core/src/checkpoint/testing/bytes.ts'
 import { type FuzzTarget, fuzz } from '../../../core/src/testing/fuzz/fuzz.ts'
+import { grammarTargets } from '../../../core/src/testing/fuzz/grammars.ts'
 import { textTargets } from '../../../core/src/testing/fuzz/texts.ts'
 import { holds, jsonOf, textOf, weightTargets } from '../../../core/src/testing/fuzz/weights.ts'
 import { applySettings, parseSetting } from '../commands/settings.ts'
@@ -24,6 +25,7 @@ const runConfig = { seed: 0, model: { hiddenSize: 8 }, stages: [{ learningRate: 
 export const fuzzTargets = async (): Promise<FuzzTarget[]> => [
   ...(await weightTargets()),
   ...(await textTargets()),
+  ...grammarTargets,
   {
     name: 'listing of the hub',
     seeds: [jsonOf(listing)],

@@ -1,0 +1,47 @@
+/** What a request asks for, as a grammar. All limits are checked here, before anything runs. */
+import { usageError } from '../../errors.ts'
+import { spell } from './automata/byte-automaton.ts'
+import { textsAutomaton } from './automata/character-automaton.ts'
+import { compileRegex } from './automata/compile-regex.ts'
+import { parseRegex } from './automata/parse-regex.ts'
+import type { Grammar } from './constraint.ts'
+import { Budget, limits, tooMuch } from './limits.ts'
+import { compileSchema } from './schema/compile-schema.ts'
+import type { Values } from './schema/values.ts'
+
+export interface SchemaOptions {
+  /** Properties in the schema's order, as OpenAI's API gives them. Default: any order. */
+  readonly ordered?: boolean
+}
+
+const noValues: Values = { nodes: [], root: -1, shortest: new Float64Array() }
+
+/**
+ * JSON that a JSON schema (draft 2020-12, and what earlier drafts say in other words) calls valid.
+ *
+ * @throws unsupported error that names the keyword and where it stands; usage error for what is no schema
+ */
+export function schemaGrammar(schema: unknown, { ordered = false }: SchemaOptions = {}): Grammar {
+  const values = compileSchema(schema)
+  return { expression: { type: 'value', node: values.root }, values, ordered }
+}
+
+/** Any JSON object. */
+export const jsonObjectGrammar = (): Grammar => schemaGrammar({ type: 'object' })
+
+/** A text that the whole of a regular expression (ECMAScript's) matches. @throws unsupported error that names what cannot be run */
+export function regexGrammar(pattern: string): Grammar {
+  const budget = new Budget()
+  const automaton = compileRegex(parseRegex(pattern, 'regex'), 'regex', budget)
+  if (automaton.labels.every((label) => label < 0)) throw usageError('regex: no text matches the pattern', { found: pattern })
+  return { expression: { type: 'pattern', automaton: spell(automaton, 'regex', budget) }, values: noValues, ordered: false }
+}
+
+/** One of these texts. */
+export function choiceGrammar(choices: readonly string[]): Grammar {
+  if (choices.length === 0) throw usageError('choice: there is nothing to choose from', { found: choices })
+  if (choices.join('').length > limits.schemaCharacters) throw tooMuch('choice', 'characters', limits.schemaCharacters)
+  const { labels, ...rest } = textsAutomaton(choices)
+  const automaton = spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'choice', new Budget())
+  return { expression: { type: 'pattern', automaton }, values: noValues, ordered: false }
+}

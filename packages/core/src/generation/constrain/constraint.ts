@@ -1,0 +1,139 @@
+/** A grammar over a vocabulary, and one text that follows it. */
+import { runtimeError, usageError } from '../../errors.ts'
+import type { Expression } from './machine/expressions.ts'
+import { Frames } from './machine/frames.ts'
+import { Masks } from './machine/masks.ts'
+import { atEnd, type Reading, Stacks } from './machine/stacks.ts'
+import type { TokenVocabulary } from './machine/vocabulary.ts'
+import type { Values } from './schema/values.ts'
+
+/** What may be drawn next in one request. */
+export interface TokenConstraint {
+  /**
+   * [ceil(V / 32)]: bit `id % 32` of word `id >> 5` is set where the token may come next; those that end the text count. Valid
+   * until the next `accept`; not to be changed.
+   *
+   * @throws runtime error where no token may come: the vocabulary lacks the bytes that the text needs
+   */
+  allowed(): Uint32Array
+  /** @throws runtime error for a token that is not allowed */
+  accept(token: number): void
+  /** The text has ended, or nothing may come but its end. */
+  readonly done: boolean
+}
+
+/** What a text has to be; see compile.ts. */
+export interface Grammar {
+  readonly expression: Expression
+  readonly values: Values
+  /** Properties come in the schema's order. */
+  readonly ordered: boolean
+}
+
+export interface GrammarOptions {
+  /** Bytes of masks that are kept. Default 32 MiB. */
+  readonly cacheBytes?: number
+}
+
+/** A grammar over a vocabulary. Texts of one grammar share what was found out about it. */
+export class TokenGrammar {
+  readonly vocabulary: TokenVocabulary
+  readonly stacks: Stacks
+  readonly masks: Masks
+  readonly start: ReadonlySet<Reading>
+
+  constructor(grammar: Grammar, vocabulary: TokenVocabulary, { cacheBytes = 32 * 2 ** 20 }: GrammarOptions = {}) {
+    this.vocabulary = vocabulary
+    this.stacks = new Stacks(new Frames(grammar.values, grammar.ordered))
+    this.masks = new Masks(vocabulary, this.stacks, cacheBytes)
+    const start = new Set<Reading>()
+    this.stacks.settle(this.stacks.push(undefined, [this.stacks.frames.expression(grammar.expression)]), start)
+    this.start = start
+  }
+
+  /** A new text. */
+  constraint(): GrammarConstraint {
+    return new GrammarConstraint(this)
+  }
+}
+
+export class GrammarConstraint implements TokenConstraint {
+  readonly #grammar: TokenGrammar
+  #readings: ReadonlySet<Reading>
+  #ended = false
+
+  constructor(grammar: TokenGrammar) {
+    this.#grammar = grammar
+    this.#readings = grammar.start
+  }
+
+  get done(): boolean {
+    return this.#ended || (this.#readings.size === 1 && this.#readings.has(atEnd))
+  }
+
+  /** The text may end here. */
+  get mayEnd(): boolean {
+    return this.#readings.has(atEnd)
+  }
+
+  /** Bytes on a short way to the end of the text, which a text that has to be short can go. */
+  ending(): Uint8Array {
+    const [first] = this.#readings
+    return first === undefined || this.mayEnd ? new Uint8Array() : this.#grammar.stacks.ending(first)
+  }
+
+  allowed(): Uint32Array {
+    const mask = this.#ended ? new Uint32Array(this.#grammar.masks.words) : this.#grammar.masks.mask(this.#readings)
+    if (!this.#ended && mask.every((word) => word === 0)) {
+      throw runtimeError(
+        'constrained output: no token of the vocabulary continues the text; its bytes cannot spell what the grammar asks for',
+      )
+    }
+    return mask
+  }
+
+  accept(token: number): void {
+    const { vocabulary, stacks } = this.#grammar
+    if (this.#ended) throw runtimeError('constrained output: the text has ended')
+    if (vocabulary.endIds.includes(token)) {
+      if (!this.mayEnd) throw refusedToken(token)
+      this.#ended = true
+      return
+    }
+    const added = vocabulary.addedById.get(token)
+    if (added) this.#go(stacks.stepAdded(this.#readings, added.text, added.isSpecial), token)
+    else {
+      const bytes = vocabulary.bytesOf(token)
+      if (!bytes || bytes.length === 0) throw refusedToken(token)
+      let readings = this.#readings
+      for (const byte of bytes) readings = stacks.step(readings, byte)
+      this.#go(readings, token)
+    }
+    if (stacks.trim()) this.#grammar.masks.forget()
+  }
+
+  /** Reads bytes instead of a token. @throws usage error for bytes that do not fit */
+  acceptBytes(bytes: Uint8Array): void {
+    let readings = this.#readings
+    for (const [i, byte] of bytes.entries()) {
+      readings = this.#grammar.stacks.step(readings, byte)
+      if (readings.size === 0) throw usageError(`constrained output: byte ${i} (${byte}) is not allowed`, { found: byte })
+    }
+    this.#readings = readings
+  }
+
+  /** The same text again, to go on in another way. */
+  fork(): GrammarConstraint {
+    const copy = new GrammarConstraint(this.#grammar)
+    copy.#readings = this.#readings
+    copy.#ended = this.#ended
+    return copy
+  }
+
+  #go(readings: ReadonlySet<Reading>, token: number): void {
+    if (readings.size === 0) throw refusedToken(token)
+    this.#readings = readings
+  }
+}
+
+const refusedToken = (token: number) => runtimeError(`constrained output: token ${token} is not allowed here`, { found: token })

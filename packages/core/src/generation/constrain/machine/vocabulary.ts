@@ -1,0 +1,81 @@
+/** A model's tokens as the machine needs them: their bytes as a tree, and the ones that are no text. */
+import { usageError } from '../../../errors.ts'
+import type { Tokenizer } from '../../../tokenizer/types.ts'
+import type { ByteAutomaton } from '../automata/byte-automaton.ts'
+import { anyString } from '../schema/strings.ts'
+import { type TokenTrie, tokenTrie } from './token-trie.ts'
+import { bytesOfWalk, type Walk, walk } from './walk.ts'
+
+export interface VocabularyOptions {
+  /** Rows of the model's output, V; default: the tokenizer's. */
+  readonly size?: number
+  /** Tokens that end a text; at least one. Default: the tokenizer's. */
+  readonly endIds?: readonly number[]
+  /** Bytes of what is kept of walks over the tree. Default 64 MiB. */
+  readonly cacheBytes?: number
+}
+
+export class TokenVocabulary {
+  readonly size: number
+  readonly endIds: readonly number[]
+  readonly trie: TokenTrie
+  /** Added tokens by their text. */
+  readonly added: ReadonlyMap<string, { readonly id: number; readonly isSpecial: boolean }>
+  readonly addedById: ReadonlyMap<number, { readonly text: string; readonly isSpecial: boolean }>
+  readonly #bytesOf: (id: number) => Uint8Array | undefined
+  readonly #cacheBytes: number
+  readonly #walks = new Map<string, Walk>()
+  #walkBytes = 0
+
+  /** @throws usage error where no token ends a text */
+  constructor(tokenizer: Tokenizer, options: VocabularyOptions = {}) {
+    const { size = tokenizer.vocabSize, endIds = tokenizer.eosTokenIds, cacheBytes = 64 * 2 ** 20 } = options
+    if (endIds.length === 0)
+      throw usageError('constrained output needs a token that ends the text; name one in endIds', { flag: 'endIds' })
+    this.size = size
+    this.endIds = endIds
+    this.#cacheBytes = cacheBytes
+    const added = new Map<string, { id: number; isSpecial: boolean }>()
+    const addedById = new Map<number, { text: string; isSpecial: boolean }>()
+    for (const { id, content, isSpecial } of tokenizer.addedTokens) {
+      added.set(content, { id, isSpecial })
+      addedById.set(id, { text: content, isSpecial })
+    }
+    this.added = added
+    this.addedById = addedById
+    const ends = new Set(endIds)
+    this.#bytesOf = (id) => (addedById.has(id) || ends.has(id) ? undefined : tokenizer.tokenBytes(id))
+    this.trie = tokenTrie(Math.min(size, tokenizer.vocabSize), this.#bytesOf)
+  }
+
+  /** Undefined for added tokens and those that end a text. */
+  bytesOf(id: number): Uint8Array | undefined {
+    return this.#bytesOf(id)
+  }
+
+  /**
+   * Tokens that an automaton takes from a state, from a node of the tree on.
+   *
+   * @param whole without parts of another walk
+   */
+  walk(automaton: ByteAutomaton, state: number, node: number, whole = false): Walk {
+    const key = `${automaton.id},${state},${node},${whole}`
+    let found = this.#walks.get(key)
+    if (found) {
+      // The oldest goes first: what is used moves to the end.
+      this.#walks.delete(key)
+      this.#walks.set(key, found)
+      return found
+    }
+    const anything = automaton.free && automaton !== anyString && !whole ? this.walk(anyString, 0, node, true) : undefined
+    found = walk(this.trie, automaton, state, node, anything)
+    this.#walks.set(key, found)
+    this.#walkBytes += bytesOfWalk(found)
+    for (const [oldest, each] of this.#walks) {
+      if (this.#walkBytes <= this.#cacheBytes || oldest === key) break
+      this.#walks.delete(oldest)
+      this.#walkBytes -= bytesOfWalk(each)
+    }
+    return found
+  }
+}

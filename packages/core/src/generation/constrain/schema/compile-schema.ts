@@ -1,0 +1,347 @@
+/**
+ * From a JSON schema to the kinds of values that the machine runs. A node stands for the values for which a set of schemas holds
+ * at once; nodes are made as they are named, so recursive schemas end. What has no value at all is found last, and left out.
+ */
+import { type ByteAutomaton, spell } from '../automata/byte-automaton.ts'
+import { type CharacterAutomaton, product, textsAutomaton } from '../automata/character-automaton.ts'
+import { Budget, limits, tooMuch } from '../limits.ts'
+import { Constants, canonical } from './constants.ts'
+import { type Alternative, Expander } from './expand.ts'
+import { type JsonType, jsonTypes, list, type Negations, notEnum, typesOf, wholeNumber } from './keywords.ts'
+import { boundsOf, fits, Numbers } from './numbers.ts'
+import { draftObject, finishObject, type ObjectDraft } from './objects.ts'
+import { get, refusal, type Schema, type SchemaObject, SchemaSource } from './source.ts'
+import { type StringSpec, Strings } from './strings.ts'
+import { type ArraySpec, shortestArray, shortestObject, shortestString, type ValueNode, type Values } from './values.ts'
+
+interface NodeDraft {
+  readonly scalars: ByteAutomaton[]
+  readonly strings: StringSpec[]
+  readonly objects: ObjectDraft[]
+  readonly arrays: Omit<ArraySpec, 'id'>[]
+}
+
+/**
+ * @throws unsupported error that names what is not supported and where it stands; usage error for what is no schema, or has no
+ * value
+ */
+export function compileSchema(schema: unknown): Values {
+  const budget = new Budget()
+  const source = new SchemaSource(schema)
+  const overlapping = new Set<SchemaObject>()
+  for (;;) {
+    const before = overlapping.size
+    const compiler = new Compiler(source, budget, overlapping)
+    const values = compiler.run()
+    if (values && overlapping.size === before) return values
+  }
+}
+
+class Compiler {
+  readonly #source: SchemaSource
+  readonly #budget: Budget
+  readonly #overlapping: Set<SchemaObject>
+  readonly #expander: Expander
+  readonly #strings: Strings
+  readonly #numbers: Numbers
+  readonly #ids = new Map<string, number>()
+  readonly #waiting: (readonly Schema[])[] = []
+  readonly #drafts: NodeDraft[] = []
+  readonly #pairs: { readonly owner: SchemaObject; readonly schemas: readonly Schema[] }[] = []
+  readonly #constants = new Constants()
+  readonly #literals = new Map<string, ByteAutomaton>()
+  readonly #keys = new Map<string, ByteAutomaton>()
+
+  constructor(source: SchemaSource, budget: Budget, overlapping: Set<SchemaObject>) {
+    this.#source = source
+    this.#budget = budget
+    this.#overlapping = overlapping
+    this.#expander = new Expander(source, budget, {
+      overlapping,
+      onPair: (owner, schemas) => this.#pairs.push({ owner, schemas }),
+    })
+    this.#strings = new Strings(source, budget)
+    this.#numbers = new Numbers(budget)
+  }
+
+  /** Undefined: schemas of a `oneOf` overlap, which was not known. */
+  run(): Values | undefined {
+    const root = this.#nodeOf([this.#source.root])
+    const pairs: { owner: SchemaObject; node: number }[] = []
+    let seen = 0
+    for (let at = 0; at < this.#waiting.length; at++) {
+      this.#drafts.push(this.#draft(this.#waiting[at]!))
+      for (; seen < this.#pairs.length; seen++) {
+        const { owner, schemas } = this.#pairs[seen]!
+        pairs.push({ owner, node: this.#nodeOf(schemas) })
+      }
+    }
+    const shortest = this.#shortest()
+    const overlaps = pairs.filter(({ node }) => node >= 0 && shortest[node]! < Infinity)
+    if (overlaps.length > 0) {
+      for (const { owner } of overlaps) this.#overlapping.add(owner)
+      return undefined
+    }
+    if (root < 0 || shortest[root] === Infinity) throw refusal('#', 'a schema that no value of bounded size satisfies')
+    return { nodes: this.#finish(shortest), root, shortest }
+  }
+
+  #nodeOf(schemas: readonly Schema[]): number {
+    if (schemas.includes(false)) return -1
+    const objects = [...new Set(schemas.filter((each) => typeof each === 'object'))]
+    const key = objects
+      .map((each) => this.#source.idOf(each))
+      .sort((a, b) => a - b)
+      .join()
+    let id = this.#ids.get(key)
+    if (id === undefined) {
+      id = this.#waiting.push(objects) - 1
+      if (id >= limits.nodes) throw tooMuch('the schema', 'kinds of values', limits.nodes)
+      this.#ids.set(key, id)
+    }
+    return id
+  }
+
+  #draft(schemas: readonly Schema[]): NodeDraft {
+    const draft: NodeDraft = { scalars: [], strings: [], objects: [], arrays: [] }
+    for (const alternative of this.#expander.all(schemas)) this.#add(alternative, draft)
+    return draft
+  }
+
+  #add(alternative: Alternative, draft: NodeDraft): void {
+    const schemas = [...alternative]
+    this.#budget.spend(10 + schemas.length)
+    const allowed = schemas.map((schema) => typesOf(schema, this.#source).types)
+    const types = new Set(jsonTypes.filter((type) => allowed.every((each) => each.has(type))))
+    const values = this.#listed(schemas)
+    if (values) this.#addListed(values, schemas, types, draft)
+    else this.#addTypes(schemas, types, draft)
+  }
+
+  /** The values of `enum` and `const`, by their JSON. Undefined: there is neither. */
+  #listed(schemas: readonly SchemaObject[]): ReadonlyMap<string, unknown> | undefined {
+    let found: Map<string, unknown> | undefined
+    for (const schema of schemas) {
+      for (const keyword of ['enum', 'const']) {
+        if (get(schema, keyword) === undefined) continue
+        const values = keyword === 'const' ? [get(schema, keyword)] : list(schema, keyword, this.#source)
+        this.#budget.spend(values.length)
+        const mine = new Map(values.map((value) => [canonical(value), value]))
+        const before: Map<string, unknown> | undefined = found
+        found = before ? new Map([...mine].filter(([key]) => before.has(key))) : mine
+      }
+    }
+    return found
+  }
+
+  #addListed(
+    values: ReadonlyMap<string, unknown>,
+    schemas: readonly SchemaObject[],
+    types: ReadonlySet<JsonType>,
+    draft: NodeDraft,
+  ): void {
+    const excluded = new Set(schemas.flatMap((schema) => ((schema as Negations)[notEnum] ?? []).map(canonical)))
+    const kept = [...values].filter(([key]) => !excluded.has(key)).map(([, value]) => value)
+    const rest = schemas.map((schema) => this.#without(schema))
+    const texts = kept.filter((value) => typeof value === 'string')
+    if (texts.length > 0 && types.has('string')) {
+      const spec = this.#strings.spec(rest, texts)
+      if (spec) draft.strings.push(spec)
+    }
+    const numbers = kept.filter((value) => typeof value === 'number')
+    const bounds = numbers.length > 0 && types.has('number') ? boundsOf(rest, this.#source) : undefined
+    const literals = kept.filter(
+      (value) =>
+        (value === null && types.has('null')) ||
+        (typeof value === 'boolean' && types.has('boolean')) ||
+        (typeof value === 'number' && bounds && fits(value, bounds)),
+    )
+    if (literals.length > 0) draft.scalars.push(this.#literal(literals.map((value) => JSON.stringify(value))))
+    for (const value of kept) {
+      if (typeof value !== 'object' || value === null) continue
+      const type = Array.isArray(value) ? 'array' : 'object'
+      if (types.has(type)) this.#addTypes([...rest, this.#constants.schema(value) as SchemaObject], new Set([type]), draft)
+    }
+  }
+
+  readonly #bare = new Map<SchemaObject, SchemaObject>()
+
+  /** A schema without its list of values. */
+  #without(schema: SchemaObject): SchemaObject {
+    if (get(schema, 'enum') === undefined && get(schema, 'const') === undefined) return schema
+    const known = this.#bare.get(schema)
+    if (known) return known
+    const { enum: _, const: __, ...rest } = schema
+    this.#bare.set(schema, this.#source.locate(rest, this.#source.pointerOf(schema)))
+    return rest
+  }
+
+  #literal(texts: readonly string[]): ByteAutomaton {
+    const key = JSON.stringify(texts)
+    let automaton = this.#literals.get(key)
+    if (!automaton) {
+      const { labels, ...rest } = textsAutomaton(texts)
+      automaton = spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'a list of values', this.#budget)
+      this.#literals.set(key, automaton)
+    }
+    return automaton
+  }
+
+  #addTypes(schemas: readonly SchemaObject[], types: ReadonlySet<JsonType>, draft: NodeDraft): void {
+    const excluded = schemas.flatMap((schema) => (schema as Negations)[notEnum] ?? [])
+    const literals = [...(types.has('null') ? [null] : []), ...(types.has('boolean') ? [true, false] : [])].filter(
+      (value) => !excluded.includes(value),
+    )
+    if (literals.length > 0) draft.scalars.push(this.#literal(literals.map((value) => JSON.stringify(value))))
+    if (types.has('number')) {
+      const where = schemas[0] ? this.#source.pointerOf(schemas[0]) : '#'
+      const automaton = this.#numbers.automaton(boundsOf(schemas, this.#source), where)
+      if (automaton) draft.scalars.push(automaton)
+    }
+    if (types.has('string')) {
+      const spec = this.#strings.spec(schemas)
+      if (spec) draft.strings.push(spec)
+    }
+    for (const value of excluded) {
+      const type = Array.isArray(value) ? 'array' : 'object'
+      if (typeof value === 'object' && value !== null && types.has(type))
+        throw refusal(schemas[0] ? this.#source.pointerOf(schemas[0]) : '#', `the opposite of a list of values with parts`)
+    }
+    if (types.has('object')) {
+      const tools = {
+        source: this.#source,
+        budget: this.#budget,
+        strings: this.#strings,
+        nodeOf: (each: readonly Schema[]) => this.#nodeOf(each),
+        namesOf: (each: readonly Schema[]) => this.#namesOf(each),
+      }
+      draft.objects.push(draftObject(schemas, tools))
+    }
+    if (types.has('array')) draft.arrays.push(this.#array(schemas))
+  }
+
+  #namesOf(schemas: readonly Schema[]): CharacterAutomaton {
+    const ways = this.#expander.all(schemas).flatMap((alternative) => {
+      const each = [...alternative]
+      if (!each.every((schema) => typesOf(schema, this.#source).types.has('string'))) return []
+      const values = this.#listed(each)
+      const texts = values && [...values.values()].filter((value) => typeof value === 'string')
+      return [
+        this.#strings.names(
+          each.map((schema) => this.#without(schema)),
+          texts,
+        ),
+      ]
+    })
+    if (ways.length === 0) return textsAutomaton([])
+    return product(ways, { label: (labels) => Math.max(...labels) }, 'propertyNames', this.#budget)
+  }
+
+  #array(schemas: readonly SchemaObject[]): Omit<ArraySpec, 'id'> {
+    const source = this.#source
+    let min = 0
+    let max = Infinity
+    const parts = schemas.map((schema) => {
+      min = Math.max(min, wholeNumber(schema, 'minItems', source) ?? 0)
+      max = Math.min(max, wholeNumber(schema, 'maxItems', source) ?? Infinity)
+      const items = get(schema, 'items')
+      // Up to draft 2019-09, a list of schemas stands under `items`, and what follows under `additionalItems`.
+      const old = Array.isArray(items)
+      const keyword = old ? 'items' : 'prefixItems'
+      const first = list(schema, keyword, source).map((each, i) => source.inner(schema, each, keyword, i))
+      const others = old ? get(schema, 'additionalItems') : items
+      return { first, rest: others === undefined ? true : source.inner(schema, others, old ? 'additionalItems' : 'items') }
+    })
+    for (const schema of schemas) {
+      if (get(schema, 'uniqueItems') === true && max > 1)
+        throw refusal(`${source.pointerOf(schema)}/uniqueItems`, '"uniqueItems"')
+    }
+    const length = Math.min(max, Math.max(0, ...parts.map(({ first }) => first.length)))
+    const first = Array.from({ length }, (_, i) => this.#nodeOf(parts.map(({ first, rest }) => first[i] ?? rest)))
+    return { first, rest: this.#nodeOf(parts.map(({ rest }) => rest)), min, max }
+  }
+
+  /** [nodes]: bytes of the shortest value. Values of values are longer, so going round until nothing changes finds them. */
+  #shortest(): Float64Array {
+    const shortest = new Float64Array(this.#drafts.length).fill(Infinity)
+    const of = (node: number): number => (node < 0 ? Infinity : shortest[node]!)
+    for (let changed = true; changed; ) {
+      changed = false
+      this.#drafts.forEach((draft, node) => {
+        this.#budget.spend(1 + draft.objects.length + draft.arrays.length)
+        const ways = [
+          ...draft.scalars.map((automaton) => automaton.bytes[0]!),
+          ...draft.strings.map(shortestString),
+          ...draft.objects.map((object) => shortestDraft(object, of, this.#budget)),
+          ...draft.arrays.map((array) => shortestArray(array, shortest)),
+        ]
+        const best = Math.min(...ways, Infinity)
+        if (best >= shortest[node]!) return
+        shortest[node] = best
+        changed = true
+      })
+    }
+    return shortest
+  }
+
+  #finish(shortest: Float64Array): ValueNode[] {
+    let objectCount = 0
+    let arrayCount = 0
+    const share = (key: string, make: () => ByteAutomaton): ByteAutomaton => {
+      const found = this.#keys.get(key) ?? make()
+      this.#keys.set(key, found)
+      return found
+    }
+    const reached = this.#reached(shortest)
+    return this.#drafts.map(({ scalars, strings, objects, arrays }, node) => {
+      if (!reached.has(node)) return { scalars: [], strings: [], objects: [], arrays: [] }
+      return {
+        scalars: [...new Set(scalars)].sort((a, b) => a.bytes[0]! - b.bytes[0]!),
+        strings: [...new Set(strings)].sort((a, b) => shortestString(a) - shortestString(b)),
+        objects: objects
+          .flatMap((draft) => finishObject(draft, shortest, objectCount++, this.#budget, share) ?? [])
+          .sort((a, b) => shortestObject(a, shortest) - shortestObject(b, shortest)),
+        arrays: arrays
+          .flatMap((draft) => {
+            const array = finishArray(draft, shortest)
+            return array ? [{ ...array, id: arrayCount++ }] : []
+          })
+          .sort((a, b) => shortestArray(a, shortest) - shortestArray(b, shortest)),
+      }
+    })
+  }
+
+  /** Nodes that the root's values have. Others were made to see whether schemas overlap. */
+  #reached(shortest: Float64Array): ReadonlySet<number> {
+    const reached = new Set([0])
+    for (const node of reached) {
+      const { objects, arrays } = this.#drafts[node]!
+      const all = [...objects.flatMap(({ nodes }) => nodes), ...arrays.flatMap(({ first, rest }) => [...first, rest])]
+      for (const each of all) if (each >= 0 && shortest[each]! < Infinity) reached.add(each)
+    }
+    return reached
+  }
+}
+
+function shortestDraft({ names, nodes, required, min }: ObjectDraft, of: (node: number) => number, budget: Budget): number {
+  let bytes = 2
+  for (const index of required) bytes += of(nodes[index]!) + JSON.stringify(names[index]).length + 2
+  if (min <= required.size || bytes === Infinity) return bytes
+  budget.spend(nodes.length)
+  const others = nodes
+    .map((node, i) =>
+      required.has(i) ? Infinity : of(node) + (names[i] === undefined ? 3 : JSON.stringify(names[i]).length + 2),
+    )
+    .sort((a, b) => a - b)
+  for (let i = 0; i < min - required.size; i++) bytes += others[Math.min(i, others.length - 1)] ?? Infinity
+  return bytes
+}
+
+function finishArray(draft: Omit<ArraySpec, 'id'>, shortest: Float64Array): Omit<ArraySpec, 'id'> | undefined {
+  const has = (node: number): boolean => node >= 0 && shortest[node]! < Infinity
+  const missing = draft.first.findIndex((node) => !has(node))
+  let max = draft.max
+  if (missing >= 0) max = Math.min(max, missing)
+  if (!has(draft.rest)) max = Math.min(max, draft.first.length)
+  return draft.min > max ? undefined : { ...draft, max }
+}
