@@ -1,0 +1,43 @@
+/** The cache's entries as people read them. */
+import { basename, resolve } from 'node:path'
+import type { CacheEntry } from '@parscale/core/internal/node/models'
+import type { Download } from '../hub/downloads.ts'
+import { formatAmount } from '../terminal/progress.ts'
+import { textTable } from '../terminal/text-table.ts'
+
+/** `packed/backbone-0123456789ab` of `packed/backbone-0123456789ab-0123456789ab`, whose end is the format's version. */
+export const shortName = (name: string): string => name.replace(/(-[0-9a-f]{12})-[0-9a-f]{12}$/, '$1')
+
+/** Whether a name means this entry: its own, long or short, or the file or folder that it was made of, by its path or its last part. */
+export const isOf = ({ name, source }: CacheEntry, wanted: string): boolean =>
+  [name, shortName(name)].includes(wanted) ||
+  (source !== undefined && [source, basename(source)].includes(wanted)) ||
+  resolve(wanted) === source
+
+export function entryTable(entries: readonly CacheEntry[]): string {
+  // Nearly always all are whole: then there is nothing to say.
+  const notable = entries.some(({ state, inUse }) => state !== 'whole' || inUse)
+  const head = ['NAME', 'MADE OF', 'WEIGHTS', 'SIZE', 'LAST USED']
+  return textTable([[...head, ...(notable ? ['STATE'] : [])], ...entries.map((entry) => row(entry, notable))])
+}
+
+const longest = 20
+
+function row({ name, sizeBytes, lastUsed, state, source, weights = '', inUse }: CacheEntry, notable: boolean): string[] {
+  const from = source === undefined ? 'unknown' : basename(source)
+  const used = lastUsed.toISOString().slice(0, 10)
+  const made = from.length > longest ? `${from.slice(0, longest - 1)}…` : from
+  return [shortName(name), made, weights, formatAmount(sizeBytes, 'B'), used, ...(notable ? [inUse ? 'in use' : state] : [])]
+}
+
+export const downloadTable = (downloads: readonly Download[]): string =>
+  textTable([['NAME', 'SIZE'], ...downloads.map(({ name, sizeBytes }) => [name, formatAmount(sizeBytes, 'B')])])
+
+export const names = (entries: readonly { readonly name: string }[]): string =>
+  entries.map(({ name }) => shortName(name)).join(', ')
+
+export const total = (entries: readonly CacheEntry[]): string =>
+  `${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}, ${formatAmount(
+    entries.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    'B',
+  )}`
