@@ -8,11 +8,17 @@ import { textTable } from '../terminal/text-table.ts'
 /** `packed/backbone-0123456789ab` of `packed/backbone-0123456789ab-0123456789ab`, whose end is the format's version. */
 export const shortName = (name: string): string => name.replace(/(-[0-9a-f]{12})-[0-9a-f]{12}$/, '$1')
 
-/** Whether a name means this entry: its own, long or short, or the file or folder that it was made of, by its path or its last part. */
-export const isOf = ({ name, source }: CacheEntry, wanted: string): boolean =>
-  [name, shortName(name)].includes(wanted) ||
-  (source !== undefined && [source, basename(source)].includes(wanted)) ||
-  resolve(wanted) === source
+/** The model that a stream set in it belongs to; else what it says. */
+const modelOf = (source: string): string => source.replace(/[\\/]streams[\\/][^\\/]+$/, '')
+
+/** Whether a name means this entry: its own, long or short, or the model that it was made of, by its path or the last part of it. */
+export function isOf({ name, source }: CacheEntry, wanted: string): boolean {
+  if ([name, shortName(name)].includes(wanted)) return true
+  return (
+    source !== undefined &&
+    [source, modelOf(source)].some((path) => [path, basename(path), resolve(path)].includes(wanted) || path === resolve(wanted))
+  )
+}
 
 export function entryTable(entries: readonly CacheEntry[]): string {
   // Nearly always all are whole: then there is nothing to say.
@@ -24,7 +30,7 @@ export function entryTable(entries: readonly CacheEntry[]): string {
 const longest = 20
 
 function row({ name, sizeBytes, lastUsed, state, source, weights = '', inUse }: CacheEntry, notable: boolean): string[] {
-  const from = source === undefined ? 'unknown' : basename(source)
+  const from = source === undefined ? 'unknown' : basename(modelOf(source))
   const used = lastUsed.toISOString().slice(0, 10)
   const made = from.length > longest ? `${from.slice(0, longest - 1)}…` : from
   return [shortName(name), made, weights, formatAmount(sizeBytes, 'B'), used, ...(notable ? [inUse ? 'in use' : state] : [])]

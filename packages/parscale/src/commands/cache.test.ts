@@ -135,6 +135,12 @@ it('removes what it was told to, and nothing without --yes', async () => {
   expect((await stat(gguf)).isFile()).toBe(true)
 })
 
+it('removes what was made of the stream sets of a model with what was made of the model', async () => {
+  const ofSmall = (await list()).filter(({ source }) => source.includes('small'))
+  expect(ofSmall.length).toBeGreaterThan(1)
+  expect((await parscale('cache', 'remove', 'small')).stderr).toContain(`would remove ${ofSmall.length} entries`)
+})
+
 it('removes what was not used for so long', async () => {
   const [entry, ...others] = await list()
   const old = new Date(Date.now() - 40 * 24 * 3_600_000)
