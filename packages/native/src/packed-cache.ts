@@ -1,7 +1,7 @@
 /** Packed files in the cache: made once from a checkpoint, identified by what is in the checkpoint's weight files, then mapped. */
 import { createHash } from 'node:crypto'
 import { realpath, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, sep } from 'node:path'
 import { isQuantised, type StoredData } from '@parscale/core/internal/model'
 import { writeWholeFolder } from '@parscale/core/internal/node/disk'
 import { cachedModelFolder, contentOf, type ModelCacheOptions } from '@parscale/core/internal/node/models'
@@ -24,8 +24,9 @@ const fileName = 'weights'
  * @throws as writePacked and cachedModelFolder
  */
 export async function packedFile(kind: string, plan: PackPlan, options: ModelCacheOptions): Promise<string> {
-  const { onProgress, cacheDirectory, signal } = options
+  const { onProgress, signal } = options
   const sources = await sourcePaths(plan)
+  const cacheDirectory = await besideCached(dirname(sources[0]!), options.cacheDirectory)
   const sizes = await Promise.all(sources.map(async (path) => (await stat(path)).size))
   const toHash = sizes.reduce((sum, size) => sum + size, 0)
   // What takes a blink shows nothing.
@@ -57,10 +58,16 @@ export async function packedFile(kind: string, plan: PackPlan, options: ModelCac
         return writeWholeFolder(target, write, writing)
       },
     },
-    options,
+    { ...options, cacheDirectory },
   )
   if (hashed > 0) onProgress?.({ doneBytes: hashed + plan.totalBytes, totalBytes: hashed + plan.totalBytes })
   return join(folder, fileName)
+}
+
+/** What is made of a folder of the cache lies within that folder, and goes with it. */
+async function besideCached(home: string, cacheDirectory: string): Promise<string> {
+  const cache = await realpath(cacheDirectory).catch(() => cacheDirectory)
+  return home.startsWith(cache + sep) ? home : cacheDirectory
 }
 
 /** The files that a plan's weights lie in or are made of, in the order of their tensors: the same for the same content. */

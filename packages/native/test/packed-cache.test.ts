@@ -1,7 +1,7 @@
 /** Packed files in the cache: made once, and anew whenever they are not what the model would be packed into. */
 import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { modelFiles } from '@parscale/core/internal/generation'
 import { openModelFolder } from '@parscale/core/internal/node'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -68,6 +68,14 @@ it.each([
   expect((await ask()).made).toBe(true)
   expect((await stat(backbone)).size).toBe(size)
   await new NativeModel(backbone).dispose()
+})
+
+it('lies within a model of the cache, and goes with it', async () => {
+  const inCache = join(cacheDirectory, 'bench', 'some')
+  await cp(model, inCache, { recursive: true })
+  const { backbone } = await ask(inCache)
+  expect(dirname(dirname(dirname(backbone)))).toBe(inCache)
+  expect(await readdir(cacheDirectory)).toEqual(['bench'])
 })
 
 it('is one for the same weights under two paths', async () => {
