@@ -23,7 +23,7 @@ let expected: Float64Array[]
 
 beforeAll(async () => {
   file = await fetchSmolLM2()
-  ours = await loadTextModel(file, { threads: 2, env: { ...process.env, PARSCALE_CACHE: `${root}.cache/parscale` } })
+  ours = await loadTextModel(file, { bits: 32, threads: 2, env: { ...process.env, PARSCALE_CACHE: `${root}.cache/parscale` } })
   ids = ours.tokenizer.encode(realText).slice(0, 500)
   expected = []
   for await (const { logits } of scorePositions(ours.engine, ids)) expected.push(logSoftmax(logits))

@@ -9,6 +9,7 @@ import { nativeModule } from './native-module.ts'
 
 export const nativeDecoders: DecoderKind<NativeDecoderOptions> = {
   name: 'native',
+  readsOnce: true,
   get runsWith() {
     return instructionSets()[0]
   },

@@ -6,7 +6,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { unsupportedError } from '@parscale/core/internal'
 import { castBytes, type StoredDType } from '@parscale/core/internal/checkpoint'
 import type { DType } from '@parscale/core/internal/graph'
-import { isQuantised, type PlainWeight, type StoredWeight } from '@parscale/core/internal/model'
+import { isQuantised, type PlainWeight, type StoredData, type StoredWeight } from '@parscale/core/internal/model'
 import { discard, openToRead, writeNewFile } from '@parscale/core/internal/node/disk'
 import type { PackedTensor, PackPlan } from './pack-plan.ts'
 import { type Layout, lanes, tensorBytes } from './packed-layout.ts'
@@ -147,7 +147,8 @@ const dtypes: Partial<Record<DType, StoredDType>> = { float32: 'F32', float16: '
 class SourceFiles {
   readonly #open = new Map<string, Promise<FileHandle>>()
 
-  async read({ path, offset, byteLength }: PlainWeight['data'], from: number, length: number): Promise<ArrayBuffer> {
+  async read({ path, offset, byteLength, made }: StoredData, from: number, length: number): Promise<ArrayBuffer> {
+    if (made) return (await made.read(offset + from, length)).slice().buffer
     let file = this.#open.get(path)
     if (!file) {
       file = openToRead(path)

@@ -123,3 +123,15 @@ function crc32(bytes: Uint8Array): number {
   }
   return ~crc >>> 0
 }
+
+/** How most of a file's layers are stored, for people: `4 bits`. */
+export function packedWeightsText(layouts: readonly Layout[]): string {
+  const bytes = new Map<string, number>()
+  for (const layout of layouts) {
+    const { format } = layout
+    const text = { int4: '4 bits', int8: '8 bits' }[format as string] ?? format
+    if (!layout.isVector && layout.role !== 'embedding' && layout.role !== 'output')
+      bytes.set(text, (bytes.get(text) ?? 0) + tensorBytes(layout))
+  }
+  return [...bytes].sort(([, a], [, b]) => b - a)[0]?.[0] ?? 'float32'
+}

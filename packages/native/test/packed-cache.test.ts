@@ -3,7 +3,7 @@ import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile }
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { modelFiles } from '@parscale/core/internal/generation'
-import { openModelFolder, quantiseModel } from '@parscale/core/internal/node'
+import { openModelFolder } from '@parscale/core/internal/node'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { packModel } from '../src/native-decoder.ts'
@@ -37,9 +37,12 @@ it('is made once', async () => {
   expect(await cached()).toHaveLength(2)
 })
 
-it('is made anew when the weights were touched, and the old one removed', async () => {
+it('is made anew when the weights are others, and the old one removed', async () => {
   const before = await ask()
-  await utimes(join(model, 'model.safetensors'), 1, 1)
+  const file = join(model, 'model.safetensors')
+  const bytes = await readFile(file)
+  bytes[bytes.length - 1]! ^= 1
+  await writeFile(file, bytes)
   const after = await ask()
   expect(after.made).toBe(true)
   expect(after.backbone).not.toBe(before.backbone)
@@ -68,10 +71,33 @@ it.each([
 })
 
 it('lies within a model of the cache, and goes with it', async () => {
-  const quantised = join(cacheDirectory, 'quantised', 'some')
-  await quantiseModel(model, quantised, { bits: 8, blockSize: 16 })
-  const { backbone } = await ask(quantised)
-  expect(dirname(dirname(dirname(backbone)))).toBe(quantised)
+  const inCache = join(cacheDirectory, 'bench', 'some')
+  await cp(model, inCache, { recursive: true })
+  const { backbone } = await ask(inCache)
+  expect(dirname(dirname(dirname(backbone)))).toBe(inCache)
+  expect(await readdir(cacheDirectory)).toEqual(['bench'])
+})
+
+it('is one for the same weights under two paths', async () => {
+  const first = await ask()
+  const copy = join(scratch, 'copy')
+  await cp(model, copy, { recursive: true })
+  await utimes(join(copy, 'model.safetensors'), 1, 1)
+  expect(await ask(copy)).toEqual({ ...first, made: false })
+})
+
+it('is another one for other weights of the same size and time', async () => {
+  const first = await ask()
+  const [file, copy] = [join(model, 'model.safetensors'), join(scratch, 'copy')]
+  await cp(model, copy, { recursive: true, preserveTimestamps: true })
+  const { atime, mtime } = await stat(file)
+  const bytes = await readFile(join(copy, 'model.safetensors'))
+  bytes[bytes.length - 1]! ^= 1
+  await writeFile(join(copy, 'model.safetensors'), bytes)
+  await utimes(join(copy, 'model.safetensors'), atime, mtime)
+  const second = await ask(copy)
+  expect(second.backbone).not.toBe(first.backbone)
+  expect(await ask()).toEqual({ ...first, made: false })
 })
 
 it('leaves nothing behind when it is interrupted', async () => {

@@ -44,7 +44,7 @@ describe('generate', () => {
     ])
     expect(code).toBe(0)
     expect(stdout).not.toContain('P = 8')
-    expect(stderr).toMatch(/P = 8, seed \d+: 5 prompt tokens .* 6 new tokens/)
+    expect(stderr).toMatch(/P = 8, weights bfloat16, seed \d+: 5 prompt tokens .* 6 new tokens/)
   })
 
   it('gives the same text for the same seed, and JSON that says everything', async () => {

@@ -6,6 +6,8 @@ export interface ByteSource {
   readonly size: number
   /** Absolute path of the file behind this source, where there is one: an engine can then map it instead of reading it. */
   readonly path?: string
+  /** Absolute paths of the files that the bytes are made of while they are read: they lie nowhere, and cannot be mapped. */
+  readonly madeFrom?: readonly string[]
   /** Exactly `length` bytes from `offset`. Rejects when the range does not lie inside the source. */
   read(offset: number, length: number): Promise<Uint8Array>
 }

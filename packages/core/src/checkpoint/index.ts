@@ -29,11 +29,13 @@ export {
   blockSizeOf,
   blocksOf,
   defaultBlockSize,
+  type Matrix,
   type QuantisedPart,
   type QuantisedTensors,
   type QuantiseSettings,
   quantisedStreamSet,
   quantisedTensors,
+  type WeightSettings,
 } from './quantise-model.ts'
 export {
   findQuantised,
@@ -51,5 +53,6 @@ export { castBytes, readChunks, readF32, readStored } from './read-tensor.ts'
 export { parseSafetensors, type SafetensorsFile } from './safetensors.ts'
 export { parseSafetensorsIndex, parseShards } from './safetensors-index.ts'
 export { type ByteSink, planShards, type Shard, shardIndex, writeSafetensors } from './safetensors-writer.ts'
+export { type PartSizes, sequentialSources } from './sequential-source.ts'
 export * from './tensor.ts'
 export { arrayStream, castStream, streamBytes, streamTensor, type TensorStream } from './tensor-stream.ts'

@@ -19,6 +19,9 @@ export interface QuantiseSettings {
   readonly blockSize?: number | undefined
 }
 
+/** Which matrices become integers: all of them, in so many bits; or `stored`, those whose file holds integers, as it holds them. */
+export type WeightSettings = QuantiseSettings | 'stored'
+
 /** Large blocks are the fastest (engine's own figures and ours: docs/quantisation.md), and at 8 bits lose next to nothing. */
 export const defaultBlockSize = 128
 
@@ -38,6 +41,8 @@ export interface QuantisedPart extends CarriedFormat {
 export interface QuantisedTensors {
   readonly tensors: readonly TensorStream[]
   readonly parts: readonly QuantisedPart[]
+  /** Of each part, what makes its tensors together, and those tensors. */
+  readonly matrices: readonly Matrix[]
 }
 
 /**
@@ -53,7 +58,7 @@ export function quantisedTensors(
   streams: readonly (TensorStream | GgufStream)[],
   config: ModelConfig,
   tied: boolean,
-  settings: QuantiseSettings,
+  settings: WeightSettings,
 ): QuantisedTensors {
   const used = tied ? streams.filter(({ name }) => name !== 'lm_head.weight') : streams
   return quantiseParameters(used, [...backboneParameters(config, tied), ...storedStreams(streams, config)], settings)
@@ -67,7 +72,7 @@ export function quantisedTensors(
 export const quantisedStreamSet = (
   streams: readonly TensorStream[],
   config: ModelConfig,
-  settings: QuantiseSettings,
+  settings: WeightSettings,
 ): QuantisedTensors => quantiseParameters(streams, storedStreams(streams, config), settings)
 
 /** What is missing of a stream set is told when it is loaded. */
@@ -77,27 +82,29 @@ function storedStreams(streams: readonly TensorStream[], config: ModelConfig): P
 }
 
 /** The blocks that a tensor of floats is cut into where `settings` are asked for; undefined where it stays as it is. */
-export function blocksOf({ part, shape }: Parameter, settings: QuantiseSettings): BlockShape | undefined {
-  if (shape.length !== 2 || part === 'prefix' || part === 'norm') return undefined
+export function blocksOf(parameter: Parameter, settings: QuantiseSettings): BlockShape | undefined {
+  const { part, shape } = parameter
+  if (!isMatrix(parameter)) return undefined
   const blockSize = blockSizeFor(shape[1]!, blockSizeOf(settings))
   return blockSize === undefined ? undefined : { bits: part === 'attention' || part === 'mlp' ? settings.bits : 8, blockSize }
 }
 
+const isMatrix = ({ part, shape }: Parameter): boolean => shape.length === 2 && part !== 'prefix' && part !== 'norm'
+
 function quantiseParameters(
   streams: readonly (TensorStream | GgufStream)[],
   parameters: readonly Parameter[],
-  settings: QuantiseSettings,
+  settings: WeightSettings,
 ): QuantisedTensors {
   const byName = new Map(streams.map((stream) => [stream.name, stream]))
-  const parts: QuantisedPart[] = []
+  const matrices: Matrix[] = []
   const groups = new Map<string, Matrix[]>()
   for (const parameter of parameters) {
     const stream = requireStream(byName, parameter)
-    const blocks = blocksOf(parameter, settings)
-    if (!blocks || !isLoadable(stream)) continue
-    const matrix = quantisedMatrix(stream, blocks)
+    const matrix = isLoadable(stream) && isMatrix(parameter) ? quantisedMatrix(stream, parameter, settings) : undefined
+    if (!matrix) continue
     byName.delete(parameter.name)
-    parts.push(matrix.part)
+    matrices.push(matrix)
     const group = parameter.name.replace(/[qkv]_proj/, 'qkv').replace(/(gate|up)_proj/, 'gate_up')
     groups.set(group, [...(groups.get(group) ?? []), matrix])
   }
@@ -105,7 +112,7 @@ function quantiseParameters(
     (['data', 'scales', 'zeroPoints'] as const).flatMap((part) => group.flatMap((matrix) => matrix[part] ?? [])),
   )
   const others = [...byName.values()].sort((a, b) => dtypeBits[b.dtype] - dtypeBits[a.dtype])
-  return { tensors: [...quantised, ...others], parts }
+  return { tensors: [...quantised, ...others], parts: matrices.map(({ part }) => part), matrices }
 }
 
 function requireStream(streams: ReadonlyMap<string, TensorStream>, { name, shape }: Parameter): TensorStream {
@@ -119,27 +126,43 @@ function requireStream(streams: ReadonlyMap<string, TensorStream>, { name, shape
   })
 }
 
-interface Matrix {
+/** A matrix on its way: its tensors one by one, or all of them in the pieces that they are made in. */
+export interface Matrix {
   readonly part: QuantisedPart
+  pieces(): AsyncIterable<QuantisedBlocks>
   readonly data: TensorStream
   readonly scales: TensorStream
   readonly zeroPoints?: TensorStream | undefined
 }
 
-/** @param wanted what is rounded to where the source has no integers of its own */
-function quantisedMatrix(stream: TensorStream<StoredDType> | GgufStream, wanted: BlockShape): Matrix {
+/** Undefined for what stays as it is. */
+function quantisedMatrix(
+  stream: TensorStream<StoredDType> | GgufStream,
+  parameter: Parameter,
+  settings: WeightSettings,
+): Matrix | undefined {
   const { name, shape } = stream
-  const carried = 'type' in stream ? carriedFormat(stream.type, wanted.bits) : undefined
-  const format = carried ?? { ...wanted, zeroPoints: false }
+  const wanted = settings === 'stored' ? undefined : blocksOf(parameter, settings)
+  const carried =
+    'type' in stream && (wanted || settings === 'stored') ? carriedFormat(stream.type, wanted?.bits ?? 8) : undefined
+  const format = carried ?? (wanted && { ...wanted, zeroPoints: false })
+  if (!format) return undefined
   const pieces = carried ? () => carriedPieces(stream as GgufStream) : () => roundedPieces(stream, format)
   const streams = matrixStreams(name, shape, format, pieces)
   const bytes = Object.values(streams).reduce((sum, part) => sum + (part ? streamBytes(part) : 0), 0)
   const type = carried && (stream as GgufStream).type
-  return { part: { ...format, name, elements: elementCount(shape), bytes, carried: type }, ...streams }
+  return { part: { ...format, name, elements: elementCount(shape), bytes, carried: type }, pieces, ...streams }
 }
 
-async function* carriedPieces({ type, blocks }: GgufStream): AsyncGenerator<QuantisedBlocks> {
-  for await (const bytes of blocks()) yield carryBlocks(type, bytes)
+async function* carriedPieces({ name, type, blocks }: GgufStream): AsyncGenerator<QuantisedBlocks> {
+  for await (const bytes of blocks()) {
+    const piece = carryBlocks(type, bytes)
+    for (const numbers of [piece.scales, piece.zeroPoints ?? []])
+      for (const x of numbers)
+        if (!Number.isFinite(x))
+          throw checkpointError(`tensor ${name} holds a scale that is not finite; the file is damaged`, { tensor: name })
+    yield piece
+  }
 }
 
 async function* roundedPieces(
@@ -177,7 +200,7 @@ function matrixStreams(
   [rows, rowElements]: readonly number[],
   { bits, blockSize, zeroPoints }: CarriedFormat,
   pieces: () => AsyncIterable<QuantisedBlocks>,
-): Omit<Matrix, 'part'> {
+): Omit<Matrix, 'part' | 'pieces'> {
   const blocks = rowElements! / blockSize
   let kept: { scales?: Float32Array[] | undefined; zeroPoints?: Float32Array[] | undefined } = {}
   async function* data() {

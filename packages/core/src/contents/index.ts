@@ -16,3 +16,4 @@ export {
   quantisedContents,
   type StoredStreamSet,
 } from './quantised.ts'
+export { streamedCheckpoint, streamedDigest, streamedStreamSet } from './streamed.ts'

@@ -4,10 +4,13 @@ import { jsonBytes } from '../checkpoint/json-text.ts'
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import {
   blockSizeOf,
+  defaultBlockSize,
+  type Matrix,
   type QuantisedPart,
   type QuantiseSettings,
   quantisedStreamSet,
   quantisedTensors,
+  type WeightSettings,
 } from '../checkpoint/quantise-model.ts'
 import { type Quantisation, quantisationJson, quantisationOf } from '../checkpoint/quantised-tensor.ts'
 import { findTensor } from '../checkpoint/tensor.ts'
@@ -42,6 +45,7 @@ export interface QuantisationPlan {
   /** The model's configuration, as its source has it. */
   readonly config: ModelConfig
   readonly tensors: readonly TensorStream[]
+  readonly matrices: readonly Matrix[]
   readonly summary: QuantisationSummary
 }
 
@@ -52,12 +56,11 @@ export interface StoredStreamSet {
 }
 
 /** Says what quantising would make of a model, and what it would take. @throws usage error when the model is quantised already */
-export function quantisationPlan(model: ModelContents, settings: QuantiseSettings): QuantisationPlan {
+export function quantisationPlan(model: ModelContents, settings: WeightSettings): QuantisationPlan {
   const { config, path } = model
   refuseQuantised(path, config)
-  const { bits } = settings
-  const blockSize = blockSizeOf(settings)
-  const { tensors, parts } = quantisedTensors(model.tensors, config, tiedOf(model), { bits, blockSize })
+  const { tensors, parts, matrices } = quantisedTensors(model.tensors, config, tiedOf(model), settings)
+  const { bits, blockSize } = settings === 'stored' ? mostlyOf(parts) : { ...settings, blockSize: blockSizeOf(settings) }
   const bytesAfter = sumOf(tensors, streamBytes)
   const quantisedBytes = parts.reduce((sum, part) => sum + part.bytes, 0)
   const summary = {
@@ -68,7 +71,17 @@ export function quantisationPlan(model: ModelContents, settings: QuantiseSetting
     matrices: byKind(parts, model),
     other: { tensors: model.tensors.length - parts.length, bytes: bytesAfter - quantisedBytes },
   }
-  return { config, tensors, summary }
+  return { config, tensors, matrices, summary }
+}
+
+/** Bits and block size of most of a model's integers. */
+function mostlyOf(parts: readonly QuantisedPart[]): { bits: QuantiseSettings['bits']; blockSize: number } {
+  const elements = new Map<string, number>()
+  for (const { bits, blockSize, elements: n } of parts)
+    elements.set(`${bits} ${blockSize}`, (elements.get(`${bits} ${blockSize}`) ?? 0) + n)
+  const [most] = [...elements].sort(([, a], [, b]) => b - a)
+  const [bits, blockSize] = most ? most[0].split(' ').map(Number) : [8, defaultBlockSize]
+  return { bits: bits as QuantiseSettings['bits'], blockSize: blockSize! }
 }
 
 /** Bytes that quantisedContents hashes of the model. */
@@ -83,7 +96,7 @@ export const hashedBytes = (model: ModelContents): number => sumOf(backboneStrea
  */
 export async function quantisedContents(
   model: ModelContents,
-  { tensors, summary: { bits, blockSize } }: QuantisationPlan,
+  { tensors, summary: { bits, blockSize } }: Omit<QuantisationPlan, 'matrices'>,
   sets: ReadonlyMap<string, StoredStreamSet>,
   hashing: Hashing,
 ): Promise<FolderContents> {
@@ -127,14 +140,17 @@ function refuseQuantised(source: string, { raw }: ModelConfig): void {
 }
 
 /** A stream set without the backbone that it may have been written with. */
-function streamContents({ checkpoint, files }: StoredStreamSet, quantisation: Required<Quantisation>): FolderContents {
+export function streamContents(
+  { checkpoint, files }: StoredStreamSet,
+  quantisation: Required<Quantisation>,
+): FolderContents & { readonly matrices: readonly Matrix[] } {
   const { config, configJson } = checkpoint
   const stored = streamParameters(config).flatMap(({ name }) => {
     const tensor = findTensor(checkpoint, name)
     return tensor ? [streamTensor(tensor)] : []
   })
-  const { tensors, parts } = quantisedStreamSet(stored, config, quantisation)
+  const { tensors, parts, matrices } = quantisedStreamSet(stored, config, quantisation)
   const quantization = parts.length > 0 ? { quantization_config: quantisationJson(quantisation) } : {}
   const json = { ...configJson, ...quantization, [backboneDigestKey]: quantisation.sourceBackboneDigest }
-  return { files: new Map(files).set('config.json', jsonBytes(json)), tensors }
+  return { files: new Map(files).set('config.json', jsonBytes(json)), tensors, matrices }
 }

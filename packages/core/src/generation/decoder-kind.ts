@@ -29,6 +29,8 @@ export interface DecoderKind<Options extends DecoderOptions = DecoderOptions> {
   readonly name: string
   /** What it would run with, as `avx512vnni`; undefined where there is nothing to say. */
   readonly runsWith?: string | undefined
+  /** It reads weights once, when it prepares: those of a GGUF file need not be in files that it could map. */
+  readonly readsOnce?: boolean
   /** @param configs of the backbone and all stream sets */
   refusal(configs: readonly ModelConfig[], options: DecoderOptions): DecoderRefusal | undefined
   memory(question: MemoryQuestion): MemoryEstimate

@@ -17,7 +17,7 @@ import {
   type StoredTensor,
 } from '../checkpoint/index.ts'
 import { checkpointError } from '../errors.ts'
-import type { DType, ExternalData } from '../graph/index.ts'
+import type { DType } from '../graph/index.ts'
 import {
   backboneParameters,
   type FindWeight,
@@ -27,12 +27,16 @@ import {
   type LayerPrefix,
   type Parameter,
   prefixName,
+  type StoredData,
   streamParameters,
 } from '../model/index.ts'
+import { weightsText } from './weights-text.ts'
 
 export interface ModelFiles {
   readonly config: ModelConfig
   readonly findWeight: FindWeight
+  /** How most weights are stored, for people: `4 bits`, `float32`. */
+  readonly weights: string
   /** True: the output matrix is the embedding. */
   readonly tied: boolean
   readonly streamSets: readonly StreamSetFiles[]
@@ -70,6 +74,7 @@ export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoi
   return {
     config: backbone.config,
     findWeight: findWeight(backbone),
+    weights: weightsText(backbone),
     tied,
     streamSets: await Promise.all(sets.map((set) => streamSetFiles(set))),
   }
@@ -183,8 +188,9 @@ function findWeight(checkpoint: Checkpoint): FindWeight {
   }
 }
 
-const placeOf = ({ source, offset, byteLength }: StoredTensor<AnyDType>): ExternalData => ({
+const placeOf = ({ source, offset, byteLength }: StoredTensor<AnyDType>): StoredData => ({
   path: source.path ?? source.name,
   offset,
   byteLength,
+  ...(source.madeFrom && { made: source }),
 })

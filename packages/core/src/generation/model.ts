@@ -20,12 +20,18 @@ export interface StreamSet {
 export class Model {
   readonly config: ModelConfig
   readonly decoder: Decoder
+  /** How most weights are stored: `4 bits`, `float32`. */
+  readonly weights: string
   readonly #streamSets: ReadonlyMap<number, StreamSet>
   #disposal: Promise<void> | undefined
 
   /** @param decoder of these files; the model disposes of it */
-  constructor({ config, streamSets }: Pick<ModelFiles, 'config' | 'streamSets'>, decoder: Decoder) {
+  constructor(
+    { config, streamSets, weights = 'float32' }: Pick<ModelFiles, 'config' | 'streamSets'> & Partial<Pick<ModelFiles, 'weights'>>,
+    decoder: Decoder,
+  ) {
     this.config = config
+    this.weights = weights
     this.decoder = decoder
     const first = firstAdapters(streamSets)
     this.#streamSets = new Map(

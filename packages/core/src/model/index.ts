@@ -36,6 +36,7 @@ export {
   isQuantised,
   type PlainWeight,
   type QuantisedWeight,
+  type StoredData,
   type StoredWeight,
   storedRows,
   type Weights,

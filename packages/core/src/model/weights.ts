@@ -5,20 +5,31 @@
 import { checkpointError } from '../errors.ts'
 import type { DType, ExternalData, GraphBuilder, QuantisedMatrix, Value } from '../graph/index.ts'
 
+/** Where a weight's bytes lie: in a file at `path`; or nowhere, where `made` makes them while they are read. */
+export interface StoredData extends ExternalData {
+  readonly made?:
+    | {
+        /** The files that they are made of. */
+        readonly madeFrom?: readonly string[]
+        read(offset: number, length: number): Promise<Uint8Array>
+      }
+    | undefined
+}
+
 export interface PlainWeight {
   readonly dtype: DType
-  readonly data: ExternalData
+  readonly data: StoredData
 }
 
 /** A matrix [N, K] in blocks along K; where its parts lie. Their types and layouts are those of QuantisedMatrix. */
 export interface QuantisedWeight {
   readonly bits: 4 | 8
   readonly blockSize: number
-  readonly data: ExternalData
+  readonly data: StoredData
   /** float32 */
-  readonly scales: ExternalData
+  readonly scales: StoredData
   /** float32 (GGUF types with a minimum): [N, K / blockSize], which need not be whole numbers. */
-  readonly zeroPoints?: { readonly dtype: 'uint8' | 'float32'; readonly data: ExternalData } | undefined
+  readonly zeroPoints?: { readonly dtype: 'uint8' | 'float32'; readonly data: StoredData } | undefined
 }
 
 export type StoredWeight = PlainWeight | QuantisedWeight
@@ -30,9 +41,9 @@ export const isQuantised = (weight: StoredWeight): weight is QuantisedWeight => 
  * bytes of each of its parts.
  */
 export function storedRows(weight: StoredWeight, total: number, first: number, count: number): StoredWeight {
-  const of = ({ path, offset, byteLength }: ExternalData): ExternalData => {
-    const rowBytes = byteLength / total
-    return { path, offset: offset + first * rowBytes, byteLength: count * rowBytes }
+  const of = (data: StoredData): StoredData => {
+    const rowBytes = data.byteLength / total
+    return { ...data, offset: data.offset + first * rowBytes, byteLength: count * rowBytes }
   }
   if (!isQuantised(weight)) return { ...weight, data: of(weight.data) }
   const { data, scales, zeroPoints } = weight
@@ -79,7 +90,7 @@ export function externalWeights(g: GraphBuilder, find: FindWeight): Weights {
   const plain = (name: string, shape: readonly number[], as: 'float32' | 'stored' = 'float32') => {
     let value = stored.get(name)
     if (!value) {
-      const found = find(name, shape)
+      const found = inFile(find(name, shape))
       if (isQuantised(found)) {
         throw checkpointError(
           `${found.data.path}: tensor ${name} is quantised to ${found.bits} bits, and is needed in full here; use the model that it was made from`,
@@ -98,12 +109,18 @@ export function externalWeights(g: GraphBuilder, find: FindWeight): Weights {
     return wide
   }
   const quantised: Weights['quantised'] = (matrices, use) => {
-    const found = matrices.map(({ name, shape }) => find(name, shape))
+    const found = matrices.map(({ name, shape }) => inFile(find(name, shape)))
     const joined = found.every(isQuantised) ? sideBySide(found) : undefined
     const rows = matrices.reduce((sum, { shape }) => sum + shape[0], 0)
     return joined && quantisedMatrix(g, matrices.map(({ name }) => name).join('+'), [rows, matrices[0]!.shape[1]], joined, use)
   }
   return Object.assign(plain, { quantised })
+}
+
+function inFile(weight: StoredWeight): StoredWeight {
+  if (weight.data.made)
+    throw new TypeError(`${weight.data.path}: a graph maps its weights from files, and these are made while they are read`)
+  return weight
 }
 
 /** Matrices as one, if all their parts lie in one file, each directly behind that of the one before. */

@@ -127,8 +127,7 @@ export async function planModel({
     streams,
     diskBytes: missing.reduce((sum, p) => sum + model.streamBytes(p), 0),
     async make({ signal, onProgress }) {
-      const quantised = bits === 32 ? {} : { bits }
-      const open = await openModel(source, { ...quantised, env, signal, onUnpack: onProgress, onQuantise: onProgress })
+      const open = await openModel(source, { bits, env, signal, onUnpack: onProgress, onQuantise: onProgress })
       await open.close()
       const sets = new Map(planned)
       for (const set of open.streamSets) sets.set(set.config.parscale.n, set.path)

@@ -2,6 +2,7 @@
 import { basename, join } from 'node:path'
 import process from 'node:process'
 import { type Command, Option } from '@commander-js/extra-typings'
+import type { TextModel } from '@parscale/core/internal/generation'
 import { platformState } from '../home-folder.ts'
 import type { ChosenEngine } from '../load/decode-engine.ts'
 import { loadTextModel } from '../load/load.ts'
@@ -64,7 +65,7 @@ export function register(command: Command, io: Io): void {
           settings: new Settings(flags),
           streams,
           say: io.stderr,
-          model: modelText(model, flags, engine),
+          model: modelText(model, text, flags, engine),
         }
         if (!process.stdin.isTTY) return await readFromPipe(io, state, { json })
         io.stderr(`${state.model}, P = ${conversation.p}; /help lists commands\n`)
@@ -77,11 +78,11 @@ export function register(command: Command, io: Io): void {
 }
 
 /** Model, engine and precision. */
-function modelText(model: string, { bits, kv }: Flags, engine: ChosenEngine | undefined): string {
+function modelText(name: string, { model }: TextModel, { kv }: Flags, engine: ChosenEngine | undefined): string {
   return [
-    basename(model),
+    basename(name),
     `${engine?.engine}${engine?.engine === 'native' ? ` (${engine.why})` : ''}`,
-    bits === undefined ? 'weights as stored' : `weights in ${bits} bits`,
+    `weights ${model.weights}`,
     ...(kv === undefined ? [] : [`keys and values ${kv}`]),
   ].join(', ')
 }

@@ -5,8 +5,10 @@ import { blockSizeOf, type QuantisedBits } from '@parscale/core/internal/checkpo
 import { type Comparison, compareIds } from '@parscale/core/internal/evaluation'
 import { Engine } from '@parscale/core/internal/generation'
 import { type KvType, kvTypes } from '@parscale/core/internal/model'
+import { isGgufFile } from '@parscale/core/internal/node/models'
 import { createTokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { type EngineName, engineNames } from '../load/decode-engine.ts'
+import { resolveModel } from '../load/find-model.ts'
 import { engineOf, loadModel } from '../load/load.ts'
 import { memoryOf } from '../load/memory.ts'
 import { outlineModel } from '../load/outline.ts'
@@ -24,7 +26,7 @@ Examples:
   parscale compare ./model --kv f16,int8 --file held-out.txt              (keys and values in fewer bits)
   parscale compare ./model-int8 --engine native --file held-out.txt       (the native step beside ONNX Runtime)
 
-The reference is MODEL as it is stored, computed in float32. OTHER and every choice of bits and --kv are compared with it at each token:
+The reference is MODEL as it is stored, a GGUF file's integers decoded, computed in float32. OTHER and every choice of bits and --kv are compared with it at each token:
 KL is the divergence of the next token's distribution from the reference's in nats, agreement the share of tokens at which both
 find the same one most probable, rms dp the root mean square change in the probability of the token that follows.`
 
@@ -119,7 +121,7 @@ async function compareAll(
     {
       ...flags,
       p: flags.p && Math.max(...flags.p),
-      bits: undefined,
+      bits: await floatBits(model, io),
       kv: undefined,
       engine: flags.engine && 'onnx',
     },
@@ -130,7 +132,7 @@ async function compareAll(
     const tokenizer = createTokenizer(await tokenizerFiles(reference.backbone), reference.backbone.path)
     const ids = (await tokenizer.encodeLong(text, { signal: io.signal })).slice(0, flags.tokens)
     for (const candidate of candidates) {
-      const changes = { ...options, ...candidate }
+      const changes = { ...options, ...(candidate.model === model ? {} : { bits: undefined }), ...candidate }
       const loaded = await loadModel(candidate.model, changes)
       try {
         const outline = await outlineModel(candidate.model, changes)
@@ -157,6 +159,10 @@ async function compareAll(
   }
   return rows
 }
+
+/** A GGUF file's integers decoded to floats. A folder is what it is. */
+const floatBits = async (model: string | undefined, io: Io): Promise<32 | undefined> =>
+  (await isGgufFile(await resolveModel(model, io.env))) ? 32 : undefined
 
 const name = ({ model, bits, blockSize, kv, engine }: Candidate): string => {
   const weights = bits === undefined ? [model ?? 'as it is'] : [`${bits} bits, blocks of ${blockSize}`]

@@ -97,7 +97,7 @@ async function searchBeams(text: TextModel, prompts: readonly string[], flags: F
   const rows = []
   for (const prompt of prompts) {
     const found = await text.beamSearch(prompt, { beams, maxTokens, p, allowSpecial, signal: io.signal })
-    rows.push({ prompt, p, beams: found })
+    rows.push({ prompt, p, precision: text.model.weights, beams: found })
   }
   if (flags.json) printJson(io, rows)
   else
@@ -114,7 +114,7 @@ async function generateAll(text: TextModel, prompts: readonly string[], flags: F
   if (flags.json) {
     printJson(
       io,
-      results.map((result, i) => ({ prompt: prompts[i]!, p, seed: options.seed, ...result })),
+      results.map((result, i) => ({ prompt: prompts[i]!, p, precision: text.model.weights, seed: options.seed, ...result })),
     )
     return
   }
@@ -151,14 +151,14 @@ async function streamOne(text: TextModel, prompt: string, flags: Flags, io: Io):
   const firstToken = performance.now()
   for (; !next.done; next = await stream.next()) io.stdout(paint?.(next.value.tokens) ?? forTerminal(next.value.text, io))
   io.stdout('\n')
-  io.stderr(`${summary(next.value, p, options.seed, firstToken - started, performance.now() - firstToken)}\n`)
+  io.stderr(`${summary(next.value, text, p, options.seed, firstToken - started, performance.now() - firstToken)}\n`)
   const context = text.model.config.maxPositionEmbeddings
   if (next.value.finishReason === 'length' && next.value.tokens.length < flags.maxTokens)
     io.stderr(`the context of this model, ${context} tokens, is full: --max-tokens ${flags.maxTokens} could not be reached\n`)
 }
 
-function summary(result: TextResult, p: number, seed: number, prefillMs: number, decodeMs: number): string {
+function summary(result: TextResult, { model }: TextModel, p: number, seed: number, prefillMs: number, decodeMs: number): string {
   const n = result.tokens.length
   const rate = n > 1 ? `, ${(decodeMs / (n - 1)).toFixed(1)} ms a token` : ''
-  return `[P = ${p}, seed ${seed}: ${result.promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms, ${n} new tokens${rate}, ended by ${result.stopString === null ? result.finishReason : JSON.stringify(result.stopString)}]`
+  return `[P = ${p}, weights ${model.weights}, seed ${seed}: ${result.promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms, ${n} new tokens${rate}, ended by ${result.stopString === null ? result.finishReason : JSON.stringify(result.stopString)}]`
 }

@@ -3,6 +3,7 @@ import type { Command } from '@commander-js/extra-typings'
 import { Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
 import { isTied, quantisedBytes, zeroPointsName } from '@parscale/core/internal/checkpoint'
+import { weightsText } from '@parscale/core/internal/generation'
 import {
   backboneParameters,
   elementCount,
@@ -82,7 +83,8 @@ function describe(open: ModelOutline, chosen: ChosenEngine, p?: number, contextT
     tiedEmbeddings: tied,
     availableP: [...new Set([1, ...sets.map((set) => set.config.parscale.n)])].sort((a, b) => a - b),
     streamSets: sets.map(({ path, config: { parscale } }) => ({ path, ...parscale })),
-    dtypes,
+    dtypes: open.backbone.storedTypes ?? dtypes,
+    weights: weightsText(open.backbone),
     quantised,
     engine: { name: chosen.engine, why: chosen.why },
     parameters: { total, nonEmbedding: total - (parts.embedding ?? 0) - (parts.output ?? 0), byPart: parts },
@@ -142,6 +144,10 @@ function text(report: ReturnType<typeof describe>): string {
         i === 0 ? 'quantised' : '',
         `${matrices} matrices to ${bits} bits in blocks of ${blockSize}${zeroPoints ? ' with zero points' : ''}, ${size(bytes)}`,
       ),
+    ),
+    line(
+      'runs as',
+      `${report.weights}${report.quantised.length > 0 && /\.gguf$/i.test(report.path) ? '; --bits 32: as floats' : ''}`,
     ),
     line('parameters', `${millions(parameters.total)}, ${millions(parameters.nonEmbedding)} without embeddings`),
     ...Object.entries(parameters.byPart).map(([part, n]) => line('', `${part.padEnd(12)} ${millions(n).padStart(10)}`)),

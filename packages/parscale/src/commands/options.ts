@@ -7,6 +7,7 @@ import { checkInBackground } from '@parscale/core/internal/node/disk'
 import { devices } from '@parscale/core/internal/runtime'
 import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
 import type { LoadOptions } from '../load/load.ts'
+import { weightBits } from '../load/precision.ts'
 import type { Io } from '../terminal/io.ts'
 
 /** What a builder's command makes of its command line. */
@@ -71,7 +72,10 @@ export const streamSetOption = new Option(
 ).argParser(collect)
 
 export const bitsOption = () =>
-  new Option('--bits <bits>', 'weights in 8 or 4 bits, quantised once and kept in the cache').argParser(oneOf([8, 4]))
+  new Option(
+    '--bits <bits>',
+    'weights in 8 or 4 bits, made once and kept in the cache, or 32: as floats (default: as they are stored)',
+  ).argParser(oneOf(weightBits))
 
 export const engineOption = new Option(
   '--engine <engine>',

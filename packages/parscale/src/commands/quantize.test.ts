@@ -22,7 +22,7 @@ describe('the library', () => {
     let writes = 0
     for (const expected of [1, 0]) {
       writes = 0
-      const loaded = await loadModel(byteModel, { bits: 8, env, onQuantise: () => writes++ })
+      const loaded = await loadModel(byteModel, { bits: 8, env, onPack: () => writes++ })
       expect(loaded.model.availableP).toEqual([1, 8])
       expect(Math.sign(writes)).toBe(expected)
       await loaded.model.dispose()

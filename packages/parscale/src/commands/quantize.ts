@@ -5,7 +5,7 @@ import { quantiseModel } from '@parscale/core/internal/node/models'
 import { resolveModel } from '../load/find-model.ts'
 import type { Io } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'
-import { bitsOption, integer } from './options.ts'
+import { integer, oneOf } from './options.ts'
 
 const examples = `
 Examples:
@@ -26,7 +26,7 @@ const blockSizeOption = new Option(
 export function register(command: Command, io: Io): void {
   command
     .argument('<model>', 'folder, .gguf file or ORG/NAME')
-    .addOption(bitsOption().makeOptionMandatory())
+    .addOption(new Option('--bits <bits>', 'weights in 8 or 4 bits').argParser(oneOf([8, 4])).makeOptionMandatory())
     .addOption(blockSizeOption)
     .requiredOption('--out <folder>', 'folder to make; must not exist or be empty')
     .option('--json', 'print the result as JSON')

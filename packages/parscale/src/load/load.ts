@@ -1,10 +1,17 @@
 /** Loads a model to run: opens it, checks that it fits into memory, and starts it on the engine that runs it. */
-import { type DecoderOptions, type Model, modelFiles, openText, type TextModel } from '@parscale/core/internal/generation'
+import {
+  type DecoderOptions,
+  type Model,
+  type ModelFiles,
+  modelFiles,
+  openText,
+  type TextModel,
+} from '@parscale/core/internal/generation'
 import type { ModelFolder, WriteProgress } from '@parscale/core/internal/node'
 import { type ChosenEngine, chooseEngine, type EngineChoice, prepareEngine, startModel } from './decode-engine.ts'
 import { requireMemory } from './memory.ts'
-import { cacheOptions, type OpenModel, type OpenOptions, openModel } from './open-model.ts'
-import { type ModelOutline, outlineModel } from './outline.ts'
+import { cacheOptions, type OpenModel, type OpenOptions, openModel, openModelStreamed } from './open-model.ts'
+import type { ModelOutline } from './outline.ts'
 
 /** How a model is loaded: engine, device, threads, precision, and callbacks for progress. */
 export interface LoadOptions extends OpenOptions, DecoderOptions {
@@ -30,7 +37,7 @@ export async function loadModel(
 ): Promise<{ model: Model; backbone: ModelFolder; close(): Promise<void> }> {
   const open = await openToLoad(model, options)
   try {
-    return { model: await startOpenModel(open, options), backbone: open.backbone, close: open.close }
+    return { model: await startOpenModel(open, model, options), backbone: open.backbone, close: open.close }
   } catch (error) {
     await open.close()
     throw error
@@ -41,7 +48,7 @@ export async function loadModel(
 export async function loadTextModel(model?: string, options: LoadOptions = {}): Promise<TextModel> {
   const open = await openToLoad(model, options)
   try {
-    return await openText(open.backbone, () => startOpenModel(open, options))
+    return await openText(open.backbone, () => startOpenModel(open, model, options))
   } finally {
     await open.close()
   }
@@ -57,36 +64,57 @@ export const engineOf = (
     options,
   )
 
-async function openToLoad(model: string | undefined, options: LoadOptions): Promise<OpenModel> {
-  // Before the work of quantising, too.
-  if (options.bits !== undefined) {
-    const outline = await outlineModel(model, options)
-    requireMemory(outline, (await engineOf(outline, options)).decoders, options)
+/** As the engine that will run it needs it. */
+async function openToLoad(model: string | undefined, options: LoadOptions): Promise<OpenModel & { readonly streamed?: true }> {
+  const open = await openModelStreamed(model, options)
+  if (!open) return await openModel(model, options)
+  try {
+    const { decoders } = await engineOf(open, options)
+    // Before the work of quantising.
+    requireMemory(open, decoders, options)
+    if (decoders.readsOnce) return { ...open, streamed: true }
+  } catch (error) {
+    await open.close()
+    throw error
   }
+  await open.close()
   return await openModel(model, options)
 }
 
-async function startOpenModel(open: OpenModel, options: LoadOptions): Promise<Model> {
-  const model = await start(open, options).catch(async (error) => {
+type ToLoad = OpenModel & { readonly streamed?: true }
+
+async function startOpenModel(open: ToLoad, model: string | undefined, options: LoadOptions): Promise<Model> {
+  const started = await start(open, model, options).catch(async (error) => {
     await mustBeUnchanged(open)
     throw error
   })
   await mustBeUnchanged(open).catch(async (error) => {
-    await model.dispose()
+    await started.dispose()
     throw error
   })
-  return model
+  return started
 }
 
-async function start(open: OpenModel, options: LoadOptions): Promise<Model> {
+async function start(open: ToLoad, model: string | undefined, options: LoadOptions): Promise<Model> {
   const wanted = await engineOf(open, options)
   requireMemory(open, wanted.decoders, options)
   const files = await modelFiles(open.backbone, open.streamSets)
   const engineOptions = { ...options, ...cacheOptions(options, options.onPack) }
   const chosen = await prepareEngine(wanted, files, engineOptions)
-  if (chosen !== wanted) requireMemory(open, chosen.decoders, options)
-  options.onEngine?.(chosen)
-  return await startModel(chosen.engine, files, engineOptions)
+  if (chosen === wanted) return await onEngine(chosen, files)
+  requireMemory(open, chosen.decoders, options)
+  if (!open.streamed) return await onEngine(chosen, files)
+  const folder = await openModel(model, options)
+  try {
+    return await onEngine(chosen, await modelFiles(folder.backbone, folder.streamSets))
+  } finally {
+    await folder.close()
+  }
+
+  async function onEngine(chosen: ChosenEngine, files: ModelFiles): Promise<Model> {
+    options.onEngine?.(chosen)
+    return await startModel(chosen.engine, files, engineOptions)
+  }
 }
 
 /** Engines open the files once more, by their paths: another file there has other weights than its header said. */

@@ -57,7 +57,7 @@ describe.runIf(engines.includes('native'))('the same weights', () => {
     ...[undefined, 8, 4].map((bits) => ({ name: 'the model that ships', bits, streams: [1, 2, 4, 8], kl: bits ? 0.002 : 1e-6 })),
   ])('$name, $bits bits', async ({ name, bits, streams, kl }) => {
     const model = name === 'SmolLM2' ? await fetchSmolLM2() : undefined
-    const options = bits ? { bits: bits as 8 | 4 } : {}
+    const options = { bits: (bits ?? 32) as 8 | 4 | 32 }
     const [onnx, native] = [
       await load(model, { ...options, engine: 'onnx' }),
       await load(model, { ...options, engine: 'native' }),

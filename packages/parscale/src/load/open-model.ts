@@ -1,23 +1,24 @@
-/** Opens a model with all its stream sets. GGUF files are unpacked, and quantised copies made, in the cache. */
+/** Opens a model with all its stream sets: as it lies on the disk, by way of a folder in the cache, or made while it is read. */
 import { usageError } from '@parscale/core/internal'
-import type { QuantiseSettings } from '@parscale/core/internal/checkpoint'
 import { hasStreams } from '@parscale/core/internal/model'
 import type { WriteProgress } from '@parscale/core/internal/node/disk'
 import {
+  ggufFolder,
   type ModelCacheOptions,
   type ModelFolder,
   openModelFolder,
   openModelPath,
+  openStreamed,
+  planQuantisation,
   quantisedFolder,
   streamSetFolders,
   verifySameBackbone,
 } from '@parscale/core/internal/node/models'
 import { cacheFolder, resolveModel } from './find-model.ts'
+import { type Precision, type PrecisionOptions, precisionOf, requireFloats } from './precision.ts'
 
 /** How a model is found and opened: bits, further stream sets, environment, callbacks for work in the cache. */
-export interface OpenOptions extends Partial<QuantiseSettings> {
-  /** Weights in so many bits: made once of the model and kept in the cache. Default: as they are stored. */
-  readonly bits?: QuantiseSettings['bits'] | undefined
+export interface OpenOptions extends PrecisionOptions {
   /** Further stream sets for the same backbone: folders or models, each with another P. */
   readonly streamSets?: readonly string[]
   /** Default: the environment of the process (HF_HOME, PARSCALE_CACHE, ...). */
@@ -40,38 +41,76 @@ export interface OpenModel {
   close(): Promise<void>
 }
 
-/** Opens a model with all its stream sets: its own, those in its `streams/` folder, and those named. */
+/** Opens a model with all its stream sets in files that an engine can map: its own, those in its `streams/` folder, and those named. */
 export async function openModel(model: string | undefined, options: OpenOptions = {}): Promise<OpenModel> {
+  const path = await resolveModel(model, options.env)
+  return await closedOnError(async (open) => {
+    const backbone = await openModelFolder(await backboneFolder(path, await precisionOf(path, options), options))
+    open.push(backbone)
+    requireFloats(backbone, options)
+    for (const set of await streamSetPaths(backbone.path, options)) open.push(await openSet(set, options))
+    const streamSets = open.slice(1)
+    requireOnePerP(backbone, streamSets)
+    await verifySameBackbone(backbone, streamSets, options.signal)
+    return { backbone, streamSets }
+  })
+}
+
+/**
+ * The same for who reads weights once: what has to be decoded or rounded is while it is read, and nothing is written.
+ * Undefined where nothing has to be.
+ */
+export async function openModelStreamed(model: string | undefined, options: OpenOptions = {}): Promise<OpenModel | undefined> {
+  const path = await resolveModel(model, options.env)
+  const precision = await precisionOf(path, options)
+  if (precision === 'asItIs') return undefined
+  return await closedOnError(async (open) => {
+    const streamed = await openStreamed(path, precision === 'floats' ? undefined : precision)
+    open.push(streamed.backbone, ...streamed.streamSets)
+    for (const set of await namedSets(options)) open.push(await openSet(set, options))
+    const streamSets = open.slice(1)
+    requireOnePerP(streamed.backbone, streamSets)
+    await streamed.verify(streamSets, { cacheDirectory: cacheFolder(options.env), signal: options.signal })
+    return { backbone: streamed.backbone, streamSets }
+  })
+}
+
+async function closedOnError(work: (open: ModelFolder[]) => Promise<Omit<OpenModel, 'close'>>): Promise<OpenModel> {
   const open: ModelFolder[] = []
   const close = async () => {
     await Promise.all(open.map((folder) => folder.close()))
   }
   try {
-    const backbone = await openBackbone(await resolveModel(model, options.env), options)
-    open.push(backbone)
-    for (const path of await streamSetPaths(backbone.path, options))
-      open.push(await openModelPath(path, cacheOptions(options, options.onUnpack)))
-    const streamSets = open.slice(1)
-    const seen = new Set(hasStreams(backbone.config) ? [backbone.config.parscale.n] : [])
-    for (const { path, config } of streamSets) {
-      const { n } = config.parscale
-      if (seen.has(n)) throw usageError(`${path}: a stream set with P = ${n} is loaded already; name one per P`, { found: n })
-      seen.add(n)
-    }
-    await verifySameBackbone(backbone, streamSets, options.signal)
-    return { backbone, streamSets, close }
+    return { ...(await work(open)), close }
   } catch (error) {
     await close()
     throw error
   }
 }
 
+function requireOnePerP(backbone: ModelFolder, streamSets: readonly ModelFolder[]): void {
+  const seen = new Set(hasStreams(backbone.config) ? [backbone.config.parscale.n] : [])
+  for (const { path, config } of streamSets) {
+    const { n } = config.parscale
+    if (seen.has(n)) throw usageError(`${path}: a stream set with P = ${n} is loaded already; name one per P`, { found: n })
+    seen.add(n)
+  }
+}
+
 /** Where the further stream sets of the model at `path` lie: below it, and those that are named. */
-export async function streamSetPaths(path: string, { streamSets = [], env }: OpenOptions): Promise<string[]> {
+export const streamSetPaths = async (path: string, options: OpenOptions): Promise<string[]> => [
+  ...(await streamSetFolders(path)),
+  ...(await namedSets(options)),
+]
+
+async function namedSets({ streamSets = [], env }: OpenOptions): Promise<string[]> {
   const named: string[] = []
   for (const name of streamSets) named.push(await resolveModel(name, env))
-  return [...(await streamSetFolders(path)), ...named]
+  return named
 }
+
+const openSet = (path: string, options: OpenOptions): Promise<ModelFolder> =>
+  openModelPath(path, cacheOptions(options, options.onUnpack))
 
 /** How whatever is made of a model is made in the cache. */
 export const cacheOptions = (
@@ -79,8 +118,11 @@ export const cacheOptions = (
   onProgress: ((progress: WriteProgress) => void) | undefined,
 ) => ({ cacheDirectory: cacheFolder(env), onProgress, onWait, onFound, signal })
 
-async function openBackbone(path: string, options: OpenOptions): Promise<ModelFolder> {
-  const { bits, blockSize, onQuantise, onUnpack } = options
-  if (bits === undefined) return await openModelPath(path, cacheOptions(options, onUnpack))
-  return await openModelFolder(await quantisedFolder(path, { bits, blockSize }, cacheOptions(options, onQuantise)))
+async function backboneFolder(path: string, precision: Precision, options: OpenOptions): Promise<string> {
+  if (precision === 'asItIs') return path
+  if (precision === 'floats' || (precision === 'stored' && !(await hasIntegers(path))))
+    return await ggufFolder(path, cacheOptions(options, options.onUnpack))
+  return await quantisedFolder(path, precision, cacheOptions(options, options.onQuantise))
 }
+
+const hasIntegers = async (path: string): Promise<boolean> => (await planQuantisation(path, 'stored')).summary.matrices.length > 0

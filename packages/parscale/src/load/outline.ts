@@ -1,10 +1,6 @@
 /** Describes a model from its headers: config and tensor shapes. It loads, unpacks and quantises nothing. */
-import { stat } from 'node:fs/promises'
-import { type ModelConfig, parseModelConfig, readGgufModel } from '@parscale/core/internal/checkpoint'
-import { openFileSource } from '@parscale/core/internal/node/disk'
-import { openModelPath, planQuantisation } from '@parscale/core/internal/node/models'
-import { resolveModel } from './find-model.ts'
-import { cacheOptions, type OpenOptions, openModel, streamSetPaths } from './open-model.ts'
+import type { ModelConfig } from '@parscale/core/internal/checkpoint'
+import { type OpenOptions, openModel, openModelStreamed } from './open-model.ts'
 
 /** Enough to count and to plan with. */
 export interface ModelOutline {
@@ -19,42 +15,15 @@ export interface Outline {
   readonly tensors: OutlineTensors
   /** Those whose type is none of floats: data of quantised matrices. */
   readonly otherTensors?: OutlineTensors
+  /** How many tensors are stored as which type, where they are made into something else while they are read. */
+  readonly storedTypes?: Readonly<Record<string, number>>
 }
 
 type OutlineTensors = ReadonlyMap<string, { readonly dtype: string; readonly shape: readonly number[] }>
 
-/** @throws as openModel and planQuantisation */
+/** A model as it would run. @throws as openModel and openModelStreamed */
 export async function outlineModel(model: string | undefined, options: OpenOptions = {}): Promise<ModelOutline> {
-  const { bits, blockSize } = options
-  const path = await resolveModel(model, options.env)
-  if (bits !== undefined) {
-    const { config, tensors } = await planQuantisation(path, { bits, blockSize })
-    return { backbone: { path, config, tensors: byName(tensors) }, streamSets: await outlineStreamSets(path, options) }
-  }
-  if (options.streamSets || !/\.gguf$/i.test(path) || !(await stat(path)).isFile()) {
-    const open = await openModel(path, options)
-    await open.close()
-    return open
-  }
-  const source = await openFileSource(path)
-  try {
-    const { configJson, tensors } = await readGgufModel(source)
-    const outlines = tensors.map(({ name, shape, type }) => ({ name, shape, dtype: type }))
-    return { backbone: { path, config: parseModelConfig(configJson, path), tensors: byName(outlines) }, streamSets: [] }
-  } finally {
-    await source.close()
-  }
-}
-
-const byName = (tensors: readonly { name: string; dtype: string; shape: readonly number[] }[]): OutlineTensors =>
-  new Map(tensors.map(({ name, dtype, shape }) => [name, { dtype, shape }]))
-
-async function outlineStreamSets(path: string, options: OpenOptions): Promise<Outline[]> {
-  const sets: Outline[] = []
-  for (const set of await streamSetPaths(path, options)) {
-    const open = await openModelPath(set, cacheOptions(options, options.onUnpack))
-    await open.close()
-    sets.push(open)
-  }
-  return sets
+  const open = (await openModelStreamed(model, options)) ?? (await openModel(model, options))
+  await open.close()
+  return open
 }

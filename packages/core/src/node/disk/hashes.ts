@@ -20,9 +20,19 @@ const sliceBytes = 1 << 20
 /** Of its thread's time, what a check in the background takes. */
 const backgroundShare = 0.1
 
-export interface FolderHashes {
-  /** What the folder was made of. */
+/** What a folder was made of, and as what. */
+export interface Origin {
+  /** The file or folder that it was made of, for people. */
   readonly source: string
+  /** What was in that, by which it is found again. Absent: an earlier version made it, which went by names. */
+  readonly content?: string
+  /** How weights are stored, as `4 bits`. */
+  readonly weights?: string
+  /** Which engine reads it. */
+  readonly engine?: string
+}
+
+export interface FolderHashes extends Origin {
   readonly blockBytes: number
   readonly files: Readonly<Record<string, { readonly bytes: number; readonly sha256: readonly string[] }>>
 }
@@ -39,7 +49,7 @@ interface CheckOptions {
 }
 
 /** Hashes every file of a folder that is being made. @throws the signal's reason when aborted */
-export async function writeHashes(folder: string, source: string, signal?: AbortSignal): Promise<void> {
+export async function writeHashes(folder: string, origin: Origin, signal?: AbortSignal): Promise<void> {
   const files: Record<string, FolderHashes['files'][string]> = {}
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue
@@ -49,7 +59,7 @@ export async function writeHashes(folder: string, source: string, signal?: Abort
     for await (const hash of blockHashes(path, 0, size, { signal })) sha256.push(hash)
     files[relative(folder, path).replaceAll('\\', '/')] = { bytes: size, sha256 }
   }
-  await writeNewFile(join(folder, hashesName), jsonBytes({ source, blockBytes, files } satisfies FolderHashes))
+  await writeNewFile(join(folder, hashesName), jsonBytes({ ...origin, blockBytes, files } satisfies FolderHashes))
 }
 
 /** Undefined where an earlier version made the folder, or where the hashes are damaged themselves. */

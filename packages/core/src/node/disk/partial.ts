@@ -89,6 +89,12 @@ export async function removeLeftovers(folder: string, unnamed: 'keep' | 'old' | 
   await Promise.all(names.filter((name) => name.includes(partialPart)).map(removeIfLeft))
 }
 
+/** Whether the process that a partial file names still runs. */
+export async function ownerRuns(path: string): Promise<boolean> {
+  const owner = ownerOf(basename(path))
+  return owner !== undefined && !(await isGone(owner, path, undefined, digest))
+}
+
 function ownerOf(name: string): Owner | undefined {
   const [, pid, started, host] = pattern.exec(name) ?? []
   return host === undefined ? undefined : { pid: Number(pid), started, host }

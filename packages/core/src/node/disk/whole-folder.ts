@@ -8,7 +8,7 @@ import { jsonBytes } from '../../checkpoint/json-text.ts'
 import { usageError } from '../../errors.ts'
 import { discard } from './discard.ts'
 import { type DiskAdvice, diskError } from './disk-error.ts'
-import { isDamaged, writeHashes } from './hashes.ts'
+import { isDamaged, type Origin, writeHashes } from './hashes.ts'
 import { partialPath, withPartial } from './partial.ts'
 import { syncFolder, writeNewFile } from './whole-file.ts'
 
@@ -17,6 +17,8 @@ export interface WholeFolderOptions {
   readonly listing?: string
   /** What the folder is made of: it then gets hashes of its files, by which damage is found (hashes.ts). Default: none. */
   readonly source?: string | undefined
+  /** What else its hashes are to say of where it comes from. */
+  readonly origin?: Omit<Origin, 'source'> | undefined
   readonly signal?: AbortSignal
   /** Asked when there is a folder at the target: true to replace it, false to keep it instead. Default: it is an error. */
   readonly replace?: () => Promise<boolean>
@@ -39,7 +41,7 @@ const usualAdvice: DiskAdvice = {
 export async function writeWholeFolder(
   directory: string,
   write: (partial: string) => Promise<void>,
-  { listing, source, signal, replace, advice = usualAdvice }: WholeFolderOptions = {},
+  { listing, source, origin, signal, replace, advice = usualAdvice }: WholeFolderOptions = {},
 ): Promise<void> {
   const target = resolve(directory)
   if (!replace) await refuseTaken(target)
@@ -47,7 +49,7 @@ export async function writeWholeFolder(
     await withPartial(target, async (partial) => {
       await mkdir(partial)
       await write(partial)
-      if (source !== undefined) await writeHashes(partial, source, signal)
+      if (source !== undefined) await writeHashes(partial, { source, ...origin }, signal)
       if (listing !== undefined) await writeNewFile(join(partial, listing), jsonBytes(await fileLengths(partial)))
       await syncFolder(partial)
       signal?.throwIfAborted()
@@ -74,16 +76,26 @@ async function moveInto(partial: string, target: string, replace: WholeFolderOpt
   }
 }
 
-/** Removes a folder in one step, so that a process that is killed meanwhile leaves no half of it under its name. */
-export async function removeFolder(path: string): Promise<void> {
+/**
+ * Removes a folder in one step, so that a process that is killed meanwhile leaves no half of it under its name.
+ *
+ * @param isWanted asked of the folder once nobody finds it any more: true to put it back
+ * @returns whether it is gone
+ */
+export async function removeFolder(path: string, isWanted?: (moved: string) => Promise<boolean>): Promise<boolean> {
   const partial = partialPath(path)
   try {
     await rename(path, partial)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return true
     throw error
   }
+  if (await isWanted?.(partial)) {
+    await rename(partial, path)
+    return false
+  }
   await discard(partial)
+  return true
 }
 
 /** For who has long work to do before. @throws usage error when the target of writeWholeFolder is taken */

@@ -15,7 +15,7 @@ export interface WriteProgress {
   readonly totalBytes: number
 }
 
-export interface WriteFolderOptions extends Pick<WholeFolderOptions, 'advice' | 'listing' | 'source' | 'signal'> {
+export interface WriteFolderOptions extends Pick<WholeFolderOptions, 'advice' | 'listing' | 'source' | 'origin' | 'signal'> {
   /** Tensor data per safetensors file, in bytes. Default 5e9, as transformers. */
   readonly maxShardBytes?: number
   readonly onProgress?: (progress: WriteProgress) => void

@@ -15,6 +15,7 @@ import { type TokenizeOptions, tokenizeDataset } from '../../training/data/token
 import { cacheAdvice } from '../disk/disk-error.ts'
 import { type FileSource, openFileSource } from '../disk/file-source.ts'
 import { isDamaged } from '../disk/hashes.ts'
+import { markInUse } from '../disk/in-use.ts'
 import { removeLeftovers } from '../disk/partial.ts'
 import { writeNewFile } from '../disk/whole-file.ts'
 import { noteUse, writeWholeFolder } from '../disk/whole-folder.ts'
@@ -66,11 +67,13 @@ export async function openDataset(names: readonly string[], options: DatasetOpti
   const folder = join(options.cacheDirectory, 'tokens', cacheKey(sources, digest, options))
   const cached = await openFolder(folder).catch(() => undefined) // damaged or not there: made anew
   if (cached) {
+    await markInUse(folder)
     await noteUse(folder)
     options.onFound?.(folder)
     return { ...cached, fromCache: true }
   }
   await writeFolder(folder, files, { sources, digest }, options)
+  await markInUse(folder)
   return { ...(await openFolder(folder)), fromCache: false }
 }
 

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readdir, rm, truncate, utimes, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +16,12 @@ beforeEach(async () => {
   await cp(fileURLToPath(new URL('../../../../../fixtures/gguf/qwen2-p1.gguf', import.meta.url)), file)
 })
 afterEach(() => rm(scratch, { recursive: true }))
+
+async function flipLast(path: string): Promise<void> {
+  const bytes = await readFile(path)
+  bytes[bytes.length - 1]! ^= 1
+  await writeFile(path, bytes)
+}
 
 const cached = () => readdir(join(cacheDirectory, 'gguf'))
 
@@ -36,9 +42,26 @@ it('is made once and opened as a model', async () => {
 
 it('is made anew for a file that changed', async () => {
   const before = await ggufFolder(file, { cacheDirectory })
-  await utimes(file, new Date(0), new Date(0))
+  await flipLast(file)
   expect(await ggufFolder(file, { cacheDirectory })).not.toBe(before)
   expect(await cached()).toHaveLength(1)
+})
+
+it('is one folder for the same bytes, whatever they are called and whenever they were written', async () => {
+  const made = await ggufFolder(file, { cacheDirectory })
+  const copy = join(scratch, 'elsewhere', 'copy.gguf')
+  await cp(file, copy)
+  await utimes(copy, new Date(0), new Date(0))
+  expect(await ggufFolder(copy, { cacheDirectory })).toBe(made)
+  expect(await cached()).toHaveLength(1)
+})
+
+it('tells files of the same path, size and time apart', async () => {
+  const before = await ggufFolder(file, { cacheDirectory })
+  const { atime, mtime } = await stat(file)
+  await flipLast(file)
+  await utimes(file, atime, mtime)
+  expect(await ggufFolder(file, { cacheDirectory })).not.toBe(before)
 })
 
 it.each(['model.safetensors', 'config.json', 'files.json'])('is made anew when %s was cut short', async (name) => {

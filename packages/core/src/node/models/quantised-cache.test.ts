@@ -1,4 +1,4 @@
-import { appendFile, cp, mkdtemp, readdir, readFile, rename, rm, symlink, truncate, utimes } from 'node:fs/promises'
+import { appendFile, cp, mkdtemp, readdir, readFile, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,6 +19,18 @@ beforeEach(async () => {
 afterEach(() => rm(scratch, { recursive: true }))
 
 const cached = () => readdir(join(cacheDirectory, 'quantised'))
+async function flipLast(path: string): Promise<void> {
+  const bytes = await readFile(path)
+  bytes[bytes.length - 1]! ^= 1
+  await writeFile(path, bytes)
+}
+
+/** Sets fit one backbone only. */
+async function withoutSets(change: () => Promise<void>): Promise<void> {
+  await rm(join(model, 'streams'), { recursive: true })
+  await change()
+}
+
 /** The folder, and whether it was made just now. */
 async function ask(bits: 8 | 4 = 8, blockSize?: number) {
   let writes = 0
@@ -37,9 +49,9 @@ it('is made once, and again for other settings', async () => {
 })
 
 it.each<[string, () => Promise<void>]>([
-  ['a weight file that was touched', () => utimes(join(model, 'model.safetensors'), 1, 1)],
+  ['a weight file with another bit', () => withoutSets(() => flipLast(join(model, 'model.safetensors')))],
   ['a tokenizer that grew', () => appendFile(join(model, 'tokenizer.json'), '\n')],
-  ['a stream set that was touched', () => utimes(join(model, 'streams', 'p4', 'model.safetensors'), 1, 1)],
+  ['a stream set with another bit', () => flipLast(join(model, 'streams', 'p4', 'model.safetensors'))],
   ['a stream set that is gone', () => rm(join(model, 'streams', 'p8'), { recursive: true })],
 ])('is made anew for %s, and the old one removed', async (_, change) => {
   const before = await ask()
@@ -50,15 +62,27 @@ it.each<[string, () => Promise<void>]>([
   expect(await cached()).toHaveLength(1)
 })
 
-it('is made anew where the source is a link to another file', async () => {
+it('follows a link that leads to another file', async () => {
+  await rm(join(model, 'streams'), { recursive: true })
   const [one, two] = [join(scratch, 'one'), join(scratch, 'two')]
   await rename(join(model, 'model.safetensors'), one)
   await cp(one, two)
   await symlink(one, join(model, 'model.safetensors'))
-  await ask()
+  const { folder } = await ask()
   await rm(join(model, 'model.safetensors'))
   await symlink(two, join(model, 'model.safetensors'))
+  expect(await ask()).toEqual({ folder, made: false })
+  await flipLast(two)
   expect((await ask()).made).toBe(true)
+})
+
+it('is one folder for the same model in two places', async () => {
+  const { folder } = await ask()
+  await utimes(join(model, 'model.safetensors'), 1, 1)
+  expect(await ask()).toEqual({ folder, made: false })
+  await rename(model, join(scratch, 'elsewhere'))
+  model = join(scratch, 'elsewhere')
+  expect(await ask()).toEqual({ folder, made: false })
 })
 
 it.each(['model.safetensors', 'tokenizer.json', 'config.json', 'streams/p2/model.safetensors', 'files.json'])(

@@ -1,47 +1,39 @@
-/** Quantised models in the cache: made on first use with `--bits`, then mapped. The source is not read again. */
-import { readdir, realpath } from 'node:fs/promises'
-import { basename, join } from 'node:path'
-import { blockSizeOf, type QuantiseSettings } from '../../checkpoint/quantise-model.ts'
+/** Quantised models in the cache, for engines that map weights from files: made on first use. */
+import { realpath } from 'node:fs/promises'
+import { blockSizeOf, type WeightSettings } from '../../checkpoint/quantise-model.ts'
 import { quantisedFormatVersion } from '../../checkpoint/quantised-tensor.ts'
-import { cachedModelFolder, fileState, type ModelCacheOptions } from './model-cache.ts'
-import { isGgufFile } from './open-model.ts'
-import { quantiseModel } from './quantised-folder.ts'
-import { streamSetFolders } from './stream-set-folders.ts'
+import { modelContent } from './content.ts'
+import { cachedModelFolder, type ModelCacheOptions } from './model-cache.ts'
+import { writeQuantised } from './quantised-folder.ts'
 
 /** Raised when other integers are made of the same numbers. */
-const roundingVersion = 2
+export const roundingVersion = 2
 
 /**
- * The folder of a model with its weights in so many bits, made now if it is not there, not whole or older than its source.
+ * The folder of a model with its weights in so many bits, made now if it is not there, not whole or of other content.
  *
  * @param path a model's folder or a .gguf file
- * @throws as quantiseModel
+ * @param settings `stored`: the integers of a GGUF file
+ * @throws as writeQuantised
  */
-export async function quantisedFolder(path: string, settings: QuantiseSettings, options: ModelCacheOptions): Promise<string> {
-  const { bits } = settings
-  const blockSize = blockSizeOf(settings)
-  const real = await realpath(path)
+export async function quantisedFolder(path: string, settings: WeightSettings, options: ModelCacheOptions): Promise<string> {
+  const source = await realpath(path)
+  const content = await modelContent(source, options)
+  const how = settings === 'stored' ? ['stored'] : [settings.bits, blockSizeOf(settings)]
   return await cachedModelFolder(
     {
       kind: 'quantised',
-      label: `${basename(path).replace(/\.gguf$/i, '')}-int${bits}`,
-      source: real,
-      identity: [real, bits, blockSize],
-      state: [quantisedFormatVersion, roundingVersion, await sourceState(path)],
-      make: (folder, writing) => quantiseModel(path, folder, { bits, blockSize, ...writing }),
+      label: settings === 'stored' ? 'stored' : `int${settings.bits}`,
+      source,
+      origin: { content, weights: weightsText(settings), engine: 'onnx' },
+      identity: [content, ...how],
+      state: [quantisedFormatVersion, roundingVersion],
+      make: (folder, writing) => writeQuantised(path, folder, settings, writing),
     },
     options,
   )
 }
 
-/** Name, size and time of change of every file that the model consists of. */
-async function sourceState(path: string): Promise<readonly (readonly string[])[]> {
-  if (await isGgufFile(path)) return [await fileState(path)]
-  const files: string[] = []
-  for (const folder of [path, ...(await streamSetFolders(path))]) {
-    const entries = await readdir(folder)
-    files.push(...entries.sort().map((name) => join(folder, name)))
-  }
-  const states = await Promise.all(files.map(fileState))
-  return states.filter((state) => state.length > 0)
+const weightsText = (settings: WeightSettings): string => {
+  return settings === 'stored' ? 'as stored' : `${settings.bits} bits`
 }

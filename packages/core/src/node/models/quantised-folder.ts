@@ -1,6 +1,6 @@
 /** Writes a model's folder with its matrices quantised, from a Hugging Face folder or straight from a GGUF file. */
 import { basename } from 'node:path'
-import type { QuantiseSettings } from '../../checkpoint/quantise-model.ts'
+import type { QuantiseSettings, WeightSettings } from '../../checkpoint/quantise-model.ts'
 import {
   hashedBytes,
   type QuantisationPlan,
@@ -20,7 +20,7 @@ import { streamSetFolders } from './stream-set-folders.ts'
 export interface QuantiseOptions extends QuantiseSettings, Omit<WriteFolderOptions, 'maxShardBytes'> {}
 
 /** Says what quantising would make of a model, and what it would take. @throws as quantiseModel, but for its numbers */
-export async function planQuantisation(source: string, settings: QuantiseSettings): Promise<QuantisationPlan> {
+export async function planQuantisation(source: string, settings: WeightSettings): Promise<QuantisationPlan> {
   const model = await openModelContents(source)
   await model.close()
   return quantisationPlan(model, settings)
@@ -39,11 +39,21 @@ export async function quantiseModel(
   directory: string,
   { bits, blockSize, ...writing }: QuantiseOptions,
 ): Promise<QuantisationSummary> {
+  return await writeQuantised(source, directory, { bits, blockSize }, writing)
+}
+
+/** The same, also for the integers of a GGUF file as they are stored. */
+export async function writeQuantised(
+  source: string,
+  directory: string,
+  settings: WeightSettings,
+  writing: Omit<WriteFolderOptions, 'maxShardBytes'> = {},
+): Promise<QuantisationSummary> {
   await refuseTaken(directory)
   const model = await openModelContents(source)
   const sets = new Map<string, StoredStreamSet & { readonly checkpoint: ModelFolder }>()
   try {
-    const plan = quantisationPlan(model, { bits, blockSize })
+    const plan = quantisationPlan(model, settings)
     for (const path of await streamSetFolders(source))
       sets.set(`streams/${basename(path)}`, { checkpoint: await openModelFolder(path), files: await companionFiles(path) })
     const toHash = hashedBytes(model)

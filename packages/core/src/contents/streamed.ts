@@ -1,0 +1,93 @@
+/** A model that is decoded or rounded while it is read: open like a checkpoint, and never written. */
+import { backboneDigestKey, type Hashing, tensorsDigest } from '../checkpoint/backbone-digest.ts'
+import type { ByteSource } from '../checkpoint/byte-source.ts'
+import { parseModelConfig } from '../checkpoint/config.ts'
+import { jsonBytes } from '../checkpoint/json-text.ts'
+import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts'
+import { blockSizeOf, type Matrix, type QuantiseSettings, type WeightSettings } from '../checkpoint/quantise-model.ts'
+import { quantisationJson } from '../checkpoint/quantised-tensor.ts'
+import { sequentialSources } from '../checkpoint/sequential-source.ts'
+import { type AnyDType, type StoredTensor, sortTensors } from '../checkpoint/tensor.ts'
+import { streamBytes, type TensorStream } from '../checkpoint/tensor-stream.ts'
+import { configOf, type SmallFiles } from './folder-contents.ts'
+import { backboneStreams, type ModelContents, tiedOf } from './model-contents.ts'
+import { quantisationPlan, type StoredStreamSet, streamContents } from './quantised.ts'
+
+/**
+ * A model with its matrices as `settings` say; without, its floats as they are stored or decoded. Numbers that are not finite are
+ * found by who reads them. Read each tensor forwards.
+ *
+ * @param madeFrom absolute paths of the files that the model is read from
+ * @throws as quantisationPlan
+ */
+export function streamedCheckpoint(
+  model: ModelContents,
+  settings: WeightSettings | undefined,
+  madeFrom: readonly string[],
+): OpenCheckpoint {
+  const plan = settings && quantisationPlan(model, settings)
+  const { tensors = model.tensors, matrices = [], summary } = plan ?? {}
+  // What a set has to fit is asked of the model that this is made of (streamedDigest).
+  const quantization = summary && matrices.length > 0 ? { quantization_config: quantisationJson(summary) } : {}
+  const json = { ...configOf(model.files), tie_word_embeddings: tiedOf(model), ...quantization }
+  return checkpointOf(model.path, new Map(model.files).set('config.json', jsonBytes(json)), tensors, matrices, madeFrom)
+}
+
+/** A stream set whose aggregator is rounded while it is read, for a backbone that is. */
+export function streamedStreamSet(set: StoredStreamSet, settings: QuantiseSettings, madeFrom: readonly string[]): OpenCheckpoint {
+  const digest = String(set.checkpoint.config.raw[backboneDigestKey])
+  const quantisation = { ...settings, blockSize: blockSizeOf(settings), sourceBackboneDigest: digest }
+  const { files, tensors, matrices } = streamContents(set, quantisation)
+  return checkpointOf(set.checkpoint.path, files, tensors, matrices, madeFrom)
+}
+
+/** The digest of the floats that a model's stream sets were trained on. */
+export const streamedDigest = (model: ModelContents, hashing: Hashing): Promise<string> =>
+  tensorsDigest(backboneStreams(model), hashing)
+
+function checkpointOf(
+  path: string,
+  files: SmallFiles,
+  streams: readonly TensorStream[],
+  matrices: readonly Matrix[],
+  madeFrom: readonly string[],
+): OpenCheckpoint {
+  const sources = new Map<string, ByteSource>()
+  for (const matrix of matrices) {
+    const { data, scales, zeroPoints } = matrix
+    const sizes = { data: streamBytes(data), scales: streamBytes(scales), zeroPoints: zeroPoints ? streamBytes(zeroPoints) : 0 }
+    const made = sequentialSources(path, madeFrom, sizes, () => matrixPieces(matrix))
+    sources.set(data.name, made.data).set(scales.name, made.scales)
+    if (zeroPoints) sources.set(zeroPoints.name, made.zeroPoints)
+  }
+  const stored = streams.map((stream): StoredTensor<AnyDType> => {
+    const { name, dtype, shape } = stream
+    const source = sources.get(name) ?? plainSource(path, madeFrom, stream)
+    return { name, dtype, shape, source, offset: 0, byteLength: streamBytes(stream) }
+  })
+  const configJson = configOf(files)
+  return {
+    path,
+    config: parseModelConfig(configJson, `${path}/config.json`),
+    configJson,
+    ...sortTensors(stored),
+    readText: async (name) => {
+      const bytes = files.get(name)
+      return bytes && new TextDecoder().decode(bytes)
+    },
+  }
+}
+
+async function* matrixPieces(matrix: Matrix) {
+  for await (const { data, scales, zeroPoints } of matrix.pieces())
+    yield { data, scales: bytesOf(scales), zeroPoints: zeroPoints && bytesOf(zeroPoints) }
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength)
+
+function plainSource(path: string, madeFrom: readonly string[], stream: TensorStream): ByteSource {
+  async function* pieces() {
+    for await (const all of stream.chunks()) yield { all }
+  }
+  return sequentialSources(path, madeFrom, { all: streamBytes(stream) }, pieces).all
+}
