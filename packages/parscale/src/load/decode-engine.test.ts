@@ -116,7 +116,19 @@ it('native code does without onnxruntime-node, and ONNX Runtime says that it is 
     const { code, stdout } = await parscale([...generate, byteModel, '--engine', 'native'], { env: withoutOnnx })
     expect([code, JSON.parse(stdout).tokens.length]).toEqual([0, 4])
   }
-  const refused = await parscale([...generate, byteModel, '--engine', 'onnx'], { env: withoutOnnx })
-  expect(refused.stderr).toMatch(/^parscale: the package onnxruntime-node is not installed.*: npm install onnxruntime-node;/)
-  expect([refused.code, refused.stdout]).toEqual([3, ''])
+  const toAdd =
+    'the package onnxruntime-node is not installed (training, WebGPU and CUDA need it): npm install --ignore-scripts onnxruntime-node\n'
+  for (const args of [
+    [...generate, byteModel, '--engine', 'onnx'],
+    [...generate, byteModel, '--device', 'webgpu', '--engine', 'onnx'],
+    ['train', 'pretrain', '--data', byteModel, '--out', join(folder, 'never')],
+  ]) {
+    const refused = await parscale(args, { env: withoutOnnx })
+    expect([refused.code, refused.stdout, refused.stderr]).toEqual([3, '', `parscale: ${toAdd}`])
+  }
+  const neither = await parscale([...generate, lora], { env: withoutOnnx })
+  expect(neither.stderr).toMatch(
+    /^parscale: the native step knows no lora streams \(P = 2\); ONNX Runtime would run it, but the package/,
+  )
+  expect(neither.stderr.endsWith(toAdd)).toBe(true)
 })

@@ -1,7 +1,7 @@
 /** Loads a model to run: opens it, checks that it fits into memory, and starts it on the engine that runs it. */
 import { type DecoderOptions, type Model, modelFiles, openText, type TextModel } from '@parscale/core/internal/generation'
 import type { ModelFolder, WriteProgress } from '@parscale/core/internal/node'
-import { type ChosenEngine, chooseEngine, type EngineChoice, prepareEngine, startModel } from './decode-engine.ts'
+import { type ChosenEngine, chooseEngine, type EngineChoice, prepareEngine, requireEngine, startModel } from './decode-engine.ts'
 import { requireMemory } from './memory.ts'
 import { cacheOptions, type OpenModel, type OpenOptions, openModel } from './open-model.ts'
 import { type ModelOutline, outlineModel } from './outline.ts'
@@ -61,7 +61,9 @@ async function openToLoad(model: string | undefined, options: LoadOptions): Prom
   // Before the work of quantising, too.
   if (options.bits !== undefined) {
     const outline = await outlineModel(model, options)
-    requireMemory(outline, (await engineOf(outline, options)).decoders, options)
+    const chosen = await engineOf(outline, options)
+    await requireEngine(chosen, options)
+    requireMemory(outline, chosen.decoders, options)
   }
   return await openModel(model, options)
 }
@@ -80,6 +82,7 @@ async function startOpenModel(open: OpenModel, options: LoadOptions): Promise<Mo
 
 async function start(open: OpenModel, options: LoadOptions): Promise<Model> {
   const wanted = await engineOf(open, options)
+  await requireEngine(wanted, options)
   requireMemory(open, wanted.decoders, options)
   const files = await modelFiles(open.backbone, open.streamSets)
   const engineOptions = { ...options, ...cacheOptions(options, options.onPack) }

@@ -1,0 +1,1 @@
+export declare function prebuild(platform: string, into: string, compiler?: 'zig' | 'system'): Promise<string>
