@@ -44,13 +44,16 @@ const crossCompilers = { x64: 'x86_64-linux-gnu-g++', arm64: 'aarch64-linux-gnu-
 // Contraction would fuse multiplications and additions as the compiler likes, and differently for each instruction set.
 const flags = ['-std=c++17', '-O3', '-fPIC', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden', '-Wall', '-Wextra']
 // GCC 12 takes the undefined values in its own AVX-512 header for a mistake.
-const kernelFlags = ['-Wno-uninitialized', '-Wno-maybe-uninitialized']
+const kernelFlags = ['-Wno-uninitialized', '-Wno-maybe-uninitialized', '-Wno-unknown-warning-option']
 
 // Names of the compiler's libraries are kept from Node's own copies of them.
 const standaloneFlags = ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-s']
 
 /** ZIG may hold words, as `python3 -m ziglang`. */
 const zigCommand = () => [...(process.env.ZIG || 'zig').split(' '), 'c++']
+
+/** GCC's name of an Arm architecture, as zig spells it: it has no `-march`. */
+const zigFlag = (flag) => flag.replace(/^-march=armv8\.(\d)-a/, '-mcpu=generic+v8_$1a')
 
 /** The command that compiles, for what it is asked for. Zig links its C++ library in by itself. */
 function compilerOf({ arch, zig, platform = process.platform, standalone }) {
@@ -127,7 +130,7 @@ export async function build({ program, sanitize, arch = process.arch, standalone
         ...compiler.words,
         ...flags,
         ...warnings,
-        ...own,
+        ...(zig ? own.map(zigFlag) : own),
         ...extra,
         '-isystem',
         include,

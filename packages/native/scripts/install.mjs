@@ -1,5 +1,5 @@
-// Compiles the module where it is wanted: after npm has unpacked this package, and in a clone before builds and tests. A prebuilt one
-// that loads, or one that is newer than its sources, is left as it is. Where none can be made, one line says so and all goes on.
+// Compiles the module where there is no prebuilt one that loads: in a clone before builds and tests, and by hand on other platforms.
+// One that is newer than its sources is left as it is. It is no install script: package managers warn of those or do not run them.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -39,7 +39,7 @@ export async function install() {
     return prebuilt && `${prebuilt}compiled one instead`
   } catch (error) {
     const reason = firstLine(String(error?.message ?? error))
-    return `${prebuilt}not compiled: ${reason}; install a C++ compiler (g++), then: npm rebuild @parscale/native`
+    return `${prebuilt}not compiled: ${reason}; it takes a C++ compiler (g++)`
   }
 }
 

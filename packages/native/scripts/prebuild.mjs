@@ -13,15 +13,21 @@ import { prebuiltPackages } from './prebuilt.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** Writes the package of one platform below `into`. Gives its folder. */
+/** Compiles for one platform and writes its package below `into`. Gives the package's folder. */
 export async function prebuild(platform, into, compiler = 'zig') {
   const target = platforms[platform]
   if (!target) throw new Error(`no platform ${platform}; there are ${Object.keys(platforms).join(', ')}`)
   const { os, cpu, libc, zig } = target
   if (compiler === 'system' && (os !== process.platform || libc === 'musl'))
     throw new Error(`${platform}: this machine's compiler does not make it; leave out --with system`)
+  const module = await build({ arch: cpu, standalone: true, ...(compiler === 'zig' && { zig, platform: os }) })
+  return writePackage(platform, into, module)
+}
+
+/** The package of a compiled module. Gives its folder. */
+export function writePackage(platform, into, module) {
+  const { os, cpu, libc } = platforms[platform]
   const folder = join(into, platform)
-  const module = await build({ arch: cpu, standalone: true, ...(compiler === 'zig' ? { zig, platform: os } : {}) })
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   copyFileSync(module, join(folder, 'parscale.node'))

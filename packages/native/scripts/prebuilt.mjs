@@ -1,4 +1,4 @@
-// Where compiled modules for this machine lie: in the package of its platform, or where install.mjs compiles one.
+// Where compiled modules for this machine lie: in the package of its platform, or where install.mjs puts one.
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
@@ -26,6 +26,9 @@ export const prebuiltPaths = () =>
       return []
     }
   })
+
+/** What compiles one, to be typed as it is. */
+export const toCompile = `node ${join(root, 'scripts', 'install.mjs')}`
 
 export const compiledPath = join(root, 'build', 'Release', 'parscale.node')
 

@@ -1,6 +1,6 @@
-/** The compiled module, where there is one for this platform: prebuilt in a package of its own, or compiled when this one was installed. */
+/** The compiled module, where there is one for this platform: prebuilt in a package of its own, or compiled here. */
 import { createRequire } from 'node:module'
-import { modulePaths, prebuiltPackages } from '../scripts/prebuilt.mjs'
+import { modulePaths, prebuiltPackages, toCompile } from '../scripts/prebuilt.mjs'
 
 /** Stands for what lives on the other side of the border. */
 export interface ModelHandle {
@@ -94,6 +94,6 @@ function load(paths: readonly string[]): Loaded {
   if (reasons.length > 0) return { reason: `the native module does not load: ${reasons.join('; ')}` }
   const prebuilt = prebuiltPackages.length > 0 ? `${prebuiltPackages[0]} is not installed` : 'none is prebuilt'
   return {
-    reason: `no native module for ${process.platform}-${process.arch}: ${prebuilt} and none was compiled; install a C++ compiler (g++), then: npm rebuild @parscale/native`,
+    reason: `no native module for ${process.platform}-${process.arch}: ${prebuilt} and none was compiled; install a C++ compiler (g++), then: ${toCompile}`,
   }
 }

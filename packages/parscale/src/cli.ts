@@ -1,8 +1,8 @@
 /** The command line: what `parscale` does with its arguments, and how failures become exit codes. */
 import { Command, CommanderError } from '@commander-js/extra-typings'
 import { type ErrorKind, isParscaleError } from '@parscale/core/internal'
+import { packageVersion } from './package-files.ts'
 import { createIo, type Io } from './terminal/io.ts'
-import { packageVersion } from './version.ts'
 
 interface CommandRow {
   readonly name: string

@@ -12,16 +12,17 @@ import {
   streamSetFolders,
   verifySameBackbone,
 } from '@parscale/core/internal/node/models'
+import type { Environment } from '../hub/settings.ts'
 import { cacheFolder, resolveModel } from './find-model.ts'
 
 /** How a model is found and opened: bits, further stream sets, environment, callbacks for work in the cache. */
-export interface OpenOptions extends Partial<QuantiseSettings> {
+export interface OpenOptions extends Partial<Omit<QuantiseSettings, 'bits'>> {
   /** Weights in so many bits: made once of the model and kept in the cache. Default: as they are stored. */
   readonly bits?: QuantiseSettings['bits'] | undefined
   /** Further stream sets for the same backbone: folders or models, each with another P. */
   readonly streamSets?: readonly string[]
   /** Default: the environment of the process (HF_HOME, PARSCALE_CACHE, ...). */
-  readonly env?: NodeJS.ProcessEnv
+  readonly env?: Environment
   readonly signal?: AbortSignal
   /** Called while a GGUF file is unpacked for the first time. */
   readonly onUnpack?: (progress: WriteProgress) => void
