@@ -10,9 +10,10 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { prebuild } from '../packages/native/scripts/prebuild.mjs'
+import { platforms } from '../packages/native/scripts/platforms.mjs'
+import { prebuild, writePackage } from '../packages/native/scripts/prebuild.mjs'
 import { prebuiltPackages } from '../packages/native/scripts/prebuilt.mjs'
 import { cases } from './newcomer/cases.mjs'
 import { checks, checkTypes, mustBeQuiet } from './newcomer/checks.mjs'
@@ -87,13 +88,17 @@ try {
   const tarballs = join(temporary, 'tarballs')
   mkdirSync(tarballs)
   const packed = []
-  let modules = []
+  const modules = []
   await timed('', 'pack', async () => {
     for (const name of packageNames) packed.push(await packTo(tarballs, await stage(name, join(temporary, 'stage'))))
     const folders = given
       ? readdirSync(given).map((name) => join(given, name))
       : [await prebuild(prebuiltPackages[0].replace('@parscale/native-', ''), join(temporary, 'prebuilds'), 'system')]
-    modules = await Promise.all(folders.map((folder) => packTo(tarballs, folder)))
+    // Those of other platforms are asked for, and not taken.
+    const there = folders.map((folder) => basename(folder))
+    for (const platform of Object.keys(platforms).filter((each) => !there.includes(each)))
+      folders.push(writePackage(platform, join(temporary, 'prebuilds'), join(root, 'LICENSE')))
+    for (const folder of folders) modules.push(await packTo(tarballs, folder))
   })
   if (!failed) {
     const registries = { all: await startRegistry([...packed, ...modules]), withoutPrebuilt: await startRegistry(packed) }
