@@ -16,9 +16,10 @@ export const root = fileURLToPath(new URL('../..', import.meta.url))
 /** In the order in which they are published: each after those that it needs. */
 export const packageNames = ['core', 'native', 'parscale']
 
-/** Modules that are put together, and the packages that come into them with their licences. Native has few modules, and finds its files from where they lie. */
+/** Packages that come into ours, with their licences; further entries than those of `exports`. */
 const bundles = {
-  core: { takes: ['zod'], entries: [] },
+  core: { takes: ['oniguruma-parser', 'zod'], entries: [] },
+  native: { takes: [], entries: [] },
   parscale: { takes: [], entries: ['dist/cli.js', 'dist/bench/worker.js'] },
 }
 
@@ -33,13 +34,21 @@ export async function stage(name, into) {
   for (const file of [...manifest.files, 'README.md', 'LICENSE'])
     cpSync(join(from, file), join(to, file), { recursive: true, filter: published })
   cpSync(join(root, 'CHANGELOG.md'), join(to, 'CHANGELOG.md'))
-  if (bundles[name]) await bundle(manifest, from, to, bundles[name])
+  await bundle(manifest, from, to, bundles[name])
   writeFileSync(join(to, 'package.json'), `${JSON.stringify(publishedManifest(name, manifest), null, 2)}\n`)
   return to
 }
 
 /** Maps speak of sources that stay here. */
 const published = (path) => !/\.(tsbuildinfo|map)$|\.test\.ts$|\/testing$/.test(path)
+
+/** Other packages, and native's scripts, which find their files from where they lie. */
+const stays =
+  (takes) =>
+  ({ path, kind }) => {
+    const ours = /^[./]/.test(path) || takes.some((name) => path === name || path.startsWith(`${name}/`))
+    if (kind !== 'entry-point' && (!ours || path.startsWith('../scripts/'))) return { path, external: true }
+  }
 
 /** Each entry keeps its place, what they share lies beside the entries (packages/parscale/src/package-files.ts). */
 async function bundle({ exports }, from, to, { takes, entries }) {
@@ -58,14 +67,14 @@ async function bundle({ exports }, from, to, { takes, entries }) {
     target: 'node20',
     mainFields: ['module', 'main'],
     conditions: ['import', 'node'],
-    external: ['node:*'],
     plugins: [
       {
         name: 'packages',
-        setup: ({ onResolve }) =>
-          onResolve({ filter: /^[@\w]/ }, ({ path }) => ({
-            external: !takes.some((name) => path === name || path.startsWith(`${name}/`)) || undefined,
-          })),
+        setup({ onLoad, onResolve }) {
+          onResolve({ filter: /.*/ }, stays(takes))
+          // zod keeps a list of all translations of its messages alive: 400 kB that nobody reads here.
+          onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({ contents: "export { default as en } from './en.js'" }))
+        },
       },
     ],
     legalComments: 'none',
