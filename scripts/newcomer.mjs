@@ -4,7 +4,7 @@
  *
  *     node scripts/newcomer.mjs                     what CI runs
  *     node scripts/newcomer.mjs --all               every case of scripts/newcomer/cases.mjs
- *     node scripts/newcomer.mjs --only "yarn 4"     those with this in their names
+ *     node scripts/newcomer.mjs --only "yarn 4"     this case
  *     node scripts/newcomer.mjs --prebuilt FOLDER   with modules of `npm run prebuilds -- --into FOLDER` instead of one made now
  */
 import { spawnSync } from 'node:child_process'
@@ -31,7 +31,7 @@ const {
   options: { all: { type: 'boolean' }, only: { type: 'string' }, prebuilt: { type: 'string' } },
 }).values
 const temporary = mkdtempSync(join(tmpdir(), 'parscale-newcomer-'))
-const chosen = cases.filter(({ name, ci }) => (only === undefined ? all || ci : name.includes(only)))
+const chosen = cases.filter(({ name, ci }) => (only === undefined ? all || ci : name === only))
 const smollm2 = join(root, '.cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf')
 
 const rows = []
