@@ -88,7 +88,7 @@ export const checks = {
     return { seconds }
   },
 
-  /** On a terminal. */
+  /** On a terminal: what is no command is refused, an answer is cut short, a paste of two lines is one message. */
   async chat({ machine, parscale, chatModel }) {
     if (!chatModel) return { skipped: 'no model: node scripts/fetch-smollm2.mjs' }
     // biome-ignore lint/suspicious/noControlCharactersInRegex: what terminals are told
@@ -98,10 +98,13 @@ export const checks = {
       [/\/bye/, ''],
       [prompt, '/nonsense\r'],
       [/\/nonsense.*\/help/s, ''],
+      [prompt, 'Write a long story about the sea.\r'],
+      [/100%[\s\S]*[a-z]+ [a-z]+ [a-z]+ /, '\x03'],
+      [/cut short/, ''],
+      // One message, so one answer.
       [prompt, '\x1b[200~Name one colour.\nOne word only.\x1b[201~'],
       [/only\./, '\r'],
-      [prompt, 'Count from one to five hundred in words.\r'],
-      [/two/i, '\x03'],
+      [/tokens\/s/, ''],
       [prompt, '/bye\r'],
     ]
     const { stdout } = await machine.run(

@@ -74,7 +74,7 @@ export function newMachine(temporary, { node, programs = [], compiler = false, r
  */
 export async function run(line, { cwd, env, input = '', steps, code: wanted = 0, limitSeconds = 300 }) {
   const began = performance.now()
-  const child = spawn('/bin/sh', ['-c', line], { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn('/bin/sh', ['-c', line], { cwd, env, stdio: ['pipe', 'pipe', 'pipe'], detached: true })
   let [stdout, stderr, seen] = ['', '', 0]
   const waiting = [...(steps ?? [])]
   const next = () => {
@@ -96,7 +96,8 @@ export async function run(line, { cwd, env, input = '', steps, code: wanted = 0,
   })
   child.stdin.on('error', () => {})
   if (!steps) child.stdin.end(input)
-  const timer = setTimeout(() => child.kill('SIGKILL'), limitSeconds * 1000)
+  // What the shell started, too.
+  const timer = setTimeout(() => process.kill(-child.pid, 'SIGKILL'), limitSeconds * 1000)
   const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve))
   clearTimeout(timer)
   const seconds = (performance.now() - began) / 1000
