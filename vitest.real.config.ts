@@ -1,5 +1,8 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
+import { install } from './packages/native/scripts/install.mjs'
+
+await install()
 
 // Slow checks on real material: SmolLM2, llama.cpp, Python peers, software WebGPU.
 export default defineConfig({

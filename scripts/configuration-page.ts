@@ -11,8 +11,8 @@ import { programFor } from '../packages/parscale/src/cli.ts'
 import { configurationPage } from '../packages/parscale/src/commands/configuration-page.ts'
 import { describeProgram } from '../packages/parscale/src/commands/describe-program.ts'
 import { manPage } from '../packages/parscale/src/commands/man-page.ts'
+import { packageVersion } from '../packages/parscale/src/package-files.ts'
 import type { Io } from '../packages/parscale/src/terminal/io.ts'
-import { packageVersion } from '../packages/parscale/src/version.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 

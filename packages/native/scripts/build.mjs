@@ -1,4 +1,4 @@
-// Compiles the native module with the system's C++ compiler into build/Release/parscale.node. A small script instead of node-gyp:
+// Compiles the native module into build/Release/parscale.node: with the system's C++ compiler, or for other platforms with zig's. A small script instead of node-gyp:
 // that one fetches Node's headers from a host of its own; these come from the package registry (node-api-headers).
 //   node scripts/build.mjs                                        the module
 //   node scripts/build.mjs --program stress --sanitize thread     a program of test/ instead, under a sanitizer of the compiler
@@ -44,10 +44,35 @@ const crossCompilers = { x64: 'x86_64-linux-gnu-g++', arm64: 'aarch64-linux-gnu-
 // Contraction would fuse multiplications and additions as the compiler likes, and differently for each instruction set.
 const flags = ['-std=c++17', '-O3', '-fPIC', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden', '-Wall', '-Wextra']
 // GCC 12 takes the undefined values in its own AVX-512 header for a mistake.
-const kernelFlags = ['-Wno-uninitialized', '-Wno-maybe-uninitialized']
+const kernelFlags = ['-Wno-uninitialized', '-Wno-maybe-uninitialized', '-Wno-unknown-warning-option']
 
 // Names of the compiler's libraries are kept from Node's own copies of them.
 const standaloneFlags = ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-s']
+
+/** ZIG may hold words, as `python3 -m ziglang`. */
+const zigCommand = () => [...(process.env.ZIG || 'zig').split(' '), 'c++']
+
+/** GCC's name of an Arm architecture, as zig spells it: it has no `-march`. */
+const zigFlag = (flag) => flag.replace(/^-march=armv8\.(\d)-a/, '-mcpu=generic+v8_$1a')
+
+/** The command that compiles, for what it is asked for. Zig links its C++ library in by itself. */
+function compilerOf({ arch, zig, platform = process.platform, standalone }) {
+  const module = platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']
+  if (zig) {
+    const [command, ...words] = zigCommand()
+    return {
+      command,
+      words: [...words, '-target', zig],
+      module: platform === 'darwin' ? ['-shared', '-undefined', 'dynamic_lookup'] : module,
+      standalone: ['-s'],
+    }
+  }
+  const crosses = arch !== process.arch
+  if (!sources[arch] || process.platform === 'win32' || (crosses && process.platform !== 'linux'))
+    throw new Error(`there is no build for ${process.platform}-${arch} yet`)
+  const command = crosses ? crossCompilers[arch] : process.env.CXX || 'c++'
+  return { command, words: [], module, standalone: standalone && process.platform === 'linux' ? standaloneFlags : [] }
+}
 
 function run(command, args) {
   return new Promise((resolve, reject) => {
@@ -83,17 +108,15 @@ function filesOf(arch, program) {
  * @param sanitize what goes behind `-fsanitize=`
  * @param arch the CPU to build for, as Node spells it; another than this one's needs its cross compiler on Linux
  * @param standalone link the compiler's own libraries in and leave names out: a module for other machines
+ * @param zig compile with zig for this target of its, as `x86_64-linux-musl`; `platform` is then that target's
  * @returns the path of what was built; throws what the compiler said
  */
-export async function build({ program, sanitize, arch = process.arch, standalone = false } = {}) {
+export async function build({ program, sanitize, arch = process.arch, standalone = false, zig, platform } = {}) {
   if (program && !programs[program]) throw new Error(`there is no program ${program}`)
-  const crosses = arch !== process.arch
-  if (!sources[arch] || process.platform === 'win32' || (crosses && process.platform !== 'linux'))
-    throw new Error(`there is no build for ${process.platform}-${arch} yet`)
-  const compiler = crosses ? crossCompilers[arch] : process.env.CXX || 'c++'
+  const compiler = compilerOf({ arch, zig, platform, standalone })
   const include = createRequire(import.meta.url)('node-api-headers').include_dir
   const extra = sanitize ? [`-fsanitize=${sanitize}`, '-g', '-O1', '-fno-sanitize-recover=all'] : []
-  const kind = [program, standalone && 'standalone', crosses && arch, sanitize].filter(Boolean).join('-')
+  const kind = [program, standalone && 'standalone', arch !== process.arch && arch, zig, sanitize].filter(Boolean).join('-')
   const folder = join(root, 'build', kind || 'Release')
   const objects = join(folder, `objects-${process.pid}`)
   for (const below of ['src/kernels', 'test']) mkdirSync(join(objects, below), { recursive: true })
@@ -103,17 +126,35 @@ export async function build({ program, sanitize, arch = process.arch, standalone
     const waiting = files.map(([name, own]) => () => {
       const warnings = own.length > 0 || name.startsWith('src/kernels/') ? kernelFlags : []
       const from = join(root, `${name}.cc`)
-      return run(compiler, [...flags, ...warnings, ...own, ...extra, '-isystem', include, '-c', from, '-o', object(name)])
+      return run(compiler.command, [
+        ...compiler.words,
+        ...flags,
+        ...warnings,
+        ...(zig ? own.map(zigFlag) : own),
+        ...extra,
+        '-isystem',
+        include,
+        '-c',
+        from,
+        '-o',
+        object(name),
+      ])
     })
     const workers = Array.from({ length: Math.min(4, availableParallelism()) }, async () => {
       for (let next = waiting.shift(); next; next = waiting.shift()) process.stderr.write(await next())
     })
     await Promise.all(workers)
-    const module = process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']
-    const link = [...(program ? [] : module), '-pthread', ...(standalone && process.platform === 'linux' ? standaloneFlags : [])]
+    const link = [...(program ? [] : compiler.module), '-pthread', ...(standalone ? compiler.standalone : [])]
     const target = join(folder, program ?? 'parscale.node')
     // Into place in one go: whoever loads it meanwhile keeps the old one.
-    await run(compiler, [...link, ...extra, ...files.map(([name]) => object(name)), '-o', `${target}.${process.pid}`])
+    await run(compiler.command, [
+      ...compiler.words,
+      ...link,
+      ...extra,
+      ...files.map(([name]) => object(name)),
+      '-o',
+      `${target}.${process.pid}`,
+    ])
     renameSync(`${target}.${process.pid}`, target)
     return target
   } finally {

@@ -1,22 +1,36 @@
-// Where compiled modules lie. Those that were compiled beforehand as prebuildify writes and node-gyp-build looks for them:
-//   prebuilds/<platform>-<arch>/<name>.node, on Linux with a tag for the C library: parscale.glibc.node, parscale.musl.node
+// Where compiled modules for this machine lie: in the package of its platform, or where install.mjs puts one.
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { packageOf, platforms } from './platforms.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const { resolve } = createRequire(import.meta.url)
 
-/** LIBC overrides what is found, as it does for node-gyp-build. */
-const libc = process.env.LIBC || (existsSync('/etc/alpine-release') ? 'musl' : 'glibc')
+/** Only where both are installed does it matter which is tried first: one for another C library does not load. */
+const libc = existsSync('/etc/alpine-release') ? 'musl' : 'glibc'
 
-/** Below the folder `prebuilds`, for this platform and this or another CPU. */
-export function prebuiltName(arch = process.arch) {
-  const tag = process.platform === 'linux' ? `.${libc}` : ''
-  return join(`${process.platform}-${arch}`, `parscale${tag}.node`)
-}
+/** Names of the packages for this machine, the likelier first; empty where none is published. */
+export const prebuiltPackages = Object.entries(platforms)
+  .filter(([, { os, cpu }]) => os === process.platform && cpu === process.arch)
+  .sort(([, a], [, b]) => Number(b.libc === libc) - Number(a.libc === libc))
+  .map(([platform]) => packageOf(platform))
 
-/** For this machine, whether it is there or not. */
-export const prebuiltPath = join(root, 'prebuilds', prebuiltName())
+/** Modules of the packages that are installed. */
+export const prebuiltPaths = () =>
+  prebuiltPackages.flatMap((name) => {
+    try {
+      return [resolve(`${name}/parscale.node`)]
+    } catch {
+      return []
+    }
+  })
 
-/** All places of a module for this machine. What was compiled here comes first. */
-export const modulePaths = [join(root, 'build', 'Release', 'parscale.node'), prebuiltPath]
+/** What compiles one, to be typed as it is. */
+export const toCompile = `node ${join(root, 'scripts', 'install.mjs')}`
+
+export const compiledPath = join(root, 'build', 'Release', 'parscale.node')
+
+/** All that are there, in the order in which they are tried. */
+export const modulePaths = () => [...prebuiltPaths(), ...(existsSync(compiledPath) ? [compiledPath] : [])]

@@ -1,7 +1,6 @@
-/** The compiled module, where there is one for this platform: prebuilt in the package, or built when it was installed. */
-import { existsSync } from 'node:fs'
+/** The compiled module, where there is one for this platform: prebuilt in a package of its own, or compiled here. */
 import { createRequire } from 'node:module'
-import { modulePaths } from '../scripts/prebuilt.mjs'
+import { modulePaths, prebuiltPackages, toCompile } from '../scripts/prebuilt.mjs'
 
 /** Stands for what lives on the other side of the border. */
 export interface ModelHandle {
@@ -78,7 +77,7 @@ let loaded: Loaded | undefined
 
 /** The module, or in one line why there is none. Looks once. */
 export function nativeModule(): Loaded {
-  loaded ??= load(modulePaths.filter((path) => existsSync(path)))
+  loaded ??= load(modulePaths())
   return loaded
 }
 
@@ -93,5 +92,8 @@ function load(paths: readonly string[]): Loaded {
     }
   }
   if (reasons.length > 0) return { reason: `the native module does not load: ${reasons.join('; ')}` }
-  return { reason: `no native module for ${process.platform}-${process.arch}: none is prebuilt, and none was compiled` }
+  const prebuilt = prebuiltPackages.length > 0 ? `${prebuiltPackages[0]} is not installed` : 'none is prebuilt'
+  return {
+    reason: `no native module for ${process.platform}-${process.arch}: ${prebuilt} and none was compiled; install a C++ compiler (g++), then: ${toCompile}`,
+  }
 }

@@ -2,12 +2,11 @@
  * From a checkpoint, quantised or not, to the packed file that the native step maps. Made once for each model; the bytes are the
  * same numbers in another order, so that nothing is rounded here but integer zero points to float32 minima.
  */
-import type { FileHandle } from 'node:fs/promises'
 import { unsupportedError } from '@parscale/core/internal'
 import { castBytes, type StoredDType } from '@parscale/core/internal/checkpoint'
 import type { DType } from '@parscale/core/internal/graph'
 import { isQuantised, type PlainWeight, type StoredData, type StoredWeight } from '@parscale/core/internal/model'
-import { discard, openToRead, writeNewFile } from '@parscale/core/internal/node/disk'
+import { discard, type FileHandle, openToRead, writeNewFile } from '@parscale/core/internal/node/disk'
 import type { PackedTensor, PackPlan } from './pack-plan.ts'
 import { type Layout, lanes, tensorBytes } from './packed-layout.ts'
 import { quantisedPanel, transposed } from './panels.ts'

@@ -1,11 +1,12 @@
-/** What a stranger gets from the published package: prebuilt, compiled, or one line and ONNX Runtime. Asks the npm registry. */
-import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+/** What a stranger gets from the published package: prebuilt, compiled, or what to type. Asks the npm registry. */
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { byteModel } from '../../core/src/testing/fixtures.ts'
-import { prebuiltName } from '../scripts/prebuilt.mjs'
+import { prebuild, writePackage } from '../scripts/prebuild.mjs'
+import { prebuiltPackages } from '../scripts/prebuilt.mjs'
 import { run } from './support/programs.ts'
 import { packFolder } from './support/streams.ts'
 
@@ -17,7 +18,9 @@ afterAll(() => rmSync(temporary, { recursive: true }))
 async function pack(folder: string): Promise<string> {
   const into = mkdtempSync(join(temporary, 'tarball-'))
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', into], { cwd: folder })
-  return join(into, JSON.parse(stdout)[0].filename)
+  const packed = JSON.parse(stdout)
+  // By name since npm 11.
+  return join(into, (Object.values(packed)[0] as { filename: string }).filename)
 }
 
 let core: string
@@ -25,76 +28,68 @@ let native: string
 /** Node and a shell, and nothing that compiles. */
 const bare = join(temporary, 'bin')
 const prebuilds = join(temporary, 'prebuilds')
+const own = prebuiltPackages[0]!.replace('@parscale/native-', '')
 
 beforeAll(async () => {
   core = await pack(join(packages, 'core'))
   native = await pack(join(packages, 'native'))
-  await run(process.execPath, [join(packages, 'native/scripts/prebuild.mjs'), '--into', prebuilds])
+  for (const platform of new Set([own, 'linux-arm64-gnu'])) await prebuild(platform, prebuilds, 'system')
   mkdirSync(bare)
   symlinkSync(process.execPath, join(bare, 'node'))
   symlinkSync('/bin/sh', join(bare, 'sh'))
 })
 
-/** The package with something in its `prebuilds`. */
-async function withPrebuilt(fill: (folder: string) => void): Promise<string> {
-  const folder = mkdtempSync(join(temporary, 'package-'))
-  await run('tar', ['xzf', native, '-C', folder])
-  fill(join(folder, 'package/prebuilds'))
-  return pack(join(folder, 'package'))
-}
+const env = (hasCompiler: boolean) => ({ ...process.env, PATH: hasCompiler ? process.env.PATH : bare, CXX: undefined })
 
-/** Installs into an empty folder. Gives what the install said, and what the package then has. */
-async function install(tarball: string, hasCompiler: boolean): Promise<{ said: string; finds: string }> {
+/** An empty project with our packages, without a compiler. */
+async function install(...tarballs: readonly string[]): Promise<string> {
   const folder = mkdtempSync(join(temporary, 'project-'))
   writeFileSync(join(folder, 'package.json'), '{ "private": true, "type": "module" }')
   const npm = join(dirname(process.execPath), 'npm')
-  const env = { ...process.env, PATH: hasCompiler ? process.env.PATH : bare, CXX: undefined }
-  const flags = ['--foreground-scripts', '--no-audit', '--no-fund', '--prefer-offline']
-  const { stderr } = await run(process.execPath, [npm, 'install', ...flags, core, tarball], { cwd: folder, env })
-  const said = stderr.split('\n').filter((line) => line.startsWith('@parscale/native'))
+  const flags = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=warn']
+  const args = [npm, 'install', ...flags, core, native, ...tarballs]
+  const { stderr } = await run(process.execPath, args, { cwd: folder, env: env(false) })
+  expect(stderr).toBe('')
+  return folder
+}
+
+/** What the package in a project has, or why it has nothing. */
+async function finds(project: string): Promise<string> {
   const script = `import { instructionSets, nativeModule } from '@parscale/native'
     console.log(nativeModule().reason ?? instructionSets().at(-1))`
-  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { cwd: folder })
-  return { said: said.join('\n'), finds: stdout.trim() }
+  const { stdout } = await run(process.execPath, ['--input-type=module', '-e', script], { cwd: project })
+  return stdout.trim()
+}
+
+/** Types what the package says is to be typed. */
+async function compile(project: string, hasCompiler: boolean): Promise<string> {
+  const script = realpathSync(join(project, 'node_modules/@parscale/native/scripts/install.mjs'))
+  return (await run(process.execPath, [script], { env: env(hasCompiler) })).stderr
 }
 
 describe('npm install', () => {
-  it('without a compiler and without a prebuilt module says so in one line, and goes on', async () => {
-    const { said, finds } = await install(native, false)
-    expect(said).toMatch(/^@parscale\/native: not compiled: .*; parscale runs on ONNX Runtime instead$/)
-    expect(finds).toMatch(/^no native module for .*: none is prebuilt, and none was compiled$/)
+  it('with a prebuilt module takes it', async () => {
+    expect(await finds(await install(await pack(join(prebuilds, own))))).toBe('portable')
   })
 
-  it('with a compiler compiles, and says nothing', async () => {
-    expect(await install(native, true)).toEqual({ said: '', finds: 'portable' })
+  it('without one says how to compile it, which does it', async () => {
+    const project = await install()
+    expect(await finds(project)).toMatch(
+      /^no native module for .*: @parscale\/native-.* is not installed and none was compiled; install a C\+\+ compiler \(g\+\+\), then: node \S+\/install\.mjs$/,
+    )
+    expect(await compile(project, false)).toMatch(/^@parscale\/native: not compiled: .*; it takes a C\+\+ compiler \(g\+\+\)\n$/)
+    expect(await compile(project, true)).toBe('')
+    expect(await finds(project)).toBe('portable')
   })
 
-  it('with a prebuilt module takes it, and says nothing', async () => {
-    const tarball = await withPrebuilt((folder) => cpSync(prebuilds, folder, { recursive: true }))
-    expect(await install(tarball, false)).toEqual({ said: '', finds: 'portable' })
-  })
-
-  describe('with a prebuilt module that does not load', () => {
-    let tarball: string
-    beforeAll(async () => {
-      tarball = await withPrebuilt((folder) => {
-        const path = join(folder, prebuiltName())
-        mkdirSync(dirname(path), { recursive: true })
-        writeFileSync(path, 'not a module')
-      })
-    })
-
-    it('compiles one, and says why', async () => {
-      const { said, finds } = await install(tarball, true)
-      expect(said).toMatch(/^@parscale\/native: the prebuilt module does not load: .*; compiled one instead$/)
-      expect(finds).toBe('portable')
-    })
-
-    it('and without a compiler says both', async () => {
-      const { said, finds } = await install(tarball, false)
-      expect(said).toMatch(/^@parscale\/native: the prebuilt module does not load: .*; not compiled: .* ONNX Runtime instead$/)
-      expect(finds).toMatch(/^the native module does not load: .*parscale/)
-    })
+  it('with one that does not load says so, and takes what was compiled', async () => {
+    const broken = writePackage(own, join(temporary, 'broken'), join(packages, 'native/LICENSE'))
+    const project = await install(await pack(broken))
+    expect(await finds(project)).toMatch(/^the native module does not load: .*parscale/)
+    expect(await compile(project, true)).toMatch(
+      /^@parscale\/native: the prebuilt module does not load: .*; compiled one instead\n$/,
+    )
+    expect(await finds(project)).toBe('portable')
   })
 })
 
@@ -112,10 +107,10 @@ it('the module for arm64, compiled here, steps in a Node for arm64 as this one d
       const bits = Buffer.from(logits.buffer).toString('hex')
       console.log(native.instructionSets()[0], require('node:crypto').createHash('sha256').update(bits).digest('hex'))
     })`
-  const module = (arch: string) => join(prebuilds, prebuiltName(arch))
-  const here = await run(process.execPath, ['-e', script, module(process.arch), packed.backbone])
+  const module = (platform: string) => join(prebuilds, platform, 'parscale.node')
+  const here = await run(process.execPath, ['-e', script, module(own), packed.backbone])
   const arm64 = join(folder, 'package/bin/node')
-  const args = ['-L', '/usr/aarch64-linux-gnu', '-cpu', 'max', arm64, '-e', script, module('arm64'), packed.backbone]
+  const args = ['-L', '/usr/aarch64-linux-gnu', '-cpu', 'max', arm64, '-e', script, module('linux-arm64-gnu'), packed.backbone]
   const there = await run('qemu-aarch64', args)
   packed.remove()
   expect(there.stdout).toMatch(/^neon-i8mm [0-9a-f]{64}\n$/)

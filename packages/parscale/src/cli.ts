@@ -2,9 +2,9 @@
 import process from 'node:process'
 import { Command, CommanderError } from '@commander-js/extra-typings'
 import { failure, interruptedExitCode, refusal } from './failures.ts'
+import { packageVersion } from './package-files.ts'
 import { createIo, type Io, report } from './terminal/io.ts'
 import { type Loudness, withLoudness } from './terminal/loudness.ts'
-import { packageVersion } from './version.ts'
 
 interface CommandRow {
   readonly name: string

@@ -73,17 +73,29 @@ function refuseLongArguments(): void {
   )
 }
 
+const { resolve: resolvePackage } = createRequire(import.meta.url)
+
+/** What to type where ONNX Runtime is needed. Its install script fetches CUDA from a host that closed networks do not reach. */
+const toInstall = 'npm install --ignore-scripts onnxruntime-node'
+
+/** Why ONNX Runtime is not there and what to add, as one clause; undefined where its package is installed. */
+export function onnxRuntimeFault(): string | undefined {
+  try {
+    resolvePackage('onnxruntime-node')
+    return undefined
+  } catch {
+    return `the package onnxruntime-node is not installed (training, WebGPU and CUDA need it): ${toInstall}`
+  }
+}
+
 function loadOnnxRuntime(): typeof Ort {
+  const missing = onnxRuntimeFault()
+  if (missing !== undefined) throw unsupportedError(missing)
   try {
     return createRequire(import.meta.url)('onnxruntime-node')
   } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException
-    // Also where its binary for this platform is missing.
-    const found = code === 'MODULE_NOT_FOUND' && message.includes("'onnxruntime-node'") ? 'is not installed' : 'cannot be loaded'
-    throw unsupportedError(
-      `the package onnxruntime-node ${found}, and ONNX Runtime needs it: npm install onnxruntime-node; without it models run on CPUs with --engine native (${message.split('\n')[0]})`,
-      { cause },
-    )
+    // As where it has no binary for this platform.
+    throw unsupportedError(`the package onnxruntime-node cannot be loaded: ${(cause as Error).message.split('\n')[0]}`, { cause })
   }
 }
 
@@ -91,7 +103,7 @@ function loadOnnxRuntime(): typeof Ort {
 const withoutSource = (reason: string): string => reason.trim().replace(/^\/\S+:\d+ .* was false\. /s, '')
 
 const advice = {
-  cuda: 'an NVIDIA GPU with CUDA 12 and cuDNN is needed, and its libraries: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node',
+  cuda: 'an NVIDIA GPU with CUDA 12 and cuDNN is needed, and its libraries: ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild --ignore-scripts=false onnxruntime-node',
   webgpu: 'no adapter was found; a GPU with a Vulkan, Metal or D3D12 driver is needed',
 } as const
 

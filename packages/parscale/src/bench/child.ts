@@ -1,13 +1,9 @@
 /** Runs one turn in a child process, and kills it on interrupt. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { dirname } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { ParscaleError, runtimeError } from '@parscale/core/internal'
+import { isSource, benchWorker as worker } from '../package-files.ts'
 import type { Answer, Job, Turn } from './job.ts'
-
-/** Beside this file; run from source as this one is. */
-const isSource = import.meta.url.endsWith('.ts')
-const worker = fileURLToPath(new URL(isSource ? './worker.ts' : './worker.js', import.meta.url))
 
 /**
  * Runs one turn in a process of its own.

@@ -54,9 +54,9 @@ test('a row: medians over all rounds, rates of all requests, the limit that band
   expect(row.weightBytes).toBe(1_008_000)
   expect(row.allowedMemoryBytes).toBeCloseTo(1.15 * (1_008_000 + 5000 + 150e6), 3)
   // The share of the bandwidth that is used is the share of the limit where bandwidth is what limits.
-  expect(row.limit.binds).toBe('memory bandwidth')
-  expect(row.bandwidthShare).toBeCloseTo(row.limitShare.decode, 9)
-  expect(row.limitShare.decode).toBeCloseTo(row.limit.msPerToken / 4.5, 9)
+  expect(row.limit!.binds).toBe('memory bandwidth')
+  expect(row.bandwidthShare).toBeCloseTo(row.limitShare!.decode, 9)
+  expect(row.limitShare!.decode).toBeCloseTo(row.limit!.msPerToken / 4.5, 9)
 })
 
 test('ratios compare rounds with each other, and only cases that differ in P', () => {

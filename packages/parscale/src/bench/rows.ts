@@ -31,30 +31,22 @@ export interface Row {
   readonly cacheBytes: number
   /** 1.15 x (weights + cache + 150 MB). */
   readonly allowedMemoryBytes: number
-  /** What `parscale cost --device this-machine` computes: no engine is faster. */
+  /** What `parscale cost --device this-machine` computes: no engine is faster. All three are null where the machine was not measured. */
   readonly limit: {
     readonly msPerToken: number
     readonly prefillTokensPerSecond: number
     readonly binds: 'compute' | 'memory bandwidth'
-  }
+  } | null
   /** Limit over measured: 1 is as fast as the machine allows. */
-  readonly limitShare: { readonly decode: number; readonly prefill: number }
+  readonly limitShare: { readonly decode: number; readonly prefill: number } | null
   /** Bytes that a step must read, over its time, as a share of the machine's read bandwidth. */
-  readonly bandwidthShare: number
+  readonly bandwidthShare: number | null
 }
 
-export function rowOf(one: Case, turns: readonly Turn[], device: Device): Row {
-  const { model, engine, threads, p, kv, batch, context, prompt, steps } = one
+export function rowOf(one: Case, turns: readonly Turn[], device: Device | undefined): Row {
+  const { model, engine, threads, p, kv, batch, context, prompt } = one
   const step = spreadOf(turns.flatMap(({ stepMs }) => stepMs))
   const prefill = spreadOf(turns.map(({ prefillMs }) => prefillMs))
-  const precision: Precision = {
-    weightBits: model.weightBits,
-    kvBits: (8 * kvBytes(kv, model.shape.headDim)) / model.shape.headDim,
-  }
-  const decodeLimit = deviceCost(model.shape, { P: p, batch, inputTokens: context, outputTokens: steps + 1 }, device, precision)
-  const prefillLimit = deviceCost(model.shape, { P: p, batch, inputTokens: prompt, outputTokens: 1 }, device, precision)
-  const limitMs = decodeLimit.secondsPerToken! * 1000
-  const readBytes = decodeLimit.decode.bytes.reduce((sum, { value }) => sum + value, 0) / steps
   const weightBytes = model.weightBytes + model.streamBytes(p)
   const cacheBytes = Math.max(...turns.map((turn) => turn.cacheBytes))
   return {
@@ -77,13 +69,32 @@ export function rowOf(one: Case, turns: readonly Turn[], device: Device): Row {
     weightBytes,
     cacheBytes,
     allowedMemoryBytes: allowedBytes(weightBytes, cacheBytes),
+    ...(device ? limitsOf(one, device, step.median, prefill.median) : { limit: null, limitShare: null, bandwidthShare: null }),
+  }
+}
+
+function limitsOf(
+  { model, p, kv, batch, context, prompt, steps }: Case,
+  device: Device,
+  stepMs: number,
+  prefillMs: number,
+): Pick<Row, 'limit' | 'limitShare' | 'bandwidthShare'> {
+  const precision: Precision = {
+    weightBits: model.weightBits,
+    kvBits: (8 * kvBytes(kv, model.shape.headDim)) / model.shape.headDim,
+  }
+  const decodeLimit = deviceCost(model.shape, { P: p, batch, inputTokens: context, outputTokens: steps + 1 }, device, precision)
+  const prefillLimit = deviceCost(model.shape, { P: p, batch, inputTokens: prompt, outputTokens: 1 }, device, precision)
+  const limitMs = decodeLimit.secondsPerToken! * 1000
+  const readBytes = decodeLimit.decode.bytes.reduce((sum, { value }) => sum + value, 0) / steps
+  return {
     limit: {
       msPerToken: limitMs,
       prefillTokensPerSecond: (batch * prompt) / prefillLimit.prefill.seconds,
       binds: decodeLimit.decode.binds,
     },
-    limitShare: { decode: limitMs / step.median, prefill: (prefillLimit.prefill.seconds * 1000) / prefill.median },
-    bandwidthShare: readBytes / (step.median / 1000) / device.bytesPerSecond,
+    limitShare: { decode: limitMs / stepMs, prefill: (prefillLimit.prefill.seconds * 1000) / prefillMs },
+    bandwidthShare: readBytes / (stepMs / 1000) / device.bytesPerSecond,
   }
 }
 

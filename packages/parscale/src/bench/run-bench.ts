@@ -2,10 +2,10 @@
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import process from 'node:process'
 import type { Device } from '@parscale/core/internal/cost'
-import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
+import { onnxRuntime, onnxRuntimeFault } from '@parscale/core/internal/node/onnx-runtime'
 import { availableMemoryBytes } from '../load/memory.ts'
+import { packageVersion } from '../package-files.ts'
 import type { Io } from '../terminal/io.ts'
-import { packageVersion } from '../version.ts'
 import { type MakeOptions, type PlannedModel, requireDisk } from './bench-model.ts'
 import { type Case, type CaseLists, crossCases, jobOf, requireMemory } from './cases.ts'
 import type { Turn } from './job.ts'
@@ -33,7 +33,8 @@ export interface BenchResult {
     readonly loadAfter: number
     readonly node: string
     readonly parscale: string
-    readonly device: Device
+    /** null: not measured, as ONNX Runtime is not installed. */
+    readonly device: Device | null
   }
   readonly rounds: number
   readonly steps: number
@@ -58,10 +59,7 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
     const job = jobOf(one, workplace.cache)
     await shown(io, `packing ${one.model.name} in ${one.model.bits} bits`, (options) => prepareTurn(job, options))
   }
-  io.stderr('measuring bandwidth and matrix products of this machine\n')
-  const devices = new Map<number | undefined, Device>()
-  for (const threads of settings.threads)
-    devices.set(threads, await measureDevice(onnxRuntime(threads === undefined ? {} : { threads }), io.signal))
+  const devices = await measureDevices(settings.threads, io)
   const turns: readonly Turn[][] = await measureCases(cases, {
     rounds,
     resume,
@@ -78,13 +76,27 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
       loadAfter: loadavg()[0]!,
       node: process.version,
       parscale: packageVersion(),
-      device: devices.get(settings.threads[0])!,
+      device: devices.get(settings.threads[0]) ?? null,
     },
     rounds,
     steps,
-    rows: cases.map((one, i) => rowOf(one, turns[i]!, devices.get(one.threads)!)),
+    rows: cases.map((one, i) => rowOf(one, turns[i]!, devices.get(one.threads))),
     ratios: streamRatios(cases, turns),
   }
+}
+
+/** This machine with so many threads. Measured with ONNX Runtime's operators: empty without it, since the native step does no such products alone. */
+async function measureDevices(threads: readonly (number | undefined)[], io: Io): Promise<Map<number | undefined, Device>> {
+  const devices = new Map<number | undefined, Device>()
+  const fault = onnxRuntimeFault()
+  if (fault !== undefined) {
+    io.stderr(`the machine's limits are not measured: ${fault}\n`)
+    return devices
+  }
+  io.stderr('measuring bandwidth and matrix products of this machine\n')
+  for (const count of threads)
+    devices.set(count, await measureDevice(onnxRuntime(count === undefined ? {} : { threads: count }), io.signal))
+  return devices
 }
 
 /** Writes something with its progress on the terminal. */

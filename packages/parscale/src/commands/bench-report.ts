@@ -15,10 +15,11 @@ export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult,
   const [first] = rows
   const names = (row: Pick<Row, Key>) => shown.map((key) => String(row[key] ?? 'auto'))
   const heads = shown.map((key) => (key === 'p' ? 'P' : key))
-  const share = (value: number) => percentText(Number(value.toPrecision(2)))
+  const share = (value: number | null | undefined) => (value == null ? '-' : percentText(Number(value.toPrecision(2))))
   return [
     `${machine.cpu}, ${machine.cores} cores, load ${significant(machine.loadBefore, 2)} before and ${significant(machine.loadAfter, 2)} after\n`,
-    `reads ${significant(device.bytesPerSecond / 1e9, 3)} GB/s; products: ${significant(device.flopsPerSecond / 1e9, 3)} GFLOP/s in float32, ${significant((device.int8OpsPerSecond ?? device.flopsPerSecond) / 1e9, 3)} Gop/s with 8-bit weights\n`,
+    device &&
+      `reads ${significant(device.bytesPerSecond / 1e9, 3)} GB/s; products: ${significant(device.flopsPerSecond / 1e9, 3)} GFLOP/s in float32, ${significant((device.int8OpsPerSecond ?? device.flopsPerSecond) / 1e9, 3)} Gop/s with 8-bit weights\n`,
     `${fixed.map((key) => `${key} ${first?.[key] ?? 'auto'}`).join(', ')}; medians of ${rounds} round(s) of ${steps} tokens\n\n`,
     textTable(
       [
@@ -27,8 +28,8 @@ export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult,
           ...names(row),
           row.msPerToken.toFixed(1),
           `${row.msPerTokenSpread.lowerQuartile.toFixed(1)}-${row.msPerTokenSpread.upperQuartile.toFixed(1)}`,
-          row.limit.msPerToken.toFixed(1),
-          share(row.limitShare.decode),
+          row.limit?.msPerToken.toFixed(1) ?? '-',
+          share(row.limitShare?.decode),
           share(row.bandwidthShare),
           significant(row.tokensPerSecond, 3),
         ]),
@@ -42,8 +43,8 @@ export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult,
         ...rows.map((row) => [
           ...names(row),
           significant(row.prefillTokensPerSecond, 3),
-          significant(row.limit.prefillTokensPerSecond, 3),
-          share(row.limitShare.prefill),
+          row.limit ? significant(row.limit.prefillTokensPerSecond, 3) : '-',
+          share(row.limitShare?.prefill),
           `${(row.loadMs / 1000).toFixed(2)} s`,
           bytesText(row.peakMemoryBytes),
           bytesText(row.weightBytes),
@@ -79,22 +80,29 @@ export function benchCharts(rows: readonly Row[]): Chart[] {
     label: string,
     limitName: string,
     value: (row: Row) => number,
-    limit: (row: Row) => number,
+    limit: (row: Row) => number | undefined,
   ): Chart => ({
     title,
     x: { label: numeric === 'p' ? 'P' : numeric, scale: 'log', ticks: [...new Set(rows.map((row) => Number(row[numeric])))] },
     y: { label, scale: 'linear', fromZero: true },
     series: [...groups].flatMap(([name, group], color): Series[] => {
       const sorted = group.toSorted((a, b) => Number(a[numeric]) - Number(b[numeric]))
-      const points = (of: (row: Row) => number) => sorted.map((row) => [Number(row[numeric]), of(row)] as const)
+      const points = (of: (row: Row) => number | undefined) =>
+        sorted.flatMap((row) => {
+          const y = of(row)
+          return y === undefined ? [] : [[Number(row[numeric]), y] as const]
+        })
+      const [measured, allowed] = [points(value), points(limit)]
       return [
-        { name: name || 'measured', color, line: points(value), dots: points(value) },
-        { name: limitName, color, dash: 1, line: points(limit) },
+        { name: name || 'measured', color, line: measured, dots: measured },
+        ...(allowed.length > 0 ? [{ name: limitName, color, dash: 1, line: allowed }] : []),
       ]
     }),
     legend: [
       ...[...groups.keys()].map((name, color) => ({ name: name || 'measured', color, mark: 'line' }) as const),
-      { name: limitName, dash: 1, mark: 'line', background: true },
+      ...(rows.some((row) => limit(row) !== undefined)
+        ? [{ name: limitName, dash: 1, mark: 'line', background: true } as const]
+        : []),
     ],
   })
   return [
@@ -103,7 +111,7 @@ export function benchCharts(rows: readonly Row[]): Chart[] {
       'ms a token',
       'what the machine allows',
       (row) => row.msPerToken,
-      (row) => row.limit.msPerToken,
+      (row) => row.limit?.msPerToken,
     ),
     chart(
       'Peak memory',

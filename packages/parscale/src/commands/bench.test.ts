@@ -52,7 +52,7 @@ describe('a shape', () => {
       expect(row.msPerTokenSpread.samples).toBe(2 * steps)
       expect(row.msPerTokenSpread.min).toBeLessThanOrEqual(row.msPerToken)
       expect(row.tokensPerSecond).toBeCloseTo((row.batch * 1000) / row.msPerToken, 6)
-      expect(row.limitShare.decode).toBeCloseTo(row.limit.msPerToken / row.msPerToken, 6)
+      expect(row.limitShare!.decode).toBeCloseTo(row.limit!.msPerToken / row.msPerToken, 6)
       expect(row.peakMemoryBytes).toBeGreaterThan(row.weightBytes)
       expect(row.allowedMemoryBytes).toBeCloseTo(1.15 * (row.weightBytes + row.cacheBytes + 150e6), 0)
     }
@@ -65,7 +65,7 @@ describe('a shape', () => {
       [8, 1, 2, 1],
       [8, 2, 2, 1],
     ])
-    expect(machine.device.int8OpsPerSecond).toBeGreaterThan(0)
+    expect(machine.device!.int8OpsPerSecond).toBeGreaterThan(0)
     expect(stderr.match(/^\d+\/8 {2}0\.5B of 1 layers/gm)).toHaveLength(8)
     expect(await left()).toEqual([])
   })

@@ -12,8 +12,8 @@ import {
   inheritedFiles,
   tokenizerFileBytes,
 } from '@parscale/core/internal/node'
+import { packageVersion } from '../package-files.ts'
 import type { Io } from '../terminal/io.ts'
-import { packageVersion } from '../version.ts'
 import { modelCard, type ResultSummary } from './model-card.ts'
 import type { OpenRun } from './open-run.ts'
 import { type CardWords, runSummary } from './run-summary.ts'

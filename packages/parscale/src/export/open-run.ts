@@ -75,13 +75,14 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
   }
 }
 
-function mergedParameters(
+async function mergedParameters(
   { streams: { prefixMlp: size } }: RunConfig,
   model: ModelConfig,
   { parameters }: TrainingCheckpoint,
 ): Promise<ReadonlyMap<string, Float32Array>> {
-  const made = size !== null && model.parscale.input === 'prefix'
-  return modelParameters(onnxRuntime({}), { config: model, ...(made && { prefixMlp: size }) }, parameters)
+  // Nothing to compute, so no engine is needed.
+  if (size === null || model.parscale.input !== 'prefix') return parameters
+  return await modelParameters(onnxRuntime(), { config: model, prefixMlp: size }, parameters)
 }
 
 async function chooseCheckpoint(

@@ -3,10 +3,10 @@
  * is resumed by a Range request. Only when length and hash are right does it take its final name.
  */
 import { createHash, type Hash } from 'node:crypto'
-import type { FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { hubError } from '@parscale/core/internal'
 import { discard, diskError, makeFolder, moveFile, openToUpdate } from '@parscale/core/internal/node'
+import type { FileHandle } from '@parscale/core/internal/node/disk'
 import { cacheAdvice, writing } from './disk-space.ts'
 import { fileUrl, type HubFile } from './listing.ts'
 import { quote } from './names.ts'

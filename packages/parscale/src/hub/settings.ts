@@ -9,6 +9,9 @@ import { usageError } from '@parscale/core/internal'
 import { homeFolder } from '../home-folder.ts'
 import { quote } from './names.ts'
 
+/** Variables by name, as `process.env` has them. Spelt out, so that the types need no others of Node's. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
 /** What a caller may set; anything left out comes from `env`. */
 export interface HubOptions {
   /** Base URL of the hub. Default: HF_ENDPOINT, else https://huggingface.co. */
@@ -20,7 +23,7 @@ export interface HubOptions {
   /** Use the cache only, never the network. Default: HF_HUB_OFFLINE. */
   readonly offline?: boolean
   /** Default: the environment of the process. */
-  readonly env?: NodeJS.ProcessEnv
+  readonly env?: Environment
 }
 
 export interface HubSettings {

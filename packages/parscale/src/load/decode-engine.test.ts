@@ -117,7 +117,20 @@ it('native code does without onnxruntime-node, and ONNX Runtime says that it is 
     const { code, stdout } = await parscale([...generate, byteModel, '--engine', 'native'], { env: withoutOnnx })
     expect([code, JSON.parse(stdout).tokens.length]).toEqual([0, 4])
   }
-  const refused = await parscale([...generate, byteModel, '--engine', 'onnx'], { env: withoutOnnx })
-  expect(refused.stderr).toMatch(/^parscale: the package onnxruntime-node is not installed.*: npm install onnxruntime-node;/)
-  expect([refused.code, JSON.parse(refused.stdout).error.kind]).toEqual([3, 'unsupported'])
+  const toAdd =
+    'the package onnxruntime-node is not installed (training, WebGPU and CUDA need it): npm install --ignore-scripts onnxruntime-node\n'
+  for (const args of [
+    [...generate, byteModel, '--engine', 'onnx'],
+    [...generate, byteModel, '--device', 'webgpu', '--engine', 'onnx'],
+    ['train', 'pretrain', '--data', byteModel, '--out', join(folder, 'never')],
+  ]) {
+    const refused = await parscale(args, { env: withoutOnnx })
+    expect([refused.code, refused.stderr]).toEqual([3, `parscale: ${toAdd}`])
+    if (args.includes('--json')) expect(JSON.parse(refused.stdout).error.kind).toBe('unsupported')
+  }
+  const neither = await parscale([...generate, lora], { env: withoutOnnx })
+  expect(neither.stderr).toMatch(
+    /^parscale: the native step knows no lora streams \(P = 2\); ONNX Runtime would run it, but the package/,
+  )
+  expect(neither.stderr.endsWith(toAdd)).toBe(true)
 })

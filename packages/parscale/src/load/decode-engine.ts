@@ -28,6 +28,8 @@ const graphs: Decoders = graphDecoders('onnx', async (options) =>
 /** Undefined where its package is not installed. */
 const find: Readonly<Record<EngineName, () => Promise<Decoders | undefined>>> = { native: findNative, onnx: async () => graphs }
 const last = engineNames.at(-1)!
+/** Why ONNX Runtime is not there, and what to add; undefined where it is. */
+const onnxFault = async () => (await import('@parscale/core/internal/node/onnx-runtime')).onnxRuntimeFault()
 
 export interface ChosenEngine {
   readonly engine: EngineName
@@ -49,7 +51,7 @@ export async function chooseEngine(
   let why = 'as asked for'
   for (const engine of wanted === 'auto' ? engineNames : [wanted]) {
     const { decoders, refusal } = await ask(engine, configs, options)
-    if (decoders && (!refusal || (refusal.kind === 'slow' && engine === wanted)))
+    if (decoders && (!refusal || (refusal.kind === 'slow' && (engine === wanted || (await onnxFault())))))
       return { engine, why: decoders.runsWith ?? why, decoders }
     if (engine === wanted) throw refused(engine, refusal!, options)
     why = refusal!.kind === 'slow' ? `${refusal!.reason} (--engine ${engine} runs all the same)` : refusal!.reason
@@ -67,6 +69,18 @@ async function ask(
   return { refusal: { kind: 'unsupported', reason: `the package @parscale/${engine} is not installed` } }
 }
 
+/** @throws unsupported error that says what to add where the engine's package is not installed */
+export async function requireEngine(
+  { engine, why }: ChosenEngine,
+  { engine: wanted = 'auto' }: { readonly engine?: EngineChoice | undefined },
+): Promise<void> {
+  const fault = engine === 'onnx' ? await onnxFault() : undefined
+  if (fault)
+    throw unsupportedError(
+      wanted === 'auto' && why !== 'as asked for' ? `${why}; ONNX Runtime would run it, but ${fault}` : fault,
+    )
+}
+
 /** Packs what an engine needs packed. With `auto`, a cache that has no room or cannot be written is no reason to give up. */
 export async function prepareEngine(
   chosen: ChosenEngine,
@@ -79,6 +93,7 @@ export async function prepareEngine(
   } catch (error) {
     const { engine = 'auto' } = options
     if (engine !== 'auto' || !isParscaleError(error) || (error.kind !== 'resource' && error.kind !== 'usage')) throw error
+    if (await onnxFault()) throw error
     return { engine: last, why: error.message, decoders: graphs }
   }
 }

@@ -2,22 +2,22 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
 import { usageError } from '@parscale/core/internal'
 import { platformCache } from '../home-folder.ts'
+import type { Environment } from '../hub/settings.ts'
+import { shippedModel } from '../package-files.ts'
 
-/** The model that ships with the package: small, trained on public prose, with P = 1, 2, 4 and 8. Its card is README.md in it. */
-export const shippedModel = fileURLToPath(new URL('../../models/small', import.meta.url))
+export { shippedModel }
 
 /** Where unpacked GGUF files and quantised models lie: PARSCALE_CACHE, else the platform's cache folder. */
-export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string => env.PARSCALE_CACHE || platformCache(env)
+export const cacheFolder = (env: Environment = process.env): string => env.PARSCALE_CACHE || platformCache(env)
 
 /**
  * Finds a model: a path as it is, ORG/NAME in the hub's cache.
  *
  * @throws checkpoint error that says what to do when it is neither
  */
-export async function resolveModel(model: string | undefined, env: NodeJS.ProcessEnv = process.env): Promise<string> {
+export async function resolveModel(model: string | undefined, env: Environment = process.env): Promise<string> {
   if (model === undefined) return shippedModel
   if (await exists(model)) return model
   const { looksLikePath, missingModel } = await import('./missing-model.ts')

@@ -8,7 +8,7 @@ import {
   type TextModel,
 } from '@parscale/core/internal/generation'
 import type { ModelFolder, WriteProgress } from '@parscale/core/internal/node'
-import { type ChosenEngine, chooseEngine, type EngineChoice, prepareEngine, startModel } from './decode-engine.ts'
+import { type ChosenEngine, chooseEngine, type EngineChoice, prepareEngine, requireEngine, startModel } from './decode-engine.ts'
 import { requireMemory } from './memory.ts'
 import { cacheOptions, type OpenModel, type OpenOptions, openModel, openModelStreamed } from './open-model.ts'
 import type { ModelOutline } from './outline.ts'
@@ -69,10 +69,11 @@ async function openToLoad(model: string | undefined, options: LoadOptions): Prom
   const open = await openModelStreamed(model, options)
   if (!open) return await openModel(model, options)
   try {
-    const { decoders } = await engineOf(open, options)
+    const chosen = await engineOf(open, options)
     // Before the work of quantising.
-    requireMemory(open, decoders, options)
-    if (decoders.readsOnce) return { ...open, streamed: true }
+    await requireEngine(chosen, options)
+    requireMemory(open, chosen.decoders, options)
+    if (chosen.decoders.readsOnce) return { ...open, streamed: true }
   } catch (error) {
     await open.close()
     throw error
@@ -97,6 +98,7 @@ async function startOpenModel(open: ToLoad, model: string | undefined, options: 
 
 async function start(open: ToLoad, model: string | undefined, options: LoadOptions): Promise<Model> {
   const wanted = await engineOf(open, options)
+  await requireEngine(wanted, options)
   requireMemory(open, wanted.decoders, options)
   const files = await modelFiles(open.backbone, open.streamSets)
   const engineOptions = { ...options, ...cacheOptions(options, options.onPack) }

@@ -14,6 +14,7 @@ import {
   streamSetFolders,
   verifySameBackbone,
 } from '@parscale/core/internal/node/models'
+import type { Environment } from '../hub/settings.ts'
 import { cacheFolder, resolveModel } from './find-model.ts'
 import { type Precision, type PrecisionOptions, precisionOf, requireFloats } from './precision.ts'
 
@@ -22,7 +23,7 @@ export interface OpenOptions extends PrecisionOptions {
   /** Further stream sets for the same backbone: folders or models, each with another P. */
   readonly streamSets?: readonly string[]
   /** Default: the environment of the process (HF_HOME, PARSCALE_CACHE, ...). */
-  readonly env?: NodeJS.ProcessEnv
+  readonly env?: Environment
   readonly signal?: AbortSignal
   /** Called while a GGUF file is unpacked for the first time. */
   readonly onUnpack?: (progress: WriteProgress) => void

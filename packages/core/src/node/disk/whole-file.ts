@@ -1,8 +1,9 @@
 /** Files that are there whole, or as they were before: written beside their place, flushed, renamed. */
-import { type FileHandle, open, realpath, rename, stat } from 'node:fs/promises'
+import { open, realpath, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { ByteSink } from '../../checkpoint/safetensors-writer.ts'
 import { type DiskAdvice, diskError } from './disk-error.ts'
+import type { FileHandle } from './open-file.ts'
 import { withPartial } from './partial.ts'
 
 /** Bytes or text, or a function that writes into the open file. */

@@ -4,7 +4,7 @@ import * as portable from '../../checkpoint/backbone-digest.ts'
 import type { Checkpoint } from '../../checkpoint/open-checkpoint.ts'
 import type { TensorStream } from '../../checkpoint/tensor-stream.ts'
 
-export const sha256 = () => createHash('sha256')
+export const sha256: portable.Hashing['sha256'] = () => createHash('sha256')
 
 /** SHA-256, in hex, over name, type, shape and bytes of every tensor that all streams share. */
 export const backboneDigest = (checkpoint: Checkpoint, signal?: AbortSignal): Promise<string> =>

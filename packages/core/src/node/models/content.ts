@@ -127,11 +127,12 @@ async function hashFile(path: string, { signal, onBytes }: ContentOptions): Prom
   const file = await openToRead(path)
   try {
     const piece = new Uint8Array(1 << 20)
-    for (;;) {
+    for (let at = 0; ; ) {
       signal?.throwIfAborted()
-      const { bytesRead } = await file.read(piece)
+      const { bytesRead } = await file.read(piece, 0, piece.length, at)
       if (bytesRead === 0) return hash.digest('hex')
       hash.update(piece.subarray(0, bytesRead))
+      at += bytesRead
       onBytes?.(bytesRead)
     }
   } finally {

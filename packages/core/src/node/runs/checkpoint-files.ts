@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { isJsonObject, jsonBytes, parseJsonBytes } from '../../checkpoint/json-text.ts'
 import { readF32 } from '../../checkpoint/read-tensor.ts'
 import { parseSafetensors } from '../../checkpoint/safetensors.ts'
