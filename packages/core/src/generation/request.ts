@@ -4,6 +4,7 @@ import { logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.t
 import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
 import type { Sequence, StepResult, Work } from './sequence.ts'
 import type { Plannable } from './step-plan.ts'
+import { constraintMask, type TokenConstraint } from './token-constraint.ts'
 
 /** A token as it is generated: id, natural log-probability, stream weights [P]. */
 export interface GeneratedToken {
@@ -25,12 +26,14 @@ export interface PromptToken {
   readonly topLogprobs: readonly TokenLogprob[]
 }
 
-/** stop: a stop token, or `onToken` said so. length: `maxTokens` or the end of the context. */
+/** stop: a stop token, the end of a constraint, or `onToken` said so. length: `maxTokens` or the end of the context. */
 export type FinishReason = 'stop' | 'length'
 
 /** How a request ended: the reason, and what it asked of its prompt. */
 export interface Finished {
   readonly finishReason: FinishReason
+  /** Of the prompt, tokens that a cache held, so that they were not computed. */
+  readonly cachedTokens: number
   /** With `promptLogprobs`: the prompt's tokens. */
   readonly prompt?: readonly PromptToken[]
   /** With `hidden`: [1, hidden] of the prompt's last token, or [T, hidden]. */
@@ -59,6 +62,8 @@ export interface TokenRequest {
   readonly maxTokens: number
   /** Default: drawn from the model's own distribution, with seed 0. */
   readonly sampling?: SamplingOptions
+  /** What may be generated. When it throws or allows nothing, the request fails, and only that one. Of this request alone: it has a state. */
+  readonly constraint?: TokenConstraint
   /** Tokens that end the generation; they are not reported. */
   readonly stopTokenIds?: readonly number[]
   /** Default: the model's largest. With `cache`, the cache's P counts. */
@@ -134,14 +139,18 @@ export class ActiveRequest implements Plannable {
   readonly #from: number
   readonly #needsLogits: boolean
   readonly #prompt: PromptToken[] = []
+  readonly #cached: number
   readonly #hidden: Float32Array | undefined
 
-  /** @param sequence holds the part of the prompt that need not be computed */
-  constructor(request: TokenRequest, sequence: Sequence, model: { context: number; hiddenSize: number }) {
-    const { promptIds, maxTokens, sampling = { temperature: 1 }, hidden } = request
+  /** @param sequence holds the part of the prompt that need not be computed @param cached tokens of it */
+  constructor(request: TokenRequest, sequence: Sequence, cached: number, model: { context: number; hiddenSize: number }) {
+    const { promptIds, maxTokens, constraint, hidden } = request
+    const mask = constraint && { constraint: constraintMask(constraint) }
+    const sampling = { ...(request.sampling ?? { temperature: 1 }), ...mask }
     this.request = request
     this.sequence = sequence
     this.ids = [...promptIds]
+    this.#cached = cached
     this.#sampler = createSampler(sampling, promptIds)
     // The last token generated need not fit: nothing is computed from it.
     this.#end = Math.min(promptIds.length + maxTokens, model.context + 1)
@@ -189,6 +198,7 @@ export class ActiveRequest implements Plannable {
   finished(finishReason: FinishReason): Finished {
     return {
       finishReason,
+      cachedTokens: this.#cached,
       ...(this.request.promptLogprobs !== undefined && { prompt: this.#prompt }),
       ...(this.#hidden && { hidden: this.#hidden }),
     }
@@ -229,7 +239,8 @@ export class ActiveRequest implements Plannable {
       topLogprobs: request.topLogprobs ? topLogprobs(logits, request.topLogprobs, sum()) : [],
       streamWeights: result.streamWeights.slice(-this.p),
     })
-    if (stop) return 'stop'
+    request.constraint?.accept(id)
+    if (stop || request.constraint?.done) return 'stop'
     return this.ids.length >= this.#end ? 'length' : undefined
   }
 }

@@ -7,8 +7,9 @@ import { Engine } from './engine.ts'
 import type { Model } from './model.ts'
 import { type FinishReason, PromptCache, type PromptToken } from './request.ts'
 import type { SamplingOptions } from './sampling.ts'
-import { Scheduler } from './scheduler.ts'
+import { Scheduler, type SchedulerOptions } from './scheduler.ts'
 import { joinChunks, type TextChunk, TextPieces, type TextToken } from './text-pieces.ts'
+import type { TokenConstraint } from './token-constraint.ts'
 import { channel } from './token-stream.ts'
 
 /** Pieces that wait for a slow reader before they are joined. */
@@ -22,6 +23,10 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly p?: number
   /** The text ends before the first of these; they may span tokens. */
   readonly stop?: readonly string[]
+  /** What may be generated, see TokenRequest. */
+  readonly constrain?: TokenConstraint
+  /** Special tokens that the text shows as they are spelled. Default: none. */
+  readonly shownTokenIds?: readonly number[]
   /** Recognise special tokens spelled in the prompt. Default false. */
   readonly allowSpecial?: boolean
   /** So many of the most probable tokens with each token. Default 0. */
@@ -38,6 +43,8 @@ export interface TextResult {
   readonly text: string
   readonly tokens: readonly TextToken[]
   readonly promptTokens: number
+  /** Of these, tokens that a cache held, so that they were not computed. */
+  readonly cachedTokens: number
   /** With `promptLogprobs`: the prompt's tokens. */
   readonly prompt?: readonly PromptToken[]
   readonly finishReason: FinishReason
@@ -55,13 +62,19 @@ export class TextModel {
   readonly scheduler: Scheduler
 
   /** @param stopTokenIds ends of text beside those that tokenizer and configuration name */
-  constructor(model: Model, tokenizer: Tokenizer, chatTemplate?: ChatTemplate, stopTokenIds: readonly number[] = []) {
+  constructor(
+    model: Model,
+    tokenizer: Tokenizer,
+    chatTemplate?: ChatTemplate,
+    stopTokenIds: readonly number[] = [],
+    scheduling: SchedulerOptions = {},
+  ) {
     this.model = model
     this.tokenizer = tokenizer
     this.chatTemplate = chatTemplate
     this.stopTokenIds = [...new Set([...model.config.eosTokenIds, ...tokenizer.eosTokenIds, ...stopTokenIds])]
     this.engine = new Engine(model)
-    this.scheduler = new Scheduler(this.engine)
+    this.scheduler = new Scheduler(this.engine, scheduling)
   }
 
   /**
@@ -141,7 +154,7 @@ export class TextModel {
   ): AsyncGenerator<TextChunk, TextResult> {
     const left = new AbortController()
     const chunks = channel<TextChunk>(chunksHeld, joinChunks)
-    const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push)
+    const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push, options.shownTokenIds)
     const finished = this.scheduler
       .submit({
         promptIds,
@@ -149,6 +162,7 @@ export class TextModel {
         p: options.p,
         maxTokens: options.maxTokens ?? 256,
         sampling: { ...options, temperature: options.temperature ?? 1 },
+        constraint: options.constrain,
         stopTokenIds: this.stopTokenIds,
         topLogprobs: options.topLogprobs,
         promptLogprobs: options.promptLogprobs,
@@ -163,11 +177,12 @@ export class TextModel {
     finished.then(chunks.end, chunks.fail)
     try {
       for await (const chunk of chunks) yield chunk
-      const { finishReason, prompt } = await finished
+      const { finishReason, prompt, cachedTokens } = await finished
       return {
         text: pieces.text,
         tokens: pieces.tokens,
         promptTokens: promptIds.length,
+        cachedTokens,
         ...(prompt && { prompt }),
         finishReason: pieces.stopString === null ? finishReason : 'stop',
         stopString: pieces.stopString,
