@@ -18,6 +18,8 @@ export interface SchedulerOptions {
    * as many as the longest for every row. Default: no limit.
    */
   readonly maxCachedTokens?: number
+  /** The same in bytes. Default: no limit. */
+  readonly maxCacheBytes?: number
   /**
    * Keys and values of finished requests that are kept for those that begin alike, in bytes. Default: 0. Beside what those that run
    * take.
@@ -72,10 +74,10 @@ export class Scheduler {
   #lastLong = 0
 
   constructor(engine: Engine, options: SchedulerOptions = {}) {
-    const { maxRows = Infinity, maxCachedTokens = Infinity, keptBytes = 0 } = options
+    const { maxRows = Infinity, maxCachedTokens = Infinity, maxCacheBytes = Infinity, keptBytes = 0 } = options
     this.engine = engine
     this.#maxRows = maxRows
-    this.#maxCachedTokens = maxCachedTokens
+    this.#maxCachedTokens = Math.min(maxCachedTokens, maxCacheBytes / engine.positionBytes)
     const logits = Math.max(1, Math.floor(logitsPerStep / engine.model.config.vocabSize))
     const { promptTokensBeside = rowTokensPerStep } = options
     this.#limits = { rowTokens: rowTokensPerStep, promptTokensBeside, logits, ragged: engine.model.decoder.ragged }
@@ -271,7 +273,8 @@ export class Scheduler {
 
   #leave(active: Running, settle: () => void, keep = false): void {
     this.#active = this.#active.filter((other) => other !== active)
-    if (keep && !active.request.cache) this.#kept.keep(active.sequence)
+    // Texts that are only read, to score them or for their hidden states, would push out conversations.
+    if (keep && !active.request.cache && active.request.maxTokens > 0) this.#kept.keep(active.sequence)
     else if (!active.request.cache) this.engine.close(active.sequence)
     settle()
   }
