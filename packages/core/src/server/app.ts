@@ -69,11 +69,14 @@ export function createServerApp(options: ServerOptions): ServerApp {
       options.onRequest?.({ ...record, path: record.path === 'other' ? path.slice(0, 200) : record.path })
     })
     c.set('scope', scope)
-    await next()
-    c.header('x-request-id', id)
-    record.status = c.res.status
-    // The stream ends its request itself.
-    if (!record.streamed) scope.end()
+    try {
+      await next()
+      c.header('x-request-id', id)
+      record.status = c.res.status
+    } finally {
+      // A stream ends its request itself.
+      if (!record.streamed) scope.end()
+    }
   })
   app.onError((error, c) => {
     const refusal = toApiError(error)

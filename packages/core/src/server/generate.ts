@@ -1,4 +1,5 @@
 /** One text of a request: checked against the limits, queued, and counted. */
+import { isParscaleError } from '../errors.ts'
 import type { SamplingOptions, TextChunk, TextOptions, TextResult, TokenConstraint } from '../generation/index.ts'
 import type { ServerContext } from './context.ts'
 import { contextExceeded, invalid, overloaded } from './errors.ts'
@@ -11,6 +12,8 @@ export interface TextJob {
   readonly p: number
   readonly promptIds: readonly number[]
   readonly options: TextOptions
+  /** Called with the first step. */
+  readonly begun: () => void
 }
 
 /** Sampling options from a request's fields, within the limits. Without a seed, another text each time. */
@@ -56,6 +59,16 @@ function biasOf(given: Readonly<Record<string, number>>, { text }: LoadedModel, 
   )
 }
 
+/** Ids of a text. One that is far too long is not encoded to its end. */
+export async function encoded(ids: Promise<number[]>, { text }: LoadedModel, param: string): Promise<number[]> {
+  try {
+    return await ids
+  } catch (error) {
+    if (!isParscaleError(error) || error.facts.expected !== text.model.config.maxPositionEmbeddings) throw error
+    throw contextExceeded(`${param}: ${error.message}`, param)
+  }
+}
+
 /** @throws context_length_exceeded, which names both numbers */
 export function checkPrompt(promptIds: readonly number[], { text }: LoadedModel, param: string): void {
   const context = text.model.config.maxPositionEmbeddings
@@ -85,11 +98,30 @@ export function checkMaxTokens(
   return asked ?? Math.min(usual, limits.maxTokens)
 }
 
-/** Refuses what would wait too long. @returns requests in front of this one */
-export function checkQueue({ queued, text }: LoadedModel, jobs: number, { limits }: ServerContext): number {
-  if (queued > 0 && queued + jobs > limits.queue)
-    throw overloaded(`${queued} requests are waiting, which is as many as may; try again`, 'queue_full')
-  return text.scheduler.counters.running === 0 ? 0 : queued
+/**
+ * Places in the queue for so many texts, or none where these would wait too long.
+ *
+ * @returns requests in front, and for each text what gives its place up, which its first step does
+ */
+export function enqueue(
+  model: LoadedModel,
+  texts: number,
+  scope: RequestScope,
+  { limits }: ServerContext,
+): { readonly position: number; readonly begun: readonly (() => void)[] } {
+  const { queued } = model
+  if (queued > 0 && queued + texts > limits.queue)
+    throw overloaded(`${queued} requests are waiting, and at most ${limits.queue} may; try again`, 'queue_full')
+  model.queued += texts
+  const begun = Array.from({ length: texts }, () => {
+    let waits = true
+    return () => {
+      if (waits) model.queued--
+      waits = false
+    }
+  })
+  for (const begin of begun) scope.hold(begin)
+  return { position: queued, begun }
 }
 
 /** Generates, and notes what it takes in the request's record. */
@@ -98,9 +130,8 @@ export async function* generateText(
   scope: RequestScope,
   { metrics }: ServerContext,
 ): AsyncGenerator<TextChunk, TextResult> {
-  const { model, p, promptIds, options } = job
+  const { model, p, promptIds, options, begun } = job
   const { numbers } = scope.record
-  const { done, first } = queueUp(model)
   const finished = metrics.begin(model.id, p)
   let [firstAt, lastAt, tokens] = [0, 0, 0]
   try {
@@ -108,7 +139,7 @@ export async function* generateText(
       ...options,
       ...{ p, signal: scope.signal },
       onPrefill: (read, total) => {
-        first()
+        begun()
         if (read < total) return
         firstAt = performance.now()
         numbers.firstTokenMs ??= firstAt - scope.record.started
@@ -132,20 +163,9 @@ export async function* generateText(
       numbers.decodeMs += lastAt - firstAt
       numbers.decodeTokens += tokens - 1
     }
-    done()
+    begun()
     finished()
   }
-}
-
-/** Counts a request as waiting until its first step. */
-function queueUp(model: LoadedModel) {
-  let waiting = true
-  model.queued++
-  const first = () => {
-    if (waiting) model.queued--
-    waiting = false
-  }
-  return { first, done: first }
 }
 
 export const withConstraint = (options: TextOptions, constrain: TokenConstraint | undefined): TextOptions =>

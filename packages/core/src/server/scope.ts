@@ -62,7 +62,8 @@ export class RequestScope {
   leave(reason?: unknown): void {
     if (this.#left.signal.aborted || this.#ended) return
     this.record.error ??= 'cancelled'
-    this.#left.abort(reason)
+    // Listeners give texts as reasons, and hono passes on as answers only what is an Error.
+    this.#left.abort(reason instanceof Error ? reason : new Error(String(reason)))
   }
 
   end(): void {

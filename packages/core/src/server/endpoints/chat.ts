@@ -4,7 +4,7 @@ import { type Answer, alternatives, finiteLogprob, newId, now, roundWeights, tok
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid } from '../errors.ts'
 import { doneEvent, merge, type ServerEvent } from '../events.ts'
-import { checkMaxTokens, checkQueue, generateText, samplingOf, type TextJob, withConstraint } from '../generate.ts'
+import { checkMaxTokens, enqueue, generateText, samplingOf, type TextJob, withConstraint } from '../generate.ts'
 import { type OutputEvent, OutputParser, type ParserOptions } from '../output/parser.ts'
 import type { ChatRequest } from '../protocol/chat.ts'
 import type { RequestScope } from '../scope.ts'
@@ -33,13 +33,14 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
   const asked = request.max_completion_tokens ?? request.max_tokens
   const room = model.text.model.config.maxPositionEmbeddings - promptIds.length + 1
   const maxTokens = checkMaxTokens(asked, room, request.max_completion_tokens ? 'max_completion_tokens' : 'max_tokens', context)
-  const position = checkQueue(model, n, context)
   const sampling = samplingOf(request, model, context)
-  const jobs: TextJob[] = []
+  const jobs: Omit<TextJob, 'begun'>[] = []
   for (let i = 0; i < n; i++) {
     const options = { ...sampling, seed: sampling.seed! + i, maxTokens, topLogprobs: top, shownTokenIds }
-    jobs.push({ model, p, promptIds, options: withConstraint(options, await constraintOf(demand, model, context)) })
+    const constrained = withConstraint(options, await constraintOf(demand, model, context))
+    jobs.push({ model, p, promptIds, options: constrained })
   }
+  const { position, begun } = enqueue(model, n, scope, context)
   const head: Head = {
     id: newId('chatcmpl-'),
     created: now(),
@@ -49,7 +50,7 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
     usage: request.stream_options?.include_usage ?? false,
   }
   const headers = { 'x-queue-position': String(position) }
-  const texts = jobs.map((job) => generateText(job, scope, context))
+  const texts = jobs.map((job, i) => generateText({ ...job, begun: begun[i]! }, scope, context))
   if (request.stream) return { events: chunks(texts, head), headers }
   return { json: await whole(texts, head), headers }
 }

@@ -8,7 +8,8 @@ import {
   checkIds,
   checkMaxTokens,
   checkPrompt,
-  checkQueue,
+  encoded,
+  enqueue,
   generateText,
   samplingOf,
   type TextJob,
@@ -47,7 +48,10 @@ export async function promptsOf(
   const context = model.text.model.config.maxPositionEmbeddings
   const prompts: number[][] = []
   for (const one of list) {
-    const ids = typeof one === 'string' ? await model.text.tokenizer.encodeLong(one, { context, signal: scope.signal }) : one
+    const ids =
+      typeof one === 'string'
+        ? await encoded(model.text.tokenizer.encodeLong(one, { context, signal: scope.signal }), model, param)
+        : one
     checkIds(ids, model, param)
     checkPrompt(ids, model, param)
     prompts.push(ids)
@@ -68,10 +72,9 @@ export async function completions(request: CompletionRequest, scope: RequestScop
   const prompts = await promptsOf(request.prompt, model, 'prompt', scope, context)
   const maxTokens = checkMaxTokens(request.max_tokens, 16, 'max_tokens', context)
   if (maxTokens === 0 && !echo) throw invalid('max_tokens: 0 is allowed only with echo', 'max_tokens')
-  const position = checkQueue(model, prompts.length * n, context)
   const sampling = samplingOf(request, model, context)
   const demand = formatDemand(request.response_format, 'response_format')
-  const jobs: TextJob[] = []
+  const jobs: Omit<TextJob, 'begun'>[] = []
   for (const promptIds of prompts) {
     for (let i = 0; i < n; i++) {
       const wanted = {
@@ -80,12 +83,14 @@ export async function completions(request: CompletionRequest, scope: RequestScop
         promptLogprobs: echo && (logprobs !== undefined || maxTokens === 0) ? (logprobs ?? 0) : undefined,
       }
       const options = { ...sampling, ...wanted, seed: sampling.seed! + i, maxTokens }
-      jobs.push({ model, p, promptIds, options: withConstraint(options, await constraintOf(demand, model, context)) })
+      const constrained = withConstraint(options, await constraintOf(demand, model, context))
+      jobs.push({ model, p, promptIds, options: constrained })
     }
   }
+  const { position, begun } = enqueue(model, jobs.length, scope, context)
   const head: Head = { id: newId('cmpl-'), created: now(), request, p, model, logprobs, prompts, n }
   const headers = { 'x-queue-position': String(position) }
-  const texts = jobs.map((job) => generateText(job, scope, context))
+  const texts = jobs.map((job, i) => generateText({ ...job, begun: begun[i]! }, scope, context))
   if (request.stream) return { events: chunks(texts, head), headers }
   return { json: await whole(texts, head), headers }
 }

@@ -3,7 +3,7 @@ import { usageError } from '../../errors.ts'
 import type { ChatMessage } from '../../tokenizer/index.ts'
 import type { Constrain, Demand, ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
-import { checkPrompt } from '../generate.ts'
+import { checkPrompt, encoded } from '../generate.ts'
 import type { LoadedModel } from '../models.ts'
 import type { ParserOptions } from '../output/parser.ts'
 import type { ChatRequest, Message, ResponseFormat, Tool } from '../protocol/chat.ts'
@@ -41,12 +41,16 @@ export async function conversationOf(
     ...(tools.length > 0 && { tools: tools.map(({ type, function: about }) => ({ type, function: about })) }),
   }
   const context = text.model.config.maxPositionEmbeddings
-  const promptIds = await chatTemplate.encodeLong(messages, {
-    addGenerationPrompt: true,
-    variables,
-    context,
-    signal: scope.signal,
-  })
+  const promptIds = await encoded(
+    chatTemplate.encodeLong(messages, {
+      addGenerationPrompt: true,
+      variables,
+      context,
+      signal: scope.signal,
+    }),
+    model,
+    'messages',
+  )
   checkPrompt(promptIds, model, 'messages')
   const { reasoning } = form
   const end = reasoning ? tokenizer.decode(promptIds.slice(-12)).trimEnd() : ''

@@ -2,7 +2,7 @@
 import { type Answer, usageOf } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { unsupported } from '../errors.ts'
-import { checkQueue } from '../generate.ts'
+import { enqueue } from '../generate.ts'
 import type { EmbeddingRequest } from '../protocol/completions.ts'
 import type { RequestScope } from '../scope.ts'
 import { promptsOf } from './completions.ts'
@@ -15,11 +15,11 @@ export async function embeddings(request: EmbeddingRequest, scope: RequestScope,
   if ((request.dimensions ?? hiddenSize) !== hiddenSize)
     throw unsupported(`dimensions: ${model.id} has ${hiddenSize}, and they cannot be cut`, 'dimensions')
   const prompts = await promptsOf(request.input, model, 'input', scope, context)
-  checkQueue(model, prompts.length, context)
+  const { begun } = enqueue(model, prompts.length, scope, context)
   const hidden = (request.pooling ?? 'mean') === 'mean' ? 'all' : 'last'
   const vectors = await Promise.all(
-    prompts.map(async (promptIds) => {
-      const result = await scheduler.submit({ promptIds, maxTokens: 0, hidden, p, signal: scope.signal })
+    prompts.map(async (promptIds, i) => {
+      const result = await scheduler.submit({ promptIds, maxTokens: 0, hidden, p, signal: scope.signal, onPrefill: begun[i] })
       return unit(meanRow(result.hidden!, hiddenSize))
     }),
   )

@@ -4,7 +4,7 @@ import { type Answer, newId, now } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid, toApiError, unsupported } from '../errors.ts'
 import type { ServerEvent } from '../events.ts'
-import { checkMaxTokens, checkQueue, generateText, samplingOf, withConstraint } from '../generate.ts'
+import { checkMaxTokens, enqueue, generateText, samplingOf, withConstraint } from '../generate.ts'
 import type { LoadedModel } from '../models.ts'
 import { OutputParser, type ParserOptions } from '../output/parser.ts'
 import { ResponseItems } from '../output/response-items.ts'
@@ -23,13 +23,10 @@ export async function responses(request: ResponseRequest, scope: RequestScope, c
   const { promptIds, parser, shownTokenIds, demand } = await conversationOf(conversation(request, model), model, scope)
   const room = model.text.model.config.maxPositionEmbeddings - promptIds.length + 1
   const maxTokens = checkMaxTokens(request.max_output_tokens, room, 'max_output_tokens', context)
-  const position = checkQueue(model, 1, context)
   const options = { ...samplingOf(request, model, context), maxTokens, shownTokenIds }
-  const text = generateText(
-    { model, p, promptIds, options: withConstraint(options, await constraintOf(demand, model, context)) },
-    scope,
-    context,
-  )
+  const constrained = withConstraint(options, await constraintOf(demand, model, context))
+  const { position, begun } = enqueue(model, 1, scope, context)
+  const text = generateText({ model, p, promptIds, options: constrained, begun: begun[0]! }, scope, context)
   const headers = { 'x-queue-position': String(position) }
   const events = answer(text, request, p, parser)
   if (request.stream) return { events: numbered(events), headers }

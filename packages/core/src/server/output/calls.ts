@@ -38,9 +38,15 @@ export class CallReader {
   #value = new Value()
   #quoted: string | undefined
   #events: CallEvent[] = []
+  readonly #bareNames: boolean
 
-  /** `rest` is what turned out to be no call. */
-  push(text: string): { events: CallEvent[]; rest: string | undefined } {
+  /** @param options.bareNames a name may stand before its arguments without being JSON */
+  constructor({ bareNames }: { bareNames: boolean }) {
+    this.#bareNames = bareNames
+  }
+
+  /** `refused` turned out to be no call, `unread` comes behind it. */
+  push(text: string): { events: CallEvent[]; refused?: string; unread?: string } {
     this.#events = []
     let pending = ''
     const flush = () => {
@@ -51,9 +57,9 @@ export class CallReader {
       const char = text[i]!
       if (this.#state !== 'arguments') {
         if (this.#take(char)) continue
-        const rest = this.#raw + text.slice(i + 1)
-        this.#raw = ''
-        return { events: this.#events, rest }
+        const refused = this.#raw
+        this.#reset()
+        return { events: this.#events, refused, unread: text.slice(i + 1) }
       }
       if (this.#raw === '' && /\s/.test(char)) continue
       if (this.#raw === '' && char === '"') this.#quoted = ''
@@ -68,12 +74,20 @@ export class CallReader {
       this.#state = this.#bare ? 'between' : 'tail'
     }
     flush()
-    return { events: this.#events, rest: undefined }
+    return { events: this.#events }
   }
 
-  /** The text of an unfinished call that was not told. */
-  end(): string {
-    return this.#state === 'object' || this.#state === 'name' ? this.#raw : ''
+  /** Gives up what is unfinished. @returns the text of it that was not told */
+  finish(): string {
+    const raw = this.#state === 'object' || this.#state === 'name' ? this.#raw : ''
+    this.#reset()
+    return raw
+  }
+
+  #reset(): void {
+    this.#state = 'between'
+    this.#raw = ''
+    this.#quoted = undefined
   }
 
   /** Arguments stand behind a name that is not JSON. */
@@ -86,11 +100,9 @@ export class CallReader {
         if (between.test(char)) return true
         this.#raw = char
         this.#state = char === '{' ? 'object' : 'name'
-        if (char === '{') {
-          this.#value = new Value()
-          this.#value.push(char)
-        }
-        return true
+        this.#value = new Value()
+        this.#value.push(char)
+        return char === '{' || this.#bareNames
       case 'name': {
         if (char !== '{') this.#raw += char
         else {

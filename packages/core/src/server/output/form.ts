@@ -38,7 +38,9 @@ export function outputForm({ chatTemplate, tokenizer }: Pick<TextModel, 'chatTem
     }
   }
   const reasoning = reasoningOf(render({ content: 'probe_answer', reasoning_content: 'probe_reasoning' }, {}))
-  const found = reasoning ?? (tokenizer.idOf('<think>') === undefined ? undefined : { open: '<think>', close: '</think>' })
+  // Some templates take reasoning out of earlier answers, and never write it.
+  const named = chatTemplate?.source.includes('</think>') || tokenizer.idOf('<think>') !== undefined
+  const found = reasoning ?? (named ? { open: '<think>', close: '</think>' } : undefined)
   const spellings = [...marks, ...(found ? [found.open, found.close] : [])]
   return {
     tools: toolForm(render({ tool_calls: [call] }, { tools: [tool] })),

@@ -12,21 +12,35 @@ export interface ParserOptions extends Pick<OutputForm, 'reasoning' | 'tools'> {
   readonly reasons: boolean
 }
 
+/** What comes before a call. */
+const callMarks = { hermes: '<tool_call>', mistral: '[TOOL_CALLS]', llama: '<|python_tag|>' } as const
+
+/** start: nothing but white space so far, so that anything may come. The others say what is being read. */
+type Mode = 'start' | 'reasoning' | 'content' | 'calls'
+
 export class OutputParser {
   readonly #reasoning: ParserOptions['reasoning']
-  readonly #tools: ParserOptions['tools']
-  #mode: 'reasoning' | 'content' | 'calls'
+  readonly #callMark: string | undefined
+  /** The end of a call, where there is one; else calls go on to the end. */
+  readonly #callEnd: string | undefined
+  readonly #bareObjects: boolean
+  readonly #calls: CallReader
+  #mode: Mode
   #held = ''
-  /** Nothing but white space so far, which is not content yet. */
-  #blank: boolean
-  #calls = new CallReader()
+  /** In reasoning: nothing but white space so far. */
+  #blank = true
+  /** What opened the calls that are being read, until one is found. */
+  #opening = ''
+  #said = false
   #events: OutputEvent[] = []
 
   constructor({ reasoning, tools, reasons }: ParserOptions) {
     this.#reasoning = reasoning
-    this.#tools = tools
-    this.#mode = reasons && reasoning ? 'reasoning' : 'content'
-    this.#blank = reasoning !== undefined || tools !== undefined
+    this.#callMark = tools && callMarks[tools]
+    this.#callEnd = tools === 'hermes' ? '</tool_call>' : undefined
+    this.#bareObjects = tools === 'llama'
+    this.#calls = new CallReader({ bareNames: tools === 'mistral' })
+    this.#mode = reasoning && reasons ? 'reasoning' : reasoning || tools ? 'start' : 'content'
   }
 
   get calls(): number {
@@ -34,106 +48,106 @@ export class OutputParser {
   }
 
   push(text: string): OutputEvent[] {
-    this.#events = []
     this.#held += text
-    this.#run(false)
-    return this.#events
+    return this.#read(false)
   }
 
   end(): OutputEvent[] {
+    return this.#read(true)
+  }
+
+  #read(last: boolean): OutputEvent[] {
     this.#events = []
-    this.#run(true)
-    const rest = this.#calls.end()
-    if (rest !== '') this.#say('content', rest)
+    let mode: Mode
+    do {
+      mode = this.#mode
+      if (mode === 'start') this.#readStart(last)
+      else if (mode === 'reasoning') this.#readReasoning(last)
+      else if (mode === 'content') this.#readContent(last)
+      else this.#readCalls(last)
+    } while (this.#mode !== mode || (mode === 'calls' && this.#mode === 'calls' && this.#held !== '' && last))
     return this.#events
   }
 
-  #run(last: boolean): void {
-    for (let before = -1; before !== this.#held.length || before === -1; ) {
-      before = this.#held.length
-      const mode = this.#mode
-      if (mode === 'calls') this.#readCalls(last)
-      else if (mode === 'reasoning') this.#until([this.#reasoning!.close], last)
-      else this.#content(last)
-      if (this.#mode === mode && before === this.#held.length) return
-    }
+  #readStart(last: boolean): void {
+    this.#held = this.#held.trimStart()
+    if (this.#held === '') return
+    const open = this.#said ? undefined : this.#reasoning?.open
+    const marks = [open, this.#callMark].filter((mark) => mark !== undefined)
+    if (open !== undefined && this.#held.startsWith(open)) {
+      this.#held = this.#held.slice(open.length)
+      this.#enter('reasoning')
+    } else if (this.#callMark !== undefined && this.#held.startsWith(this.#callMark)) this.#openCalls(this.#callMark)
+    else if (this.#bareObjects && this.#held.startsWith('{')) this.#openCalls('')
+    else if (last || !marks.some((mark) => mark.startsWith(this.#held))) this.#enter('content')
   }
 
-  #content(last: boolean): void {
-    if (this.#blank && !this.#startsCall(last)) return
-    if (this.#mode === 'calls') return
-    this.#until(this.#openings(), last)
+  #readReasoning(last: boolean): void {
+    const { close } = this.#reasoning!
+    if (this.#blank) this.#held = this.#held.trimStart()
+    const at = this.#held.indexOf(close)
+    const end = at >= 0 ? at : last ? this.#held.length : this.#held.length - heldLength(this.#held, close)
+    this.#say('reasoning', at >= 0 ? this.#held.slice(0, end).trimEnd() : this.#held.slice(0, end))
+    this.#held = this.#held.slice(at >= 0 ? end + close.length : end)
+    if (at >= 0) this.#enter('start')
   }
 
-  /** False: too little is known yet. */
-  #startsCall(last: boolean): boolean {
-    const text = this.#held.trimStart()
-    if (text === '') {
-      // White space before reasoning or a call is no content.
-      if (last) this.#until([], true)
-      return false
-    }
-    if (this.#tools === 'llama' && text.startsWith('{')) {
-      this.#held = text
-      this.#mode = 'calls'
-    }
-    return true
-  }
-
-  #openings(): string[] {
-    const { open } = this.#reasoning ?? {}
-    const call = this.#tools && { hermes: '<tool_call>', mistral: '[TOOL_CALLS]', llama: '<|python_tag|>' }[this.#tools]
-    return [...(open !== undefined && this.#blank && this.calls === 0 ? [open] : []), ...(call === undefined ? [] : [call])]
-  }
-
-  /** Says what comes before the first of the marks; holds what may begin one. */
-  #until(marks: readonly string[], last: boolean): void {
-    const kind = this.#mode === 'reasoning' ? 'reasoning' : 'content'
-    const found = marks.map((mark) => ({ mark, at: this.#held.indexOf(mark) })).filter(({ at }) => at >= 0)
-    const [first] = found.sort((a, b) => a.at - b.at)
-    if (first) {
-      const before = this.#held.slice(0, first.at)
-      this.#held = this.#held.slice(first.at + first.mark.length)
-      this.#say(kind, kind === 'content' ? before.trimEnd() : before.replace(/\s+$/, ''))
-      this.#mode = kind === 'reasoning' ? 'content' : first.mark === this.#reasoning?.open ? 'reasoning' : 'calls'
-      this.#blank = true
+  #readContent(last: boolean): void {
+    const mark = this.#callMark
+    const at = mark === undefined ? -1 : this.#held.indexOf(mark)
+    if (at < 0) {
+      const end = last || mark === undefined ? this.#held.length : this.#held.length - heldLength(this.#held, mark)
+      this.#say('content', this.#held.slice(0, end))
+      this.#held = this.#held.slice(end)
       return
     }
-    const kept = last ? 0 : heldLength(this.#held, marks, marks.length > 0)
-    this.#say(kind, this.#held.slice(0, this.#held.length - kept))
-    this.#held = this.#held.slice(this.#held.length - kept)
+    const before = this.#held.slice(0, at)
+    const content = before.trimEnd()
+    this.#say('content', content)
+    this.#held = this.#held.slice(at)
+    this.#openCalls(mark!, before.slice(content.length))
+  }
+
+  #openCalls(mark: string, spaces = ''): void {
+    this.#held = this.#held.slice(mark.length)
+    this.#opening = spaces + mark
+    this.#enter('calls')
   }
 
   #readCalls(last: boolean): void {
-    const close = this.#tools === 'hermes' ? '</tool_call>' : undefined
-    const end = close === undefined ? -1 : this.#held.indexOf(close)
-    const kept = end >= 0 || last || close === undefined ? 0 : heldLength(this.#held, [close], false)
-    const text = end >= 0 ? this.#held.slice(0, end) : this.#held.slice(0, this.#held.length - kept)
-    const { events, rest } = this.#calls.push(text)
+    const close = this.#callEnd
+    const at = close === undefined ? -1 : this.#held.indexOf(close)
+    const end = at >= 0 ? at : last || close === undefined ? this.#held.length : this.#held.length - heldLength(this.#held, close)
+    const { events, refused, unread = '' } = this.#calls.push(this.#held.slice(0, end))
+    if (events.length > 0) this.#opening = ''
     this.#events.push(...events)
-    this.#held = end >= 0 ? this.#held.slice(end + close!.length) : this.#held.slice(text.length)
-    if (rest !== undefined) {
-      this.#say('content', rest)
-      this.#blank = false
+    this.#held = unread + this.#held.slice(end)
+    const left = refused ?? (at >= 0 || last ? this.#calls.finish() : '')
+    if (left !== '') {
+      this.#say('content', this.#opening + left)
+      this.#enter('content')
+    } else if (at >= 0) {
+      this.#held = this.#held.slice(close!.length)
+      this.#enter('start')
     }
-    if (end >= 0 || rest !== undefined) this.#mode = 'content'
-    if (end >= 0) this.#blank = true
+  }
+
+  #enter(mode: Mode): void {
+    this.#mode = mode
+    this.#blank = true
   }
 
   #say(type: 'reasoning' | 'content', text: string): void {
-    // The line breaks that templates put around reasoning and calls belong to neither.
-    const said = this.#blank ? text.trimStart() : text
-    if (said === '') return
+    if (text === '') return
     this.#blank = false
-    this.#events.push({ type, text: said })
+    this.#said = true
+    this.#events.push({ type, text })
   }
 }
 
-/** How much of the end of a text may be the beginning of a mark; with `spaces`, white space as well, which a mark may follow. */
-function heldLength(text: string, marks: readonly string[], spaces: boolean): number {
-  let kept = 0
-  for (const mark of marks)
-    for (let n = Math.min(mark.length - 1, text.length); n > kept; n--) if (text.endsWith(mark.slice(0, n))) kept = n
-  const before = text.slice(0, text.length - kept)
-  return spaces ? kept + before.length - before.trimEnd().length : kept
+/** How much of the end of a text may be the beginning of a mark, with the white space before it. */
+function heldLength(text: string, mark: string): number {
+  let kept = Math.min(mark.length - 1, text.length)
+  while (kept > 0 && !text.endsWith(mark.slice(0, kept))) kept--
+  return text.length - text.slice(0, text.length - kept).trimEnd().length
 }
