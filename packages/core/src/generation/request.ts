@@ -64,8 +64,10 @@ export interface TokenRequest {
   readonly sampling?: SamplingOptions
   /** What may be generated. When it throws or allows nothing, the request fails, and only that one. Of this request alone: it has a state. */
   readonly constraint?: TokenConstraint
-  /** Tokens that end the generation; they are not reported. */
+  /** Tokens that end the generation; `onToken` is not told of them. */
   readonly stopTokenIds?: readonly number[]
+  /** Called with the stop token that ended the generation. */
+  readonly onStop?: (token: GeneratedToken) => void
   /** Default: the model's largest. With `cache`, the cache's P counts. */
   readonly p?: number
   readonly cache?: PromptCache
@@ -226,12 +228,9 @@ export class ActiveRequest implements Plannable {
     const n = result.streamWeights.length / this.p
     const logits = rowOf(result.logits, n, n - 1)
     const { id } = this.#sampler.sample(logits)
-    if (request.stopTokenIds?.includes(id)) return 'stop'
-    this.#sampler.accept(id)
-    this.ids.push(id)
     let normaliser: number | undefined
     const sum = () => (normaliser ??= logSumExp(logits))
-    const stop = request.onToken?.({
+    const token = (): GeneratedToken => ({
       id,
       get logProbability() {
         return logits[id]! - sum()
@@ -239,6 +238,13 @@ export class ActiveRequest implements Plannable {
       topLogprobs: request.topLogprobs ? topLogprobs(logits, request.topLogprobs, sum()) : [],
       streamWeights: result.streamWeights.slice(-this.p),
     })
+    if (request.stopTokenIds?.includes(id)) {
+      request.onStop?.(token())
+      return 'stop'
+    }
+    this.#sampler.accept(id)
+    this.ids.push(id)
+    const stop = request.onToken?.(token())
     request.constraint?.accept(id)
     if (stop || request.constraint?.done) return 'stop'
     return this.ids.length >= this.#end ? 'length' : undefined

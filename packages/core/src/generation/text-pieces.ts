@@ -88,7 +88,7 @@ export class TextPieces {
   }
 }
 
-function textToken(tokenizer: Tokenizer, { id, logProbability, topLogprobs, streamWeights }: GeneratedToken): TextToken {
+export function textToken(tokenizer: Tokenizer, { id, logProbability, topLogprobs, streamWeights }: GeneratedToken): TextToken {
   const text = (id: number) => tokenizer.tokenText(id)
   const top = topLogprobs.map((one) => ({ ...one, text: text(one.id) }))
   return {

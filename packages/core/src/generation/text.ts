@@ -8,7 +8,7 @@ import type { Model } from './model.ts'
 import { type FinishReason, PromptCache, type PromptToken } from './request.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { Scheduler, type SchedulerOptions } from './scheduler.ts'
-import { joinChunks, type TextChunk, TextPieces, type TextToken } from './text-pieces.ts'
+import { joinChunks, type TextChunk, TextPieces, type TextToken, textToken } from './text-pieces.ts'
 import type { TokenConstraint } from './token-constraint.ts'
 import { channel } from './token-stream.ts'
 
@@ -48,6 +48,8 @@ export interface TextResult {
   /** With `promptLogprobs`: the prompt's tokens. */
   readonly prompt?: readonly PromptToken[]
   readonly finishReason: FinishReason
+  /** The token that ended it, which is no part of it. */
+  readonly stopToken?: TextToken
   /** The stop string that ended the text. */
   readonly stopString: string | null
 }
@@ -155,6 +157,7 @@ export class TextModel {
     const left = new AbortController()
     const chunks = channel<TextChunk>(chunksHeld, joinChunks)
     const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push, options.shownTokenIds)
+    let stopToken: TextToken | undefined
     const finished = this.scheduler
       .submit({
         promptIds,
@@ -169,6 +172,10 @@ export class TextModel {
         signal: options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal,
         onPrefill: options.onPrefill,
         onToken: (token) => pieces.push(token),
+        onStop: (token) => {
+          // Worked out for those who ask for numbers.
+          if (options.topLogprobs !== undefined) stopToken = textToken(this.tokenizer, token)
+        },
       })
       .then((result) => {
         pieces.end()
@@ -185,6 +192,7 @@ export class TextModel {
         cachedTokens,
         ...(prompt && { prompt }),
         finishReason: pieces.stopString === null ? finishReason : 'stop',
+        ...(stopToken && { stopToken }),
         stopString: pieces.stopString,
       }
     } finally {

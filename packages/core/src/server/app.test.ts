@@ -305,6 +305,14 @@ describe('log-probabilities', () => {
   })
 })
 
+it('gives the end of a text an entry of its own, so that harnesses find the last token of the prompt', async () => {
+  const { choices } = (await json(
+    await server.call('/v1/completions', { model: 'tiny', prompt: [65, 256], echo: true, max_tokens: 1, logprobs: 1, temperature: 0 }),
+  )) as unknown as { choices: { text: string; finish_reason: string; logprobs: { tokens: string[]; token_logprobs: number[] } }[] }
+  expect(choices[0]).toMatchObject({ text: 'A', finish_reason: 'stop', logprobs: { tokens: ['A', '<begin>', '<end>'] } })
+  expect(choices[0]!.logprobs.token_logprobs).toHaveLength(3)
+})
+
 describe('streams of the model', () => {
   const p = async (body: object) =>
     ((await json(await server.call('/v1/completions', { ...complete, ...body }))).parscale as { p: number }).p

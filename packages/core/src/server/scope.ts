@@ -40,12 +40,12 @@ export class RequestScope {
   constructor(record: RequestRecord, signals: readonly AbortSignal[], onEnd: (record: RequestRecord) => void) {
     this.record = record
     this.#onEnd = onEnd
-    for (const signal of signals) {
-      const leave = () => this.leave(signal.reason)
-      if (signal.aborted) leave()
-      signal.addEventListener('abort', leave)
-      this.#held.push(() => signal.removeEventListener('abort', leave))
-    }
+    // A signal of its own: Node warns of many listeners on one that all requests share.
+    const any = AbortSignal.any([...signals])
+    const leave = () => this.leave(any.reason)
+    if (any.aborted) leave()
+    any.addEventListener('abort', leave)
+    this.#held.push(() => any.removeEventListener('abort', leave))
   }
 
   /** Aborted when the client is gone, or the server ends. */

@@ -129,13 +129,14 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
 async function whole(texts: Texts, head: Head) {
   const { request, logprobs, model, n } = head
   const results = await drain(merge(texts))
-  const choices = results.map(({ text, tokens, prompt = [], finishReason }, index) => {
+  const choices = results.map(({ text, tokens, prompt = [], finishReason, stopToken }, index) => {
     const before = request.echo ? promptText(head, head.prompts[Math.floor(index / n)]!) : ''
+    // Harnesses count on one entry for each step, the end of the text among them.
     const echoed = request.echo ? prompt.map((token) => promptRow(token, model)) : []
     return {
       index,
       text: before + text,
-      logprobs: logprobs === undefined ? null : logprobsOf([...echoed, ...tokens.map(rowOf)], logprobs, 0),
+      logprobs: logprobs === undefined ? null : logprobsOf([...echoed, ...tokens.map(rowOf), ...(stopToken ? [rowOf(stopToken)] : [])], logprobs, 0),
       finish_reason: finishReason,
     }
   })

@@ -67,7 +67,7 @@ async function* answer(
     yield* items.close(status)
     const usage = {
       input_tokens: promptTokens,
-      input_tokens_details: { cached_tokens: cachedTokens },
+      input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: 0 },
       output_tokens: tokens.length,
       output_tokens_details: { reasoning_tokens: reasoningTokens },
       total_tokens: promptTokens + tokens.length,
@@ -116,7 +116,6 @@ const responseHead = (request: ResponseRequest, p: number) => ({
   tools: request.tools ?? [],
   top_p: request.top_p ?? 1,
   truncation: 'disabled',
-  usage: null,
   parscale: { p },
 })
 
