@@ -307,8 +307,17 @@ describe('log-probabilities', () => {
 
 it('gives the end of a text an entry of its own, so that harnesses find the last token of the prompt', async () => {
   const { choices } = (await json(
-    await server.call('/v1/completions', { model: 'tiny', prompt: [65, 256], echo: true, max_tokens: 1, logprobs: 1, temperature: 0 }),
-  )) as unknown as { choices: { text: string; finish_reason: string; logprobs: { tokens: string[]; token_logprobs: number[] } }[] }
+    await server.call('/v1/completions', {
+      model: 'tiny',
+      prompt: [65, 256],
+      echo: true,
+      max_tokens: 1,
+      logprobs: 1,
+      temperature: 0,
+    }),
+  )) as unknown as {
+    choices: { text: string; finish_reason: string; logprobs: { tokens: string[]; token_logprobs: number[] } }[]
+  }
   expect(choices[0]).toMatchObject({ text: 'A', finish_reason: 'stop', logprobs: { tokens: ['A', '<begin>', '<end>'] } })
   expect(choices[0]!.logprobs.token_logprobs).toHaveLength(3)
 })
@@ -409,7 +418,7 @@ describe('models', () => {
     expect(loads).toBe(0)
     await server.call('/v1/completions', complete)
     const state = async (path: string) =>
-      ((await json(await server.call(path))) as { parscale: { state: string } }).parscale.state
+      ((await json(await server.call(path))) as unknown as { parscale: { state: string } }).parscale.state
     expect(await state('/v1/models/tiny')).toBe('ready')
     expect(await state('/v1/models/org/other')).toBe('unloaded')
     expect((await server.call('/models/unload', { model: 'tiny' })).status).toBe(200)

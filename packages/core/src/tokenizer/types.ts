@@ -92,8 +92,6 @@ export interface ChatRenderOptions {
   readonly variables?: Readonly<Record<string, unknown>>
 }
 
-export interface LongChatEncodeOptions extends ChatEncodeOptions, Pick<LongEncodeOptions, 'signal' | 'context'> {}
-
 export interface ChatEncodeOptions extends ChatRenderOptions {
   /** Let special tokens spelled in messages and variables count as such. Default false. */
   readonly allowSpecial?: boolean

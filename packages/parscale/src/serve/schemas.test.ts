@@ -73,6 +73,8 @@ describe('events', () => {
 })
 
 it('finds what is wrong', () => {
-  expect(schemaError('ListModelsResponse', { object: 'list', data: [{ id: 1, object: 'model', created: 1, owned_by: '' }] })).toMatch('id must be string')
+  expect(
+    schemaError('ListModelsResponse', { object: 'list', data: [{ id: 1, object: 'model', created: 1, owned_by: '' }] }),
+  ).toMatch('id must be string')
   expect(schemaError('ResponseStreamEvent', { type: 'response.created' })).toBeDefined()
 })

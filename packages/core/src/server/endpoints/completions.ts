@@ -136,7 +136,10 @@ async function whole(texts: Texts, head: Head) {
     return {
       index,
       text: before + text,
-      logprobs: logprobs === undefined ? null : logprobsOf([...echoed, ...tokens.map(rowOf), ...(stopToken ? [rowOf(stopToken)] : [])], logprobs, 0),
+      logprobs:
+        logprobs === undefined
+          ? null
+          : logprobsOf([...echoed, ...tokens.map(rowOf), ...(stopToken ? [rowOf(stopToken)] : [])], logprobs, 0),
       finish_reason: finishReason,
     }
   })
