@@ -12,9 +12,13 @@ export async function listening(models: Readonly<Record<string, TextModel>>, opt
     registry,
     url: listener.url,
     baseURL: `${listener.url}/v1`,
-    async close() {
+    /** The models stay. */
+    async stop() {
       listener.cut()
       await listener.close()
+    },
+    async close() {
+      await this.stop()
       await registry.close()
     },
   }
