@@ -63,9 +63,15 @@ if (!existsSync(path)) await writeSyntheticModel(path, { shape, bits: 8, streams
 const open = [await openModelFolder(path), await openModelFolder(`${path}/streams/p8`)]
 const model = await startModel('native', await modelFiles(open[0]!, open.slice(1)), { threads, cacheDirectory: folder })
 
-/** A server over the one model. Its tokenizer knows bytes only: prompts come as ids. */
+/** Every id has a text, so that every token is an event; prompts come as ids. */
+const files = byteTokenizerFiles(['<begin>', '<end>'])
+const { vocab } = (files.tokenizerJson as { model: { vocab: Record<string, number> } }).model
+for (let id = 258; id < shape.vocabSize; id++) vocab[`w${id}`] = id
+const tokenizer = createTokenizer(files)
+
+/** A server over the one model. */
 async function serving(scheduling: SchedulerOptions, options: Partial<ServerOptions> = {}) {
-  const text = new TextModel(model, createTokenizer(byteTokenizerFiles(['<begin>', '<end>'])), undefined, [], scheduling)
+  const text = new TextModel(model, tokenizer, undefined, [], scheduling)
   const server = await listening({ m: text }, options)
   // The model outlives its servers.
   return { ...server, text, close: () => server.stop() }
@@ -77,7 +83,6 @@ async function stream(url: string, promptIds: readonly number[], maxTokens: numb
   const response = await fetch(`${url}/v1/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    // With their numbers each token is an event, whether it has text or not.
     body: JSON.stringify({
       model: 'm',
       prompt: promptIds,

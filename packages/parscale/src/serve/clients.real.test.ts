@@ -12,10 +12,16 @@ import { listening } from './testing/listening.ts'
 const smollm2 = fileURLToPath(new URL('../../../../.cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf', import.meta.url))
 
 let small: TextModel
+/** What the model answers by our own library. */
+let answer: string
 let server: Awaited<ReturnType<typeof listening>>
 beforeAll(async () => {
   small = await loadTextModel(undefined, { scheduling: { keptBytes: 64e6 } })
   const smol = await loadTextModel(smollm2, { bits: 8, scheduling: { keptBytes: 64e6, promptTokensBeside: 32 } })
+  const turn = smol.chat().send('What is the capital of France?', { temperature: 0, maxTokens: 16 })
+  let next = await turn.next()
+  while (!next.done) next = await turn.next()
+  answer = next.value.text
   server = await listening({ small, smol })
 })
 afterAll(() => server?.close())
@@ -35,13 +41,13 @@ async function run(program: string, script: string, args: readonly string[], inp
 it("PyPI's openai", async () => {
   const got = await run(pythonEnvironment('clients'), 'openai_client.py', [server.baseURL, 'smol'])
   expect(got).toMatchObject({
-    content: expect.stringContaining('Paris'),
+    content: answer,
     usage: { completion_tokens: got.logprobs, prompt_tokens_details: { cached_tokens: expect.any(Number) } },
     models: ['small', 'smol'],
     embedding: 576,
     error: ['context_length_exceeded', expect.stringMatching(/8192/)],
   })
-  for (const same of ['streamed', 'response', 'final']) expect(got[same]).toBe(got.content)
+  for (const same of ['streamed', 'response', 'final']) expect(got[same]).toBe(answer)
   const events = got.events as string[]
   expect([events[0], events.at(-1)]).toEqual(['response.created', expect.stringMatching(/^response\.(completed|incomplete)$/)])
 })
@@ -81,8 +87,8 @@ describe("PyPI's lm_eval, local-completions", () => {
 
 it("npm's ai with @ai-sdk/openai-compatible", async () => {
   const got = await run(process.execPath, 'ai-client.mjs', [server.baseURL, 'smol'])
-  const { text, tokens, reasons } = got as { text: string; tokens: number[]; reasons: string[] }
-  expect(got).toMatchObject({ text: expect.stringContaining('Paris'), streamed: text, embedding: 576 })
+  const { tokens, reasons } = got as { tokens: number[]; reasons: string[] }
+  expect(got).toMatchObject({ text: answer, streamed: answer, embedding: 576 })
   expect(tokens[1]).toBe(tokens[0])
   expect(reasons[1]).toBe(reasons[0])
 })

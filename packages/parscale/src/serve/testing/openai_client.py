@@ -24,8 +24,9 @@ out["usage"] = usage.model_dump()
 response = client.responses.create(model=model, input=messages, temperature=0, max_output_tokens=16)
 out["response"] = response.output_text
 with client.responses.stream(model=model, input=messages, temperature=0, max_output_tokens=16) as stream:
-    out["events"] = [event.type for event in stream]
-    out["final"] = stream.get_final_response().output_text
+    events = list(stream)
+out["events"] = [event.type for event in events]
+out["final"] = events[-1].response.output[0].content[0].text
 
 out["embedding"] = len(client.embeddings.create(model=model, input="Paris").data[0].embedding)
 out["models"] = [one.id for one in client.models.list()]
