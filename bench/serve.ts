@@ -89,7 +89,6 @@ async function stream(url: string, promptIds: readonly number[], maxTokens: numb
       max_tokens: maxTokens,
       temperature: 0,
       stream: true,
-      logprobs: 0,
       parscale: { p: 1 },
       ...more,
     }),
@@ -103,10 +102,9 @@ async function stream(url: string, promptIds: readonly number[], maxTokens: numb
     const events = held.split('\n\n')
     held = events.pop()!
     for (const event of events) {
-      const count =
-        event === 'data: [DONE]'
-          ? 0
-          : ((JSON.parse(event.slice(6)).choices[0]?.logprobs?.tokens.length as number | undefined) ?? 0)
+      const text = event === 'data: [DONE]' ? '' : ((JSON.parse(event.slice(6)).choices[0]?.text as string | undefined) ?? '')
+      // Ids below 256 are bytes; the others are spelled w and their number.
+      const count = text.match(/w\d+|[^]/g)?.length ?? 0
       for (let i = 0; i < count; i++) times.push(performance.now() - started)
     }
   }

@@ -5,7 +5,7 @@ import { overlongConversation, overlongError, overlongPrompt } from '../tokenize
 import { type BeamSearchOptions, beamSearch } from './beam-search.ts'
 import { Engine } from './engine.ts'
 import type { Model } from './model.ts'
-import { type FinishReason, PromptCache, type PromptToken } from './request.ts'
+import { type FinishReason, type GeneratedToken, PromptCache, type PromptToken } from './request.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { Scheduler, type SchedulerOptions } from './scheduler.ts'
 import { joinChunks, type TextChunk, TextPieces, type TextToken, textToken } from './text-pieces.ts'
@@ -31,6 +31,8 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly allowSpecial?: boolean
   /** So many of the most probable tokens with each token. Default 0. */
   readonly topLogprobs?: number
+  /** False: tokens come without their log-probability (NaN), which takes an exponential for each token of the vocabulary. Default true. */
+  readonly logProbabilities?: boolean
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
   readonly signal?: AbortSignal
@@ -171,7 +173,7 @@ export class TextModel {
         promptLogprobs: options.promptLogprobs,
         signal: options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal,
         onPrefill: options.onPrefill,
-        onToken: (token) => pieces.push(token),
+        onToken: (token) => pieces.push(options.logProbabilities === false ? withoutNumber(token) : token),
         onStop: (token) => {
           // Worked out for those who ask for numbers.
           if (options.topLogprobs !== undefined) stopToken = textToken(this.tokenizer, token)
@@ -257,6 +259,12 @@ export class Chat {
     return this.#model.release(this.#cache)
   }
 }
+
+/** Does not read what is worked out when it is read. */
+const withoutNumber = ({ id, topLogprobs, streamWeights }: GeneratedToken): GeneratedToken => ({
+  ...{ id, topLogprobs, streamWeights },
+  logProbability: Number.NaN,
+})
 
 async function drain(stream: AsyncGenerator<TextChunk, TextResult>): Promise<TextResult> {
   for (;;) {

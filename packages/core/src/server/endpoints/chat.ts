@@ -36,7 +36,14 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
   const sampling = samplingOf(request, model, context)
   const jobs: Omit<TextJob, 'begun'>[] = []
   for (let i = 0; i < n; i++) {
-    const options = { ...sampling, seed: sampling.seed! + i, maxTokens, topLogprobs: top, shownTokenIds }
+    const options = {
+      ...sampling,
+      seed: sampling.seed! + i,
+      maxTokens,
+      topLogprobs: top,
+      shownTokenIds,
+      logProbabilities: request.logprobs ?? false,
+    }
     const constrained = withConstraint(options, await constraintOf(demand, model, context))
     jobs.push({ model, p, promptIds, options: constrained })
   }

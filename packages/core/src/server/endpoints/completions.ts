@@ -79,6 +79,7 @@ export async function completions(request: CompletionRequest, scope: RequestScop
     for (let i = 0; i < n; i++) {
       const wanted = {
         topLogprobs: logprobs,
+        logProbabilities: logprobs !== undefined,
         // What is echoed alone, without numbers, needs no step; one is made all the same, for its prompt is checked there.
         promptLogprobs: echo && (logprobs !== undefined || maxTokens === 0) ? (logprobs ?? 0) : undefined,
       }

@@ -23,7 +23,7 @@ export async function responses(request: ResponseRequest, scope: RequestScope, c
   const { promptIds, parser, shownTokenIds, demand } = await conversationOf(conversation(request, model), model, scope)
   const room = model.text.model.config.maxPositionEmbeddings - promptIds.length + 1
   const maxTokens = checkMaxTokens(request.max_output_tokens, room, 'max_output_tokens', context)
-  const options = { ...samplingOf(request, model, context), maxTokens, shownTokenIds }
+  const options = { ...samplingOf(request, model, context), maxTokens, shownTokenIds, logProbabilities: false }
   const constrained = withConstraint(options, await constraintOf(demand, model, context))
   const { position, begun } = enqueue(model, 1, scope, context)
   const text = generateText({ model, p, promptIds, options: constrained, begun: begun[0]! }, scope, context)
