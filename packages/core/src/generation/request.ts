@@ -1,10 +1,11 @@
 /** A request to the scheduler: ids still to compute, what is wanted of them, and what becomes of the results. */
 import { usageError } from '../errors.ts'
+import type { TokenConstraint } from './constrain/index.ts'
 import { logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
 import type { Sequence, StepResult, Work } from './sequence.ts'
 import type { Plannable } from './step-plan.ts'
-import { constraintMask, type TokenConstraint } from './token-constraint.ts'
+import { constraintMask } from './token-constraint.ts'
 
 /** A token as it is generated: id, natural log-probability, stream weights [P]. */
 export interface GeneratedToken {

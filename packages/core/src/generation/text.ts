@@ -3,13 +3,13 @@ import { checkpointError, isParscaleError, ParscaleError, usageError } from '../
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts'
 import { overlongConversation, overlongError, overlongPrompt } from '../tokenizer/overlong.ts'
 import { type BeamSearchOptions, beamSearch } from './beam-search.ts'
+import type { TokenConstraint } from './constrain/index.ts'
 import { Engine } from './engine.ts'
 import type { Model } from './model.ts'
 import { type FinishReason, type GeneratedToken, PromptCache, type PromptToken } from './request.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { Scheduler, type SchedulerOptions } from './scheduler.ts'
 import { joinChunks, type TextChunk, TextPieces, type TextToken, textToken } from './text-pieces.ts'
-import type { TokenConstraint } from './token-constraint.ts'
 import { channel } from './token-stream.ts'
 
 /** Pieces that wait for a slow reader before they are joined. */

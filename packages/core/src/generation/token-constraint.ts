@@ -1,17 +1,8 @@
-/** What a grammar, a schema or a list of answers says about the next token of one request. */
+/** A request's constraint as the sampler asks it. */
+import type { TokenConstraint } from './constrain/index.ts'
 import type { Constraint } from './sampling.ts'
 
-/** Ids as bits: id `i` is bit `i % 32` of word `i / 32`. Ids beyond the last word are not allowed. */
-export interface TokenConstraint {
-  /** [vocabulary / 32], of the tokens that may come next; ends of text among them where the text may end. A view, until `accept`. */
-  allowed(): Uint32Array
-  /** Takes a token that was drawn. */
-  accept(token: number): void
-  /** Nothing can follow: the request ends. */
-  readonly done: boolean
-}
-
-/** As the sampler asks it: scores of what is not allowed become -Infinity. */
+/** Scores of what is not allowed become -Infinity. */
 export const constraintMask = (constraint: TokenConstraint): Constraint => ({
   mask(scores) {
     const allowed = constraint.allowed()

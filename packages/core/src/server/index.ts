@@ -2,6 +2,7 @@
 export { createServerApp, type ServerApp, type ServerOptions } from './app.ts'
 export type { Constrain, Demand } from './context.ts'
 export { ApiError } from './errors.ts'
+export { grammarConstraints } from './grammars.ts'
 export { defaultLimits, type ServerLimits } from './limits.ts'
 export { ModelRegistry, type ModelSpec, type ModelState, type ModelStatus } from './models.ts'
 export { openApiDocument } from './openapi.ts'

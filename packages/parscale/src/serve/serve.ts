@@ -2,7 +2,13 @@
 import { isIP } from 'node:net'
 import { usageError } from '@parscale/core/internal'
 import type { SchedulerOptions } from '@parscale/core/internal/generation'
-import { createServerApp, ModelRegistry, type ServerLimits, type StreamPolicy } from '@parscale/core/internal/server'
+import {
+  createServerApp,
+  grammarConstraints,
+  ModelRegistry,
+  type ServerLimits,
+  type StreamPolicy,
+} from '@parscale/core/internal/server'
 import { type LoadOptions, loadTextModel } from '../load/load.ts'
 import { keyCheck } from './keys.ts'
 import { type ListenOptions, listen } from './listen.ts'
@@ -66,6 +72,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       origins: options.origins,
       signal: cut.signal,
     },
+    constrain: grammarConstraints(),
     isKey: keyCheck(keys),
     // Names of a machine that is reached from elsewhere are not known here; keys guard it.
     hosts: isLoopback(host) ? ['localhost', '127.0.0.1', '[::1]', host, ...(options.hosts ?? [])] : options.hosts,

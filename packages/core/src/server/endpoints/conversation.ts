@@ -1,5 +1,6 @@
 /** From OpenAI's messages and tools to a prompt in the words of the model's own chat template. */
 import { usageError } from '../../errors.ts'
+import type { TextModel, TokenConstraint } from '../../generation/index.ts'
 import type { ChatMessage } from '../../tokenizer/index.ts'
 import type { Constrain, Demand, ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
@@ -68,11 +69,35 @@ export async function conversationOf(
 }
 
 /** @throws unsupported where there is no engine for constraints, or it does not do what is asked */
-export async function constraintOf(demand: Demand | undefined, { text }: LoadedModel, { constrain }: ServerContext) {
+export async function constraintOf(
+  demand: Demand | undefined,
+  { text, form }: LoadedModel,
+  { constrain }: ServerContext,
+  reasons = false,
+): Promise<TokenConstraint | undefined> {
   if (!demand) return undefined
   const param = demand.kind === 'calls' ? 'tool_choice' : 'response_format'
   if (!constrain) throw unsupported(`${param}: this server does not constrain what models write (${demand.kind})`, param)
-  return await (constrain satisfies Constrain)(text, demand)
+  const constraint = await (constrain satisfies Constrain)(text, demand)
+  const close = reasons && form.reasoning ? text.tokenizer.idOf(form.reasoning.close) : undefined
+  return close === undefined ? constraint : afterToken(constraint, close, text)
+}
+
+/** Anything but the end may come until this token; then what the constraint allows. */
+function afterToken(constraint: TokenConstraint, close: number, { model, stopTokenIds }: TextModel): TokenConstraint {
+  const all = new Uint32Array(Math.ceil(model.config.vocabSize / 32)).fill(0xffffffff)
+  for (const id of stopTokenIds) all[id >>> 5]! &= ~(1 << (id & 31))
+  let closed = false
+  return {
+    allowed: () => (closed ? constraint.allowed() : all),
+    accept(token) {
+      if (closed) constraint.accept(token)
+      else closed = token === close
+    },
+    get done() {
+      return closed && constraint.done
+    },
+  }
 }
 
 function toolsOf(
