@@ -104,7 +104,7 @@ async function stream(url: string, promptIds: readonly number[], maxTokens: numb
     for (const event of events) {
       const text = event === 'data: [DONE]' ? '' : ((JSON.parse(event.slice(6)).choices[0]?.text as string | undefined) ?? '')
       // Ids below 256 are bytes; the others are spelled w and their number.
-      const count = text.match(/w\d+|[^]/g)?.length ?? 0
+      const count = text.match(/w\d+|[\s\S]/g)?.length ?? 0
       for (let i = 0; i < count; i++) times.push(performance.now() - started)
     }
   }

@@ -10,14 +10,15 @@ import { collect, type FlagsOf, integer, loadOptions, number, withModel } from '
 
 const examples = `
 Examples:
-  parscale serve                                              the small model that ships, on http://127.0.0.1:8080
+  parscale serve                     the model that ships, on 127.0.0.1:8080
   parscale serve ./model.gguf --bits 8 --port 9000
   parscale serve chat=./chat-model code=ORG/NAME --idle-unload 600
   PARSCALE_API_KEY=... parscale serve ./model --host 0.0.0.0
-  parscale serve ./model --auto-p --p-range 1,8               fewer streams when many ask at once
+  parscale serve ./model --auto-p    fewer streams when many ask at once
 
-Each MODEL is a folder, a .gguf file or a model of the hub that was pulled, with NAME= before it if requests are to
-call it otherwise. The first one is loaded at once, the others when they are asked for. docs/server.md has the endpoints.`
+Each MODEL is a folder, a .gguf file or a model of the hub that was pulled, with
+NAME= before it if requests are to call it otherwise. The first one is loaded at
+once, the others when they are asked for. docs/server.md has the endpoints.`
 
 const withOptions = (command: Command) =>
   withModel(
@@ -47,7 +48,7 @@ const withOptions = (command: Command) =>
       .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(number))
       .addOption(new Option('--pin <name>', 'a model that stays; may be repeated').argParser(collect))
       .addOption(new Option('--drain <seconds>', 'how long requests may take after SIGTERM').argParser(number).default(30))
-      .option('--quiet', 'no line for each request'),
+      .option('--no-log', 'no line for each request'),
   )
 
 type Flags = FlagsOf<typeof withOptions>
@@ -89,7 +90,7 @@ export function register(command: Command, io: Io): void {
         version: packageVersion(),
         signal: io.signal,
         say: (line) => io.stderr(`${line}\n`),
-        log: flags.quiet ? () => {} : (line) => io.stdout(line),
+        log: flags.log ? (line) => io.stdout(line) : () => {},
       })
     })
 }
