@@ -1,11 +1,11 @@
 /** `parscale serve`: models behind the OpenAI API. */
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
+import { packageVersion } from '../package-files.ts'
 import { readKeys } from '../serve/keys.ts'
 import { nameModels } from '../serve/model-names.ts'
 import { serve } from '../serve/serve.ts'
 import type { Io } from '../terminal/io.ts'
-import { packageVersion } from '../version.ts'
 import { collect, type FlagsOf, integer, loadOptions, number, withModel } from './options.ts'
 
 const examples = `
