@@ -202,7 +202,7 @@ napi_value openAggregator(napi_env env, Arguments a) {
 
 // (model) => { instructionSet, threads, vocabSize, hiddenSize, layers, kvHeads, headDim }
 napi_value describe(napi_env env, Arguments a) {
-  const Model& model = *modelOf(env, a[0]).model;
+  Model& model = *modelOf(env, a[0]).model;
   const PackedModel& w = model.weights();
   const napi_value about = object(env);
   set(env, about, "instructionSet", string(env, model.kernels().name));
@@ -212,6 +212,7 @@ napi_value describe(napi_env env, Arguments a) {
   set(env, about, "layers", number(env, double(w.layers.size())));
   set(env, about, "kvHeads", number(env, w.kvHeads));
   set(env, about, "headDim", number(env, w.headDim));
+  set(env, about, "positionBytes", number(env, double(model.cache().positionBytes())));
   return about;
 }
 

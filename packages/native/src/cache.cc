@@ -1,5 +1,6 @@
 #include "cache.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -76,6 +77,13 @@ void Cache::makeWritable(int row, size_t from, size_t to) {
     r.pages[page] = std::move(own);
     r.bytes[page] = r.pages[page]->bytes;
   }
+}
+
+void Cache::forgetFrom(int row, size_t to) {
+  Row& r = rows_[size_t(row)];
+  const size_t last = std::min(r.pages.size(), (to + pagePositions - 1) / pagePositions);
+  r.pages.resize(last);
+  r.bytes.resize(last);
 }
 
 CachedHead Cache::head(int row, size_t layer, size_t kvHead) const {

@@ -30,8 +30,11 @@ class Cache {
   size_t capacity(int row) const { return rows_[size_t(row)].pages.size() * pagePositions; }
   // Makes positions [from, to) writable by this row alone. Throws std::bad_alloc; what was there stays.
   void makeWritable(int row, size_t from, size_t to);
+  // Gives back pages that hold positions from `to` on only.
+  void forgetFrom(int row, size_t to);
   CachedHead head(int row, size_t layer, size_t kvHead) const;
 
+  size_t positionBytes() const { return pageBytes_ / pagePositions; }
   // Any thread may ask.
   size_t memoryBytes() const { return pages_ * pageBytes_; }
 

@@ -102,6 +102,10 @@ class NativeRows extends NativeModel implements RowCache {
     this.#half = config.headDim / 2
   }
 
+  get positionBytes(): number {
+    return this.facts.positionBytes
+  }
+
   async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {
     const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
     const ids = new Int32Array(tokens)

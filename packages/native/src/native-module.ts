@@ -69,6 +69,8 @@ export interface ModelFacts {
   readonly layers: number
   readonly kvHeads: number
   readonly headDim: number
+  /** Of one position of one row, keys and values of all layers. */
+  readonly positionBytes: number
 }
 
 export type Loaded = { readonly module: NativeModule } | { readonly reason: string }

@@ -28,6 +28,7 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
   for (size_t row = 0; row < input.rows.size(); row++) {
     const StepRow& r = input.rows[row];
     const size_t from = r.prefix + r.length, to = from + r.count;
+    cache_.forgetFrom(r.cacheRow, to);
     cache_.makeWritable(r.cacheRow, from, to);
     for (size_t index = 0; index < r.count; index++) tokens_.push_back({row, index});
     positions = std::max(positions, (to + lanes - 1) / lanes * lanes);

@@ -19,6 +19,8 @@ interface CommandRow {
 export const commands: readonly CommandRow[] = [
   { name: 'generate', description: 'continue a prompt', load: () => import('./commands/generate.ts') },
   { name: 'chat', description: 'talk with an instruction-tuned model', load: () => import('./commands/chat.ts') },
+  { name: 'serve', description: 'models behind the OpenAI API', load: () => import('./commands/serve.ts') },
+  { name: 'ps', description: 'the models of a server that runs', load: () => import('./commands/ps.ts') },
   { name: 'score', description: 'log-probabilities and perplexity of a text', load: () => import('./commands/score.ts') },
   {
     name: 'compare',

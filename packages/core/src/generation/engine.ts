@@ -32,6 +32,11 @@ export class Engine {
     return this.#cache.memoryBytes
   }
 
+  /** Bytes of one position of one row. */
+  get positionBytes(): number {
+    return this.#cache.positionBytes
+  }
+
   /**
    * Runs `work` when nobody else has the turn. Several users share an engine (a scheduler, a beam search, a scoring) by
    * taking turns: rows may not be opened, moved or closed under a running step. Not from within a turn: that would wait

@@ -3,7 +3,7 @@
  * slots in the block, are moved together before a step, and padded to the longest.
  */
 import type { Tensor } from 'onnxruntime-common'
-import { type KvType, type ModelConfig, RopeTable } from '../model/index.ts'
+import { type KvType, type ModelConfig, positionBytes, RopeTable } from '../model/index.ts'
 import type { DecoderOutput, DecoderRow, RowCache } from '../runtime/index.ts'
 import { batchFeeds } from './batch.ts'
 import { KvCache } from './kv-cache.ts'
@@ -20,6 +20,7 @@ interface Slot {
 }
 
 export class GraphRowCache implements RowCache {
+  readonly positionBytes: number
   readonly #config: ModelConfig
   readonly #run: RunBackbone
   readonly #cache: KvCache
@@ -30,6 +31,7 @@ export class GraphRowCache implements RowCache {
 
   constructor(config: ModelConfig, kv: KvType, run: RunBackbone) {
     this.#config = config
+    this.positionBytes = positionBytes(config, kv)
     this.#run = run
     this.#cache = new KvCache(config, kv)
     this.#rope = new RopeTable(config)

@@ -5,6 +5,7 @@ import type { ChatTemplate, Tokenizer, TokenizerFiles } from '../tokenizer/index
 import { createTokenizer } from '../tokenizer/tokenizer.ts'
 import { tokenizerFiles } from '../tokenizer/tokenizer-files.ts'
 import type { Model } from './model.ts'
+import type { SchedulerOptions } from './scheduler.ts'
 import { TextModel } from './text.ts'
 
 /**
@@ -13,12 +14,16 @@ import { TextModel } from './text.ts'
  *
  * @throws as tokenizerFiles, createTokenizer, createChatTemplate, generationStops and `startModel`
  */
-export async function openText(files: TextFiles, startModel: () => Promise<Model>): Promise<TextModel> {
+export async function openText(
+  files: TextFiles,
+  startModel: () => Promise<Model>,
+  scheduling?: SchedulerOptions,
+): Promise<TextModel> {
   const found = await tokenizerFiles(files)
   const tokenizer = createTokenizer(found, files.path)
   const template = await chatTemplate(found, tokenizer)
   const stops = await generationStops(files)
-  return new TextModel(await startModel(), tokenizer, template, stops)
+  return new TextModel(await startModel(), tokenizer, template, stops, scheduling)
 }
 
 /** Templates and their language are loaded for models that have one. */

@@ -1,9 +1,11 @@
 /** A request to the scheduler: ids still to compute, what is wanted of them, and what becomes of the results. */
 import { usageError } from '../errors.ts'
+import type { TokenConstraint } from './constrain/index.ts'
 import { logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
 import type { Sequence, StepResult, Work } from './sequence.ts'
 import type { Plannable } from './step-plan.ts'
+import { constraintMask } from './token-constraint.ts'
 
 /** A token as it is generated: id, natural log-probability, stream weights [P]. */
 export interface GeneratedToken {
@@ -25,12 +27,14 @@ export interface PromptToken {
   readonly topLogprobs: readonly TokenLogprob[]
 }
 
-/** stop: a stop token, or `onToken` said so. length: `maxTokens` or the end of the context. */
+/** stop: a stop token, the end of a constraint, or `onToken` said so. length: `maxTokens` or the end of the context. */
 export type FinishReason = 'stop' | 'length'
 
 /** How a request ended: the reason, and what it asked of its prompt. */
 export interface Finished {
   readonly finishReason: FinishReason
+  /** Of the prompt, tokens that a cache held, so that they were not computed. */
+  readonly cachedTokens: number
   /** With `promptLogprobs`: the prompt's tokens. */
   readonly prompt?: readonly PromptToken[]
   /** With `hidden`: [1, hidden] of the prompt's last token, or [T, hidden]. */
@@ -59,8 +63,12 @@ export interface TokenRequest {
   readonly maxTokens: number
   /** Default: drawn from the model's own distribution, with seed 0. */
   readonly sampling?: SamplingOptions
-  /** Tokens that end the generation; they are not reported. */
+  /** What may be generated. When it throws or allows nothing, the request fails, and only that one. Of this request alone: it has a state. */
+  readonly constraint?: TokenConstraint
+  /** Tokens that end the generation; `onToken` is not told of them. */
   readonly stopTokenIds?: readonly number[]
+  /** Called with the stop token that ended the generation. */
+  readonly onStop?: (token: GeneratedToken) => void
   /** Default: the model's largest. With `cache`, the cache's P counts. */
   readonly p?: number
   readonly cache?: PromptCache
@@ -134,14 +142,18 @@ export class ActiveRequest implements Plannable {
   readonly #from: number
   readonly #needsLogits: boolean
   readonly #prompt: PromptToken[] = []
+  readonly #cached: number
   readonly #hidden: Float32Array | undefined
 
-  /** @param sequence holds the part of the prompt that need not be computed */
-  constructor(request: TokenRequest, sequence: Sequence, model: { context: number; hiddenSize: number }) {
-    const { promptIds, maxTokens, sampling = { temperature: 1 }, hidden } = request
+  /** @param sequence holds the part of the prompt that need not be computed @param cached tokens of it */
+  constructor(request: TokenRequest, sequence: Sequence, cached: number, model: { context: number; hiddenSize: number }) {
+    const { promptIds, maxTokens, constraint, hidden } = request
+    const mask = constraint && { constraint: constraintMask(constraint) }
+    const sampling = { ...(request.sampling ?? { temperature: 1 }), ...mask }
     this.request = request
     this.sequence = sequence
     this.ids = [...promptIds]
+    this.#cached = cached
     this.#sampler = createSampler(sampling, promptIds)
     // The last token generated need not fit: nothing is computed from it.
     this.#end = Math.min(promptIds.length + maxTokens, model.context + 1)
@@ -189,6 +201,7 @@ export class ActiveRequest implements Plannable {
   finished(finishReason: FinishReason): Finished {
     return {
       finishReason,
+      cachedTokens: this.#cached,
       ...(this.request.promptLogprobs !== undefined && { prompt: this.#prompt }),
       ...(this.#hidden && { hidden: this.#hidden }),
     }
@@ -216,12 +229,9 @@ export class ActiveRequest implements Plannable {
     const n = result.streamWeights.length / this.p
     const logits = rowOf(result.logits, n, n - 1)
     const { id } = this.#sampler.sample(logits)
-    if (request.stopTokenIds?.includes(id)) return 'stop'
-    this.#sampler.accept(id)
-    this.ids.push(id)
     let normaliser: number | undefined
     const sum = () => (normaliser ??= logSumExp(logits))
-    const stop = request.onToken?.({
+    const token = (): GeneratedToken => ({
       id,
       get logProbability() {
         return logits[id]! - sum()
@@ -229,7 +239,15 @@ export class ActiveRequest implements Plannable {
       topLogprobs: request.topLogprobs ? topLogprobs(logits, request.topLogprobs, sum()) : [],
       streamWeights: result.streamWeights.slice(-this.p),
     })
-    if (stop) return 'stop'
+    if (request.stopTokenIds?.includes(id)) {
+      request.onStop?.(token())
+      return 'stop'
+    }
+    this.#sampler.accept(id)
+    this.ids.push(id)
+    const stop = request.onToken?.(token())
+    request.constraint?.accept(id)
+    if (stop || request.constraint?.done) return 'stop'
     return this.ids.length >= this.#end ? 'length' : undefined
   }
 }

@@ -14,7 +14,7 @@ export interface SamplingOptions extends PenaltyOptions, CandidateOptions {
   readonly temperature: number
   /** A safe integer. Whoever wants another text each time passes another seed; absent: 0. */
   readonly seed?: number
-  /** Restricts what may come next, after bias and penalties. */
+  /** Restricts what may come next, after bias and penalties, before temperature and top-k. */
   readonly constraint?: Constraint
 }
 

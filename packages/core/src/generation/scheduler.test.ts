@@ -36,10 +36,14 @@ describe.each([true, false])('ragged: %s', (ragged) => {
         expect(scheduler.counters).toEqual({
           running: 0,
           waiting: 0,
+          rows: 0,
           steps: decoder.steps.length,
           rowTokens,
+          promptTokens: requests.reduce((sum, { length }) => sum + length, 0),
           cachedTokens: 0,
+          generatedTokens: 0,
           cacheBytes: 0,
+          keptBytes: 0,
         })
         for (const rows of decoder.steps) {
           const longest = Math.max(...rows.map(({ ids }) => ids))

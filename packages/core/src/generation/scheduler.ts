@@ -5,6 +5,7 @@
  */
 import { usageError } from '../errors.ts'
 import { type Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
+import { commonPrefix, PrefixCache } from './prefix-cache.ts'
 import { ActiveRequest, checkRequest, type Finished, firstWanted, type PromptCache, type TokenRequest } from './request.ts'
 import { planStep, type StepLimits } from './step-plan.ts'
 
@@ -17,6 +18,15 @@ export interface SchedulerOptions {
    * as many as the longest for every row. Default: no limit.
    */
   readonly maxCachedTokens?: number
+  /** The same in bytes. Default: no limit. */
+  readonly maxCacheBytes?: number
+  /**
+   * Keys and values of finished requests that are kept for those that begin alike, in bytes. Default: 0. Beside what those that run
+   * take.
+   */
+  readonly keptBytes?: number
+  /** Row-tokens of prompts in a step in which others generate, so that these need not wait for it. Default: as many as fit. */
+  readonly promptTokensBeside?: number
 }
 
 /** Since the scheduler was made, where nothing else is said. */
@@ -24,13 +34,19 @@ export interface SchedulerCounters {
   /** Requests now. */
   readonly running: number
   readonly waiting: number
+  /** Rows of those that run. */
+  readonly rows: number
   readonly steps: number
   /** Ids computed, times the rows of their sequence. */
   readonly rowTokens: number
-  /** Of prompts, ids that a prompt cache held, so that they were not computed. */
+  /** Tokens of prompts taken in, and of these, tokens that a cache held, so that they were not computed. */
+  readonly promptTokens: number
   readonly cachedTokens: number
+  readonly generatedTokens: number
   /** Of the engine's keys and values now, other users of the engine included. */
   readonly cacheBytes: number
+  /** Of these, at most so many are of finished requests. */
+  readonly keptBytes: number
 }
 
 interface Submitted {
@@ -47,26 +63,31 @@ export class Scheduler {
   readonly #maxRows: number
   readonly #maxCachedTokens: number
   readonly #limits: StepLimits
+  readonly #kept: PrefixCache
   #active: Running[] = []
   #waiting: Submitted[] = []
   /** What waits for the moment between two steps, when sequences may be opened and closed. */
   #tasks: (() => void)[] = []
   #running = false
-  #counters = { steps: 0, rowTokens: 0, cachedTokens: 0 }
+  #counters = { steps: 0, rowTokens: 0, promptTokens: 0, cachedTokens: 0, generatedTokens: 0 }
   /** Number of the last step in which a request computed several ids. */
   #lastLong = 0
 
-  constructor(engine: Engine, { maxRows = Infinity, maxCachedTokens = Infinity }: SchedulerOptions = {}) {
+  constructor(engine: Engine, options: SchedulerOptions = {}) {
+    const { maxRows = Infinity, maxCachedTokens = Infinity, maxCacheBytes = Infinity, keptBytes = 0 } = options
     this.engine = engine
     this.#maxRows = maxRows
-    this.#maxCachedTokens = maxCachedTokens
+    this.#maxCachedTokens = Math.min(maxCachedTokens, maxCacheBytes / engine.positionBytes)
     const logits = Math.max(1, Math.floor(logitsPerStep / engine.model.config.vocabSize))
-    this.#limits = { rowTokens: rowTokensPerStep, logits, ragged: engine.model.decoder.ragged }
+    const { promptTokensBeside = rowTokensPerStep } = options
+    this.#limits = { rowTokens: rowTokensPerStep, promptTokensBeside, logits, ragged: engine.model.decoder.ragged }
+    this.#kept = new PrefixCache(engine, keptBytes)
   }
 
   get counters(): SchedulerCounters {
     const [running, waiting] = [this.#active.length, this.#waiting.length]
-    return { running, waiting, ...this.#counters, cacheBytes: this.engine.cacheMemoryBytes }
+    const rows = this.#active.reduce((sum, { p }) => sum + p, 0)
+    return { running, waiting, rows, ...this.#counters, cacheBytes: this.engine.cacheMemoryBytes, keptBytes: this.#kept.bytes }
   }
 
   /**
@@ -94,6 +115,16 @@ export class Scheduler {
         this.#fail((request) => (request.cache === cache ? error() : undefined))
         if (cache.sequence) this.engine.close(cache.sequence)
         cache.sequence = undefined
+        resolve()
+      })
+    })
+  }
+
+  /** Frees what finished requests left. */
+  releaseKept(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#between(() => {
+        this.#kept.clear()
         resolve()
       })
     })
@@ -138,7 +169,9 @@ export class Scheduler {
         active.lastStep = step
         if (count > 1) this.#lastLong = step
         this.#counters.rowTokens += count * active.p
+        const before = active.ids.length
         await this.#take(active, () => active.take(results[i]))
+        this.#counters.generatedTokens += active.ids.length - before
       }
     } catch (error) {
       for (const { request } of chosen) this.#leave(request, () => request.submitted.fail(error))
@@ -162,7 +195,7 @@ export class Scheduler {
     try {
       if (active.sequence.failure) throw active.sequence.failure
       const reason = await next()
-      if (reason) return this.#leave(active, () => finish(active.finished(reason)))
+      if (reason) return this.#leave(active, () => finish(active.finished(reason)), true)
       const pause = request.pause?.()
       active.paused = pause !== undefined
       pause?.finally(() => {
@@ -204,12 +237,18 @@ export class Scheduler {
     if (cache?.sequence && this.#active.some(({ sequence }) => sequence === cache.sequence)) {
       throw usageError('the prompt cache is in use by another request; wait for it or use a second cache')
     }
-    const sequence = cache?.sequence ?? this.engine.open({ p: cache ? cache.p : request.p, room: promptIds.length })
+    const p = (cache ? cache.p : request.p) ?? this.engine.model.defaultP
+    // Positions whose results are wanted are always run.
+    const most = firstWanted(request)
+    const sequence =
+      cache?.sequence ??
+      (cache ? undefined : this.#kept.take(promptIds, p, most)?.sequence) ??
+      this.engine.open({ p, room: promptIds.length })
     try {
-      const active = new ActiveRequest(request, sequence, { context, hiddenSize })
-      // Positions whose results are wanted are always run.
-      const shared = Math.min(commonPrefix(sequence.ids, promptIds), firstWanted(request))
+      const shared = Math.min(commonPrefix(sequence.ids, promptIds), most)
+      const active = new ActiveRequest(request, sequence, shared, { context, hiddenSize })
       this.engine.truncate(sequence, shared)
+      this.#counters.promptTokens += promptIds.length
       this.#counters.cachedTokens += shared
       if (cache) cache.sequence = sequence
       return active
@@ -232,15 +271,11 @@ export class Scheduler {
     })
   }
 
-  #leave(active: Running, settle: () => void): void {
+  #leave(active: Running, settle: () => void, keep = false): void {
     this.#active = this.#active.filter((other) => other !== active)
-    if (!active.request.cache) this.engine.close(active.sequence)
+    // Texts that are only read, to score them or for their hidden states, would push out conversations.
+    if (keep && !active.request.cache && active.request.maxTokens > 0) this.#kept.keep(active.sequence)
+    else if (!active.request.cache) this.engine.close(active.sequence)
     settle()
   }
-}
-
-function commonPrefix(a: readonly number[], b: readonly number[]): number {
-  let n = 0
-  while (n < a.length && n < b.length && a[n] === b[n]) n++
-  return n
 }

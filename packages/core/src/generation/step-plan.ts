@@ -14,6 +14,8 @@ export interface Plannable {
 export interface StepLimits {
   /** Rows times tokens of a step; one id of one request is always allowed. */
   readonly rowTokens: number
+  /** Of these, how many may be prompts' where others generate: a step with many takes long. Only where lengths mix. */
+  readonly promptTokensBeside: number
   /** Rows of logits that a step may make, at least one. */
   readonly logits: number
   /** Whether rows of different length cost only their own tokens, see Decoder. */
@@ -28,6 +30,7 @@ export interface StepLimits {
  */
 export function planStep<T extends Plannable>(requests: readonly T[], limits: StepLimits): { request: T; count: number }[] {
   const { rowTokens, ragged } = limits
+  let beside = ragged && requests.some(({ left }) => left === 1) ? limits.promptTokensBeside : rowTokens
   const chosen: { request: T; count: number }[] = []
   let [rows, longest, tokens, logits] = [0, 0, 0, 0]
   for (const request of requests) {
@@ -36,11 +39,15 @@ export function planStep<T extends Plannable>(requests: readonly T[], limits: St
     if (!first && !ragged && left > 1 !== chosen[0]!.request.left > 1) continue
     const room = Math.floor(ragged ? (rowTokens - tokens) / p : rowTokens / (rows + p))
     let count = Math.min(left, first ? Math.max(1, room) : room)
+    // One id at least: else prompts with many rows would wait as long as anybody generates.
+    if (left > 1 && beside > 0) count = Math.min(count, Math.max(1, Math.floor(beside / p)))
+    else if (left > 1) continue
     count -= Math.max(0, logits + request.logits(count) - limits.logits)
     if (count < 1) continue
     const padded = (rows + p) * Math.max(longest, count)
     if (!first && !ragged && (padded > rowTokens || padded > 2 * (tokens + p * count))) continue
     chosen.push({ request, count })
+    if (left > 1) beside -= p * count
     ;[rows, longest] = [rows + p, Math.max(longest, count)]
     ;[tokens, logits] = [tokens + p * count, logits + request.logits(count)]
   }

@@ -35,24 +35,35 @@ export class TextPieces {
   readonly #decoder: ReturnType<Tokenizer['streamDecoder']>
   readonly #stops: ReturnType<typeof createStopMatcher>
   readonly #emit: (chunk: TextChunk) => void
+  readonly #shown: ReadonlySet<number>
   /** How many of the tokens were given out. */
   #given = 0
 
   /**
    * @param promptIds what the text continues: its first space is one, where a text's own would be dropped
    * @param emit is given every piece
+   * @param shown special tokens that stand in the text as they are spelled
    */
-  constructor(tokenizer: Tokenizer, promptIds: readonly number[], stop: readonly string[], emit: (chunk: TextChunk) => void) {
+  constructor(
+    tokenizer: Tokenizer,
+    promptIds: readonly number[],
+    stop: readonly string[],
+    emit: (chunk: TextChunk) => void,
+    shown: readonly number[] = [],
+  ) {
     this.#tokenizer = tokenizer
     this.#decoder = tokenizer.streamDecoder({ skipSpecial: true, after: promptIds })
     this.#stops = createStopMatcher(stop)
     this.#emit = emit
+    this.#shown = new Set(shown)
   }
 
   /** Returns whether a stop string has ended the text. */
   push(token: GeneratedToken): boolean {
     this.tokens.push(textToken(this.#tokenizer, token))
-    this.#match(this.#decoder.push(token.id))
+    this.#match(
+      this.#shown.has(token.id) ? this.#decoder.flush() + this.#tokenizer.tokenText(token.id) : this.#decoder.push(token.id),
+    )
     return this.stopString !== null
   }
 
@@ -77,7 +88,7 @@ export class TextPieces {
   }
 }
 
-function textToken(tokenizer: Tokenizer, { id, logProbability, topLogprobs, streamWeights }: GeneratedToken): TextToken {
+export function textToken(tokenizer: Tokenizer, { id, logProbability, topLogprobs, streamWeights }: GeneratedToken): TextToken {
   const text = (id: number) => tokenizer.tokenText(id)
   const top = topLogprobs.map((one) => ({ ...one, text: text(one.id) }))
   return {

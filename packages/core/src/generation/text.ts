@@ -3,12 +3,13 @@ import { checkpointError, isParscaleError, ParscaleError, usageError } from '../
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts'
 import { overlongConversation, overlongError, overlongPrompt } from '../tokenizer/overlong.ts'
 import { type BeamSearchOptions, beamSearch } from './beam-search.ts'
+import type { TokenConstraint } from './constrain/index.ts'
 import { Engine } from './engine.ts'
 import type { Model } from './model.ts'
-import { type FinishReason, PromptCache, type PromptToken } from './request.ts'
+import { type FinishReason, type GeneratedToken, PromptCache, type PromptToken } from './request.ts'
 import type { SamplingOptions } from './sampling.ts'
-import { Scheduler } from './scheduler.ts'
-import { joinChunks, type TextChunk, TextPieces, type TextToken } from './text-pieces.ts'
+import { Scheduler, type SchedulerOptions } from './scheduler.ts'
+import { joinChunks, type TextChunk, TextPieces, type TextToken, textToken } from './text-pieces.ts'
 import { channel } from './token-stream.ts'
 
 /** Pieces that wait for a slow reader before they are joined. */
@@ -22,10 +23,16 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly p?: number
   /** The text ends before the first of these; they may span tokens. */
   readonly stop?: readonly string[]
+  /** What may be generated, see TokenRequest. */
+  readonly constrain?: TokenConstraint
+  /** Special tokens that the text shows as they are spelled. Default: none. */
+  readonly shownTokenIds?: readonly number[]
   /** Recognise special tokens spelled in the prompt. Default false. */
   readonly allowSpecial?: boolean
   /** So many of the most probable tokens with each token. Default 0. */
   readonly topLogprobs?: number
+  /** False: tokens come without their log-probability (NaN), which takes an exponential for each token of the vocabulary. Default true. */
+  readonly logProbabilities?: boolean
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
   readonly signal?: AbortSignal
@@ -38,9 +45,13 @@ export interface TextResult {
   readonly text: string
   readonly tokens: readonly TextToken[]
   readonly promptTokens: number
+  /** Of these, tokens that a cache held, so that they were not computed. */
+  readonly cachedTokens: number
   /** With `promptLogprobs`: the prompt's tokens. */
   readonly prompt?: readonly PromptToken[]
   readonly finishReason: FinishReason
+  /** The token that ended it, which is no part of it. */
+  readonly stopToken?: TextToken
   /** The stop string that ended the text. */
   readonly stopString: string | null
 }
@@ -55,13 +66,19 @@ export class TextModel {
   readonly scheduler: Scheduler
 
   /** @param stopTokenIds ends of text beside those that tokenizer and configuration name */
-  constructor(model: Model, tokenizer: Tokenizer, chatTemplate?: ChatTemplate, stopTokenIds: readonly number[] = []) {
+  constructor(
+    model: Model,
+    tokenizer: Tokenizer,
+    chatTemplate?: ChatTemplate,
+    stopTokenIds: readonly number[] = [],
+    scheduling: SchedulerOptions = {},
+  ) {
     this.model = model
     this.tokenizer = tokenizer
     this.chatTemplate = chatTemplate
     this.stopTokenIds = [...new Set([...model.config.eosTokenIds, ...tokenizer.eosTokenIds, ...stopTokenIds])]
     this.engine = new Engine(model)
-    this.scheduler = new Scheduler(this.engine)
+    this.scheduler = new Scheduler(this.engine, scheduling)
   }
 
   /**
@@ -141,7 +158,8 @@ export class TextModel {
   ): AsyncGenerator<TextChunk, TextResult> {
     const left = new AbortController()
     const chunks = channel<TextChunk>(chunksHeld, joinChunks)
-    const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push)
+    const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push, options.shownTokenIds)
+    let stopToken: TextToken | undefined
     const finished = this.scheduler
       .submit({
         promptIds,
@@ -149,12 +167,17 @@ export class TextModel {
         p: options.p,
         maxTokens: options.maxTokens ?? 256,
         sampling: { ...options, temperature: options.temperature ?? 1 },
+        constraint: options.constrain,
         stopTokenIds: this.stopTokenIds,
         topLogprobs: options.topLogprobs,
         promptLogprobs: options.promptLogprobs,
         signal: options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal,
         onPrefill: options.onPrefill,
-        onToken: (token) => pieces.push(token),
+        onToken: (token) => pieces.push(options.logProbabilities === false ? withoutNumber(token) : token),
+        onStop: (token) => {
+          // Worked out for those who ask for numbers.
+          if (options.topLogprobs !== undefined) stopToken = textToken(this.tokenizer, token)
+        },
       })
       .then((result) => {
         pieces.end()
@@ -163,13 +186,15 @@ export class TextModel {
     finished.then(chunks.end, chunks.fail)
     try {
       for await (const chunk of chunks) yield chunk
-      const { finishReason, prompt } = await finished
+      const { finishReason, prompt, cachedTokens } = await finished
       return {
         text: pieces.text,
         tokens: pieces.tokens,
         promptTokens: promptIds.length,
+        cachedTokens,
         ...(prompt && { prompt }),
         finishReason: pieces.stopString === null ? finishReason : 'stop',
+        ...(stopToken && { stopToken }),
         stopString: pieces.stopString,
       }
     } finally {
@@ -234,6 +259,12 @@ export class Chat {
     return this.#model.release(this.#cache)
   }
 }
+
+/** Does not read what is worked out when it is read. */
+const withoutNumber = ({ id, topLogprobs, streamWeights }: GeneratedToken): GeneratedToken => ({
+  ...{ id, topLogprobs, streamWeights },
+  logProbability: Number.NaN,
+})
 
 async function drain(stream: AsyncGenerator<TextChunk, TextResult>): Promise<TextResult> {
   for (;;) {

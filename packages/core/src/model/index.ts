@@ -14,7 +14,7 @@ export { type Activation, type Features, type LayerNorms, plainFeatures, type Qk
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'
 export { type KvType, kvBytes, kvDTypes, kvTypes } from './kv-type.ts'
 export { type LayerRole, type LayerTensor, layerTensors, type Part } from './layer-tensors.ts'
-export { estimateMemory, type MemoryEstimate, type MemoryQuestion } from './memory.ts'
+export { estimateMemory, type MemoryEstimate, type MemoryQuestion, positionBytes } from './memory.ts'
 export {
   backboneParameters,
   biasName,

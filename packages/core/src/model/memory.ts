@@ -52,6 +52,10 @@ const count = (parameters: readonly Parameter[]) => parameters.reduce((sum, { sh
 export const prefixPositions = ({ streamSets, p }: Pick<MemoryQuestion, 'streamSets' | 'p'>): number =>
   streamSets.find((set) => set.parscale.n === p)?.parscale.nTokens ?? 0
 
+/** Bytes of one position of one row in the cache: keys and values of all layers. */
+export const positionBytes = ({ numHiddenLayers, numKeyValueHeads, headDim }: ModelConfig, kv: KvType): number =>
+  numHiddenLayers * 2 * numKeyValueHeads * kvBytes(kv, headDim)
+
 /** The sum of a model's own needs and its engine's. */
 export function estimateMemory(question: MemoryQuestion, engine: EngineMemory): MemoryEstimate {
   const { config, tied, p, contextTokens, streamSets, kv = 'f32' } = question
@@ -59,9 +63,7 @@ export function estimateMemory(question: MemoryQuestion, engine: EngineMemory): 
   const bytes = held.map(({ name, shape }) => engine.heldBytes.get(name) ?? float * elementCount(shape))
   const weightBytes = bytes.reduce((sum, each) => sum + each, 0)
   const streamBytes = float * streamSets.reduce((sum, set) => sum + count(streamParameters(set)), 0)
-  const { numHiddenLayers, numKeyValueHeads, headDim } = config
-  const entries = p * 2 * numKeyValueHeads * (prefixPositions(question) + contextTokens) // of a layer
-  const cacheBytes = numHiddenLayers * entries * kvBytes(kv, headDim)
+  const cacheBytes = p * (prefixPositions(question) + contextTokens) * positionBytes(config, kv)
   const { activationBytes } = engine
   const runtimeBytes = emptyBytes + (engine.packsAtLoad ? Math.max(...bytes) : 0)
   const totalBytes = weightBytes + streamBytes + cacheBytes + activationBytes + runtimeBytes

@@ -17,9 +17,11 @@ export interface Decoder {
   dispose(): Promise<void>
 }
 
-/** Rows by number. Nothing but `memoryBytes` may be called while a step is under way. */
+/** Rows by number. Nothing but `memoryBytes` and `positionBytes` may be called while a step is under way. */
 export interface RowCache {
   readonly memoryBytes: number
+  /** Bytes of one position of one row, keys and values of all layers. */
+  readonly positionBytes: number
   /**
    * Rows without tokens.
    *

@@ -102,6 +102,8 @@ export interface LongChatEncodeOptions extends ChatEncodeOptions, Pick<LongEncod
 
 /** Renders conversations as a model was trained on them. */
 export interface ChatTemplate {
+  /** The template itself, as the model's files have it; of several, the default one. */
+  readonly source: string
   /** Ids of the whole conversation, as `apply_chat_template(tokenize=True)` of transformers gives them. */
   encode(messages: readonly ChatMessage[], options?: ChatEncodeOptions): number[]
   /** The same ids, but lets the event loop run while they are made, and can be aborted. Rendering itself is bounded. */

@@ -5,6 +5,7 @@ import {
   type ModelFiles,
   modelFiles,
   openText,
+  type SchedulerOptions,
   type TextModel,
 } from '@parscale/core/internal/generation'
 import type { ModelFolder, WriteProgress } from '@parscale/core/internal/node'
@@ -24,6 +25,8 @@ export interface LoadOptions extends OpenOptions, DecoderOptions {
   /** Checked against free memory before anything is loaded. Default: P of the model, 2048 tokens. */
   readonly p?: number
   readonly contextTokens?: number
+  /** What a text model's requests share. */
+  readonly scheduling?: SchedulerOptions
 }
 
 /**
@@ -48,7 +51,7 @@ export async function loadModel(
 export async function loadTextModel(model?: string, options: LoadOptions = {}): Promise<TextModel> {
   const open = await openToLoad(model, options)
   try {
-    return await openText(open.backbone, () => startOpenModel(open, model, options))
+    return await openText(open.backbone, () => startOpenModel(open, model, options), options.scheduling)
   } finally {
     await open.close()
   }

@@ -33,6 +33,7 @@ export class FakeDecoder implements Decoder {
       get memoryBytes() {
         return decoder.openRows
       },
+      positionBytes: 1,
       openRows(count) {
         decoder.openRows += count
         return Array.from({ length: count }, () => next++)

@@ -12,7 +12,7 @@ const hiddenSize = 16
 /** Its embedding is NaN, as that of a token that training never met may be. */
 const poison = 5
 
-export function schedulerContract({ load }: EngineKind): void {
+export function schedulerContract({ load, tolerance }: EngineKind): void {
   let folder: string
   let engine: Engine
   beforeAll(async () => {
@@ -144,6 +144,55 @@ export function schedulerContract({ load }: EngineKind): void {
       expect(await other).toEqual(expected[0])
       expect(engine.cacheMemoryBytes).toBe(0)
     })
+  })
+
+  describe('kept prompts', () => {
+    const texts = [long, long.slice(0, 40), [...long.slice(0, 300), 9, 9, 9, 7], [...long.slice(0, 40), 8]]
+    const more = (p: number) => texts.map((ids) => request(ids, { p, maxTokens: 6 }))
+
+    it.each([1, 3])('give what is given without them, at P = %i', async (p) => {
+      const alone = []
+      for (const one of more(p)) alone.push(await run(new Scheduler(engine), one))
+      const keeping = new Scheduler(engine, { keptBytes: 1e9, promptTokensBeside: 16 })
+      for (const [i, one] of more(p).entries()) expect(await run(keeping, one)).toEqual(alone[i])
+      expect(keeping.counters.cachedTokens).toBeGreaterThan(300)
+      // Of what is there already, by several at once.
+      const again = await Promise.all([...more(p), ...more(p)].map((one) => run(keeping, one)))
+      expect(again).toEqual([...alone, ...alone])
+      await keeping.releaseKept()
+      expect(engine.cacheMemoryBytes).toBe(0)
+    })
+
+    it('never take more memory than they may', async () => {
+      const keptBytes = 200 * engine.positionBytes
+      const keeping = new Scheduler(engine, { keptBytes })
+      for (const one of [...more(1), ...more(3)]) {
+        await run(keeping, one)
+        expect(engine.cacheMemoryBytes).toBeLessThanOrEqual(keptBytes)
+      }
+      await keeping.releaseKept()
+    })
+  })
+
+  it('gives the same numbers alone and among fifty others', async () => {
+    const scheduler = new Scheduler(engine, { promptTokensBeside: 32 })
+    const numbers = async (scheduler: Scheduler) => {
+      const seen: number[] = []
+      await scheduler.submit({
+        ...request([3, 1, 2], { maxTokens: 12, topLogprobs: 4 }),
+        onToken: ({ id, logProbability, topLogprobs }) =>
+          void seen.push(id, logProbability, ...topLogprobs.map((one) => one.logProbability)),
+      })
+      return seen
+    }
+    const alone = await numbers(new Scheduler(engine))
+    const crowd = Array.from({ length: 50 }, (_, i) =>
+      run(scheduler, request(long.slice(i, i + 1 + ((i * 13) % 60)), { p: i % 2 ? 1 : 3 })),
+    )
+    const among = await numbers(scheduler)
+    await Promise.all(crowd)
+    if (tolerance === 0) expect(among).toEqual(alone)
+    else for (const [i, number] of among.entries()) expect(Math.abs(number - alone[i]!)).toBeLessThan(tolerance)
   })
 
   describe('taking turns', () => {

@@ -53,6 +53,7 @@ export function createChatTemplate(files: TokenizerFiles, tokenizer: Tokenizer):
   }
 
   return {
+    source: sources.get('default') ?? [...sources.values()][0]!,
     render: (messages, options = {}) => render(messages, options).value,
     encode: (messages, options = {}) => tokenizer.encode(...encoding(messages, options)),
     async encodeLong(messages, options = {}) {

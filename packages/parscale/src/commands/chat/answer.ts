@@ -34,7 +34,7 @@ export async function answer(io: Io, conversation: Conversation, message: string
     )
   }
   const result = next.value
-  io.stdout(json ? `${JSON.stringify({ message, seed: settings.seed, cachedTokens, ...result })}\n` : '\n')
+  io.stdout(json ? `${JSON.stringify({ message, seed: settings.seed, ...result, cachedTokens })}\n` : '\n')
   const line = spent(result, p, performance.now() - first)
   if (figures) io.stderr(io.color && io.isTTY.stderr ? `\u001b[2m[${line}]\u001b[0m\n` : `[${line}]\n`)
   io.detail?.(`[${computed(result, { cachedTokens, seed: settings.seed, prefillMs: first - started })}]\n`)

@@ -1,0 +1,466 @@
+/** The app by itself: checks, limits, names, queues and the end of requests, on a decoder that computes nothing. */
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { TextModel } from '../generation/index.ts'
+import { fakeEngine } from '../generation/testing/fake-decoder.ts'
+import { byteTokenizerFiles } from '../tokenizer/byte-tokenizer.ts'
+import { createChatTemplate, createTokenizer } from '../tokenizer/index.ts'
+import { createServerApp, ModelRegistry, type RequestRecord, type ServerOptions } from './index.ts'
+
+const chatTemplate =
+  '{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}'
+
+function textModel(options: { vocabSize?: number } = {}) {
+  const { engine, decoder } = fakeEngine({ ragged: true, p: [4, 8], vocabSize: 258, context: 600, ...options })
+  const files = { ...byteTokenizerFiles(['<begin>', '<end>']), chatTemplate }
+  const tokenizer = createTokenizer(files)
+  return {
+    decoder,
+    text: new TextModel(engine.model, tokenizer, createChatTemplate(files, tokenizer), [], { keptBytes: 5000, maxRows: 16 }),
+  }
+}
+
+let { text, decoder } = textModel()
+let records: RequestRecord[]
+let loads = 0
+
+function serverApp(options: Partial<ServerOptions> = {}, registryOptions: { idleMs?: number } = {}) {
+  ;({ text, decoder } = textModel())
+  records = []
+  loads = 0
+  const load = async () => {
+    loads++
+    return loads === 1 ? text : textModel().text
+  }
+  const registry = new ModelRegistry(
+    [
+      { id: 'tiny', load },
+      { id: 'org/other', load: async () => textModel().text },
+    ],
+    registryOptions,
+  )
+  const app = createServerApp({ registry, onRequest: (record) => void records.push(record), ...options })
+  const call = async (path: string, body?: unknown, headers: Record<string, string> = {}) => {
+    const init =
+      body === undefined
+        ? { headers }
+        : {
+            method: 'POST',
+            headers: { 'content-type': 'application/json', ...headers },
+            body: typeof body === 'string' ? body : JSON.stringify(body),
+          }
+    return await app.fetch(new Request(`http://localhost${path}`, init))
+  }
+  return { app, call, registry }
+}
+
+let server: ReturnType<typeof serverApp>
+beforeEach(() => {
+  server = serverApp()
+})
+
+const complete = { model: 'tiny', prompt: 'AB', max_tokens: 4, temperature: 0 }
+const json = async (response: Response) => (await response.json()) as Record<string, never>
+
+it('continues a text', async () => {
+  const response = await server.call('/v1/completions', complete)
+  expect(response.status).toBe(200)
+  expect(response.headers.get('x-request-id')).toMatch(/^req_/)
+  expect(await json(response)).toMatchObject({
+    object: 'text_completion',
+    model: 'tiny',
+    choices: [{ index: 0, text: 'CDEF', logprobs: null, finish_reason: 'length' }],
+    usage: { prompt_tokens: 2, completion_tokens: 4, total_tokens: 6, prompt_tokens_details: { cached_tokens: 0 } },
+    parscale: { p: 8 },
+  })
+  expect(records).toMatchObject([
+    { path: '/v1/completions', status: 200, model: 'tiny', p: 8, numbers: { promptTokens: 2, generatedTokens: 4 } },
+  ])
+})
+
+describe('what is wrong with a request', () => {
+  const message = { role: 'user', content: 'hello' }
+  const chat = { model: 'tiny', messages: [message] }
+  const refused: [string, string, unknown, number, object][] = [
+    ['no JSON', '/v1/completions', '{', 400, { code: 'invalid_json' }],
+    ['a number as a prompt', '/v1/completions', { ...complete, prompt: 1 }, 400, { param: 'prompt' }],
+    ['an unknown model', '/v1/completions', { ...complete, model: 'gpt' }, 404, { code: 'model_not_found', param: 'model' }],
+    ['a P that the model has not', '/v1/completions', { ...complete, model: 'tiny:p3' }, 400, { param: 'parscale.p' }],
+    ['an empty prompt', '/v1/completions', { ...complete, prompt: '' }, 400, { param: 'prompt' }],
+    ['no prompts', '/v1/completions', { ...complete, prompt: [] }, 400, { param: 'prompt' }],
+    [
+      'a token that there is not',
+      '/v1/completions',
+      { ...complete, prompt: [1, 999] },
+      400,
+      { param: 'prompt', message: expect.stringContaining('999') },
+    ],
+    [
+      'a prompt that is too long',
+      '/v1/completions',
+      { ...complete, prompt: 'x'.repeat(700) },
+      400,
+      { code: 'context_length_exceeded', message: expect.stringMatching(/600.*700/) },
+    ],
+    [
+      'one that is far too long',
+      '/v1/completions',
+      { ...complete, prompt: 'x'.repeat(100_000) },
+      400,
+      { code: 'context_length_exceeded', message: expect.stringContaining('600') },
+    ],
+    [
+      'a chat that is too long',
+      '/v1/chat/completions',
+      { ...chat, messages: [{ ...message, content: 'x'.repeat(700) }] },
+      400,
+      { code: 'context_length_exceeded', message: expect.stringMatching(/600.*717/) },
+    ],
+    ['a temperature', '/v1/completions', { ...complete, temperature: 3 }, 400, { param: 'temperature' }],
+    ['too many answers', '/v1/completions', { ...complete, n: 17 }, 400, { param: 'n' }],
+    ['too many stops', '/v1/completions', { ...complete, stop: Array(17).fill('x') }, 400, { param: 'stop' }],
+    ['an empty stop', '/v1/completions', { ...complete, stop: '' }, 400, { param: 'stop' }],
+    ['a bias of no token', '/v1/completions', { ...complete, logit_bias: { 999: 1 } }, 400, { param: 'logit_bias' }],
+    [
+      'too many log-probabilities',
+      '/v1/chat/completions',
+      { ...chat, logprobs: true, top_logprobs: 21 },
+      400,
+      { param: 'top_logprobs' },
+    ],
+    [
+      'an image',
+      '/v1/chat/completions',
+      { ...chat, messages: [{ role: 'user', content: [{ type: 'image_url', image_url: {} }] }] },
+      400,
+      { code: 'unsupported_value', message: expect.stringContaining('image_url') },
+    ],
+    [
+      'tools without a template for them',
+      '/v1/chat/completions',
+      { ...chat, tools: [{ type: 'function', function: { name: 'f' } }] },
+      400,
+      { param: 'tools' },
+    ],
+    [
+      'a schema, which nobody here makes',
+      '/v1/chat/completions',
+      { ...chat, response_format: { type: 'json_object' } },
+      400,
+      { param: 'response_format' },
+    ],
+    [
+      'a memory that there is not',
+      '/v1/responses',
+      { model: 'tiny', input: 'x', previous_response_id: 'resp_1' },
+      400,
+      { param: 'previous_response_id' },
+    ],
+    ['dimensions', '/v1/embeddings', { model: 'tiny', input: 'x', dimensions: 2 }, 400, { param: 'dimensions' }],
+    ['no such path', '/v1/none', {}, 404, { code: 'unknown_url' }],
+  ]
+  it.each(refused)('%s', async (_, path, body, status, error) => {
+    const response = await server.call(path, body)
+    expect([response.status, await json(response)]).toMatchObject([
+      status,
+      { error: { type: 'invalid_request_error', ...error } },
+    ])
+    expect(server.app.active()).toBe(0)
+    expect(server.registry.statuses[0]!.users).toBe(0)
+  })
+
+  it('is not what other media types say', async () => {
+    const response = await server.call('/v1/completions', complete, { 'content-type': 'text/plain' })
+    expect(response.status).toBe(415)
+  })
+
+  it('is too large', async () => {
+    server = serverApp({ limits: { bodyBytes: 100 } })
+    expect((await server.call('/v1/completions', { ...complete, prompt: 'x'.repeat(200) })).status).toBe(413)
+  })
+
+  it('fails one request that nobody expected to fail, tells its kind only, and reports it', async () => {
+    const onError = vi.fn()
+    server = serverApp({
+      onError,
+      constrain: () => {
+        throw new Error('secret')
+      },
+    })
+    const response = await server.call('/v1/completions', { ...complete, response_format: { type: 'json_object' } })
+    expect([response.status, (await response.text()).includes('secret')]).toEqual([500, false])
+    expect(onError).toHaveBeenCalledOnce()
+  })
+})
+
+async function readEvents(response: Response) {
+  const body = await response.text()
+  return body
+    .split('\n\n')
+    .filter(Boolean)
+    .map((event) => event.replace(/^data: /, ''))
+}
+
+describe('streams', () => {
+  it('end with the reason, then usage where it is asked for, then [DONE]', async () => {
+    const response = await server.call('/v1/completions', { ...complete, stream: true, stream_options: { include_usage: true } })
+    expect(response.headers.get('content-type')).toMatch('text/event-stream')
+    const events = await readEvents(response)
+    expect(events.at(-1)).toBe('[DONE]')
+    const chunks = events.slice(0, -1).map((event) => JSON.parse(event))
+    expect(chunks.map(({ choices: [choice] }) => choice?.finish_reason)).toEqual([
+      ...Array(chunks.length - 2).fill(null),
+      'length',
+      undefined,
+    ])
+    expect(chunks.map(({ choices: [choice] }) => choice?.text ?? '').join('')).toBe('CDEF')
+    expect(chunks.map(({ usage }) => usage?.total_tokens)).toEqual([...Array(chunks.length - 1).fill(undefined), 6])
+    const without = await readEvents(await server.call('/v1/completions', { ...complete, stream: true }))
+    expect(without.join('')).not.toContain('usage')
+  })
+
+  it('stop before a stop string that spans tokens', async () => {
+    const asked = { model: 'tiny', messages: [{ role: 'user', content: 'A' }], temperature: 0, max_tokens: 20, stop: ['BCD'] }
+    // Ids go on by one: after '>' comes '?', then '@', 'A'.
+    const whole = await json(await server.call('/v1/chat/completions', asked))
+    expect(whole).toMatchObject({ choices: [{ message: { content: '?@A' }, finish_reason: 'stop' }] })
+    const events = await readEvents(await server.call('/v1/chat/completions', { ...asked, stream: true }))
+    const deltas = events.slice(0, -1).map((event) => JSON.parse(event).choices[0].delta)
+    expect(deltas[0]).toEqual({ role: 'assistant', content: '' })
+    expect(deltas.map(({ content }) => content ?? '').join('')).toBe('?@A')
+  })
+
+  it('free their rows within a step when the reader leaves, in the prompt too', async () => {
+    for (const prompt of ['AB', 'x'.repeat(400)]) {
+      const response = await server.call('/v1/completions', { ...complete, prompt, n: 2, max_tokens: 500, stream: true })
+      const reader = response.body!.getReader()
+      if (prompt === 'AB') await reader.read()
+      else void reader.read().catch(() => {})
+      await vi.waitFor(() => expect(decoder.openRows).toBeGreaterThan(0), { interval: 1 })
+      await reader.cancel()
+      await text.engine.turn(() => {})
+      await text.engine.turn(() => {})
+      expect(text.scheduler.counters.running).toBe(0)
+      expect(decoder.openRows).toBe(0)
+      expect(server.app.active()).toBe(0)
+    }
+    expect(records.map(({ error }) => error)).toEqual(['cancelled', 'cancelled'])
+  })
+
+  it('end their request though nobody ever reads', async () => {
+    const response = await server.call('/v1/completions', { ...complete, stream: true })
+    await response.body!.cancel()
+    expect(server.app.active()).toBe(0)
+    expect(server.registry.statuses[0]!.users).toBe(0)
+  })
+})
+
+it('gives up an answer whose client is gone', async () => {
+  const left = new AbortController()
+  const init = {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ...complete, max_tokens: 500 }),
+    signal: left.signal,
+  }
+  const answer = server.app.fetch(new Request('http://localhost/v1/completions', init))
+  await vi.waitFor(() => expect(decoder.openRows).toBeGreaterThan(0), { interval: 1 })
+  left.abort('a text, as listeners give it')
+  await answer
+  expect(server.app.active()).toBe(0)
+  expect(text.scheduler.counters.running).toBe(0)
+  expect(records).toMatchObject([{ error: 'cancelled' }])
+})
+
+describe('log-probabilities', () => {
+  it('hold the drawn token among the best, with the same number', async () => {
+    const { choices } = (await json(
+      await server.call('/v1/chat/completions', {
+        ...{ model: 'tiny:p4', messages: [{ role: 'user', content: 'A' }], max_tokens: 5, logprobs: true, top_logprobs: 2 },
+        ...{ temperature: 2, seed: 5 },
+      }),
+    )) as unknown as {
+      choices: {
+        logprobs: { content: { token: string; logprob: number; top_logprobs: { token: string; logprob: number }[] }[] }
+      }[]
+    }
+    const { content } = choices[0]!.logprobs
+    expect(content).toHaveLength(5)
+    for (const { token, logprob, top_logprobs } of content) {
+      expect(top_logprobs.length).toBeGreaterThanOrEqual(2)
+      expect(top_logprobs.filter((one) => one.token === token && one.logprob === logprob)).toHaveLength(1)
+    }
+  })
+
+  it('of a prompt are echoed, for ids and lists as well', async () => {
+    const { choices } = (await json(
+      await server.call('/v1/completions', { model: 'tiny', prompt: [[65, 66], [67]], echo: true, max_tokens: 0, logprobs: 1 }),
+    )) as unknown as {
+      choices: { text: string; logprobs: { tokens: string[]; token_logprobs: (number | null)[]; text_offset: number[] } }[]
+    }
+    expect(choices.map(({ text }) => text)).toEqual(['AB', 'C'])
+    const [first, second] = choices.map(({ logprobs }) => logprobs)
+    expect(first).toMatchObject({ tokens: ['A', 'B'], text_offset: [0, 1] })
+    expect(first!.token_logprobs).toEqual([null, expect.closeTo(1 - Math.log(Math.E + 257), 5)])
+    expect(second!.token_logprobs).toEqual([null])
+  })
+})
+
+it('gives the end of a text an entry of its own, so that harnesses find the last token of the prompt', async () => {
+  const { choices } = (await json(
+    await server.call('/v1/completions', {
+      model: 'tiny',
+      prompt: [65, 256],
+      echo: true,
+      max_tokens: 1,
+      logprobs: 1,
+      temperature: 0,
+    }),
+  )) as unknown as {
+    choices: { text: string; finish_reason: string; logprobs: { tokens: string[]; token_logprobs: number[] } }[]
+  }
+  expect(choices[0]).toMatchObject({ text: 'A', finish_reason: 'stop', logprobs: { tokens: ['A', '<begin>', '<end>'] } })
+  expect(choices[0]!.logprobs.token_logprobs).toHaveLength(3)
+})
+
+describe('streams of the model', () => {
+  const p = async (body: object) =>
+    ((await json(await server.call('/v1/completions', { ...complete, ...body }))).parscale as { p: number }).p
+
+  it('are as many as the request says, by field or by name', async () => {
+    expect(await p({ parscale: { p: 4 } })).toBe(4)
+    expect(await p({ model: 'tiny:p1' })).toBe(1)
+    expect(await p({ model: 'tiny:p1', parscale: { p: 8 } })).toBe(8)
+  })
+
+  it('become fewer as requests pile up, within the bounds of the operator', async () => {
+    server = serverApp({ policy: { p: 'auto', range: [1, 4] } })
+    expect(await p({})).toBe(4)
+    const many = await Promise.all(Array.from({ length: 8 }, () => p({})))
+    expect(Math.min(...many)).toBe(1)
+    expect(await p({ model: 'tiny:auto' })).toBe(4)
+    expect(await p({ parscale: { p: 8 } })).toBe(8)
+  })
+
+  it('are told with their weights', async () => {
+    const { parscale } = await json(await server.call('/v1/completions', { ...complete, parscale: { p: 4, streams: true } }))
+    expect(parscale).toEqual({ p: 4, streams: [Array(4).fill([0.25, 0.25, 0.25, 0.25])] })
+  })
+})
+
+it('keeps what a conversation has in common', async () => {
+  const messages = [{ role: 'user', content: 'a long enough question' }]
+  const ask = async () =>
+    (await json(
+      await server.call('/v1/chat/completions', { model: 'tiny', messages, max_tokens: 4, temperature: 0 }),
+    )) as unknown as {
+      choices: { message: { content: string } }[]
+      usage: { prompt_tokens: number; prompt_tokens_details: { cached_tokens: number } }
+    }
+  const first = await ask()
+  messages.push({ role: 'assistant', content: first.choices[0]!.message.content }, { role: 'user', content: 'and more' })
+  const second = await ask()
+  expect(second.usage.prompt_tokens_details.cached_tokens).toBe(first.usage.prompt_tokens + 3)
+})
+
+it('turns away what would wait too long, and says when to come again', async () => {
+  server = serverApp({ limits: { queue: 3 } })
+  const all = await Promise.all(
+    Array.from({ length: 12 }, () => server.call('/v1/completions', { ...complete, model: 'tiny:p8' })),
+  )
+  const away = all.filter(({ status }) => status === 503)
+  expect(away.length).toBeGreaterThan(0)
+  expect(all.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(3)
+  expect(away[0]!.headers.get('retry-after')).toBe('1')
+  expect(await json(away[0]!)).toMatchObject({ error: { code: 'queue_full', type: 'server_error' } })
+  expect(text.scheduler.counters.running).toBe(0)
+})
+
+describe('who may call', () => {
+  it('says a key, but for /health', async () => {
+    server = serverApp({ isKey: (key) => key === 'k' })
+    expect((await server.call('/v1/models')).status).toBe(401)
+    expect((await server.call('/v1/models', undefined, { authorization: 'Bearer no' })).status).toBe(401)
+    expect((await server.call('/v1/models', undefined, { authorization: 'Bearer k' })).status).toBe(200)
+    expect((await server.call('/v1/models', undefined, { 'x-api-key': 'k' })).status).toBe(200)
+    expect((await server.call('/metrics')).status).toBe(401)
+    expect((await server.call('/health')).status).toBe(200)
+  })
+
+  it('says a name that is ours', async () => {
+    server = serverApp({ hosts: ['localhost'] })
+    expect((await server.call('/health', undefined, { host: 'localhost:8080' })).status).toBe(200)
+    expect((await server.call('/v1/models', undefined, { host: 'evil.example' })).status).toBe(403)
+  })
+
+  it('comes from a page that is allowed', async () => {
+    server = serverApp({ origins: ['https://page.example'], isKey: () => false })
+    const ask = (origin: string) =>
+      server.app.fetch(
+        new Request('http://localhost/v1/models', {
+          method: 'OPTIONS',
+          headers: { origin, 'access-control-request-method': 'GET' },
+        }),
+      )
+    expect((await ask('https://page.example')).headers.get('access-control-allow-origin')).toBe('https://page.example')
+    expect((await ask('https://other.example')).headers.get('access-control-allow-origin')).toBe(null)
+    expect(
+      (await serverApp().call('/v1/models', undefined, { origin: 'https://page.example' })).headers.get(
+        'access-control-allow-origin',
+      ),
+    ).toBe(null)
+  })
+})
+
+describe('models', () => {
+  it('are loaded when they are asked for, and unloaded by name', async () => {
+    expect(loads).toBe(0)
+    expect((await server.call('/health')).status).toBe(200)
+    expect(loads).toBe(0)
+    await server.call('/v1/completions', complete)
+    const state = async (path: string) =>
+      ((await json(await server.call(path))) as unknown as { parscale: { state: string } }).parscale.state
+    expect(await state('/v1/models/tiny')).toBe('ready')
+    expect(await state('/v1/models/org/other')).toBe('unloaded')
+    expect((await server.call('/models/unload', { model: 'tiny' })).status).toBe(200)
+    expect(await state('/v1/models/tiny')).toBe('unloaded')
+    expect(text.model.isDisposed).toBe(true)
+    expect((await server.call('/v1/completions', complete)).status).toBe(200)
+    expect(loads).toBe(2)
+  })
+
+  it('are not unloaded under a request', async () => {
+    const response = await server.call('/v1/completions', { ...complete, stream: true, max_tokens: 300 })
+    expect((await server.call('/models/unload', { model: 'tiny' })).status).toBe(409)
+    await response.body!.cancel()
+    expect((await server.call('/models/unload', { model: 'tiny' })).status).toBe(200)
+  })
+
+  it('leave when nobody has used them for a while', async () => {
+    server = serverApp({}, { idleMs: 30 })
+    await server.call('/v1/completions', complete)
+    await vi.waitFor(() => expect(text.model.isDisposed).toBe(true))
+    expect((await server.call('/v1/completions', complete)).status).toBe(200)
+  })
+})
+
+it('counts what it does', async () => {
+  await server.call('/v1/completions', complete)
+  await server.call('/v1/nothing')
+  const lines = (await (await server.call('/metrics')).text()).split('\n')
+  expect(lines).toContain('parscale_generated_tokens_total{model="tiny"} 4')
+  expect(lines).toContain('parscale_rows_in_use{model="tiny"} 0')
+  expect(lines).toContain('parscale_http_requests_total{path="/v1/completions",status="200"} 1')
+  expect(lines).toContain('parscale_http_requests_total{path="other",status="404"} 1')
+  expect(lines.filter((line) => /^gen_ai_server_time_to_first_token_seconds_count.* 1$/.test(line))).toHaveLength(1)
+  for (const line of lines.filter(Boolean)) expect(line).toMatch(/^(# (HELP|TYPE) \w+ .+|\w+(\{(\w+="[^"]*",?)+\})? [\d.e+-]+)$/)
+})
+
+it('describes itself', async () => {
+  const document = (await json(await server.call('/openapi.json'))) as unknown as {
+    openapi: string
+    paths: Record<string, { post?: { requestBody: { content: object } } }>
+  }
+  expect(document.openapi).toBe('3.1.0')
+  expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(['/v1/chat/completions', '/v1/models/{model}', '/health']))
+  expect(JSON.stringify(document.paths['/v1/chat/completions'])).toContain('max_completion_tokens')
+})

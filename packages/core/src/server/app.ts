@@ -1,0 +1,220 @@
+/** The server as a function: a Request in, a Response out. No platform in it: it answers in Node and inside a page. */
+import { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { cors } from 'hono/cors'
+import type { z } from 'zod'
+import { type Answer, newId, now } from './answer.ts'
+import type { Constrain, ServerContext } from './context.ts'
+import { ApiError, invalid, notFound, toApiError } from './errors.ts'
+import { eventStream } from './events.ts'
+import { hostCheck } from './hosts.ts'
+import { defaultLimits, type ServerLimits } from './limits.ts'
+import { Metrics } from './metrics.ts'
+import type { ModelRegistry } from './models.ts'
+import { openApiDocument } from './openapi.ts'
+import { routes } from './routes.ts'
+import { noNumbers, type RequestRecord, RequestScope } from './scope.ts'
+import type { StreamPolicy } from './streams.ts'
+
+export interface ServerOptions {
+  readonly registry: ModelRegistry
+  readonly version?: string
+  readonly limits?: Partial<ServerLimits>
+  readonly policy?: StreamPolicy
+  /** What may be asked of answers' form; absent: nothing. */
+  readonly constrain?: Constrain
+  /** Whether a key opens the server. Absent: no key is needed. */
+  readonly isKey?: (key: string) => boolean
+  /** Origins of pages that may call: `*` for all. Default: none. */
+  readonly origins?: readonly string[]
+  /** Names under which the server may be called; absent: any. Others are refused, as a page elsewhere may point its name to us. */
+  readonly hosts?: readonly string[]
+  /** False while the server is not ready to answer: /health says 503. Default: always true. */
+  readonly ready?: () => boolean
+  /** Aborted: requests under way end. */
+  readonly signal?: AbortSignal
+  /** Called at the end of each request. */
+  readonly onRequest?: (record: RequestRecord) => void
+  /** Called with errors that nobody expected. */
+  readonly onError?: (error: unknown) => void
+}
+
+export interface ServerApp {
+  readonly fetch: (request: Request) => Response | Promise<Response>
+  readonly metrics: Metrics
+  /** Requests under way. */
+  readonly active: () => number
+}
+
+type Env = { Variables: { scope: RequestScope } }
+
+export function createServerApp(options: ServerOptions): ServerApp {
+  const { registry, version = '0', ready = () => true, signal } = options
+  const limits = { ...defaultLimits, ...options.limits }
+  const metrics = new Metrics()
+  const report = options.onError ?? (() => {})
+  const context: ServerContext = { registry, limits, metrics, policy: options.policy ?? {}, constrain: options.constrain, report }
+  const began = now()
+  let active = 0
+
+  const app = new Hono<Env>()
+  app.use(async (c, next) => {
+    active++
+    const id = c.req.header('x-request-id')?.match(/^[\w.:-]{1,128}$/)?.[0] ?? newId('req_')
+    const { method, path } = c.req
+    const record: RequestRecord = { id, method, path: 'other', started: performance.now(), status: 0, numbers: noNumbers() }
+    const scope = new RequestScope(record, [c.req.raw.signal, ...(signal ? [signal] : [])], () => {
+      active--
+      metrics.end(record)
+      options.onRequest?.({ ...record, path: record.path === 'other' ? path.slice(0, 200) : record.path })
+    })
+    c.set('scope', scope)
+    try {
+      await next()
+      c.header('x-request-id', id)
+      record.status = c.res.status
+    } finally {
+      // A stream ends its request itself.
+      if (!record.streamed) scope.end()
+    }
+  })
+  app.onError((error, c) => {
+    const refusal = toApiError(error)
+    const { record, signal } = c.get('scope')
+    if (refusal.facts.code === 'internal_error' && !signal.aborted) report(error)
+    record.error ??= refusal.facts.code ?? refusal.type
+    return refused(refusal)
+  })
+  app.notFound((c) => refused(notFound(`there is no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'unknown_url')))
+  if (options.hosts) app.use(hostCheck(options.hosts))
+  const { origins = [] } = options
+  if (origins.length > 0)
+    app.use(
+      cors({
+        origin: origins.includes('*') ? '*' : [...origins],
+        exposeHeaders: ['x-request-id', 'x-queue-position', 'retry-after'],
+      }),
+    )
+
+  app.get('/health', (c) => {
+    c.get('scope').record.path = '/health'
+    return ready()
+      ? c.json({ status: 'ok' })
+      : refused(new ApiError(503, 'server_error', 'the model is being loaded', { code: 'loading', retryAfter: 1 }))
+  })
+  app.use(async (c, next) => {
+    if (options.isKey && !options.isKey(keyOf(c.req.header('authorization'), c.req.header('x-api-key'))))
+      throw new ApiError(401, 'invalid_request_error', 'a valid key is needed: Authorization: Bearer KEY', {
+        code: 'invalid_api_key',
+      })
+    await next()
+  })
+  app.get('/metrics', (c) => {
+    c.get('scope').record.path = '/metrics'
+    return c.text(metrics.text(registry.statuses), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' })
+  })
+  app.get('/openapi.json', (c) => {
+    c.get('scope').record.path = '/openapi.json'
+    return c.json(openApiDocument(routes, version))
+  })
+  app.use(
+    bodyLimit({
+      maxSize: limits.bodyBytes,
+      onError: () => {
+        throw new ApiError(413, 'invalid_request_error', `the body is larger than ${limits.bodyBytes} bytes`, {
+          code: 'body_too_large',
+        })
+      },
+    }),
+  )
+  for (const route of routes) {
+    app.on(route.method, route.path, async (c) => {
+      const scope = c.get('scope')
+      scope.record.path = route.path
+      const body = route.body && checked(route.body, await readJson(c.req.raw))
+      const answer = await route.answer({ body, params: c.req.param(), query: c.req.query(), began }, scope, context)
+      return respond(answer, scope, context)
+    })
+  }
+  return { fetch: (request) => app.fetch(request), metrics, active: () => active }
+}
+
+function respond(answer: Answer, scope: RequestScope, { report }: ServerContext): Response {
+  if ('json' in answer) return Response.json(answer.json, { headers: answer.headers })
+  scope.record.streamed = true
+  const failed = (error: unknown) => {
+    const refusal = toApiError(error)
+    if (refusal.facts.code === 'internal_error' && !scope.signal.aborted) report(error)
+    scope.record.error ??= refusal.facts.code ?? refusal.type
+    return { data: refusal.body }
+  }
+  async function* held() {
+    try {
+      yield* (answer as Extract<Answer, { events: unknown }>).events
+    } finally {
+      scope.end()
+    }
+  }
+  const leave = () => {
+    scope.leave(new Error('the client is gone'))
+    // Where nothing was read, the generator never began.
+    scope.end()
+  }
+  const headers = {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+    ...answer.headers,
+  }
+  return new Response(eventStream(held(), { leave, failed }), { headers })
+}
+
+function refused({ status, body, facts }: ApiError): Response {
+  const headers = facts.retryAfter === undefined ? undefined : { 'retry-after': String(facts.retryAfter) }
+  return Response.json(body, { status, headers })
+}
+
+/** A key as OpenAI's clients send it, or as Anthropic's do. */
+const keyOf = (authorization: string | undefined, header: string | undefined) =>
+  /^Bearer\s+(.+)$/i.exec(authorization ?? '')?.[1] ?? header ?? ''
+
+async function readJson(request: Request): Promise<unknown> {
+  const type = request.headers.get('content-type') ?? ''
+  // A page elsewhere may send a form or plain text without asking us first.
+  if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type))
+    throw new ApiError(
+      415,
+      'invalid_request_error',
+      `the body must be application/json, got ${JSON.stringify(type.slice(0, 100))}`,
+      {
+        code: 'unsupported_media_type',
+      },
+    )
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(await request.arrayBuffer())
+  } catch (error) {
+    if (error instanceof ApiError) throw error
+    throw invalid('the body is not valid UTF-8, or ended early', undefined, 'invalid_body')
+  }
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw invalid(`the body is not valid JSON: ${(error as Error).message.slice(0, 300)}`, undefined, 'invalid_json')
+  }
+}
+
+function checked(schema: z.ZodType, body: unknown): unknown {
+  const result = schema.safeParse(body)
+  if (result.success) return result.data
+  const [issue] = result.error.issues
+  const path = issue!.path
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .replace(/^\./, '')
+  const param = String(issue!.path[0] ?? '')
+  throw invalid(
+    `${path === '' ? 'the body' : path.slice(0, 200)}: ${issue!.message.slice(0, 300)}`,
+    param === '' ? undefined : param,
+  )
+}

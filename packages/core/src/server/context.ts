@@ -1,0 +1,51 @@
+/** What all endpoints share. */
+import type { TextModel, TokenConstraint } from '../generation/index.ts'
+import type { ServerLimits } from './limits.ts'
+import type { Metrics } from './metrics.ts'
+import type { LoadedModel, ModelRegistry } from './models.ts'
+import type { ToolForm } from './output/form.ts'
+import type { RequestScope } from './scope.ts'
+import { chooseStreams, type StreamPolicy } from './streams.ts'
+
+/** What an answer must obey, as a request says it. */
+export type Demand =
+  | { readonly kind: 'json' }
+  | { readonly kind: 'schema'; readonly schema: unknown }
+  | { readonly kind: 'regex'; readonly pattern: string }
+  /** Calls of these tools, and nothing else. */
+  | {
+      readonly kind: 'calls'
+      readonly form: ToolForm
+      readonly tools: readonly { readonly name: string; readonly parameters: unknown }[]
+      readonly parallel: boolean
+    }
+
+/** Makes a constraint for one answer. @throws usage or unsupported error that names what it does not do */
+export type Constrain = (text: TextModel, demand: Demand) => TokenConstraint | Promise<TokenConstraint>
+
+export interface ServerContext {
+  readonly registry: ModelRegistry
+  readonly limits: ServerLimits
+  readonly metrics: Metrics
+  readonly policy: StreamPolicy
+  readonly constrain: Constrain | undefined
+  /** Where errors that nobody expected go. */
+  readonly report: (error: unknown) => void
+}
+
+/** The model that a request names, kept until the request ends, and the P that it gets. */
+export async function modelFor(
+  name: string | undefined,
+  asked: { readonly p?: number | 'auto' | null } | null | undefined,
+  scope: RequestScope,
+  { registry, policy }: ServerContext,
+): Promise<{ model: LoadedModel; p: number }> {
+  const { id, p: suffix } = registry.find(name)
+  const { model, release } = await registry.acquire(id)
+  scope.hold(release)
+  scope.record.model = id
+  const { users } = registry.statuses.find((status) => status.id === id)!
+  const p = chooseStreams(model.text, asked?.p ?? suffix, users, policy)
+  scope.record.p = p
+  return { model, p }
+}

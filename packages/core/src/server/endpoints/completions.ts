@@ -1,0 +1,206 @@
+/** /v1/completions: texts or token ids, one or many, with `echo` and log-probabilities as evaluation harnesses read them. */
+import type { PromptToken, TextResult, TextToken } from '../../generation/index.ts'
+import { type Answer, alternatives, finiteLogprob, newId, now, roundWeights, usageOf } from '../answer.ts'
+import { modelFor, type ServerContext } from '../context.ts'
+import { invalid, unsupported } from '../errors.ts'
+import { doneEvent, merge, type ServerEvent } from '../events.ts'
+import {
+  checkIds,
+  checkMaxTokens,
+  checkPrompt,
+  encoded,
+  enqueue,
+  generateText,
+  samplingOf,
+  type TextJob,
+  withConstraint,
+} from '../generate.ts'
+import type { LoadedModel } from '../models.ts'
+import type { CompletionRequest } from '../protocol/completions.ts'
+import type { RequestScope } from '../scope.ts'
+import { drain } from './chat.ts'
+import { constraintOf, formatDemand } from './conversation.ts'
+
+interface Head {
+  readonly id: string
+  readonly created: number
+  readonly request: CompletionRequest
+  readonly p: number
+  readonly model: LoadedModel
+  /** Undefined: none. */
+  readonly logprobs: number | undefined
+  readonly prompts: readonly (readonly number[])[]
+  readonly n: number
+}
+
+/** Prompts of one request as ids: a text, texts, ids, or lists of ids. */
+export async function promptsOf(
+  given: CompletionRequest['prompt'],
+  model: LoadedModel,
+  param: string,
+  scope: RequestScope,
+  { limits }: ServerContext,
+): Promise<number[][]> {
+  const list: (string | number[])[] =
+    typeof given === 'string' ? [given] : typeof given[0] === 'number' ? [given as number[]] : (given as string[] | number[][])
+  if (list.length === 0) throw invalid(`${param}: the list is empty`, param)
+  if (list.length > limits.prompts) throw invalid(`${param}: at most ${limits.prompts}, got ${list.length}`, param)
+  const context = model.text.model.config.maxPositionEmbeddings
+  const prompts: number[][] = []
+  for (const one of list) {
+    const ids =
+      typeof one === 'string'
+        ? await encoded(model.text.tokenizer.encodeLong(one, { context, signal: scope.signal }), model, param)
+        : one
+    checkIds(ids, model, param)
+    checkPrompt(ids, model, param)
+    prompts.push(ids)
+  }
+  return prompts
+}
+
+export async function completions(request: CompletionRequest, scope: RequestScope, context: ServerContext): Promise<Answer> {
+  const { limits } = context
+  const n = request.n ?? 1
+  if (n > limits.n) throw invalid(`n: at most ${limits.n}, got ${n}`, 'n')
+  if (request.suffix) throw unsupported('suffix is not supported', 'suffix')
+  if ((request.best_of ?? n) !== n) throw unsupported('best_of is not supported', 'best_of')
+  const logprobs = request.logprobs === true ? 1 : request.logprobs === false ? undefined : (request.logprobs ?? undefined)
+  if ((logprobs ?? 0) > limits.topLogprobs) throw invalid(`logprobs: at most ${limits.topLogprobs}, got ${logprobs}`, 'logprobs')
+  const echo = request.echo ?? false
+  const { model, p } = await modelFor(request.model, request.parscale, scope, context)
+  const prompts = await promptsOf(request.prompt, model, 'prompt', scope, context)
+  const maxTokens = checkMaxTokens(request.max_tokens, 16, 'max_tokens', context)
+  if (maxTokens === 0 && !echo) throw invalid('max_tokens: 0 is allowed only with echo', 'max_tokens')
+  const sampling = samplingOf(request, model, context)
+  const demand = formatDemand(request.response_format, 'response_format')
+  const jobs: Omit<TextJob, 'begun'>[] = []
+  for (const promptIds of prompts) {
+    for (let i = 0; i < n; i++) {
+      const wanted = {
+        topLogprobs: logprobs,
+        logProbabilities: logprobs !== undefined,
+        // What is echoed alone, without numbers, needs no step; one is made all the same, for its prompt is checked there.
+        promptLogprobs: echo && (logprobs !== undefined || maxTokens === 0) ? (logprobs ?? 0) : undefined,
+      }
+      const options = { ...sampling, ...wanted, seed: sampling.seed! + i, maxTokens }
+      const constrained = withConstraint(options, await constraintOf(demand, model, context))
+      jobs.push({ model, p, promptIds, options: constrained })
+    }
+  }
+  const { position, begun } = enqueue(model, jobs.length, scope, context)
+  const head: Head = { id: newId('cmpl-'), created: now(), request, p, model, logprobs, prompts, n }
+  const headers = { 'x-queue-position': String(position) }
+  const texts = jobs.map((job, i) => generateText({ ...job, begun: begun[i]! }, scope, context))
+  if (request.stream) return { events: chunks(texts, head), headers }
+  return { json: await whole(texts, head), headers }
+}
+
+type Texts = Parameters<typeof merge<{ text: string; tokens: readonly TextToken[] }, TextResult>>[0]
+
+async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
+  const { request, prompts, n } = head
+  const chunk = (index: number, text: string, more: object = {}): ServerEvent => ({
+    data: { ...base(head), choices: [{ index, text, logprobs: null, finish_reason: null, ...more }] },
+  })
+  if (request.echo && head.logprobs !== undefined) throw unsupported('echo with logprobs does not stream', 'stream')
+  if (request.echo) for (const index of texts.keys()) yield chunk(index, promptText(head, prompts[Math.floor(index / n)]!))
+  const pieces = merge(texts)
+  let next = await pieces.next()
+  const offsets = texts.map(() => 0)
+  try {
+    for (; !next.done; next = await pieces.next()) {
+      const { index, value } = next.value
+      const rows = value.tokens.map(rowOf)
+      const logprobs = head.logprobs === undefined ? null : logprobsOf(rows, head.logprobs, offsets[index]!)
+      offsets[index]! += value.text.length
+      yield chunk(index, value.text, {
+        logprobs,
+        ...(request.parscale?.streams && { parscale: { streams: roundWeights(value.tokens) } }),
+      })
+    }
+  } finally {
+    await pieces.return([])
+  }
+  for (const [index, { finishReason }] of next.value.entries()) yield chunk(index, '', { finish_reason: finishReason })
+  if (request.stream_options?.include_usage) yield { data: { ...base(head), choices: [], usage: usageOfAll(next.value, head) } }
+  yield doneEvent
+}
+
+async function whole(texts: Texts, head: Head) {
+  const { request, logprobs, model, n } = head
+  const results = await drain(merge(texts))
+  const choices = results.map(({ text, tokens, prompt = [], finishReason, stopToken }, index) => {
+    const before = request.echo ? promptText(head, head.prompts[Math.floor(index / n)]!) : ''
+    // Harnesses count on one entry for each step, the end of the text among them.
+    const echoed = request.echo ? prompt.map((token) => promptRow(token, model)) : []
+    return {
+      index,
+      text: before + text,
+      logprobs:
+        logprobs === undefined
+          ? null
+          : logprobsOf([...echoed, ...tokens.map(rowOf), ...(stopToken ? [rowOf(stopToken)] : [])], logprobs, 0),
+      finish_reason: finishReason,
+    }
+  })
+  const streams = request.parscale?.streams ? { streams: results.map(({ tokens }) => roundWeights(tokens)) } : {}
+  const { parscale, ...rest } = base(head)
+  return { ...rest, choices, usage: usageOfAll(results, head), parscale: { ...parscale, ...streams } }
+}
+
+const base = ({ id, created, request: { model }, p }: Head) => ({
+  id,
+  object: 'text_completion',
+  created,
+  model,
+  parscale: { p },
+})
+
+const promptText = ({ model }: Head, ids: readonly number[]) => model.text.tokenizer.decode(ids, { skipSpecial: true })
+
+function usageOfAll(results: readonly TextResult[], { prompts, n }: Head) {
+  const prompt = prompts.reduce((sum, ids) => sum + ids.length, 0)
+  const generated = results.reduce((sum, { tokens }) => sum + tokens.length, 0)
+  const cached = prompts.reduce(
+    (sum, _, i) => sum + Math.max(...results.slice(i * n, (i + 1) * n).map((one) => one.cachedTokens)),
+    0,
+  )
+  return usageOf(prompt, generated, cached)
+}
+
+interface Row {
+  readonly text: string
+  readonly logProbability: number | null
+  readonly top: readonly { readonly text: string; readonly logProbability: number }[]
+}
+
+const rowOf = (token: TextToken): Row => ({ text: token.text, logProbability: token.logProbability, top: alternatives(token) })
+
+function promptRow({ id, logProbability, topLogprobs }: PromptToken, { text }: LoadedModel): Row {
+  const shown = (id: number) => text.tokenizer.tokenText(id)
+  const top = topLogprobs.map((one) => ({ ...one, text: shown(one.id) }))
+  const own = logProbability === null || top.some((one) => one.id === id) ? [] : [{ text: shown(id), logProbability }]
+  return { text: shown(id), logProbability, top: [...top, ...own] }
+}
+
+/** Tokens of one spelling count once, the most probable. */
+function logprobsOf(rows: readonly Row[], top: number, start: number) {
+  let offset = start
+  const offsets = rows.map(({ text }) => {
+    const at = offset
+    offset += text.length
+    return at
+  })
+  const named = (list: Row['top']) => {
+    const names: Record<string, number> = Object.create(null)
+    for (const { text, logProbability } of list) names[text] = Math.max(names[text] ?? -Infinity, finiteLogprob(logProbability))
+    return names
+  }
+  return {
+    tokens: rows.map(({ text }) => text),
+    token_logprobs: rows.map(({ logProbability }) => (logProbability === null ? null : finiteLogprob(logProbability))),
+    top_logprobs: top === 0 ? null : rows.map((row) => (row.logProbability === null ? null : named(row.top))),
+    text_offset: offsets,
+  }
+}

@@ -1,0 +1,199 @@
+/** From OpenAI's messages and tools to a prompt in the words of the model's own chat template. */
+import { usageError } from '../../errors.ts'
+import type { TextModel, TokenConstraint } from '../../generation/index.ts'
+import type { ChatMessage } from '../../tokenizer/index.ts'
+import type { Constrain, Demand, ServerContext } from '../context.ts'
+import { invalid, unsupported } from '../errors.ts'
+import { checkPrompt, encoded } from '../generate.ts'
+import type { LoadedModel } from '../models.ts'
+import type { ParserOptions } from '../output/parser.ts'
+import type { ChatRequest, Message, ResponseFormat, Tool } from '../protocol/chat.ts'
+import type { RequestScope } from '../scope.ts'
+
+export interface Conversation {
+  readonly promptIds: readonly number[]
+  readonly parser: ParserOptions
+  readonly shownTokenIds: readonly number[]
+  readonly demand: Demand | undefined
+}
+
+export type ConversationRequest = Pick<
+  ChatRequest,
+  'messages' | 'tools' | 'tool_choice' | 'parallel_tool_calls' | 'response_format' | 'reasoning_effort' | 'chat_template_kwargs'
+>
+
+/** @throws what OpenAI's server refuses as well, and where the model's template cannot say what is asked */
+export async function conversationOf(
+  request: ConversationRequest,
+  model: LoadedModel,
+  scope: RequestScope,
+): Promise<Conversation> {
+  const { text, form } = model
+  const { chatTemplate, tokenizer } = text
+  if (!chatTemplate) throw unsupported(`${model.id} has no chat template; use /v1/completions`, 'model')
+  const tools = toolsOf(request, model)
+  const messages = request.messages.map(templateMessage)
+  const variables = {
+    ...request.chat_template_kwargs,
+    ...(request.reasoning_effort && {
+      reasoning_effort: request.reasoning_effort,
+      enable_thinking: request.reasoning_effort !== 'none',
+    }),
+    ...(tools.length > 0 && { tools: tools.map(({ type, function: about }) => ({ type, function: about })) }),
+  }
+  const context = text.model.config.maxPositionEmbeddings
+  const promptIds = await encoded(
+    chatTemplate.encodeLong(messages, {
+      addGenerationPrompt: true,
+      variables,
+      context,
+      signal: scope.signal,
+    }),
+    model,
+    'messages',
+  )
+  checkPrompt(promptIds, model, 'messages')
+  const { reasoning } = form
+  const end = reasoning ? tokenizer.decode(promptIds.slice(-12)).trimEnd() : ''
+  const calls = callDemand(request, tools, form.tools)
+  return {
+    promptIds,
+    shownTokenIds: form.shownTokenIds,
+    parser: {
+      reasoning,
+      tools: tools.length > 0 ? form.tools : undefined,
+      reasons: reasoning !== undefined && end.endsWith(reasoning.open),
+    },
+    demand: calls ?? formatDemand(request.response_format, 'response_format'),
+  }
+}
+
+/** @throws unsupported where there is no engine for constraints, or it does not do what is asked */
+export async function constraintOf(
+  demand: Demand | undefined,
+  { text, form }: LoadedModel,
+  { constrain }: ServerContext,
+  reasons = false,
+): Promise<TokenConstraint | undefined> {
+  if (!demand) return undefined
+  const param = demand.kind === 'calls' ? 'tool_choice' : 'response_format'
+  if (!constrain) throw unsupported(`${param}: this server does not constrain what models write (${demand.kind})`, param)
+  const constraint = await (constrain satisfies Constrain)(text, demand)
+  const close = reasons && form.reasoning ? text.tokenizer.idOf(form.reasoning.close) : undefined
+  return close === undefined ? constraint : afterToken(constraint, close, text)
+}
+
+/** Anything but the end may come until this token; then what the constraint allows. */
+function afterToken(constraint: TokenConstraint, close: number, { model, stopTokenIds }: TextModel): TokenConstraint {
+  const all = new Uint32Array(Math.ceil(model.config.vocabSize / 32)).fill(0xffffffff)
+  for (const id of stopTokenIds) all[id >>> 5]! &= ~(1 << (id & 31))
+  let closed = false
+  return {
+    allowed: () => (closed ? constraint.allowed() : all),
+    accept(token) {
+      if (closed) constraint.accept(token)
+      else closed = token === close
+    },
+    get done() {
+      return closed && constraint.done
+    },
+  }
+}
+
+function toolsOf(
+  { tools, tool_choice }: ConversationRequest,
+  { id, form }: LoadedModel,
+): (Tool & { function: NonNullable<Tool['function']> })[] {
+  if (tool_choice === 'none') return []
+  const functions = (tools ?? []).filter((tool): tool is Tool & { function: NonNullable<Tool['function']> } => {
+    if (tool.type === 'function' && !tool.function) throw invalid('tools: a tool of type "function" needs a function', 'tools')
+    return tool.function !== undefined
+  })
+  if (functions.length > 0 && !form.tools)
+    throw unsupported(`tools: the chat template of ${id} has no tool calls that this server knows`, 'tools')
+  return functions
+}
+
+function callDemand(
+  { tool_choice: choice, parallel_tool_calls }: ConversationRequest,
+  tools: readonly { function: NonNullable<Tool['function']> }[],
+  form: LoadedModel['form']['tools'],
+): Demand | undefined {
+  if (!choice || choice === 'none' || choice === 'auto') return undefined
+  const name = choice === 'required' ? undefined : choice.function?.name
+  const chosen = tools.filter((tool) => name === undefined || tool.function.name === name)
+  if (chosen.length === 0)
+    throw invalid(
+      name === undefined ? 'tool_choice: there are no tools' : `tool_choice: there is no tool ${JSON.stringify(name)}`,
+      'tool_choice',
+    )
+  return {
+    kind: 'calls',
+    form: form!,
+    tools: chosen.map(({ function: { name, parameters } }) => ({ name, parameters: parameters ?? { type: 'object' } })),
+    parallel: parallel_tool_calls !== false,
+  }
+}
+
+export function formatDemand(format: ResponseFormat | null | undefined, param: string): Demand | undefined {
+  switch (format?.type) {
+    case 'json_object':
+      return { kind: 'json' }
+    case 'json_schema':
+      if (!format.json_schema?.schema) throw invalid(`${param}: json_schema needs a schema`, param)
+      return { kind: 'schema', schema: format.json_schema.schema }
+    case 'regex':
+      if (format.pattern === undefined) throw invalid(`${param}: regex needs a pattern`, param)
+      return { kind: 'regex', pattern: format.pattern }
+    default:
+      return undefined
+  }
+}
+
+const roles: Readonly<Record<string, string>> = { developer: 'system', function: 'tool' }
+
+/** As templates read it: contents are texts, arguments are objects. */
+export function templateMessage(message: Message, i: number): ChatMessage {
+  const { role, content, tool_calls: calls, ...others } = message
+  return {
+    ...others,
+    role: roles[role] ?? role,
+    content: contentText(content, i),
+    ...(calls &&
+      calls.length > 0 && {
+        tool_calls: calls.map((call) => ({
+          type: 'function',
+          ...call,
+          function: { ...call.function, arguments: argumentsOf(call.function.arguments) },
+        })),
+      }),
+  }
+}
+
+function contentText(content: Message['content'], i: number): string {
+  if (typeof content === 'string') return content
+  return (content ?? [])
+    .map((part) => {
+      if (typeof part.text === 'string') return part.text
+      if (typeof part.refusal === 'string') return part.refusal
+      throw unsupported(
+        `messages[${i}].content: parts of type ${JSON.stringify(part.type)} are not supported, only texts`,
+        'messages',
+      )
+    })
+    .join('')
+}
+
+function argumentsOf(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (typeof value === 'object' && value !== null) return value
+  } catch {} // what a model wrote need not be JSON
+  return text === '' ? {} : text
+}
+
+/** For /tokenize, which has no tools. */
+export function plainConversation(messages: readonly Message[], model: LoadedModel, addGenerationPrompt: boolean): number[] {
+  if (!model.text.chatTemplate) throw usageError(`${model.id} has no chat template`)
+  return model.text.chatTemplate.encode(messages.map(templateMessage), { addGenerationPrompt })
+}

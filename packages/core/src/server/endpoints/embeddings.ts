@@ -1,0 +1,56 @@
+/** /v1/embeddings: hidden states of the model, of unit length. */
+import { type Answer, usageOf } from '../answer.ts'
+import { modelFor, type ServerContext } from '../context.ts'
+import { unsupported } from '../errors.ts'
+import { enqueue } from '../generate.ts'
+import type { EmbeddingRequest } from '../protocol/completions.ts'
+import type { RequestScope } from '../scope.ts'
+import { promptsOf } from './completions.ts'
+
+/** What the output embedding reads: behind the final norm, streams aggregated. `mean` of all tokens, or the `last` one's. */
+export async function embeddings(request: EmbeddingRequest, scope: RequestScope, context: ServerContext): Promise<Answer> {
+  const { model, p } = await modelFor(request.model, request.parscale, scope, context)
+  const { scheduler } = model.text
+  const { hiddenSize } = model.text.model.config
+  if ((request.dimensions ?? hiddenSize) !== hiddenSize)
+    throw unsupported(`dimensions: ${model.id} has ${hiddenSize}, and they cannot be cut`, 'dimensions')
+  const prompts = await promptsOf(request.input, model, 'input', scope, context)
+  const { begun } = enqueue(model, prompts.length, scope, context)
+  const hidden = (request.pooling ?? 'mean') === 'mean' ? 'all' : 'last'
+  const vectors = await Promise.all(
+    prompts.map(async (promptIds, i) => {
+      const result = await scheduler.submit({ promptIds, maxTokens: 0, hidden, p, signal: scope.signal, onPrefill: begun[i] })
+      return unit(meanRow(result.hidden!, hiddenSize))
+    }),
+  )
+  const tokens = prompts.reduce((sum, ids) => sum + ids.length, 0)
+  scope.record.numbers.promptTokens = tokens
+  const { prompt_tokens, total_tokens } = usageOf(tokens, 0, 0)
+  const data = vectors.map((vector, index) => ({
+    object: 'embedding',
+    index,
+    embedding: request.encoding_format === 'base64' ? base64(vector) : [...vector],
+  }))
+  return { json: { object: 'list', data, model: request.model, usage: { prompt_tokens, total_tokens }, parscale: { p } } }
+}
+
+/** [T, H] to [H]. */
+function meanRow(hidden: Float32Array, width: number): Float64Array {
+  const mean = new Float64Array(width)
+  for (let i = 0; i < hidden.length; i++) mean[i % width]! += hidden[i]!
+  return mean
+}
+
+function unit(vector: Float64Array): Float32Array {
+  const length = Math.hypot(...vector) || 1
+  return Float32Array.from(vector, (x) => x / length)
+}
+
+/** Of little-endian float32, as OpenAI's clients read it. */
+function base64(vector: Float32Array): string {
+  const view = new DataView(new ArrayBuffer(4 * vector.length))
+  for (const [i, value] of vector.entries()) view.setFloat32(4 * i, value, true)
+  let text = ''
+  for (const byte of new Uint8Array(view.buffer)) text += String.fromCharCode(byte)
+  return btoa(text)
+}

@@ -1,0 +1,172 @@
+/** One text of a request: checked against the limits, queued, and counted. */
+import { isParscaleError } from '../errors.ts'
+import type { SamplingOptions, TextChunk, TextOptions, TextResult, TokenConstraint } from '../generation/index.ts'
+import type { ServerContext } from './context.ts'
+import { contextExceeded, invalid, overloaded } from './errors.ts'
+import type { LoadedModel } from './models.ts'
+import type { SamplingFields } from './protocol/fields.ts'
+import type { RequestScope } from './scope.ts'
+
+export interface TextJob {
+  readonly model: LoadedModel
+  readonly p: number
+  readonly promptIds: readonly number[]
+  readonly options: TextOptions
+  /** Called with the first step. */
+  readonly begun: () => void
+}
+
+/** Sampling options from a request's fields, within the limits. Without a seed, another text each time. */
+export function samplingOf(
+  fields: SamplingFields,
+  model: LoadedModel,
+  { limits }: ServerContext,
+): Omit<TextOptions, 'maxTokens'> {
+  const { temperature, top_p, top_k, min_p, presence_penalty, frequency_penalty, repetition_penalty, seed } = fields
+  const stop = typeof fields.stop === 'string' ? [fields.stop] : (fields.stop ?? [])
+  if (stop.length > limits.stops) throw invalid(`stop: at most ${limits.stops} strings, got ${stop.length}`, 'stop')
+  if (stop.includes('')) throw invalid('stop: a stop string must not be empty', 'stop')
+  const characters = stop.reduce((sum, text) => sum + text.length, 0)
+  if (characters > limits.stopCharacters)
+    throw invalid(`stop: at most ${limits.stopCharacters} characters together, got ${characters}`, 'stop')
+  const options: SamplingOptions = {
+    temperature: temperature ?? 1,
+    // A set of no probability is the most probable token alone.
+    topP: top_p === 0 ? Number.MIN_VALUE : (top_p ?? undefined),
+    topK: top_k === undefined || top_k === null || top_k <= 0 ? undefined : top_k,
+    minP: min_p ?? undefined,
+    presencePenalty: presence_penalty ?? undefined,
+    frequencyPenalty: frequency_penalty ?? undefined,
+    repetitionPenalty: repetition_penalty ?? undefined,
+    logitBias: biasOf(fields.logit_bias ?? {}, model, limits.logitBias),
+    seed: seed ?? Math.floor(Math.random() * 2 ** 32),
+  }
+  return { ...options, stop }
+}
+
+function biasOf(given: Readonly<Record<string, number>>, { text }: LoadedModel, most: number): Map<number, number> {
+  const entries = Object.entries(given)
+  if (entries.length > most) throw invalid(`logit_bias: at most ${most} tokens, got ${entries.length}`, 'logit_bias')
+  const { vocabSize } = text.model.config
+  return new Map(
+    entries.map(([key, bias]) => {
+      const id = Number(key)
+      if (!/^\d+$/.test(key) || id >= vocabSize)
+        throw invalid(`logit_bias: ${JSON.stringify(key.slice(0, 40))} is no token id below ${vocabSize}`, 'logit_bias')
+      // As OpenAI documents it: -100 bans a token.
+      return [id, bias === -100 ? -Infinity : bias]
+    }),
+  )
+}
+
+/** Ids of a text. One that is far too long is not encoded to its end. */
+export async function encoded(ids: Promise<number[]>, { text }: LoadedModel, param: string): Promise<number[]> {
+  try {
+    return await ids
+  } catch (error) {
+    if (!isParscaleError(error) || error.facts.expected !== text.model.config.maxPositionEmbeddings) throw error
+    throw contextExceeded(`${param}: ${error.message}`, param)
+  }
+}
+
+/** @throws context_length_exceeded, which names both numbers */
+export function checkPrompt(promptIds: readonly number[], { text }: LoadedModel, param: string): void {
+  const context = text.model.config.maxPositionEmbeddings
+  if (promptIds.length === 0) throw invalid(`${param}: it has no tokens; a model needs at least one to start from`, param)
+  if (promptIds.length > context)
+    throw contextExceeded(
+      `This model's maximum context length is ${context} tokens. However, your ${param} has ${promptIds.length} tokens. Please shorten it.`,
+      param,
+    )
+}
+
+/** @throws invalid request, naming the id */
+export function checkIds(ids: readonly number[], { text }: LoadedModel, param: string): void {
+  const { vocabSize } = text.model.config
+  const bad = ids.find((id) => id >= vocabSize)
+  if (bad !== undefined) throw invalid(`${param}: token id ${bad} is not in the vocabulary of ${vocabSize} tokens`, param)
+}
+
+export function checkMaxTokens(
+  asked: number | null | undefined,
+  usual: number,
+  param: string,
+  { limits }: ServerContext,
+): number {
+  if (asked !== null && asked !== undefined && asked > limits.maxTokens)
+    throw invalid(`${param}: at most ${limits.maxTokens}, got ${asked}`, param)
+  return asked ?? Math.min(usual, limits.maxTokens)
+}
+
+/**
+ * Places in the queue for so many texts, or none where these would wait too long.
+ *
+ * @returns requests in front, and for each text what gives its place up, which its first step does
+ */
+export function enqueue(
+  model: LoadedModel,
+  texts: number,
+  scope: RequestScope,
+  { limits }: ServerContext,
+): { readonly position: number; readonly begun: readonly (() => void)[] } {
+  const { queued } = model
+  if (queued > 0 && queued + texts > limits.queue)
+    throw overloaded(`${queued} requests are waiting, and at most ${limits.queue} may; try again`, 'queue_full')
+  model.queued += texts
+  const begun = Array.from({ length: texts }, () => {
+    let waits = true
+    return () => {
+      if (waits) model.queued--
+      waits = false
+    }
+  })
+  for (const begin of begun) scope.hold(begin)
+  return { position: queued, begun }
+}
+
+/** Generates, and notes what it takes in the request's record. */
+export async function* generateText(
+  job: TextJob,
+  scope: RequestScope,
+  { metrics }: ServerContext,
+): AsyncGenerator<TextChunk, TextResult> {
+  const { model, p, promptIds, options, begun } = job
+  const { numbers } = scope.record
+  const finished = metrics.begin(model.id, p)
+  let [firstAt, lastAt, tokens] = [0, 0, 0]
+  try {
+    const stream = model.text.streamIds(promptIds, {
+      ...options,
+      ...{ p, signal: scope.signal },
+      onPrefill: (read, total) => {
+        begun()
+        if (read < total) return
+        firstAt = performance.now()
+        numbers.firstTokenMs ??= firstAt - scope.record.started
+      },
+    })
+    for (;;) {
+      const next = await stream.next()
+      lastAt = performance.now()
+      if (next.done) {
+        numbers.promptTokens += next.value.promptTokens
+        numbers.cachedTokens += next.value.cachedTokens
+        tokens = next.value.tokens.length
+        return next.value
+      }
+      tokens += next.value.tokens.length
+      yield next.value
+    }
+  } finally {
+    numbers.generatedTokens += tokens
+    if (tokens > 1 && firstAt > 0) {
+      numbers.decodeMs += lastAt - firstAt
+      numbers.decodeTokens += tokens - 1
+    }
+    begun()
+    finished()
+  }
+}
+
+export const withConstraint = (options: TextOptions, constrain: TokenConstraint | undefined): TextOptions =>
+  constrain ? { ...options, constrain } : options

@@ -1,0 +1,50 @@
+/** What requests demand, as grammars of generation/constrain. Requests that demand the same share one, with what was found out about it. */
+import {
+  type Grammar,
+  jsonObjectGrammar,
+  regexGrammar,
+  schemaGrammar,
+  type TextModel,
+  TokenGrammar,
+  TokenVocabulary,
+  toolGrammar,
+} from '../generation/index.ts'
+import type { Constrain, Demand } from './context.ts'
+
+/** Grammars of one model that are kept, and the bytes of masks of each. */
+const grammarsKept = 16
+const maskBytes = 8 * 2 ** 20
+
+export function grammarConstraints(): Constrain {
+  const models = new WeakMap<TextModel, { vocabulary: TokenVocabulary; grammars: Map<string, TokenGrammar> }>()
+  return (text, demand) => {
+    let known = models.get(text)
+    if (!known) {
+      const vocabulary = new TokenVocabulary(text.tokenizer, { size: text.model.config.vocabSize, endIds: text.stopTokenIds })
+      known = { vocabulary, grammars: new Map() }
+      models.set(text, known)
+    }
+    const { vocabulary, grammars } = known
+    const key = JSON.stringify(demand)
+    const grammar = grammars.get(key) ?? new TokenGrammar(grammarOf(demand), vocabulary, { cacheBytes: maskBytes })
+    // The oldest goes first: what is used moves to the end.
+    grammars.delete(key)
+    grammars.set(key, grammar)
+    if (grammars.size > grammarsKept) grammars.delete(grammars.keys().next().value!)
+    return grammar.constraint()
+  }
+}
+
+function grammarOf(demand: Demand): Grammar {
+  switch (demand.kind) {
+    case 'json':
+      return jsonObjectGrammar()
+    case 'schema':
+      // As OpenAI's API gives properties.
+      return schemaGrammar(demand.schema, { ordered: true })
+    case 'regex':
+      return regexGrammar(demand.pattern)
+    case 'calls':
+      return toolGrammar({ ...demand, choice: 'required', ordered: true })
+  }
+}

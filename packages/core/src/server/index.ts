@@ -1,0 +1,11 @@
+/** The OpenAI-compatible server: an app that any platform can listen with. */
+export { createServerApp, type ServerApp, type ServerOptions } from './app.ts'
+export type { Constrain, Demand } from './context.ts'
+export { ApiError } from './errors.ts'
+export { grammarConstraints } from './grammars.ts'
+export { defaultLimits, type ServerLimits } from './limits.ts'
+export { ModelRegistry, type ModelSpec, type ModelState, type ModelStatus } from './models.ts'
+export { openApiDocument } from './openapi.ts'
+export { routes } from './routes.ts'
+export type { RequestRecord } from './scope.ts'
+export type { StreamPolicy } from './streams.ts'

@@ -1,0 +1,28 @@
+/** What one request may ask. Whoever asks for more is told the bound. */
+export interface ServerLimits {
+  readonly bodyBytes: number
+  /** Prompts of one completion or embedding request. */
+  readonly prompts: number
+  readonly n: number
+  readonly stops: number
+  /** UTF-16 units of all stop strings together. */
+  readonly stopCharacters: number
+  readonly logitBias: number
+  /** Tokens to generate; the end of the context ends a text as well. */
+  readonly maxTokens: number
+  readonly topLogprobs: number
+  /** Requests of a model that have not had a step yet. Those beyond get a 503. */
+  readonly queue: number
+}
+
+export const defaultLimits: ServerLimits = {
+  bodyBytes: 16 * 2 ** 20,
+  prompts: 2048,
+  n: 16,
+  stops: 16,
+  stopCharacters: 4096,
+  logitBias: 1024,
+  maxTokens: 131_072,
+  topLogprobs: 20,
+  queue: 256,
+}

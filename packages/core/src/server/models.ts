@@ -1,0 +1,181 @@
+/** The models of a server: loaded when they are asked for, unloaded by name or when nobody has used them for a while. */
+import type { TextModel } from '../generation/index.ts'
+import { ApiError, notFound } from './errors.ts'
+import { type OutputForm, outputForm } from './output/form.ts'
+
+export interface ModelSpec {
+  readonly id: string
+  /** Checks memory first. @throws resource error where there is too little */
+  readonly load: () => Promise<TextModel>
+  /** Stays however idle it is. */
+  readonly pinned?: boolean
+}
+
+export type ModelState = 'unloaded' | 'loading' | 'ready'
+
+/** A model that is loaded, while somebody uses it. */
+export interface LoadedModel {
+  readonly id: string
+  readonly text: TextModel
+  readonly form: OutputForm
+  /** Requests that have not had a step yet. */
+  queued: number
+}
+
+interface Entry {
+  readonly spec: ModelSpec
+  state: ModelState
+  loaded: LoadedModel | undefined
+  loading: Promise<LoadedModel> | undefined
+  unloading: Promise<void> | undefined
+  users: number
+  /** Milliseconds since the epoch. */
+  lastUsed: number
+  timer: ReturnType<typeof setTimeout> | undefined
+}
+
+export interface ModelStatus {
+  readonly id: string
+  readonly state: ModelState
+  readonly pinned: boolean
+  readonly users: number
+  readonly lastUsed: number
+  readonly loaded: LoadedModel | undefined
+}
+
+export class ModelRegistry {
+  readonly #entries: ReadonlyMap<string, Entry>
+  readonly #idleMs: number
+
+  /**
+   * @param specs the first is the one that is taken where a request names none
+   * @param options.idleMs unloads what nobody has used for so long. Default: never
+   */
+  constructor(specs: readonly ModelSpec[], options: { idleMs?: number } = {}) {
+    this.#idleMs = options.idleMs ?? Infinity
+    this.#entries = new Map(
+      specs.map((spec) => [
+        spec.id,
+        {
+          spec,
+          state: 'unloaded',
+          users: 0,
+          lastUsed: 0,
+          ...{ loaded: undefined, loading: undefined, unloading: undefined, timer: undefined },
+        },
+      ]),
+    )
+  }
+
+  get statuses(): ModelStatus[] {
+    return [...this.#entries.values()].map(({ spec, state, users, lastUsed, loaded }) => ({
+      ...{ id: spec.id, state, pinned: spec.pinned ?? false, users, lastUsed, loaded },
+    }))
+  }
+
+  /** The name without what says P. @throws not found */
+  find(name: string | undefined): { id: string; p: number | 'auto' | undefined } {
+    if (name === undefined) return { id: [...this.#entries.keys()][0]!, p: undefined }
+    if (this.#entries.has(name)) return { id: name, p: undefined }
+    const [, id, p] = /^(.+):(?:p(\d{1,4})|auto)$/.exec(name) ?? []
+    if (id !== undefined && this.#entries.has(id)) return { id, p: p === undefined ? 'auto' : Number(p) }
+    throw notFound(
+      `there is no model ${JSON.stringify(name)}; there are ${[...this.#entries.keys()].join(', ')}`,
+      'model_not_found',
+      'model',
+    )
+  }
+
+  /** Loads the model where it is not, and keeps it until `release` is called. */
+  async acquire(id: string): Promise<{ model: LoadedModel; release(): void }> {
+    const entry = this.#entry(id)
+    entry.users++
+    clearTimeout(entry.timer)
+    let released = false
+    const release = () => {
+      if (released) return
+      released = true
+      entry.users--
+      this.#touch(entry)
+    }
+    try {
+      return { model: await this.#load(entry), release }
+    } catch (error) {
+      release()
+      throw error
+    }
+  }
+
+  async load(id: string): Promise<void> {
+    ;(await this.acquire(id)).release()
+  }
+
+  /** Frees a model's memory. @throws conflict while requests use it */
+  async unload(id: string): Promise<void> {
+    const entry = this.#entry(id)
+    if (entry.users > 0)
+      throw new ApiError(
+        409,
+        'invalid_request_error',
+        `${id} is in use by ${entry.users} requests; try again when they are done`,
+        {
+          code: 'model_in_use',
+          param: 'model',
+        },
+      )
+    const { loaded } = entry
+    if (!loaded) return entry.unloading
+    clearTimeout(entry.timer)
+    entry.loaded = undefined
+    entry.state = 'unloaded'
+    entry.unloading = loaded.text.dispose().finally(() => {
+      entry.unloading = undefined
+    })
+    await entry.unloading
+  }
+
+  /** Frees everything, whoever uses it. */
+  async close(): Promise<void> {
+    for (const entry of this.#entries.values()) {
+      clearTimeout(entry.timer)
+      const loaded = entry.loaded ?? (await entry.loading?.catch(() => undefined))
+      entry.loaded = undefined
+      entry.state = 'unloaded'
+      await loaded?.text.dispose()
+    }
+  }
+
+  #entry(id: string): Entry {
+    return this.#entries.get(id)!
+  }
+
+  async #load(entry: Entry): Promise<LoadedModel> {
+    if (entry.loaded) return entry.loaded
+    entry.loading ??= this.#start(entry).finally(() => {
+      entry.loading = undefined
+    })
+    return await entry.loading
+  }
+
+  async #start(entry: Entry): Promise<LoadedModel> {
+    await entry.unloading
+    entry.state = 'loading'
+    try {
+      const text = await entry.spec.load()
+      entry.loaded = { id: entry.spec.id, text, form: outputForm(text), queued: 0 }
+      entry.state = 'ready'
+      return entry.loaded
+    } catch (error) {
+      entry.state = 'unloaded'
+      throw error
+    }
+  }
+
+  #touch(entry: Entry): void {
+    entry.lastUsed = Date.now()
+    if (entry.users > 0 || entry.spec.pinned || this.#idleMs === Infinity) return
+    entry.timer = setTimeout(() => {
+      if (entry.users === 0) this.unload(entry.spec.id).catch(() => {})
+    }, this.#idleMs)
+  }
+}

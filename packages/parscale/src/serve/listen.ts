@@ -1,0 +1,72 @@
+/** Listens for the app: HTTP or HTTPS, with times that bound what a slow client may hold, and an orderly end. */
+import { readFile } from 'node:fs/promises'
+import { createServer as createHttp, type Server } from 'node:http'
+import { createServer as createHttps } from 'node:https'
+import type { AddressInfo } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { runtimeError, usageError } from '@parscale/core/internal'
+import type { ServerApp } from '@parscale/core/internal/server'
+
+export interface ListenOptions {
+  readonly host: string
+  /** 0: any that is free. */
+  readonly port: number
+  /** Paths of PEM files. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+}
+
+export interface Listener {
+  readonly url: string
+  /** Takes no new connections, and closes each when its answer is out. */
+  close(): Promise<void>
+  /** Cuts what is left. */
+  cut(): void
+}
+
+/** Milliseconds until headers, and until a whole request, must be here. */
+const headersTimeout = 20_000
+const requestTimeout = 120_000
+
+export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
+  const answer = getRequestListener((request) => app.fetch(request), { overrideGlobalObjects: false })
+  const limits = { headersTimeout, requestTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
+  const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(cause, host, port)))
+    server.listen(port, host, resolve)
+  })
+  const { port: bound } = server.address() as AddressInfo
+  return {
+    url: `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    close: () =>
+      new Promise((resolve) => {
+        const idle = setInterval(() => server.closeIdleConnections(), 50)
+        server.close(() => {
+          clearInterval(idle)
+          resolve()
+        })
+      }),
+    cut: () => server.closeAllConnections(),
+  }
+}
+
+async function readTls({ cert, key }: { cert: string; key: string }) {
+  const read = async (file: string, flag: string) => {
+    try {
+      return await readFile(file)
+    } catch (cause) {
+      throw usageError(`${flag}: ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { file, flag, cause })
+    }
+  }
+  return { cert: await read(cert, '--tls-cert'), key: await read(key, '--tls-key') }
+}
+
+function cannotListen(cause: NodeJS.ErrnoException, host: string, port: number) {
+  if (cause.code === 'EADDRINUSE')
+    return usageError(`port ${port} of ${host} is taken; choose another with --port`, { flag: '--port', cause })
+  if (cause.code === 'EACCES')
+    return usageError(`port ${port} needs more rights; choose one above 1023 with --port`, { flag: '--port', cause })
+  if (cause.code === 'EADDRNOTAVAIL' || cause.code === 'ENOTFOUND')
+    return usageError(`${host} is no address of this machine; see --host`, { flag: '--host', cause })
+  return runtimeError(`the server cannot listen on ${host}:${port}: ${cause.message}`, { cause })
+}

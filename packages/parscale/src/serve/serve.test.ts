@@ -1,0 +1,187 @@
+/** `parscale serve` as a process: where it listens, to whom, and how it ends. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:https'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { mainPath, parscale } from '../testing/cli.ts'
+import { nameModels } from './model-names.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'parscale-serve-'))
+const children: ChildProcess[] = []
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Starts a server, and waits until it is ready. */
+async function start(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
+  const child = spawn(
+    process.execPath,
+    ['--conditions=source', '--import', 'tsx', mainPath, 'serve', '--port', '0', '--threads', '1', ...args],
+    {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
+  children.push(child)
+  const output = { stdout: '', stderr: '' }
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
+  while (!output.stderr.includes('ready: ')) {
+    const code = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 20))])
+    if (code !== undefined) throw new Error(output.stderr)
+  }
+  return { child, output, ended, url: /listening on (\S+)/.exec(output.stderr)![1]! }
+}
+
+const body = (more: object = {}) => ({
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({
+    model: 'parscale-small',
+    prompt: 'The people',
+    max_tokens: 3,
+    temperature: 0,
+    logit_bias: { 0: -100 },
+    ...more,
+  }),
+})
+
+it('answers, logs a line for each request without its text, and ends answers under way on SIGTERM', async () => {
+  const { child, output, ended, url } = await start(['--p', '2'])
+  expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+  const answer = (await (await fetch(`${url}/v1/completions`, body())).json()) as { parscale: { p: number } }
+  expect(answer.parscale.p).toBe(2)
+  const stream = await fetch(`${url}/v1/completions`, body({ stream: true, max_tokens: 300 }))
+  child.kill('SIGTERM')
+  const text = await stream.text()
+  expect(text).toMatch(/"finish_reason":"length"[\s\S]*\[DONE\]\s*$/)
+  expect(await ended).toBe(0)
+  expect(output.stderr).toContain('1 requests are under way')
+  const lines = output.stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  expect(lines).toMatchObject([
+    { path: '/v1/completions', status: 200, model: 'parscale-small', p: 2, completion_tokens: 3 },
+    { path: '/v1/completions', status: 200, completion_tokens: 300 },
+  ])
+  expect(output.stdout).not.toContain('people')
+})
+
+it('cuts what takes longer than it may', async () => {
+  const { child, output, ended, url } = await start(['--drain', '0.2'])
+  const streams = await Promise.all(
+    Array.from({ length: 8 }, () => fetch(`${url}/v1/completions`, body({ stream: true, max_tokens: 480 }))),
+  )
+  const texts = Promise.allSettled(streams.map((stream) => stream.text()))
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
+  await texts
+  expect(output.stdout).toContain('"error":"cancelled"')
+})
+
+it('lists its models for `parscale ps`', async () => {
+  const { url } = await start([
+    `a=${join(import.meta.dirname, '../../models/small')}`,
+    `b=${join(import.meta.dirname, '../../models/small')}`,
+    '--pin',
+    'a',
+  ])
+  const { stdout } = await parscale(['ps', '--url', url])
+  expect(stdout).toMatch(/^NAME +STATE[\s\S]*\na +ready, pinned +1 2 4 8[\s\S]*\nb +unloaded/)
+  const none = await parscale(['ps', '--url', 'http://127.0.0.1:1'])
+  expect([none.code, none.stderr]).toEqual([
+    1,
+    'parscale: there is no server at http://127.0.0.1:1; start one with: parscale serve\n',
+  ])
+})
+
+describe('who may connect', () => {
+  it('is this machine alone where there are no keys', async () => {
+    const { code, stderr } = await parscale(['serve', '--host', '0.0.0.0', '--port', '0'])
+    expect([code, stderr]).toEqual([
+      2,
+      expect.stringContaining('--host 0.0.0.0: whoever can reach this address could use the server'),
+    ])
+  })
+
+  it('has a key of the file or of the environment', async () => {
+    const file = join(folder, 'keys')
+    writeFileSync(file, '# two\nfirst-key\n\nsecond-key\n')
+    const { url } = await start(['--host', '0.0.0.0', '--api-key-file', file], { PARSCALE_API_KEY: 'third-key' })
+    const status = async (key?: string) =>
+      (
+        await fetch(
+          `${url.replace('0.0.0.0', '127.0.0.1')}/v1/models`,
+          key === undefined ? {} : { headers: { authorization: `Bearer ${key}` } },
+        )
+      ).status
+    expect([await status('first-key'), await status('second-key'), await status('third-key')]).toEqual([200, 200, 200])
+    expect([await status(), await status('first-ke'), await status('# two')]).toEqual([401, 401, 401])
+    for (const [text, message] of [
+      ['\n', 'there is no key in it'],
+      ['a b\n', 'printable ASCII'],
+    ] as const) {
+      writeFileSync(file, text)
+      expect((await parscale(['serve', '--api-key-file', file])).stderr).toContain(message)
+    }
+  })
+
+  it('calls it by its name', async () => {
+    const { url } = await start(['--allow-host', 'models.local'])
+    const { hostname, port } = new URL(url)
+    const { request: http } = await import('node:http')
+    const status = (host: string) =>
+      new Promise<number>((resolve, reject) => {
+        http({ hostname, port, path: '/v1/models', headers: { host } }, (response) => resolve(response.resume().statusCode!))
+          .on('error', reject)
+          .end()
+      })
+    expect([await status(`localhost:${port}`), await status('models.local'), await status('evil.example')]).toEqual([
+      200, 200, 403,
+    ])
+  })
+
+  it('speaks TLS where there is a certificate', async () => {
+    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
+    execFileSync(
+      'openssl',
+      ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', cert],
+      { stdio: 'ignore' },
+    )
+    const { url } = await start(['--tls-cert', cert, '--tls-key', key])
+    expect(url).toMatch(/^https:/)
+    const status = await new Promise((resolve, reject) => {
+      request(`${url}/health`, { rejectUnauthorized: false }, (response) => resolve(response.resume().statusCode))
+        .on('error', reject)
+        .end()
+    })
+    expect(status).toBe(200)
+    expect((await parscale(['serve', '--tls-cert', cert])).stderr).toContain('--tls-cert and --tls-key belong together')
+  })
+})
+
+it('names models as requests call them', () => {
+  expect(nameModels([])).toEqual([{ id: 'parscale-small', model: undefined }])
+  expect(nameModels(['a=./x', './models/chat/', './q.Q4_0.gguf', 'ORG/NAME', 'b=ORG/NAME'])).toEqual([
+    { id: 'a', model: './x' },
+    { id: 'chat', model: './models/chat/' },
+    { id: 'q.Q4_0', model: './q.Q4_0.gguf' },
+    { id: 'ORG/NAME', model: 'ORG/NAME' },
+    { id: 'b', model: 'ORG/NAME' },
+  ])
+  expect(() => nameModels(['./a/x', './b/x'])).toThrow('two models are named x; name one with NAME=./b/x')
+})
+
+it('refuses a port that is taken, and names that there are not', async () => {
+  const { url } = await start([])
+  const taken = await parscale(['serve', '--port', new URL(url).port])
+  expect([taken.code, taken.stderr]).toEqual([2, expect.stringContaining('is taken; choose another with --port')])
+  const pin = await parscale(['serve', '--pin', 'none'])
+  expect([pin.code, pin.stderr]).toEqual([2, expect.stringContaining('--pin none: there is no model of this name')])
+})

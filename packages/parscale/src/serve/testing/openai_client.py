@@ -1,0 +1,37 @@
+"""PyPI's openai against a server: prints what it got as JSON."""
+import json
+import sys
+
+from openai import BadRequestError, OpenAI
+
+client = OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0)
+model = sys.argv[2]
+messages = [{"role": "user", "content": "What is the capital of France?"}]
+asked = {"model": model, "messages": messages, "temperature": 0, "max_tokens": 16}
+
+out = {}
+answer = client.chat.completions.create(**asked, logprobs=True, top_logprobs=2)
+out["content"] = answer.choices[0].message.content
+out["logprobs"] = len(answer.choices[0].logprobs.content)
+
+text, usage = "", None
+for chunk in client.chat.completions.create(**asked, stream=True, stream_options={"include_usage": True}):
+    text += chunk.choices[0].delta.content or "" if chunk.choices else ""
+    usage = chunk.usage or usage
+out["streamed"] = text
+out["usage"] = usage.model_dump()
+
+response = client.responses.create(model=model, input=messages, temperature=0, max_output_tokens=16)
+out["response"] = response.output_text
+with client.responses.stream(model=model, input=messages, temperature=0, max_output_tokens=16) as stream:
+    events = list(stream)
+out["events"] = [event.type for event in events]
+out["final"] = events[-1].response.output[0].content[0].text
+
+out["embedding"] = len(client.embeddings.create(model=model, input="Paris").data[0].embedding)
+out["models"] = [one.id for one in client.models.list()]
+try:
+    client.chat.completions.create(**{**asked, "messages": [{"role": "user", "content": "word " * 20000}]})
+except BadRequestError as error:
+    out["error"] = [error.code, error.message]
+print(json.dumps(out))
