@@ -15,7 +15,7 @@ export default defineConfig({
   ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
   test: {
     include: ['packages/*/src/**/*.test.ts', 'packages/*/test/**/*.test.ts', 'test/**/*.test.ts'],
-    exclude: ['**/node_modules/**', '**/dist/**', '**/*.real.test.ts', ...(native ? [] : ['packages/native/**'])],
+    exclude: ['**/node_modules/**', '**/dist/**', '**/*.{real,nightly}.test.ts', ...(native ? [] : ['packages/native/**'])],
     setupFiles: ['test/setup.ts'],
     // Nothing of the tests' in the user's cache.
     env: { PARSCALE_CACHE: fileURLToPath(new URL('.cache/tests', import.meta.url)) },

@@ -1,15 +1,19 @@
+import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { install } from './packages/native/scripts/install.mjs'
 
 await install()
 
-// Slow checks on real material: SmolLM2, llama.cpp, Python peers, software WebGPU.
+// Slow checks on real material: SmolLM2, llama.cpp, Python peers, software WebGPU. With PARSCALE_NIGHTLY, the slowest too.
 export default defineConfig({
   resolve: { conditions: ['source'] },
   ssr: { resolve: { conditions: ['source', 'node', 'import', 'default'] } },
   test: {
-    include: ['packages/**/*.real.test.ts', 'test/**/*.real.test.ts'],
+    include: ['real', ...(process.env.PARSCALE_NIGHTLY ? ['nightly'] : [])].flatMap((kind) => [
+      `packages/**/*.${kind}.test.ts`,
+      `test/**/*.${kind}.test.ts`,
+    ]),
     exclude: ['**/node_modules/**', '**/dist/**'],
     setupFiles: ['test/setup.ts'],
     // Nothing of the tests' in the user's cache.

@@ -29,8 +29,10 @@ export const environments = {
   hub: ['huggingface_hub==2.4.0'],
   /** The reference of tokenizer.json: what texts become and come back as. */
   tokenizers: ['tokenizers==0.23.3'],
-  /** Clients of the server: OpenAI's own, and an evaluation harness (800 MB). */
-  clients: ['openai==3.57.0', 'lm_eval[api]==0.4.13'],
+  /** A client of the server: OpenAI's own. */
+  clients: ['openai==3.57.0'],
+  /** Another one: an evaluation harness (800 MB). */
+  harness: ['lm_eval[api]==0.4.13'],
   /** Reads the event files that training writes (150 MB). */
   tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }

@@ -38,9 +38,10 @@ export const foreignCommands: readonly ForeignCommand[] = [
     instead: 'parscale inspect MODEL shows what a model is',
   },
   {
-    names: ['ps', 'stop', 'unload', 'load', 'kill'],
+    names: ['stop', 'unload', 'load', 'kill'],
     from: 'ollama, lms',
-    instead: 'nothing to do: a model is loaded while a command runs, and no longer',
+    instead:
+      'parscale serve MODEL loads a model when it is asked for, and unloads it with --idle-unload; parscale ps lists what is loaded',
   },
   {
     names: ['get', 'download', 'fetch', 'clone', 'install'],
@@ -59,9 +60,9 @@ export const foreignCommands: readonly ForeignCommand[] = [
     instead: 'set HF_TOKEN, or use hf auth login; parscale pull reads its token',
   },
   {
-    names: ['serve', 'server', 'start', 'llama-server', 'api', 'mlx_lm.server'],
-    from: 'ollama, vLLM, llama.cpp, mlx-lm',
-    instead: 'this version has no server; the library answers requests in your own program (docs/library.md)',
+    names: ['server', 'start', 'llama-server', 'api', 'mlx_lm.server'],
+    from: 'vLLM, llama.cpp, mlx-lm',
+    instead: 'parscale serve MODEL answers on http://127.0.0.1:8080/v1',
   },
   {
     names: ['quantise', 'llama-quantize', 'quant', 'awq', 'gptq'],

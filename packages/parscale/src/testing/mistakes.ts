@@ -7,7 +7,7 @@ export const mistakes: Readonly<Record<string, readonly string[]>> = {
     'list',
     'ls',
     'rm model',
-    'ps',
+    'stop',
     'show model',
     'get ORG/NAME',
     'login',
