@@ -57,7 +57,7 @@ it('--version and --help need the parser of flags and nothing else', () => {
 it('generate on the native step loads no other engine, no graphs, no data and no templates', () => {
   const loaded = loadedBy('generate', '--engine', 'native', '--prompt', 'x', '--max-tokens', '1')
   expect(loaded).toContain('core/src/generation')
-  const unused = ['onnxruntime-node', '@bufbuild/protobuf', '@huggingface/jinja', 'fzstd', 'hyparquet-compressors']
+  const unused = ['onnxruntime-node', '@bufbuild/protobuf', '@huggingface/jinja', 'fzstd', 'hyparquet-compressors', 'undici']
   for (const name of [...unused, 'core/src/training', 'core/src/law', 'core/src/cost', 'core/src/evaluation'])
     expect(loaded, name).not.toContain(name)
 })

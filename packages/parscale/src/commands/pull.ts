@@ -11,7 +11,7 @@ Examples:
   parscale pull ParScale/ParScale-1.8B-P8 --revision main --json
   parscale pull Qwen/Qwen2.5-0.5B-Instruct-GGUF --include '*q8_0.gguf'
 
-Environment: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE, as in Hugging Face's own tools.
+Environment: HF_HOME, HF_HUB_CACHE, HF_TOKEN, HF_ENDPOINT, HF_HUB_OFFLINE, HTTPS_PROXY, NO_PROXY, as in Hugging Face's own tools.
 A pull that was cut short is resumed by the next one. Names are listed by: parscale models`
 
 export function register(command: Command, io: Io): void {

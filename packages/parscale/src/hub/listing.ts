@@ -41,7 +41,7 @@ export async function fetchListing(client: HubClient): Promise<Listing> {
   const patience = { ...client.retry, attempts: Math.min(3, client.retry.attempts) }
   const text = await retrying(patience, client.signal, async () => {
     const response = await hubRequest(client, { url, signal: withinStall(client), headers: { accept: 'application/json' } })
-    return readText(response, url)
+    return readText(client, response, url)
   })
   const { token } = client.settings
   if (token !== undefined && text.includes(token))
@@ -57,7 +57,7 @@ function withinStall({ signal, retry }: HubClient): AbortSignal {
   return signal ? AbortSignal.any([signal, stall]) : stall
 }
 
-async function readText(response: Response, url: string): Promise<string> {
+async function readText(client: HubClient, response: Response, url: string): Promise<string> {
   const chunks: Uint8Array[] = []
   let length = 0
   try {
@@ -67,7 +67,7 @@ async function readText(response: Response, url: string): Promise<string> {
       chunks.push(chunk)
     }
   } catch (cause) {
-    throw unreachable(url, cause)
+    throw unreachable(client, url, cause)
   }
   if (length > maxListingBytes) throw malformed(url, `at most ${maxListingBytes} bytes`, 'more')
   return Buffer.concat(chunks).toString('utf8')

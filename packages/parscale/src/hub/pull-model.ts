@@ -9,10 +9,11 @@ import { downloadBlob, partPath } from './download.ts'
 import { fetchListing, fileMetadata, type HubFile } from './listing.ts'
 import { chooseFiles } from './model-files.ts'
 import { checkRepoId, checkRevision } from './names.ts'
+import { proxiedFetch } from './proxy.ts'
 import { suggestModels } from './published-models.ts'
 import type { HubClient } from './request.ts'
 import { defaultRetryPolicy, type RetryPolicy } from './retry.ts'
-import { withoutSecret } from './secrets.ts'
+import { withoutSecrets } from './secrets.ts'
 import { type HubOptions, type HubSettings, hubSettings } from './settings.ts'
 
 export interface PullProgress {
@@ -60,7 +61,8 @@ export interface PulledModel {
  */
 export async function pullModel(repo: string, options: PullOptions = {}): Promise<PulledModel> {
   const settings = await hubSettings(options)
-  return await withoutSecret(settings.token, () => pull(repo, settings, options))
+  const secrets = [...(settings.token === undefined ? [] : [settings.token]), ...settings.proxies.secrets]
+  return await withoutSecrets(secrets, () => pull(repo, settings, options))
 }
 
 async function pull(repo: string, settings: HubSettings, options: PullOptions): Promise<PulledModel> {
@@ -69,7 +71,16 @@ async function pull(repo: string, settings: HubSettings, options: PullOptions): 
   if (settings.offline) return fromCacheOnly(cache, repo, revision, options.include)
 
   const retry = { ...defaultRetryPolicy, ...options.retry }
-  const client: HubClient = { settings, retry, repo, revision, signal: options.signal }
+  const proxied = await proxiedFetch(settings.proxies)
+  try {
+    return await pullFrom({ settings, retry, repo, revision, signal: options.signal, fetch: proxied.fetch }, cache, options)
+  } finally {
+    await proxied.close()
+  }
+}
+
+async function pullFrom(client: HubClient, cache: ModelCache, options: PullOptions): Promise<PulledModel> {
+  const { repo, revision } = client
   const listing = await fetchListing(client).catch((error) => Promise.reject(withSuggestions(error, repo)))
   const files: HubFile[] = []
   for (const { path, metadata } of chooseFiles(listing.files, repo, options.include)) {

@@ -14,6 +14,8 @@ export interface HubClient {
   readonly repo: string
   readonly revision: string
   readonly signal: AbortSignal | undefined
+  /** Through a proxy where one is set. */
+  readonly fetch: typeof fetch
 }
 
 export interface HubRequest {
@@ -37,14 +39,14 @@ export async function hubRequest(client: HubClient, request: HubRequest): Promis
   const headers = { 'accept-encoding': 'identity', 'user-agent': 'parscale', ...request.headers }
   let response: Response
   try {
-    response = await fetch(url, {
+    response = await client.fetch(url, {
       method,
       redirect,
       signal,
       headers: token === undefined ? headers : { ...headers, authorization: `Bearer ${token}` },
     })
   } catch (cause) {
-    throw unreachable(url, cause)
+    throw unreachable(client, url, cause)
   }
   if (response.ok || accept.includes(response.status)) return response
   await response.body?.cancel().catch(() => {}) // frees the connection; its body says nothing we need
@@ -62,9 +64,22 @@ const isOwnAnswer = ({ settings }: HubClient, response: Response) =>
   new URL(response.url).origin === new URL(settings.endpoint).origin
 
 /** A network failure as something to try again, named with its host and the system's code; not where the certificate is wrong. */
-export function unreachable(url: string, cause: unknown): TransientFailure | ParscaleError {
+export function unreachable({ settings }: HubClient, url: string, cause: unknown): TransientFailure | ParscaleError {
   const { host } = new URL(url)
   const code = networkCode(cause)
+  const proxy = settings.proxies.for(new URL(url))
+  const refused = proxyStatus(cause)
+  if (proxy && refused !== undefined) {
+    const what = `${host}: the proxy ${proxy.url.host} of ${proxy.variable} answered ${refused}`
+    const facts = { expected: 'status 200', found: refused, cause }
+    if (refused === 407)
+      return hubError(
+        `${what}: it wants a user name and a password; set ${proxy.variable} to http://USER:PASSWORD@HOST:PORT`,
+        facts,
+      )
+    const error = hubError(`${what}; may it be asked for this host? NO_PROXY names hosts that are asked without it`, facts)
+    return refused >= 500 ? new TransientFailure(error) : error
+  }
   if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(code)) {
     return hubError(
       `${host}: its certificate is not trusted (${code}); if a proxy of yours stands in between, set NODE_EXTRA_CA_CERTS to its certificate`,
@@ -73,10 +88,19 @@ export function unreachable(url: string, cause: unknown): TransientFailure | Par
   }
   return new TransientFailure(
     hubError(
-      `${host}: no connection (${code}); check the network, set HF_ENDPOINT for another hub, or HF_HUB_OFFLINE=1 to use only what is in the cache`,
+      `${host}: no connection${proxy ? ` through the proxy ${proxy.url.host} of ${proxy.variable}` : ''} (${code}); check the network, set HF_ENDPOINT for another hub, or HF_HUB_OFFLINE=1 to use only what is in the cache`,
       { expected: 'an answer', found: code, cause },
     ),
   )
+}
+
+/** What a proxy answered in place of a connection; undici has it in the text of its errors only. */
+function proxyStatus(error: unknown): number | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const [, status] = /^Proxy .*\((\d{3})\)/.exec(at.message) ?? []
+    if (status !== undefined) return Number(status)
+  }
+  return undefined
 }
 
 /** `fetch` hides the reason in `cause`: ENOTFOUND, ECONNREFUSED, CERT_HAS_EXPIRED, UND_ERR_SOCKET. */

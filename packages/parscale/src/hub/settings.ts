@@ -1,6 +1,7 @@
 /**
  * Where the hub is, who we are and where the cache lies, read from the environment as Python's `huggingface_hub` reads
- * it (its constants.py): HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE.
+ * it (its constants.py): HF_ENDPOINT, HF_TOKEN, HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE,
+ * and the proxy's variables (proxy.ts).
  */
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -8,6 +9,7 @@ import process from 'node:process'
 import { usageError } from '@parscale/core/internal'
 import { homeFolder } from '../home-folder.ts'
 import { quote } from './names.ts'
+import { type Proxies, proxiesOf } from './proxy.ts'
 
 /** Variables by name, as `process.env` has them. Spelt out, so that the types need no others of Node's. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -32,9 +34,10 @@ export interface HubSettings {
   readonly token: string | undefined
   readonly cacheDirectory: string
   readonly offline: boolean
+  readonly proxies: Proxies
 }
 
-/** @throws usage error for an HF_ENDPOINT that is no http(s) URL and for a token that cannot stand in a header. */
+/** @throws usage error for an HF_ENDPOINT or a proxy that is no http(s) URL and for a token that cannot stand in a header. */
 export async function hubSettings(options: HubOptions = {}): Promise<HubSettings> {
   const env = options.env ?? process.env
   return {
@@ -42,6 +45,7 @@ export async function hubSettings(options: HubOptions = {}): Promise<HubSettings
     token: checkToken(options.token ?? env.HF_TOKEN ?? (await readTokenFile(env))),
     cacheDirectory: cacheDirectory(options),
     offline: options.offline ?? ['1', 'ON', 'YES', 'TRUE'].includes((env.HF_HUB_OFFLINE ?? '').toUpperCase()),
+    proxies: proxiesOf(env),
   }
 }
 
