@@ -119,10 +119,16 @@ function perStream(bytes: Uint8Array<ArrayBuffer>, { dtype }: StoredTensor, stre
 async function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], tied: boolean): Promise<void> {
   const { path } = checkpoint
   const known = new Set(expected.map(({ name }) => name))
+  const hasIntegers = quantisationOf(checkpoint.config.raw) !== undefined
   for (const parameter of expected) {
     const quantised = quantisedTensor(checkpoint, parameter)
-    if (!quantised) requireTensor(checkpoint, parameter)
-    else {
+    if (!quantised) {
+      const tensor = requireTensor(checkpoint, parameter)
+      // NaN reaches the logits, which are refused, but for products that round their inputs to integers: those make a number of it.
+      // What streams add is looked at where it is read.
+      const isBackbone = !['prefix', 'adapter', 'aggregation'].includes(parameter.part)
+      if (isBackbone && (hasIntegers || parameter.shape.length === 1)) await requireFiniteStored(tensor, path, 'backbone')
+    } else {
       await requireFiniteBlocks(quantised)
       for (const part of [quantised.scales, quantised.zeroPoints]) if (part) known.add(part.name)
     }

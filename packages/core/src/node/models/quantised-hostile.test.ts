@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { streamBytes, streamTensor, type TensorStream } from '../../checkpoint/index.ts'
+import { castBytes, type StoredDType, streamBytes, streamTensor, type TensorStream } from '../../checkpoint/index.ts'
 import { modelFiles } from '../../generation/index.ts'
 import { writeModelFolder } from '../disk/write-folder.ts'
 import { companionFiles } from './companion-files.ts'
@@ -37,11 +37,13 @@ const load = async (path: string) => {
   }
 }
 
-/** Zeros of another type or shape; undefined: the tensor is left out. */
-type Change = { readonly dtype?: TensorStream['dtype']; readonly shape?: (shape: readonly number[]) => number[] } | undefined
+/** Zeros of another type or shape, the first number one that is given; undefined: the tensor is left out. */
+type Change =
+  | { readonly dtype?: TensorStream['dtype']; readonly shape?: (shape: readonly number[]) => number[]; readonly first?: number }
+  | undefined
 
-async function withTensor(name: string, change: Change): Promise<void> {
-  const model = await openModelFolder(sound)
+async function withTensor(name: string, change: Change, source = sound): Promise<void> {
+  const model = await openModelFolder(source)
   try {
     const streams = new Map([...model.tensors, ...model.otherTensors].map(([name, tensor]) => [name, streamTensor(tensor)]))
     const { dtype, shape } = streams.get(name) ?? streams.get(`${weight}_scales`)!
@@ -49,6 +51,8 @@ async function withTensor(name: string, change: Change): Promise<void> {
     else {
       const changed = { name, dtype: change.dtype ?? dtype, shape: change.shape?.(shape) ?? shape }
       const zeros = new Uint8Array(streamBytes(changed))
+      if (change.first !== undefined)
+        zeros.set(castBytes(new Uint8Array(Float32Array.of(change.first).buffer), 'F32', changed.dtype as StoredDType))
       streams.set(name, {
         ...changed,
         async *chunks() {
@@ -56,7 +60,7 @@ async function withTensor(name: string, change: Change): Promise<void> {
         },
       })
     }
-    await writeModelFolder(target, { files: await companionFiles(sound), tensors: [...streams.values()] })
+    await writeModelFolder(target, { files: await companionFiles(source), tensors: [...streams.values()] })
   } finally {
     await model.close()
   }
@@ -129,5 +133,27 @@ describe('a config.json that is wrong', () => {
     const { quantization_config: _, ...config } = JSON.parse(await readFile(file, 'utf8'))
     await writeFile(file, JSON.stringify(config))
     await expect(load(target)).rejects.toThrow(/is stored as U8; weights can be F32, F16 or BF16/)
+  })
+})
+
+// ONNX Runtime rounds the inputs of these products to integers: what is NaN before them is a number behind.
+describe.each(['quantised', 'float'])('numbers of a %s model that are not finite', (kind) => {
+  it.each(['model.norm.weight', 'model.layers.1.post_attention_layernorm.weight', 'model.layers.0.self_attn.q_proj.bias'])(
+    '%s',
+    async (name) => {
+      for (const first of [Number.NaN, Number.NEGATIVE_INFINITY]) {
+        await rm(target, { recursive: true, force: true })
+        await withTensor(name, { first }, kind === 'float' ? byteModel : sound)
+        await expect(load(target)).rejects.toMatchObject({
+          kind: 'checkpoint',
+          message: expect.stringMatching(`tensor ${name} holds ${first} at element 0.*damaged`),
+        })
+      }
+    },
+  )
+
+  it('and the largest ones are taken', async () => {
+    await withTensor('model.norm.weight', { first: 3.38e38 }, kind === 'float' ? byteModel : sound)
+    await expect(load(target)).resolves.toBeDefined()
   })
 })
