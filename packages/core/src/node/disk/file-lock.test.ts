@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -144,4 +144,36 @@ test('a clock that is ahead: what its owner touches is held, whatever its age', 
   expect(await tryFileLock(path)).toMatchObject({ owner: { host: 'another machine' } })
   clearInterval(touching)
   await (await taken()).release()
+})
+
+test.runIf(process.platform === 'linux')(
+  'a number means a process of its own machine and container, whatever they are called',
+  async () => {
+    const mine = await taken()
+    const owner = JSON.parse(await readFile(path, 'utf8'))
+    await mine.release()
+    // Of our name and number, after a boot of its own or in another container.
+    for (const place of [owner.place.replace(/^./, 'x'), owner.place.replace(/\d+\]$/, '1]')]) {
+      await writeFile(path, JSON.stringify({ ...owner, id: 'theirs', pid: 2 ** 22 + 1, place }))
+      expect(await tryFileLock(path)).toMatchObject({ owner: { id: 'theirs' } })
+    }
+    await setAge(path, 120_000)
+    await (await taken()).release()
+    await mine.release()
+
+    // The name of this machine was another one when the lock was taken.
+    await writeFile(path, JSON.stringify({ ...owner, host: 'earlier name' }))
+    await setAge(path, 3600_000)
+    expect(await tryFileLock(path)).toMatchObject({ owner: { pid: process.pid } })
+    await writeFile(path, JSON.stringify({ ...owner, host: 'earlier name', pid: 2 ** 22 + 1 }))
+    await (await taken()).release()
+  },
+)
+
+test("a lock that cannot be read just now is not nobody's", async () => {
+  // EISDIR for a person, ESTALE and EIO where a server is away: the file system says that something is there, and not what.
+  await mkdir(path)
+  await setAge(path, 2_000)
+  expect(await tryFileLock(path)).toMatchObject({ owner: { pid: 0 } })
+  expect(await readdir(folder)).toEqual(['lock'])
 })

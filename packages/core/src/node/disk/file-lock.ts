@@ -72,7 +72,7 @@ async function waitForLock(path: string, { signal, onWait }: LockOptions): Promi
 }
 
 const ownerText = ({ pid, host, since }: LockOwner): string =>
-  pid === 0 ? "another user's process" : `process ${pid} on ${host}${since === undefined ? '' : ` (since ${since})`}`
+  pid === 0 ? "another user's or machine's process" : `process ${pid} on ${host}${since === undefined ? '' : ` (since ${since})`}`
 
 /**
  * Takes the lock at `path` if nobody holds it, without waiting for one who does. Locks of one process exclude each other too.
@@ -123,11 +123,13 @@ async function tryCreate(path: string, me: LockOwner): Promise<boolean> {
 
 async function readOwner(path: string): Promise<LockOwner | undefined> {
   try {
-    const { id, pid, host, started, since } = JSON.parse(await readFile(path, 'utf8'))
+    const { id, pid, host, place, started, since } = JSON.parse(await readFile(path, 'utf8'))
     const isOwner = typeof id === 'string' && typeof host === 'string' && Number.isSafeInteger(pid) && pid > 0
-    return isOwner ? { id, pid, host, started, since } : undefined
+    return isOwner ? { id, pid, host, place, started, since } : undefined
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EACCES') return { id: path, pid: 0, host: 'unknown' }
+    const { code } = error as NodeJS.ErrnoException
+    // Another user's, or a server that is away (ESTALE, EIO): that it cannot be read does not make it nobody's.
+    if (code !== undefined && code !== 'ENOENT') return { id: path, pid: 0, host: 'unknown' }
     return undefined // just created and not yet written, or just removed
   }
 }

@@ -3,7 +3,7 @@
  * ids are used again, a dead process that its parent has not reaped (a zombie) still has one, and another machine's processes
  * cannot be looked at. Owners therefore also record their start time, and touch their file while they use it.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { lstat, utimes } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import process from 'node:process'
@@ -16,16 +16,18 @@ const staleAfterMs = 60_000
 export interface Owner {
   readonly pid: number
   readonly host: string
+  /** Where its number means this process: `here()`. */
+  readonly place?: string | undefined
   /** When the process was started, where the system says. */
   readonly started?: string | undefined
 }
 
-export const thisProcess = (): Owner => ({ pid: process.pid, host: hostname(), started: startOf(process.pid) })
+export const thisProcess = (): Owner => ({ pid: process.pid, host: hostname(), place: here(), started: startOf(process.pid) })
 
 /**
  * True when the owner of the file at `path` runs no more.
  *
- * @param digest how `host` and `started` were shortened, if they were
+ * @param digest how `place` and `started` were shortened, if they were
  */
 export async function isGone(
   owner: Owner,
@@ -33,7 +35,7 @@ export async function isGone(
   signal?: AbortSignal,
   digest = (text: string) => text,
 ): Promise<boolean> {
-  if (owner.host === digest(hostname())) {
+  if (owner.place === undefined ? owner.host === hostname() : owner.place === digest(here())) {
     if (!isRunning(owner.pid)) return true
     const started = startOf(owner.pid)
     // A process that is surely the owner may have been suspended: how long ago it touched the file does not matter.
@@ -73,6 +75,20 @@ export function keepTouched(path: string): () => void {
   return () => clearInterval(timer)
 }
 
+/**
+ * Among which processes numbers are ours. Names of hosts do not say: they change, and containers and cloned machines share them. On
+ * Linux: which boot, and which namespace of process ids.
+ */
+function here(): string {
+  try {
+    return `${bootId()} ${readlinkSync('/proc/self/ns/pid')}`
+  } catch {
+    return hostname()
+  }
+}
+
+const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+
 function isRunning(pid: number): boolean {
   const state = statOf(pid)?.[0]
   if (state !== undefined) return !/[ZX]/i.test(state)
@@ -88,7 +104,7 @@ function isRunning(pid: number): boolean {
 function startOf(pid: number): string | undefined {
   const ticks = statOf(pid)?.[22 - 3]
   try {
-    return ticks && `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${ticks}`
+    return ticks && `${bootId()} ${ticks}`
   } catch {
     return undefined
   }

@@ -1,6 +1,6 @@
 /**
- * Partial files and folders: what is being written lies beside its target as `.NAME.partial-PID-START-HOST-RANDOM` until it is
- * complete. The name says which process writes it (START and HOST are hashes), so that whoever writes in the same folder
+ * Partial files and folders: what is being written lies beside its target as `.NAME.partial-PID-START-PLACE-RANDOM` until it is
+ * complete. The name says which process writes it (START and PLACE are hashes), so that whoever writes in the same folder
  * later can remove what a killed process left, and nothing that a running one is writing.
  */
 import { createHash, randomBytes } from 'node:crypto'
@@ -30,8 +30,8 @@ export function partialPrefix(target: string): string {
 
 /** A new path beside `target` for what this process is writing. */
 export function partialPath(target: string): string {
-  const { pid, host, started } = thisProcess()
-  const tag = [pid, started ? digest(started) : '', digest(host), randomBytes(4).toString('hex')].join('-')
+  const { pid, host, place = host, started } = thisProcess()
+  const tag = [pid, started ? digest(started) : '', digest(place), randomBytes(4).toString('hex')].join('-')
   return join(dirname(resolve(target)), partialPrefix(target) + tag)
 }
 
@@ -96,8 +96,8 @@ export async function ownerRuns(path: string): Promise<boolean> {
 }
 
 function ownerOf(name: string): Owner | undefined {
-  const [, pid, started, host] = pattern.exec(name) ?? []
-  return host === undefined ? undefined : { pid: Number(pid), started, host }
+  const [, pid, started, place] = pattern.exec(name) ?? []
+  return place === undefined ? undefined : { pid: Number(pid), started, host: '', place }
 }
 
 async function isAbandoned(path: string): Promise<boolean> {
