@@ -83,7 +83,7 @@ function checkSides(
   if (documents === 0) throw tooFew(`there are no documents to train on ${leftOut(facts)}; check the files`, facts)
   if (train.documents > 0 && (heldOut.documents > 0 || heldOutFraction === 0)) return
   const empty = train.documents === 0 ? 'training' : 'held-out'
-  const advice = 'cut texts into more documents by a separator, use another seed or fraction, or hold nothing out'
+  const advice = 'cut texts into more documents by a separator, or use another seed or a larger fraction'
   throw tooFew(`the ${empty} side of ${documents} documents is empty with ${heldOutFraction} of them held out; ${advice}`, facts)
 }
 
