@@ -9,6 +9,7 @@ export const variables: readonly (readonly [name: string, meaning: string])[] = 
     'PARSCALE_CACHE',
     "where what is made of models and data is kept. Default: the platform's cache folder, `~/.cache/parscale` on Linux",
   ],
+  ['PARSCALE_API_KEY', 'the key that opens `parscale serve`, and that `parscale ps` sends'],
   ['PARSCALE_DEBUG', '`1`: print the stack of an unexpected error'],
   ['XDG_STATE_HOME', 'the history of chat lies in `parscale/` below it. Default: `~/.local/state` on Linux'],
   ['HF_HOME', "Hugging Face's folder. Default `~/.cache/huggingface` (below `XDG_CACHE_HOME` where set)"],
