@@ -38,8 +38,14 @@ export function nextVarint(cursor: Cursor): number {
 
 /** Numbers of `width` bits each (at most 32), the lowest bit of a byte first. */
 export function packedBits(cursor: Cursor, width: number): () => number {
+  const next = bitReader(cursor)
+  return () => next(width)
+}
+
+/** Numbers of up to 32 bits each, one behind the other, the lowest bit of a byte first. */
+export function bitReader(cursor: Cursor): (width: number) => number {
   let bit = 0
-  return () => {
+  return (width) => {
     let value = 0
     for (let got = 0; got < width; ) {
       if (cursor.at >= cursor.bytes.length) throw new Error('a page ends early')

@@ -1,5 +1,5 @@
 /** Numbers as differences in packed blocks (Encodings.md, DELTA_BINARY_PACKED), one at a time. */
-import { type Cursor, nextByte, nextBytes, nextVarint, packedBits } from './bits.ts'
+import { bitReader, type Cursor, nextByte, nextBytes, nextVarint, packedBits } from './bits.ts'
 
 export interface Deltas {
   readonly next: () => bigint
@@ -67,22 +67,8 @@ function bigBits(cursor: Cursor, width: number): () => bigint {
     const next = packedBits(cursor, width)
     return () => BigInt(next())
   }
-  let bit = 0
-  return () => {
-    let value = 0n
-    for (let got = 0; got < width; ) {
-      if (cursor.at >= cursor.bytes.length) throw new Error('a page ends early')
-      const taken = Math.min(8 - bit, width - got)
-      value |= BigInt((cursor.bytes[cursor.at]! >>> bit) & ((1 << taken) - 1)) << BigInt(got)
-      got += taken
-      bit += taken
-      if (bit === 8) {
-        bit = 0
-        cursor.at++
-      }
-    }
-    return value
-  }
+  const next = bitReader(cursor)
+  return () => BigInt(next(32)) | (BigInt(next(width - 32)) << 32n)
 }
 
 function nextZigzag(cursor: Cursor): bigint {
