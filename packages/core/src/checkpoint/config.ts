@@ -70,7 +70,7 @@ type RawConfig = z.infer<typeof schema>
 export const configKeys: readonly string[] = Object.keys(schema.shape)
 
 /** More layers than this need a tensor each: lists of what a model consists of are as long as it says it is. */
-const layersWithoutTensors = 1024
+const layersWithoutTensors = 256
 
 /** @throws checkpoint error where there cannot be so many layers in so many tensors */
 export function requireLayers({ numHiddenLayers }: Pick<ModelConfig, 'numHiddenLayers'>, tensors: number, file: string): void {

@@ -65,6 +65,19 @@ const schemas: [string, unknown][] = [
   ],
 ]
 
+it.each([
+  ['a required key', { type: 'object', required: ['\ud800'] }],
+  ['a property', { properties: { 'a\udfff': { type: 'null' } } }],
+  ['a text', { enum: ['a', '\ude00\ud83d'] }],
+])('half of a surrogate pair in %s is refused by name', (_, schema) => {
+  expect(() => schemaGrammar(schema)).toThrow('half of a surrogate pair')
+})
+
+it('a whole pair is a character', async () => {
+  const { vocabulary } = await small([])
+  expect(new TokenGrammar(schemaGrammar({ const: '\ud83d\ude00' }), vocabulary).constraint().ending()).toHaveLength(6)
+})
+
 it.each(schemas)('%s', (_, schema) => {
   const before = process.memoryUsage().heapUsed
   try {

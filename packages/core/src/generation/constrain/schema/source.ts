@@ -127,12 +127,23 @@ function checkSize(root: unknown): void {
   const visit = (value: unknown, depth: number): void => {
     if (depth > limits.depth) throw tooMuch('the schema', 'levels of nesting', limits.depth)
     characters += typeof value === 'string' ? value.length + 2 : 4
+    if (typeof value === 'string') checkText(value)
     if (characters > limits.schemaCharacters) throw tooMuch('the schema', 'characters', limits.schemaCharacters)
     if (typeof value !== 'object' || value === null) return
     for (const [key, each] of Object.entries(value)) {
       characters += key.length
+      checkText(key)
       visit(each, depth + 1)
     }
   }
   visit(root, 0)
+}
+
+/** Half of a surrogate pair stands for nothing that bytes can say, so that no text of ours could hold it. */
+function checkText(text: string): void {
+  if (/\p{Surrogate}/u.test(text))
+    throw unsupportedError(
+      `the schema has ${JSON.stringify(text.slice(0, 100))}, half of a surrogate pair, which is not supported`,
+      { found: text },
+    )
 }
