@@ -62,6 +62,26 @@ describe.runIf(hasNative)('a process that never comes back to its event loop', (
     expect(await ended).toBe(130)
   })
 
+  it('takes it for that also when what it stopped is over by then', async () => {
+    const { child, ended } = await listening(`
+      const timer = setInterval(() => {}, 1000)
+      process.stdout.write('up')
+      for (let i = 0; i < 2; i++) {
+        let over
+        await io.interrupts.cutShort(() => over(), () => new Promise((done) => (over = done)))
+        await new Promise((done) => setTimeout(done, 200))
+      }
+      clearInterval(timer)
+      process.exitCode = io.signal.aborted ? 1 : 0`)
+    for (let turn = 0; turn < 2; turn++) {
+      child.kill('SIGINT')
+      await sleep(20)
+      child.kill('SIGINT')
+      await sleep(500)
+    }
+    expect(await ended).toBe(0)
+  })
+
   it.runIf(process.platform === 'linux' && existsSync('/usr/bin/script'))('leaves its terminal as it found it', async () => {
     const pidPath = join(folder, 'pid')
     const body = `import { writeFileSync } from 'node:fs'; process.stdin.setRawMode(true); writeFileSync(${JSON.stringify(pidPath)}, String(process.pid)); for (;;);`
@@ -98,6 +118,7 @@ it('a command that can be cut short goes on after one Ctrl-C, and another time t
   for (let i = 0; i < 3; i++) {
     child.kill('SIGINT')
     expect(String((await once(child.stdout, 'data'))[0])).toBe(`cut ${i}`)
+    await sleep(150) // as nobody presses faster
   }
   await sleep(300)
   child.kill('SIGINT')

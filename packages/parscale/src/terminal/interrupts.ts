@@ -9,7 +9,10 @@ const echoMs = 100
 
 export class Interrupts {
   readonly #abort = new AbortController()
-  #first: { readonly name: NodeJS.Signals; readonly at: number } | undefined
+  /** The first interruption of what is going on. */
+  #first: NodeJS.Signals | undefined
+  /** The last one of all, for its echo may come when what it stopped is over. */
+  #last: { readonly name: NodeJS.Signals; readonly at: number } | undefined
   #stop: (() => void) | undefined
   #watch: { forget(): void } | undefined
 
@@ -49,11 +52,13 @@ export class Interrupts {
 
   #on(name: NodeJS.Signals): void {
     const at = performance.now()
-    if (this.#first) {
-      if (name !== this.#first.name || at - this.#first.at > echoMs) process.exit(interruptedExitCode)
+    if (name === this.#last?.name && at - this.#last.at <= echoMs) {
+      if (!this.#first) this.#watch?.forget()
       return
     }
-    this.#first = { name, at }
+    this.#last = { name, at }
+    if (this.#first) process.exit(interruptedExitCode)
+    this.#first = name
     if (name === 'SIGINT' && this.#stop) this.#stop()
     else this.#abort.abort()
   }

@@ -20,9 +20,9 @@ export interface Frame {
   /** A byte on a short way to the end of what the frame stands for; -1 where it may be done, or is no text. */
   readonly ending: number
   /** What it stands for is an automaton: the walk over tokens goes by its table. */
-  readonly automaton?: AutomatonState
+  readonly automaton?: AutomatonState | undefined
   /** What it stands for is other frames: it is replaced by them before the next byte. */
-  readonly expression?: Expression
+  readonly expression?: Expression | undefined
 }
 
 export const none: readonly Outcome[] = []
@@ -63,16 +63,16 @@ export interface OpenKeys {
 /** What may stand in a text beside its bytes. */
 export interface Beside {
   /** The text of an added token that may stand for all of this text, or end it. */
-  readonly marker?: string
+  readonly marker?: string | undefined
   /** Any added token that is not special may stand in it. */
-  readonly free?: boolean
+  readonly free?: boolean | undefined
 }
 
 /** What restricts a text beside its automaton. */
 export interface Limits {
-  readonly count?: { readonly min: number; readonly max: number }
-  readonly keys?: { readonly object: ObjectSpec } & OpenKeys
-  readonly beside?: Beside
+  readonly count?: { readonly min: number; readonly max: number } | undefined
+  readonly keys?: ({ readonly object: ObjectSpec } & OpenKeys) | undefined
+  readonly beside?: Beside | undefined
 }
 
 /** open: behind the bracket. item: inside a key or value. colon: before it. after: behind a value. comma: behind it. */
