@@ -14,6 +14,8 @@ import type { Constrain, Demand } from './context.ts'
 /** Grammars of one model that are kept, and the bytes of masks of each. */
 const grammarsKept = 16
 const maskBytes = 8 * 2 ** 20
+/** Steps of compilation, in which no other request is served: about a tenth of a second. */
+const work = 1_000_000
 
 export function grammarConstraints(): Constrain {
   const models = new WeakMap<TextModel, { vocabulary: TokenVocabulary; grammars: Map<string, TokenGrammar> }>()
@@ -41,10 +43,10 @@ function grammarOf(demand: Demand): Grammar {
       return jsonObjectGrammar()
     case 'schema':
       // As OpenAI's API gives properties.
-      return schemaGrammar(demand.schema, { ordered: true })
+      return schemaGrammar(demand.schema, { ordered: true, work })
     case 'regex':
-      return regexGrammar(demand.pattern)
+      return regexGrammar(demand.pattern, { work })
     case 'calls':
-      return toolGrammar({ ...demand, choice: 'required', ordered: true })
+      return toolGrammar({ ...demand, choice: 'required', ordered: true, work })
   }
 }
