@@ -82,6 +82,16 @@ describe('what is wrong with a request', () => {
   const chat = { model: 'tiny', messages: [message] }
   const refused: [string, string, unknown, number, object][] = [
     ['no JSON', '/v1/completions', '{', 400, { code: 'invalid_json' }],
+    ['lists in lists', '/v1/completions', `{"x": ${'['.repeat(600)}${']'.repeat(600)}}`, 400, { code: 'body_too_nested' }],
+    [
+      'very many values',
+      '/v1/completions',
+      { ...complete, prompt: Array(300_000).fill(1) },
+      400,
+      { code: 'body_too_many_values' },
+    ],
+    ['ids that are none', '/v1/completions', { ...complete, prompt: [1, -1] }, 400, { param: 'prompt' }],
+    ['a bias beyond its bounds', '/v1/completions', { ...complete, logit_bias: { 1: 101 } }, 400, { param: 'logit_bias' }],
     ['a number as a prompt', '/v1/completions', { ...complete, prompt: 1 }, 400, { param: 'prompt' }],
     ['an unknown model', '/v1/completions', { ...complete, model: 'gpt' }, 404, { code: 'model_not_found', param: 'model' }],
     ['a P that the model has not', '/v1/completions', { ...complete, model: 'tiny:p3' }, 400, { param: 'parscale.p' }],
@@ -117,6 +127,14 @@ describe('what is wrong with a request', () => {
     ],
     ['a temperature', '/v1/completions', { ...complete, temperature: 3 }, 400, { param: 'temperature' }],
     ['too many answers', '/v1/completions', { ...complete, n: 17 }, 400, { param: 'n' }],
+    ['too many texts', '/v1/completions', { ...complete, prompt: Array(200).fill('x'), n: 16 }, 400, { param: 'n' }],
+    [
+      'an echo with numbers, streamed',
+      '/v1/completions',
+      { ...complete, echo: true, logprobs: 1, stream: true },
+      400,
+      { param: 'stream' },
+    ],
     ['too many stops', '/v1/completions', { ...complete, stop: Array(17).fill('x') }, 400, { param: 'stop' }],
     ['an empty stop', '/v1/completions', { ...complete, stop: '' }, 400, { param: 'stop' }],
     ['a bias of no token', '/v1/completions', { ...complete, logit_bias: { 999: 1 } }, 400, { param: 'logit_bias' }],
@@ -173,9 +191,15 @@ describe('what is wrong with a request', () => {
     expect(response.status).toBe(415)
   })
 
+  it('is not the brackets in a text', async () => {
+    expect((await server.call('/v1/completions', { ...complete, prompt: '[{",\\"'.repeat(90) })).status).toBe(200)
+  })
+
   it('is too large', async () => {
     server = serverApp({ limits: { bodyBytes: 100 } })
     expect((await server.call('/v1/completions', { ...complete, prompt: 'x'.repeat(200) })).status).toBe(413)
+    const told = { 'content-length': '101' }
+    expect((await server.call('/v1/completions', complete, told)).status).toBe(413)
   })
 
   it('fails one request that nobody expected to fail, tells its kind only, and reports it', async () => {
@@ -461,6 +485,10 @@ it('describes itself', async () => {
     paths: Record<string, { post?: { requestBody: { content: object } } }>
   }
   expect(document.openapi).toBe('3.1.0')
+  // What is checked by hand says what it takes as well.
+  expect(JSON.stringify(document.paths['/v1/completions'])).toContain(
+    '"stop":{"anyOf":[{"anyOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},{"type":"null"}]}',
+  )
   expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(['/v1/chat/completions', '/v1/models/{model}', '/health']))
   expect(JSON.stringify(document.paths['/v1/chat/completions'])).toContain('max_completion_tokens')
 })

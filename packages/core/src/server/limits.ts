@@ -1,7 +1,7 @@
 /** What one request may ask. Whoever asks for more is told the bound. */
 export interface ServerLimits {
   readonly bodyBytes: number
-  /** Prompts of one completion or embedding request. */
+  /** Prompts of one completion or embedding request; with `n`, texts. */
   readonly prompts: number
   readonly n: number
   readonly stops: number

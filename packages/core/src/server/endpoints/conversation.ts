@@ -5,6 +5,7 @@ import type { ChatMessage } from '../../tokenizer/index.ts'
 import type { Constrain, Demand, ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
 import { checkPrompt, encoded } from '../generate.ts'
+import { parsedText } from '../json-body.ts'
 import type { LoadedModel } from '../models.ts'
 import type { ParserOptions } from '../output/parser.ts'
 import type { ChatRequest, Message, ResponseFormat, Tool } from '../protocol/chat.ts'
@@ -184,11 +185,10 @@ function contentText(content: Message['content'], i: number): string {
     .join('')
 }
 
+/** What a model wrote need not be JSON. */
 function argumentsOf(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null) return value
-  } catch {} // what a model wrote need not be JSON
+  const value = parsedText(text)
+  if (typeof value === 'object' && value !== null) return value
   return text === '' ? {} : text
 }
 
