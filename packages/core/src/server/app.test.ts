@@ -7,7 +7,7 @@ import { createChatTemplate, createTokenizer } from '../tokenizer/index.ts'
 import { createServerApp, ModelRegistry, type RequestRecord, type ServerOptions } from './index.ts'
 
 const chatTemplate =
-  '{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}'
+  "{% for m in messages %}{% if m.role == 'tool' %}{% for a in range(2000) %}{% for b in range(2000) %}{% endfor %}{% endfor %}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 
 function textModel(options: { vocabSize?: number } = {}) {
   const { engine, decoder } = fakeEngine({ ragged: true, p: [4, 8], vocabSize: 258, context: 600, ...options })
@@ -134,6 +134,14 @@ describe('what is wrong with a request', () => {
       { ...complete, echo: true, logprobs: 1, stream: true },
       400,
       { param: 'stream' },
+    ],
+    ['too many messages', '/v1/chat/completions', { ...chat, messages: Array(5000).fill(message) }, 400, { param: 'messages' }],
+    [
+      'a conversation that the template has too much work with',
+      '/v1/chat/completions',
+      { ...chat, messages: [message, { role: 'tool', content: 'x' }] },
+      400,
+      { code: 'template_failed', param: 'messages', message: expect.stringContaining('stopped') },
     ],
     ['too many stops', '/v1/completions', { ...complete, stop: Array(17).fill('x') }, 400, { param: 'stop' }],
     ['an empty stop', '/v1/completions', { ...complete, stop: '' }, 400, { param: 'stop' }],

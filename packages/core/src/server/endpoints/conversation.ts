@@ -1,5 +1,5 @@
 /** From OpenAI's messages and tools to a prompt in the words of the model's own chat template. */
-import { usageError } from '../../errors.ts'
+import { isParscaleError, usageError } from '../../errors.ts'
 import type { TextModel, TokenConstraint } from '../../generation/index.ts'
 import type { ChatMessage } from '../../tokenizer/index.ts'
 import type { Constrain, Demand, ServerContext } from '../context.ts'
@@ -43,16 +43,8 @@ export async function conversationOf(
     ...(tools.length > 0 && { tools: tools.map(({ type, function: about }) => ({ type, function: about })) }),
   }
   const context = text.model.config.maxPositionEmbeddings
-  const promptIds = await encoded(
-    chatTemplate.encodeLong(messages, {
-      addGenerationPrompt: true,
-      variables,
-      context,
-      signal: scope.signal,
-    }),
-    model,
-    'messages',
-  )
+  const options = { addGenerationPrompt: true, variables, context, signal: scope.signal }
+  const promptIds = await encoded(chatTemplate.encodeLong(messages, options).catch(templateFailed), model, 'messages')
   checkPrompt(promptIds, model, 'messages')
   const { reasoning } = form
   const end = reasoning ? tokenizer.decode(promptIds.slice(-12)).trimEnd() : ''
@@ -192,8 +184,19 @@ function argumentsOf(text: string): unknown {
   return text === '' ? {} : text
 }
 
+/** What a template cannot say is mostly the conversation's fault: an order of roles, or too much of it. */
+function templateFailed(error: unknown): never {
+  if (isParscaleError(error) && error.facts.file === 'chat template' && error.kind === 'checkpoint')
+    throw invalid(error.message, 'messages', 'template_failed')
+  throw error
+}
+
 /** For /tokenize, which has no tools. */
 export function plainConversation(messages: readonly Message[], model: LoadedModel, addGenerationPrompt: boolean): number[] {
   if (!model.text.chatTemplate) throw usageError(`${model.id} has no chat template`)
-  return model.text.chatTemplate.encode(messages.map(templateMessage), { addGenerationPrompt })
+  try {
+    return model.text.chatTemplate.encode(messages.map(templateMessage), { addGenerationPrompt })
+  } catch (error) {
+    return templateFailed(error)
+  }
 }
