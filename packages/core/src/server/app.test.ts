@@ -7,7 +7,7 @@ import { createChatTemplate, createTokenizer } from '../tokenizer/index.ts'
 import { createServerApp, ModelRegistry, type RequestRecord, type ServerOptions } from './index.ts'
 
 const chatTemplate =
-  '{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}'
+  "{% for m in messages %}{% if m.role == 'tool' %}{% for a in range(2000) %}{% for b in range(2000) %}{% endfor %}{% endfor %}{% endif %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 
 function textModel(options: { vocabSize?: number } = {}) {
   const { engine, decoder } = fakeEngine({ ragged: true, p: [4, 8], vocabSize: 258, context: 600, ...options })
@@ -82,6 +82,16 @@ describe('what is wrong with a request', () => {
   const chat = { model: 'tiny', messages: [message] }
   const refused: [string, string, unknown, number, object][] = [
     ['no JSON', '/v1/completions', '{', 400, { code: 'invalid_json' }],
+    ['lists in lists', '/v1/completions', `{"x": ${'['.repeat(600)}${']'.repeat(600)}}`, 400, { code: 'body_too_nested' }],
+    [
+      'very many values',
+      '/v1/completions',
+      { ...complete, prompt: Array(300_000).fill(1) },
+      400,
+      { code: 'body_too_many_values' },
+    ],
+    ['ids that are none', '/v1/completions', { ...complete, prompt: [1, -1] }, 400, { param: 'prompt' }],
+    ['a bias beyond its bounds', '/v1/completions', { ...complete, logit_bias: { 1: 101 } }, 400, { param: 'logit_bias' }],
     ['a number as a prompt', '/v1/completions', { ...complete, prompt: 1 }, 400, { param: 'prompt' }],
     ['an unknown model', '/v1/completions', { ...complete, model: 'gpt' }, 404, { code: 'model_not_found', param: 'model' }],
     ['a P that the model has not', '/v1/completions', { ...complete, model: 'tiny:p3' }, 400, { param: 'parscale.p' }],
@@ -117,6 +127,22 @@ describe('what is wrong with a request', () => {
     ],
     ['a temperature', '/v1/completions', { ...complete, temperature: 3 }, 400, { param: 'temperature' }],
     ['too many answers', '/v1/completions', { ...complete, n: 17 }, 400, { param: 'n' }],
+    ['too many texts', '/v1/completions', { ...complete, prompt: Array(200).fill('x'), n: 16 }, 400, { param: 'n' }],
+    [
+      'an echo with numbers, streamed',
+      '/v1/completions',
+      { ...complete, echo: true, logprobs: 1, stream: true },
+      400,
+      { param: 'stream' },
+    ],
+    ['too many messages', '/v1/chat/completions', { ...chat, messages: Array(5000).fill(message) }, 400, { param: 'messages' }],
+    [
+      'a conversation that the template has too much work with',
+      '/v1/chat/completions',
+      { ...chat, messages: [message, { role: 'tool', content: 'x' }] },
+      400,
+      { code: 'template_failed', param: 'messages', message: expect.stringContaining('stopped') },
+    ],
     ['too many stops', '/v1/completions', { ...complete, stop: Array(17).fill('x') }, 400, { param: 'stop' }],
     ['an empty stop', '/v1/completions', { ...complete, stop: '' }, 400, { param: 'stop' }],
     ['a bias of no token', '/v1/completions', { ...complete, logit_bias: { 999: 1 } }, 400, { param: 'logit_bias' }],
@@ -173,9 +199,15 @@ describe('what is wrong with a request', () => {
     expect(response.status).toBe(415)
   })
 
+  it('is not the brackets in a text', async () => {
+    expect((await server.call('/v1/completions', { ...complete, prompt: '[{",\\"'.repeat(90) })).status).toBe(200)
+  })
+
   it('is too large', async () => {
     server = serverApp({ limits: { bodyBytes: 100 } })
     expect((await server.call('/v1/completions', { ...complete, prompt: 'x'.repeat(200) })).status).toBe(413)
+    const told = { 'content-length': '101' }
+    expect((await server.call('/v1/completions', complete, told)).status).toBe(413)
   })
 
   it('fails one request that nobody expected to fail, tells its kind only, and reports it', async () => {
@@ -461,6 +493,10 @@ it('describes itself', async () => {
     paths: Record<string, { post?: { requestBody: { content: object } } }>
   }
   expect(document.openapi).toBe('3.1.0')
+  // What is checked by hand says what it takes as well.
+  expect(JSON.stringify(document.paths['/v1/completions'])).toContain(
+    '"stop":{"anyOf":[{"anyOf":[{"type":"string"},{"type":"array","items":{"type":"string"}}]},{"type":"null"}]}',
+  )
   expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(['/v1/chat/completions', '/v1/models/{model}', '/health']))
   expect(JSON.stringify(document.paths['/v1/chat/completions'])).toContain('max_completion_tokens')
 })

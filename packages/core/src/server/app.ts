@@ -1,6 +1,5 @@
 /** The server as a function: a Request in, a Response out. No platform in it: it answers in Node and inside a page. */
 import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import { cors } from 'hono/cors'
 import type { z } from 'zod'
 import { type Answer, newId, now } from './answer.ts'
@@ -8,6 +7,7 @@ import type { Constrain, ServerContext } from './context.ts'
 import { ApiError, invalid, notFound, toApiError } from './errors.ts'
 import { eventStream } from './events.ts'
 import { hostCheck } from './hosts.ts'
+import { readJson } from './json-body.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
 import { Metrics } from './metrics.ts'
 import type { ModelRegistry } from './models.ts'
@@ -117,21 +117,11 @@ export function createServerApp(options: ServerOptions): ServerApp {
     c.get('scope').record.path = '/openapi.json'
     return c.json(openApiDocument(routes, version))
   })
-  app.use(
-    bodyLimit({
-      maxSize: limits.bodyBytes,
-      onError: () => {
-        throw new ApiError(413, 'invalid_request_error', `the body is larger than ${limits.bodyBytes} bytes`, {
-          code: 'body_too_large',
-        })
-      },
-    }),
-  )
   for (const route of routes) {
     app.on(route.method, route.path, async (c) => {
       const scope = c.get('scope')
       scope.record.path = route.path
-      const body = route.body && checked(route.body, await readJson(c.req.raw))
+      const body = route.body && checked(route.body, await readJson(c.req.raw, limits.bodyBytes), limits)
       const answer = await route.answer({ body, params: c.req.param(), query: c.req.query(), began }, scope, context)
       return respond(answer, scope, context)
     })
@@ -178,33 +168,11 @@ function refused({ status, body, facts }: ApiError): Response {
 const keyOf = (authorization: string | undefined, header: string | undefined) =>
   /^Bearer\s+(.+)$/i.exec(authorization ?? '')?.[1] ?? header ?? ''
 
-async function readJson(request: Request): Promise<unknown> {
-  const type = request.headers.get('content-type') ?? ''
-  // A page elsewhere may send a form or plain text without asking us first.
-  if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type))
-    throw new ApiError(
-      415,
-      'invalid_request_error',
-      `the body must be application/json, got ${JSON.stringify(type.slice(0, 100))}`,
-      {
-        code: 'unsupported_media_type',
-      },
-    )
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(await request.arrayBuffer())
-  } catch (error) {
-    if (error instanceof ApiError) throw error
-    throw invalid('the body is not valid UTF-8, or ended early', undefined, 'invalid_body')
-  }
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    throw invalid(`the body is not valid JSON: ${(error as Error).message.slice(0, 300)}`, undefined, 'invalid_json')
-  }
-}
-
-function checked(schema: z.ZodType, body: unknown): unknown {
+function checked(schema: z.ZodType, body: unknown, { items }: ServerLimits): unknown {
+  // Before the check of each of them, which takes microseconds.
+  for (const [param, value] of Object.entries(body ?? {}))
+    if (Array.isArray(value) && value.length > items && value.some((each) => typeof each === 'object'))
+      throw invalid(`${param.slice(0, 40)}: at most ${items} entries, got ${value.length}`, param.slice(0, 40))
   const result = schema.safeParse(body)
   if (result.success) return result.data
   const [issue] = result.error.issues

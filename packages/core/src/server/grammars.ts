@@ -14,10 +14,21 @@ import type { Constrain, Demand } from './context.ts'
 /** Grammars of one model that are kept, and the bytes of masks of each. */
 const grammarsKept = 16
 const maskBytes = 8 * 2 ** 20
+/** Steps of compilation, in which no other request is served: about a tenth of a second. */
+const work = 1_000_000
+
+interface Known {
+  readonly vocabulary: TokenVocabulary
+  readonly grammars: Map<string, TokenGrammar>
+}
 
 export function grammarConstraints(): Constrain {
-  const models = new WeakMap<TextModel, { vocabulary: TokenVocabulary; grammars: Map<string, TokenGrammar> }>()
-  return (text, demand) => {
+  const models = new WeakMap<TextModel, Known>()
+  /** Of the prompts of one request, which share a demand, it is spelled once. */
+  const keys = new WeakMap<Demand, string>()
+  let last: Promise<unknown> = Promise.resolve()
+
+  function grammarFor(text: TextModel, demand: Demand, key: string): TokenGrammar {
     let known = models.get(text)
     if (!known) {
       const vocabulary = new TokenVocabulary(text.tokenizer, { size: text.model.config.vocabSize, endIds: text.stopTokenIds })
@@ -25,13 +36,24 @@ export function grammarConstraints(): Constrain {
       models.set(text, known)
     }
     const { vocabulary, grammars } = known
-    const key = JSON.stringify(demand)
     const grammar = grammars.get(key) ?? new TokenGrammar(grammarOf(demand), vocabulary, { cacheBytes: maskBytes })
     // The oldest goes first: what is used moves to the end.
     grammars.delete(key)
     grammars.set(key, grammar)
     if (grammars.size > grammarsKept) grammars.delete(grammars.keys().next().value!)
-    return grammar.constraint()
+    return grammar
+  }
+
+  return async (text, demand) => {
+    const key = keys.get(demand) ?? JSON.stringify(demand)
+    keys.set(demand, key)
+    if (!models.get(text)?.grammars.has(key)) {
+      // One after another, and others are served between two of them.
+      const turn = last.then(() => new Promise((resolve) => setTimeout(resolve, 0)))
+      last = turn
+      await turn
+    }
+    return grammarFor(text, demand, key).constraint()
   }
 }
 
@@ -41,10 +63,10 @@ function grammarOf(demand: Demand): Grammar {
       return jsonObjectGrammar()
     case 'schema':
       // As OpenAI's API gives properties.
-      return schemaGrammar(demand.schema, { ordered: true })
+      return schemaGrammar(demand.schema, { ordered: true, work })
     case 'regex':
-      return regexGrammar(demand.pattern)
+      return regexGrammar(demand.pattern, { work })
     case 'calls':
-      return toolGrammar({ ...demand, choice: 'required', ordered: true })
+      return toolGrammar({ ...demand, choice: 'required', ordered: true, work })
   }
 }

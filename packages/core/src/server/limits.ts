@@ -1,7 +1,9 @@
 /** What one request may ask. Whoever asks for more is told the bound. */
 export interface ServerLimits {
   readonly bodyBytes: number
-  /** Prompts of one completion or embedding request. */
+  /** Messages, items or tools of a request. */
+  readonly items: number
+  /** Prompts of one completion or embedding request; with `n`, texts. */
   readonly prompts: number
   readonly n: number
   readonly stops: number
@@ -16,7 +18,8 @@ export interface ServerLimits {
 }
 
 export const defaultLimits: ServerLimits = {
-  bodyBytes: 16 * 2 ** 20,
+  bodyBytes: 4 * 2 ** 20,
+  items: 4096,
   prompts: 2048,
   n: 16,
   stops: 16,

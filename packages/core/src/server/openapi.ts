@@ -39,7 +39,9 @@ export function openApiDocument(routes: readonly Route[], version: string) {
         summary,
         operationId: `${method}${place.replace(/\W+(\w?)/g, (_, letter: string) => letter.toUpperCase())}`,
         ...(parameters.length > 0 && { parameters }),
-        ...(body && { requestBody: { required: true, content: jsonBody(z.toJSONSchema(body, { io: 'input' })) } }),
+        ...(body && {
+          requestBody: { required: true, content: jsonBody(z.toJSONSchema(body, { io: 'input', unrepresentable: 'any' })) },
+        }),
         responses: {
           '200': { description: 'The answer.', content },
           ...Object.fromEntries(refusals.map((status) => [status, error])),

@@ -38,7 +38,7 @@ const withOptions = (command: Command) =>
       )
       .addOption(new Option('--max-rows <n>', 'streams of all requests that run at a time').argParser(integer(1)).default(64))
       .addOption(new Option('--max-queue <n>', 'requests that may wait; others get 503').argParser(integer(1)).default(256))
-      .addOption(new Option('--max-body <MB>', 'largest request').argParser(integer(1)).default(16))
+      .addOption(new Option('--max-body <MB>', 'largest request').argParser(integer(1)).default(4))
       .addOption(new Option('--max-new-tokens <n>', 'longest answer in tokens').argParser(integer(1)))
       .addOption(new Option('--cache-mb <MB>', 'keys and values of the requests that run').argParser(integer(1)))
       .addOption(new Option('--keep-mb <MB>', 'keys and values kept of finished requests').argParser(integer(0)).default(512))

@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises'
 import { createServer as createHttp, type Server } from 'node:http'
 import { createServer as createHttps } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, RequestError } from '@hono/node-server'
 import { runtimeError, usageError } from '@parscale/core/internal'
-import type { ServerApp } from '@parscale/core/internal/server'
+import { ApiError, type ServerApp, toApiError } from '@parscale/core/internal/server'
 
 export interface ListenOptions {
   readonly host: string
@@ -28,7 +28,7 @@ const headersTimeout = 20_000
 const requestTimeout = 120_000
 
 export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
-  const answer = getRequestListener((request) => app.fetch(request), { overrideGlobalObjects: false })
+  const answer = getRequestListener((request) => app.fetch(request), { overrideGlobalObjects: false, errorHandler: unreadable })
   const limits = { headersTimeout, requestTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
   await new Promise<void>((resolve, reject) => {
@@ -48,6 +48,15 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
       }),
     cut: () => server.closeAllConnections(),
   }
+}
+
+/** A request that never came to the app: mostly a Host that is no name. */
+function unreadable(error: unknown): Response {
+  const { status, body } =
+    error instanceof RequestError
+      ? new ApiError(400, 'invalid_request_error', `the request cannot be read: ${error.message}`, { code: 'invalid_request' })
+      : toApiError(error)
+  return Response.json(body, { status })
 }
 
 async function readTls({ cert, key }: { cert: string; key: string }) {

@@ -2,6 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -71,6 +72,30 @@ it('answers, logs a line for each request without its text, and ends answers und
     { path: '/v1/completions', status: 200, completion_tokens: 300 },
   ])
   expect(output.stdout).not.toContain('people')
+})
+
+it('takes a body in chunks, and answers methods that it has not', async () => {
+  const { url, output } = await start([])
+  const chunks = new Blob([body().body]).stream()
+  const chunked = await fetch(`${url}/v1/completions`, { ...body(), body: chunks, duplex: 'half' } as RequestInit)
+  expect([chunked.status, await chunked.json()]).toMatchObject([200, { object: 'text_completion' }])
+  for (const method of ['OPTIONS', 'DELETE', 'PATCH']) {
+    const response = await fetch(`${url}/v1/completions`, { method })
+    expect([method, response.status, await response.json()]).toMatchObject([method, 404, { error: { code: 'unknown_url' } }])
+  }
+  expect(output.stderr).not.toContain('TypeError')
+  // Fetch sends no such Host.
+  const answer = await new Promise<string>((resolve, reject) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1', () =>
+      socket.write('GET /health HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n'),
+    )
+    let text = ''
+    socket
+      .on('data', (data) => (text += data))
+      .on('close', () => resolve(text))
+      .on('error', reject)
+  })
+  expect(answer).toMatch(/^HTTP\/1\.1 400 [\s\S]*"type":"invalid_request_error".*"code":"invalid_request"/)
 })
 
 it('cuts what takes longer than it may', async () => {

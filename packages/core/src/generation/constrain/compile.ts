@@ -9,7 +9,12 @@ import { Budget, limits, tooMuch } from './limits.ts'
 import { compileSchema } from './schema/compile-schema.ts'
 import type { Values } from './schema/values.ts'
 
-export interface SchemaOptions {
+export interface WorkOptions {
+  /** Most steps of compilation, which holds up whatever else the thread does. Default: `limits.work`. */
+  readonly work?: number
+}
+
+export interface SchemaOptions extends WorkOptions {
   /** Properties in the schema's order, as OpenAI's API gives them. Default: any order. */
   readonly ordered?: boolean
 }
@@ -21,8 +26,8 @@ const noValues: Values = { nodes: [], root: -1, shortest: new Float64Array() }
  *
  * @throws unsupported error that names the keyword and where it stands; usage error for what is no schema
  */
-export function schemaGrammar(schema: unknown, { ordered = false }: SchemaOptions = {}): Grammar {
-  const values = compileSchema(schema)
+export function schemaGrammar(schema: unknown, { ordered = false, work }: SchemaOptions = {}): Grammar {
+  const values = compileSchema(schema, new Budget(work))
   return { expression: { type: 'value', node: values.root }, values, ordered }
 }
 
@@ -30,8 +35,8 @@ export function schemaGrammar(schema: unknown, { ordered = false }: SchemaOption
 export const jsonObjectGrammar = (): Grammar => schemaGrammar({ type: 'object' })
 
 /** A text that the whole of a regular expression (ECMAScript's) matches. @throws unsupported error that names what cannot be run */
-export function regexGrammar(pattern: string): Grammar {
-  const budget = new Budget()
+export function regexGrammar(pattern: string, { work }: WorkOptions = {}): Grammar {
+  const budget = new Budget(work)
   const automaton = compileRegex(parseRegex(pattern, 'regex'), 'regex', budget)
   if (automaton.labels.every((label) => label < 0)) throw usageError('regex: no text matches the pattern', { found: pattern })
   return { expression: { type: 'pattern', automaton: spell(automaton, 'regex', budget) }, values: noValues, ordered: false }
@@ -41,7 +46,8 @@ export function regexGrammar(pattern: string): Grammar {
 export function choiceGrammar(choices: readonly string[]): Grammar {
   if (choices.length === 0) throw usageError('choice: there is nothing to choose from', { found: choices })
   if (choices.join('').length > limits.schemaCharacters) throw tooMuch('choice', 'characters', limits.schemaCharacters)
-  const { labels, ...rest } = textsAutomaton(choices)
-  const automaton = spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'choice', new Budget())
+  const budget = new Budget()
+  const { labels, ...rest } = textsAutomaton(choices, budget)
+  const automaton = spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'choice', budget)
   return { expression: { type: 'pattern', automaton }, values: noValues, ordered: false }
 }

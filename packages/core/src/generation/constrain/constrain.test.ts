@@ -47,6 +47,12 @@ it('offers choices', () => {
   expect(() => choiceGrammar([])).toThrow('nothing to choose')
 })
 
+it('has a bound for the blanks of each gap', () => {
+  const gap = (blanks: string) => reads(jsonObjectGrammar(), `{${blanks}"a":${blanks}1${blanks}}`)
+  for (const blanks of ['', ' ', '\n', `\n${' '.repeat(32)}`]) expect(gap(blanks)).toBe(true)
+  for (const blanks of ['  ', '\n\n', `\n${' '.repeat(33)}`, ' \n']) expect(gap(blanks)).toBe(false)
+})
+
 it('reads any JSON object, and blanks that end', () => {
   const grammar = jsonObjectGrammar()
   for (const text of [

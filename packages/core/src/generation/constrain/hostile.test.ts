@@ -4,6 +4,7 @@ import { isParscaleError } from '../../errors.ts'
 import { regexGrammar, schemaGrammar } from './compile.ts'
 import { TokenGrammar } from './constraint.ts'
 import { small } from './testing/small.ts'
+import { toolGrammar } from './tool-calls.ts'
 
 const nested = (depth: number, wrap: (inner: unknown) => unknown): unknown => {
   let schema: unknown = { type: 'integer' }
@@ -87,6 +88,19 @@ it.each(schemas)('%s', (_, schema) => {
     expect(['unsupported', 'usage']).toContain(error.kind)
   }
   expect(process.memoryUsage().heapUsed - before).toBeLessThan(500 * 2 ** 20)
+})
+
+it('the schemas of many tools share one bound', () => {
+  const parameters = { type: 'object', properties: keys(100) }
+  const tools = [...Array(400).keys()].map((i) => ({ name: `tool${i}`, parameters: { ...parameters, minProperties: i % 2 } }))
+  expect(() => toolGrammar({ tools, form: 'hermes', choice: 'required', ordered: true })).toThrow(/3000000 steps/)
+})
+
+it('a caller whose thread serves others may ask for less work', () => {
+  const work = 100_000
+  expect(() => schemaGrammar({ type: 'object', properties: keys(1500) }, { work })).toThrow(/100000 steps/)
+  expect(() => regexGrammar('[^a]{1000}', { work })).toThrow(/100000 steps/)
+  expect(() => schemaGrammar({ enum: [...Array(10_000).keys()].map((i) => `text ${i}`) }, { work })).toThrow(/100000 steps/)
 })
 
 it('a pattern that JavaScript would backtrack in for ever takes its text at once', async () => {

@@ -34,16 +34,22 @@ export const limits = {
 
 /** Counts the work of one compilation. */
 export class Budget {
-  #left: number = limits.work
+  readonly #most: number
+  #left: number
+
+  constructor(most: number = limits.work) {
+    this.#most = most
+    this.#left = most
+  }
 
   /** @throws unsupported error once the work is too much */
   spend(steps: number): void {
     this.#left -= steps
-    if (this.#left < 0) throw tooMuch('the schema or pattern', 'steps of compilation', limits.work)
+    if (this.#left < 0) throw tooMuch('the schema or pattern', 'steps of compilation', this.#most)
   }
 
   get spent(): number {
-    return limits.work - this.#left
+    return this.#most - this.#left
   }
 }
 

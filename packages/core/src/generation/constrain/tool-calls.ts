@@ -41,10 +41,12 @@ export interface ToolOptions {
   readonly parallel?: boolean
   /** Arguments in the schema's order. Default: any order. */
   readonly ordered?: boolean
+  /** Most steps of compilation, for all tools together. */
+  readonly work?: number
 }
 
 /** @throws unsupported error that names the keyword of a tool's schema; usage error for tools that are none */
-export function toolGrammar({ tools, form, choice, parallel = true, ordered = false }: ToolOptions): Grammar {
+export function toolGrammar({ tools, form, choice, parallel = true, ordered = false, work }: ToolOptions): Grammar {
   const called = typeof choice === 'string' ? tools : tools.filter(({ name }) => name === choice.name)
   if (called.length === 0) {
     const found = typeof choice === 'string' ? 'there are no tools' : `there is no tool "${choice.name}"`
@@ -52,8 +54,8 @@ export function toolGrammar({ tools, form, choice, parallel = true, ordered = fa
   }
   if (called.length > limits.alternatives) throw tooMuch('tools', 'tools', limits.alternatives)
   const schemas = called.map(({ name, parameters }) => ({ name: `tool "${name}"`, schema: parameters ?? { type: 'object' } }))
-  const { values, roots } = compileSchemas(schemas)
-  const budget = new Budget()
+  const budget = new Budget(work)
+  const { values, roots } = compileSchemas(schemas, budget)
   const pattern = (regex: Regex): Expression => ({
     type: 'pattern',
     automaton: spell(compileRegex(regex, 'tools', budget), 'tools', budget),
@@ -139,7 +141,7 @@ export function toolGrammar({ tools, form, choice, parallel = true, ordered = fa
 
 const blanks: Regex = repeat(set(0x0a, 0x0a, 0x20, 0x20), 0, 8)
 
-const fixed = (marker: string, budget: Budget): ByteAutomaton => spell(textsAutomaton([marker]), marker, budget)
+const fixed = (marker: string, budget: Budget): ByteAutomaton => spell(textsAutomaton([marker], budget), marker, budget)
 
 /** Any text that ends with the first marker in it. */
 function until(marker: string, budget: Budget): ByteAutomaton {

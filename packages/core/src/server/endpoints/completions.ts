@@ -68,8 +68,11 @@ export async function completions(request: CompletionRequest, scope: RequestScop
   const logprobs = request.logprobs === true ? 1 : request.logprobs === false ? undefined : (request.logprobs ?? undefined)
   if ((logprobs ?? 0) > limits.topLogprobs) throw invalid(`logprobs: at most ${limits.topLogprobs}, got ${logprobs}`, 'logprobs')
   const echo = request.echo ?? false
+  if (request.stream && echo && logprobs !== undefined) throw unsupported('echo with logprobs does not stream', 'stream')
   const { model, p } = await modelFor(request.model, request.parscale, scope, context)
   const prompts = await promptsOf(request.prompt, model, 'prompt', scope, context)
+  if (prompts.length * n > limits.prompts)
+    throw invalid(`n: at most ${limits.prompts} texts of a request, got ${prompts.length} prompts, ${n} times each`, 'n')
   const maxTokens = checkMaxTokens(request.max_tokens, 16, 'max_tokens', context)
   if (maxTokens === 0 && !echo) throw invalid('max_tokens: 0 is allowed only with echo', 'max_tokens')
   const sampling = samplingOf(request, model, context)
@@ -103,7 +106,6 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   const chunk = (index: number, text: string, more: object = {}): ServerEvent => ({
     data: { ...base(head), choices: [{ index, text, logprobs: null, finish_reason: null, ...more }] },
   })
-  if (request.echo && head.logprobs !== undefined) throw unsupported('echo with logprobs does not stream', 'stream')
   if (request.echo) for (const index of texts.keys()) yield chunk(index, promptText(head, prompts[Math.floor(index / n)]!))
   const pieces = merge(texts)
   let next = await pieces.next()

@@ -1,10 +1,11 @@
 /** From OpenAI's messages and tools to a prompt in the words of the model's own chat template. */
-import { usageError } from '../../errors.ts'
+import { isParscaleError, usageError } from '../../errors.ts'
 import type { TextModel, TokenConstraint } from '../../generation/index.ts'
 import type { ChatMessage } from '../../tokenizer/index.ts'
 import type { Constrain, Demand, ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
 import { checkPrompt, encoded } from '../generate.ts'
+import { parsedText } from '../json-body.ts'
 import type { LoadedModel } from '../models.ts'
 import type { ParserOptions } from '../output/parser.ts'
 import type { ChatRequest, Message, ResponseFormat, Tool } from '../protocol/chat.ts'
@@ -42,16 +43,8 @@ export async function conversationOf(
     ...(tools.length > 0 && { tools: tools.map(({ type, function: about }) => ({ type, function: about })) }),
   }
   const context = text.model.config.maxPositionEmbeddings
-  const promptIds = await encoded(
-    chatTemplate.encodeLong(messages, {
-      addGenerationPrompt: true,
-      variables,
-      context,
-      signal: scope.signal,
-    }),
-    model,
-    'messages',
-  )
+  const options = { addGenerationPrompt: true, variables, context, signal: scope.signal }
+  const promptIds = await encoded(chatTemplate.encodeLong(messages, options).catch(templateFailed), model, 'messages')
   checkPrompt(promptIds, model, 'messages')
   const { reasoning } = form
   const end = reasoning ? tokenizer.decode(promptIds.slice(-12)).trimEnd() : ''
@@ -184,16 +177,26 @@ function contentText(content: Message['content'], i: number): string {
     .join('')
 }
 
+/** What a model wrote need not be JSON. */
 function argumentsOf(text: string): unknown {
-  try {
-    const value: unknown = JSON.parse(text)
-    if (typeof value === 'object' && value !== null) return value
-  } catch {} // what a model wrote need not be JSON
+  const value = parsedText(text)
+  if (typeof value === 'object' && value !== null) return value
   return text === '' ? {} : text
+}
+
+/** What a template cannot say is mostly the conversation's fault: an order of roles, or too much of it. */
+function templateFailed(error: unknown): never {
+  if (isParscaleError(error) && error.facts.file === 'chat template' && error.kind === 'checkpoint')
+    throw invalid(error.message, 'messages', 'template_failed')
+  throw error
 }
 
 /** For /tokenize, which has no tools. */
 export function plainConversation(messages: readonly Message[], model: LoadedModel, addGenerationPrompt: boolean): number[] {
   if (!model.text.chatTemplate) throw usageError(`${model.id} has no chat template`)
-  return model.text.chatTemplate.encode(messages.map(templateMessage), { addGenerationPrompt })
+  try {
+    return model.text.chatTemplate.encode(messages.map(templateMessage), { addGenerationPrompt })
+  } catch (error) {
+    return templateFailed(error)
+  }
 }

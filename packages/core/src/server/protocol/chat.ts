@@ -1,6 +1,6 @@
 /** /v1/chat/completions: what comes in. */
 import { z } from 'zod'
-import { modelField, samplingFields, streamFields } from './fields.ts'
+import { anyObject, modelField, samplingFields, streamFields } from './fields.ts'
 
 const part = z.looseObject({ type: z.string() })
 export const toolCall = z.looseObject({
@@ -24,7 +24,7 @@ export const tool = z.looseObject({
     .looseObject({
       name: z.string().min(1).max(256),
       description: z.string().nullish(),
-      parameters: z.record(z.string(), z.unknown()).nullish(),
+      parameters: anyObject.nullish(),
       strict: z.boolean().nullish(),
     })
     .optional(),
@@ -41,7 +41,7 @@ export const responseFormat = z.looseObject({
   json_schema: z
     .looseObject({
       name: z.string().optional(),
-      schema: z.record(z.string(), z.unknown()).optional(),
+      schema: anyObject.optional(),
       strict: z.boolean().nullish(),
     })
     .optional(),
@@ -64,6 +64,6 @@ export const chatRequest = z.object({
   parallel_tool_calls: z.boolean().nullish(),
   response_format: responseFormat.nullish(),
   reasoning_effort: z.string().nullish(),
-  chat_template_kwargs: z.record(z.string(), z.unknown()).nullish().describe("Further variables of the model's chat template."),
+  chat_template_kwargs: anyObject.nullish().describe("Further variables of the model's chat template."),
 })
 export type ChatRequest = z.infer<typeof chatRequest>

@@ -1,10 +1,7 @@
 /** /v1/completions and /v1/embeddings: what comes in. */
 import { z } from 'zod'
 import { responseFormat } from './chat.ts'
-import { modelField, parscaleField, samplingFields, streamFields } from './fields.ts'
-
-const ids = z.array(z.int().min(0))
-export const prompts = z.union([z.string(), z.array(z.string()), ids, z.array(ids)])
+import { modelField, parscaleField, prompts, samplingFields, streamFields } from './fields.ts'
 
 export const completionRequest = z.object({
   model: modelField,

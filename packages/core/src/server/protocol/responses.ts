@@ -1,6 +1,6 @@
 /** /v1/responses: what comes in. Items and tools that are not known are left out, never refused. */
 import { z } from 'zod'
-import { modelField, samplingFields } from './fields.ts'
+import { anyObject, modelField, samplingFields } from './fields.ts'
 
 const item = z.looseObject({ type: z.string().optional(), role: z.string().optional() })
 export type ResponseInput = z.infer<typeof item>
@@ -18,6 +18,6 @@ export const responseRequest = z.object({
   text: z.looseObject({ format: z.looseObject({ type: z.string() }).nullish() }).nullish(),
   reasoning: z.looseObject({ effort: z.string().nullish() }).nullish(),
   previous_response_id: z.string().nullish(),
-  metadata: z.record(z.string(), z.unknown()).nullish(),
+  metadata: anyObject.nullish(),
 })
 export type ResponseRequest = z.infer<typeof responseRequest>

@@ -1,7 +1,7 @@
 /** /tokenize, /detokenize and the models' own endpoints: what comes in. */
 import { z } from 'zod'
 import { message } from './chat.ts'
-import { modelField } from './fields.ts'
+import { modelField, tokenIds } from './fields.ts'
 
 export const tokenizeRequest = z.object({
   model: modelField.optional(),
@@ -12,6 +12,6 @@ export const tokenizeRequest = z.object({
   return_token_strs: z.boolean().nullish(),
 })
 
-export const detokenizeRequest = z.object({ model: modelField.optional(), tokens: z.array(z.int().min(0)) })
+export const detokenizeRequest = z.object({ model: modelField.optional(), tokens: tokenIds })
 
 export const modelRequest = z.object({ model: modelField })

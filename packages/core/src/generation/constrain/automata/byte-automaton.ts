@@ -61,6 +61,7 @@ export function spell(
   const known = new Map<string, number>()
 
   function node(row: Row): number {
+    budget.spend(4 + 2 * row.length)
     const key = row.join(';')
     const found = known.get(key)
     if (found !== undefined) return found

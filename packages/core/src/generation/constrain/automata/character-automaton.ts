@@ -132,11 +132,12 @@ export const isEmpty = (automaton: CharacterAutomaton): boolean => !automaton.la
 export const universal: CharacterAutomaton = { breaks: [0], next: Int32Array.of(0), labels: Int32Array.of(0) }
 
 /** Just these texts, each with its index as label; of equal ones, the first. */
-export function textsAutomaton(texts: readonly string[]): CharacterAutomaton {
+export function textsAutomaton(texts: readonly string[], budget: Budget): CharacterAutomaton {
   const codes = new Set<number>([0])
   const labels = [-1]
   const edges: Map<number, number>[] = [new Map()]
   for (const [index, text] of texts.entries()) {
+    budget.spend(4 + 4 * text.length)
     let state = 0
     for (const character of text) {
       const code = character.codePointAt(0)!
@@ -154,6 +155,7 @@ export function textsAutomaton(texts: readonly string[]): CharacterAutomaton {
   }
   const breaks = [...codes].sort((a, b) => a - b)
   if (labels.length * breaks.length > limits.cells) throw tooMuch('a list of texts', 'transitions', limits.cells)
+  budget.spend(labels.length + (labels.length * breaks.length) / 16)
   const next = new Int32Array(labels.length * breaks.length).fill(-1)
   const classes = new Map(breaks.map((code, i) => [code, i]))
   edges.forEach((map, s) => {

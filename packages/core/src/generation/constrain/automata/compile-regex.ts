@@ -35,6 +35,8 @@ export function compileRegex(
       budget.spend(1 + machine.edges[s]!.length)
       for (const { to, at } of machine.edges[s]!) if (at === undefined || (at === 'start' ? start : end)) seen.add(to)
     }
+    // Sorting them and spelling their key take longer than finding them.
+    budget.spend(4 * seen.size)
     return seen.has(machine.sink) ? [machine.sink] : [...seen].sort((a, b) => a - b)
   }
   const ids = new Map<string, number>()

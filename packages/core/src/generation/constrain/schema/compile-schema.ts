@@ -4,7 +4,7 @@
  */
 import { type ByteAutomaton, spell } from '../automata/byte-automaton.ts'
 import { type CharacterAutomaton, product, textsAutomaton } from '../automata/character-automaton.ts'
-import { Budget, limits, tooMuch } from '../limits.ts'
+import { type Budget, limits, tooMuch } from '../limits.ts'
 import { Constants, canonical } from './constants.ts'
 import { type Alternative, Expander } from './expand.ts'
 import { type JsonType, jsonTypes, list, type Negations, notEnum, typesOf, wholeNumber } from './keywords.ts'
@@ -25,8 +25,7 @@ interface NodeDraft {
  * @throws unsupported error that names what is not supported and where it stands; usage error for what is no schema, or has no
  * value
  */
-export function compileSchema(schema: unknown): Values {
-  const budget = new Budget()
+export function compileSchema(schema: unknown, budget: Budget): Values {
   const source = new SchemaSource(schema)
   const overlapping = new Set<SchemaObject>()
   for (;;) {
@@ -180,7 +179,7 @@ class Compiler {
     const key = JSON.stringify(texts)
     let automaton = this.#literals.get(key)
     if (!automaton) {
-      const { labels, ...rest } = textsAutomaton(texts)
+      const { labels, ...rest } = textsAutomaton(texts, this.#budget)
       automaton = spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'a list of values', this.#budget)
       this.#literals.set(key, automaton)
     }
@@ -233,7 +232,7 @@ class Compiler {
         ),
       ]
     })
-    if (ways.length === 0) return textsAutomaton([])
+    if (ways.length === 0) return textsAutomaton([], this.#budget)
     return product(ways, { label: (labels) => Math.max(...labels) }, 'propertyNames', this.#budget)
   }
 

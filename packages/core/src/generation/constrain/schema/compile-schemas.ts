@@ -1,11 +1,14 @@
 /** Schemas of several tools, compiled into one table. */
 import { isParscaleError, ParscaleError } from '../../../errors.ts'
-import { limits, tooMuch } from '../limits.ts'
+import { type Budget, limits, tooMuch } from '../limits.ts'
 import { compileSchema } from './compile-schema.ts'
 import type { ValueNode, Values } from './values.ts'
 
-/** Several schemas with names, in one table of nodes: `roots` are theirs. Errors name the schema. */
-export function compileSchemas(schemas: readonly { readonly name: string; readonly schema: unknown }[]): {
+/** Several schemas with names, in one table of nodes: `roots` are theirs. Errors name the schema. They share the budget. */
+export function compileSchemas(
+  schemas: readonly { readonly name: string; readonly schema: unknown }[],
+  budget: Budget,
+): {
   values: Values
   roots: number[]
 } {
@@ -13,7 +16,7 @@ export function compileSchemas(schemas: readonly { readonly name: string; readon
   const shortest: number[] = []
   const roots: number[] = []
   for (const { name, schema } of schemas) {
-    const compiled = named(name, () => compileSchema(schema))
+    const compiled = named(name, () => compileSchema(schema, budget))
     const shift = nodes.length
     const moved = (node: number): number => (node < 0 ? node : node + shift)
     for (const { objects, arrays, ...node } of compiled.nodes) {

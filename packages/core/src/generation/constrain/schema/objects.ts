@@ -85,7 +85,7 @@ export function draftObject(
     }
     return label
   }
-  const automata = [textsAutomaton(nameList), ...matchers, ...(open ? [universal] : [])]
+  const automata = [textsAutomaton(nameList, budget), ...matchers, ...(open ? [universal] : [])]
   let keys: CharacterAutomaton
   if (nameList.length === 0 && matchers.length === 0 && open) {
     freeLabel(0)

@@ -99,7 +99,7 @@ export class Strings {
       if (pattern !== undefined) parts.set(`pattern ${pattern}`, this.pattern(pattern, `${pointer}/pattern`))
       for (const each of (schema as Negations)[notPattern] ?? []) add(`not ${each}`, () => negation(this.pattern(each, pointer)))
       const not = ((schema as Negations)[notEnum] ?? []).filter((each) => typeof each === 'string')
-      if (not.length > 0) add(`none ${JSON.stringify(not)}`, () => negation(textsAutomaton(not)))
+      if (not.length > 0) add(`none ${JSON.stringify(not)}`, () => negation(textsAutomaton(not, this.#budget)))
       const format = get(schema, 'format')
       if (typeof format !== 'string') continue
       if (unsupportedFormats.has(format)) throw refusal(`${pointer}/format`, `the format "${format}"`)
@@ -111,7 +111,7 @@ export class Strings {
     if (values) {
       // A list of texts says their lengths.
       const fitting = values.filter((each) => within([...each].length, min, max))
-      add(`texts ${JSON.stringify(fitting)}`, () => textsAutomaton(fitting))
+      add(`texts ${JSON.stringify(fitting)}`, () => textsAutomaton(fitting, this.#budget))
       min = 0
       max = Infinity
     }

@@ -1,0 +1,104 @@
+/** Bodies as values. What would hold up the requests of others for long is refused before it is read. */
+import { ApiError, invalid } from './errors.ts'
+
+/** Levels of lists and objects in one another. Deeper ones overflow the stack of what walks them. */
+const mostLevels = 512
+/** Values of a body: some tenths of a second go into the checks of so many. */
+const mostValues = 2 ** 18
+
+/** @throws invalid request for what is larger than `mostBytes`, no JSON, too nested, or too many values */
+export async function readJson(request: Request, mostBytes: number): Promise<unknown> {
+  const type = request.headers.get('content-type') ?? ''
+  // A page elsewhere may send a form or plain text without asking us first.
+  if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type))
+    throw new ApiError(
+      415,
+      'invalid_request_error',
+      `the body must be application/json, got ${JSON.stringify(type.slice(0, 100))}`,
+      {
+        code: 'unsupported_media_type',
+      },
+    )
+  let bytes: Uint8Array
+  let text: string
+  try {
+    bytes = await readBytes(request, mostBytes)
+    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (error) {
+    if (error instanceof ApiError) throw error
+    throw invalid('the body is not valid UTF-8, or ended early', undefined, 'invalid_body')
+  }
+  const [code, problem] = excessOf(bytes) ?? []
+  if (code) throw invalid(`the body has ${problem}`, undefined, code)
+  try {
+    return JSON.parse(text)
+  } catch (error) {
+    throw invalid(`the body is not valid JSON: ${(error as Error).message.slice(0, 300)}`, undefined, 'invalid_json')
+  }
+}
+
+/** The length may be told beforehand, and need not be. */
+async function readBytes(request: Request, most: number): Promise<Uint8Array> {
+  const tooLarge = () =>
+    new ApiError(413, 'invalid_request_error', `the body is larger than ${most} bytes`, { code: 'body_too_large' })
+  const told = request.headers.get('content-length')
+  if (Number(told ?? 0) > most) throw tooLarge()
+  // A listener keeps a body to the length that was told.
+  if (told !== null) return new Uint8Array(await request.arrayBuffer())
+  const chunks: Uint8Array[] = []
+  let size = 0
+  const reader = request.body?.getReader()
+  for (let next = await reader?.read(); next && !next.done; next = await reader!.read()) {
+    size += next.value.length
+    if (size > most) {
+      await reader!.cancel()
+      throw tooLarge()
+    }
+    chunks.push(next.value)
+  }
+  const bytes = new Uint8Array(size)
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
+}
+
+/** A text that a request brings as a value of a template: undefined where it is no JSON, or would be refused as a body. */
+export function parsedText(text: string): unknown {
+  if (excessOf(new TextEncoder().encode(text))) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** Of what a JSON text has too much, with the code of the error. Counts brackets and commas outside texts. */
+function excessOf(json: Uint8Array): [code: string, problem: string] | undefined {
+  let [level, values] = [0, 0]
+  for (let i = 0; i < json.length; i++) {
+    switch (json[i]) {
+      case 0x22: // "
+        for (i++; i < json.length && json[i] !== 0x22; i++) if (json[i] === 0x5c) i++
+        continue
+      case 0x5b: // [
+      case 0x7b: // {
+        if (++level > mostLevels) return ['body_too_nested', `more than ${mostLevels} lists and objects in one another`]
+        values++
+        break
+      case 0x5d: // ]
+      case 0x7d: // }
+        level--
+        continue
+      case 0x2c: // ,
+        values++
+        break
+      default:
+        continue
+    }
+    if (values > mostValues) return ['body_too_many_values', `more than ${mostValues} values; send it in parts`]
+  }
+  return undefined
+}
