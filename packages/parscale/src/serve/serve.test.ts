@@ -51,6 +51,10 @@ const body = (more: object = {}) => ({
   }),
 })
 
+it('ends with the fault where its first model cannot be loaded', { timeout: 30_000 }, async () => {
+  await expect(start([join(folder, 'nope')])).rejects.toThrow(/nope: there is no such file or folder/)
+})
+
 it('answers, logs a line for each request without its text, and ends answers under way on SIGTERM', async () => {
   const { child, output, ended, url } = await start(['--p', '2'])
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
