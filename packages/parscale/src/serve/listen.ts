@@ -28,7 +28,7 @@ const headersTimeout = 20_000
 const requestTimeout = 120_000
 
 export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
-  const answer = getRequestListener((request) => app.fetch(request), { overrideGlobalObjects: false })
+  const answer = getRequestListener((request) => app.fetch(ordinaryRequest(request)), { overrideGlobalObjects: false })
   const limits = { headersTimeout, requestTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
   await new Promise<void>((resolve, reject) => {
@@ -52,6 +52,18 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
       server.closeAllConnections()
     },
   }
+}
+
+/**
+ * The adapter's requests only look like a Request, and a Request cannot be made of one, as hono's body limit does
+ * for bodies without a length (in chunks).
+ */
+function ordinaryRequest(request: Request): Request {
+  const { url, method, headers } = request
+  if (headers.has('content-length') && !headers.has('transfer-encoding')) return request
+  const { body, signal } = request
+  // A stream as body needs `duplex`, which the types of the DOM do not know.
+  return body ? new Request(url, { method, headers, signal, body, duplex: 'half' } as RequestInit) : request
 }
 
 async function readTls({ cert, key }: { cert: string; key: string }) {
