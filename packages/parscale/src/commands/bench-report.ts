@@ -39,7 +39,7 @@ export function benchText({ machine, rows, ratios, rounds, steps }: BenchResult,
     '\n',
     textTable(
       [
-        [...heads, 'prefill tokens/s', 'limit', 'reached', 'load', 'peak memory', 'weights', 'cache', 'allowed', ''],
+        [...heads, 'prefill tokens/s', 'limit', 'reached', 'load', 'peak memory', 'weights', 'cache', 'allowed', 'bound'],
         ...rows.map((row) => [
           ...names(row),
           significant(row.prefillTokensPerSecond, 3),

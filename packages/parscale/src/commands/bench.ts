@@ -35,12 +35,12 @@ export function register(command: Command, io: Io): void {
     new Option(`${flag} <list>` as const, what).argParser(countList)
   command
     .argument('[model]', 'folder, .gguf file or ORG/NAME')
-    .addOption(new Option('--shape <size>', `a published shape with random weights: ${sizes.join(', ')}`).choices(sizes))
+    .addOption(new Option('--shape <size>', 'a published shape with random weights').choices(sizes))
     .addOption(new Option('--layers <n>', 'of the shape, instead of 36').argParser(integer(1)))
     .addOption(new Option('--vocab <n>', 'vocabulary of the shape').argParser(integer(256)))
     .addOption(counts('--p', "streams (default: the model's; of a shape 1,8)"))
-    .addOption(counts('--batch', 'requests that are stepped together').default([1]))
-    .addOption(counts('--context', 'tokens in the cache when decoding is measured').default([256]))
+    .addOption(counts('--batch', 'requests that are stepped together').default([1], '1'))
+    .addOption(counts('--context', 'tokens in the cache when decoding is measured').default([256], '256'))
     .addOption(new Option('--prompt <n>', 'tokens of prefill (default: as the context)').argParser(integer(1)))
     .addOption(
       new Option('--bits <list>', 'of a weight: 8, 4 or 32 (default: 8; a MODEL as it is stored)').argParser(

@@ -95,7 +95,7 @@ export function register(command: Command, io: Io): void {
       }
       report(
         io,
-        `${named.name}, ${shortNumber(parameters.nonEmbedding)} parameters without embeddings, P = ${workload.P}: ${workload.batch} request(s) of ${workload.inputTokens} + ${workload.outputTokens} tokens\n`,
+        `${named.name}, ${shortNumber(parameters.nonEmbedding)} parameters without embeddings, P = ${workload.P}: ${workload.batch === 1 ? '1 request' : `${workload.batch} requests`} of ${workload.inputTokens} + ${workload.outputTokens} tokens\n`,
       )
       report(
         io,

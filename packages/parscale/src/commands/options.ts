@@ -68,7 +68,7 @@ export const pOption = new Option(
 ).argParser(integer(1))
 export const streamSetOption = new Option(
   '--stream-set <model>',
-  'a further stream set for the same backbone, with another P; may be repeated',
+  "a further stream set for the same backbone; takes the place of the model's own with its P; may be repeated",
 ).argParser(collect)
 
 export const bitsOption = () =>

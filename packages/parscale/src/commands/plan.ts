@@ -43,7 +43,7 @@ export function register(command: Command, io: Io): void {
         `tokens that each candidate is trained on (default: ${shortNumber(publishedTokens)}; with a joint law and --train-flops, what these pay for)`,
       ).argParser(countArgument),
     )
-    .addOption(new Option('--streams <list>', 'P to try').argParser(countList).default([1, 2, 4, 8]))
+    .addOption(new Option('--streams <list>', 'P to try').argParser(countList).default([1, 2, 4, 8], '1,2,4,8'))
     .addOption(
       new Option('--formats <list>', `weight formats to try: ${weightFormats.map(({ name }) => name).join(', ')}`).argParser(
         formatList,

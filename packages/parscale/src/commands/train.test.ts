@@ -1,6 +1,7 @@
 /** `parscale train`: what a run computes and records. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { shippedModel } from '../load/find-model.ts'
 import {
   at,
   checkpointTensors,
@@ -204,6 +205,30 @@ describe('recipes', () => {
     }
     await recycle('all', '--p', '2', '--train', 'all')
     expect(existsSync(at('all', 'model', 'model.safetensors'))).toBe(true)
+  })
+
+  it('recycle trains anew a P that the model has: looks at it while it trains, and says how to run it', async () => {
+    const small = [
+      '--model',
+      shippedModel,
+      '--p',
+      '2',
+      '--set',
+      'sample.tokens=2',
+      '--set',
+      'evaluation.diagnoseTokens=16',
+      '--threads',
+      '1',
+    ]
+    const brief = ['--steps', '1', '--batch-size', '1', '--sequence-length', '16', '--separator', '\n\n', '--held-out', '0.2']
+    const { stdout, stderr } = await succeed('recycle', '--data', at('text.txt'), ...small, ...brief, '--out', at('anew'))
+    expect(stderr).not.toContain('no sample and no diagnosis')
+    expect(stderr).toContain('sample: ')
+    const tried = /try it: parscale (generate .* --p 2) --prompt/.exec(stdout)![1]!.split(' ')
+    expect(await here(...tried, '--prompt', 'one', '--max-tokens', '2', '--json')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('"p": 2'),
+    })
   })
 
   it('sft learns the answers of conversations only', async () => {

@@ -20,7 +20,7 @@ import { type Precision, type PrecisionOptions, precisionOf, requireFloats } fro
 
 /** How a model is found and opened: bits, further stream sets, environment, callbacks for work in the cache. */
 export interface OpenOptions extends PrecisionOptions {
-  /** Further stream sets for the same backbone: folders or models, each with another P. */
+  /** Further stream sets for the same backbone: folders or models, each with another P; one takes the place of the model's own with its P. */
   readonly streamSets?: readonly string[]
   /** Default: the environment of the process (HF_HOME, PARSCALE_CACHE, ...). */
   readonly env?: Environment
@@ -49,9 +49,17 @@ export async function openModel(model: string | undefined, options: OpenOptions 
     const backbone = await openModelFolder(await backboneFolder(path, await precisionOf(path, options), options))
     open.push(backbone)
     requireFloats(backbone, options)
-    for (const set of await streamSetPaths(backbone.path, options)) open.push(await openSet(set, options))
-    const streamSets = open.slice(1)
-    requireOnePerP(backbone, streamSets)
+    const openSets = async (paths: readonly string[]) => {
+      const sets: ModelFolder[] = []
+      for (const set of paths) {
+        const opened = await openSet(set, options)
+        open.push(opened)
+        sets.push(opened)
+      }
+      return sets
+    }
+    const own = await openSets(await streamSetFolders(backbone.path))
+    const streamSets = oneSetPerP(backbone, own, await openSets(await namedSets(options)))
     await verifySameBackbone(backbone, streamSets, options.signal)
     return { backbone, streamSets }
   })
@@ -69,8 +77,8 @@ export async function openModelStreamed(model: string | undefined, options: Open
     const streamed = await openStreamed(path, precision === 'floats' ? undefined : precision)
     open.push(streamed.backbone, ...streamed.streamSets)
     for (const set of await namedSets(options)) open.push(await openSet(set, options))
-    const streamSets = open.slice(1)
-    requireOnePerP(streamed.backbone, streamSets)
+    const named = open.slice(1 + streamed.streamSets.length)
+    const streamSets = oneSetPerP(streamed.backbone, streamed.streamSets, named)
     await streamed.verify(streamSets, { cacheDirectory: cacheFolder(options.env), signal: options.signal })
     return { backbone: streamed.backbone, streamSets }
   })
@@ -89,20 +97,18 @@ async function closedOnError(work: (open: ModelFolder[]) => Promise<Omit<OpenMod
   }
 }
 
-function requireOnePerP(backbone: ModelFolder, streamSets: readonly ModelFolder[]): void {
+/** A set that is named takes the place of the one with its P that lies in the model's folder: it was trained to be tried. */
+function oneSetPerP(backbone: ModelFolder, own: readonly ModelFolder[], named: readonly ModelFolder[]): ModelFolder[] {
+  const replaced = new Set(named.map(({ config }) => config.parscale.n))
+  const sets = [...own.filter(({ config }) => !replaced.has(config.parscale.n)), ...named]
   const seen = new Set(hasStreams(backbone.config) ? [backbone.config.parscale.n] : [])
-  for (const { path, config } of streamSets) {
+  for (const { path, config } of sets) {
     const { n } = config.parscale
     if (seen.has(n)) throw usageError(`${path}: a stream set with P = ${n} is loaded already; name one per P`, { found: n })
     seen.add(n)
   }
+  return sets
 }
-
-/** Where the further stream sets of the model at `path` lie: below it, and those that are named. */
-export const streamSetPaths = async (path: string, options: OpenOptions): Promise<string[]> => [
-  ...(await streamSetFolders(path)),
-  ...(await namedSets(options)),
-]
 
 async function namedSets({ streamSets = [], env }: OpenOptions): Promise<string[]> {
   const named: string[] = []

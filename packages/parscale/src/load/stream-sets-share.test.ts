@@ -1,10 +1,14 @@
-/** Several stream sets on one backbone: what each adds to what the engine is given. */
+/** Several stream sets on one backbone: what each adds to what the engine is given, and which of two with one P is taken. */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Model, modelFiles } from '@parscale/core/internal/generation'
 import { elementCount, streamParameters } from '@parscale/core/internal/model'
 import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
 import type { Runtime } from '@parscale/core/internal/runtime'
 import { expect, it } from 'vitest'
-import { openModel } from './open-model.ts'
+import { shippedModel } from './find-model.ts'
+import { type OpenOptions, openModel, openModelStreamed } from './open-model.ts'
 
 it('loads the backbone once, and with each set its aggregator alone', async () => {
   const engine = onnxRuntime({ threads: 1 })
@@ -32,6 +36,24 @@ it('loads the backbone once, and with each set its aggregator alone', async () =
   for (const [i, { numbers }] of aggregators.entries()) {
     expect(numbers).toBeGreaterThanOrEqual(own[i]!)
     expect(numbers).toBeLessThan(own[i]! + 100)
+  }
+})
+
+it.each([
+  ['as it lies on the disk', openModel],
+  ['made while it is read', (model?: string, options: OpenOptions = {}) => openModelStreamed(model, { ...options, bits: 8 })],
+])('takes a set that is named in place of the one of the model with its P: %s', async (_, open) => {
+  const folder = mkdtempSync(join(tmpdir(), 'parscale-sets-'))
+  try {
+    const named = join(folder, 'mine')
+    cpSync(join(shippedModel, 'streams', 'p2'), named, { recursive: true })
+    const opened = (await open(undefined, { streamSets: [named] }))!
+    expect(opened.streamSets.map(({ config }) => config.parscale.n).sort()).toEqual([2, 4, 8])
+    expect(opened.streamSets.find(({ config }) => config.parscale.n === 2)!.path).toBe(named)
+    await opened.close()
+    await expect(open(undefined, { streamSets: [named, named] })).rejects.toThrow(/a stream set with P = 2 is loaded already/)
+  } finally {
+    rmSync(folder, { recursive: true })
   }
 })
 

@@ -46,7 +46,11 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
           resolve()
         })
       }),
-    cut: () => server.closeAllConnections(),
+    cut: () => {
+      // Where the start has failed, nobody has called close, and a port that listens keeps the process alive.
+      server.close()
+      server.closeAllConnections()
+    },
   }
 }
 

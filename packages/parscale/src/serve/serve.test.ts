@@ -52,6 +52,33 @@ const body = (more: object = {}) => ({
   }),
 })
 
+it('ends with the fault where its first model cannot be loaded', { timeout: 30_000 }, async () => {
+  await expect(start([join(folder, 'nope')])).rejects.toThrow(/nope: there is no such file or folder/)
+})
+
+it('reads a body in chunks, cuts its answer when the client goes, and refuses one that is too long or not there', async () => {
+  const { output, url } = await start(['--p', '1', '--max-body', '1'])
+  const chunks = (text: string) =>
+    new ReadableStream<Uint8Array>({
+      start(controller) {
+        for (const half of [text.slice(0, 10), text.slice(10)]) controller.enqueue(new TextEncoder().encode(half))
+        controller.close()
+      },
+    })
+  const post = (text: string, more: RequestInit = {}) =>
+    fetch(`${url}/v1/completions`, { ...body(), body: chunks(text), duplex: 'half', ...more } as RequestInit)
+  expect((await post(body().body)).status).toBe(200)
+  expect((await fetch(`${url}/v1/completions`, { ...body(), body: null })).status).toBe(400)
+  expect((await fetch(`${url}/v1/completions`, { method: 'PUT' })).status).toBe(404)
+  const gone = new AbortController()
+  const stream = await post(body({ stream: true, max_tokens: 400 }).body, { signal: gone.signal })
+  await stream.body!.getReader().read()
+  gone.abort()
+  await expect.poll(() => output.stdout, { timeout: 5000 }).toContain('"error":"cancelled"')
+  expect((await post(body({ prompt: 'x'.repeat(2e6) }).body)).status).toBe(413)
+  expect(output.stderr).not.toContain('TypeError')
+})
+
 it('answers, logs a line for each request without its text, and ends answers under way on SIGTERM', async () => {
   const { child, output, ended, url } = await start(['--p', '2'])
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)

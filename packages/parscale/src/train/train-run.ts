@@ -29,6 +29,8 @@ export interface TrainResult {
   readonly model: string
   /** Of the streams, where they were trained for a frozen model. */
   readonly base?: string
+  /** Streams of what was trained. */
+  readonly p: number
   readonly steps: number
   readonly tokens: number
   readonly heldOutLoss: number
@@ -150,6 +152,7 @@ async function train({ io, inputs, trainer, folder, asked, resumed }: Training):
     run: folder.path,
     model,
     ...(isFrozen(inputs) && { base: config.base! }),
+    p: trainer.plan.config.parscale.n,
     steps,
     tokens,
     heldOutLoss: evaluation.loss,
@@ -185,8 +188,9 @@ function flopsByStage(trainer: Trainer, config: RunConfig): () => number {
   }
 }
 
-export function resultText({ model, base, steps, tokens, heldOutLoss, trainingSeconds }: TrainResult): string {
-  const what = base === undefined ? model : `${base} --stream-set ${model}`
+export function resultText({ model, base, p, steps, tokens, heldOutLoss, trainingSeconds }: TrainResult): string {
+  // The model may have larger P of its own, and the largest is what runs unless one is named.
+  const what = base === undefined ? model : `${base} --stream-set ${model} --p ${p}`
   return [
     `${steps} steps, ${formatAmount(tokens)} tokens, ${formatSeconds(trainingSeconds)} of training; held-out loss ${heldOutLoss.toFixed(4)} nats a token`,
     `${base === undefined ? 'the model' : 'the streams'}: ${model}`,

@@ -40,6 +40,10 @@ it.each(['none.txt', '*.csv', 'none/*.txt', 'deep/down/**/x', 'b[', 'b{'])('%s l
   await expect(matchingFiles(join(folder, name), () => true)).rejects.toThrow('no such files')
 })
 
+it('a folder in which nothing is wanted: it is there, and a pattern takes what lies in it', async () => {
+  await expect(matchingFiles(folder, () => false)).rejects.toThrow(/the folder has no files of a kind that is read; .*\*\.md/)
+})
+
 it.each(['x[z-a].txt', '[b-a]', '**/[9-0]*', '{a,[z-a]}', '[!z-a]x', '[\u{10ffff}-a]'])('%s is no pattern', async (name) => {
   await expect(matchingFiles(join(folder, name), () => true)).rejects.toMatchObject({
     kind: 'usage',

@@ -19,6 +19,13 @@ export async function matchingFiles(name: string, isWanted: (path: string) => bo
   // stat and not the entry's type: in the hub's cache, files are links.
   for (const path of paths) if ((await stat(path).catch(() => undefined))?.isFile()) files.push(path)
   if (files.length > 0) return files.sort()
+  if (found?.isDirectory())
+    throw usageError(
+      `${name}: the folder has no files of a kind that is read; name others by a pattern such as "${name}/**/*.md"`,
+      {
+        file: name,
+      },
+    )
   throw usageError(`${name}: no such files; expected a file, a folder or a pattern such as "data/**/*.jsonl"`, { file: name })
 }
 

@@ -32,7 +32,7 @@ export class Settings {
     const option = options[settingNames.indexOf(spelled)]
     if (!option)
       throw usageError(
-        `/set ${name}: there is no such setting${didYouMean(nearestNames(name, settingNames))}. There are ${settingNames.join(', ')} and system`,
+        `/set ${name}: there is no such setting${didYouMean(nearestNames(name, settingNames)) || '.'} There are ${settingNames.join(', ')} and system`,
         {
           found: name,
         },

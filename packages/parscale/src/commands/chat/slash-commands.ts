@@ -53,7 +53,7 @@ const slashCommands: readonly SlashCommand[] = [
       const { availableP } = conversation.text.model
       const p = Number(argument)
       if (!Number.isSafeInteger(p) || p < 1)
-        throw usageError(`/p ${argument}: expected a number of streams; this model has P = ${availableP.join(', ')}`)
+        throw usageError(`${`/p ${argument}`.trim()}: expected a number of streams; this model has P = ${availableP.join(', ')}`)
       await conversation.setP(p)
       say(`P = ${p} from the next turn on\n`)
       return undefined
@@ -111,7 +111,7 @@ export async function runSlashCommand(line: string, state: ChatState): Promise<'
   const command = slashCommands.find((each) => each.names.includes(name.toLowerCase()))
   if (!command)
     throw usageError(
-      `${name}: there is no such command${didYouMean(nearestNames(name, names))}. /help lists them; to send text that begins with a slash, put a space before it`,
+      `${name}: there is no such command${didYouMean(nearestNames(name, names)) || '.'} /help lists them; to send text that begins with a slash, put a space before it`,
       { found: name },
     )
   if (command.argument === undefined && argument !== '')

@@ -43,9 +43,9 @@ describe.runIf(canOpenTerminals)('chat at a terminal', () => {
     await chat.until('> ')
     for (const [typed, said] of [
       ['/?', 'this list'],
-      ['/hlep', 'did you mean /help?'],
+      ['/hlep', 'did you mean /help? /help lists'],
       ['/etc/passwd', 'put a space before it'],
-      ['/set temprature 1', 'did you mean temperature?'],
+      ['/set temprature 1', 'did you mean temperature? There are'],
       ['/set top_k 3', 'top_k 3'],
       ['/set top-p high', 'it must be a number'],
       ['/set system Be brief.', 'the system message is set'],
