@@ -35,7 +35,8 @@ export async function writingCommands(scratch: string): Promise<WritingCommands>
   // Starts several times faster than sources.
   const program = join(bundle, 'main.js')
   await build({
-    entryPoints: [mainPath, fileURLToPath(new URL('../bench/worker.ts', import.meta.url))],
+    entryPoints: { main: mainPath, 'bench/worker': fileURLToPath(new URL('../bench/worker.ts', import.meta.url)) },
+    splitting: true,
     bundle: true,
     platform: 'node',
     format: 'esm',
@@ -43,7 +44,6 @@ export async function writingCommands(scratch: string): Promise<WritingCommands>
     external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native'],
     banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
     outdir: bundle,
-    entryNames: '[name]',
     logLevel: 'error',
   })
   const server = await startHub()
