@@ -12,6 +12,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import { shippedModel } from './find-model.ts'
 
 const program = fileURLToPath(new URL('../../bin/parscale.js', import.meta.url))
+const root = fileURLToPath(new URL('../../../..', import.meta.url))
 const nobody = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups']
 /** A user with a number and nothing else, as containers have. */
 const nameless = ['setpriv', '--reuid', '12345', '--regid', '12345', '--clear-groups']
@@ -86,8 +87,10 @@ it.runIf(users)('no home folder', () => {
 })
 
 it.runIf(mounts)('a full and a read-only /tmp', () => {
-  const full = ['bwrap', '--dev-bind', '/', '/', '--size', '4096', '--tmpfs', '/tmp']
-  for (const within of [full, ['bwrap', '--dev-bind', '/', '/', '--ro-bind', '/tmp', '/tmp']]) {
+  // A checkout may lie in /tmp itself.
+  const checkout = ['--ro-bind', root, root]
+  const full = ['bwrap', '--dev-bind', '/', '/', '--size', '4096', '--tmpfs', '/tmp', ...checkout]
+  for (const within of [full, ['bwrap', '--dev-bind', '/', '/', '--ro-bind', '/tmp', '/tmp', ...checkout]]) {
     const fresh = { PARSCALE_CACHE: mkdtempSync(join(folder, 'cache-')) }
     expect(run(within, bits, fresh)).toEqual(run([], bits, fresh))
   }
