@@ -1,5 +1,5 @@
 /** The configuration file: TOML, shared keys first, then a table for each command. Read only where there is one. */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CommandUnknownOpts as Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
@@ -38,8 +38,9 @@ export const keyOf = (option: Option): string => (option.negate ? option.attribu
 export async function readConfig(env: NodeJS.ProcessEnv): Promise<ConfigFile | undefined> {
   const path = configPath(env)
   if (path === undefined) return undefined
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' && !env.PARSCALE_CONFIG) return undefined
+  const text = await readFile(path, 'utf8').catch(async (error: NodeJS.ErrnoException) => {
+    // Of a folder that one may not search, as in a container with another user's HOME, nobody knows whether there is one.
+    if (!env.PARSCALE_CONFIG && (await stat(path).catch(() => undefined)) === undefined) return undefined
     throw usageError(`${path}: ${whyUnread(error)}; it is the configuration file (PARSCALE_CONFIG)`, { file: path, cause: error })
   })
   if (text === undefined) return undefined
