@@ -89,7 +89,7 @@ export const checks = {
   },
 
   /** On a terminal: what is no command is refused, an answer is cut short, a paste of two lines is one message. */
-  async chat({ machine, parscale, chatModel }) {
+  async chat({ machine, chatModel }) {
     if (!chatModel) return { skipped: 'no model: node scripts/fetch-smollm2.mjs' }
     // biome-ignore lint/suspicious/noControlCharactersInRegex: what terminals are told
     const prompt = /> (?:\x1b\[\d*[A-Za-z])*$/
@@ -107,8 +107,9 @@ export const checks = {
       [/tokens\/s/, ''],
       [prompt, '/bye\r'],
     ]
+    // Without npx and a shell around it: both end by Ctrl-C's signal once it is over, whatever it ends with.
     const { stdout } = await machine.run(
-      `script -qefc '${parscale} chat "${chatModel}" --temperature 0 --max-tokens 200' /dev/null`,
+      `script -qefc 'exec node_modules/.bin/parscale chat "${chatModel}" --temperature 0 --max-tokens 200' /dev/null`,
       { steps: typed },
     )
     mustBeQuiet('chat', stdout)

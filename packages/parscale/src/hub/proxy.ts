@@ -23,7 +23,7 @@ export interface Proxies {
 }
 
 /** @throws usage error for a proxy that is no http(s) URL, without showing it */
-export function proxiesOf(env: NodeJS.ProcessEnv): Proxies {
+export function proxiesOf(env: Readonly<Record<string, string | undefined>>): Proxies {
   const first = (...names: string[]) => {
     const variable = names.flatMap((name) => [name.toLowerCase(), name]).find((name) => env[name]?.trim())
     return variable === undefined ? undefined : readProxy(variable, env[variable]!.trim())
