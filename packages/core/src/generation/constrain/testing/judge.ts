@@ -33,9 +33,7 @@ const regExp = Object.assign(
 /** Undefined where ajv cannot read the schema. */
 export function judge(schema: unknown): ((data: unknown) => boolean) | undefined {
   const ajv = new Ajv2019({ strict: false, logger: false, validateSchema: false, addUsedSchema: false, code: { regExp } })
-  // biome-ignore lint/suspicious/noExplicitAny: ajv-formats is CommonJS, whose default export is a property
-  const add = ((addFormats as any).default ?? addFormats) as typeof addFormats.default
-  add(ajv, formats)
+  addFormats.default(ajv, formats)
   try {
     const validate = ajv.compile(inNewWords(schema) as object)
     return (data) => validate(data) as boolean
