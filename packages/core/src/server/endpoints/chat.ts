@@ -124,7 +124,8 @@ export async function drain<T, R>(generator: AsyncGenerator<T, R>): Promise<R> {
 /** A prompt counts once, however many answers it has. */
 function usageOfAll(results: readonly TextResult[]) {
   const generated = results.reduce((sum, { tokens }) => sum + tokens.length, 0)
-  return usageOf(results[0]!.promptTokens, generated, Math.max(...results.map(({ cachedTokens }) => cachedTokens)))
+  // The prompt counts once: what one of its texts computed, the others found.
+  return usageOf(results[0]!.promptTokens, generated, Math.min(...results.map(({ cachedTokens }) => cachedTokens)))
 }
 
 const reasonOf = (reason: TextResult['finishReason'], calls: number) => (calls > 0 && reason === 'stop' ? 'tool_calls' : reason)

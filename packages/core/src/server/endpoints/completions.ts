@@ -165,7 +165,8 @@ function usageOfAll(results: readonly TextResult[], { prompts, n }: Head) {
   const prompt = prompts.reduce((sum, ids) => sum + ids.length, 0)
   const generated = results.reduce((sum, { tokens }) => sum + tokens.length, 0)
   const cached = prompts.reduce(
-    (sum, _, i) => sum + Math.max(...results.slice(i * n, (i + 1) * n).map((one) => one.cachedTokens)),
+    // What one of a prompt's texts computed, the others found.
+    (sum, _, i) => sum + Math.min(...results.slice(i * n, (i + 1) * n).map((one) => one.cachedTokens)),
     0,
   )
   return usageOf(prompt, generated, cached)
