@@ -193,7 +193,7 @@ export class Scheduler {
         chosen.filter(({ request }) => request.left > 1),
       ]
       const started = performance.now()
-      const results = await this.engine.step(work)
+      const results = await this.engine.step(work, { reuse: true })
       this.#pace.note({
         generating: rowsOf(singles.map(({ request }) => request)),
         prompts: longs.reduce((sum, { request, count }) => sum + request.p * count, 0),
