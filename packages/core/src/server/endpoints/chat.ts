@@ -28,7 +28,7 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
   if (n > limits.n) throw invalid(`n: at most ${limits.n}, got ${n}`, 'n')
   const top = request.logprobs ? (request.top_logprobs ?? 0) : 0
   if (top > limits.topLogprobs) throw invalid(`top_logprobs: at most ${limits.topLogprobs}, got ${top}`, 'top_logprobs')
-  const { model, p } = await modelFor(request.model, request.parscale, scope, context)
+  const { model, p } = await modelFor(request.model, request.parscale, scope, context, n)
   const { promptIds, parser, shownTokenIds, demand } = await conversationOf(request, model, scope)
   const asked = request.max_completion_tokens ?? request.max_tokens
   const room = model.text.model.config.maxPositionEmbeddings - promptIds.length + 1
