@@ -35,6 +35,9 @@ export interface Clients {
 
 export function startClients(): Clients {
   const child = fork(fileURLToPath(import.meta.url), ['--clients'])
+  child.on('exit', (code) => {
+    if (code !== 0) throw new Error(`the clients' process ended with ${code}`)
+  })
   const open = new Map<number, (told: Told) => void>()
   child.on('message', ({ id, ...told }: FromClients) => {
     open.get(id)?.(told)
@@ -84,13 +87,11 @@ function runClients(): void {
         const at = now()
         for (const event of events) {
           if (event === 'data: [DONE]') whole = true
-          else if (status === 200)
-            for (
-              let n = tokensOf((JSON.parse(event.slice(6)) as { choices: { text: string }[] }).choices[0]?.text ?? '');
-              n > 0;
-              n--
-            )
-              times.push(at)
+          else if (status === 200) {
+            const { choices, error } = JSON.parse(event.slice(6)) as { choices?: { text: string }[]; error?: unknown }
+            if (error) process.stderr.write(`${JSON.stringify(error)}\n`)
+            for (let n = tokensOf(choices?.[0]?.text ?? ''); n > 0; n--) times.push(at)
+          }
         }
       })
       response.on('end', tell).on('error', tell)

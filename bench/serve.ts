@@ -74,8 +74,13 @@ const tokenizer = createTokenizer(files)
 async function serving(scheduling: SchedulerOptions = {}, options: Partial<ServerOptions> = {}) {
   const text = new TextModel(model, tokenizer, undefined, [], { promptSlowdown: slowdown, ...scheduling })
   const server = await listening({ m: text }, options)
-  // The model outlives its servers.
-  return { ...server, text, close: () => server.stop() }
+  const close = async () => {
+    await server.stop()
+    // The model outlives its servers: the next one begins when nothing of this one runs.
+    while (text.scheduler.counters.running > 0) await text.engine.turn(() => {})
+    await text.scheduler.releaseKept()
+  }
+  return { ...server, text, close }
 }
 
 const clients = startClients()
