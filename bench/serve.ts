@@ -98,8 +98,10 @@ const together = (count: number, ask: (i: number) => Promise<Told>) =>
 const firstMs = ({ started, times }: Told) => times[0]! - started
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
+/** Prompts come in at once: only steps in which all clients generate are counted. */
+const atOnce = { promptSlowdown: Infinity }
 /** Tokens of an answer that goes on when the prompts of all clients are in. */
-const answer = (count: number) => tokens + 3 * count
+const answer = (count: number) => tokens + 8 + count / 2
 
 const gaps = (times: readonly number[]) => times.slice(1).map((time, i) => time - times[i]!)
 /** While all were generating: from the last first token to the first last one. */
@@ -141,7 +143,7 @@ async function throughput(): Promise<Row[]> {
       { stdio: ['ignore', 2, 2] },
     )
   const peer = await loadPeer(gguf, { threads })
-  const server = await serving()
+  const server = await serving(atOnce)
   const context = 32
   const cases = [...flags.clients.split(',').map((count) => ({ count: Number(count), p: 1 })), { count: 1, p: 8 }]
   const rows: Row[] = []
@@ -177,7 +179,7 @@ async function throughput(): Promise<Row[]> {
 
 /** Eight clients over HTTP, the same eight requests given to the scheduler, and the bare steps of the engine. */
 async function share(): Promise<Row[]> {
-  const server = await serving()
+  const server = await serving(atOnce)
   const { scheduler } = server.text
   const [http, within, bare]: [number[], number[], number[]] = [[], [], []]
   for (let round = 0; round <= rounds; round++) {

@@ -1,6 +1,8 @@
 /** What the pace learns, on machines whose steps take what a formula says. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { createRandom } from '../random.ts'
+import { spreadOf } from '../spread.ts'
 import { PromptPace } from './prompt-pace.ts'
 
 /** Steps on a machine where `rows` of them take `ms(rows)`; the slowdown of each that had prompts. */
@@ -61,6 +63,14 @@ describe('the pace of prompts', () => {
     expect([pace.tokens(4), pace.tokens(5), pace.tokens(8), pace.tokens(2)]).toEqual([16, 16, 0, 0])
     for (let i = 0; i < 16; i++) pace.note({ generating: 4, prompts: 16, ms: 14.9 })
     expect(pace.tokens(4)).toBe(0)
+  })
+
+  it('is not starved by a machine that stops now and then', () => {
+    const random = createRandom(3)
+    const stops = () => (random.uniform() < 0.2 ? 2 + 4 * random.uniform() : 1)
+    const { slowdowns } = run(new PromptPace(1.5, 256), (rows) => (20 + rows) * stops(), 4, 2000)
+    // 12 would fit; the clock says so in four steps of five.
+    expect(spreadOf(slowdowns.slice(100).map(({ prompts }) => prompts)).lowerQuartile).toBeGreaterThanOrEqual(8)
   })
 
   it('is what is said where nothing is to be learnt', () => {

@@ -22,6 +22,8 @@ export class PromptPace {
   /** Times of the last steps without prompts, in which so many rows generated. */
   #alone: number[] = []
   #rows = 0
+  /** Milliseconds that a row-token of a prompt made each of the last steps with prompts longer. */
+  #costs: number[] = []
   /** Steps with prompts since the last one without. */
   #since = 0
 
@@ -51,10 +53,12 @@ export class PromptPace {
     this.#since++
     if (this.#alone.length === 0) return
     const alone = spreadOf(this.#alone).median
-    const most = alone * this.#slowdown
-    const more = Math.min(this.#most, this.#tokens + Math.max(1, this.#tokens >> 3))
-    if (ms > most) this.#tokens = Math.max(1, Math.floor(Math.min(this.#tokens, prompts) * Math.max(0.5, most / ms)))
+    this.#costs = [...this.#costs, (ms - alone) / prompts].slice(-measured)
+    // Medians and small steps: a machine that others use now and then stops for a while.
+    const fitting = ((this.#slowdown - 1) * alone) / Math.max(spreadOf(this.#costs).median, Number.MIN_VALUE)
     // One that was not full tells nothing of fuller ones.
-    else if (prompts >= 0.9 * this.#tokens && alone + ((ms - alone) * more) / prompts <= most) this.#tokens = more
+    const more = prompts < 0.9 * this.#tokens ? this.#tokens : this.#tokens + Math.max(1, this.#tokens >> 3)
+    const next = Math.max(1, Math.floor(this.#tokens * 0.75), Math.floor(Math.min(fitting, more)))
+    this.#tokens = Math.min(this.#most, next)
   }
 }
