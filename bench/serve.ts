@@ -101,7 +101,7 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 /** Prompts come in at once: only steps in which all clients generate are counted. */
 const atOnce = { promptSlowdown: Infinity }
 /** Tokens of an answer that goes on when the prompts of all clients are in. */
-const answer = (count: number) => tokens + 8 + count / 2
+const answer = (count: number) => tokens + 8 + Math.ceil(count / 2)
 
 const gaps = (times: readonly number[]) => times.slice(1).map((time, i) => time - times[i]!)
 /** While all were generating: from the last first token to the first last one. */
