@@ -196,15 +196,20 @@ export class Scheduler {
       if (active.sequence.failure) throw active.sequence.failure
       const reason = await next()
       if (reason) return this.#leave(active, () => finish(active.finished(reason)), true)
-      const pause = request.pause?.()
-      active.paused = pause !== undefined
-      pause?.finally(() => {
-        active.paused = false
-        this.#run()
-      })
+      this.#pause(active, [request.pause?.(), request.constraint?.prepare?.(request.signal)])
     } catch (error) {
       this.#leave(active, () => fail(error))
     }
+  }
+
+  /** It takes part in no step until all that there is has settled. */
+  #pause(active: Running, pauses: readonly (Promise<void> | undefined)[]): void {
+    active.paused = pauses.some((pause) => pause !== undefined)
+    if (!active.paused) return
+    void Promise.allSettled(pauses).then(() => {
+      active.paused = false
+      this.#run()
+    })
   }
 
   #fits(request: TokenRequest): boolean {
@@ -224,7 +229,9 @@ export class Scheduler {
       const submitted = this.#waiting.shift()!
       try {
         submitted.request.signal?.throwIfAborted()
-        this.#active.push(Object.assign(this.#open(submitted.request), { submitted }))
+        const active = Object.assign(this.#open(submitted.request), { submitted })
+        this.#active.push(active)
+        this.#pause(active, [submitted.request.constraint?.prepare?.(submitted.request.signal)])
       } catch (error) {
         submitted.fail(error)
       }

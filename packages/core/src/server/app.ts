@@ -9,7 +9,7 @@ import { eventStream } from './events.ts'
 import { hostCheck } from './hosts.ts'
 import { readJson } from './json-body.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
-import { Metrics } from './metrics.ts'
+import { type LoopDelay, Metrics } from './metrics.ts'
 import type { ModelRegistry } from './models.ts'
 import { openApiDocument } from './openapi.ts'
 import { routes } from './routes.ts'
@@ -33,6 +33,8 @@ export interface ServerOptions {
   readonly ready?: () => boolean
   /** Aborted: requests under way end. */
   readonly signal?: AbortSignal
+  /** For /metrics; what measures it is the platform's. */
+  readonly loopDelay?: () => LoopDelay
   /** Called at the end of each request. */
   readonly onRequest?: (record: RequestRecord) => void
   /** Called with errors that nobody expected. */
@@ -51,7 +53,7 @@ type Env = { Variables: { scope: RequestScope } }
 export function createServerApp(options: ServerOptions): ServerApp {
   const { registry, version = '0', ready = () => true, signal } = options
   const limits = { ...defaultLimits, ...options.limits }
-  const metrics = new Metrics()
+  const metrics = new Metrics(options.loopDelay)
   const report = options.onError ?? (() => {})
   const context: ServerContext = { registry, limits, metrics, policy: options.policy ?? {}, constrain: options.constrain, report }
   const began = now()

@@ -24,7 +24,7 @@ export async function responses(request: ResponseRequest, scope: RequestScope, c
   const room = model.text.model.config.maxPositionEmbeddings - promptIds.length + 1
   const maxTokens = checkMaxTokens(request.max_output_tokens, room, 'max_output_tokens', context)
   const options = { ...samplingOf(request, model, context), maxTokens, shownTokenIds, logProbabilities: false }
-  const constrained = withConstraint(options, await constraintOf(demand, model, context, parser.reasons))
+  const constrained = withConstraint(options, await constraintOf(demand, model, scope, context, parser.reasons))
   const { position, begun } = enqueue(model, 1, scope, context)
   const text = generateText({ model, p, promptIds, options: constrained, begun: begun[0]! }, scope, context)
   const headers = { 'x-queue-position': String(position) }
