@@ -11,6 +11,8 @@ export interface ServerProcess {
   readonly ended: Promise<number | null>
   /** The sum of a metric's values whose labels contain `labels`. */
   metric(name: string, labels?: string): Promise<number>
+  /** Such sums of several metrics, at one moment. */
+  metrics<N extends string>(names: readonly N[]): Promise<Record<N, number>>
   kill(): Promise<void>
 }
 
@@ -35,19 +37,23 @@ export async function startServer(
   const url = /listening on (\S+)/.exec(output.stderr)![1]!
   return {
     ...{ child, url, output, ended },
-    async metric(name, labels = '') {
-      const lines = (await (await fetch(`${url}/metrics`)).text()).split('\n')
-      const values = lines
-        .filter((line) => /^\w+/.exec(line)?.[0] === name && line.includes(labels))
-        .map((line) => line.split(' ').at(-1))
-      if (values.length === 0) throw new Error(`no metric ${name} ${labels}`)
-      return values.reduce((sum, value) => sum + Number(value), 0)
+    metric: async (name, labels) => sumOf(await metricLines(url), name, labels),
+    async metrics<N extends string>(names: readonly N[]) {
+      const lines = await metricLines(url)
+      return Object.fromEntries(names.map((name) => [name, sumOf(lines, name)])) as Record<N, number>
     },
     async kill() {
       child.kill('SIGKILL')
       await ended
     },
   }
+}
+
+const metricLines = async (url: string): Promise<string[]> => (await (await fetch(`${url}/metrics`)).text()).split('\n')
+
+function sumOf(lines: readonly string[], name: string, labels = ''): number {
+  const found = lines.filter((line) => /^\w+/.exec(line)?.[0] === name && line.includes(labels))
+  return found.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
 }
 
 export const loopDelay = (server: ServerProcess): Promise<number> =>
