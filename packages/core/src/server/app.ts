@@ -4,14 +4,14 @@ import { cors } from 'hono/cors'
 import type { z } from 'zod'
 import { type Answer, newId, now } from './answer.ts'
 import type { Constrain, ServerContext } from './context.ts'
-import { ApiError, invalid, notFound, toApiError } from './errors.ts'
+import { ApiError, invalid, notFound, toApiError, wrongMethod } from './errors.ts'
 import { eventStream } from './events.ts'
 import { hostCheck } from './hosts.ts'
 import { readJson } from './json-body.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
 import { type LoopDelay, Metrics } from './metrics.ts'
 import type { ModelRegistry } from './models.ts'
-import { openApiDocument } from './openapi.ts'
+import { openApiDocument, ownRoutes } from './openapi.ts'
 import { routes } from './routes.ts'
 import { noNumbers, type RequestRecord, RequestScope } from './scope.ts'
 import type { StreamPolicy } from './streams.ts'
@@ -128,6 +128,11 @@ export function createServerApp(options: ServerOptions): ServerApp {
       return respond(answer, scope, context)
     })
   }
+  const methods = new Map<string, string[]>()
+  for (const { method, path } of [...routes, ...ownRoutes])
+    methods.set(path, [...(methods.get(path) ?? []), method.toUpperCase()])
+  for (const [path, allowed] of methods)
+    app.all(path, (c) => refused(wrongMethod(c.req.method, c.req.path.slice(0, 200), allowed), { allow: allowed.join(', ') }))
   return { fetch: (request) => app.fetch(request), metrics, active: () => active }
 }
 
@@ -161,8 +166,8 @@ function respond(answer: Answer, scope: RequestScope, { report }: ServerContext)
   return new Response(eventStream(held(), { leave, failed }), { headers })
 }
 
-function refused({ status, body, facts }: ApiError): Response {
-  const headers = facts.retryAfter === undefined ? undefined : { 'retry-after': String(facts.retryAfter) }
+function refused({ status, body, facts }: ApiError, more: Readonly<Record<string, string>> = {}): Response {
+  const headers = facts.retryAfter === undefined ? more : { ...more, 'retry-after': String(facts.retryAfter) }
   return Response.json(body, { status, headers })
 }
 

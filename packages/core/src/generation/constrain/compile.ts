@@ -1,7 +1,7 @@
 /** What a request asks for, as a grammar. All limits are checked here, before anything runs. */
 import { usageError } from '../../errors.ts'
 import { spell } from './automata/byte-automaton.ts'
-import { textsAutomaton } from './automata/character-automaton.ts'
+import { isEmpty, textsAutomaton, withoutHalves } from './automata/character-automaton.ts'
 import { compileRegex } from './automata/compile-regex.ts'
 import { parseRegex } from './automata/parse-regex.ts'
 import type { Grammar } from './constraint.ts'
@@ -43,13 +43,10 @@ export const regexGrammar = (pattern: string, options: WorkOptions = {}): Gramma
 /** The same in pieces. */
 export function* regexPieces(pattern: string, { work }: WorkOptions = {}): Pieces<Grammar> {
   const budget = new Budget(work)
-  const automaton = yield* compileRegex(parseRegex(pattern, 'regex'), 'regex', budget)
-  if (automaton.labels.every((label) => label < 0)) throw usageError('regex: no text matches the pattern', { found: pattern })
-  return {
-    expression: { type: 'pattern', automaton: yield* spell(automaton, 'regex', budget) },
-    values: noValues,
-    ordered: false,
-  }
+  const automaton = yield* withoutHalves(yield* compileRegex(parseRegex(pattern, 'regex'), 'regex', budget), budget)
+  if (isEmpty(automaton)) throw usageError('regex: no text matches the pattern', { found: pattern })
+  const spelled = yield* spell(automaton, 'regex', budget)
+  return { expression: { type: 'pattern', automaton: spelled }, values: noValues, ordered: false }
 }
 
 /** One of these texts. */

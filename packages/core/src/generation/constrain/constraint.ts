@@ -1,5 +1,5 @@
 /** A grammar over a vocabulary, and one text that follows it. */
-import { runtimeError, usageError } from '../../errors.ts'
+import { runtimeError, unsupportedError, usageError } from '../../errors.ts'
 import { finished, type Pieces } from './limits.ts'
 import type { Expression } from './machine/expressions.ts'
 import { Frames } from './machine/frames.ts'
@@ -15,7 +15,7 @@ export interface TokenConstraint {
    * [ceil(V / 32)]: bit `id % 32` of word `id >> 5` is set where the token may come next; those that end the text count. Valid
    * until the next `accept`; not to be changed.
    *
-   * @throws runtime error where no token may come: the vocabulary lacks the bytes that the text needs
+   * @throws unsupported error where no token may come: the vocabulary lacks the bytes that the text needs
    */
   allowed(): Uint32Array
   /**
@@ -111,7 +111,7 @@ export class GrammarConstraint implements TokenConstraint {
       ? new Uint32Array(this.#grammar.masks.words)
       : (this.#prepared ?? finished(this.#grammar.masks.mask(this.#readings)))
     if (!this.#ended && mask.every((word) => word === 0)) {
-      throw runtimeError(
+      throw unsupportedError(
         'constrained output: no token of the vocabulary continues the text; its bytes cannot spell what the grammar asks for',
       )
     }

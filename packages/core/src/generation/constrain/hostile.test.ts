@@ -75,6 +75,24 @@ it.each([
   expect(() => schemaGrammar(schema)).toThrow('half of a surrogate pair')
 })
 
+it.each([
+  ['a pattern', { type: 'string', pattern: '^a\\ud800$' }],
+  ['a list that must be longer than it may', { type: 'array', minItems: 3, maxItems: 2 }],
+])('%s that nothing satisfies is refused, and left out beside others', (_, schema) => {
+  expect(() => schemaGrammar(schema)).toThrow('no value of bounded size')
+  const { values } = schemaGrammar({ anyOf: [schema, { const: 1 }] })
+  expect(values.shortest[values.root]).toBe(1)
+})
+
+it('half of a surrogate pair matches no text', async () => {
+  expect(() => regexGrammar('\\ud800')).toThrow('no text matches')
+  expect(() => regexGrammar('[\\ud800-\\udfff]+')).toThrow('no text matches')
+  const { vocabulary } = await small([])
+  const constraint = new TokenGrammar(regexGrammar('(a|\\ud800)[^x\\ud801]'), vocabulary).constraint()
+  constraint.acceptBytes(Uint8Array.of(0x61, 0x62))
+  expect(constraint.mayEnd).toBe(true)
+})
+
 it('a whole pair is a character', async () => {
   const { vocabulary } = await small([])
   expect(new TokenGrammar(schemaGrammar({ const: '\ud83d\ude00' }), vocabulary).constraint().ending()).toHaveLength(6)

@@ -2,7 +2,7 @@
  * How much a stranger's schema or pattern may cost. Everything that grows with it is counted here, before anything runs: what
  * goes beyond a limit is refused by name.
  */
-import { type ParscaleError, runtimeError, unsupportedError } from '../../errors.ts'
+import { type ParscaleError, unsupportedError } from '../../errors.ts'
 
 export const limits = {
   /** Characters of a schema as JSON, or of a pattern. */
@@ -90,15 +90,15 @@ export class MaskBudget {
   #spent = 0
   #turn = 0
 
-  /** Where nothing can yield. @throws runtime error once the work is too much */
+  /** Where nothing can yield. @throws unsupported error once the work is too much */
   count(steps: number): void {
     this.#spent += steps
     this.#turn += steps
     if (this.#spent > limits.maskWork)
-      throw runtimeError('constrained output: the next token can be read in too many ways; make the schema less ambiguous')
+      throw unsupportedError('constrained output: the next token can be read in too many ways; make the schema less ambiguous')
   }
 
-  /** True where it is time to yield. @throws runtime error once the work is too much */
+  /** True where it is time to yield. @throws unsupported error once the work is too much */
   spend(steps: number): boolean {
     this.count(steps)
     if (this.#turn < maskStepsOfTurn) return false

@@ -15,7 +15,7 @@ const isListOf = (value: unknown, fits: (each: unknown) => boolean): boolean => 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const textsSchema = { type: 'array', items: { type: 'string' } }
-const idsSchema = { type: 'array', items: { type: 'integer', minimum: 0 } }
+const idsSchema = { type: 'array', items: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } }
 
 export const tokenIds = quick<number[]>((value) => isListOf(value, isId), 'a list of token ids', idsSchema)
 

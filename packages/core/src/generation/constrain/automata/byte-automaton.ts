@@ -4,7 +4,7 @@
  * behind the closing quote.
  */
 import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
-import { type CharacterAutomaton, distances, stateCount } from './character-automaton.ts'
+import { type CharacterAutomaton, distances, isHalves, stateCount } from './character-automaton.ts'
 import { largestCodePoint } from './ranges.ts'
 
 export interface ByteAutomaton {
@@ -45,7 +45,7 @@ const shortEscapes: readonly (readonly [code: number, letter: number])[] = [
   [9, 0x74],
 ]
 
-/** @param what names it in errors */
+/** @param automaton of texts without halves of surrogate pairs @param what names it in errors */
 export function* spell(
   automaton: CharacterAutomaton,
   what: string,
@@ -289,7 +289,7 @@ function freeOf({ breaks, next, labels }: CharacterAutomaton, json: boolean): Pi
   if (!json) return {}
   const width = breaks.length
   for (let s = 0; s < labels.length; s++) {
-    if (labels[s]! >= 0 && next.subarray(s * width, (s + 1) * width).every((to) => to === s))
+    if (labels[s]! >= 0 && next.subarray(s * width, (s + 1) * width).every((to, c) => to === s || isHalves(breaks, c)))
       return { free: { state: s, label: labels[s]! } }
   }
   return {}

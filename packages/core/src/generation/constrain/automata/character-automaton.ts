@@ -130,6 +130,18 @@ export function* pruned({ breaks, next, labels }: CharacterAutomaton, budget: Bu
   return { breaks, next: table, labels: Int32Array.from(order, (s) => labels[s]!) }
 }
 
+/** Whether a class has nothing but halves of surrogate pairs. */
+export const isHalves = (breaks: readonly number[], c: number): boolean =>
+  breaks[c]! >= 0xd800 && (breaks[c + 1] ?? Infinity) <= 0xe000
+
+/** Halves of pairs alone are no text: what needs one has no way on. */
+export function* withoutHalves(automaton: CharacterAutomaton, budget: Budget): Pieces<CharacterAutomaton> {
+  const { breaks, next } = automaton
+  const halves = breaks.map((_, c) => isHalves(breaks, c))
+  if (!halves.includes(true)) return automaton
+  return yield* pruned({ ...automaton, next: next.map((to, i) => (halves[i % breaks.length] ? -1 : to)) }, budget)
+}
+
 export const isEmpty = (automaton: CharacterAutomaton): boolean => !automaton.labels.some((label) => label >= 0)
 
 /** Every text, with label 0. */

@@ -1,7 +1,15 @@
 /** Objects of an alternative: their properties, and an automaton that tells their keys apart. */
 
 import type { ByteAutomaton } from '../automata/byte-automaton.ts'
-import { type CharacterAutomaton, labelOf, product, pruned, textsAutomaton, universal } from '../automata/character-automaton.ts'
+import {
+  type CharacterAutomaton,
+  labelOf,
+  product,
+  pruned,
+  textsAutomaton,
+  universal,
+  withoutHalves,
+} from '../automata/character-automaton.ts'
 import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
 import { map, texts, wholeNumber } from './keywords.ts'
 import type { SharedKeys } from './shared-keys.ts'
@@ -126,7 +134,7 @@ export function* finishObject(
   const { names, nodes, required, max } = draft
   const isAllowed = (label: number): boolean => nodes[label]! >= 0 && shortest[nodes[label]!]! < Infinity
   const labels = draft.keys.labels.map((label) => (label >= 0 && isAllowed(label) ? label : -1))
-  const characters = yield* pruned({ ...draft.keys, labels }, budget)
+  const characters = yield* withoutHalves(yield* pruned({ ...draft.keys, labels }, budget), budget)
   const present = new Set(characters.labels)
   for (const index of required) if (!present.has(index)) return undefined
   const width = Math.max(1, Math.ceil(names.length / 32))

@@ -10,6 +10,7 @@ import {
   negation,
   textsAutomaton,
   universal,
+  withoutHalves,
 } from '../automata/character-automaton.ts'
 import { compileRegex } from '../automata/compile-regex.ts'
 import { parseRegex } from '../automata/parse-regex.ts'
@@ -141,7 +142,7 @@ export class Strings {
     if (min > max) return undefined
     if (parts.length === 0) return { automaton: anyString, min, max }
     const what = this.#where(schemas)
-    const texts = oneLabel(yield* intersection(parts, what, this.#budget))
+    const texts = oneLabel(yield* withoutHalves(yield* intersection(parts, what, this.#budget), this.#budget))
     if (isEmpty(texts)) return undefined
     const { least, most } = yield* distances(texts, this.#budget)
     if (most[0]! < min || least[0]! > max) return undefined
