@@ -28,9 +28,10 @@ export interface Tool {
 
 /**
  * hermes: `<tool_call>{"name": .., "arguments": ..}</tool_call>`, also Qwen's. llama: `{"name": .., "parameters": ..}` in place of
- * a text. mistral: `[TOOL_CALLS][{"name": .., "arguments": ..}, ..]` at the end of a text.
+ * a text. mistral: `[TOOL_CALLS][{"name": .., "arguments": ..}, ..]` at the end of a text; mistral-args: `[TOOL_CALLS]name[ARGS]{..}`,
+ * with `[CALL_ID]` and nine characters before `[ARGS]` or not.
  */
-export type ToolForm = 'hermes' | 'llama' | 'mistral'
+export type ToolForm = 'hermes' | 'llama' | 'mistral' | 'mistral-args'
 
 export interface ToolOptions {
   readonly tools: readonly Tool[]
@@ -123,6 +124,14 @@ export function* toolPieces({ tools, form, choice, parallel = true, ordered = fa
       if (forced) return grammar(calls)
       return grammar({ type: 'choice', items: [{ type: 'pattern', free: true, automaton: notStarting(budget) }, calls] })
     }
+    case 'mistral-args': {
+      const call = named()
+      const next = sequence(marker('[TOOL_CALLS]'), call)
+      const calls = many ? sequence(call, { type: 'repeat', item: next, min: 0 }) : call
+      if (forced) return grammar(sequence(marker('[TOOL_CALLS]'), calls))
+      const upTo: Expression = { type: 'pattern', free: true, automaton: until('[TOOL_CALLS]', budget), marker: '[TOOL_CALLS]' }
+      return grammar({ type: 'choice', items: [free(['[TOOL_CALLS]']), sequence(upTo, calls)] })
+    }
     case 'mistral': {
       const comma = pattern(inOrder(blanks, literal(','), blanks))
       const list = sequence(
@@ -135,6 +144,15 @@ export function* toolPieces({ tools, form, choice, parallel = true, ordered = fa
       const upTo: Expression = { type: 'pattern', free: true, automaton: until('[TOOL_CALLS]', budget), marker: '[TOOL_CALLS]' }
       return grammar({ type: 'choice', items: [free(['[TOOL_CALLS]']), sequence(upTo, list)] })
     }
+  }
+
+  /** `name[ARGS]{..}`, of one of the tools. */
+  function named(): Expression {
+    const id = sequence(marker('[CALL_ID]'), pattern(repeat(set(0x30, 0x39, 0x41, 0x5a, 0x61, 0x7a), 9, 9)))
+    const items = called.map(({ name }, i) =>
+      sequence(pattern(literal(name)), optional(id), marker('[ARGS]'), { type: 'value', node: roots[i]! }),
+    )
+    return { type: 'choice', items }
   }
 
   function grammar(expression: Expression): Grammar {

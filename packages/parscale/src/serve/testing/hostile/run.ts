@@ -10,8 +10,8 @@ export interface HostileReport {
   readonly statuses: ReadonlyMap<string, number>
   /** Seconds, the longest that the server's event loop was held. */
   readonly loopDelay: number
-  /** Bytes of the process that it had after the first fifth and not before the last one. */
-  readonly grown: number
+  /** Bytes of the server's process: at the beginning, after each fifth, and at the end. */
+  readonly resident: readonly number[]
 }
 
 export interface HostileOptions {
@@ -58,7 +58,7 @@ export async function sendHostile(server: ServerProcess, options: HostileOptions
   }
   await Promise.all(Array.from({ length: clients }, client))
   memory.push(residentBytes(server.child.pid!))
-  return { faults, statuses, loopDelay: await loopDelay(server), grown: memory.at(-1)! - (memory[1] ?? memory[0]!) }
+  return { faults, statuses, loopDelay: await loopDelay(server), resident: memory }
 }
 
 /** By path and method, the statuses of our own document. */
@@ -74,8 +74,11 @@ async function declaredStatuses({
       Object.entries(methods).map(([method, { responses }]) => [method, new Set(Object.keys(responses).map(Number))]),
     ),
   }))
-  return (path, method) =>
-    places.find(({ matches }) => matches.test(path.replace(/\?.*$/, '')))?.methods.get(method === 'head' ? 'get' : method)
+  return (path, method) => {
+    // As the server reads it: `/v1/../health` is `/health`.
+    const { pathname } = new URL(path, 'http://localhost')
+    return places.find(({ matches }) => matches.test(pathname))?.methods.get(method === 'head' ? 'get' : method)
+  }
 }
 
 function faultOf(

@@ -11,14 +11,19 @@ export const chatTemplate = `{% if tools %}{% for t in tools %}{{ t.function.nam
 {"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}
 </tool_call>{% endfor %} {% endfor %}`
 
-/** `stop` ends the process and removes the model. */
-export async function startTarget(args: readonly string[] = []): Promise<ServerProcess & { stop(): Promise<void> }> {
+/** `stop` ends the process and removes the model. @param node Node's own options */
+export async function startTarget(
+  args: readonly string[] = [],
+  node: readonly string[] = [],
+): Promise<ServerProcess & { stop(): Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'parscale-target-'))
   const remove = () => rmSync(folder, { recursive: true, force: true })
   try {
     cpSync(shippedModel, folder, { recursive: true })
     writeFileSync(join(folder, 'chat_template.jinja'), chatTemplate)
-    const server = await startServer([`small=${folder}`, '--max-new-tokens', '32', '--keep-mb', '16', '--no-log', ...args])
+    const server = await startServer([`small=${folder}`, '--max-new-tokens', '32', '--keep-mb', '16', '--no-log', ...args], {
+      node,
+    })
     return {
       ...server,
       async stop() {

@@ -13,24 +13,23 @@ const mostKept = 2 ** 20
 
 export class Wire {
   readonly socket: Socket
-  readonly #over: Promise<void>
   #isOver = false
   #received = ''
+  #wake = () => {}
 
   private constructor(socket: Socket) {
     this.socket = socket
     socket.setEncoding('latin1')
     socket.on('data', (text: string) => {
       if (this.#received.length < mostKept) this.#received += text
+      this.#wake()
     })
     socket.on('error', () => {}) // what a hostile client sees is its own affair
-    this.#over = new Promise((resolve) => {
-      const over = () => {
-        this.#isOver = true
-        resolve()
-      }
-      socket.on('close', over).on('end', over)
-    })
+    const over = () => {
+      this.#isOver = true
+      this.#wake()
+    }
+    socket.on('close', over).on('end', over)
   }
 
   /** @param halfOpen the server's end of the connection does not end ours */
@@ -60,7 +59,7 @@ export class Wire {
     while (!this.#isOver && parsed().filter(({ whole }) => whole).length < count) {
       if (performance.now() > until)
         throw new Error(`no answer in ${mostMs} ms, only ${JSON.stringify(this.#received.slice(0, 300))}`)
-      await Promise.race([this.#over, new Promise<void>((resolve) => void this.socket.once('data', () => resolve())), wait(500)])
+      await Promise.race([new Promise<void>((resolve) => void (this.#wake = resolve)), wait(500)])
     }
     const found = parsed()
     this.socket.destroy()
