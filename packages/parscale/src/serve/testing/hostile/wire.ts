@@ -59,7 +59,10 @@ export class Wire {
     while (!this.#isOver && parsed().filter(({ whole }) => whole).length < count) {
       if (performance.now() > until)
         throw new Error(`no answer in ${mostMs} ms, only ${JSON.stringify(this.#received.slice(0, 300))}`)
-      await Promise.race([new Promise<void>((resolve) => void (this.#wake = resolve)), wait(500)])
+      const woken = new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+      await Promise.race([woken, wait(500)])
     }
     const found = parsed()
     this.socket.destroy()
