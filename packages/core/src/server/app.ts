@@ -4,7 +4,7 @@ import { cors } from 'hono/cors'
 import type { z } from 'zod'
 import { type Answer, newId, now } from './answer.ts'
 import type { Constrain, ServerContext } from './context.ts'
-import { ApiError, invalid, notFound, toApiError, wrongMethod } from './errors.ts'
+import { ApiError, invalid, notFound, overloaded, toApiError, wrongMethod } from './errors.ts'
 import { eventStream } from './events.ts'
 import { hostCheck } from './hosts.ts'
 import { readJson } from './json-body.ts'
@@ -58,6 +58,20 @@ export function createServerApp(options: ServerOptions): ServerApp {
   const context: ServerContext = { registry, limits, metrics, policy: options.policy ?? {}, constrain: options.constrain, report }
   const began = now()
   let active = 0
+  let bodiesBytes = 0
+  /** Counts the bytes of a request's body until it ends. */
+  const reserveFor = (scope: RequestScope) => {
+    let own = 0
+    scope.hold(() => {
+      bodiesBytes -= own
+    })
+    return (bytes: number) => {
+      if (bodiesBytes + bytes > limits.allBodiesBytes)
+        throw overloaded(`the requests under way bring more than ${limits.allBodiesBytes} bytes; try again`, 'memory_full')
+      own += bytes
+      bodiesBytes += bytes
+    }
+  }
 
   const app = new Hono<Env>()
   app.use(async (c, next) => {
@@ -123,7 +137,7 @@ export function createServerApp(options: ServerOptions): ServerApp {
     app.on(route.method, route.path, async (c) => {
       const scope = c.get('scope')
       scope.record.path = route.path
-      const body = route.body && checked(route.body, await readJson(c.req.raw, limits.bodyBytes), limits)
+      const body = route.body && checked(route.body, await readJson(c.req.raw, limits.bodyBytes, reserveFor(scope)), limits)
       const answer = await route.answer({ body, params: c.req.param(), query: c.req.query(), began }, scope, context)
       return respond(answer, scope, context)
     })

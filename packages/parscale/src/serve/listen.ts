@@ -31,8 +31,10 @@ const requestTimeout = 120_000
 export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
   const eventStreams = new WeakSet<object>()
   const answer = getRequestListener(
-    async (request, { outgoing }) => {
+    async (request, { incoming, outgoing }) => {
       const response = await app.fetch(request)
+      // What is left of a body that was refused would be taken for the next request.
+      if (!incoming.complete) response.headers.set('connection', 'close')
       if (response.headers.get('content-type')?.startsWith('text/event-stream')) eventStreams.add(outgoing)
       return response
     },
