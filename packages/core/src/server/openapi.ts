@@ -1,13 +1,13 @@
 /** The OpenAPI 3.1 document: made of the schemas that requests are checked with. */
 import { z } from 'zod'
-import { errorShape, parscaleShape, usageShape } from './protocol/fields.ts'
+import { errorShape, parscaleShape, responseUsageShape, usageShape } from './protocol/fields.ts'
 import type { Route } from './routes.ts'
 
 const jsonBody = (schema: unknown) => ({ 'application/json': { schema } })
 const refusals = ['400', '401', '403', '404', '405', '408', '409', '413', '415', '500', '502', '503']
 
 /** What all answers of generating endpoints have beside OpenAI's own fields, which their schemas describe. */
-const answer = z.looseObject({ usage: usageShape.nullish(), parscale: parscaleShape.nullish() })
+const answer = z.looseObject({ usage: z.union([usageShape, responseUsageShape]).nullish(), parscale: parscaleShape.nullish() })
 
 /** Answered by the app itself. */
 export const ownRoutes = [

@@ -3,17 +3,10 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import process from 'node:process'
 import { expect, it } from 'vitest'
 import { pythonEnvironment } from '../../../../scripts/python-env.mjs'
 import { startTarget } from './testing/hostile/target.ts'
-
-/** Of values that only say where to find something, and of lengths: without these, most requests end before anything runs. */
-const narrowed: Readonly<Record<string, object>> = {
-  model: { const: 'small' },
-  max_tokens: { type: 'integer', minimum: 1, maximum: 4 },
-  max_completion_tokens: { type: 'integer', minimum: 1, maximum: 4 },
-  max_output_tokens: { type: 'integer', minimum: 1, maximum: 4 },
-}
 
 it('finds nothing that our document does not say', { timeout: 1_800_000 }, async () => {
   const schemathesis = join(dirname(pythonEnvironment('schemathesis')), 'schemathesis')
@@ -24,11 +17,24 @@ it('finds nothing that our document does not say', { timeout: 1_800_000 }, async
     const file = join(folder, 'openapi.json')
     writeFileSync(file, JSON.stringify(JSON.parse(document, narrow)))
     const { code, output } = await finished(schemathesis, [
-      ...['run', file, '--url', server.url, '--seed', '1', '--max-examples', '200', '--no-color', '--request-timeout', '60'],
+      ...[
+        'run',
+        file,
+        '--url',
+        server.url,
+        '--seed',
+        '1',
+        '--max-examples',
+        process.env.PARSCALE_EXAMPLES ?? '200',
+        '--no-color',
+        '--request-timeout',
+        '60',
+      ],
       // What is right by its types, and not supported (best_of, images), is refused by name.
       ...['--exclude-checks', 'positive_data_acceptance'],
     ])
-    expect([code, output]).toEqual([0, expect.stringMatching(/test cases|Test cases/)])
+    if (code !== 0) throw new Error(output.slice(-20_000))
+    expect(output).toMatch(/[1-9]\d* generated/)
     expect(server.output.stderr).not.toMatch(/Error|Warning/)
   } finally {
     await server.stop()
@@ -36,10 +42,10 @@ it('finds nothing that our document does not say', { timeout: 1_800_000 }, async
   }
 })
 
-/** The document with properties narrowed. */
+/** The document with the one model that there is: without it, most requests would end before anything runs. */
 function narrow(key: string, value: unknown): unknown {
-  if (key !== 'properties' || typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([name, schema]) => [name, narrowed[name] ?? schema]))
+  if (key !== 'properties' || typeof value !== 'object' || value === null || !('model' in value)) return value
+  return { ...value, model: { const: 'small' } }
 }
 
 async function finished(program: string, args: readonly string[]): Promise<{ code: number | null; output: string }> {

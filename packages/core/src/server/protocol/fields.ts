@@ -79,6 +79,15 @@ export const usageShape = z.object({
   prompt_tokens_details: z.object({ cached_tokens: z.int() }),
 })
 
+/** The same in the words of /v1/responses. */
+export const responseUsageShape = z.object({
+  input_tokens: z.int(),
+  input_tokens_details: z.object({ cached_tokens: z.int(), cache_write_tokens: z.int() }),
+  output_tokens: z.int(),
+  output_tokens_details: z.object({ reasoning_tokens: z.int() }),
+  total_tokens: z.int(),
+})
+
 export const errorShape = z.object({
   error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string().nullable() }),
 })
