@@ -27,7 +27,8 @@ export function openApiDocument(routes: readonly Route[], version: string) {
       ...(path === '/metrics'
         ? { 'text/plain': { schema: { type: 'string' } } }
         : jsonBody(generates ? { $ref: '#/components/schemas/Answer' } : {})),
-      ...(streams && { 'text/event-stream': { schema: { type: 'string' } } }),
+      // Of events there is nothing to say before OpenAPI 3.2; as a whole they are no JSON.
+      ...(streams && { 'text/event-stream': {} }),
     }
     const parameters = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
       name,
