@@ -5,9 +5,10 @@ import { request } from 'node:https'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import process from 'node:process'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { shippedModel } from '../package-files.ts'
-import { parscale } from '../testing/cli.ts'
+import { runHere } from '../testing/run-here.ts'
 import { nameModels } from './model-names.ts'
 import { type ServerProcess, startServer } from './testing/server-process.ts'
 
@@ -26,6 +27,9 @@ afterAll(async () => {
   await shared?.kill()
   rmSync(folder, { recursive: true })
 })
+
+/** The command where it ends by itself. */
+const here = (args: readonly string[]) => runHere(args, process.env)
 
 /** One of its own, for a test that ends it. */
 async function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<ServerProcess> {
@@ -136,9 +140,9 @@ it('cuts what takes longer than it may', async () => {
 
 it('lists its models for `parscale ps`', async () => {
   const { url } = shared
-  const { stdout } = await parscale(['ps', '--url', url])
+  const { stdout } = await here(['ps', '--url', url])
   expect(stdout).toMatch(/^NAME +STATE[\s\S]*\nparscale-small +ready, pinned +1 2 4 8[\s\S]*\nother +unloaded/)
-  const none = await parscale(['ps', '--url', 'http://127.0.0.1:1'])
+  const none = await here(['ps', '--url', 'http://127.0.0.1:1'])
   expect([none.code, none.stderr]).toEqual([
     1,
     'parscale: there is no server at http://127.0.0.1:1; start one with: parscale serve\n',
@@ -147,7 +151,7 @@ it('lists its models for `parscale ps`', async () => {
 
 describe('who may connect', () => {
   it('is this machine alone where there are no keys', async () => {
-    const { code, stderr } = await parscale(['serve', '--host', '0.0.0.0', '--port', '0'])
+    const { code, stderr } = await here(['serve', '--host', '0.0.0.0', '--port', '0'])
     expect([code, stderr]).toEqual([
       2,
       expect.stringContaining('--host 0.0.0.0: whoever can reach this address could use the server'),
@@ -172,7 +176,7 @@ describe('who may connect', () => {
       ['a b\n', 'printable ASCII'],
     ] as const) {
       writeFileSync(file, text)
-      expect((await parscale(['serve', '--api-key-file', file])).stderr).toContain(message)
+      expect((await here(['serve', '--api-key-file', file])).stderr).toContain(message)
     }
   })
 
@@ -206,7 +210,7 @@ describe('who may connect', () => {
         .end()
     })
     expect(status).toBe(200)
-    expect((await parscale(['serve', '--tls-cert', cert])).stderr).toContain('--tls-cert and --tls-key belong together')
+    expect((await here(['serve', '--tls-cert', cert])).stderr).toContain('--tls-cert and --tls-key belong together')
   })
 })
 
@@ -224,8 +228,8 @@ it('names models as requests call them', () => {
 
 it('refuses a port that is taken, and names that there are not', async () => {
   const { url } = shared
-  const taken = await parscale(['serve', '--port', new URL(url).port])
+  const taken = await here(['serve', '--port', new URL(url).port])
   expect([taken.code, taken.stderr]).toEqual([2, expect.stringContaining('is taken; choose another with --port')])
-  const pin = await parscale(['serve', '--pin', 'none'])
+  const pin = await here(['serve', '--pin', 'none'])
   expect([pin.code, pin.stderr]).toEqual([2, expect.stringContaining('--pin none: there is no model of this name')])
 })
