@@ -5,10 +5,14 @@ export {
   type Grammar,
   GrammarConstraint,
   type GrammarOptions,
+  inTurns,
   jsonObjectGrammar,
+  type Pieces,
   regexGrammar,
+  regexPieces,
   type SchemaOptions,
   schemaGrammar,
+  schemaPieces,
   type TokenConstraint,
   TokenGrammar,
   TokenVocabulary,
@@ -16,7 +20,9 @@ export {
   type ToolForm,
   type ToolOptions,
   toolGrammar,
+  toolPieces,
   type VocabularyOptions,
+  vocabularyPieces,
 } from './constrain/index.ts'
 export { type DecoderKind, type DecoderOptions, type DecoderRefusal, graphDecoders, graphMemory } from './decoder-kind.ts'
 export { Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'

@@ -230,15 +230,20 @@ export class Scheduler {
       if (active.sequence.failure) throw active.sequence.failure
       const reason = await next()
       if (reason) return this.#leave(active, () => finish(active.finished(reason)), true)
-      const pause = request.pause?.()
-      active.paused = pause !== undefined
-      pause?.finally(() => {
-        active.paused = false
-        this.#run()
-      })
+      this.#pause(active, [request.pause?.(), request.constraint?.prepare?.(request.signal)])
     } catch (error) {
       this.#leave(active, () => fail(error))
     }
+  }
+
+  /** It takes part in no step until all that there is has settled. */
+  #pause(active: Running, pauses: readonly (Promise<void> | undefined)[]): void {
+    active.paused = pauses.some((pause) => pause !== undefined)
+    if (!active.paused) return
+    void Promise.allSettled(pauses).then(() => {
+      active.paused = false
+      this.#run()
+    })
   }
 
   #fits(request: TokenRequest): boolean {
@@ -258,8 +263,10 @@ export class Scheduler {
       const submitted = this.#waiting.shift()!
       try {
         submitted.request.signal?.throwIfAborted()
-        const active = this.#open(submitted.request)
-        this.#active.push(Object.assign(active, { submitted, source: this.#sourceOf(active) }))
+        const opened = this.#open(submitted.request)
+        const active = Object.assign(opened, { submitted, source: this.#sourceOf(opened) })
+        this.#active.push(active)
+        this.#pause(active, [submitted.request.constraint?.prepare?.(submitted.request.signal)])
       } catch (error) {
         submitted.fail(error)
       }

@@ -60,3 +60,38 @@ it('fails its own request only', async () => {
   expect(other.status).toBe('fulfilled')
   expect(decoder.openRows).toBe(0)
 })
+
+it('is waited for where it takes long, while others go on', async () => {
+  const scheduler = new Scheduler(engine)
+  const order: string[] = []
+  let ready = () => {}
+  const slow = {
+    ...lists([20], [21]),
+    prepare: () => new Promise<void>((resolve) => (ready = resolve)),
+    done: false,
+  }
+  const run = (name: string, constraint?: TokenConstraint) =>
+    scheduler
+      .submit({ promptIds: [1], maxTokens: 2, sampling: { temperature: 0 }, constraint, onToken: () => void order.push(name) })
+      .then(() => order.push(`${name} ends`))
+  const slowly = run('slow', slow)
+  await run('other')
+  ready()
+  await run('third')
+  ready()
+  await slowly
+  expect(order.slice(0, 3)).toEqual(['other', 'other', 'other ends'])
+  // The first token of the slow one needed the first `ready`, its second the second.
+  expect(order.indexOf('third ends')).toBeLessThan(order.lastIndexOf('slow'))
+  expect(order.at(-1)).toBe('slow ends')
+  const gone = new AbortController()
+  const left = scheduler.submit({
+    promptIds: [1],
+    maxTokens: 2,
+    constraint: { ...slow, prepare: () => new Promise(() => {}) },
+    signal: gone.signal,
+  })
+  gone.abort(new Error('gone'))
+  await expect(left).rejects.toThrow('gone')
+  expect(decoder.openRows).toBe(0)
+})

@@ -77,6 +77,30 @@ it('continues a text', async () => {
   ])
 })
 
+it('takes no more bodies at a time than it has memory for', async () => {
+  const { app, call } = serverApp({ limits: { allBodiesBytes: 1000 } })
+  let end = () => {}
+  const slow = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (const byte of new TextEncoder().encode(`{"tokens": [${'1, '.repeat(200)}`)) controller.enqueue(Uint8Array.of(byte))
+      end = () => {
+        controller.enqueue(new TextEncoder().encode('1]}'))
+        controller.close()
+      }
+    },
+  })
+  const headers = { 'content-type': 'application/json' }
+  const init = { method: 'POST', headers, body: slow, duplex: 'half' } as RequestInit
+  const first = app.fetch(new Request('http://localhost/detokenize', init))
+  const other = { tokens: Array.from({ length: 200 }, () => 1) }
+  await vi.waitFor(async () => expect((await call('/detokenize', other)).status).toBe(503))
+  const refused = await call('/detokenize', other)
+  expect([refused.headers.get('retry-after'), await refused.json()]).toMatchObject(['1', { error: { code: 'memory_full' } }])
+  end()
+  expect((await first).status).toBe(200)
+  expect((await call('/detokenize', other)).status).toBe(200)
+})
+
 describe('what is wrong with a request', () => {
   const message = { role: 'user', content: 'hello' }
   const chat = { model: 'tiny', messages: [message] }

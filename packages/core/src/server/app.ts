@@ -4,14 +4,14 @@ import { cors } from 'hono/cors'
 import type { z } from 'zod'
 import { type Answer, newId, now } from './answer.ts'
 import type { Constrain, ServerContext } from './context.ts'
-import { ApiError, invalid, notFound, toApiError } from './errors.ts'
+import { ApiError, invalid, notFound, overloaded, toApiError, wrongMethod } from './errors.ts'
 import { eventStream } from './events.ts'
 import { hostCheck } from './hosts.ts'
 import { readJson } from './json-body.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
-import { Metrics } from './metrics.ts'
+import { type LoopDelay, Metrics } from './metrics.ts'
 import type { ModelRegistry } from './models.ts'
-import { openApiDocument } from './openapi.ts'
+import { openApiDocument, ownRoutes } from './openapi.ts'
 import { routes } from './routes.ts'
 import { noNumbers, type RequestRecord, RequestScope } from './scope.ts'
 import type { StreamPolicy } from './streams.ts'
@@ -33,6 +33,8 @@ export interface ServerOptions {
   readonly ready?: () => boolean
   /** Aborted: requests under way end. */
   readonly signal?: AbortSignal
+  /** For /metrics; what measures it is the platform's. */
+  readonly loopDelay?: () => LoopDelay
   /** Called at the end of each request. */
   readonly onRequest?: (record: RequestRecord) => void
   /** Called with errors that nobody expected. */
@@ -51,11 +53,25 @@ type Env = { Variables: { scope: RequestScope } }
 export function createServerApp(options: ServerOptions): ServerApp {
   const { registry, version = '0', ready = () => true, signal } = options
   const limits = { ...defaultLimits, ...options.limits }
-  const metrics = new Metrics()
+  const metrics = new Metrics(options.loopDelay)
   const report = options.onError ?? (() => {})
   const context: ServerContext = { registry, limits, metrics, policy: options.policy ?? {}, constrain: options.constrain, report }
   const began = now()
   let active = 0
+  let bodiesBytes = 0
+  /** Counts the bytes of a request's body until it ends. */
+  const reserveFor = (scope: RequestScope) => {
+    let own = 0
+    scope.hold(() => {
+      bodiesBytes -= own
+    })
+    return (bytes: number) => {
+      if (bodiesBytes + bytes > limits.allBodiesBytes)
+        throw overloaded(`the requests under way bring more than ${limits.allBodiesBytes} bytes; try again`, 'memory_full')
+      own += bytes
+      bodiesBytes += bytes
+    }
+  }
 
   const app = new Hono<Env>()
   app.use(async (c, next) => {
@@ -121,11 +137,16 @@ export function createServerApp(options: ServerOptions): ServerApp {
     app.on(route.method, route.path, async (c) => {
       const scope = c.get('scope')
       scope.record.path = route.path
-      const body = route.body && checked(route.body, await readJson(c.req.raw, limits.bodyBytes), limits)
+      const body = route.body && checked(route.body, await readJson(c.req.raw, limits.bodyBytes, reserveFor(scope)), limits)
       const answer = await route.answer({ body, params: c.req.param(), query: c.req.query(), began }, scope, context)
       return respond(answer, scope, context)
     })
   }
+  const methods = new Map<string, string[]>()
+  for (const { method, path } of [...routes, ...ownRoutes])
+    methods.set(path, [...(methods.get(path) ?? []), method.toUpperCase()])
+  for (const [path, allowed] of methods)
+    app.all(path, (c) => refused(wrongMethod(c.req.method, c.req.path.slice(0, 200), allowed), { allow: allowed.join(', ') }))
   return { fetch: (request) => app.fetch(request), metrics, active: () => active }
 }
 
@@ -159,8 +180,8 @@ function respond(answer: Answer, scope: RequestScope, { report }: ServerContext)
   return new Response(eventStream(held(), { leave, failed }), { headers })
 }
 
-function refused({ status, body, facts }: ApiError): Response {
-  const headers = facts.retryAfter === undefined ? undefined : { 'retry-after': String(facts.retryAfter) }
+function refused({ status, body, facts }: ApiError, more: Readonly<Record<string, string>> = {}): Response {
+  const headers = facts.retryAfter === undefined ? more : { ...more, 'retry-after': String(facts.retryAfter) }
   return Response.json(body, { status, headers })
 }
 

@@ -20,8 +20,12 @@ export type Demand =
       readonly parallel: boolean
     }
 
-/** Makes a constraint for one answer. @throws usage or unsupported error that names what it does not do */
-export type Constrain = (text: TextModel, demand: Demand) => TokenConstraint | Promise<TokenConstraint>
+/**
+ * Makes a constraint for one answer; aborted, it may give up.
+ *
+ * @throws usage or unsupported error that names what it does not do
+ */
+export type Constrain = (text: TextModel, demand: Demand, signal?: AbortSignal) => TokenConstraint | Promise<TokenConstraint>
 
 export interface ServerContext {
   readonly registry: ModelRegistry

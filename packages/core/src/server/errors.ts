@@ -39,6 +39,11 @@ export const contextExceeded = (message: string, param: string) => invalid(messa
 export const notFound = (message: string, code: string, param?: string) =>
   new ApiError(404, 'invalid_request_error', message, { code, ...(param && { param }) })
 
+export const wrongMethod = (method: string, path: string, allowed: readonly string[]) =>
+  new ApiError(405, 'invalid_request_error', `${path} takes ${allowed.join(' and ')}, not ${method.slice(0, 20)}`, {
+    code: 'method_not_allowed',
+  })
+
 /** Too much to do at the moment. Clients try again by themselves. */
 export const overloaded = (message: string, code: string, retryAfter = 1) =>
   new ApiError(503, 'server_error', message, { code, retryAfter })

@@ -1,23 +1,63 @@
-/** Grammars are compiled so that the server answers others in between. */
+/** Grammars are compiled in pieces, so that the server answers others in between, and each once. */
 import { setImmediate } from 'node:timers/promises'
-import { expect, it } from 'vitest'
+import { beforeEach, expect, it } from 'vitest'
 import { TextModel } from '../generation/index.ts'
 import { fakeEngine } from '../generation/testing/fake-decoder.ts'
 import { byteTokenizerFiles } from '../tokenizer/byte-tokenizer.ts'
 import { createTokenizer } from '../tokenizer/index.ts'
+import type { Constrain, Demand } from './context.ts'
 import { grammarConstraints } from './grammars.ts'
 
-it('serves others between two grammars that come at once', async () => {
+let text: TextModel
+let constrain: Constrain
+beforeEach(() => {
   const { engine } = fakeEngine({ ragged: true, p: [1], vocabSize: 258, context: 100 })
-  const text = new TextModel(engine.model, createTokenizer(byteTokenizerFiles(['<begin>', '<end>'])))
-  const constrain = grammarConstraints()
+  text = new TextModel(engine.model, createTokenizer(byteTokenizerFiles(['<begin>', '<end>'])))
+  constrain = grammarConstraints()
+})
+
+const regex = (pattern: string): Demand => ({ kind: 'regex', pattern })
+/** Millions of steps. */
+const heavy = (letter: string) => regex(`(${letter}|b)*${letter}(${letter}|b){11}`)
+const refused: Demand = { kind: 'schema', schema: { uniqueItems: true } }
+
+it('serves others while large grammars are compiled, and small ones before these', async () => {
   const order: string[] = []
-  const compiled = ['a+', 'b+', 'c+'].map(async (pattern) => {
-    await constrain(text, { kind: 'regex', pattern })
-    order.push(pattern)
+  const large = ['x', 'y', 'z'].map(async (letter) => {
+    await constrain(text, heavy(letter))
+    order.push('large')
+  })
+  const small = async () => {
+    await constrain(text, regex('a+'))
+    order.push('small')
     await setImmediate()
     order.push('others')
-  })
-  await Promise.all(compiled)
-  expect(order).toEqual(['a+', 'others', 'b+', 'others', 'c+', 'others'])
+  }
+  await Promise.all([...large, small()])
+  expect(order).toEqual(['small', 'others', 'large', 'large', 'large'])
+})
+
+it('compiles once what is asked for several times at once, and keeps it', async () => {
+  const [a, b] = await Promise.all([constrain(text, regex('a+')), constrain(text, regex('a+'))])
+  // Masks are kept for all texts of a grammar.
+  expect(a.allowed()).toBe(b.allowed())
+  expect((await constrain(text, regex('a+'))).allowed()).toBe(a.allowed())
+})
+
+it('keeps refusals too', async () => {
+  const failed = () => Promise.resolve(constrain(text, refused)).catch((error) => error)
+  const [first, second] = [await failed(), await failed()]
+  expect(first.message).toContain('uniqueItems')
+  expect(second).toBe(first)
+})
+
+it('gives up what nobody waits for any more', async () => {
+  const gone = new AbortController()
+  const left = constrain(text, heavy('x'), gone.signal)
+  const stays = constrain(text, heavy('y'))
+  gone.abort(new Error('gone'))
+  await expect(left).rejects.toThrow('gone')
+  expect((await stays).done).toBe(false)
+  // Another one begins anew.
+  expect((await constrain(text, heavy('x'))).done).toBe(false)
 })

@@ -1,72 +1,114 @@
 /** What requests demand, as grammars of generation/constrain. Requests that demand the same share one, with what was found out about it. */
 import {
   type Grammar,
-  jsonObjectGrammar,
-  regexGrammar,
-  schemaGrammar,
+  inTurns,
+  type Pieces,
+  regexPieces,
+  schemaPieces,
   type TextModel,
   TokenGrammar,
-  TokenVocabulary,
-  toolGrammar,
+  type TokenVocabulary,
+  toolPieces,
+  vocabularyPieces,
 } from '../generation/index.ts'
 import type { Constrain, Demand } from './context.ts'
+import { Recent } from './recent.ts'
 
 /** Grammars of one model that are kept, and the bytes of masks of each. */
 const grammarsKept = 16
 const maskBytes = 8 * 2 ** 20
-/** Steps of compilation, in which no other request is served: about a tenth of a second. */
-const work = 1_000_000
+/** Refusals that are kept, so that the same schema is not tried again. */
+const refusalsKept = 256
+/** UTF-16 units of the demands of what is kept. */
+const demandCharacters = 8 * 2 ** 20
+
+/** A grammar that is being compiled, for all who wait for it. */
+interface Compiling {
+  readonly grammar: Promise<TokenGrammar>
+  waiting: number
+}
 
 interface Known {
-  readonly vocabulary: TokenVocabulary
-  readonly grammars: Map<string, TokenGrammar>
+  readonly vocabulary: Promise<TokenVocabulary>
+  readonly compiling: Map<string, Compiling>
+  readonly grammars: Recent<TokenGrammar>
+  readonly refusals: Recent<{ readonly error: unknown }>
 }
 
 export function grammarConstraints(): Constrain {
   const models = new WeakMap<TextModel, Known>()
   /** Of the prompts of one request, which share a demand, it is spelled once. */
   const keys = new WeakMap<Demand, string>()
-  let last: Promise<unknown> = Promise.resolve()
 
-  function grammarFor(text: TextModel, demand: Demand, key: string): TokenGrammar {
+  function knownOf(text: TextModel): Known {
     let known = models.get(text)
     if (!known) {
-      const vocabulary = new TokenVocabulary(text.tokenizer, { size: text.model.config.vocabSize, endIds: text.stopTokenIds })
-      known = { vocabulary, grammars: new Map() }
+      const options = { size: text.model.config.vocabSize, endIds: text.stopTokenIds }
+      known = {
+        vocabulary: inTurns(vocabularyPieces(text.tokenizer, options)),
+        compiling: new Map(),
+        grammars: new Recent(grammarsKept, demandCharacters),
+        refusals: new Recent(refusalsKept, demandCharacters),
+      }
       models.set(text, known)
     }
-    const { vocabulary, grammars } = known
-    const grammar = grammars.get(key) ?? new TokenGrammar(grammarOf(demand), vocabulary, { cacheBytes: maskBytes })
-    // The oldest goes first: what is used moves to the end.
-    grammars.delete(key)
-    grammars.set(key, grammar)
-    if (grammars.size > grammarsKept) grammars.delete(grammars.keys().next().value!)
-    return grammar
+    return known
   }
 
-  return async (text, demand) => {
+  function compile({ vocabulary, compiling, grammars, refusals }: Known, demand: Demand, key: string): Compiling {
+    const started: Compiling = {
+      waiting: 0,
+      grammar: inTurns(grammarPieces(demand), () => started.waiting > 0)
+        .then(async (grammar) => new TokenGrammar(grammar, await vocabulary, { cacheBytes: maskBytes }))
+        .finally(() => compiling.delete(key)),
+    }
+    started.grammar.then(
+      (grammar) => grammars.set(key, grammar),
+      (error) => refusals.set(key, { error }),
+    )
+    compiling.set(key, started)
+    return started
+  }
+
+  return async (text, demand, signal) => {
     const key = keys.get(demand) ?? JSON.stringify(demand)
     keys.set(demand, key)
-    if (!models.get(text)?.grammars.has(key)) {
-      // One after another, and others are served between two of them.
-      const turn = last.then(() => new Promise((resolve) => setTimeout(resolve, 0)))
-      last = turn
-      await turn
+    const known = knownOf(text)
+    const refusal = known.refusals.get(key)
+    if (refusal) throw refusal.error
+    const found = known.grammars.get(key)
+    if (found) return found.constraint()
+    const compiling = known.compiling.get(key) ?? compile(known, demand, key)
+    compiling.waiting++
+    try {
+      return (await unlessAborted(compiling.grammar, signal)).constraint()
+    } finally {
+      // What nobody waits for any more is given up.
+      if (--compiling.waiting === 0) known.compiling.delete(key)
     }
-    return grammarFor(text, demand, key).constraint()
   }
 }
 
-function grammarOf(demand: Demand): Grammar {
+async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  signal?.throwIfAborted()
+  let leave = () => {}
+  const gone = new Promise<never>((_, reject) => {
+    leave = () => reject(signal?.reason)
+    signal?.addEventListener('abort', leave)
+  })
+  return await Promise.race([promise, gone]).finally(() => signal?.removeEventListener('abort', leave))
+}
+
+function grammarPieces(demand: Demand): Pieces<Grammar> {
   switch (demand.kind) {
     case 'json':
-      return jsonObjectGrammar()
+      return schemaPieces({ type: 'object' })
     case 'schema':
       // As OpenAI's API gives properties.
-      return schemaGrammar(demand.schema, { ordered: true, work })
+      return schemaPieces(demand.schema, { ordered: true })
     case 'regex':
-      return regexGrammar(demand.pattern, { work })
+      return regexPieces(demand.pattern)
     case 'calls':
-      return toolGrammar({ ...demand, choice: 'required', ordered: true, work })
+      return toolPieces({ ...demand, choice: 'required', ordered: true })
   }
 }

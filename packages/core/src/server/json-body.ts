@@ -6,8 +6,12 @@ const mostLevels = 512
 /** Values of a body: some tenths of a second go into the checks of so many. */
 const mostValues = 2 ** 18
 
-/** @throws invalid request for what is larger than `mostBytes`, no JSON, too nested, or too many values */
-export async function readJson(request: Request, mostBytes: number): Promise<unknown> {
+/** @param reserve told of bytes as they come; may refuse them @throws invalid request for what is larger than `mostBytes`, no JSON, too nested, or too many values */
+export async function readJson(
+  request: Request,
+  mostBytes: number,
+  reserve: (bytes: number) => void = () => {},
+): Promise<unknown> {
   const type = request.headers.get('content-type') ?? ''
   // A page elsewhere may send a form or plain text without asking us first.
   if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type))
@@ -22,7 +26,7 @@ export async function readJson(request: Request, mostBytes: number): Promise<unk
   let bytes: Uint8Array
   let text: string
   try {
-    bytes = await readBytes(request, mostBytes)
+    bytes = await readBytes(request, mostBytes, reserve)
     text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (error) {
     if (error instanceof ApiError) throw error
@@ -38,31 +42,32 @@ export async function readJson(request: Request, mostBytes: number): Promise<unk
 }
 
 /** The length may be told beforehand, and need not be. */
-async function readBytes(request: Request, most: number): Promise<Uint8Array> {
+async function readBytes(request: Request, most: number, reserve: (bytes: number) => void): Promise<Uint8Array> {
   const tooLarge = () =>
     new ApiError(413, 'invalid_request_error', `the body is larger than ${most} bytes`, { code: 'body_too_large' })
-  const told = request.headers.get('content-length')
-  if (Number(told ?? 0) > most) throw tooLarge()
-  // A listener keeps a body to the length that was told.
-  if (told !== null) return new Uint8Array(await request.arrayBuffer())
-  const chunks: Uint8Array[] = []
+  if (Number(request.headers.get('content-length') ?? 0) > most) throw tooLarge()
+  // One buffer that grows: pieces may be of a byte each.
+  let bytes = new Uint8Array(2 ** 14)
   let size = 0
   const reader = request.body?.getReader()
   for (let next = await reader?.read(); next && !next.done; next = await reader!.read()) {
-    size += next.value.length
-    if (size > most) {
+    const { value } = next
+    try {
+      if (size + value.length > most) throw tooLarge()
+      reserve(value.length)
+    } catch (error) {
       await reader!.cancel()
-      throw tooLarge()
+      throw error
     }
-    chunks.push(next.value)
+    if (size + value.length > bytes.length) {
+      const grown = new Uint8Array(Math.max(size + value.length, 2 * bytes.length))
+      grown.set(bytes.subarray(0, size))
+      bytes = grown
+    }
+    bytes.set(value, size)
+    size += value.length
   }
-  const bytes = new Uint8Array(size)
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
-  }
-  return bytes
+  return bytes.subarray(0, size)
 }
 
 /** A text that a request brings as a value of a template: undefined where it is no JSON, or would be refused as a body. */

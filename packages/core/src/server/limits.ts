@@ -1,6 +1,8 @@
 /** What one request may ask. Whoever asks for more is told the bound. */
 export interface ServerLimits {
   readonly bodyBytes: number
+  /** Of the bodies of all requests at a time. Those beyond get a 503. */
+  readonly allBodiesBytes: number
   /** Messages, items or tools of a request. */
   readonly items: number
   /** Prompts of one completion or embedding request; with `n`, texts. */
@@ -21,6 +23,7 @@ export interface ServerLimits {
 
 export const defaultLimits: ServerLimits = {
   bodyBytes: 4 * 2 ** 20,
+  allBodiesBytes: 256 * 2 ** 20,
   items: 4096,
   prompts: 2048,
   n: 16,

@@ -9,6 +9,13 @@ const buckets = {
   token: [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5],
 }
 
+/** How late the thread that answers was for its timers, in seconds, since the server was ready. */
+export interface LoopDelay {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+}
+
 type Labels = Readonly<Record<string, string | number>>
 
 const quoted = (value: string | number) => String(value).replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
@@ -45,12 +52,17 @@ class Histogram {
 }
 
 export class Metrics {
+  readonly #loopDelay: (() => LoopDelay) | undefined
   readonly #requests = new Map<string, number>()
   readonly #duration = new Histogram(buckets.duration)
   readonly #firstToken = new Histogram(buckets.firstToken)
   readonly #token = new Histogram(buckets.token)
   /** Requests now, by model and P. */
   readonly #running = new Map<string, number>()
+
+  constructor(loopDelay?: () => LoopDelay) {
+    this.#loopDelay = loopDelay
+  }
 
   begin(model: string, p: number): () => void {
     const key = labelText({ model, p })
@@ -124,6 +136,12 @@ export class Metrics {
     perModel('parscale_prompt_tokens_total', 'counter', 'Tokens of prompts.', ({ counters }) => counters.promptTokens)
     perModel('parscale_cached_tokens_total', 'counter', 'Of these, found in the cache.', ({ counters }) => counters.cachedTokens)
     perModel('parscale_generated_tokens_total', 'counter', 'Tokens generated.', ({ counters }) => counters.generatedTokens)
+    if (this.#loopDelay) {
+      const { p50, p99, max } = this.#loopDelay()
+      const name = 'parscale_event_loop_delay_seconds'
+      const values = Object.entries({ 0.5: p50, 0.99: p99, 1: max }).map(([q, value]) => `${name}{quantile="${q}"} ${value}`)
+      family(name, 'gauge', 'How late the thread that answers was since the server was ready; 1: the longest.', values)
+    }
     const histograms = [
       ['gen_ai_server_request_duration_seconds', 'From the request to the end of the answer.', this.#duration],
       ['gen_ai_server_time_to_first_token_seconds', 'From the request to the first token.', this.#firstToken],

@@ -1,16 +1,16 @@
 /** The OpenAPI 3.1 document: made of the schemas that requests are checked with. */
 import { z } from 'zod'
-import { errorShape, parscaleShape, usageShape } from './protocol/fields.ts'
+import { errorShape, parscaleShape, responseUsageShape, usageShape } from './protocol/fields.ts'
 import type { Route } from './routes.ts'
 
 const jsonBody = (schema: unknown) => ({ 'application/json': { schema } })
-const refusals = ['400', '401', '403', '404', '408', '409', '413', '415', '500', '502', '503']
+const refusals = ['400', '401', '403', '404', '405', '408', '409', '413', '415', '500', '502', '503']
 
 /** What all answers of generating endpoints have beside OpenAI's own fields, which their schemas describe. */
-const answer = z.looseObject({ usage: usageShape.nullish(), parscale: parscaleShape.nullish() })
+const answer = z.looseObject({ usage: z.union([usageShape, responseUsageShape]).nullish(), parscale: parscaleShape.nullish() })
 
 /** Answered by the app itself. */
-const own = [
+export const ownRoutes = [
   { method: 'get', path: '/health', summary: '200 when requests are answered, 503 while the model is loaded' },
   { method: 'get', path: '/metrics', summary: "Counters in Prometheus' text format" },
   { method: 'get', path: '/openapi.json', summary: 'This document' },
@@ -19,12 +19,16 @@ const own = [
 export function openApiDocument(routes: readonly Route[], version: string) {
   const error = { description: 'What is wrong.', content: jsonBody({ $ref: '#/components/schemas/Error' }) }
   const paths: Record<string, Record<string, unknown>> = {}
-  for (const { method, path, summary, body, streams, generates } of [...routes, ...own] as readonly Omit<Route, 'answer'>[]) {
+  for (const { method, path, summary, body, streams, generates } of [...routes, ...ownRoutes] as readonly Omit<
+    Route,
+    'answer'
+  >[]) {
     const content = {
       ...(path === '/metrics'
         ? { 'text/plain': { schema: { type: 'string' } } }
         : jsonBody(generates ? { $ref: '#/components/schemas/Answer' } : {})),
-      ...(streams && { 'text/event-stream': { schema: { type: 'string' } } }),
+      // Of events there is nothing to say before OpenAPI 3.2; as a whole they are no JSON.
+      ...(streams && { 'text/event-stream': {} }),
     }
     const parameters = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
       name,

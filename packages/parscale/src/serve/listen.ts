@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { runtimeError, usageError } from '@parscale/core/internal'
 import { ApiError, type ServerApp, toApiError } from '@parscale/core/internal/server'
+import { keepHalfClosed } from './half-closed.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -28,9 +29,20 @@ const headersTimeout = 20_000
 const requestTimeout = 120_000
 
 export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
-  const answer = getRequestListener((request) => app.fetch(request), { overrideGlobalObjects: false, errorHandler: unreadable })
+  const eventStreams = new WeakSet<object>()
+  const answer = getRequestListener(
+    async (request, { incoming, outgoing }) => {
+      const response = await app.fetch(request)
+      // What is left of a body that was refused would be taken for the next request.
+      if (!incoming.complete) response.headers.set('connection', 'close')
+      if (response.headers.get('content-type')?.startsWith('text/event-stream')) eventStreams.add(outgoing)
+      return response
+    },
+    { overrideGlobalObjects: false, errorHandler: unreadable },
+  )
   const limits = { headersTimeout, requestTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
+  keepHalfClosed(server, eventStreams)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(cause, host, port)))
     server.listen(port, host, resolve)

@@ -262,16 +262,17 @@ it('lists models', async () => {
 
 it('frees the rows of clients that go away, in streams and without', async () => {
   const before = text.engine.cacheMemoryBytes
-  const left = new AbortController()
+  // One for each: the client listens to its signal without end, of which Node warns where many share one.
+  const left = Array.from({ length: 20 }, () => new AbortController())
   const asked = { ...free, max_tokens: 400, messages }
-  const streams = Array.from({ length: 10 }, async () => {
-    const stream = await client.chat.completions.create({ ...asked, stream: true }, { signal: left.signal })
+  const streams = left.slice(0, 10).map(async ({ signal }) => {
+    const stream = await client.chat.completions.create({ ...asked, stream: true }, { signal })
     for await (const _ of stream);
   })
-  const wholes = Array.from({ length: 10 }, () => client.chat.completions.create(asked, { signal: left.signal }))
+  const wholes = left.slice(10).map(({ signal }) => client.chat.completions.create(asked, { signal }))
   const all = Promise.allSettled([...streams, ...wholes])
   await vi.waitFor(() => expect(text.scheduler.counters.running).toBe(20), 20_000)
-  left.abort()
+  for (const one of left) one.abort()
   await all
   await vi.waitFor(() => expect(text.scheduler.counters).toMatchObject({ running: 0, rows: 0 }), 20_000)
   expect(text.engine.cacheMemoryBytes).toBe(before)

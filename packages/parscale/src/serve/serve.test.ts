@@ -1,42 +1,41 @@
 /** `parscale serve` as a process: where it listens, to whom, and how it ends. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { afterAll, afterEach, describe, expect, it } from 'vitest'
-import { mainPath, parscale } from '../testing/cli.ts'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { shippedModel } from '../package-files.ts'
+import { runHere } from '../testing/run-here.ts'
 import { nameModels } from './model-names.ts'
+import { type ServerProcess, startServer } from './testing/server-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-serve-'))
-const children: ChildProcess[] = []
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL')
+const servers: ServerProcess[] = []
+/** Of all tests that leave it as it is: starting one takes a second or two. */
+let shared: ServerProcess
+beforeAll(async () => {
+  const models = [`parscale-small=${shippedModel}`, `other=${shippedModel}`]
+  shared = await startServer([...models, '--pin', 'parscale-small', '--max-body', '1', '--allow-host', 'models.local'])
 })
-afterAll(() => rmSync(folder, { recursive: true }))
+afterEach(async () => {
+  await Promise.all(servers.splice(0).map((server) => server.kill()))
+})
+afterAll(async () => {
+  await shared?.kill()
+  rmSync(folder, { recursive: true })
+})
 
-/** Starts a server, and waits until it is ready. */
-async function start(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(
-    process.execPath,
-    ['--conditions=source', '--import', 'tsx', mainPath, 'serve', '--port', '0', '--threads', '1', ...args],
-    {
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
-  children.push(child)
-  const output = { stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
-  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
-  while (!output.stderr.includes('ready: ')) {
-    const code = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 20))])
-    if (code !== undefined) throw new Error(output.stderr)
-  }
-  return { child, output, ended, url: /listening on (\S+)/.exec(output.stderr)![1]! }
+/** The command where it ends by itself. */
+const here = (args: readonly string[]) => runHere(args, process.env)
+
+/** One of its own, for a test that ends it. */
+async function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<ServerProcess> {
+  const server = await startServer(args, { env })
+  servers.push(server)
+  return server
 }
 
 const body = (more: object = {}) => ({
@@ -57,7 +56,7 @@ it('ends with the fault where its first model cannot be loaded', { timeout: 30_0
 })
 
 it('reads a body in chunks, cuts its answer when the client goes, and refuses one that is too long or not there', async () => {
-  const { output, url } = await start(['--p', '1', '--max-body', '1'])
+  const { output, url } = shared
   const chunks = (text: string) =>
     new ReadableStream<Uint8Array>({
       start(controller) {
@@ -69,13 +68,14 @@ it('reads a body in chunks, cuts its answer when the client goes, and refuses on
     fetch(`${url}/v1/completions`, { ...body(), body: chunks(text), duplex: 'half', ...more } as RequestInit)
   expect((await post(body().body)).status).toBe(200)
   expect((await fetch(`${url}/v1/completions`, { ...body(), body: null })).status).toBe(400)
-  expect((await fetch(`${url}/v1/completions`, { method: 'PUT' })).status).toBe(404)
+  expect((await fetch(`${url}/v1/completions`, { method: 'PUT' })).status).toBe(405)
   const gone = new AbortController()
   const stream = await post(body({ stream: true, max_tokens: 400 }).body, { signal: gone.signal })
   await stream.body!.getReader().read()
   gone.abort()
   await expect.poll(() => output.stdout, { timeout: 5000 }).toContain('"error":"cancelled"')
-  expect((await post(body({ prompt: 'x'.repeat(2e6) }).body)).status).toBe(413)
+  const refused = await post(body({ prompt: 'x'.repeat(2e6) }).body)
+  expect([refused.status, refused.headers.get('connection')]).toEqual([413, 'close'])
   expect(output.stderr).not.toContain('TypeError')
 })
 
@@ -102,13 +102,14 @@ it('answers, logs a line for each request without its text, and ends answers und
 })
 
 it('takes a body in chunks, and answers methods that it has not', async () => {
-  const { url, output } = await start([])
+  const { url, output } = shared
   const chunks = new Blob([body().body]).stream()
   const chunked = await fetch(`${url}/v1/completions`, { ...body(), body: chunks, duplex: 'half' } as RequestInit)
   expect([chunked.status, await chunked.json()]).toMatchObject([200, { object: 'text_completion' }])
   for (const method of ['OPTIONS', 'DELETE', 'PATCH']) {
     const response = await fetch(`${url}/v1/completions`, { method })
-    expect([method, response.status, await response.json()]).toMatchObject([method, 404, { error: { code: 'unknown_url' } }])
+    const expected = [method, 405, 'POST', { error: { code: 'method_not_allowed' } }]
+    expect([method, response.status, response.headers.get('allow'), await response.json()]).toMatchObject(expected)
   }
   expect(output.stderr).not.toContain('TypeError')
   // Fetch sends no such Host.
@@ -138,15 +139,10 @@ it('cuts what takes longer than it may', async () => {
 })
 
 it('lists its models for `parscale ps`', async () => {
-  const { url } = await start([
-    `a=${join(import.meta.dirname, '../../models/small')}`,
-    `b=${join(import.meta.dirname, '../../models/small')}`,
-    '--pin',
-    'a',
-  ])
-  const { stdout } = await parscale(['ps', '--url', url])
-  expect(stdout).toMatch(/^NAME +STATE[\s\S]*\na +ready, pinned +1 2 4 8[\s\S]*\nb +unloaded/)
-  const none = await parscale(['ps', '--url', 'http://127.0.0.1:1'])
+  const { url } = shared
+  const { stdout } = await here(['ps', '--url', url])
+  expect(stdout).toMatch(/^NAME +STATE[\s\S]*\nparscale-small +ready, pinned +1 2 4 8[\s\S]*\nother +unloaded/)
+  const none = await here(['ps', '--url', 'http://127.0.0.1:1'])
   expect([none.code, none.stderr]).toEqual([
     1,
     'parscale: there is no server at http://127.0.0.1:1; start one with: parscale serve\n',
@@ -155,7 +151,7 @@ it('lists its models for `parscale ps`', async () => {
 
 describe('who may connect', () => {
   it('is this machine alone where there are no keys', async () => {
-    const { code, stderr } = await parscale(['serve', '--host', '0.0.0.0', '--port', '0'])
+    const { code, stderr } = await here(['serve', '--host', '0.0.0.0', '--port', '0'])
     expect([code, stderr]).toEqual([
       2,
       expect.stringContaining('--host 0.0.0.0: whoever can reach this address could use the server'),
@@ -180,12 +176,12 @@ describe('who may connect', () => {
       ['a b\n', 'printable ASCII'],
     ] as const) {
       writeFileSync(file, text)
-      expect((await parscale(['serve', '--api-key-file', file])).stderr).toContain(message)
+      expect((await here(['serve', '--api-key-file', file])).stderr).toContain(message)
     }
   })
 
   it('calls it by its name', async () => {
-    const { url } = await start(['--allow-host', 'models.local'])
+    const { url } = shared
     const { hostname, port } = new URL(url)
     const { request: http } = await import('node:http')
     const status = (host: string) =>
@@ -214,7 +210,7 @@ describe('who may connect', () => {
         .end()
     })
     expect(status).toBe(200)
-    expect((await parscale(['serve', '--tls-cert', cert])).stderr).toContain('--tls-cert and --tls-key belong together')
+    expect((await here(['serve', '--tls-cert', cert])).stderr).toContain('--tls-cert and --tls-key belong together')
   })
 })
 
@@ -231,9 +227,9 @@ it('names models as requests call them', () => {
 })
 
 it('refuses a port that is taken, and names that there are not', async () => {
-  const { url } = await start([])
-  const taken = await parscale(['serve', '--port', new URL(url).port])
+  const { url } = shared
+  const taken = await here(['serve', '--port', new URL(url).port])
   expect([taken.code, taken.stderr]).toEqual([2, expect.stringContaining('is taken; choose another with --port')])
-  const pin = await parscale(['serve', '--pin', 'none'])
+  const pin = await here(['serve', '--pin', 'none'])
   expect([pin.code, pin.stderr]).toEqual([2, expect.stringContaining('--pin none: there is no model of this name')])
 })

@@ -12,6 +12,7 @@ import {
 import { type LoadOptions, loadTextModel } from '../load/load.ts'
 import { keyCheck } from './keys.ts'
 import { type ListenOptions, listen } from './listen.ts'
+import { watchLoop } from './loop-delay.ts'
 import type { NamedModel } from './model-names.ts'
 import { logLine } from './request-log.ts'
 
@@ -62,6 +63,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     options.idleUnloadMs === undefined ? {} : { idleMs: options.idleUnloadMs },
   )
   const cut = new AbortController()
+  const loop = watchLoop()
   let ready = false
   const app = createServerApp({
     ...{
@@ -71,6 +73,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       policy: options.policy,
       origins: options.origins,
       signal: cut.signal,
+      loopDelay: loop.delay,
     },
     constrain: grammarConstraints(),
     isKey: keyCheck(keys),
@@ -91,6 +94,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     const loading = registry.load(models[0]!.id).then(() => 'loaded' as const)
     if ((await Promise.race([loading, ended])) === 'loaded') {
       ready = true
+      loop.reset()
       say(`ready: ${models.map(({ id }) => id).join(', ')}`)
       await ended
     } else loading.catch(() => {})
@@ -98,6 +102,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     await drain(app.active, listener, options)
   } finally {
     cut.abort(new Error('the server ends'))
+    loop.stop()
     listener.cut()
     await registry.close()
   }

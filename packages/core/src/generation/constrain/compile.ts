@@ -1,16 +1,16 @@
 /** What a request asks for, as a grammar. All limits are checked here, before anything runs. */
 import { usageError } from '../../errors.ts'
 import { spell } from './automata/byte-automaton.ts'
-import { textsAutomaton } from './automata/character-automaton.ts'
+import { isEmpty, textsAutomaton, withoutHalves } from './automata/character-automaton.ts'
 import { compileRegex } from './automata/compile-regex.ts'
 import { parseRegex } from './automata/parse-regex.ts'
 import type { Grammar } from './constraint.ts'
-import { Budget, limits, tooMuch } from './limits.ts'
+import { Budget, finished, limits, type Pieces, tooMuch } from './limits.ts'
 import { compileSchema } from './schema/compile-schema.ts'
 import type { Values } from './schema/values.ts'
 
 export interface WorkOptions {
-  /** Most steps of compilation, which holds up whatever else the thread does. Default: `limits.work`. */
+  /** Most steps of compilation. Default: `limits.work`. */
   readonly work?: number
 }
 
@@ -26,8 +26,11 @@ const noValues: Values = { nodes: [], root: -1, shortest: new Float64Array() }
  *
  * @throws unsupported error that names the keyword and where it stands; usage error for what is no schema
  */
-export function schemaGrammar(schema: unknown, { ordered = false, work }: SchemaOptions = {}): Grammar {
-  const values = compileSchema(schema, new Budget(work))
+export const schemaGrammar = (schema: unknown, options: SchemaOptions = {}): Grammar => finished(schemaPieces(schema, options))
+
+/** The same in pieces of some milliseconds, for a thread that serves others in between. */
+export function* schemaPieces(schema: unknown, { ordered = false, work }: SchemaOptions = {}): Pieces<Grammar> {
+  const values = yield* compileSchema(schema, new Budget(work))
   return { expression: { type: 'value', node: values.root }, values, ordered }
 }
 
@@ -35,11 +38,15 @@ export function schemaGrammar(schema: unknown, { ordered = false, work }: Schema
 export const jsonObjectGrammar = (): Grammar => schemaGrammar({ type: 'object' })
 
 /** A text that the whole of a regular expression (ECMAScript's) matches. @throws unsupported error that names what cannot be run */
-export function regexGrammar(pattern: string, { work }: WorkOptions = {}): Grammar {
+export const regexGrammar = (pattern: string, options: WorkOptions = {}): Grammar => finished(regexPieces(pattern, options))
+
+/** The same in pieces. */
+export function* regexPieces(pattern: string, { work }: WorkOptions = {}): Pieces<Grammar> {
   const budget = new Budget(work)
-  const automaton = compileRegex(parseRegex(pattern, 'regex'), 'regex', budget)
-  if (automaton.labels.every((label) => label < 0)) throw usageError('regex: no text matches the pattern', { found: pattern })
-  return { expression: { type: 'pattern', automaton: spell(automaton, 'regex', budget) }, values: noValues, ordered: false }
+  const automaton = yield* withoutHalves(yield* compileRegex(parseRegex(pattern, 'regex'), 'regex', budget), budget)
+  if (isEmpty(automaton)) throw usageError('regex: no text matches the pattern', { found: pattern })
+  const spelled = yield* spell(automaton, 'regex', budget)
+  return { expression: { type: 'pattern', automaton: spelled }, values: noValues, ordered: false }
 }
 
 /** One of these texts. */
@@ -47,7 +54,7 @@ export function choiceGrammar(choices: readonly string[]): Grammar {
   if (choices.length === 0) throw usageError('choice: there is nothing to choose from', { found: choices })
   if (choices.join('').length > limits.schemaCharacters) throw tooMuch('choice', 'characters', limits.schemaCharacters)
   const budget = new Budget()
-  const { labels, ...rest } = textsAutomaton(choices, budget)
-  const automaton = spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'choice', budget)
+  const { labels, ...rest } = finished(textsAutomaton(choices, budget))
+  const automaton = finished(spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'choice', budget))
   return { expression: { type: 'pattern', automaton }, values: noValues, ordered: false }
 }

@@ -113,7 +113,7 @@ it('fails by name where the vocabulary cannot spell the text', () => {
   const constraint = new TokenGrammar(jsonObjectGrammar(), poor).constraint()
   constraint.accept(0x20)
   expect(() => constraint.allowed()).toThrow(
-    expect.objectContaining({ kind: 'runtime', message: expect.stringContaining('no token') }),
+    expect.objectContaining({ kind: 'unsupported', message: expect.stringContaining('no token') }),
   )
 })
 
@@ -137,6 +137,7 @@ const tools: Tool[] = [
   },
   { name: 'now' },
 ]
+const given = '{"city": "Paris", "days": 3}'
 const weather = (inner: string): string => `{"name": "weather", "${inner}": {"city": "Paris", "days": 3}}`
 
 it.each([
@@ -185,6 +186,18 @@ it.each([
     ],
     [`[TOOL_CALLS]${weather('arguments')}`, '[TOOL_CALLS][]'],
   ],
+  [
+    'mistral-args',
+    'auto',
+    [
+      'Fine.',
+      `Hm [TOOL_CALLS]weather[ARGS]${given}`,
+      `[TOOL_CALLS]now[CALL_ID]a1B2c3D4e[ARGS]{}[TOOL_CALLS]weather[ARGS]${given}`,
+    ],
+    ['[TOOL_CALLS]weather[ARGS]{}', `[TOOL_CALLS]other[ARGS]${given}`, '[TOOL_CALLS]now[CALL_ID]a1[ARGS]{}', '[TOOL_CALLS][]'],
+  ],
+  ['mistral-args', 'required', [`[TOOL_CALLS]weather[ARGS]${given}`], ['Fine.', `weather[ARGS]${given}`]],
+  ['mistral-args', { name: 'now' }, ['[TOOL_CALLS]now[ARGS]{"a": 1}'], ['[TOOL_CALLS]now[ARGS]{}[TOOL_CALLS]now[ARGS]{}']],
   ['mistral', 'required', [`[TOOL_CALLS][${weather('arguments')}]`], [`[${weather('arguments')}]`]],
 ] as const)('reads calls of tools: %s, %j', (form, choice, good, bad) => {
   const grammar = toolGrammar({ tools, form, choice })

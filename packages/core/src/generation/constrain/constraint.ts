@@ -1,11 +1,13 @@
 /** A grammar over a vocabulary, and one text that follows it. */
-import { runtimeError, usageError } from '../../errors.ts'
+import { runtimeError, unsupportedError, usageError } from '../../errors.ts'
+import { finished, type Pieces } from './limits.ts'
 import type { Expression } from './machine/expressions.ts'
 import { Frames } from './machine/frames.ts'
 import { Masks } from './machine/masks.ts'
 import { atEnd, type Reading, Stacks } from './machine/stacks.ts'
 import type { TokenVocabulary } from './machine/vocabulary.ts'
 import type { Values } from './schema/values.ts'
+import { inTurns } from './turns.ts'
 
 /** What may be drawn next in one request. */
 export interface TokenConstraint {
@@ -13,9 +15,14 @@ export interface TokenConstraint {
    * [ceil(V / 32)]: bit `id % 32` of word `id >> 5` is set where the token may come next; those that end the text count. Valid
    * until the next `accept`; not to be changed.
    *
-   * @throws runtime error where no token may come: the vocabulary lacks the bytes that the text needs
+   * @throws unsupported error where no token may come: the vocabulary lacks the bytes that the text needs
    */
   allowed(): Uint32Array
+  /**
+   * Works out what `allowed` gives, in turns with whatever else the thread does; undefined where that is done at once. What fails
+   * is thrown by `allowed`. Aborted, it never settles.
+   */
+  prepare?(signal?: AbortSignal): Promise<void> | undefined
   /** @throws runtime error for a token that is not allowed */
   accept(token: number): void
   /** The text has ended, or nothing may come but its end. */
@@ -61,6 +68,8 @@ export class GrammarConstraint implements TokenConstraint {
   readonly #grammar: TokenGrammar
   #readings: ReadonlySet<Reading>
   #ended = false
+  /** What `prepare` came to. */
+  #prepared: Uint32Array | { readonly error: unknown } | undefined
 
   constructor(grammar: TokenGrammar) {
     this.#grammar = grammar
@@ -82,10 +91,27 @@ export class GrammarConstraint implements TokenConstraint {
     return first === undefined || this.mayEnd ? new Uint8Array() : this.#grammar.stacks.ending(first)
   }
 
+  prepare(signal?: AbortSignal): Promise<void> | undefined {
+    const work = this.#prepare()
+    return work.next().done ? undefined : inTurns(work, () => !signal?.aborted)
+  }
+
+  *#prepare(): Pieces<void> {
+    if (this.#ended) return
+    try {
+      this.#prepared = yield* this.#grammar.masks.mask(this.#readings)
+    } catch (error) {
+      this.#prepared = { error }
+    }
+  }
+
   allowed(): Uint32Array {
-    const mask = this.#ended ? new Uint32Array(this.#grammar.masks.words) : this.#grammar.masks.mask(this.#readings)
+    if (this.#prepared && 'error' in this.#prepared) throw this.#prepared.error
+    const mask = this.#ended
+      ? new Uint32Array(this.#grammar.masks.words)
+      : (this.#prepared ?? finished(this.#grammar.masks.mask(this.#readings)))
     if (!this.#ended && mask.every((word) => word === 0)) {
-      throw runtimeError(
+      throw unsupportedError(
         'constrained output: no token of the vocabulary continues the text; its bytes cannot spell what the grammar asks for',
       )
     }
@@ -95,6 +121,7 @@ export class GrammarConstraint implements TokenConstraint {
   accept(token: number): void {
     const { vocabulary, stacks } = this.#grammar
     if (this.#ended) throw runtimeError('constrained output: the text has ended')
+    this.#prepared = undefined
     if (vocabulary.endIds.includes(token)) {
       if (!this.mayEnd) throw refusedToken(token)
       this.#ended = true
@@ -120,6 +147,7 @@ export class GrammarConstraint implements TokenConstraint {
       if (readings.size === 0) throw usageError(`constrained output: byte ${i} (${byte}) is not allowed`, { found: byte })
     }
     this.#readings = readings
+    this.#prepared = undefined
   }
 
   /** The same text again, to go on in another way. */

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import { isParscaleError } from '../../errors.ts'
 import { regexGrammar, schemaGrammar } from './compile.ts'
 import { TokenGrammar } from './constraint.ts'
+import { limits, MaskBudget } from './limits.ts'
 import { small } from './testing/small.ts'
 import { toolGrammar } from './tool-calls.ts'
 
@@ -74,6 +75,24 @@ it.each([
   expect(() => schemaGrammar(schema)).toThrow('half of a surrogate pair')
 })
 
+it.each([
+  ['a pattern', { type: 'string', pattern: '^a\\ud800$' }],
+  ['a list that must be longer than it may', { type: 'array', minItems: 3, maxItems: 2 }],
+])('%s that nothing satisfies is refused, and left out beside others', (_, schema) => {
+  expect(() => schemaGrammar(schema)).toThrow('no value of bounded size')
+  const { values } = schemaGrammar({ anyOf: [schema, { const: 1 }] })
+  expect(values.shortest[values.root]).toBe(1)
+})
+
+it('half of a surrogate pair matches no text', async () => {
+  expect(() => regexGrammar('\\ud800')).toThrow('no text matches')
+  expect(() => regexGrammar('[\\ud800-\\udfff]+')).toThrow('no text matches')
+  const { vocabulary } = await small([])
+  const constraint = new TokenGrammar(regexGrammar('(a|\\ud800)[^x\\ud801]'), vocabulary).constraint()
+  constraint.acceptBytes(Uint8Array.of(0x61, 0x62))
+  expect(constraint.mayEnd).toBe(true)
+})
+
 it('a whole pair is a character', async () => {
   const { vocabulary } = await small([])
   expect(new TokenGrammar(schemaGrammar({ const: '\ud83d\ude00' }), vocabulary).constraint().ending()).toHaveLength(6)
@@ -93,7 +112,7 @@ it.each(schemas)('%s', (_, schema) => {
 it('the schemas of many tools share one bound', () => {
   const parameters = { type: 'object', properties: keys(100) }
   const tools = [...Array(400).keys()].map((i) => ({ name: `tool${i}`, parameters: { ...parameters, minProperties: i % 2 } }))
-  expect(() => toolGrammar({ tools, form: 'hermes', choice: 'required', ordered: true })).toThrow(/3000000 steps/)
+  expect(() => toolGrammar({ tools, form: 'hermes', choice: 'required', ordered: true })).toThrow(/6000000 steps/)
 })
 
 it('a caller whose thread serves others may ask for less work', () => {
@@ -101,6 +120,20 @@ it('a caller whose thread serves others may ask for less work', () => {
   expect(() => schemaGrammar({ type: 'object', properties: keys(1500) }, { work })).toThrow(/100000 steps/)
   expect(() => regexGrammar('[^a]{1000}', { work })).toThrow(/100000 steps/)
   expect(() => schemaGrammar({ enum: [...Array(10_000).keys()].map((i) => `text ${i}`) }, { work })).toThrow(/100000 steps/)
+})
+
+it('a mask that takes long is worked out in pieces, and refused where it would take for ever', async () => {
+  const { vocabulary } = await small(['aaaa'])
+  const patterns = (count: number) => [...Array(count).keys()].map((i) => ({ type: 'string', pattern: `x${i}` }))
+  const constraint = new TokenGrammar(schemaGrammar({ anyOf: patterns(100) }), vocabulary).constraint()
+  constraint.acceptBytes(Uint8Array.of(0x22))
+  const other = constraint.fork()
+  const preparing = constraint.prepare()
+  expect(preparing).toBeInstanceOf(Promise)
+  await preparing
+  expect(constraint.prepare()).toBeUndefined()
+  expect(constraint.allowed()).toEqual(other.allowed())
+  expect(() => new MaskBudget().count(limits.maskWork + 1)).toThrow('can be read in too many ways')
 })
 
 it('a pattern that JavaScript would backtrack in for ever takes its text at once', async () => {

@@ -4,7 +4,7 @@
  */
 import { usageError } from '../../errors.ts'
 import { type ByteAutomaton, spell } from './automata/byte-automaton.ts'
-import { type CharacterAutomaton, negation, pruned, textsAutomaton } from './automata/character-automaton.ts'
+import { negation, pruned, textsAutomaton } from './automata/character-automaton.ts'
 import { compileRegex } from './automata/compile-regex.ts'
 import {
   anything,
@@ -16,7 +16,7 @@ import {
   set,
 } from './automata/regex-tree.ts'
 import type { Grammar } from './constraint.ts'
-import { Budget, limits, tooMuch } from './limits.ts'
+import { Budget, finished, limits, type Pieces, tooMuch } from './limits.ts'
 import type { Expression } from './machine/expressions.ts'
 import { compileSchemas } from './schema/compile-schemas.ts'
 
@@ -28,9 +28,10 @@ export interface Tool {
 
 /**
  * hermes: `<tool_call>{"name": .., "arguments": ..}</tool_call>`, also Qwen's. llama: `{"name": .., "parameters": ..}` in place of
- * a text. mistral: `[TOOL_CALLS][{"name": .., "arguments": ..}, ..]` at the end of a text.
+ * a text. mistral: `[TOOL_CALLS][{"name": .., "arguments": ..}, ..]` at the end of a text; mistral-args: `[TOOL_CALLS]name[ARGS]{..}`,
+ * with `[CALL_ID]` and nine characters before `[ARGS]` or not.
  */
-export type ToolForm = 'hermes' | 'llama' | 'mistral'
+export type ToolForm = 'hermes' | 'llama' | 'mistral' | 'mistral-args'
 
 export interface ToolOptions {
   readonly tools: readonly Tool[]
@@ -46,7 +47,10 @@ export interface ToolOptions {
 }
 
 /** @throws unsupported error that names the keyword of a tool's schema; usage error for tools that are none */
-export function toolGrammar({ tools, form, choice, parallel = true, ordered = false, work }: ToolOptions): Grammar {
+export const toolGrammar = (options: ToolOptions): Grammar => finished(toolPieces(options))
+
+/** The same in pieces. */
+export function* toolPieces({ tools, form, choice, parallel = true, ordered = false, work }: ToolOptions): Pieces<Grammar> {
   const called = typeof choice === 'string' ? tools : tools.filter(({ name }) => name === choice.name)
   if (called.length === 0) {
     const found = typeof choice === 'string' ? 'there are no tools' : `there is no tool "${choice.name}"`
@@ -55,10 +59,10 @@ export function toolGrammar({ tools, form, choice, parallel = true, ordered = fa
   if (called.length > limits.alternatives) throw tooMuch('tools', 'tools', limits.alternatives)
   const schemas = called.map(({ name, parameters }) => ({ name: `tool "${name}"`, schema: parameters ?? { type: 'object' } }))
   const budget = new Budget(work)
-  const { values, roots } = compileSchemas(schemas, budget)
+  const { values, roots } = yield* compileSchemas(schemas, budget)
   const pattern = (regex: Regex): Expression => ({
     type: 'pattern',
-    automaton: spell(compileRegex(regex, 'tools', budget), 'tools', budget),
+    automaton: finished(spell(finished(compileRegex(regex, 'tools', budget)), 'tools', budget)),
   })
   const inner = form === 'llama' ? 'parameters' : 'arguments'
   const one: Expression = {
@@ -120,6 +124,14 @@ export function toolGrammar({ tools, form, choice, parallel = true, ordered = fa
       if (forced) return grammar(calls)
       return grammar({ type: 'choice', items: [{ type: 'pattern', free: true, automaton: notStarting(budget) }, calls] })
     }
+    case 'mistral-args': {
+      const call = named()
+      const next = sequence(marker('[TOOL_CALLS]'), call)
+      const calls = many ? sequence(call, { type: 'repeat', item: next, min: 0 }) : call
+      if (forced) return grammar(sequence(marker('[TOOL_CALLS]'), calls))
+      const upTo: Expression = { type: 'pattern', free: true, automaton: until('[TOOL_CALLS]', budget), marker: '[TOOL_CALLS]' }
+      return grammar({ type: 'choice', items: [free(['[TOOL_CALLS]']), sequence(upTo, calls)] })
+    }
     case 'mistral': {
       const comma = pattern(inOrder(blanks, literal(','), blanks))
       const list = sequence(
@@ -134,6 +146,15 @@ export function toolGrammar({ tools, form, choice, parallel = true, ordered = fa
     }
   }
 
+  /** `name[ARGS]{..}`, of one of the tools. */
+  function named(): Expression {
+    const id = sequence(marker('[CALL_ID]'), pattern(repeat(set(0x30, 0x39, 0x41, 0x5a, 0x61, 0x7a), 9, 9)))
+    const items = called.map(({ name }, i) =>
+      sequence(pattern(literal(name)), optional(id), marker('[ARGS]'), { type: 'value', node: roots[i]! }),
+    )
+    return { type: 'choice', items }
+  }
+
   function grammar(expression: Expression): Grammar {
     return { expression, values, ordered }
   }
@@ -141,31 +162,34 @@ export function toolGrammar({ tools, form, choice, parallel = true, ordered = fa
 
 const blanks: Regex = repeat(set(0x0a, 0x0a, 0x20, 0x20), 0, 8)
 
-const fixed = (marker: string, budget: Budget): ByteAutomaton => spell(textsAutomaton([marker], budget), marker, budget)
+const fixed = (marker: string, budget: Budget): ByteAutomaton =>
+  finished(spell(finished(textsAutomaton([marker], budget)), marker, budget))
 
 /** Any text that ends with the first marker in it. */
 function until(marker: string, budget: Budget): ByteAutomaton {
-  const found = compileRegex(inOrder(anything, literal(marker)), 'tools', budget)
+  const found = finished(compileRegex(inOrder(anything, literal(marker)), 'tools', budget))
   const width = found.breaks.length
   const next = found.next.slice()
   found.labels.forEach((label, state) => {
     if (label >= 0) next.fill(-1, state * width, (state + 1) * width)
   })
-  return spell(pruned({ ...found, next }), 'tools', budget)
+  return finished(spell(finished(pruned({ ...found, next }, budget)), 'tools', budget))
 }
 
 /** Any text that has none of the markers. */
 function without(markers: readonly string[], budget: Budget): ByteAutomaton {
-  const found = compileRegex(either(...markers.map(literal)), 'tools', budget, { anywhere: true })
-  return spell(negation(found), 'tools', budget)
+  const found = finished(compileRegex(either(...markers.map(literal)), 'tools', budget, { anywhere: true }))
+  return finished(spell(finished(negation(found, budget)), 'tools', budget))
 }
 
 /** Any text that does not begin as a call does. */
 function notStarting(budget: Budget): ByteAutomaton {
-  const calls: CharacterAutomaton = compileRegex(
-    inOrder(repeat(set(9, 13, 0x20, 0x20), 0), either(literal('{'), literal('<|python_tag|>')), anything),
-    'tools',
-    budget,
+  const calls = finished(
+    compileRegex(
+      inOrder(repeat(set(9, 13, 0x20, 0x20), 0), either(literal('{'), literal('<|python_tag|>')), anything),
+      'tools',
+      budget,
+    ),
   )
-  return spell(negation(calls), 'tools', budget)
+  return finished(spell(finished(negation(calls, budget)), 'tools', budget))
 }

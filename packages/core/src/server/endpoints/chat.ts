@@ -44,7 +44,7 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
       shownTokenIds,
       logProbabilities: request.logprobs ?? false,
     }
-    const constrained = withConstraint(options, await constraintOf(demand, model, context, parser.reasons))
+    const constrained = withConstraint(options, await constraintOf(demand, model, scope, context, parser.reasons))
     jobs.push({ model, p, promptIds, options: constrained })
   }
   const { position, begun } = enqueue(model, n, scope, context)

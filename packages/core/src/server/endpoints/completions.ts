@@ -91,7 +91,7 @@ export async function completions(request: CompletionRequest, scope: RequestScop
         promptLogprobs: echo && (logprobs !== undefined || maxTokens === 0) ? (logprobs ?? 0) : undefined,
       }
       const options = { ...sampling, ...wanted, seed: sampling.seed! + i, maxTokens }
-      const constrained = withConstraint(options, await constraintOf(demand, model, context))
+      const constrained = withConstraint(options, await constraintOf(demand, model, scope, context))
       jobs.push({ model, p, promptIds, options: constrained })
     }
   }

@@ -65,13 +65,14 @@ export async function conversationOf(
 export async function constraintOf(
   demand: Demand | undefined,
   { text, form }: LoadedModel,
+  { signal }: RequestScope,
   { constrain }: ServerContext,
   reasons = false,
 ): Promise<TokenConstraint | undefined> {
   if (!demand) return undefined
   const param = demand.kind === 'calls' ? 'tool_choice' : 'response_format'
   if (!constrain) throw unsupported(`${param}: this server does not constrain what models write (${demand.kind})`, param)
-  const constraint = await (constrain satisfies Constrain)(text, demand)
+  const constraint = await (constrain satisfies Constrain)(text, demand, signal)
   const close = reasons && form.reasoning ? text.tokenizer.idOf(form.reasoning.close) : undefined
   return close === undefined ? constraint : afterToken(constraint, close, text)
 }
@@ -83,6 +84,7 @@ function afterToken(constraint: TokenConstraint, close: number, { model, stopTok
   let closed = false
   return {
     allowed: () => (closed ? constraint.allowed() : all),
+    prepare: (signal) => (closed ? constraint.prepare?.(signal) : undefined),
     accept(token) {
       if (closed) constraint.accept(token)
       else closed = token === close

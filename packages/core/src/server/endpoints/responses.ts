@@ -24,7 +24,7 @@ export async function responses(request: ResponseRequest, scope: RequestScope, c
   const room = model.text.model.config.maxPositionEmbeddings - promptIds.length + 1
   const maxTokens = checkMaxTokens(request.max_output_tokens, room, 'max_output_tokens', context)
   const options = { ...samplingOf(request, model, context), maxTokens, shownTokenIds, logProbabilities: false }
-  const constrained = withConstraint(options, await constraintOf(demand, model, context, parser.reasons))
+  const constrained = withConstraint(options, await constraintOf(demand, model, scope, context, parser.reasons))
   const { position, begun } = enqueue(model, 1, scope, context)
   const text = generateText({ model, p, promptIds, options: constrained, begun: begun[0]! }, scope, context)
   const headers = { 'x-queue-position': String(position) }
@@ -126,7 +126,7 @@ function conversation(request: ResponseRequest, model: LoadedModel): Conversatio
   if (messages.length === 0) throw invalid('input: there is nothing in it that this server knows', 'input')
   // Tools that the template cannot say are as good as tools of a kind that nobody knows.
   const tools = model.form.tools ? functionsOf(request) : []
-  const named = typeof choice === 'object' && choice !== null && choice.type === 'function' ? String(choice.name) : undefined
+  const named = typeof choice === 'object' && choice !== null && choice.type === 'function' ? textOf(choice.name) : undefined
   const known = choice === 'none' || choice === 'required' ? choice : ('auto' as const)
   return {
     messages,
@@ -180,19 +180,22 @@ function messagesOf(input: ResponseRequest['input']): Message[] {
 function messageOf(item: ResponseInput): Message | undefined {
   if (item.type === 'function_call') {
     const call = {
-      id: String(item.call_id),
+      id: textOf(item.call_id),
       type: 'function',
-      function: { name: String(item.name), arguments: String(item.arguments) },
+      function: { name: textOf(item.name), arguments: textOf(item.arguments) },
     }
     return { role: 'assistant', content: '', tool_calls: [call] }
   }
   if (item.type === 'function_call_output')
-    return { role: 'tool', tool_call_id: String(item.call_id), content: contentOf(item.output) }
+    return { role: 'tool', tool_call_id: textOf(item.call_id), content: contentOf(item.output) }
   if (item.type !== undefined && item.type !== 'message') return undefined
   const roles = ['system', 'developer', 'user', 'assistant'] as const
   const role = roles.find((known) => known === item.role)
   return role && { role, content: contentOf(item.content) }
 }
 
+/** Of what is no text, its JSON: objects of a stranger need not have a `toString` that works. */
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : value == null ? '' : JSON.stringify(value))
+
 const contentOf = (content: unknown): Message['content'] =>
-  Array.isArray(content) ? content.filter((part) => typeof part?.type === 'string') : String(content ?? '')
+  Array.isArray(content) ? content.filter((part) => typeof part?.type === 'string') : textOf(content)

@@ -10,11 +10,17 @@ const { templates } = read('tokenizer/chat.json') as { templates: Record<string,
 const { renderings } = read('templates/renderings.json') as { renderings: { name: string; template: string }[] }
 const published = (name: string) => renderings.find((one) => one.name.includes(name))!.template
 
+/** As Mistral's templates of 2025 write calls, and no more of them. */
+const newerMistral = (id: string) =>
+  `{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}{{ m.content }}{% for c in m.tool_calls %}[TOOL_CALLS]{{ c.function.name }}${id}[ARGS]{{ c.function.arguments | tojson }}{% endfor %}</s>{% endif %}{% endfor %}`
+
 const cases: [string, string, string | undefined, string | undefined][] = [
   ['Qwen 2.5', published('qwen2_5.jinja'), 'hermes', undefined],
   ['Qwen with tools', templates['qwen-tools']!, 'hermes', undefined],
   ['Qwen that thinks', templates['qwen-thinking']!, undefined, '<think>'],
   ['Mistral', published('tool_chat_template_mistral'), 'mistral', undefined],
+  ['newer Mistral', newerMistral(''), 'mistral-args', undefined],
+  ['newer Mistral with ids', newerMistral('[CALL_ID]{{ c.id }}'), 'mistral-args', undefined],
   ['SmolLM2', templates.smollm2!, undefined, undefined],
   ['Llama 3', templates.llama3!, undefined, undefined],
 ]

@@ -2,10 +2,9 @@
  * How a model writes reasoning and tool calls. Its chat template is asked: it renders a conversation with both, and what it puts around them is
  * what the model was trained to write.
  */
-import type { TextModel } from '../../generation/index.ts'
+import type { TextModel, ToolForm } from '../../generation/index.ts'
 
-/** hermes: `<tool_call>{"name", "arguments"}</tool_call>` (Qwen). mistral: `[TOOL_CALLS]` and a list. llama: an object with `parameters`. */
-export type ToolForm = 'hermes' | 'mistral' | 'llama'
+export type { ToolForm }
 
 export interface OutputForm {
   readonly tools: ToolForm | undefined
@@ -58,7 +57,7 @@ function toolForm(rendered: string): ToolForm | undefined {
   const before = rendered.slice(Math.max(0, at - 60), at)
   const after = rendered.slice(at, at + 60)
   if (/<tool_call>\s*\{\s*"name":\s*"$/.test(before)) return 'hermes'
-  if (before.includes('[TOOL_CALLS]')) return 'mistral'
+  if (before.includes('[TOOL_CALLS]')) return /^probe_call(?:\[CALL_ID\]\w*)?\[ARGS\]/.test(after) ? 'mistral-args' : 'mistral'
   return /\{\s*(?:"type":\s*"function",\s*)?"name":\s*"$/.test(before) && after.includes('"parameters"') ? 'llama' : undefined
 }
 

@@ -84,7 +84,7 @@ const answers: [string, Partial<ParserOptions>, string, Partial<Parsed>][] = [
   ],
   [
     'calls of newer Mistral',
-    { tools: 'mistral' },
+    { tools: 'mistral-args' },
     '[TOOL_CALLS]weather[ARGS]{"city": "Paris"}[TOOL_CALLS]time[CALL_ID]123456789[ARGS]{"zone": {}}',
     { calls: [call('weather', '{"city": "Paris"}'), call('time', '{"zone": {}}')] },
   ],
@@ -154,7 +154,7 @@ it('never fails, whatever comes', () => {
     ':',
   )
   const options = fc.record({
-    tools: fc.constantFrom('hermes' as const, 'mistral' as const, 'llama' as const, undefined),
+    tools: fc.constantFrom('hermes' as const, 'mistral' as const, 'mistral-args' as const, 'llama' as const, undefined),
     reasoning: fc.constantFrom(think, undefined),
     reasons: fc.boolean(),
   })

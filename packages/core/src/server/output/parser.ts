@@ -13,7 +13,12 @@ export interface ParserOptions extends Pick<OutputForm, 'reasoning' | 'tools'> {
 }
 
 /** What comes before a call. */
-const callMarks = { hermes: '<tool_call>', mistral: '[TOOL_CALLS]', llama: '<|python_tag|>' } as const
+const callMarks = {
+  hermes: '<tool_call>',
+  mistral: '[TOOL_CALLS]',
+  'mistral-args': '[TOOL_CALLS]',
+  llama: '<|python_tag|>',
+} as const
 
 /** start: nothing but white space so far, so that anything may come. The others say what is being read. */
 type Mode = 'start' | 'reasoning' | 'content' | 'calls'
@@ -39,7 +44,7 @@ export class OutputParser {
     this.#callMark = tools && callMarks[tools]
     this.#callEnd = tools === 'hermes' ? '</tool_call>' : undefined
     this.#bareObjects = tools === 'llama'
-    this.#calls = new CallReader({ bareNames: tools === 'mistral' })
+    this.#calls = new CallReader({ bareNames: tools === 'mistral' || tools === 'mistral-args' })
     this.#mode = reasoning && reasons ? 'reasoning' : reasoning || tools ? 'start' : 'content'
   }
 

@@ -15,7 +15,7 @@ const isListOf = (value: unknown, fits: (each: unknown) => boolean): boolean => 
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const textsSchema = { type: 'array', items: { type: 'string' } }
-const idsSchema = { type: 'array', items: { type: 'integer', minimum: 0 } }
+const idsSchema = { type: 'array', items: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } }
 
 export const tokenIds = quick<number[]>((value) => isListOf(value, isId), 'a list of token ids', idsSchema)
 
@@ -77,6 +77,15 @@ export const usageShape = z.object({
   completion_tokens: z.int(),
   total_tokens: z.int(),
   prompt_tokens_details: z.object({ cached_tokens: z.int() }),
+})
+
+/** The same in the words of /v1/responses. */
+export const responseUsageShape = z.object({
+  input_tokens: z.int(),
+  input_tokens_details: z.object({ cached_tokens: z.int(), cache_write_tokens: z.int() }),
+  output_tokens: z.int(),
+  output_tokens_details: z.object({ reasoning_tokens: z.int() }),
+  total_tokens: z.int(),
 })
 
 export const errorShape = z.object({

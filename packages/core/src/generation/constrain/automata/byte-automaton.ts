@@ -3,8 +3,8 @@
  * closing quote. States below `characters` are those of the automaton over code points; the others lie inside a character or
  * behind the closing quote.
  */
-import { type Budget, limits, tooMuch } from '../limits.ts'
-import { type CharacterAutomaton, distances, stateCount } from './character-automaton.ts'
+import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
+import { type CharacterAutomaton, distances, isHalves, stateCount } from './character-automaton.ts'
 import { largestCodePoint } from './ranges.ts'
 
 export interface ByteAutomaton {
@@ -45,13 +45,13 @@ const shortEscapes: readonly (readonly [code: number, letter: number])[] = [
   [9, 0x74],
 ]
 
-/** @param what names it in errors */
-export function spell(
+/** @param automaton of texts without halves of surrogate pairs @param what names it in errors */
+export function* spell(
   automaton: CharacterAutomaton,
   what: string,
   budget: Budget,
   { json = false }: SpellOptions = {},
-): ByteAutomaton {
+): Pieces<ByteAutomaton> {
   const { breaks, next, labels } = automaton
   const characters = stateCount(automaton)
   const width = breaks.length
@@ -61,7 +61,7 @@ export function spell(
   const known = new Map<string, number>()
 
   function node(row: Row): number {
-    budget.spend(4 + 2 * row.length)
+    budget.count(4 + 2 * row.length)
     const key = row.join(';')
     const found = known.get(key)
     if (found !== undefined) return found
@@ -107,7 +107,7 @@ export function spell(
     }
     const row: [number, number, number][] = []
     for (let i = 0; i < 64; i++) {
-      budget.spend(inside.length)
+      budget.count(inside.length)
       const from = low + (i << (bits - 6))
       const to = bits === 6 ? (inside.find(([a, b]) => a <= from && b >= from)?.[2] ?? -1) : continuation(inside, from, bits - 6)
       add(row, 0x80 + i, to)
@@ -171,7 +171,7 @@ export function spell(
   }
 
   for (let state = 0; state < characters; state++) {
-    budget.spend(width + 64)
+    if (budget.spend(width + 64)) yield
     const ranges = rangesOf(state)
     const row: [number, number, number][] = []
     const ascii = new Int32Array(0x80).fill(-1)
@@ -187,8 +187,8 @@ export function spell(
   }
 
   return {
-    ...tables(rows, allLabels, characters, what, budget),
-    ...measures(automaton, rows, allLabels),
+    ...(yield* tables(rows, allLabels, characters, what, budget)),
+    ...(yield* measures(automaton, rows, allLabels, budget)),
     ...freeOf(automaton, json),
   }
 }
@@ -201,7 +201,13 @@ function add(row: [number, number, number][], byte: number, to: number): void {
   else row.push([byte, byte, to])
 }
 
-function tables(rows: readonly Row[], labels: readonly number[], characters: number, what: string, budget: Budget) {
+function* tables(
+  rows: readonly Row[],
+  labels: readonly number[],
+  characters: number,
+  what: string,
+  budget: Budget,
+): Pieces<Pick<ByteAutomaton, 'id' | 'classOf' | 'classes' | 'next' | 'labels' | 'characters'>> {
   const starts = new Set<number>([0])
   for (const row of rows) {
     for (const [low, high] of row) {
@@ -216,27 +222,34 @@ function tables(rows: readonly Row[], labels: readonly number[], characters: num
     classOf[byte] = c
   }
   const classes = sorted.length
-  budget.spend(rows.length * classes)
+  if (budget.spend(rows.length * classes)) yield
   if (rows.length * classes > limits.cells) throw tooMuch(what, 'transitions', limits.cells)
   const next = new Int32Array(rows.length * classes).fill(-1)
-  rows.forEach((row, s) => {
+  for (const [s, row] of rows.entries()) {
+    if (budget.pass(1 + row.length)) yield
     for (const [low, high, to] of row) next.fill(to, s * classes + classOf[low]!, s * classes + classOf[high]! + 1)
-  })
+  }
   return { id: made++, classOf, classes, next, labels: Int32Array.from(labels), characters }
 }
 
-function measures(automaton: CharacterAutomaton, rows: readonly Row[], labels: readonly number[]) {
+function* measures(
+  automaton: CharacterAutomaton,
+  rows: readonly Row[],
+  labels: readonly number[],
+  budget: Budget,
+): Pieces<Pick<ByteAutomaton, 'least' | 'most' | 'bytes'>> {
   const count = rows.length
-  const own = distances(automaton)
+  const own = yield* distances(automaton, budget)
   const least = new Float64Array(count)
   const most = new Float64Array(count)
   const bytes = new Float64Array(count).fill(Infinity)
   least.set(own.least)
   most.set(own.most)
   const into: number[][] = Array.from({ length: count }, () => [])
-  rows.forEach((row, s) => {
+  for (const [s, row] of rows.entries()) {
+    if (budget.pass(1 + row.length)) yield
     for (const [, , to] of row) into[to]!.push(s)
-  })
+  }
   const queue: number[] = []
   for (let s = 0; s < count; s++) {
     if (labels[s]! < 0) continue
@@ -265,7 +278,10 @@ function measures(automaton: CharacterAutomaton, rows: readonly Row[], labels: r
       most[s] = Math.max(most[s]!, most[to]! + step)
     }
   }
-  for (let s = characters; s < count; s++) inner(s)
+  for (let s = characters; s < count; s++) {
+    if (budget.pass(8)) yield
+    inner(s)
+  }
   return { least, most, bytes }
 }
 
@@ -273,7 +289,7 @@ function freeOf({ breaks, next, labels }: CharacterAutomaton, json: boolean): Pi
   if (!json) return {}
   const width = breaks.length
   for (let s = 0; s < labels.length; s++) {
-    if (labels[s]! >= 0 && next.subarray(s * width, (s + 1) * width).every((to) => to === s))
+    if (labels[s]! >= 0 && next.subarray(s * width, (s + 1) * width).every((to, c) => to === s || isHalves(breaks, c)))
       return { free: { state: s, label: labels[s]! } }
   }
   return {}

@@ -2,7 +2,7 @@
  * Deterministic automata over code points. Code points that no automaton tells apart share a class: class i is what lies from
  * `breaks[i]` up to `breaks[i + 1]`.
  */
-import { type Budget, limits, tooMuch } from '../limits.ts'
+import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
 import { largestCodePoint } from './ranges.ts'
 
 export interface CharacterAutomaton {
@@ -36,12 +36,12 @@ export interface ProductOptions {
 }
 
 /** @param what names it in errors */
-export function product(
+export function* product(
   automata: readonly CharacterAutomaton[],
   { label, all = false }: ProductOptions,
   what: string,
   budget: Budget,
-): CharacterAutomaton {
+): Pieces<CharacterAutomaton> {
   const breaks = [...new Set(automata.flatMap((each) => each.breaks))].sort((a, b) => a - b)
   const classMaps = automata.map((each) => breaks.map((code) => classOf(each.breaks, code)))
   const ids = new Map<string, number>()
@@ -57,7 +57,7 @@ export function product(
   idOf(automata.map(() => 0))
   const next: number[] = []
   for (let s = 0; s < states.length; s++) {
-    budget.spend(breaks.length * automata.length)
+    if (budget.spend(breaks.length * automata.length)) yield
     for (let c = 0; c < breaks.length; c++) {
       const state = states[s]!.map((each, i) => {
         const { next: table, breaks: own } = automata[i]!
@@ -68,17 +68,17 @@ export function product(
     }
   }
   const labels = states.map((state) => label(state.map((each, i) => (each < 0 ? -1 : automata[i]!.labels[each]!))))
-  return pruned({ breaks, next: Int32Array.from(next), labels: Int32Array.from(labels) })
+  return yield* pruned({ breaks, next: Int32Array.from(next), labels: Int32Array.from(labels) }, budget)
 }
 
 /** Texts of both, with the label of the first. */
-export const intersection = (automata: readonly CharacterAutomaton[], what: string, budget: Budget): CharacterAutomaton =>
-  automata.length === 1
-    ? automata[0]!
-    : product(automata, { all: true, label: (labels) => (labels.includes(-1) ? -1 : labels[0]!) }, what, budget)
+export function* intersection(automata: readonly CharacterAutomaton[], what: string, budget: Budget): Pieces<CharacterAutomaton> {
+  if (automata.length === 1) return automata[0]!
+  return yield* product(automata, { all: true, label: (labels) => (labels.includes(-1) ? -1 : labels[0]!) }, what, budget)
+}
 
 /** All texts that are none of the automaton's. */
-export function negation(automaton: CharacterAutomaton): CharacterAutomaton {
+export function* negation(automaton: CharacterAutomaton, budget: Budget): Pieces<CharacterAutomaton> {
   const width = automaton.breaks.length
   const sink = stateCount(automaton)
   const next = new Int32Array((sink + 1) * width).fill(sink)
@@ -89,17 +89,19 @@ export function negation(automaton: CharacterAutomaton): CharacterAutomaton {
   automaton.labels.forEach((label, i) => {
     labels[i] = label >= 0 ? -1 : 0
   })
-  return pruned({ breaks: automaton.breaks, next, labels })
+  return yield* pruned({ breaks: automaton.breaks, next, labels }, budget)
 }
 
 /** Takes out the ways that end nowhere, and the states that are not reached. */
-export function pruned({ breaks, next, labels }: CharacterAutomaton): CharacterAutomaton {
+export function* pruned({ breaks, next, labels }: CharacterAutomaton, budget: Budget): Pieces<CharacterAutomaton> {
   const width = breaks.length
   const count = labels.length
   const alive = Uint8Array.from(labels, (label) => (label >= 0 ? 1 : 0))
   const sources: number[][] = Array.from({ length: count }, () => [])
-  for (let s = 0; s < count; s++)
+  for (let s = 0; s < count; s++) {
+    if (budget.pass(width)) yield
     for (const to of new Set(next.subarray(s * width, (s + 1) * width))) if (to >= 0) sources[to]!.push(s)
+  }
   const queue = [...alive.keys()].filter((s) => alive[s])
   for (const s of queue) {
     for (const source of sources[s]!) {
@@ -112,18 +114,32 @@ export function pruned({ breaks, next, labels }: CharacterAutomaton): CharacterA
   renamed[0] = 0
   const order = [0]
   for (const s of order) {
+    if (budget.pass(width)) yield
     for (const to of next.subarray(s * width, (s + 1) * width)) {
       if (to >= 0 && alive[to] && renamed[to]! < 0) renamed[to] = order.push(to) - 1
     }
   }
   const table = new Int32Array(order.length * width)
-  order.forEach((s, i) => {
+  for (const [i, s] of order.entries()) {
+    if (budget.pass(width)) yield
     for (let c = 0; c < width; c++) {
       const to = next[s * width + c]!
       table[i * width + c] = to >= 0 && alive[to] ? renamed[to]! : -1
     }
-  })
+  }
   return { breaks, next: table, labels: Int32Array.from(order, (s) => labels[s]!) }
+}
+
+/** Whether a class has nothing but halves of surrogate pairs. */
+export const isHalves = (breaks: readonly number[], c: number): boolean =>
+  breaks[c]! >= 0xd800 && (breaks[c + 1] ?? Infinity) <= 0xe000
+
+/** Halves of pairs alone are no text: what needs one has no way on. */
+export function* withoutHalves(automaton: CharacterAutomaton, budget: Budget): Pieces<CharacterAutomaton> {
+  const { breaks, next } = automaton
+  const halves = breaks.map((_, c) => isHalves(breaks, c))
+  if (!halves.includes(true)) return automaton
+  return yield* pruned({ ...automaton, next: next.map((to, i) => (halves[i % breaks.length] ? -1 : to)) }, budget)
 }
 
 export const isEmpty = (automaton: CharacterAutomaton): boolean => !automaton.labels.some((label) => label >= 0)
@@ -132,12 +148,12 @@ export const isEmpty = (automaton: CharacterAutomaton): boolean => !automaton.la
 export const universal: CharacterAutomaton = { breaks: [0], next: Int32Array.of(0), labels: Int32Array.of(0) }
 
 /** Just these texts, each with its index as label; of equal ones, the first. */
-export function textsAutomaton(texts: readonly string[], budget: Budget): CharacterAutomaton {
+export function* textsAutomaton(texts: readonly string[], budget: Budget): Pieces<CharacterAutomaton> {
   const codes = new Set<number>([0])
   const labels = [-1]
   const edges: Map<number, number>[] = [new Map()]
   for (const [index, text] of texts.entries()) {
-    budget.spend(4 + 4 * text.length)
+    if (budget.spend(4 + 4 * text.length)) yield
     let state = 0
     for (const character of text) {
       const code = character.codePointAt(0)!
@@ -155,7 +171,7 @@ export function textsAutomaton(texts: readonly string[], budget: Budget): Charac
   }
   const breaks = [...codes].sort((a, b) => a - b)
   if (labels.length * breaks.length > limits.cells) throw tooMuch('a list of texts', 'transitions', limits.cells)
-  budget.spend(labels.length + (labels.length * breaks.length) / 16)
+  if (budget.spend(labels.length + (labels.length * breaks.length) / 16)) yield
   const next = new Int32Array(labels.length * breaks.length).fill(-1)
   const classes = new Map(breaks.map((code, i) => [code, i]))
   edges.forEach((map, s) => {
@@ -173,13 +189,18 @@ export function lengthAutomaton(min: number, max: number, what: string): Charact
 }
 
 /** [states]: how many more code points a text needs at least, and may have at most (Infinity), before it can end. */
-export function distances(automaton: CharacterAutomaton): { readonly least: Float64Array; readonly most: Float64Array } {
+export function* distances(
+  automaton: CharacterAutomaton,
+  budget: Budget,
+): Pieces<{ readonly least: Float64Array; readonly most: Float64Array }> {
   const { next, labels, breaks } = automaton
   const width = breaks.length
   const count = labels.length
-  const out = Array.from({ length: count }, (_, s) =>
-    [...new Set(next.subarray(s * width, (s + 1) * width))].filter((to) => to >= 0),
-  )
+  const out: number[][] = []
+  for (let s = 0; s < count; s++) {
+    if (budget.pass(width)) yield
+    out.push([...new Set(next.subarray(s * width, (s + 1) * width))].filter((to) => to >= 0))
+  }
   const into: number[][] = Array.from({ length: count }, () => [])
   out.forEach((targets, s) => {
     for (const to of targets) into[to]!.push(s)

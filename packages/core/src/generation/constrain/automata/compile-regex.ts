@@ -1,5 +1,5 @@
 /** From a tree to a deterministic automaton: Thompson's states, then sets of them. */
-import { type Budget, limits, tooMuch } from '../limits.ts'
+import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
 import { type CharacterAutomaton, classOf, pruned } from './character-automaton.ts'
 import { everything, largestCodePoint, type Ranges } from './ranges.ts'
 import type { Regex } from './regex-tree.ts'
@@ -21,22 +21,22 @@ export interface CompileOptions {
 }
 
 /** The automaton gives the texts of the tree label 0. @param what names it in errors */
-export function compileRegex(
+export function* compileRegex(
   tree: Regex,
   what: string,
   budget: Budget,
   { anywhere = false }: CompileOptions = {},
-): CharacterAutomaton {
+): Pieces<CharacterAutomaton> {
   const machine = thompson(tree, what, budget, anywhere)
   const breaks = breaksOf(machine.sets)
   const closure = (states: Iterable<number>, start: boolean, end: boolean): number[] => {
     const seen = new Set<number>(states)
     for (const s of seen) {
-      budget.spend(1 + machine.edges[s]!.length)
+      budget.count(1 + machine.edges[s]!.length)
       for (const { to, at } of machine.edges[s]!) if (at === undefined || (at === 'start' ? start : end)) seen.add(to)
     }
     // Sorting them and spelling their key take longer than finding them.
-    budget.spend(4 * seen.size)
+    budget.count(4 * seen.size)
     return seen.has(machine.sink) ? [machine.sink] : [...seen].sort((a, b) => a - b)
   }
   const ids = new Map<string, number>()
@@ -51,13 +51,14 @@ export function compileRegex(
   idOf(closure([0], true, false), 'start')
   const next: number[] = []
   for (let s = 0; s < sets.length; s++) {
-    budget.spend(breaks.length)
+    if (budget.spend(breaks.length)) yield
     const targets: Set<number>[] = breaks.map(() => new Set())
     for (const state of sets[s]!) {
+      if (budget.pass(0)) yield
       for (const { ranges, to } of machine.sets[state]!) {
         for (let i = 0; i < ranges.length; i += 2) {
           const last = classOf(breaks, ranges[i + 1]!)
-          budget.spend(1 + last)
+          budget.count(1 + last)
           for (let c = classOf(breaks, ranges[i]!); c <= last; c++) targets[c]!.add(to)
         }
       }
@@ -68,7 +69,7 @@ export function compileRegex(
         next.push(-1)
         continue
       }
-      budget.spend(each.size)
+      if (budget.spend(each.size)) yield
       const key = [...each].join()
       let id = known.get(key)
       if (id === undefined) {
@@ -79,10 +80,12 @@ export function compileRegex(
       next.push(id)
     }
   }
-  const labels = sets.map((states, i) =>
-    closure(states, i === 0, true).some((s) => s === machine.final || s === machine.sink) ? 0 : -1,
-  )
-  return pruned({ breaks, next: Int32Array.from(next), labels: Int32Array.from(labels) })
+  const labels = new Int32Array(sets.length)
+  for (const [i, states] of sets.entries()) {
+    if (budget.pass(1)) yield
+    labels[i] = closure(states, i === 0, true).some((s) => s === machine.final || s === machine.sink) ? 0 : -1
+  }
+  return yield* pruned({ breaks, next: Int32Array.from(next), labels }, budget)
 }
 
 function breaksOf(sets: Machine['sets']): number[] {
@@ -103,7 +106,7 @@ function thompson(tree: Regex, what: string, budget: Budget, anywhere: boolean):
   const sets: { ranges: Ranges; to: number }[][] = []
   const state = (): number => {
     if (edges.length >= limits.patternStates) throw tooMuch(what, 'states', limits.patternStates)
-    budget.spend(4)
+    budget.count(4)
     sets.push([])
     return edges.push([]) - 1
   }

@@ -1,6 +1,6 @@
 /** JSON numbers within bounds, as regular expressions over their digits. Bounds are compared as decimals, digit by digit. */
 import { unsupportedError } from '../../../errors.ts'
-import type { Budget } from '../limits.ts'
+import type { Budget, Pieces } from '../limits.ts'
 import { type CharacterAutomaton, intersection, product } from './character-automaton.ts'
 import { compileRegex } from './compile-regex.ts'
 import { choice, digits, optional, type Regex, repeat, sequence, text } from './regex-tree.ts'
@@ -54,7 +54,7 @@ const scientific = sequence(
  *
  * @param what names the bounds in errors
  */
-export function numberAutomaton(bounds: NumberBounds, what: string, budget: Budget): CharacterAutomaton {
+export function* numberAutomaton(bounds: NumberBounds, what: string, budget: Budget): Pieces<CharacterAutomaton> {
   const integral = bounds.integer || bounds.multiplesOf.length > 0
   const { minExcluded, maxExcluded, ...asked } = integral ? wholeBounds(bounds, what) : bounds
   const open = asked.min === -Infinity && asked.max === Infinity
@@ -71,24 +71,20 @@ export function numberAutomaton(bounds: NumberBounds, what: string, budget: Budg
   const before = bounds.multiplesOf.length > 0 ? exactDigits : wholeDigits
   const plain = sequence(optional(minus), whole(before), ...(integral || behind === 0 ? [] : [optional(fraction(behind))]))
   const every = open && !integral ? choice(plain, sequence(optional(minus), scientific)) : plain
-  const parts = [compileRegex(bounds.fractional ? sequence(optional(minus), broken) : every, what, budget)]
+  const parts = [yield* compileRegex(bounds.fractional ? sequence(optional(minus), broken) : every, what, budget)]
   for (const divisor of new Set(bounds.multiplesOf)) parts.push(multiples(divisor))
-  if (min === -Infinity && max === Infinity) return intersection(parts, what, budget)
+  if (min === -Infinity && max === Infinity) return yield* intersection(parts, what, budget)
 
-  const sides = [side('', min, minExcluded, max, maxExcluded), side('-', -max, maxExcluded, -min, minExcluded)].flatMap((ways) =>
-    ways
-      ? [
-          intersection(
-            ways.map((way) => compileRegex(way, what, budget)),
-            what,
-            budget,
-          ),
-        ]
-      : [],
-  )
-  if (sides.length === 0) sides.push(compileRegex(choice(), what, budget))
-  parts.push(product(sides, { label: (labels) => Math.max(...labels) }, what, budget))
-  return intersection(parts, what, budget)
+  const sides: CharacterAutomaton[] = []
+  for (const ways of [side('', min, minExcluded, max, maxExcluded), side('-', -max, maxExcluded, -min, minExcluded)]) {
+    if (!ways) continue
+    const all: CharacterAutomaton[] = []
+    for (const way of ways) all.push(yield* compileRegex(way, what, budget))
+    sides.push(yield* intersection(all, what, budget))
+  }
+  if (sides.length === 0) sides.push(yield* compileRegex(choice(), what, budget))
+  parts.push(yield* product(sides, { label: (labels) => Math.max(...labels) }, what, budget))
+  return yield* intersection(parts, what, budget)
 
   /** Decimals without a sign from `low` to `high`, behind `sign`: what they have to be, all at once. */
   function side(sign: string, low: number, lowExcluded: boolean, high: number, highExcluded: boolean): Regex[] | undefined {

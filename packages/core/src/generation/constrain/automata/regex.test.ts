@@ -1,7 +1,7 @@
 /** Regular expressions against JavaScript's own, on texts made of the characters that they name. */
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { Budget } from '../limits.ts'
+import { Budget, finished } from '../limits.ts'
 import { spell, step } from './byte-automaton.ts'
 import { labelOf } from './character-automaton.ts'
 import { compileRegex } from './compile-regex.ts'
@@ -45,9 +45,9 @@ it('finds what RegExp finds', () => {
   let found = 0
   fc.assert(
     fc.property(anyPattern, fc.array(anyText, { minLength: 6, maxLength: 6 }), (pattern, texts) => {
-      const automaton = compileRegex(parseRegex(pattern, 'test'), 'test', new Budget(), { anywhere: true })
+      const automaton = finished(compileRegex(parseRegex(pattern, 'test'), 'test', new Budget(), { anywhere: true }))
       const expected = new RegExp(pattern, 'u')
-      const inJson = spell(automaton, 'test', new Budget(), { json: true })
+      const inJson = finished(spell(automaton, 'test', new Budget(), { json: true }))
       for (const text of texts) {
         const matches = expected.test(text)
         if (matches) found++

@@ -1,7 +1,5 @@
 /** Masks of the tokens that may come next, from the stacks of a text; kept by state, within a bound of bytes. */
-
-import { runtimeError } from '../../../errors.ts'
-import { limits } from '../limits.ts'
+import { MaskBudget, type Pieces } from '../limits.ts'
 import { anyString } from '../schema/strings.ts'
 import type { AutomatonState, Frame } from './frame.ts'
 import { atEnd, besideToken, open, type Reading, type Stack, type Stacks } from './stacks.ts'
@@ -29,7 +27,6 @@ export class Masks {
   readonly #known = new Map<string, Uint32Array>()
   readonly #most: number
   readonly #ends: Uint32Array
-  #work = 0
   /** @param cacheBytes of masks that are kept */
   constructor(vocabulary: TokenVocabulary, stacks: Stacks, cacheBytes: number) {
     this.#vocabulary = vocabulary
@@ -49,7 +46,7 @@ export class Masks {
   }
 
   /** [ceil(V / 32)]; shared, not to be changed. */
-  mask(readings: ReadonlySet<Reading>): Uint32Array {
+  *mask(readings: ReadonlySet<Reading>): Pieces<Uint32Array> {
     const key = [...readings]
       .map((reading) => (reading === atEnd ? -1 : reading.id))
       .sort((a, b) => a - b)
@@ -57,11 +54,11 @@ export class Masks {
     let found = this.#known.get(key)
     if (found) return found
     found = new Uint32Array(this.words)
-    this.#work = 0
+    const budget = new MaskBudget()
     const seen = new Set<Stack>()
     for (const reading of readings) {
       if (reading === atEnd) or(found, this.#ends)
-      else this.#add(reading, 0, found, seen)
+      else yield* this.#add(reading, 0, found, budget, seen)
     }
     this.#known.set(key, found)
     if (this.#known.size > this.#most)
@@ -73,62 +70,65 @@ export class Masks {
   }
 
   /** Tokens below a node that a stack takes. */
-  #add(stack: Stack, node: number, mask: Uint32Array, seen?: Set<Stack>): void {
+  *#add(stack: Stack, node: number, mask: Uint32Array, budget: MaskBudget, seen?: Set<Stack>): Pieces<void> {
     if (seen?.has(stack)) return
     seen?.add(stack)
     const { top } = stack
-    if (top.automaton) this.#addAutomaton(stack, top.automaton, node, mask)
+    if (top.automaton) yield* this.#addAutomaton(stack, top.automaton, node, mask, budget)
     else if (top.expression) {
-      for (const outcome of open(top.expression, this.#stacks.frames))
-        this.#addBelow(this.#stacks.push(stack.below, outcome), node, mask)
-    } else this.#addFrame(stack, top, node, mask)
+      for (const outcome of open(top.expression, this.#stacks.frames)) {
+        const next = this.#stacks.push(stack.below, outcome)
+        if (next) yield* this.#add(next, node, mask, budget)
+      }
+    } else yield* this.#addFrame(stack, top, node, mask, budget)
   }
 
-  #spend(steps = 1): void {
-    this.#work += steps
-    if (this.#work > limits.maskWork) {
-      throw runtimeError('constrained output: the next token can be read in too many ways; make the schema less ambiguous')
-    }
-  }
-
-  #addBelow(stack: Stack | undefined, node: number, mask: Uint32Array): void {
-    if (stack) this.#add(stack, node, mask)
-  }
-
-  #addFrame(stack: Stack, top: Frame, node: number, mask: Uint32Array): void {
+  *#addFrame(stack: Stack, top: Frame, node: number, mask: Uint32Array, budget: MaskBudget): Pieces<void> {
     const { bytes, ends, starts, tokens } = this.#vocabulary.trie
     for (let child = node + 1; child < ends[node]!; child = ends[child]!) {
       const outcomes = top.step(bytes[child]!)
-      this.#spend()
+      if (budget.spend(1)) yield
       if (outcomes.length === 0) continue
       for (let t = starts[child]!; t < starts[child + 1]!; t++) setBit(mask, tokens[t]!)
       if (ends[child]! === child + 1) continue
-      for (const outcome of outcomes) this.#addBelow(this.#stacks.push(stack.below, outcome), child, mask)
+      for (const outcome of outcomes) {
+        const next = this.#stacks.push(stack.below, outcome)
+        if (next) yield* this.#add(next, child, mask, budget)
+      }
     }
   }
 
-  #addAutomaton(stack: Stack, frame: AutomatonState, node: number, mask: Uint32Array): void {
-    const walk = this.#vocabulary.walk(frame.table, frame.state, node, frame.count !== undefined || frame.table === anyString)
-    this.#spend(64 + (walk.tokens.length >> 6))
+  *#addAutomaton(stack: Stack, frame: AutomatonState, node: number, mask: Uint32Array, budget: MaskBudget): Pieces<void> {
+    const whole = frame.count !== undefined || frame.table === anyString
+    const walk = yield* this.#vocabulary.walk(frame.table, frame.state, node, budget, whole)
+    if (budget.spend(64 + (walk.tokens.length >> 4))) yield
     if (frame.count) this.#addCounted(walk, frame, mask)
     else if (frame.keys) this.#addKeys(walk, frame, mask)
     else this.#addAll(walk, mask)
     if (frame.beside && node === 0) this.#addAdded(frame, mask)
     const { exitNodes, exitStates, exitCharacters, free } = walk
     const below = new Map<number, Stack | undefined>()
-    const goOn = (at: number, label: number): void => {
-      this.#spend()
-      if (this.#vocabulary.trie.ends[at]! === at + 1) return // no token goes on
+    const isLeaf = (at: number): boolean => this.#vocabulary.trie.ends[at]! === at + 1
+    const belowOf = (label: number): Stack | undefined => {
       if (!below.has(label)) below.set(label, this.#stacks.popped(stack, label))
-      this.#addBelow(below.get(label), at, mask)
+      return below.get(label)
     }
     for (let i = 0; i < exitNodes.length; i++) {
-      const state = exitStates[i]!
-      if (frame.accepts(state, exitCharacters[i]!)) goOn(exitNodes[i]!, frame.table.labels[state]!)
+      const [at, state] = [exitNodes[i]!, exitStates[i]!]
+      if (budget.spend(1)) yield
+      if (isLeaf(at) || !frame.accepts(state, exitCharacters[i]!)) continue
+      const next = belowOf(frame.table.labels[state]!)
+      if (next) yield* this.#add(next, at, mask, budget)
     }
     if (!free || frame.keys?.free === false) return
-    for (const { firstExit, lastExit } of free.parts)
-      for (let i = firstExit; i < lastExit; i++) goOn(free.walk.exitNodes[i]!, free.label)
+    for (const { firstExit, lastExit } of free.parts) {
+      for (let i = firstExit; i < lastExit; i++) {
+        const at = free.walk.exitNodes[i]!
+        if (budget.spend(1)) yield
+        const next = isLeaf(at) ? undefined : belowOf(free.label)
+        if (next) yield* this.#add(next, at, mask, budget)
+      }
+    }
   }
 
   #addAll(walk: Walk, mask: Uint32Array): void {

@@ -1,5 +1,5 @@
 /** Stacks of frames, each once: a linked list from the top frame down. */
-import { runtimeError } from '../../../errors.ts'
+import { unsupportedError } from '../../../errors.ts'
 import { limits } from '../limits.ts'
 import type { Expression } from './expressions.ts'
 import type { AutomatonState, Frame, Outcome } from './frame.ts'
@@ -93,7 +93,7 @@ export class Stacks {
     }
     into.add(stack)
     if (into.size > limits.threads) {
-      throw runtimeError(
+      throw unsupportedError(
         `constrained output: the text can be read in more than ${limits.threads} ways at once; make the schema less ambiguous`,
       )
     }

@@ -1,5 +1,7 @@
 /** The bytes of a vocabulary as a tree, its nodes in the order of a walk that goes down first. */
 
+import type { Pieces } from '../limits.ts'
+
 export interface TokenTrie {
   /** [nodes]: the byte that leads to a node. Node 0 is the root. */
   readonly bytes: Uint8Array
@@ -14,14 +16,30 @@ export interface TokenTrie {
 }
 
 /** @param bytesOf a token's bytes; undefined or empty: it has no place in the tree */
-export function tokenTrie(size: number, bytesOf: (id: number) => Uint8Array | undefined): TokenTrie {
-  const entries: { readonly key: string; readonly id: number }[] = []
+export function* tokenTrie(size: number, bytesOf: (id: number) => Uint8Array | undefined): Pieces<TokenTrie> {
+  // By their first two bytes, so that sorting is done in pieces too.
+  const groups = new Map<string, { readonly key: string; readonly id: number }[]>()
   for (let id = 0; id < size; id++) {
+    if (id % tokensOfPiece === 0) yield
     const bytes = bytesOf(id)
     // Code units are bytes here, so that texts sort as their bytes do.
-    if (bytes && bytes.length > 0 && bytes.length <= longestToken) entries.push({ key: latin1(bytes), id })
+    if (!bytes || bytes.length === 0 || bytes.length > longestToken) continue
+    const key = latin1(bytes)
+    const group = groups.get(key.slice(0, 2)) ?? []
+    groups.set(key.slice(0, 2), group)
+    group.push({ key, id })
   }
-  entries.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.id - b.id))
+  let sorted = 0
+  const ordered = [...groups].sort(([a], [b]) => (a < b ? -1 : 1))
+  for (const [, group] of ordered) {
+    sorted += group.length
+    if (sorted > tokensOfPiece) {
+      sorted = 0
+      yield
+    }
+    group.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.id - b.id))
+  }
+  const entries = ordered.flatMap(([, group]) => group)
   const bytes: number[] = [0]
   const depths: number[] = [0]
   const starts: number[] = [0]
@@ -29,7 +47,8 @@ export function tokenTrie(size: number, bytesOf: (id: number) => Uint8Array | un
   const path: number[] = [0]
   const ends: number[] = [0]
   let before = ''
-  for (const { key, id } of entries) {
+  for (const [i, { key, id }] of entries.entries()) {
+    if (i % tokensOfPiece === 0) yield
     let shared = 0
     while (shared < before.length && shared < key.length && before.charCodeAt(shared) === key.charCodeAt(shared)) shared++
     while (path.length > shared + 1) ends[path.pop()!] = bytes.length
@@ -53,6 +72,9 @@ export function tokenTrie(size: number, bytesOf: (id: number) => Uint8Array | un
     deepest: depths.reduce((a, b) => Math.max(a, b), 0),
   }
 }
+
+/** Tokens that are taken in a turn. */
+const tokensOfPiece = 4096
 
 /** Longer tokens are never drawn in constrained text. The longest that is known has 512 bytes, all blanks. */
 const longestToken = 4096

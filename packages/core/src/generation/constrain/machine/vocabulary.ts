@@ -2,6 +2,7 @@
 import { usageError } from '../../../errors.ts'
 import type { Tokenizer } from '../../../tokenizer/types.ts'
 import type { ByteAutomaton } from '../automata/byte-automaton.ts'
+import { finished, type MaskBudget, type Pieces } from '../limits.ts'
 import { anyString } from '../schema/strings.ts'
 import { type TokenTrie, tokenTrie } from './token-trie.ts'
 import { bytesOfWalk, type Walk, walk } from './walk.ts'
@@ -27,8 +28,11 @@ export class TokenVocabulary {
   readonly #walks = new Map<string, Walk>()
   #walkBytes = 0
 
-  /** @throws usage error where no token ends a text */
-  constructor(tokenizer: Tokenizer, options: VocabularyOptions = {}) {
+  /**
+   * @param trie where it was made in pieces, see vocabularyPieces
+   * @throws usage error where no token ends a text
+   */
+  constructor(tokenizer: Tokenizer, options: VocabularyOptions = {}, trie = finished(triePieces(tokenizer, options))) {
     const { size = tokenizer.vocabSize, endIds = tokenizer.eosTokenIds, cacheBytes = 64 * 2 ** 20 } = options
     if (endIds.length === 0)
       throw usageError('constrained output needs a token that ends the text; name one in endIds', { flag: 'endIds' })
@@ -43,9 +47,8 @@ export class TokenVocabulary {
     }
     this.added = added
     this.addedById = addedById
-    const ends = new Set(endIds)
-    this.#bytesOf = (id) => (addedById.has(id) || ends.has(id) ? undefined : tokenizer.tokenBytes(id))
-    this.trie = tokenTrie(Math.min(size, tokenizer.vocabSize), this.#bytesOf)
+    this.#bytesOf = textBytes(tokenizer, endIds)
+    this.trie = trie
   }
 
   /** Undefined for added tokens and those that end a text. */
@@ -58,7 +61,7 @@ export class TokenVocabulary {
    *
    * @param whole without parts of another walk
    */
-  walk(automaton: ByteAutomaton, state: number, node: number, whole = false): Walk {
+  *walk(automaton: ByteAutomaton, state: number, node: number, budget: MaskBudget, whole = false): Pieces<Walk> {
     const key = `${automaton.id},${state},${node},${whole}`
     let found = this.#walks.get(key)
     if (found) {
@@ -67,8 +70,9 @@ export class TokenVocabulary {
       this.#walks.set(key, found)
       return found
     }
-    const anything = automaton.free && automaton !== anyString && !whole ? this.walk(anyString, 0, node, true) : undefined
-    found = walk(this.trie, automaton, state, node, anything)
+    const anything =
+      automaton.free && automaton !== anyString && !whole ? yield* this.walk(anyString, 0, node, budget, true) : undefined
+    found = yield* walk(this.trie, automaton, state, node, budget, anything)
     this.#walks.set(key, found)
     this.#walkBytes += bytesOfWalk(found)
     for (const [oldest, each] of this.#walks) {
@@ -78,4 +82,18 @@ export class TokenVocabulary {
     }
     return found
   }
+}
+
+/** The same in pieces, for a thread that serves others in between. */
+export function* vocabularyPieces(tokenizer: Tokenizer, options: VocabularyOptions = {}): Pieces<TokenVocabulary> {
+  return new TokenVocabulary(tokenizer, options, yield* triePieces(tokenizer, options))
+}
+
+const triePieces = (tokenizer: Tokenizer, { size = Infinity, endIds }: VocabularyOptions): Pieces<TokenTrie> =>
+  tokenTrie(Math.min(size, tokenizer.vocabSize), textBytes(tokenizer, endIds ?? tokenizer.eosTokenIds))
+
+/** Bytes of tokens that are text: those that are added or end a text are not. */
+function textBytes(tokenizer: Tokenizer, endIds: readonly number[]): (id: number) => Uint8Array | undefined {
+  const others = new Set([...tokenizer.addedTokens.map(({ id }) => id), ...endIds])
+  return (id) => (others.has(id) ? undefined : tokenizer.tokenBytes(id))
 }

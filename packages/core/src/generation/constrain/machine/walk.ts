@@ -3,6 +3,7 @@
  * the automaton, its state and the node that it begins at, so that it is kept for all texts.
  */
 import type { ByteAutomaton } from '../automata/byte-automaton.ts'
+import type { MaskBudget, Pieces } from '../limits.ts'
 import type { TokenTrie } from './token-trie.ts'
 
 export interface Walk {
@@ -38,8 +39,18 @@ export interface FreeParts {
 export const bytesOfWalk = ({ tokens, exitNodes, free }: Walk): number =>
   32 * tokens.length + 12 * exitNodes.length + 64 * (free?.parts.length ?? 0) + 200
 
+/** Nodes between two looks at the budget; four take about as long as one of its steps. */
+const nodesOfPiece = 8192
+
 /** @param anything the walk of `anyString` from the same node; absent: the automaton is followed to the end */
-export function walk(trie: TokenTrie, automaton: ByteAutomaton, state: number, node: number, anything?: Walk): Walk {
+export function* walk(
+  trie: TokenTrie,
+  automaton: ByteAutomaton,
+  state: number,
+  node: number,
+  budget: MaskBudget,
+  anything?: Walk,
+): Pieces<Walk> {
   const { bytes, ends, depths, starts } = trie
   const { next, classOf, classes, labels, characters } = automaton
   const tokens = new Table(4)
@@ -60,24 +71,35 @@ export function walk(trie: TokenTrie, automaton: ByteAutomaton, state: number, n
   if (labels[state]! >= 0) exits.add(node, state, 0)
   const whole = state === freeState
   if (whole) part(node + 1, ends[node]!)
-  for (let i = node + 1; i < ends[node]! && !whole; ) {
-    const depth = depths[i]!
-    const to = next[states[depth - 1]! * classes + classOf[bytes[i]!]!]!
-    if (to < 0) {
-      i = ends[i]!
-      continue
+  const end = ends[node]!
+  /** Goes on for some nodes; returns the next one. */
+  const some = (from: number): number => {
+    let i = from
+    for (let left = nodesOfPiece; left > 0 && i < end; left--) {
+      const depth = depths[i]!
+      const to = next[states[depth - 1]! * classes + classOf[bytes[i]!]!]!
+      if (to < 0) {
+        i = ends[i]!
+        continue
+      }
+      if (to === freeState) {
+        part(i, ends[i]!)
+        i = ends[i]!
+        continue
+      }
+      const count = counts[depth - 1]! + (to < characters ? 1 : 0)
+      for (let t = starts[i]!; t < starts[i + 1]!; t++) tokens.add(trie.tokens[t]!, i, to, count)
+      if (labels[to]! >= 0) exits.add(i, to, count)
+      states[depth] = to
+      counts[depth] = count
+      i++
     }
-    if (to === freeState) {
-      part(i, ends[i]!)
-      i = ends[i]!
-      continue
-    }
-    const count = counts[depth - 1]! + (to < characters ? 1 : 0)
-    for (let t = starts[i]!; t < starts[i + 1]!; t++) tokens.add(trie.tokens[t]!, i, to, count)
-    if (labels[to]! >= 0) exits.add(i, to, count)
-    states[depth] = to
-    counts[depth] = count
-    i++
+    return i
+  }
+  for (let i = node + 1; i < end && !whole; ) {
+    const from = i
+    i = some(i)
+    if (budget.spend(Math.min(nodesOfPiece, i - from) >> 2)) yield
   }
   const [ids, nodes, endStates, completed] = tokens.columns()
   const [exitNodes, exitStates, exitCharacters] = exits.columns()

@@ -4,15 +4,24 @@
  */
 import { type ByteAutomaton, spell } from '../automata/byte-automaton.ts'
 import { type CharacterAutomaton, product, textsAutomaton } from '../automata/character-automaton.ts'
-import { type Budget, limits, tooMuch } from '../limits.ts'
+import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
 import { Constants, canonical } from './constants.ts'
 import { type Alternative, Expander } from './expand.ts'
 import { type JsonType, jsonTypes, list, type Negations, notEnum, typesOf, wholeNumber } from './keywords.ts'
 import { boundsOf, fits, Numbers } from './numbers.ts'
 import { draftObject, finishObject, type ObjectDraft } from './objects.ts'
+import { SharedKeys } from './shared-keys.ts'
 import { get, refusal, type Schema, type SchemaObject, SchemaSource } from './source.ts'
 import { type StringSpec, Strings } from './strings.ts'
-import { type ArraySpec, shortestArray, shortestObject, shortestString, type ValueNode, type Values } from './values.ts'
+import {
+  type ArraySpec,
+  type ObjectSpec,
+  shortestArray,
+  shortestObject,
+  shortestString,
+  type ValueNode,
+  type Values,
+} from './values.ts'
 
 interface NodeDraft {
   readonly scalars: ByteAutomaton[]
@@ -25,13 +34,13 @@ interface NodeDraft {
  * @throws unsupported error that names what is not supported and where it stands; usage error for what is no schema, or has no
  * value
  */
-export function compileSchema(schema: unknown, budget: Budget): Values {
+export function* compileSchema(schema: unknown, budget: Budget): Pieces<Values> {
   const source = new SchemaSource(schema)
   const overlapping = new Set<SchemaObject>()
   for (;;) {
     const before = overlapping.size
     const compiler = new Compiler(source, budget, overlapping)
-    const values = compiler.run()
+    const values = yield* compiler.run()
     if (values && overlapping.size === before) return values
   }
 }
@@ -49,7 +58,7 @@ class Compiler {
   readonly #pairs: { readonly owner: SchemaObject; readonly schemas: readonly Schema[] }[] = []
   readonly #constants = new Constants()
   readonly #literals = new Map<string, ByteAutomaton>()
-  readonly #keys = new Map<string, ByteAutomaton>()
+  readonly #keys = new SharedKeys()
 
   constructor(source: SchemaSource, budget: Budget, overlapping: Set<SchemaObject>) {
     this.#source = source
@@ -64,25 +73,25 @@ class Compiler {
   }
 
   /** Undefined: schemas of a `oneOf` overlap, which was not known. */
-  run(): Values | undefined {
+  *run(): Pieces<Values | undefined> {
     const root = this.#nodeOf([this.#source.root])
     const pairs: { owner: SchemaObject; node: number }[] = []
     let seen = 0
     for (let at = 0; at < this.#waiting.length; at++) {
-      this.#drafts.push(this.#draft(this.#waiting[at]!))
+      this.#drafts.push(yield* this.#draft(this.#waiting[at]!))
       for (; seen < this.#pairs.length; seen++) {
         const { owner, schemas } = this.#pairs[seen]!
         pairs.push({ owner, node: this.#nodeOf(schemas) })
       }
     }
-    const shortest = this.#shortest()
+    const shortest = yield* this.#shortest()
     const overlaps = pairs.filter(({ node }) => node >= 0 && shortest[node]! < Infinity)
     if (overlaps.length > 0) {
       for (const { owner } of overlaps) this.#overlapping.add(owner)
       return undefined
     }
     if (root < 0 || shortest[root] === Infinity) throw refusal('#', 'a schema that no value of bounded size satisfies')
-    return { nodes: this.#finish(shortest), root, shortest }
+    return { nodes: yield* this.#finish(shortest), root, shortest }
   }
 
   #nodeOf(schemas: readonly Schema[]): number {
@@ -101,20 +110,20 @@ class Compiler {
     return id
   }
 
-  #draft(schemas: readonly Schema[]): NodeDraft {
+  *#draft(schemas: readonly Schema[]): Pieces<NodeDraft> {
     const draft: NodeDraft = { scalars: [], strings: [], objects: [], arrays: [] }
-    for (const alternative of this.#expander.all(schemas)) this.#add(alternative, draft)
+    for (const alternative of yield* this.#expander.all(schemas)) yield* this.#add(alternative, draft)
     return draft
   }
 
-  #add(alternative: Alternative, draft: NodeDraft): void {
+  *#add(alternative: Alternative, draft: NodeDraft): Pieces<void> {
     const schemas = [...alternative]
-    this.#budget.spend(10 + schemas.length)
+    if (this.#budget.spend(10 + schemas.length)) yield
     const allowed = schemas.map((schema) => typesOf(schema, this.#source).types)
     const types = new Set(jsonTypes.filter((type) => allowed.every((each) => each.has(type))))
     const values = this.#listed(schemas)
-    if (values) this.#addListed(values, schemas, types, draft)
-    else this.#addTypes(schemas, types, draft)
+    if (values) yield* this.#addListed(values, schemas, types, draft)
+    else yield* this.#addTypes(schemas, types, draft)
   }
 
   /** The values of `enum` and `const`, by their JSON. Undefined: there is neither. */
@@ -124,7 +133,7 @@ class Compiler {
       for (const keyword of ['enum', 'const']) {
         if (get(schema, keyword) === undefined) continue
         const values = keyword === 'const' ? [get(schema, keyword)] : list(schema, keyword, this.#source)
-        this.#budget.spend(values.length)
+        this.#budget.count(values.length)
         const mine = new Map(values.map((value) => [canonical(value), value]))
         const before: Map<string, unknown> | undefined = found
         found = before ? new Map([...mine].filter(([key]) => before.has(key))) : mine
@@ -133,18 +142,18 @@ class Compiler {
     return found
   }
 
-  #addListed(
+  *#addListed(
     values: ReadonlyMap<string, unknown>,
     schemas: readonly SchemaObject[],
     types: ReadonlySet<JsonType>,
     draft: NodeDraft,
-  ): void {
+  ): Pieces<void> {
     const excluded = new Set(schemas.flatMap((schema) => ((schema as Negations)[notEnum] ?? []).map(canonical)))
     const kept = [...values].filter(([key]) => !excluded.has(key)).map(([, value]) => value)
     const rest = schemas.map((schema) => this.#without(schema))
     const texts = kept.filter((value) => typeof value === 'string')
     if (texts.length > 0 && types.has('string')) {
-      const spec = this.#strings.spec(rest, texts)
+      const spec = yield* this.#strings.spec(rest, texts)
       if (spec) draft.strings.push(spec)
     }
     const numbers = kept.filter((value) => typeof value === 'number')
@@ -155,11 +164,11 @@ class Compiler {
         (typeof value === 'boolean' && types.has('boolean')) ||
         (typeof value === 'number' && bounds && fits(value, bounds)),
     )
-    if (literals.length > 0) draft.scalars.push(this.#literal(literals.map((value) => JSON.stringify(value))))
+    if (literals.length > 0) draft.scalars.push(yield* this.#literal(literals.map((value) => JSON.stringify(value))))
     for (const value of kept) {
       if (typeof value !== 'object' || value === null) continue
       const type = Array.isArray(value) ? 'array' : 'object'
-      if (types.has(type)) this.#addTypes([...rest, this.#constants.schema(value) as SchemaObject], new Set([type]), draft)
+      if (types.has(type)) yield* this.#addTypes([...rest, this.#constants.schema(value) as SchemaObject], new Set([type]), draft)
     }
   }
 
@@ -175,30 +184,30 @@ class Compiler {
     return rest
   }
 
-  #literal(texts: readonly string[]): ByteAutomaton {
+  *#literal(texts: readonly string[]): Pieces<ByteAutomaton> {
     const key = JSON.stringify(texts)
     let automaton = this.#literals.get(key)
     if (!automaton) {
-      const { labels, ...rest } = textsAutomaton(texts, this.#budget)
-      automaton = spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'a list of values', this.#budget)
+      const { labels, ...rest } = yield* textsAutomaton(texts, this.#budget)
+      automaton = yield* spell({ ...rest, labels: labels.map((label) => Math.min(label, 0)) }, 'a list of values', this.#budget)
       this.#literals.set(key, automaton)
     }
     return automaton
   }
 
-  #addTypes(schemas: readonly SchemaObject[], types: ReadonlySet<JsonType>, draft: NodeDraft): void {
+  *#addTypes(schemas: readonly SchemaObject[], types: ReadonlySet<JsonType>, draft: NodeDraft): Pieces<void> {
     const excluded = schemas.flatMap((schema) => (schema as Negations)[notEnum] ?? [])
     const literals = [...(types.has('null') ? [null] : []), ...(types.has('boolean') ? [true, false] : [])].filter(
       (value) => !excluded.includes(value),
     )
-    if (literals.length > 0) draft.scalars.push(this.#literal(literals.map((value) => JSON.stringify(value))))
+    if (literals.length > 0) draft.scalars.push(yield* this.#literal(literals.map((value) => JSON.stringify(value))))
     if (types.has('number')) {
       const where = schemas[0] ? this.#source.pointerOf(schemas[0]) : '#'
-      const automaton = this.#numbers.automaton(boundsOf(schemas, this.#source), where)
+      const automaton = yield* this.#numbers.automaton(boundsOf(schemas, this.#source), where)
       if (automaton) draft.scalars.push(automaton)
     }
     if (types.has('string')) {
-      const spec = this.#strings.spec(schemas)
+      const spec = yield* this.#strings.spec(schemas)
       if (spec) draft.strings.push(spec)
     }
     for (const value of excluded) {
@@ -214,26 +223,23 @@ class Compiler {
         nodeOf: (each: readonly Schema[]) => this.#nodeOf(each),
         namesOf: (each: readonly Schema[]) => this.#namesOf(each),
       }
-      draft.objects.push(draftObject(schemas, tools))
+      draft.objects.push(yield* draftObject(schemas, tools))
     }
     if (types.has('array')) draft.arrays.push(this.#array(schemas))
   }
 
-  #namesOf(schemas: readonly Schema[]): CharacterAutomaton {
-    const ways = this.#expander.all(schemas).flatMap((alternative) => {
+  *#namesOf(schemas: readonly Schema[]): Pieces<CharacterAutomaton> {
+    const ways: CharacterAutomaton[] = []
+    for (const alternative of yield* this.#expander.all(schemas)) {
       const each = [...alternative]
-      if (!each.every((schema) => typesOf(schema, this.#source).types.has('string'))) return []
+      if (!each.every((schema) => typesOf(schema, this.#source).types.has('string'))) continue
       const values = this.#listed(each)
       const texts = values && [...values.values()].filter((value) => typeof value === 'string')
-      return [
-        this.#strings.names(
-          each.map((schema) => this.#without(schema)),
-          texts,
-        ),
-      ]
-    })
-    if (ways.length === 0) return textsAutomaton([], this.#budget)
-    return product(ways, { label: (labels) => Math.max(...labels) }, 'propertyNames', this.#budget)
+      const bare = each.map((schema) => this.#without(schema))
+      ways.push(yield* this.#strings.names(bare, texts))
+    }
+    if (ways.length === 0) return yield* textsAutomaton([], this.#budget)
+    return yield* product(ways, { label: (labels) => Math.max(...labels) }, 'propertyNames', this.#budget)
   }
 
   #array(schemas: readonly SchemaObject[]): Omit<ArraySpec, 'id'> {
@@ -261,13 +267,13 @@ class Compiler {
   }
 
   /** [nodes]: bytes of the shortest value. Values of values are longer, so going round until nothing changes finds them. */
-  #shortest(): Float64Array {
+  *#shortest(): Pieces<Float64Array> {
     const shortest = new Float64Array(this.#drafts.length).fill(Infinity)
     const of = (node: number): number => (node < 0 ? Infinity : shortest[node]!)
     for (let changed = true; changed; ) {
       changed = false
-      this.#drafts.forEach((draft, node) => {
-        this.#budget.spend(1 + draft.objects.length + draft.arrays.length)
+      for (const [node, draft] of this.#drafts.entries()) {
+        if (this.#budget.spend(stepsOf(draft))) yield
         const ways = [
           ...draft.scalars.map((automaton) => automaton.bytes[0]!),
           ...draft.strings.map(shortestString),
@@ -275,39 +281,39 @@ class Compiler {
           ...draft.arrays.map((array) => shortestArray(array, shortest)),
         ]
         const best = Math.min(...ways, Infinity)
-        if (best >= shortest[node]!) return
+        if (best >= shortest[node]!) continue
         shortest[node] = best
         changed = true
-      })
+      }
     }
     return shortest
   }
 
-  #finish(shortest: Float64Array): ValueNode[] {
+  *#finish(shortest: Float64Array): Pieces<ValueNode[]> {
     let objectCount = 0
     let arrayCount = 0
-    const share = (key: string, make: () => ByteAutomaton): ByteAutomaton => {
-      const found = this.#keys.get(key) ?? make()
-      this.#keys.set(key, found)
-      return found
-    }
     const reached = this.#reached(shortest)
-    return this.#drafts.map(({ scalars, strings, objects, arrays }, node) => {
-      if (!reached.has(node)) return { scalars: [], strings: [], objects: [], arrays: [] }
-      return {
-        scalars: [...new Set(scalars)].sort((a, b) => a.bytes[0]! - b.bytes[0]!),
-        strings: [...new Set(strings)].sort((a, b) => shortestString(a) - shortestString(b)),
-        objects: objects
-          .flatMap((draft) => finishObject(draft, shortest, objectCount++, this.#budget, share) ?? [])
-          .sort((a, b) => shortestObject(a, shortest) - shortestObject(b, shortest)),
-        arrays: arrays
-          .flatMap((draft) => {
-            const array = finishArray(draft, shortest)
-            return array ? [{ ...array, id: arrayCount++ }] : []
-          })
-          .sort((a, b) => shortestArray(a, shortest) - shortestArray(b, shortest)),
+    const finished: ValueNode[] = []
+    for (const [node, draft] of this.#drafts.entries()) {
+      if (this.#budget.pass(stepsOf(draft))) yield
+      const isReached = reached.has(node)
+      const objects: ObjectSpec[] = []
+      for (const each of isReached ? draft.objects : []) {
+        const object = yield* finishObject(each, shortest, objectCount++, this.#budget, this.#keys)
+        if (object) objects.push(object)
       }
-    })
+      const arrays = (isReached ? draft.arrays : []).flatMap((each) => {
+        const array = finishArray(each, shortest)
+        return array ? [{ ...array, id: arrayCount++ }] : []
+      })
+      finished.push({
+        scalars: ascending(new Set(isReached ? draft.scalars : []), ({ bytes }) => bytes[0]!),
+        strings: ascending(new Set(isReached ? draft.strings : []), shortestString),
+        objects: ascending(objects, (object) => shortestObject(object, shortest)),
+        arrays: ascending(arrays, (array) => shortestArray(array, shortest)),
+      })
+    }
+    return finished
   }
 
   /** Nodes that the root's values have. Others were made to see whether schemas overlap. */
@@ -322,11 +328,22 @@ class Compiler {
   }
 }
 
+/** What going over a node once takes. */
+const stepsOf = ({ objects, arrays }: NodeDraft): number =>
+  objects.reduce((sum, { required }) => sum + 1 + required.size, 1) +
+  arrays.reduce((sum, { first, min }) => sum + 1 + Math.min(first.length, min), 0)
+
+/** Sorted by a number, which is worked out once for each. */
+const ascending = <T>(items: Iterable<T>, by: (item: T) => number): T[] =>
+  Array.from(items, (item) => ({ item, size: by(item) }))
+    .sort((a, b) => a.size - b.size)
+    .map(({ item }) => item)
+
 function shortestDraft({ names, nodes, required, min }: ObjectDraft, of: (node: number) => number, budget: Budget): number {
   let bytes = 2
   for (const index of required) bytes += of(nodes[index]!) + JSON.stringify(names[index]).length + 2
   if (min <= required.size || bytes === Infinity) return bytes
-  budget.spend(nodes.length)
+  budget.count(nodes.length)
   const others = nodes
     .map((node, i) =>
       required.has(i) ? Infinity : of(node) + (names[i] === undefined ? 3 : JSON.stringify(names[i]).length + 2),

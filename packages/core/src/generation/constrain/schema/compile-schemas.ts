@@ -1,22 +1,19 @@
 /** Schemas of several tools, compiled into one table. */
 import { isParscaleError, ParscaleError } from '../../../errors.ts'
-import { type Budget, limits, tooMuch } from '../limits.ts'
+import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
 import { compileSchema } from './compile-schema.ts'
 import type { ValueNode, Values } from './values.ts'
 
 /** Several schemas with names, in one table of nodes: `roots` are theirs. Errors name the schema. They share the budget. */
-export function compileSchemas(
+export function* compileSchemas(
   schemas: readonly { readonly name: string; readonly schema: unknown }[],
   budget: Budget,
-): {
-  values: Values
-  roots: number[]
-} {
+): Pieces<{ values: Values; roots: number[] }> {
   const nodes: ValueNode[] = []
   const shortest: number[] = []
   const roots: number[] = []
   for (const { name, schema } of schemas) {
-    const compiled = named(name, () => compileSchema(schema, budget))
+    const compiled = yield* named(name, compileSchema(schema, budget))
     const shift = nodes.length
     const moved = (node: number): number => (node < 0 ? node : node + shift)
     for (const { objects, arrays, ...node } of compiled.nodes) {
@@ -41,9 +38,9 @@ export function compileSchemas(
 /** Objects or arrays of a node are at most so many. */
 const idsPerNode = limits.alternatives * 256
 
-function named<T>(name: string, run: () => T): T {
+function* named<T>(name: string, work: Pieces<T>): Pieces<T> {
   try {
-    return run()
+    return yield* work
   } catch (error) {
     if (isParscaleError(error)) throw new ParscaleError(error.kind, `${name}: ${error.message}`, error.facts)
     throw error

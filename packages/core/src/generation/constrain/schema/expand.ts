@@ -3,7 +3,7 @@
  * like are multiplied out.
  */
 import { usageError } from '../../../errors.ts'
-import { type Budget, limits, tooMuch } from '../limits.ts'
+import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
 import { applicators, jsonTypes, list, map, refuseKeywords, typesOf } from './keywords.ts'
 import { negate } from './negate.ts'
 import { get, type Schema, type SchemaObject, type SchemaSource } from './source.ts'
@@ -33,11 +33,13 @@ export class Expander {
   }
 
   /** Alternatives of schemas that all hold. None: nothing is valid. */
-  all(schemas: readonly Schema[]): readonly Alternative[] {
-    return schemas.reduce<readonly Alternative[]>((ways, schema) => this.#both(ways, this.#one(schema)), [new Set()])
+  *all(schemas: readonly Schema[]): Pieces<readonly Alternative[]> {
+    let ways: readonly Alternative[] = [new Set()]
+    for (const schema of schemas) ways = yield* this.#both(ways, yield* this.#one(schema))
+    return ways
   }
 
-  #one(schema: Schema): readonly Alternative[] {
+  *#one(schema: Schema): Pieces<readonly Alternative[]> {
     if (typeof schema === 'boolean') return schema ? [new Set()] : []
     const known = this.#known.get(schema)
     if (known) return known
@@ -46,30 +48,29 @@ export class Expander {
       throw usageError(`${pointer}: the schema means itself, with no value in between`, { file: pointer })
     }
     this.#open.add(schema)
-    const ways = this.#expand(schema)
+    const ways = yield* this.#expand(schema)
     this.#open.delete(schema)
     this.#known.set(schema, ways)
     return ways
   }
 
-  #expand(schema: SchemaObject): readonly Alternative[] {
+  *#expand(schema: SchemaObject): Pieces<readonly Alternative[]> {
     const source = this.#source
     refuseKeywords(schema, source)
     const plain = this.#plain(schema)
     let ways: readonly Alternative[] = [new Set([plain])]
-    const and = (more: readonly Alternative[]): void => {
-      ways = this.#both(ways, more)
-    }
     const inner = (keyword: string): readonly Schema[] =>
       list(schema, keyword, source).map((each, i) => source.inner(schema, each, keyword, i))
 
-    if (get(schema, '$ref') !== undefined) and(this.#one(source.resolve(get(schema, '$ref'), schema)))
-    for (const each of inner('allOf')) and(this.#one(each))
-    for (const each of this.#dependencies(schema)) and(this.#any(each))
-    if (get(schema, 'not') !== undefined) and(this.#not(source.inner(schema, get(schema, 'not'), 'not')))
-    if (get(schema, 'if') !== undefined) and(this.#condition(schema))
-    if (get(schema, 'anyOf') !== undefined) and(this.#any(inner('anyOf')))
-    if (get(schema, 'oneOf') !== undefined) and(this.#exactlyOne(schema, inner('oneOf'), plain))
+    if (get(schema, '$ref') !== undefined)
+      ways = yield* this.#both(ways, yield* this.#one(source.resolve(get(schema, '$ref'), schema)))
+    for (const each of inner('allOf')) ways = yield* this.#both(ways, yield* this.#one(each))
+    for (const each of this.#dependencies(schema)) ways = yield* this.#both(ways, yield* this.#any(each))
+    if (get(schema, 'not') !== undefined)
+      ways = yield* this.#both(ways, yield* this.#not(source.inner(schema, get(schema, 'not'), 'not')))
+    if (get(schema, 'if') !== undefined) ways = yield* this.#both(ways, yield* this.#condition(schema))
+    if (get(schema, 'anyOf') !== undefined) ways = yield* this.#both(ways, yield* this.#any(inner('anyOf')))
+    if (get(schema, 'oneOf') !== undefined) ways = yield* this.#both(ways, yield* this.#exactlyOne(schema, inner('oneOf'), plain))
     return ways
   }
 
@@ -80,58 +81,68 @@ export class Expander {
     return this.#source.locate(plain, this.#source.pointerOf(schema))
   }
 
-  #any(schemas: readonly Schema[]): readonly Alternative[] {
-    return this.#distinct(schemas.flatMap((each) => this.#one(each)))
+  *#any(schemas: readonly Schema[]): Pieces<readonly Alternative[]> {
+    const ways: Alternative[] = []
+    for (const each of schemas) ways.push(...(yield* this.#one(each)))
+    return this.#distinct(ways)
   }
 
-  #not(schema: Schema): readonly Alternative[] {
-    if (typeof schema === 'boolean') return this.#one(!schema)
+  *#not(schema: Schema): Pieces<readonly Alternative[]> {
+    if (typeof schema === 'boolean') return yield* this.#one(!schema)
     let ways = this.#negated.get(schema)
     if (!ways) {
       ways = negate(schema, this.#source)
       this.#negated.set(schema, ways)
     }
-    return this.#any(ways)
+    return yield* this.#any(ways)
   }
 
-  #condition(schema: SchemaObject): readonly Alternative[] {
-    const part = (keyword: string): readonly Alternative[] => {
+  *#condition(schema: SchemaObject): Pieces<readonly Alternative[]> {
+    const part = (keyword: string): Pieces<readonly Alternative[]> => {
       const value = get(schema, keyword)
-      return value === undefined ? [new Set()] : this.#one(this.#source.inner(schema, value, keyword))
+      return this.#one(value === undefined ? true : this.#source.inner(schema, value, keyword))
     }
     if (get(schema, 'then') === undefined && get(schema, 'else') === undefined) return [new Set()]
     const condition = this.#source.inner(schema, get(schema, 'if'), 'if')
-    return this.#distinct([...this.#both(part('if'), part('then')), ...this.#both(this.#not(condition), part('else'))])
+    const met = yield* this.#both(yield* part('if'), yield* part('then'))
+    const unmet = yield* this.#both(yield* this.#not(condition), yield* part('else'))
+    return this.#distinct([...met, ...unmet])
   }
 
-  #exactlyOne(owner: SchemaObject, schemas: readonly Schema[], beside: SchemaObject): readonly Alternative[] {
-    if (schemas.length === 1) return this.#one(schemas[0]!)
+  *#exactlyOne(owner: SchemaObject, schemas: readonly Schema[], beside: SchemaObject): Pieces<readonly Alternative[]> {
+    if (schemas.length === 1) return yield* this.#one(schemas[0]!)
     if (this.#options.overlapping.has(owner)) {
-      return this.#distinct(
-        schemas.flatMap((each, i) => {
-          let ways = this.#one(each)
-          for (const [j, other] of schemas.entries()) if (i !== j) ways = this.#both(ways, this.#not(other))
-          return ways
-        }),
-      )
+      const all: Alternative[] = []
+      for (const [i, each] of schemas.entries()) {
+        let ways = yield* this.#one(each)
+        for (const [j, other] of schemas.entries()) if (i !== j) ways = yield* this.#both(ways, yield* this.#not(other))
+        all.push(...ways)
+      }
+      return this.#distinct(all)
     }
     if (schemas.length > limits.alternatives / 4)
       throw tooMuch(`${this.#source.pointerOf(owner)}/oneOf`, 'alternatives', limits.alternatives / 4)
     for (let i = 0; i < schemas.length; i++) {
       for (let j = 0; j < i; j++) {
-        if (!this.#disjoint(schemas[i]!, schemas[j]!)) this.#options.onPair(owner, [beside, schemas[j]!, schemas[i]!])
+        if (!(yield* this.#disjoint(schemas[i]!, schemas[j]!))) this.#options.onPair(owner, [beside, schemas[j]!, schemas[i]!])
       }
     }
-    return this.#any(schemas)
+    return yield* this.#any(schemas)
   }
 
   /** Seen at a glance; false where it would take more. */
-  #disjoint(a: Schema, b: Schema): boolean {
-    return this.#one(a).every((x) => this.#one(b).every((y) => this.#differ(x, y)))
+  *#disjoint(a: Schema, b: Schema): Pieces<boolean> {
+    const others = yield* this.#one(b)
+    for (const x of yield* this.#one(a)) {
+      for (const y of others) {
+        if (this.#budget.spend(x.size * y.size)) yield
+        if (!this.#differ(x, y)) return false
+      }
+    }
+    return true
   }
 
   #differ(a: Alternative, b: Alternative): boolean {
-    this.#budget.spend(a.size * b.size)
     return this.#types([...a, ...b]).size === 0 || this.#tagsDiffer(a, b)
   }
 
@@ -187,13 +198,13 @@ export class Expander {
     )
   }
 
-  #both(a: readonly Alternative[], b: readonly Alternative[]): readonly Alternative[] {
-    this.#budget.spend(a.length * b.length)
+  *#both(a: readonly Alternative[], b: readonly Alternative[]): Pieces<readonly Alternative[]> {
+    if (this.#budget.spend(a.length * b.length)) yield
     const ways: Alternative[] = []
     for (const x of a) {
       for (const y of b) {
         const way = new Set([...x, ...y])
-        this.#budget.spend(way.size)
+        if (this.#budget.spend(way.size)) yield
         if (way.size < 2 || this.#types([...way]).size > 0) ways.push(way)
       }
     }

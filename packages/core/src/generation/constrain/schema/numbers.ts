@@ -2,7 +2,7 @@
 import { type ByteAutomaton, spell } from '../automata/byte-automaton.ts'
 import { isEmpty } from '../automata/character-automaton.ts'
 import { type NumberBounds, numberAutomaton } from '../automata/decimals.ts'
-import { Budget, limits } from '../limits.ts'
+import { Budget, finished, limits, type Pieces } from '../limits.ts'
 import { type Negations, notEnum, notInteger, number, typesOf } from './keywords.ts'
 import { get, refusal, type SchemaObject, type SchemaSource } from './source.ts'
 
@@ -16,7 +16,8 @@ const made = (integer: boolean): ByteAutomaton => {
     maxExcluded: false,
     multiplesOf: [],
   }
-  return spell(numberAutomaton(bounds, 'a number', new Budget()), 'a number', new Budget())
+  const characters = finished(numberAutomaton(bounds, 'a number', new Budget()))
+  return finished(spell(characters, 'a number', new Budget()))
 }
 /** Numbers without bounds; one for all. */
 const anyNumber = made(false)
@@ -78,14 +79,14 @@ export class Numbers {
   }
 
   /** Undefined: no number is valid. @param where names the schema in errors */
-  automaton(bounds: NumberBounds, where: string): ByteAutomaton | undefined {
+  *automaton(bounds: NumberBounds, where: string): Pieces<ByteAutomaton | undefined> {
     const { min, max, integer, fractional, multiplesOf } = bounds
     if (min > max || (fractional && (integer || multiplesOf.length > 0))) return undefined
     if (min === -Infinity && max === Infinity && multiplesOf.length === 0 && !fractional) return integer ? anyInteger : anyNumber
     const key = [min, max, bounds.minExcluded, bounds.maxExcluded, integer, fractional, ...multiplesOf].join()
     if (!this.#known.has(key)) {
-      const characters = numberAutomaton(bounds, where, this.#budget)
-      this.#known.set(key, isEmpty(characters) ? undefined : spell(characters, where, this.#budget))
+      const characters = yield* numberAutomaton(bounds, where, this.#budget)
+      this.#known.set(key, isEmpty(characters) ? undefined : yield* spell(characters, where, this.#budget))
     }
     return this.#known.get(key)
   }

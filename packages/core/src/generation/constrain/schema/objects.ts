@@ -1,9 +1,18 @@
 /** Objects of an alternative: their properties, and an automaton that tells their keys apart. */
 
-import { type ByteAutomaton, spell } from '../automata/byte-automaton.ts'
-import { type CharacterAutomaton, labelOf, product, pruned, textsAutomaton, universal } from '../automata/character-automaton.ts'
-import { type Budget, limits, tooMuch } from '../limits.ts'
+import type { ByteAutomaton } from '../automata/byte-automaton.ts'
+import {
+  type CharacterAutomaton,
+  labelOf,
+  product,
+  pruned,
+  textsAutomaton,
+  universal,
+  withoutHalves,
+} from '../automata/character-automaton.ts'
+import { type Budget, limits, type Pieces, tooMuch } from '../limits.ts'
 import { map, texts, wholeNumber } from './keywords.ts'
+import type { SharedKeys } from './shared-keys.ts'
 import { get, refusal, type Schema, type SchemaObject, type SchemaSource } from './source.ts'
 import { anyString, type Strings } from './strings.ts'
 import type { ObjectSpec } from './values.ts'
@@ -26,13 +35,13 @@ export interface ObjectTools {
   /** The node of values for which all the schemas hold; -1 where one is `false`. */
   readonly nodeOf: (schemas: readonly Schema[]) => number
   /** What names of properties have to be. */
-  readonly namesOf: (schemas: readonly Schema[]) => CharacterAutomaton
+  readonly namesOf: (schemas: readonly Schema[]) => Pieces<CharacterAutomaton>
 }
 
-export function draftObject(
+export function* draftObject(
   schemas: readonly SchemaObject[],
   { source, budget, strings, nodeOf, namesOf }: ObjectTools,
-): ObjectDraft {
+): Pieces<ObjectDraft> {
   const where = schemas.length > 0 ? source.pointerOf(schemas[0]!) : '#'
   const names = new Set<string>()
   const patterns = new Set<string>()
@@ -50,7 +59,8 @@ export function draftObject(
   const nameList = [...names]
   const patternList = [...patterns].slice(0, 30)
   if (patterns.size > 30) throw tooMuch(`${where}/patternProperties`, 'patterns', 30)
-  const matchers = patternList.map((pattern) => strings.pattern(pattern, `${where}/patternProperties`))
+  const matchers: CharacterAutomaton[] = []
+  for (const pattern of patternList) matchers.push(yield* strings.pattern(pattern, `${where}/patternProperties`))
 
   /** Schemas for the value of a key, by its name and the patterns that it matches. */
   const schemasFor = (name: string | undefined, matches: (pattern: string) => boolean): readonly Schema[] =>
@@ -67,10 +77,11 @@ export function draftObject(
       return found
     })
 
-  const nodes = nameList.map((name) => {
-    budget.spend(schemas.length)
-    return nodeOf(schemasFor(name, (pattern) => labelOf(matchers[patternList.indexOf(pattern)]!, name) >= 0))
-  })
+  const nodes: number[] = []
+  for (const name of nameList) {
+    if (budget.spend(schemas.length)) yield
+    nodes.push(nodeOf(schemasFor(name, (pattern) => labelOf(matchers[patternList.indexOf(pattern)]!, name) >= 0)))
+  }
   const restricted = schemas.flatMap((schema) =>
     get(schema, 'propertyNames') === undefined ? [] : [source.inner(schema, get(schema, 'propertyNames'), 'propertyNames')],
   )
@@ -85,7 +96,7 @@ export function draftObject(
     }
     return label
   }
-  const automata = [textsAutomaton(nameList, budget), ...matchers, ...(open ? [universal] : [])]
+  const automata = [yield* textsAutomaton(nameList, budget), ...matchers, ...(open ? [universal] : [])]
   let keys: CharacterAutomaton
   if (nameList.length === 0 && matchers.length === 0 && open) {
     freeLabel(0)
@@ -100,11 +111,11 @@ export function draftObject(
       if (matched === 0 && !open) return -1
       return freeLabel(matched)
     }
-    keys = product(automata, { label }, where, budget)
+    keys = yield* product(automata, { label }, where, budget)
   }
   if (restricted.length > 0) {
-    const all = namesOf(restricted)
-    keys = product([keys, all], { all: true, label: ([a, b]) => (b! >= 0 ? a! : -1) }, where, budget)
+    const all = yield* namesOf(restricted)
+    keys = yield* product([keys, all], { all: true, label: ([a, b]) => (b! >= 0 ? a! : -1) }, where, budget)
   }
   const named = new Set(required.map((name) => nameList.indexOf(name)))
   if (min > 1 && min > named.size && free.size > 0)
@@ -113,17 +124,17 @@ export function draftObject(
 }
 
 /** Leaves out what has no values. Undefined: there is no such object. */
-export function finishObject(
+export function* finishObject(
   draft: ObjectDraft,
   shortest: Float64Array,
   id: number,
   budget: Budget,
-  share: (key: string, make: () => ByteAutomaton) => ByteAutomaton,
-): ObjectSpec | undefined {
+  shared: SharedKeys,
+): Pieces<ObjectSpec | undefined> {
   const { names, nodes, required, max } = draft
   const isAllowed = (label: number): boolean => nodes[label]! >= 0 && shortest[nodes[label]!]! < Infinity
   const labels = draft.keys.labels.map((label) => (label >= 0 && isAllowed(label) ? label : -1))
-  const characters = pruned({ ...draft.keys, labels })
+  const characters = yield* withoutHalves(yield* pruned({ ...draft.keys, labels }, budget), budget)
   const present = new Set(characters.labels)
   for (const index of required) if (!present.has(index)) return undefined
   const width = Math.max(1, Math.ceil(names.length / 32))
@@ -138,14 +149,13 @@ export function finishObject(
   if (draft.min > max || required.size > max || (!hasFree && count < draft.min)) return undefined
   const isAny =
     characters.labels.length === 1 && characters.breaks.length === 1 && characters.labels[0] === 0 && names.length === 0
-  const key = JSON.stringify([names.length, characters.breaks, [...characters.next], [...characters.labels]])
-  const keys = isAny ? anyString : share(key, () => spell(characters, draft.where, budget, { json: true }))
+  const keys = isAny ? anyString : yield* shared.spelled(characters, draft.where, budget)
   return {
     id,
     names,
     nodes,
     keys,
-    ...reachOf(keys, names.length, width, budget),
+    ...(yield* reachOf(keys, names.length, width, budget)),
     required: needed,
     allowed,
     hasFree,
@@ -155,12 +165,18 @@ export function finishObject(
 }
 
 /** Which labels can be reached from each state of an automaton of keys. */
-function reachOf({ next, labels, classes }: ByteAutomaton, names: number, width: number, budget: Budget) {
+function* reachOf(
+  { next, labels, classes }: ByteAutomaton,
+  names: number,
+  width: number,
+  budget: Budget,
+): Pieces<Pick<ObjectSpec, 'reach' | 'reachesFree'>> {
   const count = labels.length
   const reach = new Uint32Array(count * width)
   const reachesFree = new Uint8Array(count)
   const into: number[][] = Array.from({ length: count }, () => [])
   for (let s = 0; s < count; s++) {
+    if (budget.pass(classes)) yield
     for (const to of new Set(next.subarray(s * classes, (s + 1) * classes))) if (to >= 0) into[to]!.push(s)
     const label = labels[s]!
     if (label >= names) reachesFree[s] = 1
@@ -170,7 +186,7 @@ function reachOf({ next, labels, classes }: ByteAutomaton, names: number, width:
   const queued = new Uint8Array(count)
   for (const s of queue) {
     queued[s] = 0
-    budget.spend(width)
+    if (budget.spend(width)) yield
     for (const source of into[s]!) {
       let changed = reachesFree[s]! > reachesFree[source]!
       if (changed) reachesFree[source] = 1

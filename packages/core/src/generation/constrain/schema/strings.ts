@@ -10,10 +10,11 @@ import {
   negation,
   textsAutomaton,
   universal,
+  withoutHalves,
 } from '../automata/character-automaton.ts'
 import { compileRegex } from '../automata/compile-regex.ts'
 import { parseRegex } from '../automata/parse-regex.ts'
-import { Budget, limits } from '../limits.ts'
+import { Budget, finished, limits, type Pieces } from '../limits.ts'
 import { formats, unsupportedFormats } from './formats.ts'
 import { type Negations, notEnum, notPattern, wholeNumber, wrong } from './keywords.ts'
 import { get, refusal, type SchemaObject, type SchemaSource } from './source.ts'
@@ -25,8 +26,15 @@ export interface StringSpec {
   readonly max: number
 }
 
+/** What a string has to be, by what names it, and its code points. */
+interface Parts {
+  readonly parts: readonly { readonly key: string; readonly automaton: CharacterAutomaton }[]
+  readonly min: number
+  readonly max: number
+}
+
 /** Any string; one for all, so that what is known of it is known once. */
-export const anyString: ByteAutomaton = spell(universal, 'a string', new Budget(), { json: true })
+export const anyString: ByteAutomaton = finished(spell(universal, 'a string', new Budget(), { json: true }))
 
 /** Makes automata, each once. */
 export class Strings {
@@ -41,13 +49,13 @@ export class Strings {
   }
 
   /** @param values the strings of `enum`, where there is one. Undefined: no string is valid. */
-  spec(schemas: readonly SchemaObject[], values?: readonly string[]): StringSpec | undefined {
-    const { parts, min, max } = this.#parts(schemas, values)
+  *spec(schemas: readonly SchemaObject[], values?: readonly string[]): Pieces<StringSpec | undefined> {
+    const { parts, min, max } = yield* this.#parts(schemas, values)
     const key = JSON.stringify([parts.map(({ key }) => key), min, max])
     if (!this.#specs.has(key))
       this.#specs.set(
         key,
-        this.#make(
+        yield* this.#make(
           parts.map(({ automaton }) => automaton),
           min,
           max,
@@ -58,23 +66,27 @@ export class Strings {
   }
 
   /** Of names of properties: lengths are part of the automaton. */
-  names(schemas: readonly SchemaObject[], values?: readonly string[]): CharacterAutomaton {
-    const { parts, min, max } = this.#parts(schemas, values)
+  *names(schemas: readonly SchemaObject[], values?: readonly string[]): Pieces<CharacterAutomaton> {
+    const { parts, min, max } = yield* this.#parts(schemas, values)
     const automata = parts.map(({ automaton }) => automaton)
     const what = this.#where(schemas)
     if (min > 0 || max < Infinity) automata.push(lengthAutomaton(min, max, what))
-    return automata.length > 0 ? intersection(automata, what, this.#budget) : universal
+    return automata.length > 0 ? yield* intersection(automata, what, this.#budget) : universal
   }
 
   /** A pattern, which may match anywhere. */
-  pattern(pattern: string, where: string): CharacterAutomaton {
-    return this.#once(`pattern ${pattern}`, () =>
+  *pattern(pattern: string, where: string): Pieces<CharacterAutomaton> {
+    return yield* this.#once(`pattern ${pattern}`, () =>
       compileRegex(parseRegex(pattern, where), where, this.#budget, { anywhere: true }),
     )
   }
 
-  #once(key: string, make: () => CharacterAutomaton): CharacterAutomaton {
-    const found = this.#automata.get(key) ?? make()
+  *#add(parts: Map<string, CharacterAutomaton>, key: string, make: () => Pieces<CharacterAutomaton>): Pieces<void> {
+    parts.set(key, yield* this.#once(key, make))
+  }
+
+  *#once(key: string, make: () => Pieces<CharacterAutomaton>): Pieces<CharacterAutomaton> {
+    const found = this.#automata.get(key) ?? (yield* make())
     this.#automata.set(key, found)
     return found
   }
@@ -83,62 +95,67 @@ export class Strings {
     return schemas.map((schema) => this.#source.pointerOf(schema))[0] ?? '#'
   }
 
-  #parts(schemas: readonly SchemaObject[], values: readonly string[] | undefined) {
+  *#parts(schemas: readonly SchemaObject[], values: readonly string[] | undefined): Pieces<Parts> {
     const parts = new Map<string, CharacterAutomaton>()
     let min = 0
     let max = Infinity
-    const add = (key: string, make: () => CharacterAutomaton): void => {
-      parts.set(key, this.#once(key, make))
-    }
     for (const schema of schemas) {
       const pointer = this.#source.pointerOf(schema)
       min = Math.max(min, wholeNumber(schema, 'minLength', this.#source) ?? 0)
       max = Math.min(max, wholeNumber(schema, 'maxLength', this.#source) ?? Infinity)
       const pattern = get(schema, 'pattern')
       if (pattern !== undefined && typeof pattern !== 'string') throw wrong(schema, 'pattern', 'a string', this.#source)
-      if (pattern !== undefined) parts.set(`pattern ${pattern}`, this.pattern(pattern, `${pointer}/pattern`))
-      for (const each of (schema as Negations)[notPattern] ?? []) add(`not ${each}`, () => negation(this.pattern(each, pointer)))
+      if (pattern !== undefined) parts.set(`pattern ${pattern}`, yield* this.pattern(pattern, `${pointer}/pattern`))
+      for (const each of (schema as Negations)[notPattern] ?? []) {
+        const pattern = yield* this.pattern(each, pointer)
+        yield* this.#add(parts, `not ${each}`, () => negation(pattern, this.#budget))
+      }
       const not = ((schema as Negations)[notEnum] ?? []).filter((each) => typeof each === 'string')
-      if (not.length > 0) add(`none ${JSON.stringify(not)}`, () => negation(textsAutomaton(not, this.#budget)))
+      if (not.length > 0) {
+        const texts = yield* textsAutomaton(not, this.#budget)
+        yield* this.#add(parts, `none ${JSON.stringify(not)}`, () => negation(texts, this.#budget))
+      }
       const format = get(schema, 'format')
       if (typeof format !== 'string') continue
       if (unsupportedFormats.has(format)) throw refusal(`${pointer}/format`, `the format "${format}"`)
       if (!Object.hasOwn(formats, format)) continue
-      add(`format ${format}`, () =>
+      yield* this.#add(parts, `format ${format}`, () =>
         compileRegex(parseRegex(formats[format]!, `${pointer}/format`), `${pointer}/format`, this.#budget),
       )
     }
     if (values) {
       // A list of texts says their lengths.
       const fitting = values.filter((each) => within([...each].length, min, max))
-      add(`texts ${JSON.stringify(fitting)}`, () => textsAutomaton(fitting, this.#budget))
+      yield* this.#add(parts, `texts ${JSON.stringify(fitting)}`, () => textsAutomaton(fitting, this.#budget))
       min = 0
       max = Infinity
     }
     return { parts: [...parts].map(([key, automaton]) => ({ key, automaton })), min, max }
   }
 
-  #make(
+  *#make(
     parts: readonly CharacterAutomaton[],
     min: number,
     max: number,
     schemas: readonly SchemaObject[],
-  ): StringSpec | undefined {
+  ): Pieces<StringSpec | undefined> {
     if (min > max) return undefined
     if (parts.length === 0) return { automaton: anyString, min, max }
     const what = this.#where(schemas)
-    const texts = oneLabel(intersection(parts, what, this.#budget))
+    const texts = oneLabel(yield* withoutHalves(yield* intersection(parts, what, this.#budget), this.#budget))
     if (isEmpty(texts)) return undefined
-    const { least, most } = distances(texts)
+    const { least, most } = yield* distances(texts, this.#budget)
     if (most[0]! < min || least[0]! > max) return undefined
     const low = least[0]! >= min ? 0 : min
     const high = most[0]! <= max ? Infinity : max
     // With one bound, the shortest or longest way to an end decides; with both, not every length between need be there.
     const both = low > 0 && high < Infinity && !this.#anyLength(texts, most)
-    if (!both) return { automaton: spell(texts, what, this.#budget, { json: true }), min: low, max: high }
+    if (!both) return { automaton: yield* spell(texts, what, this.#budget, { json: true }), min: low, max: high }
     if (high > limits.patternStates) throw refusal(what, `a pattern with a minLength and a maxLength of ${high}`)
-    const counted = intersection([texts, lengthAutomaton(low, high, what)], what, this.#budget)
-    return isEmpty(counted) ? undefined : { automaton: spell(counted, what, this.#budget, { json: true }), min: 0, max: Infinity }
+    const counted = yield* intersection([texts, lengthAutomaton(low, high, what)], what, this.#budget)
+    return isEmpty(counted)
+      ? undefined
+      : { automaton: yield* spell(counted, what, this.#budget, { json: true }), min: 0, max: Infinity }
   }
 
   /** From each state every longer text is possible too: then lengths between two bounds need no more care than one bound. */

@@ -61,7 +61,8 @@ export function shortestObject({ names, nodes, required, min, keys }: ObjectSpec
   return bytes + Math.max(0, min - count) * (keys.bytes[0]! + 4)
 }
 
-export function shortestArray({ first, rest, min }: Omit<ArraySpec, 'id'>, shortest: Float64Array): number {
+export function shortestArray({ first, rest, min, max }: Omit<ArraySpec, 'id'>, shortest: Float64Array): number {
+  if (min > max) return Infinity
   let bytes = 2
   const of = (node: number): number => (node < 0 ? Infinity : shortest[node]!)
   for (let i = 0; i < Math.min(min, first.length); i++) bytes += of(first[i]!) + 1

@@ -1,0 +1,28 @@
+/** Thousands of hostile requests, and by night 50,000: nothing breaks, nobody waits for long, and memory comes back. */
+import process from 'node:process'
+import { expect, it } from 'vitest'
+import { sendHostile } from './testing/hostile/run.ts'
+import { startTarget } from './testing/hostile/target.ts'
+
+const count = process.env.PARSCALE_NIGHTLY ? 50_000 : 2000
+const seed = Number(process.env.PARSCALE_SEED ?? 2)
+
+it(`${count} hostile requests, seed ${seed}`, { timeout: 3_600_000 }, async () => {
+  const server = await startTarget()
+  try {
+    const { faults, loopDelay, resident } = await sendHostile(server, { seed, count })
+    process.stderr.write(
+      `${count} hostile requests: event loop held ${Math.round(1000 * loopDelay)} ms at most, memory ${resident.map((bytes) => Math.round(bytes / 2 ** 20)).join(', ')} MB\n`,
+    )
+    expect(faults).toEqual([])
+    expect(server.child.exitCode).toBe(null)
+    await expect.poll(() => server.metric('parscale_rows_in_use'), { timeout: 10_000 }).toBe(0)
+    expect(await server.metric('parscale_cache_bytes')).toBeLessThanOrEqual(
+      (await server.metric('parscale_kept_bytes')) + 2 ** 20,
+    )
+    // Grammars, masks and prefixes that are kept have bounds; beyond these, 10 kB for each request would be seen.
+    expect(resident.at(-1)! - resident[1]!).toBeLessThan(500 * 2 ** 20)
+  } finally {
+    await server.stop()
+  }
+})
