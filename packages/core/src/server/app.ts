@@ -4,7 +4,7 @@ import { cors } from 'hono/cors'
 import type { z } from 'zod'
 import { type Answer, newId, now } from './answer.ts'
 import type { Constrain, ServerContext } from './context.ts'
-import { ApiError, invalid, notFound, toApiError } from './errors.ts'
+import { ApiError, invalid, notFound, overloaded, serverEnding, toApiError } from './errors.ts'
 import { eventStream } from './events.ts'
 import { hostCheck } from './hosts.ts'
 import { readJson } from './json-body.ts'
@@ -15,6 +15,9 @@ import { openApiDocument } from './openapi.ts'
 import { routes } from './routes.ts'
 import { noNumbers, type RequestRecord, RequestScope } from './scope.ts'
 import type { StreamPolicy } from './streams.ts'
+
+/** Loading: /health says 503, requests wait. Ending: what is under way goes on, everything else is sent elsewhere with 503. */
+export type ServerState = 'loading' | 'ready' | 'ending'
 
 export interface ServerOptions {
   readonly registry: ModelRegistry
@@ -29,8 +32,8 @@ export interface ServerOptions {
   readonly origins?: readonly string[]
   /** Names under which the server may be called; absent: any. Others are refused, as a page elsewhere may point its name to us. */
   readonly hosts?: readonly string[]
-  /** False while the server is not ready to answer: /health says 503. Default: always true. */
-  readonly ready?: () => boolean
+  /** Default: always ready. */
+  readonly state?: () => ServerState
   /** Aborted: requests under way end. */
   readonly signal?: AbortSignal
   /** Called at the end of each request. */
@@ -49,7 +52,7 @@ export interface ServerApp {
 type Env = { Variables: { scope: RequestScope } }
 
 export function createServerApp(options: ServerOptions): ServerApp {
-  const { registry, version = '0', ready = () => true, signal } = options
+  const { registry, version = '0', state = () => 'ready', signal } = options
   const limits = { ...defaultLimits, ...options.limits }
   const metrics = new Metrics()
   const report = options.onError ?? (() => {})
@@ -72,6 +75,8 @@ export function createServerApp(options: ServerOptions): ServerApp {
     try {
       await next()
       c.header('x-request-id', id)
+      // A balancer that keeps connections must not send another request on this one.
+      if (state() === 'ending') c.header('connection', 'close')
       record.status = c.res.status
     } finally {
       // A stream ends its request itself.
@@ -98,9 +103,13 @@ export function createServerApp(options: ServerOptions): ServerApp {
 
   app.get('/health', (c) => {
     c.get('scope').record.path = '/health'
-    return ready()
-      ? c.json({ status: 'ok' })
-      : refused(new ApiError(503, 'server_error', 'the model is being loaded', { code: 'loading', retryAfter: 1 }))
+    if (state() === 'ending') return refused(serverEnding())
+    return state() === 'ready' ? c.json({ status: 'ok' }) : refused(overloaded('the model is being loaded', 'loading'))
+  })
+  // What orchestrators restart a process by: it answers while it loads, and while it ends.
+  app.get('/livez', (c) => {
+    c.get('scope').record.path = '/livez'
+    return c.json({ status: 'ok' })
   })
   app.use(async (c, next) => {
     if (options.isKey && !options.isKey(keyOf(c.req.header('authorization'), c.req.header('x-api-key'))))
@@ -116,6 +125,10 @@ export function createServerApp(options: ServerOptions): ServerApp {
   app.get('/openapi.json', (c) => {
     c.get('scope').record.path = '/openapi.json'
     return c.json(openApiDocument(routes, version))
+  })
+  app.use(async (_, next) => {
+    if (state() === 'ending') throw serverEnding()
+    await next()
   })
   for (const route of routes) {
     app.on(route.method, route.path, async (c) => {

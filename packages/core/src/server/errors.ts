@@ -43,6 +43,9 @@ export const notFound = (message: string, code: string, param?: string) =>
 export const overloaded = (message: string, code: string, retryAfter = 1) =>
   new ApiError(503, 'server_error', message, { code, retryAfter })
 
+export const serverEnding = () =>
+  overloaded('this server is ending; another one, or this one started again, will answer', 'server_ending')
+
 const statusOf: Readonly<Record<ErrorKind, number>> = {
   usage: 400,
   unsupported: 400,

@@ -58,7 +58,6 @@ export function register(command: Command, io: Io): void {
     .addHelpText('after', examples)
     .action(async (given, flags) => {
       const models = nameModels(given)
-      const keys = await readKeys(flags.apiKeyFile, io.env)
       io.finishWithoutReader?.()
       const { maxNewTokens, idleUnload } = flags
       await serve({
@@ -68,7 +67,11 @@ export function register(command: Command, io: Io): void {
           tls: tlsOf(flags),
           models,
           pinned: flags.pin,
-          keys,
+          keys: {
+            read: () => readKeys(flags.apiKeyFile, io.env),
+            ...(flags.apiKeyFile !== undefined && { file: flags.apiKeyFile }),
+          },
+          onHangup: io.onHangup,
           origins: flags.cors,
           hosts: flags.allowHost,
         },

@@ -1,43 +1,18 @@
 /** `parscale serve` as a process: where it listens, to whom, and how it ends. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import process from 'node:process'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
-import { mainPath, parscale } from '../testing/cli.ts'
+import { parscale } from '../testing/cli.ts'
 import { nameModels } from './model-names.ts'
+import { killServers, startServer } from './testing/server-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-serve-'))
-const children: ChildProcess[] = []
-afterEach(() => {
-  for (const child of children.splice(0)) child.kill('SIGKILL')
-})
+afterEach(killServers)
 afterAll(() => rmSync(folder, { recursive: true }))
-
-/** Starts a server, and waits until it is ready. */
-async function start(args: readonly string[], env: NodeJS.ProcessEnv = {}) {
-  const child = spawn(
-    process.execPath,
-    ['--conditions=source', '--import', 'tsx', mainPath, 'serve', '--port', '0', '--threads', '1', ...args],
-    {
-      env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
-  children.push(child)
-  const output = { stdout: '', stderr: '' }
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output.stdout += text))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output.stderr += text))
-  const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
-  while (!output.stderr.includes('ready: ')) {
-    const code = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 20))])
-    if (code !== undefined) throw new Error(output.stderr)
-  }
-  return { child, output, ended, url: /listening on (\S+)/.exec(output.stderr)![1]! }
-}
 
 const body = (more: object = {}) => ({
   method: 'POST',
@@ -53,11 +28,11 @@ const body = (more: object = {}) => ({
 })
 
 it('ends with the fault where its first model cannot be loaded', { timeout: 30_000 }, async () => {
-  await expect(start([join(folder, 'nope')])).rejects.toThrow(/nope: there is no such file or folder/)
+  await expect(startServer([join(folder, 'nope')])).rejects.toThrow(/nope: there is no such file or folder/)
 })
 
 it('reads a body in chunks, cuts its answer when the client goes, and refuses one that is too long or not there', async () => {
-  const { output, url } = await start(['--p', '1', '--max-body', '1'])
+  const { output, url } = await startServer(['--p', '1', '--max-body', '1'])
   const chunks = (text: string) =>
     new ReadableStream<Uint8Array>({
       start(controller) {
@@ -80,7 +55,7 @@ it('reads a body in chunks, cuts its answer when the client goes, and refuses on
 })
 
 it('answers, logs a line for each request without its text, and ends answers under way on SIGTERM', async () => {
-  const { child, output, ended, url } = await start(['--p', '2'])
+  const { child, output, ended, url } = await startServer(['--p', '2'])
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
   const answer = (await (await fetch(`${url}/v1/completions`, body())).json()) as { parscale: { p: number } }
   expect(answer.parscale.p).toBe(2)
@@ -102,7 +77,7 @@ it('answers, logs a line for each request without its text, and ends answers und
 })
 
 it('takes a body in chunks, and answers methods that it has not', async () => {
-  const { url, output } = await start([])
+  const { url, output } = await startServer([])
   const chunks = new Blob([body().body]).stream()
   const chunked = await fetch(`${url}/v1/completions`, { ...body(), body: chunks, duplex: 'half' } as RequestInit)
   expect([chunked.status, await chunked.json()]).toMatchObject([200, { object: 'text_completion' }])
@@ -126,7 +101,7 @@ it('takes a body in chunks, and answers methods that it has not', async () => {
 })
 
 it('cuts what takes longer than it may', async () => {
-  const { child, output, ended, url } = await start(['--drain', '0.2'])
+  const { child, output, ended, url } = await startServer(['--drain', '0.2'])
   const streams = await Promise.all(
     Array.from({ length: 8 }, () => fetch(`${url}/v1/completions`, body({ stream: true, max_tokens: 480 }))),
   )
@@ -138,7 +113,7 @@ it('cuts what takes longer than it may', async () => {
 })
 
 it('lists its models for `parscale ps`', async () => {
-  const { url } = await start([
+  const { url } = await startServer([
     `a=${join(import.meta.dirname, '../../models/small')}`,
     `b=${join(import.meta.dirname, '../../models/small')}`,
     '--pin',
@@ -165,7 +140,7 @@ describe('who may connect', () => {
   it('has a key of the file or of the environment', async () => {
     const file = join(folder, 'keys')
     writeFileSync(file, '# two\nfirst-key\n\nsecond-key\n')
-    const { url } = await start(['--host', '0.0.0.0', '--api-key-file', file], { PARSCALE_API_KEY: 'third-key' })
+    const { url } = await startServer(['--host', '0.0.0.0', '--api-key-file', file], { PARSCALE_API_KEY: 'third-key' })
     const status = async (key?: string) =>
       (
         await fetch(
@@ -185,7 +160,7 @@ describe('who may connect', () => {
   })
 
   it('calls it by its name', async () => {
-    const { url } = await start(['--allow-host', 'models.local'])
+    const { url } = await startServer(['--allow-host', 'models.local'])
     const { hostname, port } = new URL(url)
     const { request: http } = await import('node:http')
     const status = (host: string) =>
@@ -206,7 +181,7 @@ describe('who may connect', () => {
       ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', cert],
       { stdio: 'ignore' },
     )
-    const { url } = await start(['--tls-cert', cert, '--tls-key', key])
+    const { url } = await startServer(['--tls-cert', cert, '--tls-key', key])
     expect(url).toMatch(/^https:/)
     const status = await new Promise((resolve, reject) => {
       request(`${url}/health`, { rejectUnauthorized: false }, (response) => resolve(response.resume().statusCode))
@@ -231,7 +206,7 @@ it('names models as requests call them', () => {
 })
 
 it('refuses a port that is taken, and names that there are not', async () => {
-  const { url } = await start([])
+  const { url } = await startServer([])
   const taken = await parscale(['serve', '--port', new URL(url).port])
   expect([taken.code, taken.stderr]).toEqual([2, expect.stringContaining('is taken; choose another with --port')])
   const pin = await parscale(['serve', '--pin', 'none'])
