@@ -500,3 +500,34 @@ it('describes itself', async () => {
   expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(['/v1/chat/completions', '/v1/models/{model}', '/health']))
   expect(JSON.stringify(document.paths['/v1/chat/completions'])).toContain('max_completion_tokens')
 })
+
+describe('how a server stands', () => {
+  const look = async (path: string) => {
+    const response = await server.call(path)
+    const { error } = (await response.json()) as { error?: { code: string } }
+    return [response.status, error?.code, response.headers.get('retry-after'), response.headers.get('connection')]
+  }
+
+  it('is told to those who probe it while it loads', async () => {
+    let state: 'loading' | 'ready' = 'loading'
+    server = serverApp({ state: () => state })
+    expect(await look('/health')).toEqual([503, 'loading', '1', null])
+    expect(await look('/livez')).toEqual([200, undefined, null, null])
+    state = 'ready'
+    expect(await look('/health')).toEqual([200, undefined, null, null])
+  })
+
+  it('sends everybody elsewhere once it ends, but for those whom it answers already', async () => {
+    let state: 'ready' | 'ending' = 'ready'
+    server = serverApp({ state: () => state })
+    const stream = await server.call('/v1/completions', { ...complete, stream: true })
+    state = 'ending'
+    expect(await look('/health')).toEqual([503, 'server_ending', '1', 'close'])
+    expect(await look('/v1/models')).toEqual([503, 'server_ending', '1', 'close'])
+    expect(await look('/livez')).toEqual([200, undefined, null, 'close'])
+    expect((await server.call('/v1/completions', complete)).status).toBe(503)
+    expect(server.app.active()).toBe(1)
+    expect(await readEvents(stream)).toContain('[DONE]')
+    expect(server.app.active()).toBe(0)
+  })
+})

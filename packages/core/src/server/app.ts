@@ -173,7 +173,10 @@ function respond(answer: Answer, scope: RequestScope, { report }: ServerContext)
 }
 
 function refused({ status, body, facts }: ApiError): Response {
-  const headers = facts.retryAfter === undefined ? undefined : { 'retry-after': String(facts.retryAfter) }
+  const headers = {
+    ...(facts.retryAfter !== undefined && { 'retry-after': String(facts.retryAfter) }),
+    ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+  }
   return Response.json(body, { status, headers })
 }
 

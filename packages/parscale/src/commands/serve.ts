@@ -6,7 +6,7 @@ import { readKeys } from '../serve/keys.ts'
 import { nameModels } from '../serve/model-names.ts'
 import { serve } from '../serve/serve.ts'
 import type { Io } from '../terminal/io.ts'
-import { collect, type FlagsOf, integer, loadOptions, number, withModel } from './options.ts'
+import { collect, type FlagsOf, integer, loadOptions, seconds, withModel } from './options.ts'
 
 const examples = `
 Examples:
@@ -25,9 +25,9 @@ const withOptions = (command: Command) =>
     command
       .argument('[models...]', '[NAME=]MODEL: folder, .gguf file or ORG/NAME')
       .addOption(new Option('--host <address>', 'address to listen on; others than this machine need keys').default('127.0.0.1'))
-      .addOption(new Option('--port <n>', '0 takes any that is free').argParser(integer(0)).default(8080))
+      .addOption(new Option('--port <n>', '0 takes any that is free').argParser(integer(0, 65_535)).default(8080))
       .option('--api-key-file <path>', 'keys that open the server, one a line (or one in PARSCALE_API_KEY)')
-      .addOption(new Option('--cors <origin>', 'origin of pages that may call, or *; may be repeated').argParser(collect))
+      .addOption(new Option('--cors <origin>', 'origin of pages that may call, or *; may be repeated').argParser(origins))
       .addOption(new Option('--allow-host <name>', 'a further name of this server; may be repeated').argParser(collect))
       .option('--tls-cert <path>', 'certificate, PEM')
       .option('--tls-key <path>', 'its key, PEM')
@@ -45,9 +45,9 @@ const withOptions = (command: Command) =>
       .addOption(
         new Option('--chunk <n>', 'tokens of prompts in a step in which others generate').argParser(integer(1)).default(32),
       )
-      .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(number))
+      .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(seconds))
       .addOption(new Option('--pin <name>', 'a model that stays; may be repeated').argParser(collect))
-      .addOption(new Option('--drain <seconds>', 'how long requests may take after SIGTERM').argParser(number).default(30))
+      .addOption(new Option('--drain <seconds>', 'how long requests may take after SIGTERM').argParser(seconds).default(30))
       .option('--no-log', 'no line for each request'),
   )
 
@@ -103,6 +103,14 @@ function tlsOf({ tlsCert: cert, tlsKey: key }: Flags) {
   if (cert === undefined || key === undefined)
     throw usageError('--tls-cert and --tls-key belong together', { flag: '--tls-cert' })
   return { cert, key }
+}
+
+function origins(text: string, before: string[] = []): string[] {
+  if (text !== '*' && !(URL.canParse(text) && new URL(text).origin === text))
+    throw new InvalidArgumentError(
+      'it must be an origin as browsers send it, such as https://app.example or http://localhost:5173, or *.',
+    )
+  return collect(text, before)
 }
 
 function range(text: string): [number, number] {

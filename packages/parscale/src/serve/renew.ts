@@ -17,6 +17,7 @@ export function renewing({ files, read, say, onHangup, everyMs = 5000 }: RenewOp
   // One after the other: a certificate and its key come as two changes.
   let last = Promise.resolve()
   const renew = () => {
+    if (files.length === 0) return
     last = last.then(read).then(
       () => say('read again: keys and certificate'),
       (error: Error) => say(`keys and certificate stay as they were: ${error.message}`),

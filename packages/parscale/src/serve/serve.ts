@@ -6,6 +6,7 @@ import {
   createServerApp,
   grammarConstraints,
   ModelRegistry,
+  type RequestRecord,
   type ServerApp,
   type ServerLimits,
   type ServerState,
@@ -86,7 +87,9 @@ export async function serve(options: ServeOptions): Promise<void> {
     // Names of a machine that is reached from elsewhere are not known here; keys guard it.
     hosts: isLoopback(host) ? ['localhost', '127.0.0.1', '[::1]', host, ...(options.hosts ?? [])] : options.hosts,
     state: () => state,
-    onRequest: (record) => options.log(logLine(record)),
+    onRequest: (record) => {
+      if (!isProbe(record)) options.log(logLine(record))
+    },
     onError: (error) => say(`parscale: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
   })
   const listener = await listen(app, options)
@@ -108,6 +111,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     })
     const loading = registry.load(models[0]!.id).then(() => 'loaded' as const)
     if ((await Promise.race([loading, ended])) === 'loaded') {
+      checkRange(registry, options.policy)
       state = 'ready'
       say(`ready: ${models.map(({ id }) => id).join(', ')}`)
       await ended
@@ -131,6 +135,18 @@ export async function serve(options: ServeOptions): Promise<void> {
     await registry.close()
   }
 }
+
+/** @throws usage error for bounds between which the first model has no P */
+function checkRange(registry: ModelRegistry, { range }: StreamPolicy): void {
+  const availableP = registry.statuses[0]?.loaded?.text.model.availableP
+  if (!range || !availableP || availableP.some((p) => p >= range[0] && p <= range[1])) return
+  throw usageError(`--p-range ${range.join(',')}: the model has no P within it; it has P = ${availableP.join(', ')}`, {
+    flag: '--p-range',
+  })
+}
+
+/** Orchestrators ask every other second, for as long as the server lives. */
+const isProbe = ({ path }: Pick<RequestRecord, 'path'>) => path === '/health' || path === '/livez'
 
 /** For those that are cut off to be told. */
 const cutMs = 1000
