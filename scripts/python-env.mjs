@@ -33,6 +33,8 @@ export const environments = {
   clients: ['openai==3.57.0'],
   /** Another one: an evaluation harness (800 MB). */
   harness: ['lm_eval[api]==0.4.13'],
+  /** Judges manifests by Kubernetes' own schemas (75 MB). */
+  kubernetes: ['kubernetes-validate==1.37.0'],
   /** Reads the event files that training writes (150 MB). */
   tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }
