@@ -197,8 +197,6 @@ function checked(schema: z.ZodType, body: unknown, { items }: ServerLimits): unk
     .join('')
     .replace(/^\./, '')
   const param = String(issue!.path[0] ?? '')
-  throw invalid(
-    `${path === '' ? 'the body' : path.slice(0, 200)}: ${issue!.message.slice(0, 300)}`,
-    param === '' ? undefined : param,
-  )
+  const message = issue!.message.replace(/^Invalid input: (expected .*), received undefined$/, 'it is missing, $1')
+  throw invalid(`${path === '' ? 'the body' : path.slice(0, 200)}: ${message.slice(0, 300)}`, param === '' ? undefined : param)
 }

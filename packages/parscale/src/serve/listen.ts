@@ -34,10 +34,12 @@ export interface Listener {
 /** Milliseconds until headers, and until a whole request, must be here. */
 const headersTimeout = 20_000
 const requestTimeout = 120_000
+/** Longer than balancers keep a connection that nobody uses (60 s): else they send a request on one that is being closed. */
+const keepAliveTimeout = 75_000
 
 export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
   const answer = getRequestListener((request) => app.fetch(request), { overrideGlobalObjects: false, errorHandler: unreadable })
-  const limits = { headersTimeout, requestTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
+  const limits = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(cause, host, port)))
