@@ -11,7 +11,13 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import { spreadOf } from '@parscale/core/internal'
-import { type MixedCounts, mixedLoad, mixedModels, residentBytes } from '../packages/parscale/src/serve/testing/mixed-load.ts'
+import {
+  cpuSeconds,
+  type MixedCounts,
+  mixedLoad,
+  mixedModels,
+  residentBytes,
+} from '../packages/parscale/src/serve/testing/mixed-load.ts'
 import { killServers, startServer } from '../packages/parscale/src/serve/testing/server-process.ts'
 
 const { values: flags } = parseArgs({
@@ -29,6 +35,8 @@ interface Figure {
   readonly seconds: number
   readonly requests: number
   readonly tokensPerSecond: number
+  /** Of the server's processor time: what others do on the machine counts less. */
+  readonly tokensPerCpuSecond: number
   /** Median of the interval. */
   readonly residentMB: number
   readonly load: number
@@ -42,16 +50,19 @@ try {
   let ended = false
   const load = mixedLoad(server.url, clients, counts, () => ended)
   const started = performance.now()
-  let [before, since, resident] = [{ ...counts }, started, [] as number[]]
+  const pid = server.child.pid!
+  let [before, since, cpuBefore, resident] = [{ ...counts }, started, cpuSeconds(pid), [] as number[]]
   while (performance.now() - started < minutes * 60_000) {
     await new Promise((resolve) => setTimeout(resolve, 500))
-    resident.push(residentBytes(server.child.pid!) / 2 ** 20)
+    resident.push(residentBytes(pid) / 2 ** 20)
     const now = performance.now()
     if (now - since < every * 1000) continue
+    const [tokens, cpu] = [counts.tokens - before.tokens, cpuSeconds(pid)]
     figures.push({
       seconds: Math.round((now - started) / 1000),
       requests: counts.requests - before.requests,
-      tokensPerSecond: (1000 * (counts.tokens - before.tokens)) / (now - since),
+      tokensPerSecond: (1000 * tokens) / (now - since),
+      tokensPerCpuSecond: tokens / (cpu - cpuBefore),
       residentMB: spreadOf(resident).median,
       load: loadavg()[0]!,
     })
@@ -73,12 +84,13 @@ const apart = (last.seconds - first.seconds) / 60
 const result = {
   ...{ clients, requests: counts.requests, aborted: counts.aborted, faults: counts.faults, figures },
   tokensRatio: last.tokensPerSecond / first.tokensPerSecond,
+  cpuRatio: last.tokensPerCpuSecond / first.tokensPerCpuSecond,
   residentMBPerMinute: (last.residentMB - first.residentMB) / apart,
 }
 if (flags.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`)
 else
   process.stdout.write(
-    `${counts.requests} requests of ${clients} clients, ${counts.aborted} left, ${counts.faults.length} faults; last against first: tokens/s ${result.tokensRatio.toFixed(3)}x, resident ${first.residentMB.toFixed(1)} to ${last.residentMB.toFixed(1)} MB, ${result.residentMBPerMinute.toFixed(2)} MB a minute\n`,
+    `${counts.requests} requests of ${clients} clients, ${counts.aborted} left, ${counts.faults.length} faults; last against first: tokens/s ${result.tokensRatio.toFixed(3)}x, of processor time ${result.cpuRatio.toFixed(3)}x, resident ${first.residentMB.toFixed(1)} to ${last.residentMB.toFixed(1)} MB, ${result.residentMBPerMinute.toFixed(2)} MB a minute\n`,
   )
 for (const fault of counts.faults) process.stderr.write(`${fault}\n`)
 if (counts.faults.length > 0) process.exitCode = 1

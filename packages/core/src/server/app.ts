@@ -58,19 +58,24 @@ export function createServerApp(options: ServerOptions): ServerApp {
   const report = options.onError ?? (() => {})
   const context: ServerContext = { registry, limits, metrics, policy: options.policy ?? {}, constrain: options.constrain, report }
   const began = now()
-  let active = 0
+  /** Of requests under way. */
+  const scopes = new Set<RequestScope>()
+  signal?.addEventListener('abort', () => {
+    for (const scope of scopes) scope.leave(signal.reason)
+  })
 
   const app = new Hono<Env>()
   app.use(async (c, next) => {
-    active++
     const id = c.req.header('x-request-id')?.match(/^[\w.:-]{1,128}$/)?.[0] ?? newId('req_')
     const { method, path } = c.req
     const record: RequestRecord = { id, method, path: 'other', started: performance.now(), status: 0, numbers: noNumbers() }
-    const scope = new RequestScope(record, [c.req.raw.signal, ...(signal ? [signal] : [])], () => {
-      active--
+    const scope = new RequestScope(record, c.req.raw.signal, () => {
+      scopes.delete(scope)
       metrics.end(record)
       options.onRequest?.({ ...record, path: record.path === 'other' ? path.slice(0, 200) : record.path })
     })
+    scopes.add(scope)
+    if (signal?.aborted) scope.leave(signal.reason)
     c.set('scope', scope)
     try {
       await next()
@@ -139,7 +144,7 @@ export function createServerApp(options: ServerOptions): ServerApp {
       return respond(answer, scope, context)
     })
   }
-  return { fetch: (request) => app.fetch(request), metrics, active: () => active }
+  return { fetch: (request) => app.fetch(request), metrics, active: () => scopes.size }
 }
 
 function respond(answer: Answer, scope: RequestScope, { report }: ServerContext): Response {

@@ -112,3 +112,12 @@ export function residentBytes(pid: number): number {
   const [, kib] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!
   return Number(kib) * 1024
 }
+
+/** Processor time that a process has taken, in seconds. Linux. */
+export function cpuSeconds(pid: number): number {
+  // Behind the name, which may have spaces: the 12th and 13th are user and system time in hundredths.
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
+  return (Number(fields[11]) + Number(fields[12])) / 100
+}
