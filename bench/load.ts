@@ -66,11 +66,11 @@ try {
       residentMB: spreadOf(resident).median,
       load: loadavg()[0]!,
     })
-    const { seconds, requests, tokensPerSecond, residentMB } = figures.at(-1)!
+    const { seconds, requests, tokensPerSecond, tokensPerCpuSecond, residentMB } = figures.at(-1)!
     process.stderr.write(
-      `${seconds} s: ${requests} requests, ${tokensPerSecond.toFixed(1)} tokens/s, ${residentMB.toFixed(1)} MB\n`,
+      `${seconds} s: ${requests} requests, ${tokensPerSecond.toFixed(1)} tokens/s, ${tokensPerCpuSecond.toFixed(1)} a second of processor time, ${residentMB.toFixed(1)} MB\n`,
     )
-    ;[before, since, resident] = [{ ...counts }, now, []]
+    ;[before, since, cpuBefore, resident] = [{ ...counts }, now, cpu, []]
   }
   ended = true
   await load
