@@ -35,6 +35,8 @@ export const environments = {
   harness: ['lm_eval[api]==0.4.13'],
   /** Makes requests of an OpenAPI document (95 MB). */
   schemathesis: ['schemathesis==4.32.5'],
+  /** Judges manifests by Kubernetes' own schemas (75 MB). */
+  kubernetes: ['kubernetes-validate==1.37.0'],
   /** Reads the event files that training writes (150 MB). */
   tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }

@@ -30,7 +30,9 @@ it('prints them in docs/api.md; else run scripts/api-page.ts', () => {
 it('README, docs and examples import promised names only', () => {
   const texts = [
     ...allDocuments().flatMap((path) => codeBlocks(readDocument(path)).map(({ code }) => [path, code] as const)),
-    ...readdirSync('examples').map((name) => [`examples/${name}`, readDocument(`examples/${name}`)] as const),
+    ...readdirSync('examples')
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => [`examples/${name}`, readDocument(`examples/${name}`)] as const),
   ]
   const broken = texts.flatMap(([path, code]) =>
     [...code.matchAll(/import (?:type )?\{([^}]*)\} from '((?:@parscale\/|parscale)[^']*)'/g)].flatMap(([, names, specifier]) => {

@@ -206,6 +206,7 @@ describe('what is wrong with a request', () => {
       { param: 'previous_response_id' },
     ],
     ['dimensions', '/v1/embeddings', { model: 'tiny', input: 'x', dimensions: 2 }, 400, { param: 'dimensions' }],
+    ['no model', '/v1/completions', { prompt: 'x' }, 400, { param: 'model', message: 'model: it is missing, expected string' }],
     ['no such path', '/v1/none', {}, 404, { code: 'unknown_url' }],
   ]
   it.each(refused)('%s', async (_, path, body, status, error) => {
@@ -283,6 +284,29 @@ describe('streams', () => {
     const deltas = events.slice(0, -1).map((event) => JSON.parse(event).choices[0].delta)
     expect(deltas[0]).toEqual({ role: 'assistant', content: '' })
     expect(deltas.map(({ content }) => content ?? '').join('')).toBe('?@A')
+  })
+
+  it('end each of several texts when it ends', async () => {
+    const asked = { ...complete, prompt: ['A', 'a'], stop: 'D', max_tokens: 12, stream: true }
+    const events = await readEvents(await server.call('/v1/completions', asked))
+    const chunks = events
+      .slice(0, -1)
+      .map((event) => JSON.parse(event).choices[0] as { index: number; finish_reason: string | null })
+    const end = (index: number) => chunks.findIndex((chunk) => chunk.index === index && chunk.finish_reason !== null)
+    expect([chunks[end(0)], chunks[end(1)]]).toMatchObject([{ finish_reason: 'stop' }, { finish_reason: 'length' }])
+    expect(end(0)).toBeLessThan(end(1) - 4)
+    expect(chunks.filter((chunk) => chunk.finish_reason !== null)).toHaveLength(2)
+  })
+
+  it('of conversations have a usage of null until the end, where it is asked for', async () => {
+    const asked = { model: 'tiny', messages: [{ role: 'user', content: 'A' }], temperature: 0, max_tokens: 2, stream: true }
+    const usages = async (more: object) =>
+      (await readEvents(await server.call('/v1/chat/completions', { ...asked, ...more })))
+        .slice(0, -1)
+        .map((event) => (JSON.parse(event) as { usage?: { total_tokens: number } | null }).usage)
+    const withUsage = await usages({ stream_options: { include_usage: true } })
+    expect(withUsage).toEqual([...Array(withUsage.length - 1).fill(null), expect.objectContaining({ completion_tokens: 2 })])
+    expect(new Set(await usages({}))).toEqual(new Set([undefined]))
   })
 
   it('free their rows within a step when the reader leaves, in the prompt too', async () => {
@@ -555,4 +579,35 @@ it('describes itself', async () => {
   )
   expect(Object.keys(document.paths)).toEqual(expect.arrayContaining(['/v1/chat/completions', '/v1/models/{model}', '/health']))
   expect(JSON.stringify(document.paths['/v1/chat/completions'])).toContain('max_completion_tokens')
+})
+
+describe('how a server stands', () => {
+  const look = async (path: string) => {
+    const response = await server.call(path)
+    const { error } = (await response.json()) as { error?: { code: string } }
+    return [response.status, error?.code, response.headers.get('retry-after'), response.headers.get('connection')]
+  }
+
+  it('is told to those who probe it while it loads', async () => {
+    let state: 'loading' | 'ready' = 'loading'
+    server = serverApp({ state: () => state })
+    expect(await look('/health')).toEqual([503, 'loading', '1', null])
+    expect(await look('/livez')).toEqual([200, undefined, null, null])
+    state = 'ready'
+    expect(await look('/health')).toEqual([200, undefined, null, null])
+  })
+
+  it('sends everybody elsewhere once it ends, but for those whom it answers already', async () => {
+    let state: 'ready' | 'ending' = 'ready'
+    server = serverApp({ state: () => state })
+    const stream = await server.call('/v1/completions', { ...complete, stream: true })
+    state = 'ending'
+    expect(await look('/health')).toEqual([503, 'server_ending', '1', 'close'])
+    expect(await look('/v1/models')).toEqual([503, 'server_ending', '1', 'close'])
+    expect(await look('/livez')).toEqual([200, undefined, null, 'close'])
+    expect((await server.call('/v1/completions', complete)).status).toBe(503)
+    expect(server.app.active()).toBe(1)
+    expect(await readEvents(stream)).toContain('[DONE]')
+    expect(server.app.active()).toBe(0)
+  })
 })

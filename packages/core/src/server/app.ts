@@ -4,7 +4,7 @@ import { cors } from 'hono/cors'
 import type { z } from 'zod'
 import { type Answer, newId, now } from './answer.ts'
 import type { Constrain, ServerContext } from './context.ts'
-import { ApiError, invalid, notFound, overloaded, toApiError, wrongMethod } from './errors.ts'
+import { ApiError, invalid, notFound, overloaded, serverEnding, toApiError, wrongMethod } from './errors.ts'
 import { eventStream } from './events.ts'
 import { hostCheck } from './hosts.ts'
 import { readJson } from './json-body.ts'
@@ -15,6 +15,9 @@ import { openApiDocument, ownRoutes } from './openapi.ts'
 import { routes } from './routes.ts'
 import { noNumbers, type RequestRecord, RequestScope } from './scope.ts'
 import type { StreamPolicy } from './streams.ts'
+
+/** Loading: /health says 503, requests wait. Ending: what is under way goes on, everything else is sent elsewhere with 503. */
+export type ServerState = 'loading' | 'ready' | 'ending'
 
 export interface ServerOptions {
   readonly registry: ModelRegistry
@@ -29,8 +32,8 @@ export interface ServerOptions {
   readonly origins?: readonly string[]
   /** Names under which the server may be called; absent: any. Others are refused, as a page elsewhere may point its name to us. */
   readonly hosts?: readonly string[]
-  /** False while the server is not ready to answer: /health says 503. Default: always true. */
-  readonly ready?: () => boolean
+  /** Default: always ready. */
+  readonly state?: () => ServerState
   /** Aborted: requests under way end. */
   readonly signal?: AbortSignal
   /** For /metrics; what measures it is the platform's. */
@@ -51,13 +54,17 @@ export interface ServerApp {
 type Env = { Variables: { scope: RequestScope } }
 
 export function createServerApp(options: ServerOptions): ServerApp {
-  const { registry, version = '0', ready = () => true, signal } = options
+  const { registry, version = '0', state = () => 'ready', signal } = options
   const limits = { ...defaultLimits, ...options.limits }
   const metrics = new Metrics(options.loopDelay)
   const report = options.onError ?? (() => {})
   const context: ServerContext = { registry, limits, metrics, policy: options.policy ?? {}, constrain: options.constrain, report }
   const began = now()
-  let active = 0
+  /** Of requests under way. */
+  const scopes = new Set<RequestScope>()
+  signal?.addEventListener('abort', () => {
+    for (const scope of scopes) scope.leave(signal.reason)
+  })
   let bodiesBytes = 0
   /** Counts the bytes of a request's body until it ends. */
   const reserveFor = (scope: RequestScope) => {
@@ -75,19 +82,22 @@ export function createServerApp(options: ServerOptions): ServerApp {
 
   const app = new Hono<Env>()
   app.use(async (c, next) => {
-    active++
     const id = c.req.header('x-request-id')?.match(/^[\w.:-]{1,128}$/)?.[0] ?? newId('req_')
     const { method, path } = c.req
     const record: RequestRecord = { id, method, path: 'other', started: performance.now(), status: 0, numbers: noNumbers() }
-    const scope = new RequestScope(record, [c.req.raw.signal, ...(signal ? [signal] : [])], () => {
-      active--
+    const scope = new RequestScope(record, c.req.raw.signal, () => {
+      scopes.delete(scope)
       metrics.end(record)
       options.onRequest?.({ ...record, path: record.path === 'other' ? path.slice(0, 200) : record.path })
     })
+    scopes.add(scope)
+    if (signal?.aborted) scope.leave(signal.reason)
     c.set('scope', scope)
     try {
       await next()
       c.header('x-request-id', id)
+      // A balancer that keeps connections must not send another request on this one.
+      if (state() === 'ending') c.header('connection', 'close')
       record.status = c.res.status
     } finally {
       // A stream ends its request itself.
@@ -114,9 +124,13 @@ export function createServerApp(options: ServerOptions): ServerApp {
 
   app.get('/health', (c) => {
     c.get('scope').record.path = '/health'
-    return ready()
-      ? c.json({ status: 'ok' })
-      : refused(new ApiError(503, 'server_error', 'the model is being loaded', { code: 'loading', retryAfter: 1 }))
+    if (state() === 'ending') return refused(serverEnding())
+    return state() === 'ready' ? c.json({ status: 'ok' }) : refused(overloaded('the model is being loaded', 'loading'))
+  })
+  // What orchestrators restart a process by: it answers while it loads, and while it ends.
+  app.get('/livez', (c) => {
+    c.get('scope').record.path = '/livez'
+    return c.json({ status: 'ok' })
   })
   app.use(async (c, next) => {
     if (options.isKey && !options.isKey(keyOf(c.req.header('authorization'), c.req.header('x-api-key'))))
@@ -133,6 +147,10 @@ export function createServerApp(options: ServerOptions): ServerApp {
     c.get('scope').record.path = '/openapi.json'
     return c.json(openApiDocument(routes, version))
   })
+  app.use(async (_, next) => {
+    if (state() === 'ending') throw serverEnding()
+    await next()
+  })
   for (const route of routes) {
     app.on(route.method, route.path, async (c) => {
       const scope = c.get('scope')
@@ -147,7 +165,7 @@ export function createServerApp(options: ServerOptions): ServerApp {
     methods.set(path, [...(methods.get(path) ?? []), method.toUpperCase()])
   for (const [path, allowed] of methods)
     app.all(path, (c) => refused(wrongMethod(c.req.method, c.req.path.slice(0, 200), allowed), { allow: allowed.join(', ') }))
-  return { fetch: (request) => app.fetch(request), metrics, active: () => active }
+  return { fetch: (request) => app.fetch(request), metrics, active: () => scopes.size }
 }
 
 function respond(answer: Answer, scope: RequestScope, { report }: ServerContext): Response {
@@ -181,7 +199,11 @@ function respond(answer: Answer, scope: RequestScope, { report }: ServerContext)
 }
 
 function refused({ status, body, facts }: ApiError, more: Readonly<Record<string, string>> = {}): Response {
-  const headers = facts.retryAfter === undefined ? more : { ...more, 'retry-after': String(facts.retryAfter) }
+  const headers = {
+    ...more,
+    ...(facts.retryAfter !== undefined && { 'retry-after': String(facts.retryAfter) }),
+    ...(status === 401 && { 'www-authenticate': 'Bearer' }),
+  }
   return Response.json(body, { status, headers })
 }
 
@@ -202,8 +224,6 @@ function checked(schema: z.ZodType, body: unknown, { items }: ServerLimits): unk
     .join('')
     .replace(/^\./, '')
   const param = String(issue!.path[0] ?? '')
-  throw invalid(
-    `${path === '' ? 'the body' : path.slice(0, 200)}: ${issue!.message.slice(0, 300)}`,
-    param === '' ? undefined : param,
-  )
+  const message = issue!.message.replace(/^Invalid input: (expected .*), received undefined$/, 'it is missing, $1')
+  throw invalid(`${path === '' ? 'the body' : path.slice(0, 200)}: ${message.slice(0, 300)}`, param === '' ? undefined : param)
 }

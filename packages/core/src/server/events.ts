@@ -53,27 +53,46 @@ export function eventStream(
   )
 }
 
-/** What several generators yield, as it comes. Their results in their order. Leaving it leaves them all. */
-export async function* merge<T, R>(
-  generators: readonly AsyncGenerator<T, R>[],
-): AsyncGenerator<{ readonly index: number; readonly value: T }, R[]> {
+export type Merged<T, R> = { readonly index: number; readonly value: T } | { readonly index: number; readonly result: R }
+
+/** What several generators yield, as it comes, and the result of each when it ends. Leaving it leaves them all. */
+export async function* merge<T, R>(generators: readonly AsyncGenerator<T, R>[]): AsyncGenerator<Merged<T, R>, R[]> {
   const results: R[] = []
-  const step = (index: number) => generators[index]!.next().then((next) => ({ index, next }))
-  const open = new Map(generators.map((_, index) => [index, step(index)]))
+  // Not a race of promises: each race would cost as much as there are generators, and leave something with each that waits.
+  const arrived: { readonly index: number; readonly next: Promise<IteratorResult<T, R>> }[] = []
+  let wake = () => {}
+  const step = (index: number) => {
+    const next = generators[index]!.next()
+    const arrive = () => {
+      arrived.push({ index, next })
+      wake()
+    }
+    next.then(arrive, arrive)
+  }
+  let open = generators.length
+  for (const index of generators.keys()) step(index)
   try {
-    while (open.size > 0) {
-      const { index, next } = await Promise.race(open.values())
-      if (next.done) {
-        results[index] = next.value
-        open.delete(index)
+    while (open > 0) {
+      const first = arrived.shift()
+      if (!first) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
         continue
       }
-      yield { index, value: next.value }
-      open.set(index, step(index))
+      const { index } = first
+      const next = await first.next
+      if (next.done) {
+        open--
+        results[index] = next.value
+        yield { index, result: next.value }
+      } else {
+        yield { index, value: next.value }
+        step(index)
+      }
     }
     return results
   } finally {
-    for (const pending of open.values()) pending.catch(() => {})
     for (const generator of generators) generator.return(undefined as R).catch(() => {})
   }
 }

@@ -1,7 +1,7 @@
 /** The OpenAI-compatible server: an app that any platform can listen with. */
-export { createServerApp, type ServerApp, type ServerOptions } from './app.ts'
+export { createServerApp, type ServerApp, type ServerOptions, type ServerState } from './app.ts'
 export type { Constrain, Demand } from './context.ts'
-export { ApiError, toApiError } from './errors.ts'
+export { ApiError, serverEnding, toApiError } from './errors.ts'
 export { grammarConstraints } from './grammars.ts'
 export { defaultLimits, type ServerLimits } from './limits.ts'
 export type { LoopDelay } from './metrics.ts'

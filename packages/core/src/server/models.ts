@@ -1,6 +1,6 @@
 /** The models of a server: loaded when they are asked for, unloaded by name or when nobody has used them for a while. */
 import type { TextModel } from '../generation/index.ts'
-import { ApiError, notFound } from './errors.ts'
+import { ApiError, notFound, serverEnding, toApiError } from './errors.ts'
 import { type OutputForm, outputForm } from './output/form.ts'
 
 export interface ModelSpec {
@@ -11,7 +11,8 @@ export interface ModelSpec {
   readonly pinned?: boolean
 }
 
-export type ModelState = 'unloaded' | 'loading' | 'ready'
+/** `failed`: the last attempt to load it failed; the next request tries again. */
+export type ModelState = 'unloaded' | 'loading' | 'ready' | 'unloading' | 'failed'
 
 /** A model that is loaded, while somebody uses it. */
 export interface LoadedModel {
@@ -29,6 +30,8 @@ export interface LoadedModel {
 interface Entry {
   readonly spec: ModelSpec
   state: ModelState
+  /** Why it is `failed`. */
+  problem: string | undefined
   loaded: LoadedModel | undefined
   loading: Promise<LoadedModel> | undefined
   unloading: Promise<void> | undefined
@@ -41,6 +44,8 @@ interface Entry {
 export interface ModelStatus {
   readonly id: string
   readonly state: ModelState
+  /** Why it is `failed`. */
+  readonly problem: string | undefined
   readonly pinned: boolean
   readonly users: number
   readonly lastUsed: number
@@ -50,6 +55,9 @@ export interface ModelStatus {
 export class ModelRegistry {
   readonly #entries: ReadonlyMap<string, Entry>
   readonly #idleMs: number
+  /** Settled when no model is being loaded. */
+  #loads: Promise<unknown> = Promise.resolve()
+  #closed = false
 
   /**
    * @param specs the first is the one that is taken where a request names none
@@ -65,15 +73,15 @@ export class ModelRegistry {
           state: 'unloaded',
           users: 0,
           lastUsed: 0,
-          ...{ loaded: undefined, loading: undefined, unloading: undefined, timer: undefined },
+          ...{ problem: undefined, loaded: undefined, loading: undefined, unloading: undefined, timer: undefined },
         },
       ]),
     )
   }
 
   get statuses(): ModelStatus[] {
-    return [...this.#entries.values()].map(({ spec, state, users, lastUsed, loaded }) => ({
-      ...{ id: spec.id, state, pinned: spec.pinned ?? false, users, lastUsed, loaded },
+    return [...this.#entries.values()].map(({ spec, state, problem, users, lastUsed, loaded }) => ({
+      ...{ id: spec.id, state, problem, pinned: spec.pinned ?? false, users, lastUsed, loaded },
     }))
   }
 
@@ -131,15 +139,18 @@ export class ModelRegistry {
     if (!loaded) return entry.unloading
     clearTimeout(entry.timer)
     entry.loaded = undefined
-    entry.state = 'unloaded'
+    entry.state = 'unloading'
     entry.unloading = loaded.text.dispose().finally(() => {
       entry.unloading = undefined
+      // Who came meanwhile has it loaded again.
+      if (entry.state === 'unloading') entry.state = 'unloaded'
     })
     await entry.unloading
   }
 
   /** Frees everything, whoever uses it. */
   async close(): Promise<void> {
+    this.#closed = true
     for (const entry of this.#entries.values()) {
       clearTimeout(entry.timer)
       const loaded = entry.loaded ?? (await entry.loading?.catch(() => undefined))
@@ -161,18 +172,30 @@ export class ModelRegistry {
     return await entry.loading
   }
 
-  async #start(entry: Entry): Promise<LoadedModel> {
-    await entry.unloading
+  /** One after the other: each checks the memory that those before it have left. */
+  #start(entry: Entry): Promise<LoadedModel> {
     entry.state = 'loading'
-    try {
+    const load = async () => {
+      await entry.unloading
+      if (this.#closed) throw serverEnding()
       const text = await entry.spec.load()
-      entry.loaded = { id: entry.spec.id, text, form: outputForm(text), texts: 0, queued: 0, serviceMs: 0 }
-      entry.state = 'ready'
-      return entry.loaded
-    } catch (error) {
-      entry.state = 'unloaded'
-      throw error
+      return { id: entry.spec.id, text, form: outputForm(text), texts: 0, queued: 0, serviceMs: 0 }
     }
+    const loaded = this.#loads.then(load).then(
+      (model) => {
+        entry.problem = undefined
+        entry.loaded = model
+        entry.state = 'ready'
+        return model
+      },
+      (error) => {
+        entry.problem = toApiError(error).message
+        entry.state = 'failed'
+        throw error
+      },
+    )
+    this.#loads = loaded.catch(() => {})
+    return loaded
   }
 
   #touch(entry: Entry): void {

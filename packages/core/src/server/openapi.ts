@@ -11,7 +11,12 @@ const answer = z.looseObject({ usage: z.union([usageShape, responseUsageShape]).
 
 /** Answered by the app itself. */
 export const ownRoutes = [
-  { method: 'get', path: '/health', summary: '200 when requests are answered, 503 while the model is loaded' },
+  {
+    method: 'get',
+    path: '/health',
+    summary: '200 when requests are answered, 503 while the model is loaded and when the server ends',
+  },
+  { method: 'get', path: '/livez', summary: '200 as long as the process answers' },
   { method: 'get', path: '/metrics', summary: "Counters in Prometheus' text format" },
   { method: 'get', path: '/openapi.json', summary: 'This document' },
 ] as const satisfies readonly Partial<Route>[]

@@ -25,11 +25,13 @@ export const forAnyCommand =
 /** Collects a repeated option. */
 export const collect = (value: string, list: string[] = []): string[] => [...list, value]
 
-export function integer(least: number) {
+export function integer(least: number, most?: number) {
   return (text: string): number => {
     const value = Number(text)
-    if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`it must be a whole number of at least ${least}.`)
+    if (!/^-?\d+$/.test(text) || !Number.isSafeInteger(value) || value < least || value > (most ?? value))
+      throw new InvalidArgumentError(
+        `it must be a whole number ${most === undefined ? `of at least ${least}` : `from ${least} to ${most}`}.`,
+      )
     return value
   }
 }
@@ -37,6 +39,13 @@ export function integer(least: number) {
 export function number(text: string): number {
   const value = Number(text)
   if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('it must be a number.')
+  return value
+}
+
+export function seconds(text: string): number {
+  const value = number(text)
+  // Node's timers know no more than 24 days, and take longer ones for none.
+  if (value < 0 || value > 2_000_000) throw new InvalidArgumentError('it must be a number of seconds from 0 to 2000000.')
   return value
 }
 

@@ -1,7 +1,7 @@
 /** `parscale ps`: the models of a server that runs. */
 import { type Command, Option } from '@commander-js/extra-typings'
 import { runtimeError, usageError } from '@parscale/core/internal'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'
 
 const examples = `
@@ -13,6 +13,7 @@ interface Listed {
   readonly id: string
   readonly parscale: {
     readonly state: string
+    readonly problem?: string
     readonly pinned: boolean
     readonly requests: number
     readonly p?: readonly number[]
@@ -32,6 +33,7 @@ export function register(command: Command, io: Io): void {
       if (json) return io.stdout(`${JSON.stringify(models, null, 2)}\n`)
       const head = ['NAME', 'STATE', 'P', 'REQUESTS', 'ROWS', 'CACHE', 'LAST USED']
       io.stdout(textTable([head, ...models.map(row)]))
+      for (const { id, parscale } of models) if (parscale.problem !== undefined) report(io, `${id}: ${parscale.problem}\n`)
     })
 }
 

@@ -6,7 +6,7 @@ import { readKeys } from '../serve/keys.ts'
 import { nameModels } from '../serve/model-names.ts'
 import { serve } from '../serve/serve.ts'
 import type { Io } from '../terminal/io.ts'
-import { collect, type FlagsOf, integer, loadOptions, number, withModel } from './options.ts'
+import { collect, type FlagsOf, integer, loadOptions, seconds, withModel } from './options.ts'
 
 const examples = `
 Examples:
@@ -25,9 +25,9 @@ const withOptions = (command: Command) =>
     command
       .argument('[models...]', '[NAME=]MODEL: folder, .gguf file or ORG/NAME')
       .addOption(new Option('--host <address>', 'address to listen on; others than this machine need keys').default('127.0.0.1'))
-      .addOption(new Option('--port <n>', '0 takes any that is free').argParser(integer(0)).default(8080))
+      .addOption(new Option('--port <n>', '0 takes any that is free').argParser(integer(0, 65_535)).default(8080))
       .option('--api-key-file <path>', 'keys that open the server, one a line (or one in PARSCALE_API_KEY)')
-      .addOption(new Option('--cors <origin>', 'origin of pages that may call, or *; may be repeated').argParser(collect))
+      .addOption(new Option('--cors <origin>', 'origin of pages that may call, or *; may be repeated').argParser(origins))
       .addOption(new Option('--allow-host <name>', 'a further name of this server; may be repeated').argParser(collect))
       .option('--tls-cert <path>', 'certificate, PEM')
       .option('--tls-key <path>', 'its key, PEM')
@@ -43,7 +43,7 @@ const withOptions = (command: Command) =>
       .addOption(new Option('--cache-mb <MB>', 'keys and values of the requests that run').argParser(integer(1)))
       .addOption(new Option('--keep-mb <MB>', 'keys and values kept of finished requests').argParser(integer(0)).default(512))
       .addOption(
-        new Option('--max-wait <seconds>', 'requests that would wait longer for their first step get 503').argParser(number),
+        new Option('--max-wait <seconds>', 'requests that would wait longer for their first step get 503').argParser(seconds),
       )
       .addOption(
         new Option('--prompt-slowdown <x>', 'prompts of others may make a step so many times as long')
@@ -51,9 +51,9 @@ const withOptions = (command: Command) =>
           .default(1.4),
       )
       .addOption(new Option('--chunk <n>', 'most tokens of prompts in a step in which others generate').argParser(integer(1)))
-      .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(number))
+      .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(seconds))
       .addOption(new Option('--pin <name>', 'a model that stays; may be repeated').argParser(collect))
-      .addOption(new Option('--drain <seconds>', 'how long requests may take after SIGTERM').argParser(number).default(30))
+      .addOption(new Option('--drain <seconds>', 'how long requests may take after SIGTERM').argParser(seconds).default(30))
       .option('--no-log', 'no line for each request'),
   )
 
@@ -64,7 +64,6 @@ export function register(command: Command, io: Io): void {
     .addHelpText('after', examples)
     .action(async (given, flags) => {
       const models = nameModels(given)
-      const keys = await readKeys(flags.apiKeyFile, io.env)
       io.finishWithoutReader?.()
       const { maxNewTokens, idleUnload } = flags
       await serve({
@@ -74,7 +73,11 @@ export function register(command: Command, io: Io): void {
           tls: tlsOf(flags),
           models,
           pinned: flags.pin,
-          keys,
+          keys: {
+            read: () => readKeys(flags.apiKeyFile, io.env),
+            ...(flags.apiKeyFile !== undefined && { file: flags.apiKeyFile }),
+          },
+          onHangup: io.onHangup,
           origins: flags.cors,
           hosts: flags.allowHost,
         },
@@ -114,6 +117,14 @@ function tlsOf({ tlsCert: cert, tlsKey: key }: Flags) {
   if (cert === undefined || key === undefined)
     throw usageError('--tls-cert and --tls-key belong together', { flag: '--tls-cert' })
   return { cert, key }
+}
+
+function origins(text: string, before: string[] = []): string[] {
+  if (text !== '*' && !(URL.canParse(text) && new URL(text).origin === text))
+    throw new InvalidArgumentError(
+      'it must be an origin as browsers send it, such as https://app.example or http://localhost:5173, or *.',
+    )
+  return collect(text, before)
 }
 
 function range(text: string): [number, number] {

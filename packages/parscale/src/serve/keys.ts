@@ -24,7 +24,10 @@ async function readKeyFile(file: string): Promise<string> {
   try {
     return await readFile(file, 'utf8')
   } catch (cause) {
-    throw usageError(`${file}: the file of keys cannot be read (${(cause as NodeJS.ErrnoException).code})`, { file, cause })
+    throw usageError(`--api-key-file: ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, {
+      ...{ file, cause },
+      flag: '--api-key-file',
+    })
   }
 }
 

@@ -1,8 +1,9 @@
 /** Listens for the app: HTTP or HTTPS, with times that bound what a slow client may hold, and an orderly end. */
 import { readFile } from 'node:fs/promises'
 import { createServer as createHttp, type Server } from 'node:http'
-import { createServer as createHttps } from 'node:https'
+import { createServer as createHttps, Server as HttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { createSecureContext } from 'node:tls'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { runtimeError, usageError } from '@parscale/core/internal'
 import { ApiError, type ServerApp, toApiError } from '@parscale/core/internal/server'
@@ -13,11 +14,18 @@ export interface ListenOptions {
   /** 0: any that is free. */
   readonly port: number
   /** Paths of PEM files. */
-  readonly tls?: { readonly cert: string; readonly key: string }
+  readonly tls?: TlsFiles
+}
+
+export interface TlsFiles {
+  readonly cert: string
+  readonly key: string
 }
 
 export interface Listener {
   readonly url: string
+  /** Connections from now on get the certificate that stands in the files now. @throws usage error, and the one before stays */
+  renewTls(): Promise<void>
   /** Takes no new connections, and closes each when its answer is out. */
   close(): Promise<void>
   /** Cuts what is left. */
@@ -27,6 +35,8 @@ export interface Listener {
 /** Milliseconds until headers, and until a whole request, must be here. */
 const headersTimeout = 20_000
 const requestTimeout = 120_000
+/** Longer than balancers keep a connection that nobody uses (60 s): else they send a request on one that is being closed. */
+const keepAliveTimeout = 75_000
 
 export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
   const eventStreams = new WeakSet<object>()
@@ -40,7 +50,7 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
     },
     { overrideGlobalObjects: false, errorHandler: unreadable },
   )
-  const limits = { headersTimeout, requestTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
+  const limits = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
   keepHalfClosed(server, eventStreams)
   await new Promise<void>((resolve, reject) => {
@@ -50,6 +60,9 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
   const { port: bound } = server.address() as AddressInfo
   return {
     url: `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${bound}`,
+    renewTls: async () => {
+      if (tls && server instanceof HttpsServer) server.setSecureContext(await readTls(tls))
+    },
     close: () =>
       new Promise((resolve) => {
         const idle = setInterval(() => server.closeIdleConnections(), 50)
@@ -75,7 +88,7 @@ function unreadable(error: unknown): Response {
   return Response.json(body, { status })
 }
 
-async function readTls({ cert, key }: { cert: string; key: string }) {
+async function readTls({ cert, key }: TlsFiles) {
   const read = async (file: string, flag: string) => {
     try {
       return await readFile(file)
@@ -83,7 +96,22 @@ async function readTls({ cert, key }: { cert: string; key: string }) {
       throw usageError(`${flag}: ${file} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { file, flag, cause })
     }
   }
-  return { cert: await read(cert, '--tls-cert'), key: await read(key, '--tls-key') }
+  const pair = { cert: await read(cert, '--tls-cert'), key: await read(key, '--tls-key') }
+  const problem = (parts: object) => {
+    try {
+      createSecureContext(parts)
+    } catch (cause) {
+      return cause as Error
+    }
+  }
+  const facts = (file: string, flag: string, cause: Error) => ({ file, flag, cause })
+  const noCert = problem({ cert: pair.cert })
+  if (noCert) throw usageError(`--tls-cert: ${cert} is no certificate in PEM`, facts(cert, '--tls-cert', noCert))
+  const noKey = problem({ key: pair.key })
+  if (noKey) throw usageError(`--tls-key: ${key} is no key in PEM without a passphrase`, facts(key, '--tls-key', noKey))
+  const noPair = problem(pair)
+  if (noPair) throw usageError(`--tls-key: ${key} is not the key of ${cert}`, facts(key, '--tls-key', noPair))
+  return pair
 }
 
 function cannotListen(cause: NodeJS.ErrnoException, host: string, port: number) {

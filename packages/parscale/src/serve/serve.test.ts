@@ -6,37 +6,26 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { shippedModel } from '../package-files.ts'
 import { runHere } from '../testing/run-here.ts'
 import { nameModels } from './model-names.ts'
-import { type ServerProcess, startServer } from './testing/server-process.ts'
+import { killServers, type ServerProcess, startServer } from './testing/server-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-serve-'))
-const servers: ServerProcess[] = []
 /** Of all tests that leave it as it is: starting one takes a second or two. */
 let shared: ServerProcess
 beforeAll(async () => {
   const models = [`parscale-small=${shippedModel}`, `other=${shippedModel}`]
   shared = await startServer([...models, '--pin', 'parscale-small', '--max-body', '1', '--allow-host', 'models.local'])
 })
-afterEach(async () => {
-  await Promise.all(servers.splice(0).map((server) => server.kill()))
-})
-afterAll(async () => {
-  await shared?.kill()
+afterAll(() => {
+  killServers()
   rmSync(folder, { recursive: true })
 })
 
 /** The command where it ends by itself. */
 const here = (args: readonly string[]) => runHere(args, process.env)
-
-/** One of its own, for a test that ends it. */
-async function start(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<ServerProcess> {
-  const server = await startServer(args, { env })
-  servers.push(server)
-  return server
-}
 
 const body = (more: object = {}) => ({
   method: 'POST',
@@ -52,7 +41,7 @@ const body = (more: object = {}) => ({
 })
 
 it('ends with the fault where its first model cannot be loaded', { timeout: 30_000 }, async () => {
-  await expect(start([join(folder, 'nope')])).rejects.toThrow(/nope: there is no such file or folder/)
+  await expect(startServer([join(folder, 'nope')])).rejects.toThrow(/nope: there is no such file or folder/)
 })
 
 it('reads a body in chunks, cuts its answer when the client goes, and refuses one that is too long or not there', async () => {
@@ -80,7 +69,7 @@ it('reads a body in chunks, cuts its answer when the client goes, and refuses on
 })
 
 it('answers, logs a line for each request without its text, and ends answers under way on SIGTERM', async () => {
-  const { child, output, ended, url } = await start(['--p', '2'])
+  const { child, output, ended, url } = await startServer(['--p', '2'])
   expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
   const answer = (await (await fetch(`${url}/v1/completions`, body())).json()) as { parscale: { p: number } }
   expect(answer.parscale.p).toBe(2)
@@ -127,7 +116,7 @@ it('takes a body in chunks, and answers methods that it has not', async () => {
 })
 
 it('cuts what takes longer than it may', async () => {
-  const { child, output, ended, url } = await start(['--drain', '0.2'])
+  const { child, output, ended, url } = await startServer(['--drain', '0.2'])
   const streams = await Promise.all(
     Array.from({ length: 8 }, () => fetch(`${url}/v1/completions`, body({ stream: true, max_tokens: 480 }))),
   )
@@ -161,7 +150,9 @@ describe('who may connect', () => {
   it('has a key of the file or of the environment', async () => {
     const file = join(folder, 'keys')
     writeFileSync(file, '# two\nfirst-key\n\nsecond-key\n')
-    const { url } = await start(['--host', '0.0.0.0', '--api-key-file', file], { PARSCALE_API_KEY: 'third-key' })
+    const { url } = await startServer(['--host', '0.0.0.0', '--api-key-file', file], {
+      env: { PARSCALE_API_KEY: 'third-key' },
+    })
     const status = async (key?: string) =>
       (
         await fetch(
@@ -202,7 +193,7 @@ describe('who may connect', () => {
       ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', cert],
       { stdio: 'ignore' },
     )
-    const { url } = await start(['--tls-cert', cert, '--tls-key', key])
+    const { url } = await startServer(['--tls-cert', cert, '--tls-key', key])
     expect(url).toMatch(/^https:/)
     const status = await new Promise((resolve, reject) => {
       request(`${url}/health`, { rejectUnauthorized: false }, (response) => resolve(response.resume().statusCode))

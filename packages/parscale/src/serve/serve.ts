@@ -6,14 +6,19 @@ import {
   createServerApp,
   grammarConstraints,
   ModelRegistry,
+  type RequestRecord,
+  type ServerApp,
   type ServerLimits,
+  type ServerState,
   type StreamPolicy,
+  serverEnding,
 } from '@parscale/core/internal/server'
 import { type LoadOptions, loadTextModel } from '../load/load.ts'
 import { keyCheck } from './keys.ts'
 import { type ListenOptions, listen } from './listen.ts'
 import { watchLoop } from './loop-delay.ts'
 import type { NamedModel } from './model-names.ts'
+import { type RenewOptions, renewing } from './renew.ts'
 import { logLine } from './request-log.ts'
 
 export interface ServeOptions extends ListenOptions {
@@ -24,7 +29,10 @@ export interface ServeOptions extends ListenOptions {
   readonly scheduling: SchedulerOptions
   readonly limits: Partial<ServerLimits>
   readonly policy: StreamPolicy
-  readonly keys: readonly string[]
+  /** Absent: whoever reaches the server may use it. Read again when the file changes. */
+  readonly keys?: { readonly file?: string; read(): Promise<readonly string[]> }
+  /** Calls the listener on each SIGHUP; returns what stops that. */
+  readonly onHangup?: RenewOptions['onHangup']
   readonly origins?: readonly string[]
   /** Further names under which the server may be called. */
   readonly hosts?: readonly string[]
@@ -44,7 +52,8 @@ export interface ServeOptions extends ListenOptions {
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
 export async function serve(options: ServeOptions): Promise<void> {
-  const { host, keys, models, signal, say } = options
+  const { host, models, signal, say } = options
+  const keys = (await options.keys?.read()) ?? []
   if (keys.length === 0 && !isLoopback(host))
     throw usageError(
       `--host ${host}: whoever can reach this address could use the server; give it keys with --api-key-file or PARSCALE_API_KEY`,
@@ -64,7 +73,8 @@ export async function serve(options: ServeOptions): Promise<void> {
   )
   const cut = new AbortController()
   const loop = watchLoop()
-  let ready = false
+  let state: ServerState = 'loading'
+  let isKey = keyCheck(keys)
   const app = createServerApp({
     ...{
       registry,
@@ -76,14 +86,25 @@ export async function serve(options: ServeOptions): Promise<void> {
       loopDelay: loop.delay,
     },
     constrain: grammarConstraints(),
-    isKey: keyCheck(keys),
+    isKey: isKey && ((key) => isKey!(key)),
     // Names of a machine that is reached from elsewhere are not known here; keys guard it.
     hosts: isLoopback(host) ? ['localhost', '127.0.0.1', '[::1]', host, ...(options.hosts ?? [])] : options.hosts,
-    ready: () => ready,
-    onRequest: (record) => options.log(logLine(record)),
+    state: () => state,
+    onRequest: (record) => {
+      if (!isProbe(record)) options.log(logLine(record))
+    },
     onError: (error) => say(`parscale: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
   })
   const listener = await listen(app, options)
+  const { tls, onHangup } = options
+  const stopRenewing = renewing({
+    files: [options.keys?.file, tls?.cert, tls?.key].filter((file) => file !== undefined),
+    read: async () => {
+      await listener.renewTls()
+      if (isKey) isKey = keyCheck((await options.keys?.read()) ?? [])
+    },
+    ...{ say, onHangup },
+  })
   try {
     say(`listening on ${listener.url}`)
     options.onListen?.(listener.url)
@@ -93,28 +114,57 @@ export async function serve(options: ServeOptions): Promise<void> {
     })
     const loading = registry.load(models[0]!.id).then(() => 'loaded' as const)
     if ((await Promise.race([loading, ended])) === 'loaded') {
-      ready = true
       loop.reset()
+      checkRange(registry, options.policy)
+      state = 'ready'
       say(`ready: ${models.map(({ id }) => id).join(', ')}`)
       await ended
     } else loading.catch(() => {})
-    ready = false
-    await drain(app.active, listener, options)
+    state = 'ending'
+    if (app.active() > 0) say(`ending: ${app.active()} requests are under way, at most ${options.drainMs / 1000} s more`)
+    // It listens as long as something is under way: whoever asks is told that it ends, and asks elsewhere.
+    const drained = async () => {
+      await idle(app)
+      await listener.close()
+    }
+    await within(options.drainMs, drained())
+    if (app.active() === 0) return
+    say(`ending: ${app.active()} requests took too long and are cut off`)
+    cut.abort(serverEnding())
+    await within(cutMs, drained())
   } finally {
-    cut.abort(new Error('the server ends'))
+    stopRenewing()
+    cut.abort(serverEnding())
     loop.stop()
     listener.cut()
     await registry.close()
   }
 }
 
-/** Waits for the requests under way, for as long as they may take. */
-async function drain(active: () => number, listener: { close(): Promise<void> }, { drainMs, say }: ServeOptions): Promise<void> {
-  if (active() > 0) say(`ending: ${active()} requests are under way, at most ${drainMs / 1000} s more`)
+/** @throws usage error for bounds between which the first model has no P */
+function checkRange(registry: ModelRegistry, { range }: StreamPolicy): void {
+  const availableP = registry.statuses[0]?.loaded?.text.model.availableP
+  if (!range || !availableP || availableP.some((p) => p >= range[0] && p <= range[1])) return
+  throw usageError(`--p-range ${range.join(',')}: the model has no P within it; it has P = ${availableP.join(', ')}`, {
+    flag: '--p-range',
+  })
+}
+
+/** Orchestrators ask every other second, for as long as the server lives. */
+const isProbe = ({ path }: Pick<RequestRecord, 'path'>) => path === '/health' || path === '/livez'
+
+/** For those that are cut off to be told. */
+const cutMs = 1000
+
+async function idle({ active }: Pick<ServerApp, 'active'>): Promise<void> {
+  while (active() > 0) await new Promise((resolve) => setTimeout(resolve, 20).unref())
+}
+
+async function within(ms: number, work: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, drainMs)
+    timer = setTimeout(resolve, ms)
   })
-  await Promise.race([listener.close(), late])
+  await Promise.race([work, late])
   clearTimeout(timer)
 }

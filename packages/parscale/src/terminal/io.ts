@@ -3,6 +3,7 @@
  * somebody watches. Commands take an `Io` instead of touching `process`, so that tests can listen.
  */
 import process from 'node:process'
+import { isatty } from 'node:tty'
 import { Interrupts } from './interrupts.ts'
 import { createProgress, type Progress, silentProgress } from './progress.ts'
 import { wrapLines } from './wrap.ts'
@@ -28,6 +29,11 @@ export interface Io {
   readonly signal: AbortSignal
   /** What aborts it; absent where no process listens. */
   readonly interrupts?: Pick<Interrupts, 'watch' | 'cutShort'>
+  /**
+   * Calls the listener on each SIGHUP, which then no longer ends the process; returns what stops that. Absent where a terminal is
+   * in front: its closing is what that signal says.
+   */
+  onHangup?(listener: () => void): () => void
   /** Called by a command whose product is a file: it is finished even where nobody reads what it says. */
   finishWithoutReader?(): void
   /** Does work beside the command until that ends: then the signal is aborted. If the work fails, so does the command. */
@@ -80,6 +86,7 @@ export function createIo(): Io {
     env,
     signal: interrupts.signal,
     interrupts,
+    ...(!isatty(0) && { onHangup }),
     finishWithoutReader: () => {
       finishes = true
     },
@@ -90,6 +97,11 @@ export function createIo(): Io {
       return bar
     },
   }
+}
+
+function onHangup(listener: () => void): () => void {
+  process.on('SIGHUP', listener)
+  return () => process.off('SIGHUP', listener)
 }
 
 /** Writes a report, its sentences broken at words where stdout is a terminal. Tables fit already (text-table.ts). */

@@ -66,7 +66,12 @@ type Texts = Parameters<typeof merge<{ text: string; tokens: readonly TextToken[
 
 async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   const chunk = (index: number, delta: object, more: object = {}): ServerEvent => ({
-    data: { ...base(head, 'chat.completion.chunk'), choices: [{ index, delta, logprobs: null, finish_reason: null, ...more }] },
+    data: {
+      ...base(head, 'chat.completion.chunk'),
+      choices: [{ index, delta, logprobs: null, finish_reason: null, ...more }],
+      // As OpenAI has it: null until the last chunk, where it is asked for at all.
+      ...(head.usage && { usage: null }),
+    },
   })
   const parsers = texts.map(() => new OutputParser(head.parser))
   for (const index of texts.keys()) yield chunk(index, { role: 'assistant', content: '' })
@@ -74,7 +79,13 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   let next = await pieces.next()
   try {
     for (; !next.done; next = await pieces.next()) {
-      const { index, value } = next.value
+      const { index } = next.value
+      if ('result' in next.value) {
+        for (const event of parsers[index]!.end()) yield chunk(index, deltaOf(event))
+        yield chunk(index, {}, { finish_reason: reasonOf(next.value.result.finishReason, parsers[index]!.calls) })
+        continue
+      }
+      const { value } = next.value
       const deltas = parsers[index]!.push(value.text).map(deltaOf)
       const more = {
         ...(head.logprobs && { logprobs: logprobsOf(value.tokens) }),
@@ -86,10 +97,6 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
     }
   } finally {
     await pieces.return([])
-  }
-  for (const [index, { finishReason }] of next.value.entries()) {
-    for (const event of parsers[index]!.end()) yield chunk(index, deltaOf(event))
-    yield chunk(index, {}, { finish_reason: reasonOf(finishReason, parsers[index]!.calls) })
   }
   if (head.usage) yield { data: { ...base(head, 'chat.completion.chunk'), choices: [], usage: usageOfAll(next.value) } }
   yield doneEvent

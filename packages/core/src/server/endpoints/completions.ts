@@ -116,7 +116,12 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   const offsets = texts.map(() => 0)
   try {
     for (; !next.done; next = await pieces.next()) {
-      const { index, value } = next.value
+      const { index } = next.value
+      if ('result' in next.value) {
+        yield chunk(index, '', { finish_reason: next.value.result.finishReason })
+        continue
+      }
+      const { value } = next.value
       const rows = value.tokens.map(rowOf)
       const logprobs = head.logprobs === undefined ? null : logprobsOf(rows, head.logprobs, offsets[index]!)
       offsets[index]! += value.text.length
@@ -128,7 +133,6 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   } finally {
     await pieces.return([])
   }
-  for (const [index, { finishReason }] of next.value.entries()) yield chunk(index, '', { finish_reason: finishReason })
   if (request.stream_options?.include_usage) yield { data: { ...base(head), choices: [], usage: usageOfAll(next.value, head) } }
   yield doneEvent
 }

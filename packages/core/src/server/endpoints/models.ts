@@ -3,7 +3,7 @@ import type { Answer } from '../answer.ts'
 import type { ServerContext } from '../context.ts'
 import type { ModelStatus } from '../models.ts'
 
-const about = ({ id, state, pinned, users, lastUsed, loaded }: ModelStatus, created: number) => ({
+const about = ({ id, state, problem, pinned, users, lastUsed, loaded }: ModelStatus, created: number) => ({
   id,
   object: 'model',
   created,
@@ -11,6 +11,7 @@ const about = ({ id, state, pinned, users, lastUsed, loaded }: ModelStatus, crea
   ...(loaded && { max_model_len: loaded.text.model.config.maxPositionEmbeddings }),
   parscale: {
     state,
+    ...(problem !== undefined && { problem }),
     pinned,
     requests: users,
     last_used: lastUsed === 0 ? null : Math.floor(lastUsed / 1000),

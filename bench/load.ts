@@ -1,0 +1,96 @@
+/**
+ * A server under a mixed load for minutes: chat, completions, streams, embeddings, schemas, clients that leave, faults, several models of
+ * which one is freed and loaded again. The last minute against the first: tokens/s, and resident memory of the server's process. Linux.
+ *
+ *     npm run bench:load                      10 minutes, 8 clients
+ *     npm run bench:load -- --minutes 3 --clients 16 --json
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { loadavg, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { parseArgs } from 'node:util'
+import { spreadOf } from '@parscale/core/internal'
+import {
+  cpuSeconds,
+  type MixedCounts,
+  mixedLoad,
+  mixedModels,
+  residentBytes,
+} from '../packages/parscale/src/serve/testing/mixed-load.ts'
+import { killServers, startServer } from '../packages/parscale/src/serve/testing/server-process.ts'
+
+const { values: flags } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '10' },
+    clients: { type: 'string', default: '8' },
+    /** Seconds of one figure. */
+    every: { type: 'string', default: '60' },
+    json: { type: 'boolean', default: false },
+  },
+})
+const [minutes, clients, every] = [Number(flags.minutes), Number(flags.clients), Number(flags.every)]
+
+interface Figure {
+  readonly seconds: number
+  readonly requests: number
+  readonly tokensPerSecond: number
+  /** Of the server's processor time: what others do on the machine counts less. */
+  readonly tokensPerCpuSecond: number
+  /** Median of the interval. */
+  readonly residentMB: number
+  readonly load: number
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'parscale-load-'))
+const figures: Figure[] = []
+const counts: MixedCounts = { requests: 0, tokens: 0, aborted: 0, faults: [] }
+try {
+  const server = await startServer(mixedModels(folder))
+  let ended = false
+  const load = mixedLoad(server.url, clients, counts, () => ended)
+  const started = performance.now()
+  const pid = server.child.pid!
+  let [before, since, cpuBefore, resident] = [{ ...counts }, started, cpuSeconds(pid), [] as number[]]
+  while (performance.now() - started < minutes * 60_000) {
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    resident.push(residentBytes(pid) / 2 ** 20)
+    const now = performance.now()
+    if (now - since < every * 1000) continue
+    const [tokens, cpu] = [counts.tokens - before.tokens, cpuSeconds(pid)]
+    figures.push({
+      seconds: Math.round((now - started) / 1000),
+      requests: counts.requests - before.requests,
+      tokensPerSecond: (1000 * tokens) / (now - since),
+      tokensPerCpuSecond: tokens / (cpu - cpuBefore),
+      residentMB: spreadOf(resident).median,
+      load: loadavg()[0]!,
+    })
+    const { seconds, requests, tokensPerSecond, tokensPerCpuSecond, residentMB } = figures.at(-1)!
+    process.stderr.write(
+      `${seconds} s: ${requests} requests, ${tokensPerSecond.toFixed(1)} tokens/s, ${tokensPerCpuSecond.toFixed(1)} a second of processor time, ${residentMB.toFixed(1)} MB\n`,
+    )
+    ;[before, since, cpuBefore, resident] = [{ ...counts }, now, cpu, []]
+  }
+  ended = true
+  await load
+} finally {
+  killServers()
+  rmSync(folder, { recursive: true })
+}
+
+const [first, last] = [figures[0]!, figures.at(-1)!]
+const apart = (last.seconds - first.seconds) / 60
+const result = {
+  ...{ clients, requests: counts.requests, aborted: counts.aborted, faults: counts.faults, figures },
+  tokensRatio: last.tokensPerSecond / first.tokensPerSecond,
+  cpuRatio: last.tokensPerCpuSecond / first.tokensPerCpuSecond,
+  residentMBPerMinute: (last.residentMB - first.residentMB) / apart,
+}
+if (flags.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`)
+else
+  process.stdout.write(
+    `${counts.requests} requests of ${clients} clients, ${counts.aborted} left, ${counts.faults.length} faults; last against first: tokens/s ${result.tokensRatio.toFixed(3)}x, of processor time ${result.cpuRatio.toFixed(3)}x, resident ${first.residentMB.toFixed(1)} to ${last.residentMB.toFixed(1)} MB, ${result.residentMBPerMinute.toFixed(2)} MB a minute\n`,
+  )
+for (const fault of counts.faults) process.stderr.write(`${fault}\n`)
+if (counts.faults.length > 0) process.exitCode = 1
