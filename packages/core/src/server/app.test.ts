@@ -168,11 +168,11 @@ describe('what is wrong with a request', () => {
       { param: 'tools' },
     ],
     [
-      'a schema, which nobody here makes',
+      'a pattern that grammars do not know',
       '/v1/chat/completions',
-      { ...chat, response_format: { type: 'json_object' } },
+      { ...chat, response_format: { type: 'regex', pattern: '(?=a)' } },
       400,
-      { param: 'response_format' },
+      { code: 'unsupported' },
     ],
     [
       'a memory that there is not',
