@@ -373,9 +373,12 @@ describe('streams of the model', () => {
     expect(await p({ parscale: { p: 8 } })).toBe(8)
   })
 
-  it('are told with their weights', async () => {
+  it('are told with their weights and what each would have said', async () => {
     const { parscale } = await json(await server.call('/v1/completions', { ...complete, parscale: { p: 4, streams: true } }))
-    expect(parscale).toEqual({ p: 4, streams: [Array(4).fill([0.25, 0.25, 0.25, 0.25])] })
+    // The decoder gives the next id a logit of 1, the 257 others 0.
+    const logprob = expect.closeTo(1 - Math.log(Math.E + 257), 6)
+    const choices = [...'CDEF'].map((token) => Array(4).fill({ id: token.charCodeAt(0), token, logprob }))
+    expect(parscale).toEqual({ p: 4, streams: [Array(4).fill([0.25, 0.25, 0.25, 0.25])], stream_choices: [choices] })
   })
 })
 

@@ -120,6 +120,7 @@ describe('texts', () => {
   })
 
   it('say P, and take it', async () => {
+    const choice = { id: expect.any(Number), token: expect.any(String), logprob: expect.any(Number) }
     const p = async (model: LanguageModel, providerOptions: Parameters<typeof generateText>[0]['providerOptions']) => {
       const { providerMetadata } = await generateText({ ...free, model, providerOptions })
       return providerMetadata?.parscale
@@ -129,6 +130,14 @@ describe('texts', () => {
     expect(await p(provider('small:p4'), {})).toEqual({ p: 4 })
     const metadata = await p(ours, { parscale: { p: 2, streams: true, logitBias: { 0: -100 } } })
     expect(metadata?.streams).toHaveLength(12)
+    const stream = streamText({
+      ...free,
+      model: ours,
+      providerOptions: { parscale: { p: 2, streams: true, ...endless.parscale } },
+    })
+    await stream.consumeStream()
+    expect((await stream.providerMetadata)?.parscale).toEqual(metadata)
+    expect(metadata?.streamChoices).toEqual(Array(12).fill([choice, choice]))
   })
 })
 

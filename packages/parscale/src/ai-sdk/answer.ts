@@ -1,5 +1,15 @@
 /** Answers of the OpenAI API as the AI SDK's content and parts of a stream. */
-import type { Content, FinishReason, GenerateResult, ProviderMetadata, StreamPart, ToolCall, Usage, Warning } from './types.ts'
+import type {
+  Content,
+  FinishReason,
+  GenerateResult,
+  ProviderMetadata,
+  StreamChoice,
+  StreamPart,
+  ToolCall,
+  Usage,
+  Warning,
+} from './types.ts'
 
 interface ApiUsage {
   readonly prompt_tokens: number
@@ -29,7 +39,7 @@ export interface ChatAnswer extends Head {
     readonly finish_reason: ApiReason
   }[]
   readonly usage: ApiUsage
-  readonly parscale: { readonly p: number; readonly streams?: number[][][] }
+  readonly parscale: { readonly p: number; readonly streams?: number[][][]; readonly stream_choices?: StreamChoice[][][] }
 }
 
 /** What we read of `chat.completion.chunk`; an error may come in its place. */
@@ -44,7 +54,7 @@ export interface ChatChunk extends Head {
       }[]
     }
     readonly finish_reason: ApiReason | null
-    readonly parscale?: { readonly streams: number[][] }
+    readonly parscale?: { readonly streams: number[][]; readonly stream_choices: StreamChoice[][] }
   }[]
   readonly usage?: ApiUsage
   readonly parscale: { readonly p: number }
@@ -71,9 +81,13 @@ const toolCall = (toolCallId: string, toolName: string, input: string): ToolCall
   input: input === '' ? '{}' : input,
 })
 
+const providerMetadata = (p: number, streams?: number[][], streamChoices?: StreamChoice[][]): ProviderMetadata => ({
+  parscale: { p, ...(streams && { streams }), ...(streamChoices && { streamChoices }) },
+})
+
 export function generateResult(answer: ChatAnswer, request: unknown, warnings: Warning[]): GenerateResult {
   const { message, finish_reason } = answer.choices[0]!
-  const { p, streams } = answer.parscale
+  const { p, streams, stream_choices } = answer.parscale
   const content: Content[] = [
     { type: 'reasoning' as const, text: message.reasoning ?? '' },
     { type: 'text' as const, text: message.content ?? '' },
@@ -83,7 +97,7 @@ export function generateResult(answer: ChatAnswer, request: unknown, warnings: W
     content: [...content, ...calls],
     finishReason: reasonOf(finish_reason),
     usage: usageOf(answer.usage),
-    providerMetadata: { parscale: { p, ...(streams && { streams: streams[0]! }) } },
+    providerMetadata: providerMetadata(p, streams?.[0], stream_choices?.[0]),
     request: { body: request },
     response: { ...metadataOf(answer), body: answer },
     warnings,
@@ -100,7 +114,7 @@ export async function* streamParts(
   let open: { type: 'text' | 'reasoning'; id: string } | { type: 'call'; id: string; name: string; input: string } | undefined
   let texts = 0
   let [reason, usage, p]: [ApiReason, ApiUsage | undefined, number] = ['stop', undefined, 1]
-  let streams: number[][] | undefined
+  const [streams, choices]: [number[][], StreamChoice[][]] = [[], []]
 
   function* close(): Generator<StreamPart> {
     if (open?.type === 'call') {
@@ -127,7 +141,8 @@ export async function* streamParts(
     usage = chunk.usage ?? usage
     for (const { delta, finish_reason, parscale } of chunk.choices) {
       reason = finish_reason ?? reason
-      if (parscale) streams = [...(streams ?? []), ...parscale.streams]
+      streams.push(...(parscale?.streams ?? []))
+      choices.push(...(parscale?.stream_choices ?? []))
       yield* say('reasoning', delta.reasoning)
       yield* say('text', delta.content)
       for (const { id, function: called } of delta.tool_calls ?? []) {
@@ -143,6 +158,6 @@ export async function* streamParts(
     }
   }
   yield* close()
-  const providerMetadata: ProviderMetadata = { parscale: { p, ...(streams && { streams }) } }
-  yield { type: 'finish', finishReason: reasonOf(reason), usage: usageOf(usage!), providerMetadata }
+  const about = streams.length === 0 ? providerMetadata(p) : providerMetadata(p, streams, choices)
+  yield { type: 'finish', finishReason: reasonOf(reason), usage: usageOf(usage!), providerMetadata: about }
 }

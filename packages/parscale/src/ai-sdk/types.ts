@@ -60,8 +60,11 @@ export interface Usage {
   outputTokens: { total: number; text: undefined; reasoning: undefined }
 }
 
-/** `p`: streams that were used. With `streams` asked for: of each token, each stream's weight. */
-export type ProviderMetadata = { parscale: { p: number; streams?: number[][] } }
+/** What a stream would have said alone. */
+export type StreamChoice = { id: number; token: string; logprob: number }
+
+/** `p`: streams that were used. With `streams` asked for: of each token, each stream's weight and its own choice. */
+export type ProviderMetadata = { parscale: { p: number; streams?: number[][]; streamChoices?: StreamChoice[][] } }
 
 export interface ToolCall {
   type: 'tool-call'
