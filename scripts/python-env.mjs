@@ -31,6 +31,8 @@ export const environments = {
   tokenizers: ['tokenizers==0.23.3'],
   /** A client of the server: OpenAI's own. */
   clients: ['openai==3.57.0'],
+  /** A proxy and library over many providers. */
+  litellm: ['litellm==1.110.2'],
   /** Another one: an evaluation harness (800 MB). */
   harness: ['lm_eval[api]==0.4.13'],
   /** Reads the event files that training writes (150 MB). */

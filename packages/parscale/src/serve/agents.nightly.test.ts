@@ -94,21 +94,25 @@ stream_max_retries = 0
 it.each([
   ['openai-completions', '/v1/chat/completions'],
   ['openai-responses', '/v1/responses'],
-])('pi, over %s', async (api, path) => {
-  const { cwd, env } = homeFor(`pi-${api}`)
-  mkdirSync(join(cwd, '.pi/agent'), { recursive: true })
-  const models = [{ id: 'random', contextWindow: 131_072, maxTokens: 1000 }]
-  const providers = { parscale: { baseUrl: server.baseURL, api, apiKey: 'none', models } }
-  writeFileSync(join(cwd, '.pi/agent/models.json'), JSON.stringify({ providers }))
-  records.length = 0
-  const pi = join(npmEnvironment('pi'), 'node_modules/@mariozechner/pi-coding-agent/dist/cli.js')
-  const args = ['--provider', 'parscale', '--model', 'random', '--mode', 'json', '--offline', '-p', 'Say hello.']
-  const said = await output(node22(), [pi, ...args], { cwd, env })
-  const events = said
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { type: string; message?: { role: string; stopReason?: string } })
-  expect(records).toEqual([[path, 200]])
-  const answers = events.filter(({ type, message }) => type === 'message_end' && message?.role === 'assistant')
-  expect(answers.map(({ message }) => message?.stopReason)).toEqual(['stop'])
-}, 300_000)
+])(
+  'pi, over %s',
+  async (api, path) => {
+    const { cwd, env } = homeFor(`pi-${api}`)
+    mkdirSync(join(cwd, '.pi/agent'), { recursive: true })
+    const models = [{ id: 'random', contextWindow: 131_072, maxTokens: 1000 }]
+    const providers = { parscale: { baseUrl: server.baseURL, api, apiKey: 'none', models } }
+    writeFileSync(join(cwd, '.pi/agent/models.json'), JSON.stringify({ providers }))
+    records.length = 0
+    const pi = join(npmEnvironment('pi'), 'node_modules/@mariozechner/pi-coding-agent/dist/cli.js')
+    const args = ['--provider', 'parscale', '--model', 'random', '--mode', 'json', '--offline', '-p', 'Say hello.']
+    const said = await output(node22(), [pi, ...args], { cwd, env })
+    const events = said
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string; message?: { role: string; stopReason?: string } })
+    expect(records).toEqual([[path, 200]])
+    const answers = events.filter(({ type, message }) => type === 'message_end' && message?.role === 'assistant')
+    expect(answers.map(({ message }) => message?.stopReason)).toEqual(['stop'])
+  },
+  300_000,
+)

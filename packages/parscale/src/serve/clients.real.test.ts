@@ -2,53 +2,24 @@
  * Programs of others, unmodified: PyPI's openai; npm's openai and ai with @ai-sdk/openai-compatible, in the versions that run on Node 20 and in
  * those that need Node 22; and `ai` 7 with `parscale/ai-sdk`, as README.md has it. SmolLM2, once more with a template that has tools.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import process from 'node:process'
-import { fileURLToPath } from 'node:url'
-import { createChatTemplate } from '@parscale/core/internal/tokenizer'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { npmEnvironment } from '../../../../scripts/npm-env.mjs'
 import { pythonEnvironment } from '../../../../scripts/python-env.mjs'
 import { codeBlocks, readDocument } from '../../../../test/support/markdown.ts'
-import { TextModel } from '../../../core/src/generation/index.ts'
 import { loadTextModel } from '../load/load.ts'
 import { runClient, runNewerClient, runOnNode22 } from './testing/clients.ts'
-import { listening } from './testing/listening.ts'
+import { answerOf, serveSmolLM2, smollm2 } from './testing/smollm2.ts'
 
-const root = new URL('../../../../', import.meta.url)
-const smollm2 = fileURLToPath(new URL('.cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf', root))
-const question = 'What is the capital of France?'
-
-/** What the model answers by our own library. */
-async function answerOf(text: TextModel, maxTokens: number): Promise<string> {
-  const turn = text.chat().send(question, { temperature: 0, maxTokens })
-  let next = await turn.next()
-  while (!next.done) next = await turn.next()
-  return next.value.text
-}
-
-function withTools({ model, tokenizer }: TextModel): TextModel {
-  const { renderings } = JSON.parse(readFileSync(new URL('fixtures/templates/renderings.json', root), 'utf8')) as {
-    renderings: { name: string; template: string }[]
-  }
-  const chatTemplate = renderings.find(({ name }) => name.includes('qwen2_5.jinja'))!.template
-  return new TextModel(model, tokenizer, createChatTemplate({ tokenizerJson: undefined, chatTemplate }, tokenizer))
-}
-
-let smol: TextModel
+let served: Awaited<ReturnType<typeof serveSmolLM2>>
 let answer: string
-let server: Awaited<ReturnType<typeof listening>>
 let args: string[]
 beforeAll(async () => {
-  smol = await loadTextModel(smollm2, { bits: 8, scheduling: { keptBytes: 64e6, promptTokensBeside: 32 } })
-  answer = await answerOf(smol, 16)
-  server = await listening({ smol, tooled: withTools(smol) })
-  args = [server.baseURL, 'smol', 'tooled']
+  served = await serveSmolLM2()
+  ;({ answer, args } = served)
 })
-afterAll(async () => {
-  await server?.stop()
-  await smol.dispose()
-})
+afterAll(() => served?.close())
 
 const city = { city: expect.stringMatching(/^(Paris|Rome)$/) }
 const ended = expect.stringMatching(/^response\.(completed|incomplete)$/)
@@ -109,7 +80,7 @@ describe.each(versions)("npm's clients %s", (_, run) => {
 
 it('the program of README.md, in ai 7 without a server', async () => {
   const own = await loadTextModel(smollm2)
-  const expected = await answerOf(own, 8192)
+  const expected = await answerOf(own, 'Why is the sky blue?', 32)
   await own.dispose()
   const { code } = codeBlocks(readDocument('README.md')).find(({ code }) => code.includes("'parscale/ai-sdk'"))!
   const path = `${npmEnvironment('clients')}/readme.mjs`
