@@ -33,6 +33,8 @@ export const environments = {
   clients: ['openai==3.57.0'],
   /** A proxy and library over many providers. */
   litellm: ['litellm==1.110.2'],
+  /** An evaluation framework. */
+  inspect: ['inspect_ai==0.3.285', 'openai==3.57.0'],
   /** Another one: an evaluation harness (800 MB). */
   harness: ['lm_eval[api]==0.4.13'],
   /** Reads the event files that training writes (150 MB). */

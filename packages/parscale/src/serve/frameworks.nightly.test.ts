@@ -1,4 +1,4 @@
-/** Frameworks of others over our server, unmodified: LangChain.js and LiteLLM. Their packages take some hundred MB. */
+/** Frameworks of others over our server, unmodified: LangChain.js, LiteLLM and inspect_ai. Their packages take some hundred MB. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { pythonEnvironment } from '../../../../scripts/python-env.mjs'
 import { runClient, runNewerClient } from './testing/clients.ts'
@@ -20,4 +20,10 @@ it.each([
   // It may call more than once.
   expect((got.called as unknown[])[0]).toEqual(['weather', city])
   expect(got.tokens).toBeGreaterThan(4)
+})
+
+it('inspect_ai', async () => {
+  const [baseURL, chat] = served.args as [string, string]
+  const got = await runClient(pythonEnvironment('inspect'), 'inspect_client.py', [baseURL, chat, served.answer.trim()])
+  expect(got).toEqual({ status: 'success', content: served.answer, score: 'C', tokens: 16 })
 })

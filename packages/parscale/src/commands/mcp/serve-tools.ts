@@ -22,7 +22,8 @@ export async function serveTools(context: ToolContext & { readonly io: Io }): Pr
   await handle.close()
 }
 
-function mcpServer(context: ToolContext & { readonly io: Io }): McpServer {
+/** For one connection. */
+export function mcpServer(context: ToolContext & { readonly io: Io }): McpServer {
   const server = new McpServer({ name: 'parscale', version: packageVersion() }, { instructions })
   for (const { name, title, description, input, call } of tools(context)) {
     const about = { title, description, inputSchema: input, annotations: { readOnlyHint: true, openWorldHint: false } }
