@@ -19,6 +19,8 @@ export default defineConfig({
     setupFiles: ['test/setup.ts'],
     // Nothing of the tests' in the user's cache.
     env: { PARSCALE_CACHE: fileURLToPath(new URL('.cache/tests', import.meta.url)) },
+    // They bring `source` conditions of their own, which Node would follow into TypeScript.
+    server: { deps: { inline: ['ai', /@ai-sdk\//, /@modelcontextprotocol\//, /eventsource/] } },
     testTimeout: 60_000,
     hookTimeout: 120_000,
     maxWorkers: 2,

@@ -31,6 +31,10 @@ export const environments = {
   tokenizers: ['tokenizers==0.23.3'],
   /** A client of the server: OpenAI's own. */
   clients: ['openai==3.57.0'],
+  /** A proxy and library over many providers. */
+  litellm: ['litellm==1.110.2'],
+  /** An evaluation framework. */
+  inspect: ['inspect_ai==0.3.285', 'openai==3.57.0'],
   /** Another one: an evaluation harness (800 MB). */
   harness: ['lm_eval[api]==0.4.13'],
   /** Makes requests of an OpenAPI document (95 MB). */

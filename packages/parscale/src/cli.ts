@@ -20,6 +20,11 @@ export const commands: readonly CommandRow[] = [
   { name: 'generate', description: 'continue a prompt', load: () => import('./commands/generate.ts') },
   { name: 'chat', description: 'talk with an instruction-tuned model', load: () => import('./commands/chat.ts') },
   { name: 'serve', description: 'models behind the OpenAI API', load: () => import('./commands/serve.ts') },
+  {
+    name: 'mcp',
+    description: 'tools for assistants (Model Context Protocol)',
+    load: () => import('./commands/mcp.ts'),
+  },
   { name: 'ps', description: 'the models of a server that runs', load: () => import('./commands/ps.ts') },
   { name: 'score', description: 'log-probabilities and perplexity of a text', load: () => import('./commands/score.ts') },
   {

@@ -1,5 +1,6 @@
 /** A request to the scheduler: ids still to compute, what is wanted of them, and what becomes of the results. */
 import { usageError } from '../errors.ts'
+import type { Decoder } from '../runtime/index.ts'
 import type { TokenConstraint } from './constrain/index.ts'
 import { logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
@@ -16,6 +17,8 @@ export interface GeneratedToken {
   readonly topLogprobs: readonly TokenLogprob[]
   /** Each stream's weight in this token, [P]. */
   readonly streamWeights: Float32Array
+  /** With `streamChoices`: what each stream alone would have said, its most probable token, [P]. */
+  readonly streamChoices?: readonly TokenLogprob[]
 }
 
 /** A token of a prompt with its natural log-probability. */
@@ -76,6 +79,8 @@ export interface TokenRequest {
   readonly signal?: AbortSignal
   /** So many of the most probable tokens with each generated one. Default 0. */
   readonly topLogprobs?: number
+  /** Each stream's own most probable token with each generated one: P rows more through the output embedding. Default false. */
+  readonly streamChoices?: boolean
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
   /** Hidden states that the output embedding reads: after the final norm and the aggregation of the streams. */
@@ -145,9 +150,15 @@ export class ActiveRequest implements Plannable {
   readonly #needsLogits: boolean
   readonly #prompt: PromptToken[] = []
   readonly #hidden: Float32Array | undefined
+  readonly #outputEmbedding: Decoder['logits']
 
   /** @param sequence holds the part of the prompt that need not be computed @param cached tokens of it */
-  constructor(request: TokenRequest, sequence: Sequence, cached: number, model: { context: number; hiddenSize: number }) {
+  constructor(
+    request: TokenRequest,
+    sequence: Sequence,
+    cached: number,
+    model: { readonly context: number; readonly hiddenSize: number; readonly decoder: Pick<Decoder, 'logits'> },
+  ) {
     const { promptIds, maxTokens, constraint, hidden } = request
     const mask = constraint && { constraint: constraintMask(constraint) }
     const sampling = { ...(request.sampling ?? { temperature: 1 }), ...mask }
@@ -155,6 +166,7 @@ export class ActiveRequest implements Plannable {
     this.sequence = sequence
     this.ids = [...promptIds]
     this.cachedTokens = cached
+    this.#outputEmbedding = (hidden) => model.decoder.logits(hidden)
     this.#sampler = createSampler(sampling, promptIds)
     // The last token generated need not fit: nothing is computed from it.
     this.#end = Math.min(promptIds.length + maxTokens, model.context + 1)
@@ -196,7 +208,7 @@ export class ActiveRequest implements Plannable {
     }
     if (this.left > 0) return undefined
     if (this.ids.length >= this.#end) return 'length'
-    return this.#draw(result!)
+    return this.#draw(result!, request.streamChoices ? await this.#streamChoices(result!) : undefined)
   }
 
   finished(finishReason: FinishReason): Finished {
@@ -224,8 +236,19 @@ export class ActiveRequest implements Plannable {
     }
   }
 
+  /** What each stream would say alone: its hidden state, before the aggregation, through the output embedding. */
+  async #streamChoices({ streams, streamWeights }: StepResult): Promise<TokenLogprob[]> {
+    const { p } = this
+    const last = streams.slice((-p * streams.length) / streamWeights.length) // [P, hidden]
+    const logits = await this.#outputEmbedding(last)
+    return Array.from({ length: p }, (_, stream) => {
+      const row = rowOf(logits, p, stream)
+      return topLogprobs(row, 1, logSumExp(row))[0]!
+    })
+  }
+
   /** Draws what follows the last id, and reports it. */
-  #draw(result: StepResult): FinishReason | undefined {
+  #draw(result: StepResult, streamChoices: TokenLogprob[] | undefined): FinishReason | undefined {
     const { request } = this
     const n = result.streamWeights.length / this.p
     const logits = rowOf(result.logits, n, n - 1)
@@ -239,6 +262,7 @@ export class ActiveRequest implements Plannable {
       },
       topLogprobs: request.topLogprobs ? topLogprobs(logits, request.topLogprobs, sum()) : [],
       streamWeights: result.streamWeights.slice(-this.p),
+      ...(streamChoices && { streamChoices }),
     })
     if (request.stopTokenIds?.includes(id)) {
       request.onStop?.(token())

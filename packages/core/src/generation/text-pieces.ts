@@ -13,6 +13,8 @@ export interface TextToken {
   readonly topLogprobs?: readonly (TokenLogprob & { readonly text: string })[]
   /** [P] */
   readonly streamWeights: readonly number[]
+  /** With `streamChoices`: each stream's own most probable token, [P]. */
+  readonly streamChoices?: readonly (TokenLogprob & { readonly text: string })[]
 }
 
 /** A piece of text as it becomes certain, with the tokens that were sampled since the last piece. */
@@ -88,14 +90,17 @@ export class TextPieces {
   }
 }
 
-export function textToken(tokenizer: Tokenizer, { id, logProbability, topLogprobs, streamWeights }: GeneratedToken): TextToken {
+export function textToken(tokenizer: Tokenizer, token: GeneratedToken): TextToken {
+  const { id, logProbability, streamWeights } = token
   const text = (id: number) => tokenizer.tokenText(id)
-  const top = topLogprobs.map((one) => ({ ...one, text: text(one.id) }))
+  const withText = (one: TokenLogprob) => ({ ...one, text: text(one.id) })
+  const top = token.topLogprobs.map(withText)
   return {
     id,
     text: text(id),
     logProbability,
     ...(top.length > 0 && { topLogprobs: top }),
     streamWeights: [...streamWeights],
+    ...(token.streamChoices && { streamChoices: token.streamChoices.map(withText) }),
   }
 }

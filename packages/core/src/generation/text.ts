@@ -33,6 +33,8 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly topLogprobs?: number
   /** False: tokens come without their log-probability (NaN), which takes an exponential for each token of the vocabulary. Default true. */
   readonly logProbabilities?: boolean
+  /** Each stream's own most probable token with each token. Default false. */
+  readonly streamChoices?: boolean
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
   readonly signal?: AbortSignal
@@ -170,6 +172,7 @@ export class TextModel {
         constraint: options.constrain,
         stopTokenIds: this.stopTokenIds,
         topLogprobs: options.topLogprobs,
+        streamChoices: options.streamChoices,
         promptLogprobs: options.promptLogprobs,
         signal: options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal,
         onPrefill: options.onPrefill,
@@ -261,8 +264,8 @@ export class Chat {
 }
 
 /** Does not read what is worked out when it is read. */
-const withoutNumber = ({ id, topLogprobs, streamWeights }: GeneratedToken): GeneratedToken => ({
-  ...{ id, topLogprobs, streamWeights },
+const withoutNumber = ({ id, topLogprobs, streamWeights, streamChoices }: GeneratedToken): GeneratedToken => ({
+  ...{ id, topLogprobs, streamWeights, streamChoices },
   logProbability: Number.NaN,
 })
 

@@ -37,5 +37,16 @@ export function alternatives({ id, text, logProbability, topLogprobs = [] }: Tex
   return [...topLogprobs, ...drawn]
 }
 
-export const roundWeights = (tokens: readonly TextToken[]) =>
-  tokens.map(({ streamWeights }) => streamWeights.map((weight) => Number(weight.toPrecision(6))))
+/** Of each token: each stream's weight, and what it would have said alone. */
+export const streamsOf = (tokens: readonly TextToken[]) => ({
+  streams: tokens.map(({ streamWeights }) => streamWeights.map((weight) => Number(weight.toPrecision(6)))),
+  stream_choices: tokens.map(({ streamChoices = [] }) =>
+    streamChoices.map(({ id, text, logProbability }) => ({ id, token: text, logprob: finiteLogprob(logProbability) })),
+  ),
+})
+
+/** The same of several answers. */
+export function streamsOfAll(answers: readonly { readonly tokens: readonly TextToken[] }[]) {
+  const each = answers.map(({ tokens }) => streamsOf(tokens))
+  return { streams: each.map(({ streams }) => streams), stream_choices: each.map(({ stream_choices }) => stream_choices) }
+}

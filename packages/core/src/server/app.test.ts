@@ -192,11 +192,11 @@ describe('what is wrong with a request', () => {
       { param: 'tools' },
     ],
     [
-      'a schema, which nobody here makes',
+      'a pattern that grammars do not know',
       '/v1/chat/completions',
-      { ...chat, response_format: { type: 'json_object' } },
+      { ...chat, response_format: { type: 'regex', pattern: '(?=a)' } },
       400,
-      { param: 'response_format' },
+      { code: 'unsupported' },
     ],
     [
       'a memory that there is not',
@@ -425,9 +425,12 @@ describe('streams of the model', () => {
     expect(await p({ prompt: [65, 66, 67, 68], n: 2 })).toBe(4)
   })
 
-  it('are told with their weights', async () => {
+  it('are told with their weights and what each would have said', async () => {
     const { parscale } = await json(await server.call('/v1/completions', { ...complete, parscale: { p: 4, streams: true } }))
-    expect(parscale).toEqual({ p: 4, streams: [Array(4).fill([0.25, 0.25, 0.25, 0.25])] })
+    // The decoder gives the next id a logit of 1, the 257 others 0.
+    const logprob = expect.closeTo(1 - Math.log(Math.E + 257), 6)
+    const choices = [...'CDEF'].map((token) => Array(4).fill({ id: token.charCodeAt(0), token, logprob }))
+    expect(parscale).toEqual({ p: 4, streams: [Array(4).fill([0.25, 0.25, 0.25, 0.25])], stream_choices: [choices] })
   })
 })
 

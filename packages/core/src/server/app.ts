@@ -6,6 +6,7 @@ import { type Answer, newId, now } from './answer.ts'
 import type { Constrain, ServerContext } from './context.ts'
 import { ApiError, invalid, notFound, overloaded, serverEnding, toApiError, wrongMethod } from './errors.ts'
 import { eventStream } from './events.ts'
+import { grammarConstraints } from './grammars.ts'
 import { hostCheck } from './hosts.ts'
 import { readJson } from './json-body.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
@@ -19,12 +20,13 @@ import type { StreamPolicy } from './streams.ts'
 /** Loading: /health says 503, requests wait. Ending: what is under way goes on, everything else is sent elsewhere with 503. */
 export type ServerState = 'loading' | 'ready' | 'ending'
 
+/** What an app answers with, and whom. */
 export interface ServerOptions {
   readonly registry: ModelRegistry
   readonly version?: string
   readonly limits?: Partial<ServerLimits>
   readonly policy?: StreamPolicy
-  /** What may be asked of answers' form; absent: nothing. */
+  /** What holds answers to a form. Default: grammars of JSON Schema, patterns and tools, compiled where the app runs. */
   readonly constrain?: Constrain
   /** Whether a key opens the server. Absent: no key is needed. */
   readonly isKey?: (key: string) => boolean
@@ -44,7 +46,9 @@ export interface ServerOptions {
   readonly onError?: (error: unknown) => void
 }
 
+/** A server without a listener. */
 export interface ServerApp {
+  /** Answers one request. Its signal, or leaving the body, ends what it computes. */
   readonly fetch: (request: Request) => Response | Promise<Response>
   readonly metrics: Metrics
   /** Requests under way. */
@@ -53,12 +57,23 @@ export interface ServerApp {
 
 type Env = { Variables: { scope: RequestScope } }
 
+/**
+ * The OpenAI API over loaded models. It listens nowhere: hand it to any listener that speaks Request and Response, to a worker's
+ * port, or to a client as its `fetch`.
+ */
 export function createServerApp(options: ServerOptions): ServerApp {
   const { registry, version = '0', state = () => 'ready', signal } = options
   const limits = { ...defaultLimits, ...options.limits }
   const metrics = new Metrics(options.loopDelay)
   const report = options.onError ?? (() => {})
-  const context: ServerContext = { registry, limits, metrics, policy: options.policy ?? {}, constrain: options.constrain, report }
+  const context: ServerContext = {
+    registry,
+    limits,
+    metrics,
+    policy: options.policy ?? {},
+    constrain: options.constrain ?? grammarConstraints(),
+    report,
+  }
   const began = now()
   /** Of requests under way. */
   const scopes = new Set<RequestScope>()

@@ -32,7 +32,7 @@ export interface ServerContext {
   readonly limits: ServerLimits
   readonly metrics: Metrics
   readonly policy: StreamPolicy
-  readonly constrain: Constrain | undefined
+  readonly constrain: Constrain
   /** Where errors that nobody expected go. */
   readonly report: (error: unknown) => void
 }

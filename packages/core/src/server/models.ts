@@ -3,6 +3,7 @@ import type { TextModel } from '../generation/index.ts'
 import { ApiError, notFound, serverEnding, toApiError } from './errors.ts'
 import { type OutputForm, outputForm } from './output/form.ts'
 
+/** A model by name, and how it is loaded. */
 export interface ModelSpec {
   readonly id: string
   /** Checks memory first. @throws resource error where there is too little */
@@ -52,6 +53,7 @@ export interface ModelStatus {
   readonly loaded: LoadedModel | undefined
 }
 
+/** The models that an app answers with, by name: loaded on demand, unloaded when idle. Call `close` to free them. */
 export class ModelRegistry {
   readonly #entries: ReadonlyMap<string, Entry>
   readonly #idleMs: number

@@ -2,6 +2,7 @@
 import type { Command } from '@commander-js/extra-typings'
 import { finishWithPauses, isParscaleError } from '@parscale/core/internal'
 import {
+  type BootstrapThetas,
   compareFits,
   contourChart,
   type Fit,
@@ -10,6 +11,7 @@ import {
   lawNames,
   laws,
   likelihoodRatio,
+  type Point,
   parameterIntervals,
   residualChart,
 } from '@parscale/core/internal/law'
@@ -49,20 +51,8 @@ export function register(command: Command, io: Io): void {
     .option('--json', 'print everything as JSON')
     .addHelpText('after', examples)
     .action(async (file, flags) => {
-      const level = checkLevel(flags.level)
-      const data = await readPoints(file, flags.dataset)
-      const fit = await fitPoints(flags.law, data.points, io)
-      if (!fit.law.needs.includes('D') && new Set(data.points.map(({ D }) => D)).size > 1) {
-        io.stderr(`warning: D varies in the data and the ${fit.law.name} law does not look at it\n`)
-      }
-      const thetas = await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io)
-      const found: FitReport = {
-        ...data,
-        fit,
-        bootstrap: { refits: thetas.length, seed: flags.seed, level },
-        intervals: thetas.length === 0 ? undefined : parameterIntervals(fit, thetas, level),
-        ...(await compareLaws(fit, io)),
-      }
+      const { report: found, thetas } = await fitReport(await readPoints(file, flags.dataset), flags, io)
+      const { fit } = found
       if (flags.plot !== undefined) {
         await drawInFile(io, flags.plot, [fitChart(fit, thetas), contourChart(fit), residualChart(fit)])
       }
@@ -73,6 +63,28 @@ export function register(command: Command, io: Io): void {
         if (flags.plot === undefined) drawInTerminal(io, fitChart(fit))
       }
     })
+}
+
+/** A fit with all that is said of it, and the refits. */
+export async function fitReport(
+  data: Pick<FitReport, 'source' | 'dataset'> & { readonly points: readonly Point[] },
+  flags: { readonly law?: string; readonly bootstrap: number; readonly seed: number; readonly level: number },
+  io: Io,
+): Promise<{ report: FitReport; thetas: BootstrapThetas }> {
+  const level = checkLevel(flags.level)
+  const { source, dataset, points } = data
+  const fit = await fitPoints(flags.law, points, io)
+  if (!fit.law.needs.includes('D') && new Set(points.map(({ D }) => D)).size > 1) {
+    io.stderr(`warning: D varies in the data and the ${fit.law.name} law does not look at it\n`)
+  }
+  const thetas = await bootstrapWithProgress(fit, flags.bootstrap, flags.seed, io)
+  const report = {
+    ...{ source, dataset, fit },
+    bootstrap: { refits: thetas.length, seed: flags.seed, level },
+    intervals: thetas.length === 0 ? undefined : parameterIntervals(fit, thetas, level),
+    ...(await compareLaws(fit, io)),
+  }
+  return { report, thetas }
 }
 
 /** Every law that these points can determine, beside the chosen one. */

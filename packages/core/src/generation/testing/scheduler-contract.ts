@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { scoreIds } from '../../evaluation/index.ts'
+import { writePrefix } from '../../model/index.ts'
 import { writeRandomModel } from '../../testing/random-model.ts'
-import { beamSearch, type Engine, PromptCache, Scheduler, type TokenRequest } from '../index.ts'
+import { beamSearch, type Engine, logSumExp, PromptCache, Scheduler, type TokenRequest } from '../index.ts'
 import type { EngineKind } from './engine-kind.ts'
 
 const hiddenSize = 16
@@ -53,6 +54,38 @@ export function schedulerContract({ load, tolerance }: EngineKind): void {
     })
     return ids
   }
+
+  it('tells what each stream would say alone: one row with its prefix, and no aggregation', async () => {
+    const { decoder } = engine.model
+    const asked = request([1, 2, 3], { p: 3, maxTokens: 4 })
+    const seen: { id: number; choices: readonly { id: number; logProbability: number }[] }[] = []
+    await new Scheduler(engine).submit({
+      ...asked,
+      streamChoices: true,
+      onToken: ({ id, streamChoices }) => void seen.push({ id, choices: streamChoices! }),
+    })
+    const set = engine.model.streamSet(3)!
+    for (let stream = 0; stream < 3; stream++) {
+      // A cache of its own, which knows of one row and no streams.
+      const cache = decoder.openCache()
+      const [row] = cache.openRows(1, 20)
+      writePrefix(set.prefixes, stream, (layer, key, value) => cache.writePrefix(row!, layer, key, value))
+      for (const [t, { choices }] of seen.entries()) {
+        const before = t === 0 ? 0 : 2 + t
+        const ids = t === 0 ? asked.promptIds : [seen[t - 1]!.id]
+        const step = { row: row!, ids, prefix: set.config.parscale.nTokens, length: before, firstPosition: 0 }
+        const { hidden } = await cache.step([{ ...step, prefixScore: 0, adapter: 0, wanted: 1 }])
+        const logits = await decoder.logits(hidden)
+        const best = logits.indexOf(Math.max(...logits))
+        expect(choices[stream]!.id).toBe(best)
+        expect(Math.abs(choices[stream]!.logProbability - (logits[best]! - logSumExp(logits)))).toBeLessThanOrEqual(tolerance)
+      }
+      cache.closeRows([row!])
+    }
+    // Else it would not show that streams differ.
+    expect(seen.some(({ choices }) => choices.some(({ id }) => id !== choices[0]!.id))).toBe(true)
+    expect(await run(new Scheduler(engine), asked)).toEqual(seen.map(({ id }) => id))
+  })
 
   const others: readonly TokenRequest[] = [
     request([1, 2, 3]),

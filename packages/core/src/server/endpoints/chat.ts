@@ -1,6 +1,6 @@
 /** /v1/chat/completions */
 import type { TextResult, TextToken } from '../../generation/index.ts'
-import { type Answer, alternatives, finiteLogprob, newId, now, roundWeights, tokenBytes, usageOf } from '../answer.ts'
+import { type Answer, alternatives, finiteLogprob, newId, now, streamsOf, streamsOfAll, tokenBytes, usageOf } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid } from '../errors.ts'
 import { doneEvent, merge, type ServerEvent } from '../events.ts'
@@ -43,6 +43,7 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
       topLogprobs: top,
       shownTokenIds,
       logProbabilities: request.logprobs ?? false,
+      streamChoices: request.parscale?.streams ?? false,
     }
     const constrained = withConstraint(options, await constraintOf(demand, model, scope, context, parser.reasons))
     jobs.push({ model, p, promptIds, options: constrained })
@@ -89,7 +90,7 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
       const deltas = parsers[index]!.push(value.text).map(deltaOf)
       const more = {
         ...(head.logprobs && { logprobs: logprobsOf(value.tokens) }),
-        ...(head.streams && { parscale: { streams: roundWeights(value.tokens) } }),
+        ...(head.streams && { parscale: streamsOf(value.tokens) }),
       }
       // Numbers of tokens come with the first piece of what these tokens made, or alone.
       if (deltas.length === 0 && (head.logprobs || head.streams)) deltas.push({})
@@ -114,7 +115,7 @@ async function whole(texts: Texts, head: Head) {
       finish_reason: reasonOf(result.finishReason, parser.calls),
     }
   })
-  const streams = head.streams ? { streams: results.map(({ tokens }) => roundWeights(tokens)) } : {}
+  const streams = head.streams ? streamsOfAll(results) : {}
   const { parscale, ...rest } = base(head, 'chat.completion')
   return { ...rest, choices, usage: usageOfAll(results), parscale: { ...parscale, ...streams } }
 }

@@ -1,6 +1,6 @@
 /** /v1/completions: texts or token ids, one or many, with `echo` and log-probabilities as evaluation harnesses read them. */
 import type { PromptToken, TextResult, TextToken } from '../../generation/index.ts'
-import { type Answer, alternatives, finiteLogprob, newId, now, roundWeights, usageOf } from '../answer.ts'
+import { type Answer, alternatives, finiteLogprob, newId, now, streamsOf, streamsOfAll, usageOf } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
 import { doneEvent, merge, type ServerEvent } from '../events.ts'
@@ -87,6 +87,7 @@ export async function completions(request: CompletionRequest, scope: RequestScop
       const wanted = {
         topLogprobs: logprobs,
         logProbabilities: logprobs !== undefined,
+        streamChoices: request.parscale?.streams ?? false,
         // What is echoed alone, without numbers, needs no step; one is made all the same, for its prompt is checked there.
         promptLogprobs: echo && (logprobs !== undefined || maxTokens === 0) ? (logprobs ?? 0) : undefined,
       }
@@ -127,7 +128,7 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
       offsets[index]! += value.text.length
       yield chunk(index, value.text, {
         logprobs,
-        ...(request.parscale?.streams && { parscale: { streams: roundWeights(value.tokens) } }),
+        ...(request.parscale?.streams && { parscale: streamsOf(value.tokens) }),
       })
     }
   } finally {
@@ -154,7 +155,7 @@ async function whole(texts: Texts, head: Head) {
       finish_reason: finishReason,
     }
   })
-  const streams = request.parscale?.streams ? { streams: results.map(({ tokens }) => roundWeights(tokens)) } : {}
+  const streams = request.parscale?.streams ? streamsOfAll(results) : {}
   const { parscale, ...rest } = base(head)
   return { ...rest, choices, usage: usageOfAll(results, head), parscale: { ...parscale, ...streams } }
 }

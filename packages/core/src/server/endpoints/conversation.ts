@@ -2,7 +2,7 @@
 import { isParscaleError, usageError } from '../../errors.ts'
 import type { TextModel, TokenConstraint } from '../../generation/index.ts'
 import type { ChatMessage } from '../../tokenizer/index.ts'
-import type { Constrain, Demand, ServerContext } from '../context.ts'
+import type { Demand, ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
 import { checkPrompt, encoded } from '../generate.ts'
 import { parsedText } from '../json-body.ts'
@@ -61,7 +61,7 @@ export async function conversationOf(
   }
 }
 
-/** @throws unsupported where there is no engine for constraints, or it does not do what is asked */
+/** @throws usage or unsupported error that names what cannot be held to */
 export async function constraintOf(
   demand: Demand | undefined,
   { text, form }: LoadedModel,
@@ -70,9 +70,7 @@ export async function constraintOf(
   reasons = false,
 ): Promise<TokenConstraint | undefined> {
   if (!demand) return undefined
-  const param = demand.kind === 'calls' ? 'tool_choice' : 'response_format'
-  if (!constrain) throw unsupported(`${param}: this server does not constrain what models write (${demand.kind})`, param)
-  const constraint = await (constrain satisfies Constrain)(text, demand, signal)
+  const constraint = await constrain(text, demand, signal)
   const close = reasons && form.reasoning ? text.tokenizer.idOf(form.reasoning.close) : undefined
   return close === undefined ? constraint : afterToken(constraint, close, text)
 }

@@ -45,7 +45,10 @@ export const parscaleField = z
       .union([z.int().min(1), z.literal('auto')])
       .nullish()
       .describe('Streams. "auto": the server chooses by its load. Default: what the operator set.'),
-    streams: z.boolean().nullish().describe("Each stream's weight in each token, with the answer."),
+    streams: z
+      .boolean()
+      .nullish()
+      .describe("Each stream's weight in each token, and the token that it would have said alone, with the answer."),
   })
   .nullish()
 
@@ -99,4 +102,8 @@ export const parscaleShape = z.object({
     .array(z.array(z.array(z.number())))
     .optional()
     .describe('With `streams`: of each choice, of each token, the weight of each stream.'),
+  stream_choices: z
+    .array(z.array(z.array(z.object({ id: z.int(), token: z.string(), logprob: z.number() }))))
+    .optional()
+    .describe("With `streams`: of each choice, of each token, each stream's own most probable token."),
 })

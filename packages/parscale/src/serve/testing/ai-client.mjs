@@ -1,23 +1,45 @@
-/** npm's ai with @ai-sdk/openai-compatible against a server, in a process without our tools: prints what it got as JSON. */
+/** npm's ai, 6 or 7, with @ai-sdk/openai-compatible against a server, in a process without our tools: prints what it got as JSON. */
 import process from 'node:process'
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
-import { embed, generateText, streamText } from 'ai'
+import { embed, generateText, jsonSchema, Output, stepCountIs, streamText, tool } from 'ai'
 
-const [baseURL, name] = process.argv.slice(2)
-const provider = createOpenAICompatible({ name: 'parscale', baseURL, includeUsage: true })
-const asked = { model: provider(name), prompt: 'What is the capital of France?', temperature: 0, maxOutputTokens: 16 }
+const [baseURL, chat, tooled] = process.argv.slice(2)
+const provider = createOpenAICompatible({ name: 'parscale', baseURL, includeUsage: true, supportsStructuredOutputs: true })
+const asked = { model: provider(chat), prompt: 'What is the capital of France?', temperature: 0, maxOutputTokens: 16 }
 
 const whole = await generateText(asked)
 const stream = streamText(asked)
 let streamed = ''
 for await (const piece of stream.textStream) streamed += piece
-const { embedding } = await embed({ model: provider.textEmbeddingModel(name), value: 'Paris' })
+
+const schema = jsonSchema({
+  type: 'object',
+  properties: { city: { enum: ['Paris', 'Rome'] } },
+  required: ['city'],
+  additionalProperties: false,
+})
+const { output } = await generateText({ ...asked, maxOutputTokens: 200, output: Output.object({ schema }) })
+const given = []
+const execute = async (input) => {
+  given.push(input)
+  return { sun: true }
+}
+const tools = { weather: tool({ description: 'The weather of a city', inputSchema: schema, execute }) }
+const called = await generateText({
+  ...{ ...asked, model: provider(tooled), maxOutputTokens: 200, tools, toolChoice: 'required' },
+  stopWhen: stepCountIs(2), // the result goes back to the model once
+})
+
+const { embedding } = await embed({ model: provider.textEmbeddingModel?.(chat) ?? provider.embeddingModel(chat), value: 'Paris' })
 process.stdout.write(
   `${JSON.stringify({
     text: whole.text,
     streamed,
     tokens: [whole.usage.outputTokens, (await stream.usage).outputTokens],
     reasons: [whole.finishReason, await stream.finishReason],
+    output,
+    given,
+    steps: called.steps.map(({ finishReason }) => finishReason),
     embedding: embedding.length,
   })}\n`,
 )

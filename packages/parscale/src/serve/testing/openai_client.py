@@ -28,6 +28,16 @@ with client.responses.stream(model=model, input=messages, temperature=0, max_out
 out["events"] = [event.type for event in events]
 out["final"] = events[-1].response.output[0].content[0].text
 
+schema = {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"], "additionalProperties": False}
+form = {"type": "json_schema", "json_schema": {"name": "city", "schema": schema, "strict": True}}
+structured = client.chat.completions.create(model=model, messages=messages, temperature=0, response_format=form)
+out["structured"] = json.loads(structured.choices[0].message.content)
+tools = [{"type": "function", "function": {"name": "weather", "parameters": schema}}]
+called = client.chat.completions.create(
+    model=sys.argv[3], messages=messages, temperature=0, tools=tools, tool_choice="required", parallel_tool_calls=False
+)
+out["called"] = [[one.function.name, json.loads(one.function.arguments)] for one in called.choices[0].message.tool_calls]
+
 out["embedding"] = len(client.embeddings.create(model=model, input="Paris").data[0].embedding)
 out["models"] = [one.id for one in client.models.list()]
 try:
