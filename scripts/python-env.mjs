@@ -33,6 +33,8 @@ export const environments = {
   clients: ['openai==3.57.0'],
   /** Another one: an evaluation harness (800 MB). */
   harness: ['lm_eval[api]==0.4.13'],
+  /** A compiler for every platform that modules are published for (100 MB). */
+  zig: ['ziglang==0.17.1'],
   /** Reads the event files that training writes (150 MB). */
   tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }

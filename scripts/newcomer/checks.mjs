@@ -26,7 +26,9 @@ export const checks = {
 
   /** From an empty folder. */
   async npx({ machine }) {
-    const { stdout, stderr, seconds } = await machine.run(`mkdir empty && cd empty && npx --yes parscale generate ${generation}`)
+    const cwd = join(machine.home, 'empty')
+    mkdirSync(cwd)
+    const { stdout, stderr, seconds } = await machine.run(`npx --yes parscale generate ${generation}`, { cwd })
     mustBeQuiet('npx', stderr)
     if (!/\w/.test(stdout)) throw new Error(`npx parscale generate wrote nothing: ${stderr}`)
     return { seconds }
