@@ -7,7 +7,7 @@ import { Engine } from '@parscale/core/internal/generation'
 import { type ModelFolder, writeWholeFile } from '@parscale/core/internal/node'
 import { createTokenizer, type Tokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { loadModel } from '../load/load.ts'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
 import { counted } from '../terminal/quantity.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
 import { type FlagsOf, loadOptions, longestInTokens, withModel } from './options.ts'
@@ -109,7 +109,8 @@ async function scoreLines(model: string | undefined, flags: Flags, path: string,
     const perplexity = loss === null ? null : Math.exp(loss)
     if (flags.json) io.stdout(`${JSON.stringify({ p, precision, texts, loss, perplexity }, null, 2)}\n`)
     else if (loss !== null)
-      io.stdout(
+      report(
+        io,
         `perplexity ${perplexity!.toFixed(4)} (${loss.toFixed(4)} nats a token over ${counted(scored, 'token')} of ${counted(texts.length, 'text')}, P = ${p}, weights ${precision})\n`,
       )
   } finally {
@@ -192,7 +193,8 @@ function show(
     }
   }
   if (loss !== null && perplexity !== null) {
-    io.stdout(
+    report(
+      io,
       `perplexity ${perplexity.toFixed(4)} (${loss.toFixed(4)} nats a token over ${counted(ids.length - 1, 'token')}, P = ${flags.p}, weights ${flags.precision})\n`,
     )
   } else io.stderr('one token alone cannot be scored: nothing comes before it\n')
