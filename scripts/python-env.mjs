@@ -41,6 +41,8 @@ export const environments = {
   schemathesis: ['schemathesis==4.32.5'],
   /** Judges manifests by Kubernetes' own schemas (75 MB). */
   kubernetes: ['kubernetes-validate==1.37.0'],
+  /** A compiler for every platform that modules are published for (100 MB). */
+  zig: ['ziglang==0.17.1'],
   /** Reads the event files that training writes (150 MB). */
   tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }

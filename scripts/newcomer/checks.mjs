@@ -26,7 +26,9 @@ export const checks = {
 
   /** From an empty folder. */
   async npx({ machine }) {
-    const { stdout, stderr, seconds } = await machine.run(`mkdir empty && cd empty && npx --yes parscale generate ${generation}`)
+    const cwd = join(machine.home, 'empty')
+    mkdirSync(cwd)
+    const { stdout, stderr, seconds } = await machine.run(`npx --yes parscale generate ${generation}`, { cwd })
     mustBeQuiet('npx', stderr)
     if (!/\w/.test(stdout)) throw new Error(`npx parscale generate wrote nothing: ${stderr}`)
     return { seconds }
@@ -76,7 +78,7 @@ export const checks = {
     const { machine, parscale } = context
     mkdirSync(join(machine.project, 'texts'))
     for (let i = 0; i < 40; i++) writeFileSync(join(machine.project, `texts/${i}.txt`), `${i} whales. ${text.repeat(8)}`)
-    const shape = '--hidden-size 32 --layers 1 --vocab-size 300 --sequence-length 32'
+    const shape = '--hidden-size 32 --heads 6 --kv-heads 2 --head-dim 32 --layers 1 --vocab-size 300 --sequence-length 32'
     const train = `${parscale} train pretrain --data "texts/*.txt" --p 2 --steps 20 ${shape} --out run`
     const refused = await machine.run(train, { code: 3 })
     if (!/npm install --ignore-scripts onnxruntime-node\n$/.test(refused.stderr))

@@ -10,10 +10,11 @@ import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { nodeImports, zigCompiler, zigFlag } from './zig.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-const common = ['cache', 'linear', 'mapped-file', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
+const common = ['cache', 'linear', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
 
 const avx2 = ['-mavx2', '-mfma', '-mf16c']
 
@@ -42,36 +43,25 @@ export const architectures = Object.keys(sources)
 const crossCompilers = { x64: 'x86_64-linux-gnu-g++', arm64: 'aarch64-linux-gnu-g++' }
 
 // Contraction would fuse multiplications and additions as the compiler likes, and differently for each instruction set.
-const flags = ['-std=c++17', '-O3', '-fPIC', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden', '-Wall', '-Wextra']
+const flags = ['-std=c++17', '-O3', '-ffp-contract=off', '-fno-math-errno', '-fvisibility=hidden', '-Wall', '-Wextra']
 // GCC 12 takes the undefined values in its own AVX-512 header for a mistake.
 const kernelFlags = ['-Wno-uninitialized', '-Wno-maybe-uninitialized', '-Wno-unknown-warning-option']
 
 // Names of the compiler's libraries are kept from Node's own copies of them.
 const standaloneFlags = ['-static-libstdc++', '-static-libgcc', '-Wl,--exclude-libs,ALL', '-s']
 
-/** ZIG may hold words, as `python3 -m ziglang`. */
-const zigCommand = () => [...(process.env.ZIG || 'zig').split(' '), 'c++']
-
-/** GCC's name of an Arm architecture, as zig spells it: it has no `-march`. */
-const zigFlag = (flag) => flag.replace(/^-march=armv8\.(\d)-a/, '-mcpu=generic+v8_$1a')
-
-/** The command that compiles, for what it is asked for. Zig links its C++ library in by itself. */
-function compilerOf({ arch, zig, platform = process.platform, standalone }) {
-  const module = platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared']
-  if (zig) {
-    const [command, ...words] = zigCommand()
-    return {
-      command,
-      words: [...words, '-target', zig],
-      module: platform === 'darwin' ? ['-shared', '-undefined', 'dynamic_lookup'] : module,
-      standalone: ['-s'],
-    }
-  }
+/** The command that compiles, for what it is asked for. */
+function compilerOf({ arch, zig, platform, standalone }) {
+  if (zig) return zigCompiler(zig, platform)
   const crosses = arch !== process.arch
   if (!sources[arch] || process.platform === 'win32' || (crosses && process.platform !== 'linux'))
     throw new Error(`there is no build for ${process.platform}-${arch} yet`)
-  const command = crosses ? crossCompilers[arch] : process.env.CXX || 'c++'
-  return { command, words: [], module, standalone: standalone && process.platform === 'linux' ? standaloneFlags : [] }
+  return {
+    command: crosses ? crossCompilers[arch] : process.env.CXX || 'c++',
+    words: [],
+    module: process.platform === 'darwin' ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared'],
+    standalone: standalone && process.platform === 'linux' ? standaloneFlags : [],
+  }
 }
 
 function run(command, args) {
@@ -87,17 +77,18 @@ function run(command, args) {
 }
 
 /** Files to compile, as paths below the package without `.cc`, each with the flags of its own. */
-function filesOf(arch, program) {
+function filesOf(arch, platform, program) {
+  const system = platform === 'win32' ? 'windows' : 'posix'
   const more = program ? { [program]: [], ...programs[program][arch] } : {}
   return [
     ...Object.entries(sources[arch]).map(([name, own]) => [`src/${name}`, own]),
-    ...common.map((name) => [`src/${name}`, []]),
+    ...[...common, `mapped-file-${system}`].map((name) => [`src/${name}`, []]),
     ...(program
       ? []
       : [
           ['src/binding', []],
           ['src/bus-error', []],
-          ['src/interrupts', []],
+          [`src/interrupts-${system}`, []],
         ]),
     ...Object.entries(more).map(([name, own]) => [`test/${name}`, own]),
   ]
@@ -111,7 +102,14 @@ function filesOf(arch, program) {
  * @param zig compile with zig for this target of its, as `x86_64-linux-musl`; `platform` is then that target's
  * @returns the path of what was built; throws what the compiler said
  */
-export async function build({ program, sanitize, arch = process.arch, standalone = false, zig, platform } = {}) {
+export async function build({
+  program,
+  sanitize,
+  arch = process.arch,
+  standalone = false,
+  zig,
+  platform = process.platform,
+} = {}) {
   if (program && !programs[program]) throw new Error(`there is no program ${program}`)
   const compiler = compilerOf({ arch, zig, platform, standalone })
   const include = createRequire(import.meta.url)('node-api-headers').include_dir
@@ -121,14 +119,16 @@ export async function build({ program, sanitize, arch = process.arch, standalone
   const objects = join(folder, `objects-${process.pid}`)
   for (const below of ['src/kernels', 'test']) mkdirSync(join(objects, below), { recursive: true })
   try {
-    const files = filesOf(arch, program)
+    const files = filesOf(arch, platform, program)
     const object = (name) => join(objects, `${name}.o`)
+    const posix = platform === 'win32' ? [] : ['-fPIC', '-pthread']
     const waiting = files.map(([name, own]) => () => {
       const warnings = own.length > 0 || name.startsWith('src/kernels/') ? kernelFlags : []
       const from = join(root, `${name}.cc`)
       return run(compiler.command, [
         ...compiler.words,
         ...flags,
+        ...posix,
         ...warnings,
         ...(zig ? own.map(zigFlag) : own),
         ...extra,
@@ -144,7 +144,7 @@ export async function build({ program, sanitize, arch = process.arch, standalone
       for (let next = waiting.shift(); next; next = waiting.shift()) process.stderr.write(await next())
     })
     await Promise.all(workers)
-    const link = [...(program ? [] : compiler.module), '-pthread', ...(standalone ? compiler.standalone : [])]
+    const link = [...(program ? [] : compiler.module), ...posix, ...(standalone ? compiler.standalone : [])]
     const target = join(folder, program ?? 'parscale.node')
     // Into place in one go: whoever loads it meanwhile keeps the old one.
     await run(compiler.command, [
@@ -152,6 +152,7 @@ export async function build({ program, sanitize, arch = process.arch, standalone
       ...link,
       ...extra,
       ...files.map(([name]) => object(name)),
+      ...(platform === 'win32' ? nodeImports(objects) : []),
       '-o',
       `${target}.${process.pid}`,
     ])

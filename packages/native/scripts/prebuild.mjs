@@ -1,8 +1,8 @@
 // Packages of prebuilt modules, each in FOLDER/<platform> (default: prebuilds), ready for `npm pack`.
 //   npm run prebuilds -- --target linux-x64-gnu,linux-arm64-gnu    these; `all`: every platform of platforms.mjs
 //   npm run prebuilds -- --with system                             by this machine's g++ and Debian's cross compilers, for its C library and later ones
-// The default compiler is zig, which has headers and C libraries of all platforms: `zig` on PATH, ZIG, or PyPI's ziglang
-// (scripts/python-env.mjs zig). What is published is made with it.
+// The default compiler is zig, which has headers and C libraries of all platforms: `zig` on PATH, or ZIG
+// (ZIG="$(node scripts/python-env.mjs zig) -m ziglang" for PyPI's). What is published is made with it.
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'

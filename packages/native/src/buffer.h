@@ -1,9 +1,10 @@
 // Scratch memory of a step: aligned for any register, kept between steps, grown on demand.
 #pragma once
 #include <cstddef>
-#include <cstdlib>
+#include <cstdint>
 #include <memory>
-#include <new>
+
+#include "aligned.h"
 
 namespace parscale {
 
@@ -16,8 +17,7 @@ class Buffer {
       memory_.reset();
       size_ = 0;
       if (n > SIZE_MAX / sizeof(T) - 64) throw std::bad_alloc();
-      memory_.reset(static_cast<T*>(std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64)));
-      if (!memory_) throw std::bad_alloc();
+      memory_.reset(static_cast<T*>(allocateAligned(n * sizeof(T))));
       size_ = n;
     }
     return memory_.get();
@@ -25,7 +25,7 @@ class Buffer {
 
  private:
   struct Free {
-    void operator()(T* memory) const { std::free(memory); }
+    void operator()(T* memory) const { freeAligned(memory); }
   };
   std::unique_ptr<T, Free> memory_;
   size_t size_ = 0;

@@ -1,21 +1,20 @@
 #include "cache.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <new>
+
+#include "aligned.h"
 
 namespace parscale {
 
 // Counts itself, so that the cache knows what it holds.
 struct Cache::Page {
   explicit Page(size_t size, std::atomic<size_t>& count) : count_(count) {
-    bytes = static_cast<uint8_t*>(std::aligned_alloc(64, size));
-    if (!bytes) throw std::bad_alloc();
+    bytes = static_cast<uint8_t*>(allocateAligned(size));
     count_++;
   }
   ~Page() {
-    std::free(bytes);
+    freeAligned(bytes);
     count_--;
   }
   Page(const Page&) = delete;

@@ -24,7 +24,12 @@ class MappedFile {
 
  private:
   std::string path_;
+  // What the system knows it by.
+#ifdef _WIN32
+  void* file_ = nullptr;
+#else
   int file_ = -1;
+#endif
   const uint8_t* bytes_ = nullptr;
   size_t size_ = 0;
 };

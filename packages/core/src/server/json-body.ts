@@ -6,23 +6,16 @@ const mostLevels = 512
 /** Values of a body: some tenths of a second go into the checks of so many. */
 const mostValues = 2 ** 18
 
-/** @param reserve told of bytes as they come; may refuse them @throws invalid request for what is larger than `mostBytes`, no JSON, too nested, or too many values */
+/**
+ * @param reserve told of bytes as they come; may refuse them
+ * @throws invalid request for what is larger than `mostBytes`, no JSON, too nested, or too many values
+ */
 export async function readJson(
   request: Request,
   mostBytes: number,
   reserve: (bytes: number) => void = () => {},
 ): Promise<unknown> {
-  const type = request.headers.get('content-type') ?? ''
-  // A page elsewhere may send a form or plain text without asking us first.
-  if (!/^application\/(?:[\w.+-]+\+)?json\b/i.test(type))
-    throw new ApiError(
-      415,
-      'invalid_request_error',
-      `the body must be application/json, got ${JSON.stringify(type.slice(0, 100))}`,
-      {
-        code: 'unsupported_media_type',
-      },
-    )
+  mustNotBeForm(request.headers)
   let bytes: Uint8Array
   let text: string
   try {
@@ -39,6 +32,20 @@ export async function readJson(
   } catch (error) {
     throw invalid(`the body is not valid JSON: ${(error as Error).message.slice(0, 300)}`, undefined, 'invalid_json')
   }
+}
+
+/**
+ * A page of another site may send a form or plain text without asking us first, and nothing else. `curl -d` says that it sends a form
+ * as well, and means JSON. Only browsers say where a request comes from.
+ */
+function mustNotBeForm(headers: Headers): void {
+  const type = headers.get('content-type') ?? ''
+  const fromPage = ['origin', 'referer', 'sec-fetch-site'].some((name) => headers.has(name))
+  if (!fromPage || /^application\/(?:[\w.+-]+\+)?json\b/i.test(type)) return
+  const said = `the header content-type must be application/json where a page sends the request, got ${JSON.stringify(type.slice(0, 100))}`
+  throw new ApiError(415, 'invalid_request_error', `${said}; set it: headers: { 'content-type': 'application/json' }`, {
+    code: 'unsupported_media_type',
+  })
 }
 
 /** The length may be told beforehand, and need not be. */

@@ -8,6 +8,7 @@ import type { ChosenEngine } from '../load/decode-engine.ts'
 import { loadTextModel } from '../load/load.ts'
 import { type History, openHistory } from '../terminal/history.ts'
 import type { Io } from '../terminal/io.ts'
+import { streamLegend } from '../terminal/stream-colors.ts'
 import { answer } from './chat/answer.ts'
 import { Conversation } from './chat/conversation.ts'
 import { converse, readFromPipe } from './chat/converse.ts'
@@ -56,6 +57,7 @@ export function register(command: Command, io: Io): void {
       try {
         const conversation = new Conversation(text, flags)
         const { json, message, streams = false } = flags
+        if (streams && !json && conversation.p === 1) io.stderr(`${streamLegend(1, io.color)}\n`)
         if (message) {
           for (const each of message) await answer(io, conversation, each, { flags, json, streams, signal: io.signal })
           return

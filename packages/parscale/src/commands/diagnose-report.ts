@@ -5,11 +5,14 @@ import { textTable } from '../terminal/text-table.ts'
 const barWidth = 20
 const levels = ' ▁▂▃▄▅▆▇█'
 
-/** @param width of the terminal; absent: tables are as wide as they get */
-export function diagnosisReport(diagnosis: Diagnosis, width?: number): string {
+/**
+ * @param precision of the weights, in words
+ * @param width of the terminal; absent: tables are as wide as they get
+ */
+export function diagnosisReport(diagnosis: Diagnosis, precision: string, width?: number): string {
   const { p, tokens } = diagnosis
   return [
-    `P = ${p}, ${tokens} tokens predicted; losses in nats a token\n`,
+    `P = ${p}, weights ${precision}, ${tokens} tokens predicted; losses in nats a token\n`,
     lossTable(diagnosis, width),
     correlationTable(diagnosis, width),
     theoryText(diagnosis, width),

@@ -47,7 +47,7 @@ describe('parscale diagnose', () => {
     writeFileSync(text, 'The quick brown fox jumps over the lazy dog.')
     const { code, stdout } = await parscale(['diagnose', byteModel, '--data', text, '--tokens', '20'])
     expect(code).toBe(0)
-    expect(stdout).toContain('P = 8, 19 tokens predicted')
+    expect(stdout).toContain('P = 8, weights bfloat16, 19 tokens predicted')
     for (const line of [
       /^stream 8 alone +\d/m,
       /^without stream 1 +\d/m,

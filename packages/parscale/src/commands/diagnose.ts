@@ -75,8 +75,9 @@ export function register(command: Command, io: Io): void {
           signal: io.signal,
           onProgress: (done, total) => progress.update(done, total),
         }).finally(() => progress.end())
-        if (flags.json) io.stdout(`${JSON.stringify(diagnosis, null, 2)}\n`)
-        else report(io, diagnosisReport(diagnosis, io.columns))
+        const { weights: precision } = loaded.model
+        if (flags.json) io.stdout(`${JSON.stringify({ ...diagnosis, precision }, null, 2)}\n`)
+        else report(io, diagnosisReport(diagnosis, precision, io.columns))
         if (flags.plot !== undefined) await drawInFile(io, flags.plot, diagnosisCharts(diagnosis), 2)
       } finally {
         await loaded.model.dispose()

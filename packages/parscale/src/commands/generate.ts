@@ -6,6 +6,7 @@ import type { TextModel, TextResult, TextToken } from '@parscale/core/internal/g
 import { resolveModel, shippedModel } from '../load/find-model.ts'
 import { loadTextModel } from '../load/load.ts'
 import { forTerminal, type Io } from '../terminal/io.ts'
+import { counted } from '../terminal/quantity.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
 import {
   checkSampling,
@@ -160,5 +161,5 @@ async function streamOne(text: TextModel, prompt: string, flags: Flags, io: Io):
 function summary(result: TextResult, { model }: TextModel, p: number, seed: number, prefillMs: number, decodeMs: number): string {
   const n = result.tokens.length
   const rate = n > 1 ? `, ${(decodeMs / (n - 1)).toFixed(1)} ms a token` : ''
-  return `[P = ${p}, weights ${model.weights}, seed ${seed}: ${result.promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms, ${n} new tokens${rate}, ended by ${result.stopString === null ? result.finishReason : JSON.stringify(result.stopString)}]`
+  return `[P = ${p}, weights ${model.weights}, seed ${seed}: ${counted(result.promptTokens, 'prompt token')} in ${prefillMs.toFixed(0)} ms, ${counted(n, 'new token')}${rate}, ended by ${result.stopString === null ? result.finishReason : JSON.stringify(result.stopString)}]`
 }

@@ -7,7 +7,8 @@ import { Engine } from '@parscale/core/internal/generation'
 import { type ModelFolder, writeWholeFile } from '@parscale/core/internal/node'
 import { createTokenizer, type Tokenizer, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import { loadModel } from '../load/load.ts'
-import type { Io } from '../terminal/io.ts'
+import { type Io, report } from '../terminal/io.ts'
+import { counted } from '../terminal/quantity.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
 import { type FlagsOf, loadOptions, longestInTokens, withModel } from './options.ts'
 import { readTextFile, readTextLines } from './text-input.ts'
@@ -64,7 +65,8 @@ export function register(command: Command, io: Io): void {
         }
         const positions = scorePositions(new Engine(loaded.model), ids, options)
         const score = await run(positions, ids, loaded.model.config.vocabSize, flags.logits).finally(() => progress.end())
-        show(score, ids, tokenizer, { ...flags, p: flags.p ?? loaded.model.defaultP }, io)
+        const { defaultP, weights } = loaded.model
+        show(score, ids, tokenizer, { ...flags, p: flags.p ?? defaultP, precision: weights }, io)
       } finally {
         await loaded.model.dispose()
         await loaded.close()
@@ -83,7 +85,8 @@ async function scoreLines(model: string | undefined, flags: Flags, path: string,
         yield await tokenizer!.encodeLong(text, { allowSpecial, signal: io.signal })
     }
     const texts: { tokens: number; loss: number | null; perplexity: number | null }[] = []
-    const p = flags.p ?? loaded.model.defaultP
+    const { defaultP, weights: precision } = loaded.model
+    const p = flags.p ?? defaultP
     const progress = io.progress('scoring', 'texts')
     for await (const { logProbabilities, loss, perplexity } of scoreTexts(new Engine(loaded.model), encoded(), {
       p,
@@ -104,10 +107,11 @@ async function scoreLines(model: string | undefined, flags: Flags, path: string,
     const scored = texts.reduce((sum, { tokens }) => sum + tokens - 1, 0)
     const loss = scored === 0 ? null : texts.reduce((sum, { tokens, loss }) => sum + (loss ?? 0) * (tokens - 1), 0) / scored
     const perplexity = loss === null ? null : Math.exp(loss)
-    if (flags.json) io.stdout(`${JSON.stringify({ p, texts, loss, perplexity }, null, 2)}\n`)
+    if (flags.json) io.stdout(`${JSON.stringify({ p, precision, texts, loss, perplexity }, null, 2)}\n`)
     else if (loss !== null)
-      io.stdout(
-        `perplexity ${perplexity!.toFixed(4)} (${loss.toFixed(4)} nats a token over ${scored} tokens of ${texts.length} texts, P = ${p})\n`,
+      report(
+        io,
+        `perplexity ${perplexity!.toFixed(4)} (${loss.toFixed(4)} nats a token over ${counted(scored, 'token')} of ${counted(texts.length, 'text')}, P = ${p}, weights ${precision})\n`,
       )
   } finally {
     await loaded.model.dispose()
@@ -159,7 +163,7 @@ function show(
   score: Score,
   ids: readonly number[],
   tokenizer: Tokenizer | undefined,
-  flags: Flags & { p: number },
+  flags: Flags & { p: number; precision: string },
   io: Io,
 ): void {
   const { logProbabilities, streamWeights, loss, perplexity } = score
@@ -172,7 +176,7 @@ function show(
       ...(flags.streams && { streamWeights: streamWeights[t] }),
     }))
     io.stdout(
-      `${JSON.stringify({ p: flags.p, tokens, loss, perplexity, ...(flags.logits && { logits: flags.logits }) }, null, 2)}\n`,
+      `${JSON.stringify({ p: flags.p, precision: flags.precision, tokens, loss, perplexity, ...(flags.logits && { logits: flags.logits }) }, null, 2)}\n`,
     )
     return
   }
@@ -189,8 +193,9 @@ function show(
     }
   }
   if (loss !== null && perplexity !== null) {
-    io.stdout(
-      `perplexity ${perplexity.toFixed(4)} (${loss.toFixed(4)} nats a token over ${ids.length - 1} tokens, P = ${flags.p})\n`,
+    report(
+      io,
+      `perplexity ${perplexity.toFixed(4)} (${loss.toFixed(4)} nats a token over ${counted(ids.length - 1, 'token')}, P = ${flags.p}, weights ${flags.precision})\n`,
     )
   } else io.stderr('one token alone cannot be scored: nothing comes before it\n')
 }

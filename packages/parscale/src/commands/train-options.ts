@@ -8,6 +8,7 @@ import {
   needsBase,
   parseRunConfig,
   type RecipeName,
+  type RecipeOptions,
   type RunConfig,
   recipes,
   runConfigSchema,
@@ -125,7 +126,7 @@ export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: Parscale
   if (needsBase(recipe) && flags.model === undefined) {
     throw usageError(`train ${recipe}: starts from a model; name it with --model`, { flag: 'model' })
   }
-  const recipeOptions = {
+  const recipeOptions: RecipeOptions = {
     data,
     base: flags.model,
     // Tuning leaves a model's number of streams as it is.
@@ -134,24 +135,34 @@ export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: Parscale
     secondSteps: flags.secondSteps,
     learningRate: flags.learningRate,
     seed: flags.seed,
+    shape: { hiddenSize: size(flags, 'hiddenSize'), numAttentionHeads: size(flags, 'heads'), headDim: size(flags, 'headDim') },
   }
   if (flags.secondSteps !== undefined && recipe !== 'two-stage')
     throw usageError(`train ${recipe}: has no second stage; leave out --second-steps, or take two-stage`, {
       flag: 'second-steps',
     })
-  const { p } = recipes[recipe](recipeOptions).stages.at(-1)!
-  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](recipeOptions))]
-  const extra = (flags.set ?? []).map(parseSetting)
-  const resolved = () => applySettings(recipes[recipe](recipeOptions), [...settings, ...extra])
-  if (flags.trainTokens !== undefined) {
-    const { batch } = resolved()
-    recipeOptions.steps = Math.ceil(flags.trainTokens / (batch.sequences * batch.tokens * batch.microBatches))
-  }
   try {
-    return withAbsolutePaths(parseRunConfig(resolved(), `train ${recipe}`))
+    return parsedConfig(recipe, flags, recipeOptions, base)
   } catch (error) {
     throw withFlag(error)
   }
+}
+
+/** One of valueOptions, whose types are not known here. */
+function size(flags: OptionValues, name: string): number | undefined {
+  const value: unknown = flags[name]
+  return typeof value === 'number' ? value : undefined
+}
+
+function parsedConfig(recipe: RecipeName, flags: ConfigFlags, recipeOptions: RecipeOptions, base?: ParscaleConfig): RunConfig {
+  const { p } = recipes[recipe](recipeOptions).stages.at(-1)!
+  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](recipeOptions))]
+  const extra = (flags.set ?? []).map(parseSetting)
+  const resolved = (options: RecipeOptions) => applySettings(recipes[recipe](options), [...settings, ...extra])
+  const { batch } = resolved(recipeOptions)
+  const tokensOfStep = batch.sequences * batch.tokens * batch.microBatches
+  const steps = flags.trainTokens === undefined ? recipeOptions.steps : Math.ceil(flags.trainTokens / tokensOfStep)
+  return withAbsolutePaths(parseRunConfig(resolved({ ...recipeOptions, steps }), `train ${recipe}`))
 }
 
 /** Where a model has P streams and P are trained, they go on as they are made, unless a flag says otherwise. */

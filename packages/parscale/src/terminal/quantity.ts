@@ -21,6 +21,9 @@ function parse(text: string, units: Readonly<Record<string, number>>, examples: 
   return value
 }
 
+/** `1 token`, `2 tokens`. */
+export const counted = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
+
 /** 1,2,4,8 as numbers. */
 export function countList(text: string): number[] {
   const list = text.split(',').map((part) => Number(part.trim()))

@@ -2,6 +2,7 @@
  * The ways to train that have a name, as data: each is a function from a few options to a whole configuration, every value
  * of which can be overridden afterwards. Figures that are not scaled by options are the paper's (section 3.1 and appendix).
  */
+import { freshShape, type ShapeOptions } from './fresh-shape.ts'
 import type { RunConfig, Stage } from './run-config.ts'
 
 /** What has to be known before the rest can have defaults. */
@@ -18,6 +19,8 @@ export interface RecipeOptions {
   /** The highest rate. */
   readonly learningRate?: number | undefined
   readonly seed?: number | undefined
+  /** Of a fresh model. */
+  readonly shape?: ShapeOptions | undefined
 }
 
 /** The paper: 2,000 of 20,000 steps are warm-up. */
@@ -48,7 +51,7 @@ function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunCon
     recipe,
     seed: options.seed ?? 0,
     base: options.base ?? null,
-    shape: options.base === undefined ? smallShape : null,
+    shape: options.base === undefined ? freshShape(options.shape ?? {}) : null,
     tokenizer: null,
     vocabSize: 2048,
     stages,
@@ -83,19 +86,6 @@ function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunCon
     logEvery: 10,
   }
 }
-
-/** About 2.8 million parameters with the default vocabulary: minutes on a laptop. */
-const smallShape = {
-  hiddenSize: 192,
-  intermediateSize: 512,
-  numHiddenLayers: 6,
-  numAttentionHeads: 6,
-  numKeyValueHeads: 2,
-  headDim: 32,
-  maxPositionEmbeddings: 1024,
-  ropeTheta: 10_000,
-  tieWordEmbeddings: true,
-} as const
 
 /** The recipes by name: functions from a few options to a whole configuration. */
 export const recipes = {

@@ -1,6 +1,7 @@
 /** One turn: the answer as it comes, and what it took. */
 import type { TextResult } from '@parscale/core/internal/generation'
 import { forTerminal, type Io } from '../../terminal/io.ts'
+import { counted } from '../../terminal/quantity.ts'
 import { streamBlocks, streamLegend } from '../../terminal/stream-colors.ts'
 import { type SamplingFlags, textOptions } from '../options.ts'
 import type { Conversation } from './conversation.ts'
@@ -20,7 +21,7 @@ export async function answer(io: Io, conversation: Conversation, message: string
   const { p, cachedTokens } = conversation
   const progress = io.progress('reading', 'tokens')
   const settings = { ...textOptions(flags, signal), onPrefill: (done: number, total: number) => progress.update(done, total) }
-  const paint = streams && !json ? streamBlocks(p, io.color) : undefined
+  const paint = streams && !json && p > 1 ? streamBlocks(p, io.color) : undefined
   const started = performance.now()
   const stream = conversation.send(message, settings)
   let next = await stream.next().finally(() => progress.end())
@@ -43,11 +44,11 @@ export async function answer(io: Io, conversation: Conversation, message: string
 function spent({ tokens }: TextResult, p: number, decodeMs: number): string {
   const n = tokens.length
   const rate = n > 1 && decodeMs > 0 ? [`${(((n - 1) * 1000) / decodeMs).toFixed(1)} tokens/s`] : []
-  return [`${n} ${n === 1 ? 'token' : 'tokens'}`, ...rate, `P = ${p}`].join(', ')
+  return [counted(n, 'token'), ...rate, `P = ${p}`].join(', ')
 }
 
 const computed = (
   { promptTokens, finishReason }: TextResult,
   { cachedTokens, seed, prefillMs }: { cachedTokens: number; seed: number; prefillMs: number },
 ): string =>
-  `${promptTokens} prompt tokens in ${prefillMs.toFixed(0)} ms, ${Math.min(cachedTokens, promptTokens)} of them in the cache; seed ${seed}; ended by ${finishReason}`
+  `${counted(promptTokens, 'prompt token')} in ${prefillMs.toFixed(0)} ms, ${Math.min(cachedTokens, promptTokens)} of them in the cache; seed ${seed}; ended by ${finishReason}`

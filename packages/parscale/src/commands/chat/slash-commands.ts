@@ -64,7 +64,9 @@ const slashCommands: readonly SlashCommand[] = [
     help: 'show or hide which stream weighs most in each token',
     run: (state) => {
       state.streams = !state.streams
-      state.say(`stream weights are ${state.streams ? 'shown' : 'hidden'}\n`)
+      const { p, text } = state.conversation
+      const where = state.streams && p === 1 ? ` where P > 1; this model has P = ${text.model.availableP.join(', ')}` : ''
+      state.say(`stream weights are ${state.streams ? 'shown' : 'hidden'}${where}\n`)
       return undefined
     },
   },

@@ -3,23 +3,17 @@
 #include "interrupts.h"
 
 #include "bus-error.h"
+#include "interruption.h"
 
 #include <signal.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
-#include <cstdint>
 
 namespace parscale {
 namespace {
-
-constexpr int exitCode = 130;
-
-// A launcher may pass a Ctrl-C on to a child that has it from the terminal already: the same signal, a few milliseconds later.
-constexpr int64_t echoNs = 100'000'000;
 
 struct Watched {
   int signal;
@@ -27,10 +21,7 @@ struct Watched {
 };
 Watched watched[] = {{SIGINT, {}}, {SIGTERM, {}}};
 
-static_assert(std::atomic<int64_t>::is_always_lock_free && std::atomic<int>::is_always_lock_free, "a handler must not wait for a lock");
-// Time and signal of the first interruption; 0 before it.
-std::atomic<int64_t> firstNs{0};
-std::atomic<int> firstSignal{0};
+Interruptions interruptions;
 
 int terminalFile = -1;
 struct termios terminal;
@@ -47,15 +38,12 @@ void restoreTerminal() {
 
 [[noreturn]] void end() {
   restoreTerminal();
-  _exit(exitCode);
+  _exit(interruptedExitCode);
 }
 
 void onSignal(int signal, siginfo_t* info, void* context) {
   const int error = errno;
-  const int64_t now = nowNs();
-  int64_t first = 0;
-  if (firstNs.compare_exchange_strong(first, now)) firstSignal = signal;
-  else if (signal != firstSignal || now - first > echoNs) end();
+  if (interruptions.ends(signal, nowNs())) end();
   for (const Watched& one : watched) {
     if (one.signal != signal) continue;
     if (one.before.sa_flags & SA_SIGINFO) one.before.sa_sigaction(signal, info, context);
@@ -86,13 +74,13 @@ void watchInterrupts() {
 }
 
 void endAtInterrupts() {
-  if (firstNs == 0) return;
+  if (!interruptions.any()) return;
   struct sigaction last {};
   last.sa_handler = [](int) { end(); };
   sigfillset(&last.sa_mask);
   for (const Watched& one : watched) sigaction(one.signal, &last, nullptr);
 }
 
-void forgetInterrupt() { firstNs = 0; }
+void forgetInterrupt() { interruptions.forget(); }
 
 }  // namespace parscale
