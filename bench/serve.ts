@@ -1,22 +1,24 @@
 /**
  * The server under clients, over HTTP: throughput beside llama.cpp with as many sequences, what the server itself takes of a step,
- * a long prompt's effect on others, the second turn of a chat, and P chosen by load. A published shape, random weights, 8 bits.
+ * a long prompt's effect on others, the second turn of a chat, several answers to a prompt, P chosen by load, and too many requests.
+ * A published shape, random weights, 8 bits; clients are a process of their own. One table at the end.
  *
  *     npm run bench:serve                        1.6B, all of it
  *     npm run bench:serve -- --layers 4 --only throughput,second-turn --rounds 2 --json
  *
- * The model is written below .cache and kept with --keep.
+ * The model is written below .cache and kept with --keep. Layers are alike, but the output embedding is one: fewer of them say less
+ * for it.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { loadavg } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { spreadOf } from '@parscale/core/internal'
 import { publishedModel } from '@parscale/core/internal/cost'
-import { modelFiles, type SchedulerOptions, TextModel } from '@parscale/core/internal/generation'
+import { Engine, modelFiles, type SchedulerOptions, TextModel } from '@parscale/core/internal/generation'
 import { openModelFolder } from '@parscale/core/internal/node'
 import type { ServerOptions } from '@parscale/core/internal/server'
 import { byteTokenizerFiles, createTokenizer } from '@parscale/core/internal/tokenizer'
@@ -25,32 +27,31 @@ import { startModel } from '../packages/parscale/src/load/decode-engine.ts'
 import { listening } from '../packages/parscale/src/serve/testing/listening.ts'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 import { loadPeer } from './llama-peer.ts'
+import { startClients, type Told } from './serve-clients.ts'
 
 const { values: flags } = parseArgs({
   options: {
     shape: { type: 'string', default: '1.6B' },
     layers: { type: 'string' },
     rounds: { type: 'string', default: '3' },
-    tokens: { type: 'string', default: '16' },
+    /** Of each answer. */
+    tokens: { type: 'string', default: '24' },
     clients: { type: 'string', default: '1,8,32' },
     /** Tokens of the long prompt, and of the chat. */
     long: { type: 'string', default: '4000' },
     chat: { type: 'string', default: '2000' },
-    chunk: { type: 'string', default: '32' },
+    slowdown: { type: 'string', default: '1.4' },
+    /** Of too many requests. */
+    seconds: { type: 'string', default: '60' },
     threads: { type: 'string', default: '2' },
-    only: { type: 'string', default: 'throughput,share,long-prompt,second-turn,autopilot' },
+    only: { type: 'string', default: 'throughput,share,long-prompt,second-turn,answers,autopilot,overload' },
     keep: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
   },
 })
-const [rounds, tokens, long, chat, chunk, threads] = [
-  flags.rounds,
-  flags.tokens,
-  flags.long,
-  flags.chat,
-  flags.chunk,
-  flags.threads,
-].map(Number) as [number, number, number, number, number, number]
+const { rounds, tokens, long, chat, slowdown, seconds, threads } = Object.fromEntries(
+  (['rounds', 'tokens', 'long', 'chat', 'slowdown', 'seconds', 'threads'] as const).map((name) => [name, Number(flags[name])]),
+) as Record<'rounds' | 'tokens' | 'long' | 'chat' | 'slowdown' | 'seconds' | 'threads', number>
 const folder = fileURLToPath(new URL('../.cache/bench-serve', import.meta.url))
 const published = publishedModel(flags.shape).shape
 const shape = flags.layers === undefined ? published : { ...published, numHiddenLayers: Number(flags.layers) }
@@ -70,63 +71,61 @@ for (let id = 258; id < shape.vocabSize; id++) vocab[`w${id}`] = id
 const tokenizer = createTokenizer(files)
 
 /** A server over the one model. */
-async function serving(scheduling: SchedulerOptions, options: Partial<ServerOptions> = {}) {
-  const text = new TextModel(model, tokenizer, undefined, [], scheduling)
+async function serving(scheduling: SchedulerOptions = {}, options: Partial<ServerOptions> = {}) {
+  const text = new TextModel(model, tokenizer, undefined, [], { promptSlowdown: slowdown, ...scheduling })
   const server = await listening({ m: text }, options)
-  // The model outlives its servers.
-  return { ...server, text, close: () => server.stop() }
+  const close = async () => {
+    await server.stop()
+    // The model outlives its servers: the next one begins when nothing of this one runs.
+    while (text.scheduler.counters.running > 0) await text.engine.turn(() => {})
+    await text.scheduler.releaseKept()
+  }
+  return { ...server, text, close }
 }
 
-/** Milliseconds at which the request's tokens came, counted from its start. Random weights end no text. */
-async function stream(url: string, promptIds: readonly number[], maxTokens: number, more: object = {}): Promise<number[]> {
-  const started = performance.now()
-  const response = await fetch(`${url}/v1/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      model: 'm',
-      prompt: promptIds,
-      max_tokens: maxTokens,
-      temperature: 0,
-      stream: true,
-      parscale: { p: 1 },
-      ...more,
-    }),
-  })
-  if (!response.ok) throw new Error(await response.text())
-  const times: number[] = []
-  const decoder = new TextDecoder()
-  let held = ''
-  for await (const bytes of response.body!) {
-    held += decoder.decode(bytes, { stream: true })
-    const events = held.split('\n\n')
-    held = events.pop()!
-    for (const event of events) {
-      const text = event === 'data: [DONE]' ? '' : ((JSON.parse(event.slice(6)).choices[0]?.text as string | undefined) ?? '')
-      // Ids below 256 are bytes; the others are spelled w and their number.
-      const count = text.match(/w\d+|[\s\S]/g)?.length ?? 0
-      for (let i = 0; i < count; i++) times.push(performance.now() - started)
-    }
-  }
-  return times
+const clients = startClients()
+/** Random weights end no text. */
+const asking = (promptIds: readonly number[], maxTokens: number, p: number | 'auto' = 1) => ({
+  ...{ model: 'm', prompt: promptIds, max_tokens: maxTokens, temperature: 0, parscale: { p } },
+})
+async function stream(url: string, promptIds: readonly number[], maxTokens: number, p: number | 'auto' = 1): Promise<Told> {
+  const told = await clients.stream(url, asking(promptIds, maxTokens, p))
+  if (told.status !== 200 || !told.whole) throw new Error(`the server answered ${told.status}, ${told.times.length} tokens`)
+  return told
 }
+const together = (count: number, ask: (i: number) => Promise<Told>) =>
+  Promise.all(Array.from({ length: count }, (_, i) => ask(i)))
+const firstMs = ({ started, times }: Told) => times[0]! - started
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Prompts come in at once: only steps in which all clients generate are counted. */
+const atOnce = { promptSlowdown: Infinity }
+/** Tokens of an answer that goes on when the prompts of all clients are in. */
+const answer = (count: number) => tokens + 8 + Math.ceil(count / 2)
 
 const gaps = (times: readonly number[]) => times.slice(1).map((time, i) => time - times[i]!)
-/** Tokens a second while all were generating: from the last first token to the first last one. */
-function rate(all: readonly (readonly number[])[]): number {
-  const [from, to] = [Math.max(...all.map((times) => times[0]!)), Math.min(...all.map((times) => times.at(-1)!))]
-  const inside = all.reduce((sum, times) => sum + times.filter((time) => time > from && time <= to).length, 0)
-  return (1000 * inside) / (to - from)
+/** While all were generating: from the last first token to the first last one. */
+function steady(all: readonly Told[]): number[][] {
+  const [from, to] = [Math.max(...all.map(({ times }) => times[0]!)), Math.min(...all.map(({ times }) => times.at(-1)!))]
+  return all.map(({ times }) => times.filter((time) => time >= from && time <= to))
 }
+/** Milliseconds from one token of a client to its next: on a machine that others use, the faster half tells more. */
+const tokenMs = (all: readonly Told[]) => spreadOf(steady(all).flatMap(gaps)).lowerQuartile
 const median = (values: readonly number[]) => spreadOf(values).median
+const p99 = (values: readonly number[]) => values.toSorted((a, b) => a - b)[Math.ceil(0.99 * values.length) - 1]!
 
-interface Figure {
+interface Row {
   readonly what: string
   readonly figures: Readonly<Record<string, number>>
-  readonly ratio: number
+  readonly measured: number
+  readonly goal: number
+  /** Whether the goal is the least, or the most. */
+  readonly bound: 'least' | 'most'
+  readonly unit: 'x' | '%' | ' ms' | ''
 }
 
-async function throughput(): Promise<Figure[]> {
+/** Both sides step as many rows; each of ours is a client's. */
+async function throughput(): Promise<Row[]> {
   const gguf = `${path}.q8_0.gguf`
   const sizes = {
     layers: shape.numHiddenLayers,
@@ -144,168 +143,251 @@ async function throughput(): Promise<Figure[]> {
       { stdio: ['ignore', 2, 2] },
     )
   const peer = await loadPeer(gguf, { threads })
-  const server = await serving({})
-  const found: Figure[] = []
-  for (const clients of flags.clients.split(',').map(Number)) {
-    const decoder = await peer.openDecoder({ sequences: clients, contextTokens: 64, steps: (rounds + 1) * tokens })
+  const server = await serving(atOnce)
+  const context = 32
+  const cases = [...flags.clients.split(',').map((count) => ({ count: Number(count), p: 1 })), { count: 1, p: 8 }]
+  const rows: Row[] = []
+  for (const { count, p } of cases) {
+    const sequences = count * p
+    const decoder = await peer.openDecoder({ sequences, contextTokens: context, steps: (rounds + 1) * tokens })
     const [ours, theirs]: [number[], number[]] = [[], []]
     for (let round = 0; round <= rounds; round++) {
-      const all = await Promise.all(Array.from({ length: clients }, (_, i) => stream(server.url, ids(64, i + round), tokens)))
+      const all = await together(count, (i) => stream(server.url, ids(context, i + 100 * round), answer(count), p))
       const steps: number[] = []
       while (steps.length < tokens) steps.push(await decoder.step())
       if (round === 0) continue // warms up
-      ours.push(rate(all))
-      theirs.push((1000 * clients) / median(steps))
-      say(`${clients} clients: ${ours.at(-1)!.toFixed(1)} tokens/s, llama.cpp ${theirs.at(-1)!.toFixed(1)}`)
+      ours.push(tokenMs(all))
+      theirs.push(spreadOf(steps).lowerQuartile)
+      say(`${count} clients, P = ${p}: ${ours.at(-1)!.toFixed(1)} ms a token, llama.cpp ${theirs.at(-1)!.toFixed(1)}`)
     }
-    found.push({
-      what: `${clients} clients, tokens/s against llama.cpp`,
-      figures: { ours: median(ours), llama: median(theirs) },
-      ratio: median(ours.map((one, i) => one / theirs[i]!)),
+    const perSecond = (ms: readonly number[]) => (1000 * count) / median(ms)
+    rows.push({
+      what:
+        p === 1
+          ? `${count} clients, P = 1: tokens/s against llama.cpp with ${sequences} sequences`
+          : `${count} client, P = ${p}: tokens/s against llama.cpp with ${sequences} sequences, each token of all`,
+      figures: { ours: perSecond(ours), 'llama.cpp': perSecond(theirs) },
+      measured: median(ours.map((one, i) => theirs[i]! / one)),
+      ...{ goal: sequences === 1 ? 1.4 : 4, bound: 'least', unit: 'x' },
     })
     await decoder.dispose()
   }
   await server.close()
   await peer.dispose()
-  return found
+  return rows
 }
 
-/** Eight clients over HTTP against the same eight requests of the scheduler itself. */
-async function share(): Promise<Figure[]> {
-  const server = await serving({})
-  const [http, direct]: [number[], number[]] = [[], []]
+/** Eight clients over HTTP, the same eight requests given to the scheduler, and the bare steps of the engine. */
+async function share(): Promise<Row[]> {
+  const server = await serving(atOnce)
+  const { scheduler } = server.text
+  const [http, within, bare]: [number[], number[], number[]] = [[], [], []]
   for (let round = 0; round <= rounds; round++) {
-    const over = await Promise.all(Array.from({ length: 8 }, (_, i) => stream(server.url, ids(64, i), tokens)))
-    const within = await Promise.all(
-      Array.from({ length: 8 }, async (_, i) => {
-        const times: number[] = []
-        await server.text.scheduler.submit({
-          promptIds: ids(64, i),
-          p: 1,
-          maxTokens: tokens,
-          sampling: { temperature: 0 },
-          onToken: () => void times.push(performance.now()),
-        })
-        return times
-      }),
-    )
-    if (round === 0) continue
-    http.push(median(over.flatMap(gaps)))
-    direct.push(median(within.flatMap(gaps)))
-  }
-  await server.close()
-  return [
-    {
-      what: 'a step of 8 rows over HTTP against the scheduler alone, ms',
-      figures: { http: median(http), scheduler: median(direct) },
-      ratio: median(http.map((one, i) => one / direct[i]!)),
-    },
-  ]
-}
-
-async function longPrompt(): Promise<Figure[]> {
-  const server = await serving({ promptTokensBeside: chunk })
-  const [before, beside]: [number[], number[]] = [[], []]
-  for (let round = 0; round < rounds; round++) {
-    const left = new AbortController()
-    let from = Infinity
-    let to = Infinity
-    const others = Array.from({ length: 4 }, async (_, i) => {
+    const over = await together(8, (i) => stream(server.url, ids(64, i), answer(8)))
+    const direct = await together(8, async (i) => {
       const times: number[] = []
-      await server.text.scheduler
-        .submit({
-          promptIds: ids(64, i),
-          p: 1,
-          maxTokens: 20_000,
-          sampling: { temperature: 0 },
-          signal: left.signal,
-          onToken: () => void times.push(performance.now()),
-        })
-        .catch(() => {})
-      return times
+      const onToken = () => void times.push(performance.now())
+      await scheduler.submit({ promptIds: ids(64, i), p: 1, maxTokens: answer(8), sampling: { temperature: 0 }, onToken })
+      return { status: 200, started: 0, ended: 0, times, whole: true }
     })
-    await new Promise((resolve) => setTimeout(resolve, 3000))
-    from = performance.now()
-    const [first] = await stream(server.url, ids(long, round + 9), 1)
-    to = from + first!
-    left.abort()
-    for (const times of await Promise.all(others)) {
-      // The first second holds their own prompts.
-      for (const [i, time] of times.entries())
-        if (i > 3) (time < from ? before : time < to ? beside : []).push(time - times[i - 1]!)
+    const engine = new Engine(model)
+    const sequences = Array.from({ length: 8 }, () => engine.open({ p: 1, room: 64 + 2 * tokens }))
+    for (const [i, sequence] of sequences.entries()) await engine.prefill(sequence, ids(64, i))
+    const times: number[] = []
+    while (times.length < 2 * tokens) {
+      times.push(performance.now())
+      await engine.step(
+        sequences.map((sequence) => ({ sequence, ids: [1], want: 'last' as const })),
+        { reuse: true },
+      )
     }
-    say(`prompt of ${long} tokens in ${(first! / 1000).toFixed(1)} s`)
+    for (const sequence of sequences) engine.close(sequence)
+    if (round === 0) continue
+    http.push(tokenMs(over))
+    within.push(tokenMs(direct))
+    bare.push(spreadOf(gaps(times)).lowerQuartile)
+    say(`8 rows: step ${bare.at(-1)!.toFixed(2)} ms, scheduler ${within.at(-1)!.toFixed(2)}, HTTP ${http.at(-1)!.toFixed(2)}`)
   }
   await server.close()
-  const p99 = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(0.99 * values.length)]!
+  const figures = { step: median(bare), scheduler: median(within), http: median(http) }
+  const own = median(http.map((one, i) => one - within[i]!))
   return [
     {
-      what: `others' ms a token while ${long} tokens of a prompt come in, ${chunk} a step: median`,
-      figures: { before: median(before), beside: median(beside) },
-      ratio: median(beside) / median(before),
+      what: 'what the server takes of a step of 8 rows',
+      ...{ figures, measured: (100 * own) / figures.http, goal: 3, bound: 'most', unit: '%' },
     },
-    { what: 'the same: p99', figures: { before: p99(before), beside: p99(beside) }, ratio: p99(beside) / p99(before) },
+    {
+      what: 'the same, ms a token of each client',
+      ...{ figures, measured: own, goal: 1, bound: 'most', unit: ' ms' },
+    },
   ]
 }
 
-async function secondTurn(): Promise<Figure[]> {
+async function longPrompt(): Promise<Row[]> {
+  const server = await serving()
+  const left = new AbortController()
+  const others = together(4, (i) => clients.stream(server.url, asking(ids(64, i), 20_000), left.signal))
+  // Their own prompts, and time to measure.
+  await sleep(12_000)
+  const { started: from, times } = await stream(server.url, ids(long, 9), 1)
+  const to = times[0]!
+  left.abort()
+  const all = await others
+  await server.close()
+  const began = Math.max(...all.map(({ times }) => times[4]!))
+  const [before, beside]: [number[], number[]] = [[], []]
+  for (const { times } of all)
+    for (const [i, time] of times.entries())
+      if (i > 0 && times[i - 1]! > began && time < to)
+        (time < from ? before : times[i - 1]! > from ? beside : []).push(time - times[i - 1]!)
+  say(`a prompt of ${long} tokens beside 4 clients: ${((to - from) / 1000).toFixed(1)} s`)
+  const what = `others' ms a token while a prompt of ${long} tokens comes in`
+  return [
+    {
+      what: `${what}: median`,
+      ...{ figures: { before: median(before), beside: median(beside) }, goal: 1.5, bound: 'most', unit: 'x' },
+      measured: median(beside) / median(before),
+    },
+    {
+      what: 'the same: p99',
+      ...{ figures: { before: p99(before), beside: p99(beside) }, goal: 2, bound: 'most', unit: 'x' },
+      measured: p99(beside) / p99(before),
+    },
+  ]
+}
+
+async function secondTurn(): Promise<Row[]> {
   const server = await serving({ keptBytes: 4e9 })
   const [first, second]: [number[], number[]] = [[], []]
-  for (let round = 0; round < rounds; round++) {
+  for (let round = 0; round < Math.min(2, rounds); round++) {
     const prompt = ids(chat, round + 30)
-    first.push((await stream(server.url, prompt, 8))[0]!)
-    second.push((await stream(server.url, [...prompt, ...ids(30, 5)], 8))[0]!)
+    first.push(firstMs(await stream(server.url, prompt, 8)))
+    second.push(firstMs(await stream(server.url, [...prompt, ...ids(30, 5)], 8)))
   }
   await server.close()
   return [
     {
-      what: `first token of a second turn after ${chat} tokens against the first, ms`,
-      figures: { first: median(first), second: median(second) },
-      ratio: median(second.map((one, i) => one / first[i]!)),
+      what: `second turn of a chat of ${chat} tokens: first token against that of the first turn`,
+      ...{ figures: { first: median(first), second: median(second) }, goal: 10, bound: 'most', unit: '%' },
+      measured: median(second.map((one, i) => (100 * one) / first[i]!)),
     },
   ]
 }
 
-async function autopilot(): Promise<Figure[]> {
-  const server = await serving({})
-  const [auto, fixed]: [number[], number[]] = [[], []]
+/** Prompts that come together are computed once: eight clients as one. */
+async function answers(): Promise<Row[]> {
+  const server = await serving()
+  const [one, eight]: [number[], number[]] = [[], []]
   for (let round = 0; round < rounds; round++) {
-    const run = async (p: 'auto' | 8) => {
-      const started = performance.now()
-      await Promise.all(Array.from({ length: 8 }, (_, i) => stream(server.url, ids(16, i + round), tokens, { parscale: { p } })))
-      return (8000 * tokens) / (performance.now() - started)
-    }
-    auto.push(await run('auto'))
-    fixed.push(await run(8))
+    one.push(firstMs(await stream(server.url, ids(500, 50 + round), 2)))
+    eight.push(Math.max(...(await together(8, () => stream(server.url, ids(500, 70 + round), 2))).map(firstMs)))
+  }
+  await server.close()
+  return [
+    {
+      what: '8 clients with the same prompt of 500 tokens: last first token against one client alone',
+      ...{ figures: { one: median(one), eight: median(eight) }, goal: 1.5, bound: 'most', unit: 'x' },
+      measured: median(eight.map((ms, i) => ms / one[i]!)),
+    },
+  ]
+}
+
+/** Eight clients that ask again when they are answered. */
+async function autopilot(): Promise<Row[]> {
+  const server = await serving()
+  const each = 3
+  const run = async (p: 'auto' | 8, round: number) => {
+    const started = performance.now()
+    await together(8, async (i) => {
+      let last: Told | undefined
+      for (let k = 0; k < each; k++) last = await stream(server.url, ids(16, i + 8 * k + 24 * round), tokens, p)
+      return last!
+    })
+    return (8000 * each * tokens) / (performance.now() - started)
+  }
+  const [auto, fixed]: [number[], number[]] = [[], []]
+  for (let round = 0; round < Math.min(2, rounds); round++) {
+    auto.push(await run('auto', round))
+    fixed.push(await run(8, round + 2))
+    say(`8 clients: ${auto.at(-1)!.toFixed(1)} tokens/s with P by load, ${fixed.at(-1)!.toFixed(1)} with P = 8`)
   }
   await server.close()
   return [
     {
       what: '8 clients, tokens/s: P by load against P = 8',
-      figures: { auto: median(auto), fixed: median(fixed) },
-      ratio: median(auto.map((one, i) => one / fixed[i]!)),
+      ...{ figures: { auto: median(auto), fixed: median(fixed) }, goal: 3, bound: 'least', unit: 'x' },
+      measured: median(auto.map((one, i) => one / fixed[i]!)),
     },
   ]
 }
 
-const parts = { throughput, share, 'long-prompt': longPrompt, 'second-turn': secondTurn, autopilot }
+/** As many clients as there is room for; then ten times as many requests as these had answered. */
+async function overload(): Promise<Row[]> {
+  const room = 16
+  const ask = (url: string, i: number) => clients.stream(url, asking(ids(16, i), tokens))
+  const took = ({ started, ended }: Told) => ended - started
+  const full = await serving({ maxRows: room })
+  const until = performance.now() + Math.min(15, seconds) * 1000
+  const calm: Told[] = []
+  const began = performance.now()
+  await Promise.all(
+    Array.from({ length: room }, async (_, i) => {
+      for (let k = 0; performance.now() < until; k++) calm.push(await ask(full.url, i + room * k))
+    }),
+  )
+  const perSecond = (1000 * calm.length) / (performance.now() - began)
+  await full.close()
+  const usual = p99(calm.map(took))
+  const server = await serving({ maxRows: room }, { limits: { waitMs: median(calm.map(took)) / 2 } })
+  // It knows by then what a text takes.
+  await Promise.all(Array.from({ length: room }, (_, i) => ask(server.url, i)))
+  const every = 1000 / (10 * perSecond)
+  const asked: Promise<Told>[] = []
+  for (let at = performance.now(), end = at + 1000 * seconds; at < end; at += every) {
+    await sleep(Math.max(0, at - performance.now()))
+    asked.push(ask(server.url, asked.length))
+  }
+  const all = await Promise.all(asked)
+  await server.close()
+  const answered = all.filter(({ status, whole, times }) => status === 200 && whole && times.length >= tokens)
+  const refused = all.filter(({ status }) => status === 503)
+  say(`${all.length} requests in ${seconds} s: ${answered.length} answered, ${refused.length} refused`)
+  const figures = { calm: usual, answered: p99(answered.map(took)), refused: p99(refused.map(took)) }
+  return [
+    {
+      what: `ten times too many requests for ${seconds} s: p99 of those accepted against a full server`,
+      ...{ figures, measured: figures.answered / usual, goal: 2, bound: 'most', unit: 'x' },
+    },
+    { what: 'the same: p99 of a refusal', ...{ figures, measured: figures.refused, goal: 50, bound: 'most', unit: ' ms' } },
+    {
+      what: 'the same: neither answered nor refused',
+      figures: { asked: all.length, answered: answered.length, refused: refused.length },
+      ...{ measured: all.length - answered.length - refused.length, goal: 0, bound: 'most', unit: '' },
+    },
+  ]
+}
+
+const parts = { throughput, share, 'long-prompt': longPrompt, 'second-turn': secondTurn, answers, autopilot, overload }
 const loadBefore = loadavg()[0]!
-const results: Figure[] = []
+const rows: Row[] = []
 try {
-  for (const part of flags.only.split(',') as (keyof typeof parts)[]) results.push(...(await parts[part]()))
+  for (const part of flags.only.split(',') as (keyof typeof parts)[]) rows.push(...(await parts[part]()))
 } finally {
+  clients.stop()
   await model.dispose()
   await Promise.all(open.map((one) => one.close()))
   if (!flags.keep) await rm(folder, { recursive: true, force: true })
 }
-const about = { shape: name, threads, rounds, load: [loadBefore, loadavg()[0]!] }
-if (flags.json) process.stdout.write(`${JSON.stringify({ ...about, results }, null, 2)}\n`)
+const about = { shape: name, cpu: cpus()[0]!.model, threads, rounds, load: [loadBefore, loadavg()[0]!] }
+if (flags.json) process.stdout.write(`${JSON.stringify({ ...about, rows }, null, 2)}\n`)
 else {
-  process.stdout.write(
-    `${name}, 8 bits, ${threads} threads, ${rounds} rounds; load ${about.load.map((one) => one.toFixed(1)).join(' to ')}\n`,
-  )
-  for (const { what, figures, ratio } of results) {
+  const load = about.load.map((one) => one.toFixed(1)).join(' to ')
+  process.stdout.write(`${name}, 8 bits; ${about.cpu}, ${threads} threads, ${rounds} rounds; load ${load}\n\n`)
+  process.stdout.write('| | measured | goal | | of |\n|---|---|---|---|---|\n')
+  for (const { what, figures, measured, goal, bound, unit } of rows) {
+    const number = unit === '' ? String(measured) : measured.toFixed(unit === 'x' ? 2 : 1)
+    const reached = (bound === 'least' ? measured >= goal : measured <= goal) ? 'reached' : 'missed'
     const shown = Object.entries(figures).map(([side, value]) => `${side} ${value.toFixed(1)}`)
-    process.stdout.write(`${what}: ${shown.join(', ')}; ${ratio.toFixed(2)}x\n`)
+    process.stdout.write(`| ${what} | ${number}${unit} | ${goal}${unit} | ${reached} | ${shown.join(', ')} |\n`)
   }
 }

@@ -324,7 +324,20 @@ napi_value step(napi_env env, Arguments a) {
   return promise(env, a[0], handle, result, [=](Model& model) { model.step(*input, hidden, finite); });
 }
 
-// (model, hidden) => Promise<Float32Array>
+// Memory of the caller's that is written while JavaScript goes on: a SharedArrayBuffer's, which nobody can take away or make smaller.
+float* sharedRoom(napi_env env, napi_value value, size_t size) {
+  const Span<float> room = arrayOf<float>(env, value, "room");
+  napi_value buffer;
+  bool owned = true;
+  must(napi_get_typedarray_info(env, value, nullptr, nullptr, nullptr, &buffer, nullptr));
+  must(napi_is_arraybuffer(env, buffer, &owned));
+  if (owned) throw badCall("room is not over a SharedArrayBuffer");
+  if (room.size < size)
+    throw badCall("room has " + std::to_string(room.size) + " elements, expected at least " + std::to_string(size));
+  return room.data;
+}
+
+// (model, hidden, room?) => Promise<Float32Array>: in `room` where there is one, else in an array of its own.
 napi_value logits(napi_env env, Arguments a) {
   ModelHandle& handle = idleModelOf(env, a[0]);
   const PackedModel& w = handle.model->weights();
@@ -332,8 +345,11 @@ napi_value logits(napi_env env, Arguments a) {
   const size_t n = input->size() / w.hidden;
   if (n == 0 || input->size() % w.hidden != 0)
     throw badCall("hidden has " + std::to_string(input->size()) + " elements, expected whole rows of " + std::to_string(w.hidden));
+  napi_valuetype room;
+  must(napi_typeof(env, a[2], &room));
   float* out;
-  const napi_value result = newArray(env, n * w.vocabulary, &out);
+  const napi_value result = room == napi_undefined ? newArray(env, n * w.vocabulary, &out) : a[2];
+  if (room != napi_undefined) out = sharedRoom(env, a[2], n * w.vocabulary);
   return promise(env, a[0], handle, result, [=](Model& model) { model.logits(input->data(), n, out); });
 }
 

@@ -3,13 +3,16 @@ import { unsupportedError } from '@parscale/core/internal'
 import type { DecoderOptions, ModelFiles } from '@parscale/core/internal/generation'
 import { type KvType, type ModelConfig, RopeTable } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
-import type { Decoder, DecoderOutput, DecoderRow, RowCache } from '@parscale/core/internal/runtime'
+import type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from '@parscale/core/internal/runtime'
 import { type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
 import { planAggregator, planBackbone } from './pack-plan.ts'
 import { packedFile } from './packed-cache.ts'
 
 /** `device` is the CPU. */
 export type NativeDecoderOptions = DecoderOptions & Pick<NativeModelOptions, 'instructionSet'> & ModelCacheOptions
+
+/** Logits that are kept room for: 32 MB. */
+const largestRoom = 2 ** 23
 
 const cacheTypes: Readonly<Record<KvType, CacheType>> = { f32: 'float32', f16: 'float16', int8: 'int8' }
 
@@ -85,7 +88,7 @@ export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOpt
   return {
     ragged: true,
     openCache: () => model,
-    logits: (hidden) => model.logits(hidden),
+    logits: (hidden, room) => model.logitsIn(room, hidden),
     aggregate: (p, streams) => model.aggregate(aggregators.get(p)!, streams),
     dispose: () => model.dispose(),
   }
@@ -104,6 +107,14 @@ class NativeRows extends NativeModel implements RowCache {
 
   get positionBytes(): number {
     return this.facts.positionBytes
+  }
+
+  /** Shared memory, as JavaScript goes on while it is written. */
+  logitsIn(room: LogitsRoom | undefined, hidden: Float32Array): Promise<Float32Array> {
+    const size = (hidden.length / this.facts.hiddenSize) * this.facts.vocabSize
+    if (!room || size > largestRoom) return this.logits(hidden)
+    if (!room.values || size > room.values.length) room.values = new Float32Array(new SharedArrayBuffer(4 * size))
+    return this.logits(hidden, room.values)
   }
 
   async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {

@@ -97,9 +97,15 @@ export class NativeModel {
     return this.#start(() => this.#native.step(this.#handle, batch))
   }
 
-  /** [N, hidden] to [N, vocabulary]. */
-  logits(hidden: Float32Array): Promise<Float32Array> {
-    return this.#start(() => this.#native.logits(this.#handle, hidden))
+  /**
+   * [N, hidden] to [N, vocabulary].
+   *
+   * @param room over a SharedArrayBuffer: the result stands at its beginning. Default: an array of its own
+   */
+  async logits(hidden: Float32Array, room?: Float32Array): Promise<Float32Array> {
+    const result = await this.#start(() => this.#native.logits(this.#handle, hidden, room))
+    const { hiddenSize, vocabSize } = this.facts
+    return room ? result.subarray(0, (hidden.length / hiddenSize) * vocabSize) : result
   }
 
   /** [N, P, hidden] to [N, hidden] and each stream's weight [N, P]. */

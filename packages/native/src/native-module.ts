@@ -54,7 +54,8 @@ export interface NativeModule {
   copyRows(model: ModelHandle, targets: Int32Array, sources: Int32Array): void
   writePrefix(model: ModelHandle, row: number, layer: number, key: Float32Array, value: Float32Array): void
   step(model: ModelHandle, batch: StepBatch): Promise<StepOutput>
-  logits(model: ModelHandle, hidden: Float32Array): Promise<Float32Array>
+  /** @param room over a SharedArrayBuffer: the result is written to its beginning, and it is what comes back */
+  logits(model: ModelHandle, hidden: Float32Array, room?: Float32Array): Promise<Float32Array>
   aggregate(
     model: ModelHandle,
     aggregator: AggregatorHandle,

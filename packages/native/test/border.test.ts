@@ -47,6 +47,11 @@ it('a step refuses what does not fit', async () => {
   }
   await expect(model.run(null as unknown as StepBatch)).rejects.toThrow(/batch is not an object/)
   await expect(model.logits(new Float32Array(3))).rejects.toMatchObject({ kind: 'usage' })
+  const hidden = new Float32Array(2 * model.facts.hiddenSize).fill(0.5)
+  const room = (size: number) => new Float32Array(new SharedArrayBuffer(4 * size))
+  await expect(model.logits(hidden, room(2 * model.facts.vocabSize - 1))).rejects.toThrow(/room has \d+ elements/)
+  await expect(model.logits(hidden, new Float32Array(1e6))).rejects.toThrow(/not over a SharedArrayBuffer/)
+  expect([...(await model.logits(hidden, room(5 * model.facts.vocabSize)))]).toEqual([...(await model.logits(hidden))])
   expect(() => model.closeRows([9])).toThrow(/not open/)
   expect(() => model.copyRows([0], [5])).toThrow(/not open/)
   expect(() => model.writePrefix(0, 99, new Float32Array(0), new Float32Array(0))).toThrow(/layer/)

@@ -55,6 +55,27 @@ describe('any options', () => {
   })
 })
 
+test('weights are exponentials, at any temperature', () => {
+  const scores = fc.array(fc.double({ min: -1e30, max: 1e30, noNaN: true }), { minLength: 1, maxLength: 20 })
+  const near = fc.array(fc.double({ min: -60, max: 60, noNaN: true }), { minLength: 1, maxLength: 20 })
+  const temperature = fc.oneof(fc.double({ min: 0.01, max: 100, noNaN: true }), fc.constantFrom(Number.MIN_VALUE, 1e-300, 1e300))
+  fc.assert(
+    fc.property(fc.oneof(scores, near), temperature, (given, temperature) => {
+      const scores = Float32Array.of(...given, -Infinity)
+      const max = Math.max(...scores)
+      const candidates = new Candidates(scores.length)
+      candidates.select(scores, max, { temperature })
+      const weights = new Map([...candidates.ids.subarray(0, candidates.count)].map((id, i) => [id, candidates.weights[i]!]))
+      expect(weights.has(given.length)).toBe(false)
+      for (const [id, score] of scores.entries()) {
+        const expected = score === max ? 1 : Math.exp((score - max) / temperature)
+        expect(Math.abs((weights.get(id) ?? 0) - expected)).toBeLessThanOrEqual(1e-12 * expected + 1e-300)
+      }
+    }),
+    { numRuns: 1000 },
+  )
+})
+
 describe('top-k', () => {
   test('keeps exactly the tokens that fewer than k others beat', () => {
     fc.assert(

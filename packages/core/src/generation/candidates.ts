@@ -20,6 +20,12 @@ export interface CandidateOptions {
   readonly minP?: number
 }
 
+const fractionBits = 10
+/** 2^(i / 1024) */
+const fractions = Float64Array.from({ length: 2 ** fractionBits }, (_, i) => 2 ** (i / 2 ** fractionBits))
+/** 2^-1100, which is 0, to 1. */
+const powers = Float64Array.from({ length: 1101 }, (_, i) => 2 ** (i - 1100))
+
 /** The first `count` entries are valid, in no particular order, until the next `select`. Probability = weight / total. */
 export class Candidates {
   readonly ids: Uint32Array
@@ -35,13 +41,8 @@ export class Candidates {
 
   /** @param scores [V], -Infinity for banned tokens @param max their maximum, which must be finite */
   select(scores: Float32Array, max: number, { temperature, topK = scores.length, topP = 1, minP = 0 }: CandidateOptions): void {
-    const lowest = topK < scores.length ? this.#kthLargest(scores, topK) : -Infinity
-    this.count = 0
-    this.total = 0
-    for (let id = 0; id < scores.length; id++) {
-      const score = scores[id]!
-      if (score >= lowest && score > -Infinity) this.#add(id, Math.exp((score - max) / temperature))
-    }
+    const kth = topK < scores.length ? this.#kthLargest(scores, topK) : -Infinity
+    this.#weigh(scores, max, kth, temperature)
     if (topP < 1) this.#keepNucleus(topP)
     if (minP > 0) this.#keepAtLeast(minP) // the likeliest token weighs exp(0) = 1
   }
@@ -57,6 +58,34 @@ export class Candidates {
     let last = this.count - 1
     while (last > 0 && this.weights[last] === 0) last--
     return this.ids[last]!
+  }
+
+  /**
+   * exp((score - max) / temperature) of scores of at least `lowest`, as 2^(whole + fraction): whole and the upper bits of the fraction
+   * by tables, the rest by a polynomial. Within 1e-12 of Math.exp in a third of the time, which counts: a vocabulary for each token.
+   */
+  #weigh(scores: Float32Array, max: number, lowest: number, temperature: number): void {
+    const { ids, weights } = this
+    // 0 times it is no NaN.
+    const scale = Math.min(fractions.length / (Math.LN2 * temperature), Number.MAX_VALUE)
+    const offset = (powers.length - 1) * fractions.length
+    // Below are weights that a double cannot hold; -Infinity, of banned tokens, is one of them.
+    const least = Math.max(lowest, max - offset / scale)
+    let [count, total] = [0, 0]
+    for (let id = 0; id < scores.length; id++) {
+      const score = scores[id]!
+      if (!(score >= least)) continue
+      const y = (score - max) * scale + offset
+      const step = y | 0
+      const rest = ((y - step) * Math.LN2) / fractions.length
+      const power = powers[step >> fractionBits]! * fractions[step & (fractions.length - 1)]!
+      const weight = power * (1 + rest * (1 + rest * (1 / 2 + rest / 6)))
+      ids[count] = id
+      weights[count++] = weight
+      total += weight
+    }
+    this.count = count
+    this.total = total
   }
 
   #add(id: number, weight: number): void {

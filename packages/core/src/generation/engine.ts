@@ -5,7 +5,7 @@
  */
 import { type ParscaleError, runtimeError, usageError } from '../errors.ts'
 import { writePrefix } from '../model/index.ts'
-import type { DecoderRow, RowCache } from '../runtime/index.ts'
+import type { DecoderRow, LogitsRoom, RowCache } from '../runtime/index.ts'
 import type { Model, StreamSet } from './model.ts'
 import { outputHeads, wantedTokens } from './output-heads.ts'
 import { Sequence, type StepResult, type Work } from './sequence.ts'
@@ -20,6 +20,7 @@ export const logitsPerStep = 2 ** 24
 export class Engine {
   readonly model: Model
   readonly #cache: RowCache
+  readonly #room: LogitsRoom = {}
   #stepping = false
   #lastTurn: Promise<unknown> = Promise.resolve()
 
@@ -119,16 +120,17 @@ export class Engine {
   /**
    * One step of all rows of the given sequences. Results in the order of the work, undefined where none was wanted.
    *
+   * @param options.reuse logits may stand where those of the last such step stood: for who has read these. Default false
    * @throws usage error when a token is not in the vocabulary or the context is full; nothing has changed then
    */
-  async step(work: readonly Work[]): Promise<(StepResult | undefined)[]> {
+  async step(work: readonly Work[], { reuse = false } = {}): Promise<(StepResult | undefined)[]> {
     this.#mustBeIdle()
     this.#mustBeLoaded()
     if (work.length === 0) return []
     this.#check(work)
     this.#stepping = true
     try {
-      return await this.#step(work)
+      return await this.#step(work, reuse ? this.#room : undefined)
     } finally {
       this.#stepping = false
     }
@@ -156,13 +158,13 @@ export class Engine {
     }
   }
 
-  async #step(work: readonly Work[]): Promise<(StepResult | undefined)[]> {
+  async #step(work: readonly Work[], room: LogitsRoom | undefined): Promise<(StepResult | undefined)[]> {
     const { hidden, broken } = await this.#cache.step(work.flatMap((one) => this.#rowsOf(one)))
     for (const { sequence, ids } of work) {
       if (sequence.rows.some((row) => broken.has(row))) sequence.failure = notFinite(sequence)
       else sequence.append(ids)
     }
-    return await outputHeads(this.model, work, hidden)
+    return await outputHeads(this.model, work, hidden, room)
   }
 
   /** A step's rows of a sequence, which differ in what tells its streams apart. */

@@ -44,17 +44,35 @@ export function topLogprobs(logits: Float32Array, count: number, normaliser: num
 
 /** Index of the largest score, the lowest among equals. Refuses what no draw can be made from, by name. */
 export function argmax(scores: Float32Array): number {
-  let best = -1
-  let max = -Infinity
-  for (let id = 0; id < scores.length; id++) {
-    const score = scores[id]!
-    if (score > max) {
-      max = score
-      best = id
-    } else if (Number.isNaN(score)) {
-      throw runtimeError(`sampling: logit of token ${id} is NaN; check the model's weights and inputs`, { found: score })
-    }
+  // Four at a time, which do not wait for each other: a vocabulary is gone through for each token.
+  let a = -Infinity
+  let b = -Infinity
+  let c = -Infinity
+  let d = -Infinity
+  let sum = 0
+  let id = 0
+  for (const whole = scores.length - 3; id < whole; id += 4) {
+    const first = scores[id]!
+    const second = scores[id + 1]!
+    const third = scores[id + 2]!
+    const fourth = scores[id + 3]!
+    if (first > a) a = first
+    if (second > b) b = second
+    if (third > c) c = third
+    if (fourth > d) d = fourth
+    sum += first + second + (third + fourth)
   }
+  for (; id < scores.length; id++) {
+    const score = scores[id]!
+    if (score > a) a = score
+    sum += score
+  }
+  // Also where there are both infinities.
+  const nan = Number.isNaN(sum) ? scores.findIndex(Number.isNaN) : -1
+  if (nan >= 0)
+    throw runtimeError(`sampling: logit of token ${nan} is NaN; check the model's weights and inputs`, { found: Number.NaN })
+  const max = Math.max(a, b, c, d)
+  const best = max === -Infinity ? -1 : scores.indexOf(max)
   if (max === Infinity) throw runtimeError(`sampling: logit of token ${best} is +Infinity`, { found: max })
   if (best < 0) throw runtimeError(`sampling: all ${scores.length} tokens are banned (logit -Infinity)`, { found: max })
   return best

@@ -1,4 +1,5 @@
 /** From the backbone's hidden states to logits: which tokens are wanted, their streams aggregated, one product for all. */
+import type { LogitsRoom } from '../runtime/index.ts'
 import type { Model, StreamSet } from './model.ts'
 import type { StepResult, Work } from './sequence.ts'
 
@@ -12,11 +13,13 @@ export function wantedTokens({ want, ids }: Work): number {
  * Aggregation per stream set, then the output embedding once for all.
  *
  * @param hidden of the wanted tokens, [.., H]: work after work, in each stream after stream
+ * @param room see Decoder.logits
  */
 export async function outputHeads(
   model: Model,
   work: readonly Work[],
   hidden: Float32Array,
+  room?: LogitsRoom,
 ): Promise<(StepResult | undefined)[]> {
   const { hiddenSize: H, vocabSize } = model.config
   const wanted = work.map(wantedTokens)
@@ -44,7 +47,7 @@ export async function outputHeads(
     await aggregate(model, set, theirs, joined)
   }
 
-  const logits = withLogits === 0 ? new Float32Array() : await model.decoder.logits(joined.subarray(0, withLogits * H))
+  const logits = withLogits === 0 ? new Float32Array() : await model.decoder.logits(joined.subarray(0, withLogits * H), room)
   return parts.map(({ streams, weights, at }, i) => {
     const n = wanted[i]!
     if (n === 0) return undefined

@@ -6,7 +6,7 @@ import type { Engine } from './engine.ts'
 import type { Sequence } from './sequence.ts'
 
 /** Fewer tokens than this are computed sooner than rows are copied. */
-const leastShared = 8
+export const leastShared = 8
 /** Memory comes in pages of so many positions. */
 const pagePositions = 64
 

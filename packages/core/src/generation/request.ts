@@ -130,19 +130,20 @@ export function firstWanted({ promptIds, onPositions, positionsFrom = 0, promptL
 /** A request that the scheduler runs. */
 export class ActiveRequest implements Plannable {
   readonly request: TokenRequest
-  readonly sequence: Sequence
+  sequence: Sequence
   /** The prompt and what was generated. What lies beyond `sequence.length` is still to be computed. */
   readonly ids: number[]
   /** Number of the last step that it took part in. */
   lastStep = 0
   paused = false
+  /** Of the prompt, tokens that were there already. */
+  cachedTokens: number
   readonly #sampler: Sampler
   /** The prompt's tokens and as many as may be generated. */
   readonly #end: number
   readonly #from: number
   readonly #needsLogits: boolean
   readonly #prompt: PromptToken[] = []
-  readonly #cached: number
   readonly #hidden: Float32Array | undefined
 
   /** @param sequence holds the part of the prompt that need not be computed @param cached tokens of it */
@@ -153,7 +154,7 @@ export class ActiveRequest implements Plannable {
     this.request = request
     this.sequence = sequence
     this.ids = [...promptIds]
-    this.#cached = cached
+    this.cachedTokens = cached
     this.#sampler = createSampler(sampling, promptIds)
     // The last token generated need not fit: nothing is computed from it.
     this.#end = Math.min(promptIds.length + maxTokens, model.context + 1)
@@ -201,7 +202,7 @@ export class ActiveRequest implements Plannable {
   finished(finishReason: FinishReason): Finished {
     return {
       finishReason,
-      cachedTokens: this.#cached,
+      cachedTokens: this.cachedTokens,
       ...(this.request.promptLogprobs !== undefined && { prompt: this.#prompt }),
       ...(this.#hidden && { hidden: this.#hidden }),
     }

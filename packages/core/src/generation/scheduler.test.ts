@@ -28,8 +28,10 @@ describe.each([true, false])('ragged: %s', (ragged) => {
           return new Float32Array(new ArrayBuffer(0)) // too many to make
         }
         const scheduler = new Scheduler(engine)
-        const submit = ({ length, p, all }: { length: number; p: number; all: boolean }) =>
-          scheduler.submit({ promptIds: prompt(length), p, maxTokens: 0, ...(all ? { onPositions() {} } : { hidden: 'last' }) })
+        const submit = ({ length, p, all }: { length: number; p: number; all: boolean }, i: number) => {
+          const promptIds = [200 + i, ...prompt(length - 1)] // no two begin alike
+          return scheduler.submit({ promptIds, p, maxTokens: 0, ...(all ? { onPositions() {} } : { hidden: 'last' }) })
+        }
         await Promise.all(requests.map(submit))
         const rowTokens = requests.reduce((sum, { length, p }) => sum + length * p, 0)
         expect(decoder.steps.reduce((sum, rows) => sum + total(rows), 0)).toBe(rowTokens)
@@ -108,14 +110,14 @@ describe.each([true, false])('ragged: %s', (ragged) => {
     const { engine, decoder } = fakeEngine({ ragged })
     const scheduler = new Scheduler(engine)
     const first: number[] = []
-    const submit = (length: number) =>
+    const submit = (id: number) =>
       scheduler.submit({
-        promptIds: prompt(length),
+        promptIds: [id, ...prompt(1023)],
         maxTokens: 1,
         sampling,
         onToken: () => void first.push(decoder.steps.length),
       })
-    await Promise.all([submit(1024), submit(1024), submit(1024)])
+    await Promise.all([submit(1), submit(2), submit(3)])
     expect(first).toEqual([4, 8, 12])
   })
 })
@@ -230,4 +232,69 @@ it('computes what a prompt cache holds again only where its results are wanted',
   expect(await lengths({ promptLogprobs: 0 })).toEqual([{ ids: 100, length: 0 }])
   expect(scheduler.counters.cachedTokens).toBe(99 + 99 + 40)
   await scheduler.release(cache)
+})
+
+describe('prompts that begin alike', () => {
+  const setUp = (options: Parameters<typeof fakeEngine>[0], promptTokensBeside?: number) => {
+    const { engine, decoder } = fakeEngine(options)
+    const scheduler = new Scheduler(engine, { ...(promptTokensBeside !== undefined && { promptTokensBeside }) })
+    const submit = (promptIds: number[], more: Partial<TokenRequest> = {}) => {
+      const ids: number[] = []
+      const request = { promptIds, maxTokens: 3, sampling, p: 1, ...more }
+      return scheduler
+        .submit({ ...request, onToken: (token) => void ids.push(token.id) })
+        .then(({ cachedTokens }) => ({ cachedTokens, ids }))
+    }
+    const computed = () => decoder.steps.flat().reduce((sum, { ids }) => sum + ids, 0)
+    return { engine, decoder, scheduler, submit, computed }
+  }
+
+  it.each([true, false])('compute once what they share, as they come together or later (ragged: %s)', async (ragged) => {
+    const { engine, decoder, scheduler, submit, computed } = setUp({ ragged, p: [4] })
+    const long = prompt(700)
+    const together = [long, long, [...long.slice(0, 500), 7, 8], long.slice(0, 3)].map((ids) => submit(ids))
+    const other = submit(long, { p: 4, maxTokens: 1 })
+    const found = await Promise.all(together)
+    expect(found.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 699, 500, 0])
+    expect(found.map(({ ids }) => ids)).toEqual([
+      [100, 101, 102],
+      [100, 101, 102],
+      [9, 10, 11],
+      [3, 4, 5],
+    ])
+    await other
+    // Of the last token that each generates nothing is computed.
+    expect(computed()).toBe(700 + 1 + 2 + 3 + 4 * 2 + 4 * 700)
+    decoder.steps.length = 0
+    const going = submit(long, { maxTokens: 60 })
+    await turns(engine, 20)
+    expect((await submit([...long, 100, 101, 102, 103])).cachedTokens).toBe(703)
+    await going
+    expect(computed()).toBe(700 + 59 + 1 + 2)
+    expect(scheduler.counters.cachedTokens).toBe(699 + 500 + 703)
+    expect(decoder.openRows).toBe(0)
+  })
+
+  it('go on from what there is where the one that computes it leaves, and wait for none that pauses', async () => {
+    const { decoder, submit, computed } = setUp({ ragged: true })
+    const left = new AbortController()
+    const onPrefill = (done: number) => done >= 512 && left.abort(new Error('left'))
+    const first = submit(prompt(1000), { signal: left.signal, onPrefill })
+    const second = submit(prompt(1000), { maxTokens: 1 })
+    await expect(first).rejects.toThrow('left')
+    expect((await second).cachedTokens).toBe(512)
+    expect(computed()).toBe(1000)
+    // Its reader never comes back.
+    void submit(prompt(900), { maxTokens: 1, pause: () => new Promise(() => {}) })
+    expect((await submit(prompt(900), { maxTokens: 1 })).cachedTokens).toBe(0)
+    expect(decoder.openRows).toBe(1)
+  })
+
+  it('are computed whole by each where the results of their positions are wanted', async () => {
+    const { submit } = setUp({ ragged: true })
+    const found = await Promise.all([1, 2].map(() => submit(prompt(300), { promptLogprobs: 0 })))
+    expect(found.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 0])
+    const last = await Promise.all([1, 2].map(() => submit(prompt(300), { hidden: 'last', maxTokens: 0 })))
+    expect(last.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 299])
+  })
 })

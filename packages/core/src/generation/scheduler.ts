@@ -1,11 +1,13 @@
 /**
  * Runs many requests on one engine. There is one kind of work: ids still to compute. A prompt has many, a request that generates
- * has the token drawn last; all share each step, under one budget of row-tokens. Requests join and leave between steps.
+ * has the token drawn last; all share each step, under one budget of row-tokens. Requests join and leave between steps. What several
+ * prompts begin with is computed once.
  * What goes wrong with one (a bad token, NaN logits, a callback that throws) ends that request only.
  */
 import { usageError } from '../errors.ts'
 import { type Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
-import { commonPrefix, PrefixCache } from './prefix-cache.ts'
+import { commonPrefix, leastShared, PrefixCache } from './prefix-cache.ts'
+import { PromptPace } from './prompt-pace.ts'
 import { ActiveRequest, checkRequest, type Finished, firstWanted, type PromptCache, type TokenRequest } from './request.ts'
 import { planStep, type StepLimits } from './step-plan.ts'
 
@@ -25,8 +27,13 @@ export interface SchedulerOptions {
    * take.
    */
   readonly keptBytes?: number
-  /** Row-tokens of prompts in a step in which others generate, so that these need not wait for it. Default: as many as fit. */
+  /** Row-tokens of prompts in a step in which others generate, so that these need not wait for it: at most. Default: as many as fit. */
   readonly promptTokensBeside?: number
+  /**
+   * How many times as long a step may take for the prompts beside those that generate, more than 1: their number is learnt from the
+   * time that steps take. Default: no limit.
+   */
+  readonly promptSlowdown?: number
 }
 
 /** Since the scheduler was made, where nothing else is said. */
@@ -55,14 +62,19 @@ interface Submitted {
   readonly fail: (error: unknown) => void
 }
 
-type Running = ActiveRequest & { readonly submitted: Submitted }
+type Running = ActiveRequest & {
+  readonly submitted: Submitted
+  /** Another one that computes what this one's prompt begins with, so many tokens: this one waits for them. */
+  source: { readonly running: Running; readonly shared: number } | undefined
+}
 
 /** Runs many requests on one engine. They join and leave between steps and share each step. */
 export class Scheduler {
   readonly engine: Engine
   readonly #maxRows: number
   readonly #maxCachedTokens: number
-  readonly #limits: StepLimits
+  readonly #limits: Omit<StepLimits, 'promptTokensBeside'>
+  readonly #pace: PromptPace
   readonly #kept: PrefixCache
   #active: Running[] = []
   #waiting: Submitted[] = []
@@ -79,15 +91,22 @@ export class Scheduler {
     this.#maxRows = maxRows
     this.#maxCachedTokens = Math.min(maxCachedTokens, maxCacheBytes / engine.positionBytes)
     const logits = Math.max(1, Math.floor(logitsPerStep / engine.model.config.vocabSize))
-    const { promptTokensBeside = rowTokensPerStep } = options
-    this.#limits = { rowTokens: rowTokensPerStep, promptTokensBeside, logits, ragged: engine.model.decoder.ragged }
+    const { promptTokensBeside = rowTokensPerStep, promptSlowdown = Infinity } = options
+    this.#limits = { rowTokens: rowTokensPerStep, logits, ragged: engine.model.decoder.ragged }
+    this.#pace = new PromptPace(promptSlowdown, promptTokensBeside)
     this.#kept = new PrefixCache(engine, keptBytes)
   }
 
   get counters(): SchedulerCounters {
     const [running, waiting] = [this.#active.length, this.#waiting.length]
-    const rows = this.#active.reduce((sum, { p }) => sum + p, 0)
-    return { running, waiting, rows, ...this.#counters, cacheBytes: this.engine.cacheMemoryBytes, keptBytes: this.#kept.bytes }
+    return {
+      running,
+      waiting,
+      rows: rowsOf(this.#active),
+      ...this.#counters,
+      cacheBytes: this.engine.cacheMemoryBytes,
+      keptBytes: this.#kept.bytes,
+    }
   }
 
   /**
@@ -160,11 +179,26 @@ export class Scheduler {
     this.#fail(({ signal }) => (signal?.aborted ? signal.reason : undefined))
     for (const task of this.#tasks.splice(0)) task()
     this.#admit()
-    const chosen = planStep(this.#inOrder(), this.#limits)
+    for (const active of this.#active)
+      if (active.source && active.source.running.sequence.length >= active.source.shared) this.#takeOver(active)
+    const candidates = this.#inOrder()
+    const generating = rowsOf(candidates.filter(({ left }) => left === 1))
+    const chosen = planStep(candidates, { ...this.#limits, promptTokensBeside: this.#pace.tokens(generating) })
     if (chosen.length === 0) return
     const step = ++this.#counters.steps
     try {
-      const results = await this.engine.step(chosen.map(({ request, count }) => request.work(count)))
+      const work = chosen.map(({ request, count }) => request.work(count))
+      const [singles, longs] = [
+        chosen.filter(({ request }) => request.left === 1),
+        chosen.filter(({ request }) => request.left > 1),
+      ]
+      const started = performance.now()
+      const results = await this.engine.step(work, { reuse: true })
+      this.#pace.note({
+        generating: rowsOf(singles.map(({ request }) => request)),
+        prompts: longs.reduce((sum, { request, count }) => sum + request.p * count, 0),
+        ms: performance.now() - started,
+      })
       for (const [i, { request: active, count }] of chosen.entries()) {
         active.lastStep = step
         if (count > 1) this.#lastLong = step
@@ -185,7 +219,7 @@ export class Scheduler {
   #inOrder(): Running[] {
     const since = (active: Running) => (active.left > 1 ? this.#lastLong : active.lastStep)
     return this.#active
-      .filter(({ paused }) => !paused)
+      .filter(({ paused, source }) => !paused && !source)
       .sort((a, b) => since(a) - since(b) || Number(a.left > 1) - Number(b.left > 1))
   }
 
@@ -224,7 +258,8 @@ export class Scheduler {
       const submitted = this.#waiting.shift()!
       try {
         submitted.request.signal?.throwIfAborted()
-        this.#active.push(Object.assign(this.#open(submitted.request), { submitted }))
+        const active = this.#open(submitted.request)
+        this.#active.push(Object.assign(active, { submitted, source: this.#sourceOf(active) }))
       } catch (error) {
         submitted.fail(error)
       }
@@ -258,6 +293,39 @@ export class Scheduler {
     }
   }
 
+  /** Who runs already and has, or computes before it, most of what this one's prompt begins with. */
+  #sourceOf({ request, sequence, ids, p }: ActiveRequest): Running['source'] {
+    if (request.cache) return undefined
+    const most = firstWanted(request)
+    let source: Running['source']
+    for (const running of this.#active) {
+      // One that pauses may do so for ever.
+      if (running.p !== p || running.request.pause) continue
+      const shared = Math.min(commonPrefix(running.ids, ids), most)
+      if (shared >= Math.max(source ? source.shared + 1 : 0, sequence.length + leastShared)) source = { running, shared }
+    }
+    return source
+  }
+
+  /** Goes on from a copy of what its source has computed by now. */
+  #takeOver(active: Running): void {
+    const { running, shared } = active.source!
+    active.source = undefined
+    const length = Math.min(shared, running.sequence.length)
+    const more = length - active.sequence.length
+    if (more < leastShared) return
+    try {
+      const [copy] = this.engine.fork(running.sequence, 1)
+      this.engine.truncate(copy!, length)
+      this.engine.close(active.sequence)
+      active.sequence = copy!
+      active.cachedTokens += more
+      this.#counters.cachedTokens += more
+    } catch (error) {
+      this.#leave(active, () => active.submitted.fail(error))
+    }
+  }
+
   /** Ends the requests, running or waiting, that `reason` gives an error for. */
   #fail(reason: (request: TokenRequest) => unknown): void {
     for (const active of this.#active) {
@@ -273,9 +341,12 @@ export class Scheduler {
 
   #leave(active: Running, settle: () => void, keep = false): void {
     this.#active = this.#active.filter((other) => other !== active)
+    for (const other of this.#active) if (other.source?.running === active) this.#takeOver(other)
     // Texts that are only read, to score them or for their hidden states, would push out conversations.
     if (keep && !active.request.cache && active.request.maxTokens > 0) this.#kept.keep(active.sequence)
     else if (!active.request.cache) this.engine.close(active.sequence)
     settle()
   }
 }
+
+const rowsOf = (requests: readonly { readonly p: number }[]) => requests.reduce((sum, { p }) => sum + p, 0)

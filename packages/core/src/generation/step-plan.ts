@@ -14,7 +14,7 @@ export interface Plannable {
 export interface StepLimits {
   /** Rows times tokens of a step; one id of one request is always allowed. */
   readonly rowTokens: number
-  /** Of these, how many may be prompts' where others generate: a step with many takes long. Only where lengths mix. */
+  /** Of these, how many may be prompts' where others generate: a step with many takes long. 0: none. Only where lengths mix. */
   readonly promptTokensBeside: number
   /** Rows of logits that a step may make, at least one. */
   readonly logits: number

@@ -9,12 +9,22 @@ export interface Decoder {
   readonly ragged: boolean
   /** Rows of their own. Steps of different caches of one decoder take turns. */
   openCache(): RowCache
-  /** The output embedding: [N, hidden] to [N, vocabulary]. */
-  logits(hidden: Float32Array): Promise<Float32Array>
+  /**
+   * The output embedding: [N, hidden] to [N, vocabulary].
+   *
+   * @param room the result may be written there, over the one of the call before. Default: it stays as it is
+   */
+  logits(hidden: Float32Array, room?: LogitsRoom): Promise<Float32Array>
   /** The aggregator of the stream set with P > 1 streams: [N, P, hidden] to [N, hidden], and each stream's weight [N, P]. */
   aggregate(p: number, streams: Float32Array): Promise<{ hidden: Float32Array; weights: Float32Array }>
   /** Frees native memory. The decoder cannot be used afterwards; a step under way may fail. */
   dispose(): Promise<void>
+}
+
+/** Memory for logits that one caller has again and again: megabytes each, which take time to be made and to be freed. */
+export interface LogitsRoom {
+  /** The decoder's. */
+  values?: Float32Array
 }
 
 /** Rows by number. Nothing but `memoryBytes` and `positionBytes` may be called while a step is under way. */

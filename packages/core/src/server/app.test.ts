@@ -371,6 +371,10 @@ describe('streams of the model', () => {
     expect(Math.min(...many)).toBe(1)
     expect(await p({ model: 'tiny:auto' })).toBe(4)
     expect(await p({ parscale: { p: 8 } })).toBe(8)
+    // Each text counts.
+    expect(await p({ n: 8 })).toBe(1)
+    expect(await p({ prompt: ['A', 'B', 'C', 'D'], n: 2 })).toBe(1)
+    expect(await p({ prompt: [65, 66, 67, 68], n: 2 })).toBe(4)
   })
 
   it('are told with their weights', async () => {
@@ -405,6 +409,34 @@ it('turns away what would wait too long, and says when to come again', async () 
   expect(away[0]!.headers.get('retry-after')).toBe('1')
   expect(await json(away[0]!)).toMatchObject({ error: { code: 'queue_full', type: 'server_error' } })
   expect(text.scheduler.counters.running).toBe(0)
+})
+
+it('turns away what would wait longer than the operator allows', async () => {
+  server = serverApp({ limits: { waitMs: 1e-6 } })
+  const ask = () => server.call('/v1/completions', { ...complete, model: 'tiny:p8' })
+  // Two of them run; how long one takes is not known yet.
+  const first = await Promise.all(Array.from({ length: 4 }, ask))
+  expect(first.map(({ status }) => status)).toEqual([200, 200, 200, 200])
+  const long = { ...complete, model: 'tiny:p8', max_tokens: 500, logit_bias: { 257: -100 } }
+  const running = [1, 2, 3].map(() => server.call('/v1/completions', long))
+  await vi.waitFor(() => expect(text.scheduler.counters).toMatchObject({ running: 2, waiting: 1 }), { interval: 1 })
+  const away = await ask()
+  expect(away.status).toBe(503)
+  expect(Number(away.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+  expect(await json(away)).toMatchObject({ error: { code: 'wait_too_long' } })
+  expect((await Promise.all(running)).map(({ status }) => status)).toEqual([200, 200, 200])
+  expect((await ask()).status).toBe(200)
+})
+
+it('computes a prompt once for all texts that are asked of it', async () => {
+  const prompt = Array.from({ length: 100 }, (_, i) => 65 + (i % 20))
+  const request = { ...complete, model: 'tiny:p1', prompt, n: 4, max_tokens: 2 }
+  const { usage } = await json(await server.call('/v1/completions', request))
+  expect(usage).toMatchObject({ prompt_tokens: 100, prompt_tokens_details: { cached_tokens: 0 } })
+  // The others compute its last token, and all the first of their own two.
+  expect(decoder.steps.flat().reduce((sum, { ids }) => sum + ids, 0)).toBe(100 + 3 + 4)
+  const again = await json(await server.call('/v1/completions', request))
+  expect(again.usage).toMatchObject({ prompt_tokens_details: { cached_tokens: 99 } })
 })
 
 describe('who may call', () => {

@@ -33,19 +33,27 @@ export interface ServerContext {
   readonly report: (error: unknown) => void
 }
 
-/** The model that a request names, kept until the request ends, and the P that it gets. */
+/**
+ * The model that a request names, kept until the request ends, and the P that it gets.
+ *
+ * @param texts that the request asks for
+ */
 export async function modelFor(
   name: string | undefined,
   asked: { readonly p?: number | 'auto' | null } | null | undefined,
   scope: RequestScope,
   { registry, policy }: ServerContext,
+  texts = 1,
 ): Promise<{ model: LoadedModel; p: number }> {
   const { id, p: suffix } = registry.find(name)
   const { model, release } = await registry.acquire(id)
   scope.hold(release)
   scope.record.model = id
-  const { users } = registry.statuses.find((status) => status.id === id)!
-  const p = chooseStreams(model.text, asked?.p ?? suffix, users, policy)
+  model.texts += texts
+  scope.hold(() => {
+    model.texts -= texts
+  })
+  const p = chooseStreams(model.text, asked?.p ?? suffix, model.texts, policy)
   scope.record.p = p
   return { model, p }
 }

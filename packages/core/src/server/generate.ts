@@ -16,6 +16,9 @@ export interface TextJob {
   readonly begun: () => void
 }
 
+/** So many texts of late say how long one takes. */
+const textsAveraged = 16
+
 /** Sampling options from a request's fields, within the limits. Without a seed, another text each time. */
 export function samplingOf(
   fields: SamplingFields,
@@ -112,6 +115,11 @@ export function enqueue(
   const { queued } = model
   if (queued > 0 && queued + texts > limits.queue)
     throw overloaded(`${queued} requests are waiting, and at most ${limits.queue} may; try again`, 'queue_full')
+  const wait = expectedWait(model)
+  if (wait > limits.waitMs) {
+    const seconds = Math.ceil(wait / 1000)
+    throw overloaded(`a request would wait for some ${seconds} s; try again`, 'wait_too_long', seconds)
+  }
   model.queued += texts
   const begun = Array.from({ length: texts }, () => {
     let waits = true
@@ -124,6 +132,13 @@ export function enqueue(
   return { position: queued, begun }
 }
 
+/** Milliseconds until a text that comes now has its first step: those in front of it take the places of those that run. */
+function expectedWait({ text, queued, serviceMs }: LoadedModel): number {
+  const { running, waiting } = text.scheduler.counters
+  // Where nobody waits for room, the next step takes all in.
+  return waiting === 0 ? 0 : ((queued + 1) * serviceMs) / Math.max(1, running)
+}
+
 /** Generates, and notes what it takes in the request's record. */
 export async function* generateText(
   job: TextJob,
@@ -133,13 +148,14 @@ export async function* generateText(
   const { model, p, promptIds, options, begun } = job
   const { numbers } = scope.record
   const finished = metrics.begin(model.id, p)
-  let [firstAt, lastAt, tokens] = [0, 0, 0]
+  let [begunAt, firstAt, lastAt, tokens] = [0, 0, 0, 0]
   try {
     const stream = model.text.streamIds(promptIds, {
       ...options,
       ...{ p, signal: scope.signal },
       onPrefill: (read, total) => {
         begun()
+        begunAt ||= performance.now()
         if (read < total) return
         firstAt = performance.now()
         numbers.firstTokenMs ??= firstAt - scope.record.started
@@ -152,6 +168,8 @@ export async function* generateText(
         numbers.promptTokens += next.value.promptTokens
         numbers.cachedTokens += next.value.cachedTokens
         tokens = next.value.tokens.length
+        const took = lastAt - begunAt
+        model.serviceMs += (took - model.serviceMs) / (model.serviceMs === 0 ? 1 : textsAveraged)
         return next.value
       }
       tokens += next.value.tokens.length

@@ -13,8 +13,10 @@ export interface ServerLimits {
   /** Tokens to generate; the end of the context ends a text as well. */
   readonly maxTokens: number
   readonly topLogprobs: number
-  /** Requests of a model that have not had a step yet. Those beyond get a 503. */
+  /** Texts of a model that have not had a step yet. Requests beyond get a 503. */
   readonly queue: number
+  /** Milliseconds that a request may have to wait for its first step, as far as can be told; others get a 503 at once. */
+  readonly waitMs: number
 }
 
 export const defaultLimits: ServerLimits = {
@@ -28,4 +30,5 @@ export const defaultLimits: ServerLimits = {
   maxTokens: 131_072,
   topLogprobs: 20,
   queue: 256,
+  waitMs: Infinity,
 }

@@ -18,8 +18,12 @@ export interface LoadedModel {
   readonly id: string
   readonly text: TextModel
   readonly form: OutputForm
-  /** Requests that have not had a step yet. */
+  /** Texts of the requests that are in the server. */
+  texts: number
+  /** Of these, those that have not had a step yet. */
   queued: number
+  /** Milliseconds from a text's first step to its end, of late; 0: none has ended. */
+  serviceMs: number
 }
 
 interface Entry {
@@ -162,7 +166,7 @@ export class ModelRegistry {
     entry.state = 'loading'
     try {
       const text = await entry.spec.load()
-      entry.loaded = { id: entry.spec.id, text, form: outputForm(text), queued: 0 }
+      entry.loaded = { id: entry.spec.id, text, form: outputForm(text), texts: 0, queued: 0, serviceMs: 0 }
       entry.state = 'ready'
       return entry.loaded
     } catch (error) {

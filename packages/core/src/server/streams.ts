@@ -7,15 +7,15 @@ export interface StreamPolicy {
   readonly p?: number | 'auto'
   /** Bounds of "auto". Default: all that the model has. */
   readonly range?: readonly [least: number, most: number]
-  /** Rows that "auto" shares out among the requests: so many cost little more than one. Default: 8. */
+  /** Rows that "auto" shares out among the texts of all requests: so many cost little more than one. Default: 8. */
   readonly autoRows?: number
 }
 
-/** @param requests of this model that are in the server, this one included */
+/** @param texts of this model that are asked for, this request's included */
 export function chooseStreams(
   { model }: Pick<TextModel, 'model'>,
   asked: number | 'auto' | undefined,
-  requests: number,
+  texts: number,
   { p: usual, range: [least, most] = [1, Infinity], autoRows = 8 }: StreamPolicy,
 ): number {
   const wanted = asked ?? usual ?? model.defaultP
@@ -29,6 +29,6 @@ export function chooseStreams(
     )
   }
   const allowed = available.filter((p) => p >= least && p <= most)
-  const share = autoRows / Math.max(1, requests)
+  const share = autoRows / Math.max(1, texts)
   return allowed.filter((p) => p <= share).at(-1) ?? allowed[0] ?? available[0]!
 }

@@ -43,8 +43,14 @@ const withOptions = (command: Command) =>
       .addOption(new Option('--cache-mb <MB>', 'keys and values of the requests that run').argParser(integer(1)))
       .addOption(new Option('--keep-mb <MB>', 'keys and values kept of finished requests').argParser(integer(0)).default(512))
       .addOption(
-        new Option('--chunk <n>', 'tokens of prompts in a step in which others generate').argParser(integer(1)).default(32),
+        new Option('--max-wait <seconds>', 'requests that would wait longer for their first step get 503').argParser(number),
       )
+      .addOption(
+        new Option('--prompt-slowdown <x>', 'prompts of others may make a step so many times as long')
+          .argParser(slowdown)
+          .default(1.4),
+      )
+      .addOption(new Option('--chunk <n>', 'most tokens of prompts in a step in which others generate').argParser(integer(1)))
       .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(number))
       .addOption(new Option('--pin <name>', 'a model that stays; may be repeated').argParser(collect))
       .addOption(new Option('--drain <seconds>', 'how long requests may take after SIGTERM').argParser(number).default(30))
@@ -76,13 +82,15 @@ export function register(command: Command, io: Io): void {
         scheduling: {
           maxRows: flags.maxRows,
           keptBytes: flags.keepMb * 2 ** 20,
-          promptTokensBeside: flags.chunk,
+          promptSlowdown: flags.promptSlowdown,
+          ...(flags.chunk !== undefined && { promptTokensBeside: flags.chunk }),
           ...(flags.cacheMb !== undefined && { maxCacheBytes: flags.cacheMb * 2 ** 20 }),
         },
         limits: {
           queue: flags.maxQueue,
           bodyBytes: flags.maxBody * 2 ** 20,
           ...(maxNewTokens !== undefined && { maxTokens: maxNewTokens }),
+          ...(flags.maxWait !== undefined && { waitMs: flags.maxWait * 1000 }),
         },
         policy: { p: flags.autoP ? 'auto' : flags.p, range: flags.pRange, autoRows: flags.autoRows },
         ...(idleUnload !== undefined && { idleUnloadMs: idleUnload * 1000 }),
@@ -93,6 +101,12 @@ export function register(command: Command, io: Io): void {
         log: flags.log ? (line) => io.stdout(line) : () => {},
       })
     })
+}
+
+function slowdown(text: string): number {
+  const times = Number(text)
+  if (!(times > 1)) throw new InvalidArgumentError('it must be a number above 1, as 1.4.')
+  return times
 }
 
 function tlsOf({ tlsCert: cert, tlsKey: key }: Flags) {

@@ -28,7 +28,7 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
   if (n > limits.n) throw invalid(`n: at most ${limits.n}, got ${n}`, 'n')
   const top = request.logprobs ? (request.top_logprobs ?? 0) : 0
   if (top > limits.topLogprobs) throw invalid(`top_logprobs: at most ${limits.topLogprobs}, got ${top}`, 'top_logprobs')
-  const { model, p } = await modelFor(request.model, request.parscale, scope, context)
+  const { model, p } = await modelFor(request.model, request.parscale, scope, context, n)
   const { promptIds, parser, shownTokenIds, demand } = await conversationOf(request, model, scope)
   const asked = request.max_completion_tokens ?? request.max_tokens
   const room = model.text.model.config.maxPositionEmbeddings - promptIds.length + 1
@@ -124,7 +124,8 @@ export async function drain<T, R>(generator: AsyncGenerator<T, R>): Promise<R> {
 /** A prompt counts once, however many answers it has. */
 function usageOfAll(results: readonly TextResult[]) {
   const generated = results.reduce((sum, { tokens }) => sum + tokens.length, 0)
-  return usageOf(results[0]!.promptTokens, generated, Math.max(...results.map(({ cachedTokens }) => cachedTokens)))
+  // The prompt counts once: what one of its texts computed, the others found.
+  return usageOf(results[0]!.promptTokens, generated, Math.min(...results.map(({ cachedTokens }) => cachedTokens)))
 }
 
 const reasonOf = (reason: TextResult['finishReason'], calls: number) => (calls > 0 && reason === 'stop' ? 'tool_calls' : reason)

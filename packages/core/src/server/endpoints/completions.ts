@@ -59,6 +59,10 @@ export async function promptsOf(
   return prompts
 }
 
+/** Prompts of a request, at least one. */
+export const countPrompts = (given: CompletionRequest['prompt']): number =>
+  typeof given === 'string' || typeof given[0] === 'number' ? 1 : Math.max(1, given.length)
+
 export async function completions(request: CompletionRequest, scope: RequestScope, context: ServerContext): Promise<Answer> {
   const { limits } = context
   const n = request.n ?? 1
@@ -69,7 +73,7 @@ export async function completions(request: CompletionRequest, scope: RequestScop
   if ((logprobs ?? 0) > limits.topLogprobs) throw invalid(`logprobs: at most ${limits.topLogprobs}, got ${logprobs}`, 'logprobs')
   const echo = request.echo ?? false
   if (request.stream && echo && logprobs !== undefined) throw unsupported('echo with logprobs does not stream', 'stream')
-  const { model, p } = await modelFor(request.model, request.parscale, scope, context)
+  const { model, p } = await modelFor(request.model, request.parscale, scope, context, n * countPrompts(request.prompt))
   const prompts = await promptsOf(request.prompt, model, 'prompt', scope, context)
   if (prompts.length * n > limits.prompts)
     throw invalid(`n: at most ${limits.prompts} texts of a request, got ${prompts.length} prompts, ${n} times each`, 'n')
@@ -165,7 +169,8 @@ function usageOfAll(results: readonly TextResult[], { prompts, n }: Head) {
   const prompt = prompts.reduce((sum, ids) => sum + ids.length, 0)
   const generated = results.reduce((sum, { tokens }) => sum + tokens.length, 0)
   const cached = prompts.reduce(
-    (sum, _, i) => sum + Math.max(...results.slice(i * n, (i + 1) * n).map((one) => one.cachedTokens)),
+    // What one of a prompt's texts computed, the others found.
+    (sum, _, i) => sum + Math.min(...results.slice(i * n, (i + 1) * n).map((one) => one.cachedTokens)),
     0,
   )
   return usageOf(prompt, generated, cached)

@@ -5,11 +5,11 @@ import { unsupported } from '../errors.ts'
 import { enqueue } from '../generate.ts'
 import type { EmbeddingRequest } from '../protocol/completions.ts'
 import type { RequestScope } from '../scope.ts'
-import { promptsOf } from './completions.ts'
+import { countPrompts, promptsOf } from './completions.ts'
 
 /** What the output embedding reads: behind the final norm, streams aggregated. `mean` of all tokens, or the `last` one's. */
 export async function embeddings(request: EmbeddingRequest, scope: RequestScope, context: ServerContext): Promise<Answer> {
-  const { model, p } = await modelFor(request.model, request.parscale, scope, context)
+  const { model, p } = await modelFor(request.model, request.parscale, scope, context, countPrompts(request.input))
   const { scheduler } = model.text
   const { hiddenSize } = model.text.model.config
   if ((request.dimensions ?? hiddenSize) !== hiddenSize)
