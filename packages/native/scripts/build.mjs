@@ -14,8 +14,12 @@ import { nodeImports, zigCompiler, zigFlag } from './zig.mjs'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-const common = ['cache', 'linear', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
+const graphs = ['graph-kernels', 'moves', 'portable', 'product', 'program', 'row-kernel'].map((name) => `graphs/${name}`)
 
+const common = [...graphs, 'cache', 'linear', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
+
+// Graphs are for training, where no two instruction sets have to agree to the bit.
+const fused = '-ffp-contract=fast'
 const avx2 = ['-mavx2', '-mfma', '-mf16c']
 
 /** Source files below src/ without `.cc`, each with the flags of its own. */
@@ -23,6 +27,20 @@ const sources = {
   x64: {
     'instruction-sets-x64': [],
     'kernels/avx2': avx2,
+    'graphs/avx2': [...avx2, fused],
+    'graphs/amx': [
+      '-mamx-tile',
+      '-mamx-bf16',
+      '-mavx512bf16',
+      '-mavx512f',
+      '-mavx512bw',
+      '-mavx512dq',
+      '-mavx512vl',
+      '-mfma',
+      '-mprefer-vector-width=512',
+      fused,
+    ],
+    'graphs/avx512': ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma', '-mprefer-vector-width=512', fused],
     'kernels/avxvnni': [...avx2, '-mavxvnni'],
     'kernels/avx512vnni': ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512vnni', '-mfma', '-mf16c'],
   },
@@ -89,6 +107,7 @@ function filesOf(arch, platform, program) {
           ['src/binding', []],
           ['src/bus-error', []],
           [`src/interrupts-${system}`, []],
+          ['src/graphs/graph-binding', []],
         ]),
     ...Object.entries(more).map(([name, own]) => [`test/${name}`, own]),
   ]
@@ -117,7 +136,7 @@ export async function build({
   const kind = [program, standalone && 'standalone', arch !== process.arch && arch, zig, sanitize].filter(Boolean).join('-')
   const folder = join(root, 'build', kind || 'Release')
   const objects = join(folder, `objects-${process.pid}`)
-  for (const below of ['src/kernels', 'test']) mkdirSync(join(objects, below), { recursive: true })
+  for (const below of ['src/kernels', 'src/graphs', 'test']) mkdirSync(join(objects, below), { recursive: true })
   try {
     const files = filesOf(arch, platform, program)
     const object = (name) => join(objects, `${name}.o`)

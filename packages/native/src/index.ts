@@ -1,5 +1,6 @@
 /** The decode step of parscale in native code, for CPUs. */
 
+export { type NativeRuntimeOptions, nativeRuntime } from './graphs/native-runtime.ts'
 export { type NativeDecoderOptions, nativeDecoder, nativeRefusal, type PackedModel, packModel } from './native-decoder.ts'
 export { nativeDecoders, nativeMemory } from './native-kind.ts'
 export {

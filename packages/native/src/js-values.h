@@ -35,6 +35,8 @@ constexpr napi_typedarray_type arrayType();
 template <>
 constexpr napi_typedarray_type arrayType<float>() { return napi_float32_array; }
 template <>
+constexpr napi_typedarray_type arrayType<double>() { return napi_float64_array; }
+template <>
 constexpr napi_typedarray_type arrayType<int32_t>() { return napi_int32_array; }
 template <>
 constexpr napi_typedarray_type arrayType<uint8_t>() { return napi_uint8_array; }

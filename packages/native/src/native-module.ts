@@ -9,6 +9,9 @@ export interface ModelHandle {
 export interface AggregatorHandle {
   readonly kind?: 'aggregator'
 }
+export interface ProgramHandle {
+  readonly kind?: 'program'
+}
 
 /** R rows that take a step, with M new tokens together, row after row. A row must not stand twice. */
 export interface StepBatch {
@@ -60,6 +63,11 @@ export interface NativeModule {
   ): Promise<{ hidden: Float32Array; weights: Float32Array }>
   watchInterrupts(): void
   forgetInterrupt(): void
+  /** @param exact 1: products in float32 throughout */
+  createProgram(code: Float64Array, blockBytes: Float64Array, threads: number, exact: 0 | 1): ProgramHandle
+  closeProgram(program: ProgramHandle): void
+  /** Runs off JavaScript's thread. The arrays must not be transferred before it has ended. */
+  runProgram(program: ProgramHandle, blocks: readonly (Float32Array | BigInt64Array)[]): Promise<void>
 }
 
 export interface ModelFacts {

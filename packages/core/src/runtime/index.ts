@@ -37,6 +37,8 @@ export interface Runtime {
   readonly device: Device
   /** Threads of one operator on CPU; undefined: the engine's choice. */
   readonly threads: number | undefined
+  /** Elementwise operators that follow each other are one pass over memory: there is no need to run a large graph piece by piece. */
+  readonly fuses?: boolean
   /** Compiles a graph. Weights are read from the files that the graph points into. */
   createSession(graph: Graph, options?: SessionOptions): Promise<Session>
 }

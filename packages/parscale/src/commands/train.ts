@@ -1,9 +1,9 @@
 /** `parscale train`: from scratch, in two stages, recycling a model, or on conversations. */
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
-import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
 import { recipeNames } from '@parscale/core/internal/training'
 import { outlineModel } from '../load/outline.ts'
+import { trainingRuntime } from '../load/training-runtime.ts'
 import type { Io } from '../terminal/io.ts'
 import { resultText, resumeRun, startRun } from '../train/train-run.ts'
 import { deviceOption, threadsOption } from './options.ts'
@@ -40,7 +40,7 @@ export function register(command: Command, io: Io): void {
       const print = (value: unknown) => io.stdout(`${JSON.stringify(value, null, 2)}\n`)
       if (flags.resume !== undefined) {
         refuseConfiguration(command, recipe)
-        const result = await resumeRun(io, onnxRuntime(flags), flags.resume)
+        const result = await resumeRun(io, await trainingRuntime(flags), flags.resume)
         return flags.json ? print(result) : io.stdout(resultText(result))
       }
       if (recipe === undefined)
@@ -53,7 +53,7 @@ export function register(command: Command, io: Io): void {
       const config = configOf(name, flags, base)
       if (flags.out === undefined && !flags.dryRun)
         throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
-      const result = await startRun(io, onnxRuntime(flags), config, flags.out ?? '', flags.dryRun === true)
+      const result = await startRun(io, await trainingRuntime(flags), config, flags.out ?? '', flags.dryRun === true)
       if (!result) return print(config)
       return flags.json ? print(result) : io.stdout(resultText(result))
     })

@@ -10,7 +10,6 @@ import {
   type TrainingCheckpoint,
   textFiles,
 } from '@parscale/core/internal/node'
-import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
 import { createTokenizer, type TokenizerFiles, tokenizerFiles } from '@parscale/core/internal/tokenizer'
 import {
   freshModel,
@@ -21,6 +20,7 @@ import {
   stageStreams,
 } from '@parscale/core/internal/training'
 import { openBase } from '../load/open-base.ts'
+import { trainingRuntime } from '../load/training-runtime.ts'
 import type { Io } from '../terminal/io.ts'
 
 /** Which checkpoint: the newest, the one with the smallest held-out loss, or that of a step. */
@@ -82,7 +82,7 @@ async function mergedParameters(
 ): Promise<ReadonlyMap<string, Float32Array>> {
   // Nothing to compute, so no engine is needed.
   if (size === null || model.parscale.input !== 'prefix') return parameters
-  return await modelParameters(onnxRuntime(), { config: model, prefixMlp: size }, parameters)
+  return await modelParameters(await trainingRuntime({}), { config: model, prefixMlp: size }, parameters)
 }
 
 async function chooseCheckpoint(

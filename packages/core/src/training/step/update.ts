@@ -19,13 +19,13 @@ export function renewing(graph: Graph): [Graph, SessionOptions] {
 }
 
 export const createUpdate = async (runtime: Runtime, plan: TrainPlan): Promise<Update> =>
-  runtime.device === 'cpu'
+  runtime.device === 'cpu' && !runtime.fuses
     ? inPieces(plan, await runtime.createSession(...renewing(pieceUpdateGraph(plan))))
     : inOneRun(plan, await runtime.createSession(...renewing(updateGraph(plan))))
 
 const inOneRun = ({ optimizer }: TrainPlan, session: Session): Update => ({
   async run(state, gradients, step) {
-    state.advance(await session.run({ ...state.feeds, ...gradients.feeds, ...adamWFeeds(optimizer, step) }))
+    state.advance(await session.run({ ...state.feeds, ...gradients.feeds, ...adamWFeeds(optimizer, step) }, state.outputs))
   },
   dispose: () => session.dispose(),
 })

@@ -1,0 +1,146 @@
+// C = alpha A B + bias, for every matrix of a batch, with any strides: operands are packed into panels first, so a transposed matrix costs no
+// more than another. Each element of C is summed in the order of K, in pieces of a fixed size: the same bits on any number of threads.
+#include <algorithm>
+#include <array>
+
+#include "program.h"
+
+namespace parscale {
+namespace {
+
+constexpr size_t mostBatchAxes = 6;
+// Inputs of a product at a time: a panel of B of so many rows stays in the first cache.
+constexpr size_t depth = 256;
+// Rows of C that a thread takes at a time.
+constexpr size_t rowsOfItem = 64;
+constexpr size_t columnsOfItem = 512;
+
+struct Matrix2 {
+  Place place;
+  size_t rowStride = 0, columnStride = 0;
+  std::array<size_t, mostBatchAxes> strides{};
+};
+
+size_t roundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+struct Product : Step {
+  size_t M, N, K;
+  float alpha;
+  size_t batchAxes, batch = 1;
+  std::array<size_t, mostBatchAxes> dims{};
+  Matrix2 a, b, c, bias;
+  bool hasBias;
+
+  const float* base(const Run& run, const Matrix2& m, size_t item) const { return run.at<const float>(m.place) + offset(m, item); }
+  size_t offset(const Matrix2& m, size_t item) const {
+    size_t at = 0;
+    for (size_t axis = batchAxes; axis-- > 0; item /= dims[axis]) at += item % dims[axis] * m.strides[axis];
+    return at;
+  }
+
+  size_t depthOf(const GraphKernels& k) const { return roundUp(K, k.depthStep); }
+  size_t packedB(const GraphKernels& k) const { return roundUp(N, k.tileColumns) * depthOf(k); }
+
+  void packColumns(const Run& run, const float* from, size_t panel, float* packed) const {
+    const size_t NR = run.kernels.tileColumns, first = panel * NR;
+    run.kernels.packColumns(from + first * b.columnStride, b.columnStride, b.rowStride, std::min(NR, N - first), NR, K, packed + first * depthOf(run.kernels));
+  }
+
+  // Rows [from, to) and columns [first, last) of one C.
+  void compute(const Run& run, size_t item, const float* packed, size_t from, size_t to, size_t first, size_t last, float* room) const {
+    const GraphKernels& kernels = run.kernels;
+    const size_t MR = kernels.tileRows, NR = kernels.tileColumns;
+    const float* A = base(run, a, item);
+    const float* extra = hasBias ? base(run, bias, item) : nullptr;
+    float* C = const_cast<float*>(base(run, c, item));
+    float* tile = room;
+    float* line = tile + MR * NR;
+    float* panels = line + NR;
+    const size_t whole = depthOf(kernels);
+    kernels.begin();
+    for (size_t k = 0; k < K; k += depth) {
+      const size_t given = std::min(depth, K - k), count = roundUp(given, kernels.depthStep);
+      for (size_t i = from; i < to; i += MR)
+        kernels.packRows(A + i * a.rowStride + k * a.columnStride, a.rowStride, a.columnStride, std::min(MR, to - i), MR, given, panels + (i - from) * count);
+      for (size_t j = first; j < last; j += NR) {
+        const float* B = packed + j * whole + k * NR;
+        const size_t columns = std::min(NR, last - j);
+        for (size_t i = from; i < to; i += MR) {
+          kernels.product(panels + (i - from) * count, B, count, tile);
+          const size_t rows = std::min(MR, to - i);
+          for (size_t r = 0; r < rows; r++) {
+            float* out = C + (i + r) * c.rowStride + j;
+            const float* onto = out;
+            if (k == 0) {
+              onto = nullptr;
+              if (extra) {
+                const float* row = extra + (i + r) * bias.rowStride + j * bias.columnStride;
+                if (bias.columnStride != 1 && columns > 0) {
+                  for (size_t n = 0; n < columns; n++) line[n] = row[n * bias.columnStride];
+                  row = line;
+                }
+                onto = row;
+              }
+            }
+            kernels.scaleOnto(tile + r * NR, alpha, onto, columns, out);
+          }
+        }
+      }
+    }
+    kernels.end();
+  }
+
+  size_t room(const GraphKernels& k) const { return k.tileRows * k.tileColumns + roundUp(k.tileColumns, 16) + roundUp(rowsOfItem, k.tileRows) * depth; }
+
+  void run(const Run& run) const override {
+    const size_t NR = run.kernels.tileColumns, panels = roundUp(N, NR) / NR;
+    const size_t rowItems = (M + rowsOfItem - 1) / rowsOfItem, columnItems = (N + columnsOfItem - 1) / columnsOfItem;
+    if (batch >= 2 * run.pool.threads() || batch * rowItems * columnItems == batch) {
+      run.pool.run(batch, [&](size_t item, size_t thread) {
+        float* own = run.own[thread].room(packedB(run.kernels) + room(run.kernels));
+        const float* B = base(run, b, item);
+        for (size_t panel = 0; panel < panels; panel++) packColumns(run, B, panel, own);
+        for (size_t i = 0; i < M; i += rowsOfItem) compute(run, item, own, i, std::min(M, i + rowsOfItem), 0, N, own + packedB(run.kernels));
+      });
+      return;
+    }
+    float* packed = run.shared.room(packedB(run.kernels));
+    for (size_t item = 0; item < batch; item++) {
+      const float* B = base(run, b, item);
+      run.pool.run(panels, [&](size_t panel, size_t) { packColumns(run, B, panel, packed); });
+      run.pool.run(rowItems * columnItems, [&](size_t i, size_t thread) {
+        const size_t row = i / columnItems * rowsOfItem, column = i % columnItems * columnsOfItem;
+        compute(run, item, packed, row, std::min(M, row + rowsOfItem), column, std::min(N, column + columnsOfItem), run.own[thread].room(room(run.kernels)));
+      });
+    }
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<const Step> readProduct(Reader& reader, const GraphKernels&) {
+  auto step = std::make_unique<Product>();
+  step->M = reader.size();
+  step->N = reader.size();
+  step->K = reader.size();
+  step->alpha = float(reader.number());
+  step->batchAxes = size_t(reader.integer(0, mostBatchAxes));
+  for (size_t axis = 0; axis < step->batchAxes; axis++) step->batch *= step->dims[axis] = size_t(reader.integer(1, INT32_MAX));
+  step->hasBias = reader.integer(0, 1) == 1;
+  for (Matrix2* m : {&step->a, &step->b, &step->c, &step->bias}) {
+    if (m == &step->bias && !step->hasBias) break;
+    m->place = reader.place();
+    m->rowStride = reader.size();
+    m->columnStride = reader.size();
+    const size_t rows = m == &step->b ? step->K : step->M, columns = m == &step->a ? step->K : step->N;
+    size_t reach = (rows - 1) * m->rowStride + (columns - 1) * m->columnStride + 1;
+    for (size_t axis = 0; axis < step->batchAxes; axis++) {
+      m->strides[axis] = reader.size();
+      reach += (step->dims[axis] - 1) * m->strides[axis];
+    }
+    if (step->M > 0 && step->N > 0 && step->K > 0) reader.holds(m->place, reach);
+  }
+  return step;
+}
+
+}  // namespace parscale

@@ -1,0 +1,63 @@
+#include "program.h"
+
+#include <cmath>
+#include <string>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include "../error.h"
+
+namespace parscale {
+
+double Reader::number() {
+  if (at_ == end_) throw badCall("the program ends in the middle of a step");
+  return *at_++;
+}
+
+int64_t Reader::integer(int64_t least, int64_t most) {
+  const double x = number();
+  if (!(x >= double(least) && x <= double(most)) || x != std::floor(x))
+    throw badCall("the program has " + std::to_string(x) + " where an integer from " + std::to_string(least) + " to " + std::to_string(most) + " is expected");
+  return int64_t(x);
+}
+
+Place Reader::place() {
+  Place place;
+  place.block = uint32_t(integer(0, int64_t(blockBytes_.size()) - 1));
+  place.offset = size();
+  return place;
+}
+
+void Reader::holds(const Place& place, size_t elements, size_t width) const {
+  if (elements > SIZE_MAX / 16 / width || place.offset % 4 != 0 || place.offset + elements * width > blockBytes_[place.block])
+    throw badCall("the program reaches behind block " + std::to_string(place.block));
+}
+
+Program::Program(const double* code, size_t size, std::vector<size_t> blockBytes, size_t threads, bool exact)
+    : kernels_(graphKernels(exact)), blockBytes_(std::move(blockBytes)), pool_(threads), own_(pool_.threads()) {
+  Reader reader(code, code + size, blockBytes_);
+  while (!reader.done()) {
+    const int64_t kind = reader.integer(0, 15);
+    steps_.push_back(kind == 0 ? readProduct(reader, kernels_) : kind == 1 ? readRowKernel(reader, kernels_) : readMove(kind, reader));
+  }
+  uint8_t* arena = arena_.room(blockBytes_[0] + 64);
+#if defined(__linux__)
+  // Matrices are read along both axes: with small pages every step across would need another one's address.
+  madvise(reinterpret_cast<void*>((uintptr_t(arena) + 4095) / 4096 * 4096), blockBytes_[0] / 4096 * 4096, MADV_HUGEPAGE);
+#endif
+}
+
+bool Program::run(std::vector<uint8_t*> blocks, const std::function<bool()>& stopped) {
+  blocks[0] = arena_.room(blockBytes_[0] + 64);
+  const ThreadPool::Awake awake(pool_);
+  const Run run{kernels_, pool_, blocks.data(), own_, shared_};
+  for (const auto& step : steps_) {
+    if (stopped()) return false;
+    step->run(run);
+  }
+  return true;
+}
+
+}  // namespace parscale
