@@ -24,7 +24,8 @@ export function nativeRefusal(configs: readonly ModelConfig[]): string | undefin
     const unknown = unknownFeature(config)
     if (unknown) return `the native step knows no ${unknown}, which ${config.modelType} models have`
     const { n, input, aggregation } = parscale
-    if (input === 'lora' || input === 'bitfit') return `the native step knows no ${input} streams (P = ${n})`
+    const strange = input.find((kind) => kind !== 'prefix')
+    if (strange !== undefined) return `the native step knows no ${strange} streams (P = ${n})`
     if (n > 1 && aggregation !== 'dynamic') return `the native step knows no ${aggregation} aggregation (P = ${n})`
   }
   return undefined

@@ -1,13 +1,13 @@
 /**
  * The adapters of all stream sets of a model in one place, so that rows of any of them share a step: one tensor per name,
- * whose first axis counts adapters. Number 0 is all zeros, for rows without one (the plain model's, and a prefix's).
+ * whose first axis counts adapters. Number 0 changes nothing, for rows without one (the plain model's, and a prefix's).
  */
 import { Tensor } from 'onnxruntime-common'
-import { elementCount, type ModelConfig, streamParameters } from '../model/index.ts'
+import { elementCount, type ModelConfig, neutralValue, streamParameters } from '../model/index.ts'
 
 export interface AdapterSet {
   readonly config: ModelConfig
-  /** lora and bitfit tensors by name, as stored: the stream is their first axis. */
+  /** By name, as stored: the stream is their first axis. */
   readonly adapters: ReadonlyMap<string, Float32Array>
 }
 
@@ -22,7 +22,8 @@ export function firstAdapters(sets: readonly AdapterSet[]): number[] {
 }
 
 /**
- * By name, [adapters, ...]; empty where no set has any. Low ranks are filled up to the highest with zeros, which add nothing.
+ * By name, [adapters, ...]; empty where no set has any. What a set does not have is filled up with values that change nothing, and so
+ * are low ranks up to the highest.
  */
 export function adapterBank(sets: readonly AdapterSet[]): ReadonlyMap<string, Tensor> {
   const first = firstAdapters(sets)
@@ -36,7 +37,8 @@ export function adapterBank(sets: readonly AdapterSet[]): ReadonlyMap<string, Te
       const [P, rows, columns] = shape as [number, number, number]
       const [bankRows, bankColumns] = [name.endsWith('.lora_A') ? rank : rows, name.endsWith('.lora_B') ? rank : columns]
       const bankShape = [count, bankRows, bankColumns]
-      const tensor = tensors.get(name) ?? new Tensor('float32', new Float32Array(elementCount(bankShape)), bankShape)
+      const tensor =
+        tensors.get(name) ?? new Tensor('float32', new Float32Array(elementCount(bankShape)).fill(neutralValue(name)), bankShape)
       tensors.set(name, tensor)
       const data = tensor.data as Float32Array
       for (let p = 0; p < P; p++) {

@@ -15,8 +15,8 @@ export type RopeScaling =
       readonly originalMaxPositionEmbeddings: number
     }
 
-/** What makes a stream different from the others. `none`: nothing, so there is one stream only, the plain model. */
-export const streamInputs = ['none', 'prefix', 'lora', 'bitfit'] as const
+/** What can make a stream different from the others (streams.ts). Several may be taken together. */
+export const streamInputs = ['prefix', 'scales', 'lora', 'bitfit', 'norms'] as const
 export type StreamInput = (typeof streamInputs)[number]
 
 /** How the streams' outputs become one. */
@@ -27,11 +27,8 @@ export type Aggregation = (typeof aggregations)[number]
 export interface ParscaleConfig {
   /** P, the number of streams. One stream may have an input transformation too: the control of an experiment with more. */
   readonly n: number
-  /**
-   * `prefix`: keys and values in front of every layer's; `lora`: B A x added to every linear layer's output;
-   * `bitfit`: a bias added to it.
-   */
-  readonly input: StreamInput
+  /** In the order of `streamInputs`, each once; empty: nothing tells streams apart, so there is one only, the plain model. */
+  readonly input: readonly StreamInput[]
   /** Prefix tokens per layer and stream. */
   readonly nTokens: number
   /** Each stream's prefix is attended to with a learned strength (stream-gate.ts), which may start near 0. */

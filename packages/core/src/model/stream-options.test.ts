@@ -79,6 +79,7 @@ describe('sets of every kind on one backbone', () => {
     { n: 3, input: 'bitfit', aggregation: 'static' },
     { n: 4, input: 'lora', loraRank: 2, aggregation: 'average' },
     { n: 5, input: 'prefix', nTokens: 3, gate: true },
+    { n: 6, input: ['scales', 'norms'] },
   ]
   let folder: string
   let folders: string[]
@@ -106,7 +107,7 @@ describe('sets of every kind on one backbone', () => {
   }
 
   it('runs them and the plain model in one step, each as it runs alone', async () => {
-    const ps = [1, 2, 3, 4, 5]
+    const ps = [1, 2, 3, 4, 5, 6]
     expect(together.model.availableP).toEqual(ps)
     const sequences = ps.map((p) => together.open({ p }))
     const out = await together.step(sequences.map((sequence) => ({ sequence, ids: prompt(sequence.p), want: 'all' })))

@@ -4,6 +4,7 @@
  */
 import { describe } from 'vitest'
 import type { EngineKind } from './engine-kind.ts'
+import { foldedContract } from './folded-contract.ts'
 import { historiesContract } from './histories-contract.ts'
 import { kvTypesContract } from './kv-types-contract.ts'
 import { mixturesContract } from './mixtures-contract.ts'
@@ -14,6 +15,7 @@ import { textsContract } from './texts-contract.ts'
 export function engineContract(name: string, kind: EngineKind): void {
   describe(name, () => {
     describe('sequences', () => sequencesContract(kind))
+    describe('streams as models of their own', () => foldedContract(kind))
     describe('random histories', () => historiesContract(kind))
     describe('requests that share an engine', () => schedulerContract(kind))
     describe('random mixtures of requests', () => mixturesContract(kind))

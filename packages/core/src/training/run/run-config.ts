@@ -41,8 +41,8 @@ const shape = z.strictObject({
 })
 
 const streams = z.strictObject({
-  /** What makes streams differ: the paper's prefixes, or one of its appendix' alternatives. */
-  input: z.enum(streamInputs).exclude(['none']),
+  /** What makes streams differ (model/streams.ts): one kind or several. */
+  input: z.preprocess((value) => (typeof value === 'string' ? value.split(',') : value), z.array(z.enum(streamInputs)).min(1)),
   prefixTokens: countOrZero,
   loraRank: count,
   aggregation: z.enum(aggregations),
@@ -81,8 +81,9 @@ const optimizer = z.strictObject({
   betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]),
   epsilon: rate,
   weightDecay: z.number().nonnegative(),
-  /** The aggregator's learning rate, as a share of everything else's. */
+  /** Learning rates as shares of the backbone's: of the aggregator, and of what tells streams apart. */
   aggregatorRate: rate.default(1),
+  streamRate: rate.default(1),
   /** null: no clipping. */
   maxGradNorm: rate.nullable(),
   /** Leave out steps whose loss is this many standard deviations above its running mean; null: take every step. */
