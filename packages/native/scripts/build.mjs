@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
-const common = ['cache', 'linear', 'mapped-file', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
+const common = ['adapters', 'cache', 'linear', 'mapped-file', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
 
 const avx2 = ['-mavx2', '-mfma', '-mf16c']
 

@@ -18,6 +18,7 @@ export {
   type LayerTensor,
   type LinearInput,
   type LinearRole,
+  layerByRole,
   layerTensors,
   linearInputs,
   linearRoles,
