@@ -66,6 +66,7 @@ const meanings: Readonly<Record<string, string>> = {
   parscale_lora_rank: 'likewise',
   parscale_prefix_gate: 'likewise',
   parscale_aggregation: 'likewise',
+  parscale_merge: 'likewise',
 }
 
 /** A key that is read elsewhere. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { aggregations, type ParscaleConfig, parscaleConfig, type StreamInput, streamInputs } from '../model/index.ts'
+import { aggregations, merges, type ParscaleConfig, parscaleConfig, type StreamInput, streamInputs } from '../model/index.ts'
 import { parseModelConfig } from './config.ts'
 import { parscaleKeys } from './parscale-keys.ts'
 
@@ -28,6 +28,7 @@ it('reads back whatever it writes', () => {
       gate: fc.boolean(),
       loraRank: fc.integer({ min: 1, max: 64 }),
       aggregation: fc.constantFrom(...aggregations),
+      merge: fc.constantFrom(...merges),
       attnSmooth: fc.double({ min: 0, max: 1, noNaN: true }),
     })
     .map((options) => parscaleConfig({ ...options, gate: options.gate && options.input.includes('prefix') }))
@@ -64,6 +65,10 @@ describe('refuses', () => {
     [
       { parscale_n: 2, parscale_n_tokens: 4, parscale_attn_smooth: 0, parscale_aggregation: 'max' },
       /parscale_aggregation: .*"static"/,
+    ],
+    [
+      { parscale_n: 2, parscale_input: 'bitfit', parscale_attn_smooth: 0, parscale_merge: 'logits' },
+      /parscale_merge: .*"hidden"/,
     ],
     [{ parscale_n: 2, parscale_input: 'lora', parscale_attn_smooth: 0 }, /parscale_lora_rank is missing/],
     [{ parscale_n: 2, parscale_input: 'lora', parscale_lora_rank: 0, parscale_attn_smooth: 0 }, /parscale_lora_rank: /],

@@ -4,11 +4,11 @@
  */
 import * as z from 'zod'
 import { checkpointError, isParscaleError } from '../errors.ts'
-import { aggregations, type ParscaleConfig, type StreamInput, streamInputs } from '../model/config.ts'
+import { aggregations, merges, type ParscaleConfig, type StreamInput, streamInputs } from '../model/config.ts'
 import { families, type ModelType } from '../model/families.ts'
 import { isReferenceFormat, parscaleConfig } from '../model/stream-options.ts'
 
-/** Of our own keys. What version 1 does not know: scales, norms, and several kinds together. */
+/** Of our own keys. What version 1 does not know: scales, norms, several kinds together, mixed probabilities. */
 const newestVersion = 2
 
 const keys = z.object({
@@ -24,6 +24,7 @@ const keys = z.object({
   parscale_prefix_gate: z.boolean().optional(),
   parscale_lora_rank: z.number().int().positive().optional(),
   parscale_aggregation: z.enum(aggregations).optional(),
+  parscale_merge: z.enum(merges).optional(),
 })
 export const parscaleSchema = keys.shape
 
@@ -56,6 +57,7 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
       gate: raw.parscale_prefix_gate ?? false,
       loraRank: input.includes('lora') ? need('parscale_lora_rank', raw.parscale_lora_rank, 'it decides the shapes') : 0,
       aggregation,
+      merge: raw.parscale_merge ?? 'hidden',
       attnSmooth: aggregation === 'average' ? 0 : need('parscale_attn_smooth', raw.parscale_attn_smooth, differ),
     })
   } catch (error) {
@@ -66,7 +68,8 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
 }
 
 const firstKinds: readonly StreamInput[] = ['prefix', 'lora', 'bitfit']
-const isFirstVersion = (input: readonly StreamInput[]): boolean => input.length === 1 && firstKinds.includes(input[0]!)
+const isFirstVersion = ({ input, merge }: ParscaleConfig): boolean =>
+  input.length === 1 && firstKinds.includes(input[0]!) && merge === 'hidden'
 
 function kindList(value: unknown): unknown {
   if (value === 'none') return []
@@ -75,15 +78,16 @@ function kindList(value: unknown): unknown {
 
 /** The keys to write into config.json; those of our own only where the reference's meaning would be another. */
 export function parscaleKeys(parscale: ParscaleConfig): Record<string, number | string | boolean | readonly string[]> {
-  const { n, input, nTokens, gate, loraRank, aggregation, attnSmooth } = parscale
+  const { n, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth } = parscale
   const reference = { parscale_n: n, parscale_n_tokens: nTokens, parscale_attn_smooth: attnSmooth }
   if (isReferenceFormat(parscale)) return reference
   return {
     ...reference,
-    ...(isFirstVersion(input) ? {} : { parscale_version: newestVersion }),
+    ...(isFirstVersion(parscale) ? {} : { parscale_version: newestVersion }),
     parscale_input: input.length === 1 ? input[0]! : input,
     ...(gate ? { parscale_prefix_gate: gate } : {}),
     ...(input.includes('lora') ? { parscale_lora_rank: loraRank } : {}),
     ...(n > 1 ? { parscale_aggregation: aggregation } : {}),
+    ...(merge === 'hidden' ? {} : { parscale_merge: merge }),
   }
 }

@@ -23,6 +23,13 @@ export type StreamInput = (typeof streamInputs)[number]
 export const aggregations = ['dynamic', 'static', 'average'] as const
 export type Aggregation = (typeof aggregations)[number]
 
+/**
+ * What is mixed by these weights: the streams' hidden states, of which logits are made once; or their probabilities, p = sum_p w_p p_p,
+ * for which every stream's logits are made. (Mixing logits is mixing hidden states: the output embedding is linear.)
+ */
+export const merges = ['hidden', 'probabilities'] as const
+export type Merge = (typeof merges)[number]
+
 /** The choices of section 2 and of the appendix. Made by `parscaleConfig`, so that what does not apply is 0 or false. */
 export interface ParscaleConfig {
   /** P, the number of streams. One stream may have an input transformation too: the control of an experiment with more. */
@@ -37,6 +44,8 @@ export interface ParscaleConfig {
   readonly loraRank: number
   /** `dynamic`: weights from the outputs, per token; `static`: P learned weights; `average`: 1 / P. One stream: `average`. */
   readonly aggregation: Aggregation
+  /** One stream: `hidden`. */
+  readonly merge: Merge
   /** Smoothing e of the learned aggregation weights: w' = w (1 - e) + e / P. */
   readonly attnSmooth: number
 }

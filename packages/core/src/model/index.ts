@@ -2,7 +2,9 @@ export { streamAdapt } from './adapters.ts'
 export {
   type Aggregation,
   aggregations,
+  type Merge,
   type ModelConfig,
+  merges,
   type ParscaleConfig,
   type RopeScaling,
   type StreamInput,

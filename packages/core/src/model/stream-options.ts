@@ -1,6 +1,6 @@
 /** Makes and judges the configuration of streams: which choices go together, and which the released format knows. */
 import { usageError } from '../errors.ts'
-import { aggregations, type ParscaleConfig, type StreamInput, streamInputs } from './config.ts'
+import { aggregations, merges, type ParscaleConfig, type StreamInput, streamInputs } from './config.ts'
 
 /** The choices for P streams; what is not given is as published (smoothing: the best of the paper's ablation). */
 export type ParscaleOptions = Pick<ParscaleConfig, 'n'> &
@@ -23,6 +23,7 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
   const asked = [options.input ?? (n === 1 ? [] : 'prefix')].flat()
   const input = streamInputs.filter((kind) => asked.includes(kind))
   const aggregation = n === 1 ? 'average' : (options.aggregation ?? 'dynamic')
+  const merge = n === 1 ? 'hidden' : (options.merge ?? 'hidden')
   const config: ParscaleConfig = {
     n,
     input,
@@ -30,6 +31,7 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
     gate,
     loraRank: input.includes('lora') ? (options.loraRank ?? published.loraRank) : 0,
     aggregation,
+    merge,
     attnSmooth: aggregation === 'average' ? 0 : (options.attnSmooth ?? published.attnSmooth),
   }
   const refuse = (flag: string, what: string, expected: unknown, found: unknown) => {
@@ -44,6 +46,7 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
   if (twice !== undefined) refuse('input', 'what tells streams apart is named once each', input, twice)
   if (!aggregations.includes(aggregation))
     refuse('aggregation', `the aggregation must be one of ${aggregations.join(', ')}`, aggregations, aggregation)
+  if (!merges.includes(merge)) refuse('merge', `what is mixed must be one of ${merges.join(', ')}`, merges, merge)
   if (n > 1 && input.length === 0)
     refuse(
       'input',
@@ -66,5 +69,5 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
 export const hasStreams = ({ parscale }: { readonly parscale: ParscaleConfig }): boolean => parscale.input.length > 0
 
 /** Whether the reference implementation, which knows none of the other choices, gives the same numbers. */
-export const isReferenceFormat = ({ n, input, gate, aggregation }: ParscaleConfig): boolean =>
-  input.length === 0 || (n > 1 && input.join() === 'prefix' && !gate && aggregation === 'dynamic')
+export const isReferenceFormat = ({ n, input, gate, aggregation, merge }: ParscaleConfig): boolean =>
+  input.length === 0 || (n > 1 && input.join() === 'prefix' && !gate && aggregation === 'dynamic' && merge === 'hidden')

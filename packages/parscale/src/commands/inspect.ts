@@ -169,7 +169,7 @@ const engineText = ({ name, why }: { name: ChosenEngine['engine']; why: string }
   name === 'native' ? `native (${why})` : `ONNX Runtime: ${why}`
 
 /** What tells the streams apart, and how they become one. */
-function streamText({ n, input, nTokens, gate, loraRank, aggregation, attnSmooth }: ParscaleConfig): string {
+function streamText({ n, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth }: ParscaleConfig): string {
   const inputs = {
     prefix: `${nTokens}${gate ? ' gated' : ''} prefix tokens`,
     lora: `lora of rank ${loraRank}`,
@@ -180,5 +180,5 @@ function streamText({ n, input, nTokens, gate, loraRank, aggregation, attnSmooth
   const smoothing = aggregation === 'average' ? '' : `, smoothing ${attnSmooth}`
   // The paper's own aggregation goes without saying.
   const how = aggregation === 'dynamic' || n === 1 ? '' : `, ${aggregation} aggregation`
-  return `${input.map((kind) => inputs[kind]).join(', ')}${how}${smoothing}`
+  return `${input.map((kind) => inputs[kind]).join(', ')}${how}${smoothing}${merge === 'hidden' ? '' : `, ${merge} mixed`}`
 }

@@ -82,7 +82,8 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['streams.reset', new Option('--reset-streams', "draw the streams' parameters anew though the model has some")],
   ['streams.gate', new Option('--prefix-gate', 'a learned gate on each prefix')],
   ['streams.loraRank', whole('--stream-rank <n>', 'rank of --streams lora')],
-  ['streams.aggregation', choice('--aggregation <kind>', 'how streams are mixed', streams.aggregation.options)],
+  ['streams.aggregation', choice('--aggregation <kind>', 'how streams are weighed', streams.aggregation.options)],
+  ['streams.merge', choice('--merge <what>', 'what of the streams is mixed', streams.merge.unwrap().options)],
   ['streams.smoothing', real('--smoothing <e>', "share of the aggregation's weights that is even")],
   ['streams.init', choice('--init <kind>', 'of new parameters', streams.init.options)],
   ['shape.hiddenSize', whole('--hidden-size <n>', 'fresh model: width')],
@@ -170,11 +171,12 @@ export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: Parscale
 /** Where a model has P streams and P are trained, they go on as they are made, unless a flag says otherwise. */
 function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
   if (!base || base.n === 1 || p !== base.n) return []
-  const { input, nTokens, gate, loraRank, aggregation, attnSmooth } = base
+  const { input, nTokens, gate, loraRank, aggregation, merge, attnSmooth } = base
   const values = {
     input,
     gate,
     aggregation,
+    merge,
     ...(input.includes('prefix') && { prefixTokens: nTokens }),
     ...(input.includes('lora') && { loraRank }),
     ...(aggregation !== 'average' && { smoothing: attnSmooth }),

@@ -136,6 +136,7 @@ const streamKeys = (stage: number) => ({
   gate: 'streams.gate',
   loraRank: 'streams.loraRank',
   aggregation: 'streams.aggregation',
+  merge: 'streams.merge',
   attnSmooth: 'streams.smoothing',
 })
 

@@ -65,6 +65,7 @@ function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunCon
       prefixTokens: 48,
       loraRank: 8,
       aggregation: options.aggregation ?? 'dynamic',
+      merge: 'hidden',
       smoothing: 0.1,
       init: 'random',
       gate: false,
