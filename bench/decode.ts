@@ -96,7 +96,8 @@ async function measure(name: string, path: string): Promise<Row[]> {
   const sets = []
   for (const p of streams.slice(1)) {
     const folder = `${cache}/bench-streams/${name}-p${p}`
-    if (!existsSync(folder)) await writeModelFolder(folder, streamSetContents(backbone.config, prefixTokens, p, 32))
+    if (!existsSync(folder))
+      await writeModelFolder(folder, streamSetContents(backbone.config, { n: p, nTokens: prefixTokens }, 32))
     sets.push(await openModelFolder(folder))
   }
   const model = await Model.load(onnxRuntime({ threads }), await modelFiles(backbone, sets))

@@ -61,10 +61,12 @@ const meanings: Readonly<Record<string, string>> = {
   parscale_n: 'P. 1: the plain model',
   parscale_n_tokens: "prefix length, for P > 1. Published checkpoints differ from the code's default, so none is assumed",
   parscale_attn_smooth: 'smoothing, for P > 1; likewise',
+  parscale_version: 'see [choices of streams](#choices-of-streams)',
   parscale_input: 'see [choices of streams](#choices-of-streams)',
   parscale_lora_rank: 'likewise',
   parscale_prefix_gate: 'likewise',
   parscale_aggregation: 'likewise',
+  parscale_merge: 'likewise',
 }
 
 /** A key that is read elsewhere. */

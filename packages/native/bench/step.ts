@@ -140,6 +140,7 @@ try {
     prefixScores: new Float32Array(rows.length),
     lengths: new Int32Array(rows.length).fill(length),
     counts: new Int32Array(rows.length).fill(count),
+    adapters: new Int32Array(rows.length),
     ids: Int32Array.from({ length: rows.length * count }, (_, i) => (i * 7919) % V),
     cosines: new Float32Array((rows.length * count * D) / 2).fill(0.6),
     sines: new Float32Array((rows.length * count * D) / 2).fill(0.8),

@@ -16,7 +16,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 const graphs = ['graph-kernels', 'moves', 'portable', 'product', 'program', 'row-kernel'].map((name) => `graphs/${name}`)
 
-const common = [...graphs, 'cache', 'linear', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
+const common = [...graphs, 'adapters', 'cache', 'linear', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
 
 // Graphs are for training, where no two instruction sets have to agree to the bit.
 const fused = '-ffp-contract=fast'

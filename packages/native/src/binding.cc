@@ -252,13 +252,34 @@ napi_value writePrefix(napi_env env, Arguments a) {
   return undefined(env);
 }
 
+// (model, count, rank): adapters to come, of which number 0 is none.
+napi_value openAdapters(napi_env env, Arguments a) {
+  Model& model = *idleModelOf(env, a[0]).model;
+  const auto count = size_t(integerOf(env, a[1], "count", 1, 65536)), rank = size_t(integerOf(env, a[2], "rank", 0, 65536));
+  model.openAdapters(count, rank);
+  return undefined(env);
+}
+
+// (model, kind, layer, part, values): a tensor of all adapters, Float32Array [count, ...] as checkpoints store it.
+napi_value writeAdapters(napi_env env, Arguments a) {
+  Model& model = *idleModelOf(env, a[0]).model;
+  const auto kind = AdapterKind(integerOf(env, a[1], "kind", 0, int64_t(AdapterKind::finalNorm)));
+  const auto layer = size_t(integerOf(env, a[2], "layer", 0, int64_t(model.weights().layers.size()) - 1));
+  const auto part = size_t(integerOf(env, a[3], "part", 0, linearRoles - 1));
+  const size_t size = model.adapterSize(kind, part), count = model.adapters().count;
+  if (count == 0 || size == 0) throw badCall("there is no room for such a tensor of adapters");
+  model.writeAdapters(kind, layer, part, copyOf<float>(env, a[4], "values", count * size));
+  return undefined(env);
+}
+
 // A batch's properties, taken out of it before anything is looked into.
 struct Batch {
   Batch(napi_env env, napi_value of)
       : rows(property(env, of, "rows")), prefixes(property(env, of, "prefixes")), prefixScores(property(env, of, "prefixScores")),
         lengths(property(env, of, "lengths")), counts(property(env, of, "counts")), ids(property(env, of, "ids")),
-        cosines(property(env, of, "cosines")), sines(property(env, of, "sines")), wanted(property(env, of, "wanted")) {}
-  napi_value rows, prefixes, prefixScores, lengths, counts, ids, cosines, sines, wanted;
+        cosines(property(env, of, "cosines")), sines(property(env, of, "sines")), wanted(property(env, of, "wanted")),
+        adapters(property(env, of, "adapters")) {}
+  napi_value rows, prefixes, prefixScores, lengths, counts, ids, cosines, sines, wanted, adapters;
 };
 
 StepInput stepInput(napi_env env, const Batch& batch, Model& model) {
@@ -269,6 +290,7 @@ StepInput stepInput(napi_env env, const Batch& batch, Model& model) {
   const auto scores = copyOf<float>(env, batch.prefixScores, "prefixScores", R);
   const auto lengths = copyOf<int32_t>(env, batch.lengths, "lengths", R);
   const auto counts = copyOf<int32_t>(env, batch.counts, "counts", R);
+  const auto adapters = copyOf<int32_t>(env, batch.adapters, "adapters", R);
   StepInput input;
   size_t tokens = 0;
   if (R == 0) throw badCall("a step needs at least one row");
@@ -285,6 +307,9 @@ StepInput stepInput(napi_env env, const Batch& batch, Model& model) {
     row.prefixScore = scores[i];
     row.length = size_t(lengths[i]);
     row.count = size_t(counts[i]);
+    if (adapters[i] < 0 || (adapters[i] > 0 && size_t(adapters[i]) >= model.adapters().count))
+      throw badCall(at + " has adapter " + std::to_string(adapters[i]) + ", the model has " + std::to_string(model.adapters().count));
+    row.adapter = uint32_t(adapters[i]);
     if (row.prefix + row.length > model.cache().capacity(row.cacheRow))
       throw badCall(at + " holds " + std::to_string(model.cache().capacity(row.cacheRow)) + " positions at most, not " +
                     std::to_string(row.prefix + row.length));
@@ -408,6 +433,8 @@ napi_value init(napi_env env, napi_value exports) {
     add("closeRow", entry<closeRow>);
     add("copyRows", entry<copyRows>);
     add("writePrefix", entry<writePrefix>);
+    add("openAdapters", entry<openAdapters>);
+    add("writeAdapters", entry<writeAdapters>);
     add("step", entry<step>);
     add("logits", entry<logits>);
     add("aggregate", entry<aggregate>);

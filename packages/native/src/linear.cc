@@ -113,6 +113,23 @@ void LinearLayers::multiply(size_t rows, const std::vector<Linear>& layers) {
   expected_ = nullptr;
 }
 
+// y = s * y + B (A x) + c, of one panel's outputs
+void LinearLayers::adaptOutputs(const LinearAdapters& adapters, size_t row, size_t panel, size_t n, float* y) const {
+  const size_t number = adapters_.numbers[row], from = panel * lanes;
+  if (number == 0) return;
+  if (const float* scale = adapters.scale.floats(number)) scaleBy(scale + from, y, n);
+  if (!adapters.up.panels.empty()) {
+    Tile low;
+    low.rows = 1;
+    low.floats = adapters_.low + row * adapters_.stride + adapters.low;
+    alignas(64) float added[lanes];
+    kernels_.product(adapters.up.of(number), panel, low, 0, added);
+    for (size_t i = 0; i < n; i++) y[i] += added[i];
+  }
+  if (const float* bias = adapters.bias.floats(number))
+    for (size_t i = 0; i < n; i++) y[i] += bias[from + i];
+}
+
 void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t firstTile,
                                  size_t lastTile) const {
   const size_t from = panel * lanes, n = std::min<size_t>(lanes, layer.weights->outputs - from);
@@ -125,6 +142,7 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
       float* y = out + m * lanes;
       if (layer.bias)
         for (size_t i = 0; i < n; i++) y[i] += layer.bias[from + i];
+      if (layer.adapters) adaptOutputs(*layer.adapters, t * kernels_.tileRows + m, panel, n, y);
       if (layer.add)
         for (size_t i = 0; i < n; i++) to[i] += y[i];
       else if (n == lanes)

@@ -3,19 +3,21 @@
 #include <deque>
 #include <vector>
 
+#include "adapters.h"
 #include "buffer.h"
 #include "kernels/kernels.h"
 #include "thread-pool.h"
 
 namespace parscale {
 
-// out[row * stride + n] = (weights x)[n] + bias[n], or added to what stands there.
+// out[row * stride + n] = (weights x)[n] + bias[n], changed by the row's adapter, or added to what stands there.
 struct Linear {
   const Matrix* weights;
   const float* bias;
   float* out;
   size_t stride;
   bool add = false;
+  const LinearAdapters* adapters = nullptr;
 };
 
 class LinearLayers {
@@ -23,10 +25,11 @@ class LinearLayers {
   LinearLayers(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), prefetches_(pool.threads()) {}
 
   // `source(row, prefetch)` gives a row of inputs, and may compute it: it is called once for each, by any thread. All matrices have
-  // the same number of inputs. Throws std::bad_alloc before anything is computed.
+  // the same number of inputs. `adapters` is of the rows, where a matrix has any. Throws std::bad_alloc before anything is computed.
   template <class Source>
-  void run(size_t rows, const std::vector<Linear>& layers, Source source) {
+  void run(size_t rows, const std::vector<Linear>& layers, Source source, const RowAdapters& adapters = {}) {
     prepare(rows, layers);
+    adapters_ = adapters;
     if (expected_ != layers[0].weights) expect(rows, layers);
     pool_.run(rows, [&](size_t row, size_t thread) { fill(row, source(row, prefetch(thread)), prefetch(thread)); });
     multiply(rows, layers);
@@ -67,6 +70,7 @@ class LinearLayers {
   Cut cut(size_t rows, const std::vector<Linear>& layers) const;
   static Place position(const std::vector<Linear>& layers, size_t panel);
   void multiply(size_t rows, const std::vector<Linear>& layers);
+  void adaptOutputs(const LinearAdapters&, size_t row, size_t panel, size_t n, float* y) const;
   void multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t firstTile, size_t lastTile) const;
 
   const Kernels& kernels_;
@@ -75,6 +79,7 @@ class LinearLayers {
   // A deque: growing it moves nothing.
   std::deque<Inputs> byBlockSize_;
   size_t blockSizes_ = 0;
+  RowAdapters adapters_;
   const Matrix* expected_ = nullptr;
   std::vector<ThreadPrefetch> prefetches_;
 };

@@ -1,10 +1,22 @@
 /** The native step behind the interface that the engine steps (core's runtime/decoder.ts). */
 import { unsupportedError } from '@parscale/core/internal'
-import type { DecoderOptions, ModelFiles } from '@parscale/core/internal/generation'
-import { type KvType, type ModelConfig, RopeTable } from '@parscale/core/internal/model'
+import { adapterBank, type DecoderOptions, type ModelFiles } from '@parscale/core/internal/generation'
+import {
+  biasName,
+  gainName,
+  inputScaleName,
+  type KvType,
+  layerByRole,
+  linearInputs,
+  linearLayers,
+  loraName,
+  type ModelConfig,
+  outputScaleName,
+  RopeTable,
+} from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
 import type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from '@parscale/core/internal/runtime'
-import { type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
+import { type AdapterKind, type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
 import { planAggregator, planBackbone } from './pack-plan.ts'
 import { packedFile } from './packed-cache.ts'
 
@@ -23,12 +35,8 @@ const cacheTypes: Readonly<Record<KvType, CacheType>> = { f32: 'float32', f16: '
  */
 export function nativeRefusal(configs: readonly ModelConfig[]): string | undefined {
   for (const config of configs) {
-    const { parscale } = config
     const unknown = unknownFeature(config)
     if (unknown) return `the native step knows no ${unknown}, which ${config.modelType} models have`
-    const { n, input, aggregation } = parscale
-    if (input === 'lora' || input === 'bitfit') return `the native step knows no ${input} streams (P = ${n})`
-    if (n > 1 && aggregation !== 'dynamic') return `the native step knows no ${aggregation} aggregation (P = ${n})`
   }
   return undefined
 }
@@ -50,7 +58,7 @@ function unknownFeature({ qkNorm, features: f }: ModelConfig): string | undefine
 export interface PackedModel {
   /** Path of the packed backbone. */
   readonly backbone: string
-  /** Paths of the stream sets' aggregators, by P. */
+  /** Paths of the stream sets' aggregators, by P; an average has none. */
   readonly aggregators: ReadonlyMap<number, string>
 }
 
@@ -65,8 +73,9 @@ export async function packModel(files: ModelFiles, options: ModelCacheOptions): 
   const backbone = await packedFile('backbone', planBackbone(files.config, files.findWeight, files.tied), options)
   const aggregators = new Map<number, string>()
   for (const { config, findWeight } of files.streamSets) {
-    const { n } = config.parscale
-    if (n > 1) aggregators.set(n, await packedFile(`aggregator-p${n}`, planAggregator(config, findWeight), options))
+    const { n, aggregation } = config.parscale
+    if (n > 1 && aggregation !== 'average')
+      aggregators.set(n, await packedFile(`aggregator-p${n}`, planAggregator(config, findWeight), options))
   }
   return { backbone, aggregators }
 }
@@ -85,13 +94,56 @@ export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOpt
     ...(threads === undefined ? {} : { threads }),
     ...(instructionSet === undefined ? {} : { instructionSet }),
   })
+  writeAdapters(model, files)
   return {
     ragged: true,
     openCache: () => model,
     logits: (hidden, room) => model.logitsIn(room, hidden),
-    aggregate: (p, streams) => model.aggregate(aggregators.get(p)!, streams),
+    aggregate: async (p, streams) => {
+      const aggregator = aggregators.get(p)
+      return aggregator ? await model.aggregate(aggregator, streams) : average(p, files.config.hiddenSize, streams)
+    },
     dispose: () => model.dispose(),
   }
+}
+
+/** [N, P, H] to their mean [N, H], as the graph does it: the first, and what the others differ by. */
+function average(P: number, H: number, streams: Float32Array): { hidden: Float32Array; weights: Float32Array } {
+  const N = streams.length / (P * H)
+  const hidden = new Float32Array(N * H)
+  for (let i = 0; i < N * H; i++) {
+    const first = Math.floor(i / H) * P * H + (i % H)
+    let sum = 0
+    for (let p = 1; p < P; p++) sum += (streams[first + p * H]! - streams[first]!) / P
+    hidden[i] = streams[first]! + sum
+  }
+  return { hidden, weights: new Float32Array(N * P).fill(1 / P) }
+}
+
+/** What streams own beside prefixes goes to the model once, under numbers that rows name. */
+function writeAdapters(model: NativeModel, { config, streamSets }: ModelFiles): void {
+  const bank = adapterBank(streamSets)
+  if (bank.size === 0) return
+  const write = (name: string, kind: AdapterKind, layer: number, part: number) => {
+    const tensor = bank.get(name)
+    if (tensor) model.writeAdapters(kind, layer, part, tensor.values)
+  }
+  const [count] = [...bank.values()][0]!.shape as [number]
+  model.openAdapters(count, Math.max(0, ...streamSets.map((set) => set.config.parscale.loraRank)))
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    const at = `model.layers.${layer}`
+    for (const [part, { name }] of Object.values(linearInputs).entries())
+      write(inputScaleName(`${at}.${name}`), 'inputScale', layer, part)
+    for (const [part, { name }] of linearLayers(config, layer).entries()) {
+      write(outputScaleName(name), 'outputScale', layer, part)
+      write(biasName(name), 'bias', layer, part)
+      write(loraName(name, 'A'), 'loraA', layer, part)
+      write(loraName(name, 'B'), 'loraB', layer, part)
+    }
+    for (const norm of ['inputNorm', 'postNorm'] as const)
+      write(gainName(layerByRole(config, layer).get(norm)!.layer), norm, layer, 0)
+  }
+  write(gainName('model.norm'), 'finalNorm', 0, 0)
 }
 
 /** A native model as the cache of its rows. All caches of one model are the same one: its pages. */
@@ -135,6 +187,7 @@ class NativeRows extends NativeModel implements RowCache {
       prefixScores: Float32Array.from(rows, ({ prefixScore }) => prefixScore),
       lengths: Int32Array.from(rows, ({ length }) => length),
       counts: Int32Array.from(rows, ({ ids }) => ids.length),
+      adapters: Int32Array.from(rows, ({ adapter }) => adapter),
       ids,
       cosines,
       sines,

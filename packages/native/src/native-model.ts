@@ -21,6 +21,10 @@ import {
 export const cacheTypes = ['float32', 'float16', 'int8'] as const
 export type CacheType = (typeof cacheTypes)[number]
 
+/** In the order of adapters.h. */
+const adapterKinds = ['inputScale', 'outputScale', 'bias', 'loraA', 'loraB', 'inputNorm', 'postNorm', 'finalNorm'] as const
+export type AdapterKind = (typeof adapterKinds)[number]
+
 export interface NativeModelOptions {
   /** Threads of a step. Default: as many as the process may use. */
   readonly threads?: number
@@ -84,6 +88,16 @@ export class NativeModel {
   /** Puts keys and values of a layer, [kvHeads, n, headDim] each, into the first n positions of a row. */
   writePrefix(row: number, layer: number, key: Float32Array, value: Float32Array): void {
     named(() => this.#native.writePrefix(this.#handle, row, layer, key, value))
+  }
+
+  /** Makes room for adapters, of which number 0 is none, with low-rank products of this rank; what was there before is gone. */
+  openAdapters(count: number, rank: number): void {
+    named(() => this.#native.openAdapters(this.#handle, count, rank))
+  }
+
+  /** One of their tensors, [count, ...] as checkpoints store it. `part`: number of the input or of the linear layer. */
+  writeAdapters(kind: AdapterKind, layer: number, part: number, values: Float32Array): void {
+    named(() => this.#native.writeAdapters(this.#handle, adapterKinds.indexOf(kind), layer, part, values))
   }
 
   /** Also while a step is under way; 0 once disposed of. */

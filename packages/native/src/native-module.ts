@@ -25,6 +25,8 @@ export interface StepBatch {
   readonly lengths: Int32Array
   /** New tokens, one at least. [R] */
   readonly counts: Int32Array
+  /** Number of the row's adapter (`openAdapters`); 0: none. [R] */
+  readonly adapters: Int32Array
   /** [M] */
   readonly ids: Int32Array
   /** Rotary tables of the tokens' positions. [M, headDim / 2] */
@@ -53,6 +55,8 @@ export interface NativeModule {
   closeRow(model: ModelHandle, row: number): void
   copyRows(model: ModelHandle, targets: Int32Array, sources: Int32Array): void
   writePrefix(model: ModelHandle, row: number, layer: number, key: Float32Array, value: Float32Array): void
+  openAdapters(model: ModelHandle, count: number, rank: number): void
+  writeAdapters(model: ModelHandle, kind: number, layer: number, part: number, values: Float32Array): void
   step(model: ModelHandle, batch: StepBatch): Promise<StepOutput>
   /** @param room over a SharedArrayBuffer: the result is written to its beginning, and it is what comes back */
   logits(model: ModelHandle, hidden: Float32Array, room?: Float32Array): Promise<Float32Array>

@@ -56,15 +56,17 @@ function packedRole(role: LayerRole): Role {
 }
 
 /**
- * The network that weighs the streams of a stream set (`dynamic` aggregation).
+ * What weighs the streams of a stream set: a network or P scores.
  *
- * @throws unsupported error for other aggregations, which have no matrices; else as `find`
+ * @throws unsupported error for an average, which has no weights; else as `find`
  */
 export function planAggregator(config: ModelConfig, find: FindWeight): PackPlan {
   const { hiddenSize: H } = config
   const { n: P, aggregation } = config.parscale
-  if (aggregation !== 'dynamic') throw unsupportedError(`native step: ${aggregation} aggregation has no weights to pack`)
+  if (aggregation === 'average') throw unsupportedError('native step: an average of streams has nothing to pack')
   const at = 'model.aggregate_layer'
+  if (aggregation === 'static')
+    return plan(config, 'aggregator', [vectorTensor('aggregatorOuterBias', 0, find(`${at}.logits`, [P]), P)])
   return plan(config, 'aggregator', [
     matrixTensor('aggregatorInner', 0, find(`${at}.0.weight`, [H, P * H]), H, P * H),
     vectorTensor('aggregatorInnerBias', 0, find(`${at}.0.bias`, [H]), H),

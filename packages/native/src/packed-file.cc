@@ -178,10 +178,11 @@ PackedModel openPackedModel(const std::string& path) {
   if (m.streams > 0) {
     if (layers > 0 || m.streams > mostStreams) throw badFile(path, "is no aggregator of a sensible number of streams");
     if (!(m.smoothing >= 0 && m.smoothing <= 1)) throw badFile(path, "the aggregator's smoothing is not in 0 to 1");
+    m.aggregator.outerBias = in.vector(Role::aggregatorOuterBias, 0, m.streams);
+    if (!in.has(Role::aggregatorInner)) return m;
     m.aggregator.inner = in.matrix(Role::aggregatorInner, 0, m.hidden, uint64_t(m.streams) * m.hidden);
     m.aggregator.innerBias = in.vector(Role::aggregatorInnerBias, 0, m.hidden);
     m.aggregator.outer = in.matrix(Role::aggregatorOuter, 0, m.streams, m.hidden);
-    m.aggregator.outerBias = in.vector(Role::aggregatorOuterBias, 0, m.streams);
     return m;
   }
   m.vocabulary = in.size(28, "the vocabulary");

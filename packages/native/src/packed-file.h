@@ -29,6 +29,7 @@ struct LayerWeights {
   const float *gateBias = nullptr, *upBias = nullptr, *downBias = nullptr;
 };
 
+// All for weights of each token; `outerBias` alone: P scores for all tokens.
 struct AggregatorWeights {
   Matrix inner, outer;  // [H, P*H], [P, H]
   const float *innerBias = nullptr, *outerBias = nullptr;

@@ -14,6 +14,77 @@ Model::Model(const std::string& path, const Kernels& kernels, size_t threads, Ca
       linear_(kernels_, pool_),
       cache_({weights_.layers.size(), weights_.kvHeads, weights_.headDim, cacheType}) {}
 
+void Model::openAdapters(size_t count, size_t rank) {
+  adapters_ = Adapters();
+  adapters_.count = count;
+  adapters_.rank = rank;
+  adapters_.layers.resize(weights_.layers.size());
+}
+
+namespace {
+
+struct LinearPlace {
+  InputRole reads;
+  // Among those that read the same.
+  size_t index;
+};
+constexpr LinearPlace places[linearRoles] = {{InputRole::qkv, 0},    {InputRole::qkv, 1},    {InputRole::qkv, 2}, {InputRole::o, 0},
+                                             {InputRole::gateUp, 0}, {InputRole::gateUp, 1}, {InputRole::down, 0}};
+constexpr size_t readers[inputRoles] = {3, 1, 2, 1};
+
+}  // namespace
+
+size_t Model::adapterSize(AdapterKind kind, size_t part) const {
+  const size_t H = weights_.hidden, I = weights_.intermediate, Q = size_t(weights_.heads) * weights_.headDim,
+               K = size_t(weights_.kvHeads) * weights_.headDim;
+  const size_t inputs[inputRoles] = {H, Q, H, I}, outputs[linearRoles] = {Q, K, K, H, I, I, H};
+  switch (kind) {
+    case AdapterKind::inputScale: return part < inputRoles ? inputs[part] : 0;
+    case AdapterKind::outputScale:
+    case AdapterKind::bias: return part < linearRoles ? outputs[part] : 0;
+    case AdapterKind::loraA: return part < linearRoles ? adapters_.rank * inputs[size_t(places[part].reads)] : 0;
+    case AdapterKind::loraB: return part < linearRoles ? adapters_.rank * outputs[part] : 0;
+    case AdapterKind::inputNorm:
+    case AdapterKind::postNorm:
+    case AdapterKind::finalNorm: return part == 0 ? H : 0;
+  }
+  return 0;
+}
+
+void Model::writeAdapters(AdapterKind kind, size_t layer, size_t part, const std::vector<float>& values) {
+  LayerAdapters& to = adapters_.layers[layer];
+  const size_t count = adapters_.count, rank = adapters_.rank;
+  const auto shape = [&](size_t outputs, size_t inputs) {
+    Matrix m;
+    // No finer than the weights beside them.
+    m.format = weights_.layers[layer].q.quantised() ? Format::bf16 : Format::f32;
+    m.outputs = uint32_t(outputs);
+    m.inputs = uint32_t(inputs);
+    return m;
+  };
+  switch (kind) {
+    case AdapterKind::inputScale: return fillVectors(to.inputs[part].scale, count, values);
+    case AdapterKind::outputScale: return fillVectors(to.linears[part].scale, count, values);
+    case AdapterKind::bias: return fillVectors(to.linears[part].bias, count, values);
+    case AdapterKind::loraA: {
+      const auto [reads, index] = places[part];
+      MatrixBank& down = to.inputs[size_t(reads)].down;
+      down.shape = shape(readers[size_t(reads)] * rank, adapterSize(AdapterKind::inputScale, size_t(reads)));
+      to.linears[part].low = index * rank;
+      return fillRows(down, count, index * rank, rank, values);
+    }
+    case AdapterKind::loraB: {
+      MatrixBank& up = to.linears[part].up;
+      const size_t outputs = adapterSize(AdapterKind::bias, part);
+      up.shape = shape(outputs, rank);
+      return fillRows(up, count, 0, outputs, values);
+    }
+    case AdapterKind::inputNorm: return fillVectors(to.inputNorm, count, values);
+    case AdapterKind::postNorm: return fillVectors(to.postNorm, count, values);
+    case AdapterKind::finalNorm: return fillVectors(adapters_.finalNorm, count, values);
+  }
+}
+
 void Model::mustGoOn() const {
   weights_.file->mustBeWhole();
   if (cancelled_.load(std::memory_order_relaxed)) throw Failure("ERR_CLOSED", "the model was closed during the step");
@@ -24,6 +95,7 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
   const size_t M = input.ids.size(), H = w.hidden, Q = size_t(w.heads) * w.headDim, K = size_t(w.kvHeads) * w.headDim;
 
   tokens_.clear();
+  numbers_.clear();
   size_t positions = 0;
   for (size_t row = 0; row < input.rows.size(); row++) {
     const StepRow& r = input.rows[row];
@@ -31,6 +103,7 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
     cache_.forgetFrom(r.cacheRow, to);
     cache_.makeWritable(r.cacheRow, from, to);
     for (size_t index = 0; index < r.count; index++) tokens_.push_back({row, index});
+    numbers_.insert(numbers_.end(), r.count, r.adapter);
     positions = std::max(positions, (to + lanes - 1) / lanes * lanes);
   }
   float* at = memory_.room(M * (2 * H + 2 * Q + 2 * K + 2 * size_t(w.intermediate)));
@@ -39,6 +112,7 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
     *buffer = at;
     at += M * size;
   }
+  low_ = lowMemory_.room(M * adapters_.lowStride());
   scoresEach_ = (w.heads / w.kvHeads) * positions;
   scores_ = scoreMemory_.room(scoresEach_ * pool_.threads());
   finite_.reset(new std::atomic<bool>[input.rows.size()]);
@@ -52,32 +126,72 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
     mlp(layer);
   }
   for (size_t token = 0, wanted = 0; token < M; token++) {
-    if (input.wanted[token]) kernels_.rmsNorm(x_ + token * H, w.finalNorm, H, w.rmsNormEps, hidden + wanted++ * H);
+    if (!input.wanted[token]) continue;
+    float* out = hidden + wanted++ * H;
+    kernels_.rmsNorm(x_ + token * H, w.finalNorm, H, w.rmsNormEps, out);
+    scaleBy(gain(adapters_.finalNorm, token), out, H);
   }
   for (size_t row = 0; row < input.rows.size(); row++) finite[row] = finite_[row].load(std::memory_order_relaxed);
 }
+
+const float* Model::gain(const Bank& bank, size_t token) const {
+  return numbers_[token] == 0 ? nullptr : bank.floats(numbers_[token]);
+}
+
+float* Model::adaptInput(size_t layer, InputRole role, size_t token, float* x) {
+  const uint32_t number = numbers_[token];
+  if (number == 0) return x;
+  const InputAdapters& in = adapters_.layers[layer].of(role);
+  if (!in.scale.empty()) scaleBy(in.scale.floats(number), x, adapterSize(AdapterKind::inputScale, size_t(role)));
+  if (in.down.panels.empty()) return x;
+  const Matrix down = in.down.of(number);
+  Tile row;
+  row.rows = 1;
+  row.floats = x;
+  for (size_t panel = 0; panel < down.panels(); panel++)
+    kernels_.product(down, panel, row, 0, low_ + token * adapters_.lowStride() + panel * lanes);
+  return x;
+}
+
+float* Model::normed(size_t layer, InputRole role, size_t token) {
+  const LayerWeights& w = weights_.layers[layer];
+  const bool first = role == InputRole::qkv;
+  const size_t H = weights_.hidden;
+  float* out = normed_ + token * H;
+  kernels_.rmsNorm(x_ + token * H, first ? w.inputNorm : w.postNorm, H, weights_.rmsNormEps, out);
+  if (numbers_[token] == 0) return out;
+  const LayerAdapters& adapters = adapters_.layers[layer];
+  scaleBy(gain(first ? adapters.inputNorm : adapters.postNorm, token), out, H);
+  return adaptInput(layer, role, token, out);
+}
+
+Linear Model::linear(size_t layer, LinearRole role, const Matrix& weights, const float* bias, float* out, size_t stride, bool add) const {
+  return {&weights, bias, out, stride, add, adapters_.count > 0 ? &adapters_.layers[layer].of(role) : nullptr};
+}
+
+RowAdapters Model::rowAdapters() const { return {numbers_.data(), low_, adapters_.lowStride()}; }
 
 // x += o(attention(norm(x)))
 void Model::attention(const StepInput& input, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t M = tokens_.size(), H = weights_.hidden, heads = weights_.kvHeads;
   const size_t Q = size_t(weights_.heads) * weights_.headDim, K = heads * weights_.headDim;
-  linear_.run(M, {{&w.q, w.qBias, q_, Q}, {&w.k, w.kBias, k_, K}, {&w.v, w.vBias, v_, K}}, [&](size_t token, Prefetch&) {
-    kernels_.rmsNorm(x_ + token * H, w.inputNorm, H, weights_.rmsNormEps, normed_ + token * H);
-    return normed_ + token * H;
-  });
+  const std::vector<Linear> qkv{linear(layer, LinearRole::q, w.q, w.qBias, q_, Q), linear(layer, LinearRole::k, w.k, w.kBias, k_, K),
+                                linear(layer, LinearRole::v, w.v, w.vBias, v_, K)};
+  linear_.run(M, qkv, [&](size_t token, Prefetch&) { return normed(layer, InputRole::qkv, token); }, rowAdapters());
   // A token of a longer chunk sees those before it: all of them are in the cache before the first one looks.
   const bool oneEach = M == input.rows.size();
   if (!oneEach) {
     pool_.run(M * heads, [&](size_t item, size_t) { appendToken(input, layer, item / heads, item % heads); });
   }
-  const std::vector<Linear> output{{&w.o, w.oBias, x_, H, true}};
+  const std::vector<Linear> output{linear(layer, LinearRole::o, w.o, w.oBias, x_, H, true)};
   linear_.expect(M, output);
   pool_.run(M * heads, [&](size_t item, size_t thread) {
     if (oneEach) appendToken(input, layer, item / heads, item % heads);
     attendToken(input, layer, item / heads, item % heads, thread);
   });
-  linear_.run(M, output, [&](size_t token, Prefetch&) { return mixed_ + token * Q; });
+  linear_.run(M, output, [&](size_t token, Prefetch&) { return adaptInput(layer, InputRole::o, token, mixed_ + token * Q); },
+              rowAdapters());
 }
 
 void Model::appendToken(const StepInput& input, size_t layer, size_t token, size_t kvHead) {
@@ -113,14 +227,14 @@ void Model::attendToken(const StepInput& input, size_t layer, size_t token, size
 void Model::mlp(size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t M = tokens_.size(), H = weights_.hidden, I = weights_.intermediate;
-  linear_.run(M, {{&w.gate, w.gateBias, gate_, I}, {&w.up, w.upBias, up_, I}}, [&](size_t token, Prefetch&) {
-    kernels_.rmsNorm(x_ + token * H, w.postNorm, H, weights_.rmsNormEps, normed_ + token * H);
-    return normed_ + token * H;
-  });
-  linear_.run(M, {{&w.down, w.downBias, x_, H, true}}, [&](size_t token, Prefetch& prefetch) {
+  const std::vector<Linear> gateUp{linear(layer, LinearRole::gate, w.gate, w.gateBias, gate_, I),
+                                   linear(layer, LinearRole::up, w.up, w.upBias, up_, I)};
+  linear_.run(M, gateUp, [&](size_t token, Prefetch&) { return normed(layer, InputRole::gateUp, token); }, rowAdapters());
+  const auto hidden = [&](size_t token, Prefetch& prefetch) {
     kernels_.siluTimes(gate_ + token * I, up_ + token * I, I, prefetch);
-    return gate_ + token * I;
-  });
+    return adaptInput(layer, InputRole::down, token, gate_ + token * I);
+  };
+  linear_.run(M, {linear(layer, LinearRole::down, w.down, w.downBias, x_, H, true)}, hidden, rowAdapters());
 }
 
 void Model::logits(const float* hidden, size_t n, float* logits) {
@@ -130,24 +244,15 @@ void Model::logits(const float* hidden, size_t n, float* logits) {
               [&](size_t row, Prefetch&) { return hidden + row * weights_.hidden; });
 }
 
-// w = softmax(W2 silu(W1 [h_1 .. h_P] + b1) + b2), w' = w (1 - e) + e / P, h = h_1 + sum_p>1 w'_p (h_p - h_1)
+// w = softmax(scores), w' = w (1 - e) + e / P, h = h_1 + sum_p>1 w'_p (h_p - h_1); scores of the network, or P learned ones
 void Model::aggregate(const PackedModel& a, const float* streams, size_t n, float* hidden, float* streamWeights) {
   mustGoOn();
   const size_t H = a.hidden, P = a.streams;
-  float* together = memory_.room(n * (P + 1) * H);
-  float* inner = together + n * P * H;
-  const ThreadPool::Awake awake(pool_);
-  linear_.run(n, {{&a.aggregator.inner, a.aggregator.innerBias, inner, H}}, [&](size_t i, Prefetch&) {
-    // The stream index runs fastest.
-    float* to = together + i * P * H;
-    for (size_t p = 0; p < P; p++)
-      for (size_t h = 0; h < H; h++) to[h * P + p] = streams[(i * P + p) * H + h];
-    return to;
-  });
-  linear_.run(n, {{&a.aggregator.outer, a.aggregator.outerBias, streamWeights, P}}, [&](size_t i, Prefetch&) {
-    kernels_.silu(inner + i * H, H);
-    return inner + i * H;
-  });
+  if (a.aggregator.inner.data) {
+    aggregatorScores(a, streams, n, streamWeights);
+  } else {
+    for (size_t i = 0; i < n * P; i++) streamWeights[i] = a.aggregator.outerBias[i % P];
+  }
   for (size_t i = 0; i < n; i++) {
     float *weight = streamWeights + i * P, *out = hidden + i * H;
     const float* first = streams + i * P * H;
@@ -159,6 +264,25 @@ void Model::aggregate(const PackedModel& a, const float* streams, size_t n, floa
       out[h] = first[h] + sum;
     }
   }
+}
+
+// W2 silu(W1 [h_1 .. h_P] + b1) + b2
+void Model::aggregatorScores(const PackedModel& a, const float* streams, size_t n, float* scores) {
+  const size_t H = a.hidden, P = a.streams;
+  float* together = memory_.room(n * (P + 1) * H);
+  float* inner = together + n * P * H;
+  const ThreadPool::Awake awake(pool_);
+  linear_.run(n, {{&a.aggregator.inner, a.aggregator.innerBias, inner, H}}, [&](size_t i, Prefetch&) {
+    // The stream index runs fastest.
+    float* to = together + i * P * H;
+    for (size_t p = 0; p < P; p++)
+      for (size_t h = 0; h < H; h++) to[h * P + p] = streams[(i * P + p) * H + h];
+    return to;
+  });
+  linear_.run(n, {{&a.aggregator.outer, a.aggregator.outerBias, scores, P}}, [&](size_t i, Prefetch&) {
+    kernels_.silu(inner + i * H, H);
+    return inner + i * H;
+  });
 }
 
 }  // namespace parscale

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters.h"
 #include "cache.h"
 #include "linear.h"
 #include "packed-file.h"
@@ -25,6 +26,8 @@ struct StepRow {
   size_t length = 0;
   // New tokens.
   size_t count = 0;
+  // What its stream owns; 0: nothing.
+  uint32_t adapter = 0;
 };
 
 struct StepInput {
@@ -43,6 +46,14 @@ class Model {
   const Kernels& kernels() const { return kernels_; }
   size_t threads() const { return pool_.threads(); }
   Cache& cache() { return cache_; }
+  const Adapters& adapters() const { return adapters_; }
+
+  // Makes room for adapters, of which number 0 is none. Throws std::bad_alloc.
+  void openAdapters(size_t count, size_t rank);
+  // How many numbers one adapter's tensor has; 0: there is no such tensor.
+  size_t adapterSize(AdapterKind, size_t part) const;
+  // `values`: [adapters][adapterSize]. `part`: which input or linear layer.
+  void writeAdapters(AdapterKind, size_t layer, size_t part, const std::vector<float>& values);
 
   // hidden [wanted tokens, H] after the final norm; finite [rows], 0 where a row's keys or values are not.
   // The input must be valid (binding.cc checks it). Throws std::bad_alloc, or a Failure after `cancel`; the rows' new tokens count
@@ -66,6 +77,14 @@ class Model {
   void appendToken(const StepInput& input, size_t layer, size_t token, size_t kvHead);
   void attendToken(const StepInput& input, size_t layer, size_t token, size_t kvHead, size_t thread);
   void mlp(size_t layer);
+  // What linear layers read, made of what a norm or they themselves gave: x changes in place.
+  float* normed(size_t layer, InputRole, size_t token);
+  float* adaptInput(size_t layer, InputRole, size_t token, float* x);
+  // The vector that a token's stream multiplies a norm's results by, or null.
+  const float* gain(const Bank&, size_t token) const;
+  Linear linear(size_t layer, LinearRole, const Matrix&, const float* bias, float* out, size_t stride, bool add = false) const;
+  RowAdapters rowAdapters() const;
+  void aggregatorScores(const PackedModel& aggregator, const float* streams, size_t n, float* scores);
   void mustGoOn() const;
 
   PackedModel weights_;
@@ -73,10 +92,15 @@ class Model {
   ThreadPool pool_;
   LinearLayers linear_;
   Cache cache_;
+  Adapters adapters_;
   std::atomic<bool> cancelled_{false};
 
   // Of the step under way. M tokens: x, normed [M, H], q, mixed [M, heads * D], k, v [M, kvHeads * D], gate, up [M, I].
   std::vector<Token> tokens_;
+  // The adapter of each token, and what its A gave.
+  std::vector<uint32_t> numbers_;
+  Buffer<float> lowMemory_;
+  float* low_ = nullptr;
   Buffer<float> memory_, scoreMemory_;
   float *x_ = nullptr, *normed_ = nullptr, *q_ = nullptr, *k_ = nullptr, *v_ = nullptr, *mixed_ = nullptr, *gate_ = nullptr,
         *up_ = nullptr, *scores_ = nullptr;

@@ -31,6 +31,8 @@ it('a step refuses what does not fit', async () => {
     { lengths: Int32Array.of(0, 2 ** 31 - 1) },
     { prefixScores: Float32Array.of(0, Number.NaN) },
     { prefixScores: Float32Array.of(0, Number.POSITIVE_INFINITY) },
+    { adapters: Int32Array.of(0, 1) },
+    { adapters: Int32Array.of(-1, 0) },
     { counts: Int32Array.of(3, 0) },
     { counts: Int32Array.of(3, 4) },
     { counts: Int32Array.of(2 ** 31 - 1, 2 ** 31 - 1) },

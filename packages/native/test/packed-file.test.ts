@@ -145,6 +145,7 @@ async function runOnce(model: NativeModel): Promise<void> {
     prefixScores: Float32Array.of(0),
     lengths: Int32Array.of(0),
     counts: Int32Array.of(2),
+    adapters: Int32Array.of(0),
     ids: Int32Array.of(0, model.facts.vocabSize - 1),
     cosines: new Float32Array(2 * half).fill(1),
     sines: new Float32Array(2 * half),

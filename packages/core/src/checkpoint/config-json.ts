@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from '../model/config.ts'
 import { families, type ModelType } from '../model/families.ts'
-import { isReferenceFormat } from '../model/stream-options.ts'
+import { hasStreams, isReferenceFormat } from '../model/stream-options.ts'
 import { parscaleKeys } from './parscale-keys.ts'
 import type { StoredDType } from './tensor.ts'
 
@@ -36,7 +36,7 @@ export function configJson(config: ModelConfig, { tied, dtype }: WrittenWeights)
     tie_word_embeddings: tied,
     // transformers 5 calls the key dtype.
     ['dtype' in config.raw ? 'dtype' : 'torch_dtype']: torchNames[dtype],
-    ...(reference || config.parscale.input !== 'none' ? parscaleKeys(config.parscale) : {}),
+    ...(reference || hasStreams(config) ? parscaleKeys(config.parscale) : {}),
   }
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { aggregations, type ParscaleConfig, parscaleConfig } from '../model/index.ts'
+import { aggregations, merges, type ParscaleConfig, parscaleConfig, type StreamInput, streamInputs } from '../model/index.ts'
 import { parseModelConfig } from './config.ts'
 import { parscaleKeys } from './parscale-keys.ts'
 
@@ -23,14 +23,15 @@ it('reads back whatever it writes', () => {
   const choices: fc.Arbitrary<ParscaleConfig> = fc
     .record({
       n: fc.integer({ min: 1, max: 9 }),
-      input: fc.constantFrom('prefix' as const, 'lora' as const, 'bitfit' as const),
+      input: fc.subarray([...streamInputs], { minLength: 1 }),
       nTokens: fc.integer({ min: 1, max: 100 }),
       gate: fc.boolean(),
       loraRank: fc.integer({ min: 1, max: 64 }),
       aggregation: fc.constantFrom(...aggregations),
+      merge: fc.constantFrom(...merges),
       attnSmooth: fc.double({ min: 0, max: 1, noNaN: true }),
     })
-    .map((options) => parscaleConfig({ ...options, gate: options.gate && options.input === 'prefix' }))
+    .map((options) => parscaleConfig({ ...options, gate: options.gate && options.input.includes('prefix') }))
   fc.assert(
     fc.property(choices, (config) => {
       expect(parse(JSON.parse(JSON.stringify(parscaleKeys(config))))).toEqual(config)
@@ -45,6 +46,13 @@ it('writes no key of our own where the reference has the same meaning', () => {
   expect(Object.keys(parscaleKeys(parscaleConfig({ n: 1 })))).toEqual(Object.keys(reference))
 })
 
+it('writes a version where an earlier reader would not know the kinds', () => {
+  const written = (input: StreamInput[]) => parscaleKeys(parscaleConfig({ n: 2, input }))
+  expect(written(['lora'])).not.toHaveProperty('parscale_version')
+  expect(written(['scales'])).toMatchObject({ parscale_version: 2, parscale_input: 'scales' })
+  expect(written(['norms', 'prefix'])).toMatchObject({ parscale_version: 2, parscale_input: ['prefix', 'norms'] })
+})
+
 it('knows one stream with a learned prefix from the plain model, which may name a prefix length too', () => {
   const one = { parscale_n: 1, parscale_n_tokens: 48, parscale_attn_smooth: 0.01 }
   expect(parse(one)).toEqual(parscaleConfig({ n: 1 }))
@@ -53,19 +61,28 @@ it('knows one stream with a learned prefix from the plain model, which may name 
 
 describe('refuses', () => {
   it.each([
-    [{ parscale_n: 2, parscale_input: 'adapter' }, /parscale_input: .*"prefix"/],
+    [{ parscale_n: 2, parscale_input: 'adapter' }, /parscale_input.0: .*"prefix"/],
     [
       { parscale_n: 2, parscale_n_tokens: 4, parscale_attn_smooth: 0, parscale_aggregation: 'max' },
       /parscale_aggregation: .*"static"/,
+    ],
+    [
+      { parscale_n: 2, parscale_input: 'bitfit', parscale_attn_smooth: 0, parscale_merge: 'logits' },
+      /parscale_merge: .*"hidden"/,
     ],
     [{ parscale_n: 2, parscale_input: 'lora', parscale_attn_smooth: 0 }, /parscale_lora_rank is missing/],
     [{ parscale_n: 2, parscale_input: 'lora', parscale_lora_rank: 0, parscale_attn_smooth: 0 }, /parscale_lora_rank: /],
     [{ parscale_n: 2, parscale_input: 'none', parscale_attn_smooth: 0 }, /would all be the same/],
     [
       { parscale_n: 2, parscale_input: 'bitfit', parscale_prefix_gate: true, parscale_attn_smooth: 0 },
-      /the input must be "prefix", got "bitfit"/,
+      /prefix must be among .*, got \["bitfit"\]/,
     ],
     [{ parscale_input: 'prefix', parscale_n_tokens: 4 }, /parscale_n is missing/],
+    [{ parscale_n: 2, parscale_input: ['scales', 'gates'], parscale_attn_smooth: 0 }, /parscale_input.1: .*"norms"/],
+    [{ parscale_n: 2, parscale_input: ['scales', 'scales'], parscale_attn_smooth: 0 }, /named once each, got "scales"/],
+    [{ parscale_n: 2, parscale_input: ['scales', 'none'], parscale_attn_smooth: 0 }, /parscale_input.1: /],
+    [{ parscale_n: 2, parscale_input: [], parscale_attn_smooth: 0 }, /would all be the same/],
+    [{ parscale_n: 2, parscale_input: 'scales', parscale_attn_smooth: 0, parscale_version: 3 }, /reads up to 2; install/],
     [{ parscale_n: 2, parscale_input: 'bitfit' }, /parscale_attn_smooth is missing/],
   ])('%j', (keys, message) => {
     expect(() => parse(keys)).toThrow(message)

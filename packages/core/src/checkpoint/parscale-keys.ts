@@ -4,25 +4,38 @@
  */
 import * as z from 'zod'
 import { checkpointError, isParscaleError } from '../errors.ts'
-import { aggregations, type ParscaleConfig, streamInputs } from '../model/config.ts'
+import { aggregations, merges, type ParscaleConfig, type StreamInput, streamInputs } from '../model/config.ts'
 import { families, type ModelType } from '../model/families.ts'
 import { isReferenceFormat, parscaleConfig } from '../model/stream-options.ts'
 
+/** Of our own keys. What version 1 does not know: scales, norms, several kinds together, mixed probabilities. */
+const newestVersion = 2
+
 const keys = z.object({
+  parscale_version: z.number().int().positive().optional(),
   parscale_n: z.number().int().positive().optional(),
   parscale_n_tokens: z.number().int().nonnegative().optional(),
   parscale_attn_smooth: z.number().min(0).max(1).optional(),
-  /** With `parscale_n` of 1: the one stream has an input transformation. Without this key it is the plain model. */
-  parscale_input: z.enum(streamInputs).optional(),
+  /**
+   * One kind, a list of several, or none. With `parscale_n` of 1: the one stream has something of its own. Without this key it is
+   * the plain model.
+   */
+  parscale_input: z.preprocess(kindList, z.array(z.enum(streamInputs)).optional()),
   parscale_prefix_gate: z.boolean().optional(),
   parscale_lora_rank: z.number().int().positive().optional(),
   parscale_aggregation: z.enum(aggregations).optional(),
+  parscale_merge: z.enum(merges).optional(),
 })
 export const parscaleSchema = keys.shape
 
 /** @throws checkpoint error for a key that is missing or does not go with the others */
 export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, file: string): ParscaleConfig {
-  const { parscale_n: n, parscale_input: input = n === undefined || n === 1 ? 'none' : 'prefix' } = raw
+  const { parscale_n: n, parscale_version: version = 1 } = raw
+  const input = raw.parscale_input ?? (n === undefined || n === 1 ? [] : ['prefix'])
+  if (version > newestVersion) {
+    const why = `this parscale reads up to ${newestVersion}; install a newer one`
+    throw checkpointError(`${file}: parscale_version is ${version}, ${why}`, { file, expected: newestVersion, found: version })
+  }
   if (n === undefined) {
     if (families[family].reference || raw.parscale_input !== undefined) {
       const why = families[family].reference ? `model_type is ${family}` : 'parscale_input is there'
@@ -40,10 +53,11 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
     return parscaleConfig({
       n,
       input,
-      nTokens: input === 'prefix' ? need('parscale_n_tokens', raw.parscale_n_tokens, differ) : 0,
+      nTokens: input.includes('prefix') ? need('parscale_n_tokens', raw.parscale_n_tokens, differ) : 0,
       gate: raw.parscale_prefix_gate ?? false,
-      loraRank: input === 'lora' ? need('parscale_lora_rank', raw.parscale_lora_rank, 'it decides the shapes') : 0,
+      loraRank: input.includes('lora') ? need('parscale_lora_rank', raw.parscale_lora_rank, 'it decides the shapes') : 0,
       aggregation,
+      merge: raw.parscale_merge ?? 'hidden',
       attnSmooth: aggregation === 'average' ? 0 : need('parscale_attn_smooth', raw.parscale_attn_smooth, differ),
     })
   } catch (error) {
@@ -53,16 +67,27 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
   }
 }
 
+const firstKinds: readonly StreamInput[] = ['prefix', 'lora', 'bitfit']
+const isFirstVersion = ({ input, merge }: ParscaleConfig): boolean =>
+  input.length === 1 && firstKinds.includes(input[0]!) && merge === 'hidden'
+
+function kindList(value: unknown): unknown {
+  if (value === 'none') return []
+  return typeof value === 'string' ? [value] : value
+}
+
 /** The keys to write into config.json; those of our own only where the reference's meaning would be another. */
-export function parscaleKeys(parscale: ParscaleConfig): Record<string, number | string | boolean> {
-  const { n, input, nTokens, gate, loraRank, aggregation, attnSmooth } = parscale
+export function parscaleKeys(parscale: ParscaleConfig): Record<string, number | string | boolean | readonly string[]> {
+  const { n, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth } = parscale
   const reference = { parscale_n: n, parscale_n_tokens: nTokens, parscale_attn_smooth: attnSmooth }
   if (isReferenceFormat(parscale)) return reference
   return {
     ...reference,
-    parscale_input: input,
+    ...(isFirstVersion(parscale) ? {} : { parscale_version: newestVersion }),
+    parscale_input: input.length === 1 ? input[0]! : input,
     ...(gate ? { parscale_prefix_gate: gate } : {}),
-    ...(input === 'lora' ? { parscale_lora_rank: loraRank } : {}),
+    ...(input.includes('lora') ? { parscale_lora_rank: loraRank } : {}),
     ...(n > 1 ? { parscale_aggregation: aggregation } : {}),
+    ...(merge === 'hidden' ? {} : { parscale_merge: merge }),
   }
 }

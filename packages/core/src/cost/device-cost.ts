@@ -89,7 +89,7 @@ export function deviceCost(
   const { hiddenSize: h, intermediateSize: i, numHiddenLayers: L, vocabSize: V, headDim } = shape
   const [q, k] = [shape.numAttentionHeads * headDim, shape.numKeyValueHeads * headDim]
   const { input, aggregation } = streamChoices(shape, P)
-  const [rows, prefix, steps] = [B * P, input === 'prefix' ? shape.prefixTokens : 0, outputTokens - 1]
+  const [rows, prefix, steps] = [B * P, input.includes('prefix') ? shape.prefixTokens : 0, outputTokens - 1]
   const counts = countParameters(shape, P)
   const matrixWeights = countMatrixWeights(shape)
   const weightBytes = precision.weightBits / 8

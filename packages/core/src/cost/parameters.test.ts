@@ -70,6 +70,8 @@ describe('streams of every kind are counted as their tensors', () => {
     { n: 3, input: 'prefix', nTokens: 7, gate: true, aggregation: 'static' },
     { n: 2, input: 'lora', loraRank: 5 },
     { n: 4, input: 'bitfit', aggregation: 'average' },
+    { n: 3, input: 'scales' },
+    { n: 2, input: ['prefix', 'lora', 'norms'], nTokens: 3, loraRank: 2 },
   ] as const)('%j', (streams) => {
     const model = config(streams)
     const { parscale } = model

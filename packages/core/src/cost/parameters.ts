@@ -12,7 +12,7 @@ export interface ParameterCounts {
   readonly norms: number
   /** With their gates. 0 for P = 1, like `adapters` and `aggregation`, but for a set of one stream. */
   readonly prefixes: number
-  /** lora or bitfit, of all streams. */
+  /** What streams own beside prefixes: scales, lora, biases, gains. */
   readonly adapters: number
   readonly aggregation: number
   /** N of the law: everything but the two embeddings. */
@@ -36,7 +36,7 @@ export function countParameters(shape: ModelShape, P: number): ParameterCounts {
   const mlp = 3 * hiddenSize * intermediateSize + (mlpBias ? 2 * intermediateSize + hiddenSize : 0)
 
   const qkNorms = { none: 0, head: 2 * headDim, projection: queries + keys }[qkNorm || 'none']
-  const layerNorms = shape.features ? Object.values(shape.features.norms).filter((name) => name !== null).length : 2
+  const layerNorms = normsOfLayer(shape)
 
   const embedding = vocabSize * hiddenSize
   const outputEmbedding = shape.tiedEmbeddings ? 0 : vocabSize * hiddenSize
@@ -57,18 +57,32 @@ function streamCounts(shape: ModelShape, P: number): Pick<ParameterCounts, 'pref
   // Over the seven linear layers of a decoder layer: q, k, v, o, gate, up, down.
   const outs = queries + 2 * keys + 2 * h + 2 * intermediateSize
   const ins = 5 * h + queries + intermediateSize
+  // What q, k and v read is scaled once, and so is what gate and up read.
+  const sharedIns = 2 * h + queries + intermediateSize
+  const ofKind = {
+    prefix: 0,
+    scales: sharedIns + outs,
+    lora: loraRank * (ins + outs),
+    bitfit: outs,
+    norms: normsOfLayer(shape) * h,
+  }
+  const adapters = input.reduce((sum, kind) => sum + layers * ofKind[kind], input.includes('norms') ? h : 0)
   return {
-    prefixes: input === 'prefix' ? layers * 2 * P * prefixTokens * keys + (gate ? P : 0) : 0,
-    adapters: layers * P * (input === 'lora' ? loraRank * (ins + outs) : input === 'bitfit' ? outs : 0),
+    prefixes: input.includes('prefix') ? layers * 2 * P * prefixTokens * keys + (gate ? P : 0) : 0,
+    adapters: P * adapters,
     aggregation: P === 1 ? 0 : { dynamic: P * h * h + h + P * h + P, static: P, average: 0 }[aggregation],
   }
 }
 
+/** Norms of the residual, without those of queries and keys. */
+const normsOfLayer = ({ features }: ModelShape): number =>
+  features ? Object.values(features.norms).filter((name) => name !== null).length : 2
+
 /** What holds for P streams: as published where the shape says nothing, nothing at all for the plain model. */
 export function streamChoices({ streams }: ModelShape, P: number): StreamChoices {
   const plain = P === 1 && streams?.n !== 1
-  if (plain) return { n: 1, input: 'none', gate: false, loraRank: 0, aggregation: 'average' }
-  return streams ?? { n: P, input: 'prefix', gate: false, loraRank: 0, aggregation: 'dynamic' }
+  if (plain) return { n: 1, input: [], gate: false, loraRank: 0, aggregation: 'average' }
+  return streams ?? { n: P, input: ['prefix'], gate: false, loraRank: 0, aggregation: 'dynamic' }
 }
 
 /** M: weights of the matrix products of all layers together, the part that costs 2 FLOPs a token and row. */

@@ -67,7 +67,7 @@ export function trainingFlopsPerToken(shape: ModelShape, P: number, sequenceLeng
   const { hiddenSize: h, numHiddenLayers: L, vocabSize: V } = shape
   const q = shape.numAttentionHeads * shape.headDim
   const { input, aggregation } = streamChoices(shape, P)
-  const meanKeys = (input === 'prefix' ? shape.prefixTokens : 0) + (sequenceLength + 1) / 2
+  const meanKeys = (input.includes('prefix') ? shape.prefixTokens : 0) + (sequenceLength + 1) / 2
   const layers = P * (2 * countMatrixWeights(shape) + 4 * L * q * meanKeys)
   const adapters = 2 * countParameters(shape, P).adapters
   const joined = P > 1 && aggregation === 'dynamic' ? 2 * (P * h * h + P * h) : 0

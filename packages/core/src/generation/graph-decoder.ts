@@ -2,7 +2,7 @@
 import { Tensor } from 'onnxruntime-common'
 import { aggregatorGraph, backboneGraph, type KvType, type ModelConfig, outputGraph } from '../model/index.ts'
 import type { Decoder, Runtime, Session } from '../runtime/index.ts'
-import { adapterBank } from './adapter-bank.ts'
+import { type AdapterTensor, adapterBank } from './adapter-bank.ts'
 import { GraphRowCache } from './graph-row-cache.ts'
 import type { ModelFiles } from './model-files.ts'
 
@@ -46,7 +46,7 @@ export class GraphDecoder implements Decoder {
     }
     try {
       const bank = adapterBank(files.streamSets)
-      const adapters = new Map([...bank].map(([name, { dims }]) => [name, dims]))
+      const adapters = new Map([...bank].map(([name, { shape }]) => [name, shape]))
       // First, as it has the largest weight, which is for a moment there twice: as stored and as packed.
       const output = await session(outputGraph(files.config, files.findWeight, files.tied))
       const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters, kv }))
@@ -55,7 +55,7 @@ export class GraphDecoder implements Decoder {
         const { n } = config.parscale
         if (n > 1) aggregators.set(n, await session(aggregatorGraph(config, findWeight)))
       }
-      return new GraphDecoder(files.config, kv, backbone, output, aggregators, bank)
+      return new GraphDecoder(files.config, kv, backbone, output, aggregators, asTensors(bank))
     } catch (error) {
       await Promise.all(made.map((s) => s.dispose()))
       throw error
@@ -90,5 +90,8 @@ export class GraphDecoder implements Decoder {
     await Promise.all([this.#backbone, this.#output, ...this.#aggregators.values()].map((s) => s.dispose()))
   }
 }
+
+const asTensors = (bank: ReadonlyMap<string, AdapterTensor>): Map<string, Tensor> =>
+  new Map([...bank].map(([name, { shape, values }]) => [name, new Tensor('float32', values, shape)]))
 
 const floats = (tensor: Tensor | undefined): Float32Array => tensor!.data as Float32Array

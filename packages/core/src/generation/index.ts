@@ -1,3 +1,4 @@
+export { type AdapterTensor, adapterBank } from './adapter-bank.ts'
 export { type BatchRow, batchFeeds, hiddenScore } from './batch.ts'
 export { type BeamResult, type BeamSearchOptions, beamSearch } from './beam-search.ts'
 export {

@@ -45,11 +45,11 @@ export interface ModelFiles {
 export interface StreamSetFiles {
   readonly config: ModelConfig
   readonly findWeight: FindWeight
-  /** Per layer; none where the input transformation is another. */
+  /** Per layer; none where the streams have none. */
   readonly prefixes: readonly LayerPrefix[]
   /** [P] */
   readonly prefixScores: readonly number[]
-  /** lora and bitfit tensors by name. */
+  /** What streams own beside prefixes (model/streams.ts), by name. */
   readonly adapters: ReadonlyMap<string, Float32Array>
 }
 
@@ -97,7 +97,7 @@ async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
     if (part === 'adapter') adapters.set(name, await readF32(tensor))
     else if (part === 'prefix') prefix.set(name, perStream(await readStored(tensor), tensor, config.parscale.n))
   }
-  const layers = config.parscale.input === 'prefix' ? config.numHiddenLayers : 0
+  const layers = config.parscale.input.includes('prefix') ? config.numHiddenLayers : 0
   const prefixes = Array.from({ length: layers }, (_, layer): LayerPrefix => {
     const read = (which: 'k' | 'v') => prefix.get(prefixName(layer, which))!
     return { key: read('k'), value: read('v') }

@@ -48,6 +48,19 @@ export async function outputHeads(
   }
 
   const logits = withLogits === 0 ? new Float32Array() : await model.decoder.logits(joined.subarray(0, withLogits * H), room)
+  for (const [i, { sequence, logits: wants = true }] of work.entries()) {
+    const mixed = sequence.p > 1 && model.streamSet(sequence.p)?.config.parscale.merge === 'probabilities'
+    if (!mixed || !wants) continue
+    const { streams, weights, at } = parts[i]!
+    for (let t = 0; t < wanted[i]!; t++) {
+      const each = await model.decoder.logits(streams.subarray(t * sequence.p * H, (t + 1) * sequence.p * H))
+      mixProbabilities(
+        each,
+        weights.subarray(t * sequence.p, (t + 1) * sequence.p),
+        logits.subarray((at + t) * vocabSize, (at + t + 1) * vocabSize),
+      )
+    }
+  }
   return parts.map(({ streams, weights, at }, i) => {
     const n = wanted[i]!
     if (n === 0) return undefined
@@ -59,6 +72,23 @@ export async function outputHeads(
     }
   })
 }
+
+/** log sum_p w_p softmax(logits_p) of one token, from logits [P, V] into `mixed` [V]. Not finite where a stream's logits are not. */
+export function mixProbabilities(logits: Float32Array, weights: Float32Array, mixed: Float32Array): void {
+  const V = mixed.length
+  const sums = new Float64Array(V)
+  for (const [p, weight] of weights.entries()) {
+    const row = logits.subarray(p * V, (p + 1) * V)
+    let [largest, total] = [-Infinity, 0]
+    for (let v = 0; v < V; v++) largest = Math.max(largest, row[v]!)
+    for (let v = 0; v < V; v++) total += Math.exp(row[v]! - largest)
+    for (let v = 0; v < V; v++) sums[v]! += (weight / total) * Math.exp(row[v]! - largest)
+  }
+  for (let v = 0; v < V; v++) mixed[v] = Math.max(leastLogProbability, Math.log(sums[v]!))
+}
+
+/** What no stream gives a probability: rare, but not impossible, as elsewhere. */
+const leastLogProbability = -700
 
 /** [P, n, H] to [n, P, H]. */
 function streamsLast(hidden: Float32Array, p: number, n: number, H: number): Float32Array {

@@ -15,23 +15,27 @@ export type RopeScaling =
       readonly originalMaxPositionEmbeddings: number
     }
 
-/** What makes a stream different from the others. `none`: nothing, so there is one stream only, the plain model. */
-export const streamInputs = ['none', 'prefix', 'lora', 'bitfit'] as const
+/** What can make a stream different from the others (streams.ts). Several may be taken together. */
+export const streamInputs = ['prefix', 'scales', 'lora', 'bitfit', 'norms'] as const
 export type StreamInput = (typeof streamInputs)[number]
 
 /** How the streams' outputs become one. */
 export const aggregations = ['dynamic', 'static', 'average'] as const
 export type Aggregation = (typeof aggregations)[number]
 
+/**
+ * What is mixed by these weights: the streams' hidden states, of which logits are made once; or their probabilities, p = sum_p w_p p_p,
+ * for which every stream's logits are made. (Mixing logits is mixing hidden states: the output embedding is linear.)
+ */
+export const merges = ['hidden', 'probabilities'] as const
+export type Merge = (typeof merges)[number]
+
 /** The choices of section 2 and of the appendix. Made by `parscaleConfig`, so that what does not apply is 0 or false. */
 export interface ParscaleConfig {
   /** P, the number of streams. One stream may have an input transformation too: the control of an experiment with more. */
   readonly n: number
-  /**
-   * `prefix`: keys and values in front of every layer's; `lora`: B A x added to every linear layer's output;
-   * `bitfit`: a bias added to it.
-   */
-  readonly input: StreamInput
+  /** In the order of `streamInputs`, each once; empty: nothing tells streams apart, so there is one only, the plain model. */
+  readonly input: readonly StreamInput[]
   /** Prefix tokens per layer and stream. */
   readonly nTokens: number
   /** Each stream's prefix is attended to with a learned strength (stream-gate.ts), which may start near 0. */
@@ -40,6 +44,8 @@ export interface ParscaleConfig {
   readonly loraRank: number
   /** `dynamic`: weights from the outputs, per token; `static`: P learned weights; `average`: 1 / P. One stream: `average`. */
   readonly aggregation: Aggregation
+  /** One stream: `hidden`. */
+  readonly merge: Merge
   /** Smoothing e of the learned aggregation weights: w' = w (1 - e) + e / P. */
   readonly attnSmooth: number
 }

@@ -9,12 +9,27 @@ import type { Dim, GraphBuilder, Value } from '../graph/index.ts'
 import { product } from '../graph/shape.ts'
 import type { ModelConfig } from './config.ts'
 import type { Activation } from './features.ts'
-import { type LayerRole, type LayerTensor, type LinearRole, layerByRole } from './layer-tensors.ts'
+import {
+  type LayerRole,
+  type LayerTensor,
+  type LinearInput,
+  type LinearRole,
+  layerByRole,
+  linearInputs,
+  type NormRole,
+} from './layer-tensors.ts'
 import { linears, lookUp } from './linear.ts'
 import type { Weights } from './weights.ts'
 
-/** Changes what a linear layer gives: `name` is the weight's without `.weight`, x [R*T, in], y [R*T, out]. */
-export type Adapt = (name: string, x: Value, y: Value) => Value
+/** Changes what a layer computes, by rows; each gives its last argument where it changes nothing. */
+export interface Adapt {
+  /** x [R*T, in], which the linear layers that are called `name` together read (layer-tensors.ts, `linearInputs`). */
+  readonly input: (name: string, x: Value) => Value
+  /** What a linear layer made of x [R*T, in]: y [R*T, out]. `name`: the weight's without `.weight`. */
+  readonly output: (name: string, x: Value, y: Value) => Value
+  /** What a norm gives: [R*T, hidden]. `name`: the weight's without `.weight`. */
+  readonly norm: (name: string, y: Value) => Value
+}
 
 export interface KeyValue {
   readonly key: Value
@@ -46,7 +61,7 @@ export interface DecoderInputs {
    * where they have to be, C + T places together in the mask's order.
    */
   readonly attended: (layer: number, present: KeyValue) => readonly KeyValueBlock[]
-  /** Called for every linear layer, where given. */
+  /** Called for every linear layer and every norm over the hidden size, where given. */
   readonly adapt?: Adapt | undefined
 }
 
@@ -64,12 +79,18 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   const present: KeyValue[] = []
   const layerInputs: Value[] = []
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
+  const { adapt } = inputs
   const rmsNorm = (x: Value, name: string, size: number) => {
-    const weight = weights(name, [size])
+    const weight = weights(`${name}.weight`, [size])
     return g.rmsNorm(x, features.normOffset === 0 ? weight : g.add(weight, g.scalar(features.normOffset)), rmsNormEps)
   }
-  const norm: Norm = (x, tensor) => (tensor ? rmsNorm(x, tensor.stored.name, tensor.shape[0]!) : x)
-  const linear: Linear = (x, tensors, ...roles) => {
+  const residualNorm = (x: Value, name: string) => {
+    const y = rmsNorm(x, name, hiddenSize)
+    return adapt ? adapt.norm(name, y) : y
+  }
+  const linearsOf = (layer: number, tensors: LayerTensors, input: Value, which: LinearInput): Value[] => {
+    const { name, roles } = linearInputs[which]
+    const x = adapt ? adapt.input(`model.layers.${layer}.${name}`, input) : input
     const asked = roles.map((role) => tensors.get(role)!)
     // What is stored as one is multiplied as one.
     const stored = asked.filter(({ row }) => row === 0)
@@ -90,7 +111,7 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
         -1,
       )
     })
-    return asked.map(({ layer }, i) => (inputs.adapt ? inputs.adapt(layer, x, products[i]!) : products[i]!))
+    return asked.map(({ layer }, i) => (adapt ? adapt.output(layer, x, products[i]!) : products[i]!))
   }
 
   const embedded = lookUp(g, weights, 'model.embed_tokens.weight', [config.vocabSize, hiddenSize], inputs.inputIds)
@@ -100,20 +121,25 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
     g.scope(`layers.${l}`, () => {
       layerInputs.push(x)
       const tensors = layerByRole(config, l)
-      const attended = g.scope('attention', () =>
-        attention(g, config, { norm, linear, tensors }, inputs, l, norm(x, tensors.get('inputNorm'))),
-      )
+      const linear: Linear = (x, which) => linearsOf(l, tensors, x, which)
+      const norm = (x: Value, role: NormRole) => {
+        const tensor = tensors.get(role)
+        return tensor ? residualNorm(x, tensor.layer) : x
+      }
+      const normHeads: NormHeads = (x, role) => {
+        const tensor = tensors.get(role)
+        return tensor ? rmsNorm(x, tensor.layer, tensor.shape[0]!) : x
+      }
+      const attended = g.scope('attention', () => attention(g, config, { normHeads, linear }, inputs, l, norm(x, 'inputNorm')))
       present.push(attended.present)
-      x = g.add(x, norm(attended.out, tensors.get('attentionOutNorm')))
+      x = g.add(x, norm(attended.out, 'attentionOutNorm'))
       x = g.add(
         x,
-        g.scope('mlp', () =>
-          norm(mlp(g, features.activation, linear, tensors, norm(x, tensors.get('postNorm'))), tensors.get('mlpOutNorm')),
-        ),
+        g.scope('mlp', () => norm(mlp(g, features.activation, linear, norm(x, 'postNorm')), 'mlpOutNorm')),
       )
     })
   }
-  const hidden = g.reshape(rmsNorm(x, 'model.norm.weight', hiddenSize), [R, T, hiddenSize])
+  const hidden = g.reshape(residualNorm(x, 'model.norm'), [R, T, hiddenSize])
   return { hidden, present, layerInputs }
 }
 
@@ -126,31 +152,31 @@ function repeatRows(g: GraphBuilder, x: Value, R: Dim): Value {
 }
 
 type LayerTensors = ReadonlyMap<LayerRole, LayerTensor>
-/** RMS norm over the last axis; x itself where a layer has no such norm. */
-type Norm = (x: Value, weight: LayerTensor | undefined) => Value
-/** Linear layers of one input, as adapted: [rows, in] to [rows, out] for each role. */
-type Linear = (x: Value, tensors: LayerTensors, ...roles: LinearRole[]) => Value[]
+/** RMS norm of queries or keys over the last axis; x itself where a layer has no such norm. */
+type NormHeads = (x: Value, role: 'qNorm' | 'kNorm') => Value
+/** The linear layers of one input, as adapted: [rows, in] to [rows, out] for each role. */
+type Linear = (x: Value, which: LinearInput) => Value[]
 
 function attention(
   g: GraphBuilder,
   c: ModelConfig,
-  { norm, linear, tensors }: { norm: Norm; linear: Linear; tensors: LayerTensors },
+  { normHeads, linear }: { normHeads: NormHeads; linear: Linear },
   inputs: DecoderInputs,
   layer: number,
   x: Value,
 ) {
   const { numAttentionHeads: H, numKeyValueHeads: K, headDim: D } = c
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
-  const projected = linear(x, tensors, 'q', 'k', 'v')
+  const projected = linear(x, 'qkv')
   const [q, k, v] = projected.map((y) => g.reshape(y, [R, T, y.shape[1]!])) as [Value, Value, Value]
-  const normHeads = (y: Value, heads: number, weight: LayerTensor | undefined): Value =>
-    c.qkNorm === 'head' ? g.reshape(norm(g.reshape(y, [R, T, heads, D]), weight), [R, T, heads * D]) : norm(y, weight)
-  const rotate = (y: Value, heads: number, weight: LayerTensor | undefined): Value =>
-    rotateHeads(g, normHeads(y, heads, weight), inputs, heads, D)
+  const normed = (y: Value, heads: number, role: 'qNorm' | 'kNorm'): Value =>
+    c.qkNorm === 'head' ? g.reshape(normHeads(g.reshape(y, [R, T, heads, D]), role), [R, T, heads * D]) : normHeads(y, role)
+  const rotate = (y: Value, heads: number, role: 'qNorm' | 'kNorm'): Value =>
+    rotateHeads(g, normed(y, heads, role), inputs, heads, D)
   const byHead = (y: Value, heads: number) => g.transpose(g.reshape(y, [R, T, heads, D]), [0, 2, 1, 3])
 
-  const query = byHead(rotate(q, H, tensors.get('qNorm')), H) // [R, H, T, D]
-  const key = byHead(rotate(k, K, tensors.get('kNorm')), K) // [R, K, T, D]
+  const query = byHead(rotate(q, H, 'qNorm'), H) // [R, H, T, D]
+  const key = byHead(rotate(k, K, 'kNorm'), K) // [R, K, T, D]
   const value = byHead(v, K) // [R, K, T, D]
   const blocks = inputs.attended(layer, { key, value })
 
@@ -184,7 +210,7 @@ function attention(
   )
   const mixed = mixtures.reduce(g.add) // [R, K, G*T, D]
   const joined = g.transpose(g.reshape(mixed, [R, H, T, D]), [0, 2, 1, 3]) // [R, T, H, D]
-  const [out] = linear(g.reshape(joined, [product([R, T]), H * D]), tensors, 'o')
+  const [out] = linear(g.reshape(joined, [product([R, T]), H * D]), 'o')
   return { out: out!, present: { key, value } }
 }
 
@@ -199,9 +225,9 @@ function rotateHeads(g: GraphBuilder, y: Value, { cos, sin }: DecoderInputs, hea
 }
 
 /** down(activation(gate(x)) * up(x)) */
-function mlp(g: GraphBuilder, activation: Activation, linear: Linear, tensors: LayerTensors, x: Value): Value {
-  const [gate, up] = linear(x, tensors, 'gate', 'up')
-  return linear(g.mul(activate[activation](g, gate!), up!), tensors, 'down')[0]!
+function mlp(g: GraphBuilder, activation: Activation, linear: Linear, x: Value): Value {
+  const [gate, up] = linear(x, 'gateUp')
+  return linear(g.mul(activate[activation](g, gate!), up!), 'down')[0]!
 }
 
 export const silu = (g: GraphBuilder, x: Value): Value => g.mul(x, g.sigmoid(x))

@@ -6,9 +6,25 @@ import type { ModelConfig } from './config.ts'
 
 export type Part = 'embedding' | 'attention' | 'mlp' | 'norm' | 'output' | 'prefix' | 'adapter' | 'aggregation'
 
+/** A tensor that a model has, under the checkpoint's name. */
+export interface Parameter {
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly part: Part
+}
+
 /** Linear layers, by what they compute. */
 export const linearRoles = ['q', 'k', 'v', 'o', 'gate', 'up', 'down'] as const
 export type LinearRole = (typeof linearRoles)[number]
+/** What linear layers read, each with those that read it: `name` is what their matrices are called where they are stored as one. */
+export const linearInputs = {
+  qkv: { name: 'self_attn.qkv_proj', roles: ['q', 'k', 'v'] },
+  o: { name: 'self_attn.o_proj', roles: ['o'] },
+  gateUp: { name: 'mlp.gate_up_proj', roles: ['gate', 'up'] },
+  down: { name: 'mlp.down_proj', roles: ['down'] },
+} as const satisfies Record<string, { readonly name: string; readonly roles: readonly LinearRole[] }>
+export type LinearInput = keyof typeof linearInputs
+
 /** Of a layer: before and after attention, before and after the MLP; and of queries and keys. */
 export type NormRole = 'inputNorm' | 'attentionOutNorm' | 'postNorm' | 'mlpOutNorm' | 'qNorm' | 'kNorm'
 export type LayerRole = LinearRole | `${LinearRole}Bias` | NormRole

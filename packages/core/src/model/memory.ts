@@ -1,7 +1,8 @@
 /** The memory that running a model takes, known before anything is loaded. Each engine adds what it takes itself. */
 import type { ModelConfig } from './config.ts'
 import { type KvType, kvBytes } from './kv-type.ts'
-import { backboneParameters, elementCount, type Parameter, streamParameters } from './parameters.ts'
+import type { Parameter } from './layer-tensors.ts'
+import { backboneParameters, elementCount, streamParameters } from './parameters.ts'
 
 /** All in bytes. */
 export interface MemoryEstimate {

@@ -1,57 +1,24 @@
-/**
- * The choices of streams beside the reference's: against numpy (fixtures/options), training graph against generation, and sets
- * of every kind on one backbone.
- */
-import { readdirSync } from 'node:fs'
+/** The choices of streams beside the reference's: the training graph against numpy, and sets of every kind on one backbone. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parscaleKeys } from '../checkpoint/index.ts'
 import { type Engine, logSoftmax, modelFiles } from '../generation/index.ts'
+import { optionFixtures } from '../generation/testing/options-contract.ts'
 import { openModelFolder } from '../node/index.ts'
 import { onnxRuntime } from '../node/onnx-runtime.ts'
-import { type Fixture, fixturesFolder, loadEngine, maxDifference, readFixture } from '../testing/fixtures.ts'
+import { loadEngine, maxDifference, readFixture } from '../testing/fixtures.ts'
 import { writeRandomModel } from '../testing/random-model.ts'
 import { LossEvaluation } from '../training/index.ts'
 import { type ParscaleOptions, parscaleConfig } from './index.ts'
 
-const names = readdirSync(`${fixturesFolder}options`).filter((name) => !name.endsWith('.md'))
 const tolerance = 1e-4
-const weightTolerance = 1e-5
 
-describe.each(names)('%s', (name) => {
-  let fixture: Fixture
-  let engine: Engine
-  const array = (key: string) => fixture.arrays.get(key)!.data
-
-  beforeAll(async () => {
-    fixture = await readFixture(`options/${name}`)
-    engine = await loadEngine(fixture.folder, { threads: 2 })
-  })
-  afterAll(() => engine.dispose())
-
-  it("gives numpy's streams, weights and logits in one shot", async () => {
-    const sequence = engine.open()
-    const [out] = await engine.step([{ sequence, ids: fixture.expected.input_ids, want: 'all' }])
-    engine.close(sequence)
-    expect(maxDifference(out!.streams, array('streams'))).toBeLessThan(tolerance)
-    expect(maxDifference(out!.streamWeights, array('weights'))).toBeLessThan(weightTolerance)
-    expect(maxDifference(out!.logits, array('logits'))).toBeLessThan(tolerance)
-  })
-
-  it('gives the same token by token', async () => {
-    const sequence = engine.open()
-    const rows: number[] = []
-    for (const id of fixture.expected.input_ids) {
-      const [out] = await engine.step([{ sequence, ids: [id], want: 'last' }])
-      rows.push(...out!.logits)
-    }
-    engine.close(sequence)
-    expect(maxDifference(rows, array('logits'))).toBeLessThan(tolerance)
-  })
-
+describe.each(optionFixtures)('%s', (name) => {
   it('gives the same in the training graph, for every sequence of a batch', async () => {
+    const fixture = await readFixture(`options/${name}`)
+    const array = (key: string) => fixture.arrays.get(key)!.data
     const open = await openModelFolder(fixture.folder)
     const { config, tied, findWeight } = await modelFiles(open)
     await open.close()
@@ -79,6 +46,7 @@ describe('sets of every kind on one backbone', () => {
     { n: 3, input: 'bitfit', aggregation: 'static' },
     { n: 4, input: 'lora', loraRank: 2, aggregation: 'average' },
     { n: 5, input: 'prefix', nTokens: 3, gate: true },
+    { n: 6, input: ['scales', 'norms'] },
   ]
   let folder: string
   let folders: string[]
@@ -106,7 +74,7 @@ describe('sets of every kind on one backbone', () => {
   }
 
   it('runs them and the plain model in one step, each as it runs alone', async () => {
-    const ps = [1, 2, 3, 4, 5]
+    const ps = [1, 2, 3, 4, 5, 6]
     expect(together.model.availableP).toEqual(ps)
     const sequences = ps.map((p) => together.open({ p }))
     const out = await together.step(sequences.map((sequence) => ({ sequence, ids: prompt(sequence.p), want: 'all' })))

@@ -1,9 +1,13 @@
 /** Makes and judges the configuration of streams: which choices go together, and which the released format knows. */
 import { usageError } from '../errors.ts'
-import { aggregations, type ParscaleConfig, streamInputs } from './config.ts'
+import { aggregations, merges, type ParscaleConfig, type StreamInput, streamInputs } from './config.ts'
 
 /** The choices for P streams; what is not given is as published (smoothing: the best of the paper's ablation). */
-export type ParscaleOptions = Pick<ParscaleConfig, 'n'> & Partial<ParscaleConfig>
+export type ParscaleOptions = Pick<ParscaleConfig, 'n'> &
+  Partial<Omit<ParscaleConfig, 'input'>> & {
+    /** One kind or several. Default: prefix; of P = 1: none. */
+    readonly input?: StreamInput | readonly StreamInput[]
+  }
 
 const published = { nTokens: 48, loraRank: 8, attnSmooth: 0.1 }
 
@@ -15,15 +19,19 @@ const published = { nTokens: 48, loraRank: 8, attnSmooth: 0.1 }
  */
 export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
   const { n } = options
-  const { input = n === 1 ? 'none' : 'prefix', gate = false } = options
+  const { gate = false } = options
+  const asked = [options.input ?? (n === 1 ? [] : 'prefix')].flat()
+  const input = streamInputs.filter((kind) => asked.includes(kind))
   const aggregation = n === 1 ? 'average' : (options.aggregation ?? 'dynamic')
+  const merge = n === 1 ? 'hidden' : (options.merge ?? 'hidden')
   const config: ParscaleConfig = {
     n,
     input,
-    nTokens: input === 'prefix' ? (options.nTokens ?? published.nTokens) : 0,
+    nTokens: input.includes('prefix') ? (options.nTokens ?? published.nTokens) : 0,
     gate,
-    loraRank: input === 'lora' ? (options.loraRank ?? published.loraRank) : 0,
+    loraRank: input.includes('lora') ? (options.loraRank ?? published.loraRank) : 0,
     aggregation,
+    merge,
     attnSmooth: aggregation === 'average' ? 0 : (options.attnSmooth ?? published.attnSmooth),
   }
   const refuse = (flag: string, what: string, expected: unknown, found: unknown) => {
@@ -31,30 +39,35 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
   }
   const { nTokens, loraRank, attnSmooth } = config
   if (!(Number.isSafeInteger(n) && n >= 1)) refuse('p', 'P must be a whole number of at least 1', 1, n)
-  if (!streamInputs.includes(input)) refuse('input', `the input must be one of ${streamInputs.join(', ')}`, streamInputs, input)
+  const strange = asked.find((kind) => !streamInputs.includes(kind))
+  if (strange !== undefined)
+    refuse('input', `what tells streams apart must be of ${streamInputs.join(', ')}`, streamInputs, strange)
+  const twice = asked.find((kind, i) => asked.indexOf(kind) < i)
+  if (twice !== undefined) refuse('input', 'what tells streams apart is named once each', input, twice)
   if (!aggregations.includes(aggregation))
     refuse('aggregation', `the aggregation must be one of ${aggregations.join(', ')}`, aggregations, aggregation)
-  if (n > 1 && input === 'none')
+  if (!merges.includes(merge)) refuse('merge', `what is mixed must be one of ${merges.join(', ')}`, merges, merge)
+  if (n > 1 && input.length === 0)
     refuse(
       'input',
-      `P = ${n} streams without an input transformation would all be the same; choose prefix, lora or bitfit`,
+      `P = ${n} streams that nothing tells apart would all be the same; choose of ${streamInputs.join(', ')}`,
       'prefix',
       input,
     )
   if (!(Number.isSafeInteger(nTokens) && nTokens >= 0))
     refuse('nTokens', 'the prefix must have a whole number of tokens', 0, nTokens)
-  if (input === 'lora' && !(Number.isSafeInteger(loraRank) && loraRank >= 1))
+  if (input.includes('lora') && !(Number.isSafeInteger(loraRank) && loraRank >= 1))
     refuse('loraRank', 'the rank must be a whole number of at least 1', 1, loraRank)
-  if (gate && input !== 'prefix')
-    refuse('gate', 'a gate opens and closes a prefix, so the input must be "prefix"', 'prefix', input)
+  if (gate && !input.includes('prefix'))
+    refuse('gate', 'a gate opens and closes a prefix, so prefix must be among what tells streams apart', 'prefix', input)
   if (gate && nTokens === 0) refuse('nTokens', 'a gate needs a prefix of at least one token', 1, nTokens)
   if (!(attnSmooth >= 0 && attnSmooth <= 1)) refuse('attnSmooth', 'smoothing must lie between 0 and 1', [0, 1], attnSmooth)
   return config
 }
 
 /** Whether there is anything beside the backbone: true for P = 1 with an input transformation, too. */
-export const hasStreams = ({ parscale }: { readonly parscale: ParscaleConfig }): boolean => parscale.input !== 'none'
+export const hasStreams = ({ parscale }: { readonly parscale: ParscaleConfig }): boolean => parscale.input.length > 0
 
 /** Whether the reference implementation, which knows none of the other choices, gives the same numbers. */
-export const isReferenceFormat = ({ n, input, gate, aggregation }: ParscaleConfig): boolean =>
-  input === 'none' || (n > 1 && input === 'prefix' && !gate && aggregation === 'dynamic')
+export const isReferenceFormat = ({ n, input, gate, aggregation, merge }: ParscaleConfig): boolean =>
+  input.length === 0 || (n > 1 && input.join() === 'prefix' && !gate && aggregation === 'dynamic' && merge === 'hidden')

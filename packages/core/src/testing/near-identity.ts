@@ -76,4 +76,6 @@ export const nearIdentityChoices: Readonly<Record<string, ParscaleOptions>> = {
   'lora, dynamic': { n: 3, input: 'lora', loraRank: 4 },
   'lora, static': { n: 4, input: 'lora', loraRank: 4, aggregation: 'static' },
   'bitfit, dynamic': { n: 2, input: 'bitfit' },
+  'scales, dynamic': { n: 2, input: 'scales' },
+  'scales, lora and gains, average': { n: 2, input: ['scales', 'lora', 'norms'], loraRank: 2, aggregation: 'average' },
 }

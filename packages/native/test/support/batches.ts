@@ -7,6 +7,7 @@ export const batch = (model: NativeModel, rows: readonly number[], count: number
   prefixScores: new Float32Array(rows.length),
   lengths: new Int32Array(rows.length),
   counts: new Int32Array(rows.length).fill(count),
+  adapters: new Int32Array(rows.length),
   ids: new Int32Array(rows.length * count).fill(65),
   cosines: new Float32Array((rows.length * count * model.facts.headDim) / 2).fill(1),
   sines: new Float32Array((rows.length * count * model.facts.headDim) / 2),

@@ -20,6 +20,7 @@ function step(rows: readonly number[], prefix: number, count: number) {
     prefixScores: new Float32Array(rows.length),
     lengths: new Int32Array(rows.length),
     counts: new Int32Array(rows.length).fill(count),
+    adapters: new Int32Array(rows.length),
     ids: new Int32Array(tokens).fill(65),
     cosines: new Float32Array((tokens * model.facts.headDim) / 2).fill(1),
     sines: new Float32Array((tokens * model.facts.headDim) / 2),

@@ -104,6 +104,7 @@ export class Streams {
       prefixScores: Float32Array.from(rows, ({ sequence, stream }) => this.#set(sequence.p)?.prefixScores[stream] ?? 0),
       lengths: Int32Array.from(rows, ({ sequence }) => sequence.length),
       counts: Int32Array.from(rows, ({ ids }) => ids.length),
+      adapters: new Int32Array(rows.length),
       ids: Int32Array.from(rows.flatMap(({ ids }) => ids)),
       cosines,
       sines,

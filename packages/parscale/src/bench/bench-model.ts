@@ -132,7 +132,7 @@ export async function planModel({
       const sets = new Map(planned)
       for (const set of open.streamSets) sets.set(set.config.parscale.n, set.path)
       for (const p of missing)
-        await writeModelFolder(madeUp(p), streamSetContents(plain, shape.prefixTokens, p, model.bits), {
+        await writeModelFolder(madeUp(p), streamSetContents(plain, { n: p, nTokens: shape.prefixTokens }, model.bits), {
           signal,
           advice: cacheAdvice,
         })
@@ -164,7 +164,10 @@ function bytesOf(config: ModelConfig, shape: ModelShape, bits: WeightBits): Byte
   const weightBytes =
     bits === 32 ? 4 * count(backboneParameters(config, shape.tiedEmbeddings)) : syntheticBytes({ shape, bits, streams: [] })
   const setBytes = (p: number) =>
-    streamSetContents(config, shape.prefixTokens, p, bits).tensors.reduce((sum, tensor) => sum + streamBytes(tensor), 0)
+    streamSetContents(config, { n: p, nTokens: shape.prefixTokens }, bits).tensors.reduce(
+      (sum, tensor) => sum + streamBytes(tensor),
+      0,
+    )
   return {
     weightBytes,
     weightBits: (8 * weightBytes) / countParameters(shape, 1).total,

@@ -20,8 +20,10 @@ import type { ModelShape } from '@parscale/core/internal/cost'
 import {
   backboneParameters,
   elementCount,
+  isFactor,
   type ModelConfig,
   type Parameter,
+  type ParscaleOptions,
   parscaleConfig,
   plainFeatures,
   streamParameters,
@@ -101,7 +103,7 @@ function contents({ shape, bits, streams }: SyntheticModel, digest?: string): Fo
   const json = configJson(config, { tied: shape.tiedEmbeddings, dtype: 'F32' })
   const sets = streams
     .filter((p) => p > 1)
-    .map((p) => [`streams/p${p}`, streamSetContents(config, shape.prefixTokens, p, bits, digest)] as const)
+    .map((p) => [`streams/p${p}`, streamSetContents(config, { n: p, nTokens: shape.prefixTokens }, bits, digest)] as const)
   return {
     files: configFile({ ...json, ...quantisationKey(bits, digest) }),
     tensors: tensorsOf(backboneParameters(config, shape.tiedEmbeddings), bits, 0),
@@ -110,22 +112,21 @@ function contents({ shape, bits, streams }: SyntheticModel, digest?: string): Fo
 }
 
 /**
- * Random prefixes and a random aggregator for P streams of any backbone.
+ * Random prefixes, or what else tells streams apart, and a random aggregator for streams of any backbone.
  *
  * @param bits of the backbone
  * @param digest the backbone's, where somebody will ask whether the two belong together
  */
 export function streamSetContents(
   config: ModelConfig,
-  prefixTokens: number,
-  p: number,
+  choices: ParscaleOptions,
   bits: WeightBits,
   digest?: string,
 ): FolderContents {
-  const streams: ModelConfig = { ...config, parscale: parscaleConfig({ n: p, nTokens: prefixTokens }) }
+  const streams: ModelConfig = { ...config, parscale: parscaleConfig(choices) }
   const json = configJson(config, { tied: config.tieWordEmbeddings ?? true, dtype: 'F32' })
   const keys = { ...parscaleKeys(streams.parscale), ...quantisationKey(bits, digest), [backboneDigestKey]: digest }
-  return { files: configFile({ ...json, ...keys }), tensors: tensorsOf(streamParameters(streams), bits, 1000 * p) }
+  return { files: configFile({ ...json, ...keys }), tensors: tensorsOf(streamParameters(streams), bits, 1000 * choices.n) }
 }
 
 const quantisationKey = (bits: WeightBits, digest: string | undefined) =>
@@ -147,7 +148,8 @@ function tensorsOf(parameters: readonly Parameter[], bits: WeightBits, seed: num
     // As the published prefixes.
     if (part === 'prefix') halves.push(castStream(stream(name, 'F32', shape, values, seed + i), 'BF16'))
     // Norms near 1 and the rest near 0, so that hidden states stay of the size that they have in a trained model.
-    else if (blocks === undefined) floats.push(stream(name, 'F32', shape, part === 'norm' ? ones : values, seed + i))
+    else if (blocks === undefined)
+      floats.push(stream(name, 'F32', shape, part === 'norm' || isFactor(name) ? ones : values, seed + i))
     else {
       const [rows, columns] = shape as [number, number]
       const perRow = columns / blocks.blockSize

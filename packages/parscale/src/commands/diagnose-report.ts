@@ -56,10 +56,13 @@ function correlationTable({ p, correlation, distances }: Diagnosis, width?: numb
   ].join('')
 }
 
-function theoryText({ p, losses, correlation }: Diagnosis, width?: number): string {
+function theoryText({ p, losses, correlation, disagreement }: Diagnosis, width?: number): string {
   const { meanRho, floor, factor, predictedLoss, lossCorrelation } = correlation
   const alone = losses.streams.reduce((sum, { loss }) => sum + loss, 0) / p
-  const between = lossCorrelation.flatMap((row, i) => row.slice(0, i))
+  const ofPairs = (matrix: readonly (readonly number[])[]) => {
+    const pairs = matrix.flatMap((row, i) => row.slice(0, i))
+    return pairs.reduce((sum, x) => sum + x, 0) / pairs.length
+  }
   return (
     textTable(
       [
@@ -71,7 +74,8 @@ function theoryText({ p, losses, correlation }: Diagnosis, width?: number): stri
     [
       `factor is ((P - 1) rho + 1) / P, what P streams leave of one stream's loss above the floor E = ${floor}`,
       ...(floor === 0 ? ['E = 0 makes rho an upper bound; --floor sets E. The predicted loss hardly depends on it'] : []),
-      `correlation of the losses themselves: ${(between.reduce((sum, x) => sum + x, 0) / between.length).toFixed(4)} (hard tokens are hard for every stream)\n`,
+      `correlation of the losses themselves: ${ofPairs(lossCorrelation).toFixed(4)} (hard tokens are hard for every stream)`,
+      `two streams, each alone, would write different tokens at ${(100 * ofPairs(disagreement)).toFixed(1)} % of the places\n`,
     ].join('\n')
   )
 }

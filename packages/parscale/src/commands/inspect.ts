@@ -169,15 +169,16 @@ const engineText = ({ name, why }: { name: ChosenEngine['engine']; why: string }
   name === 'native' ? `native (${why})` : `ONNX Runtime: ${why}`
 
 /** What tells the streams apart, and how they become one. */
-function streamText({ n, input, nTokens, gate, loraRank, aggregation, attnSmooth }: ParscaleConfig): string {
+function streamText({ n, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth }: ParscaleConfig): string {
   const inputs = {
-    none: 'plain',
     prefix: `${nTokens}${gate ? ' gated' : ''} prefix tokens`,
     lora: `lora of rank ${loraRank}`,
     bitfit: 'bitfit',
+    scales: 'rank-one scales',
+    norms: 'norm gains',
   }
   const smoothing = aggregation === 'average' ? '' : `, smoothing ${attnSmooth}`
   // The paper's own aggregation goes without saying.
   const how = aggregation === 'dynamic' || n === 1 ? '' : `, ${aggregation} aggregation`
-  return `${inputs[input]}${how}${smoothing}`
+  return `${input.map((kind) => inputs[kind]).join(', ')}${how}${smoothing}${merge === 'hidden' ? '' : `, ${merge} mixed`}`
 }

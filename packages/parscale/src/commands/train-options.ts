@@ -1,9 +1,9 @@
 /** The flags of `parscale train`: which value of the configuration each one sets. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { Command, Option, type OptionValues } from '@commander-js/extra-typings'
+import { Command, InvalidArgumentError, Option, type OptionValues } from '@commander-js/extra-typings'
 import { isParscaleError, usageError } from '@parscale/core/internal'
-import type { ParscaleConfig } from '@parscale/core/internal/model'
+import { type ParscaleConfig, type StreamInput, streamInputs } from '@parscale/core/internal/model'
 import {
   needsBase,
   parseRunConfig,
@@ -28,6 +28,16 @@ const {
   streams: { shape: streams },
   data: { shape: data },
 } = runConfigSchema.shape
+
+const isKind = (name: string): name is StreamInput => streamInputs.some((kind) => kind === name)
+
+/** `scales,norms` */
+function kinds(text: string): StreamInput[] {
+  const names = text.split(',')
+  if (names.every(isKind)) return names
+  const strange = names.find((name) => !isKind(name))
+  throw new InvalidArgumentError(`"${strange}" is none of ${streamInputs.join(', ')}; several are joined by commas.`)
+}
 
 /** What a shell makes hard to type. */
 const unescaped = (text: string): string => text.replaceAll('\\n', '\n').replaceAll('\\t', '\t')
@@ -55,24 +65,26 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['batch.sequences', whole('--batch-size <n>', 'sequences in one pass')],
   ['batch.tokens', whole('--sequence-length <n>', 'tokens in a sequence')],
   ['batch.microBatches', whole('--micro-batches <n>', 'passes that make up one step')],
-  [
-    'optimizer.aggregatorRate',
-    real('--aggregator-rate <share>', "the aggregator's learning rate, as a share of everything else's"),
-  ],
+  ['optimizer.aggregatorRate', real('--aggregator-rate <share>', "the aggregator's learning rate, as a share of the backbone's")],
+  ['optimizer.streamRate', real('--stream-rate <share>', "the rate of what makes streams differ, as a share of the backbone's")],
   ['optimizer.weightDecay', real('--weight-decay <x>', 'of matrices')],
   [
     'optimizer.maxGradNorm',
     real('--clip <norm>', 'largest global norm of the gradient (none: --set optimizer.maxGradNorm=null)'),
   ],
   ['optimizer.skipSpikes', real('--skip-spikes <x>', 'leave out steps whose loss is x standard deviations too high')],
-  ['streams.input', choice('--input <kind>', 'what makes streams differ', streams.input.options)],
+  [
+    'streams.input',
+    new Option('--streams <kinds>', `what makes streams differ, one or several: ${streamInputs.join(', ')}`).argParser(kinds),
+  ],
   ['streams.prefixTokens', whole('--prefix-tokens <n>', 'length of the prefixes')],
   ['streams.prefixMlp', whole('--prefix-mlp <width>', 'make prefixes by a network while training; merged on export')],
   ['streams.inputAtOne', new Option('--input-at-one', 'P = 1 with a learned input, as a control')],
   ['streams.reset', new Option('--reset-streams', "draw the streams' parameters anew though the model has some")],
   ['streams.gate', new Option('--prefix-gate', 'a learned gate on each prefix')],
-  ['streams.loraRank', whole('--lora-rank <n>', 'rank of --input lora')],
-  ['streams.aggregation', choice('--aggregation <kind>', 'how streams are mixed', streams.aggregation.options)],
+  ['streams.loraRank', whole('--stream-rank <n>', 'rank of --streams lora')],
+  ['streams.aggregation', choice('--aggregation <kind>', 'how streams are weighed', streams.aggregation.options)],
+  ['streams.merge', choice('--merge <what>', 'what of the streams is mixed', streams.merge.unwrap().options)],
   ['streams.smoothing', real('--smoothing <e>', "share of the aggregation's weights that is even")],
   ['streams.init', choice('--init <kind>', 'of new parameters', streams.init.options)],
   ['shape.hiddenSize', whole('--hidden-size <n>', 'fresh model: width')],
@@ -136,6 +148,8 @@ export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: Parscale
     learningRate: flags.learningRate,
     seed: flags.seed,
     shape: { hiddenSize: size(flags, 'hiddenSize'), numAttentionHeads: size(flags, 'heads'), headDim: size(flags, 'headDim') },
+    input: streams.input.optional().parse(flags.streams),
+    aggregation: streams.aggregation.optional().parse(flags.aggregation),
   }
   if (flags.secondSteps !== undefined && recipe !== 'two-stage')
     throw usageError(`train ${recipe}: has no second stage; leave out --second-steps, or take two-stage`, {
@@ -168,13 +182,14 @@ function parsedConfig(recipe: RecipeName, flags: ConfigFlags, recipeOptions: Rec
 /** Where a model has P streams and P are trained, they go on as they are made, unless a flag says otherwise. */
 function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
   if (!base || base.n === 1 || p !== base.n) return []
-  const { input, nTokens, gate, loraRank, aggregation, attnSmooth } = base
+  const { input, nTokens, gate, loraRank, aggregation, merge, attnSmooth } = base
   const values = {
     input,
     gate,
     aggregation,
-    ...(input === 'prefix' && { prefixTokens: nTokens }),
-    ...(input === 'lora' && { loraRank }),
+    merge,
+    ...(input.includes('prefix') && { prefixTokens: nTokens }),
+    ...(input.includes('lora') && { loraRank }),
     ...(aggregation !== 'average' && { smoothing: attnSmooth }),
   }
   return Object.entries(values).map(([key, value]) => ({ path: `streams.${key}`, value, flag: '--model' }))

@@ -120,7 +120,7 @@ describe('refusals, before anything is computed', () => {
         '0.2',
         '--sequence-length',
         '32',
-        '--input',
+        '--streams',
         'bitfit',
         '--init',
         'near-identity',

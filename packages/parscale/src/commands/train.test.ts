@@ -198,7 +198,7 @@ describe('recipes', () => {
     await recycle('recycled', '--p', '2')
     expect([...(await checkpointTensors('recycled', 2)).keys()].every((name) => /prefix|aggregate/.test(name))).toBe(true)
     expect(existsSync(at('recycled', 'model'))).toBe(false)
-    for (const args of [['--input', 'lora'], ['--input', 'bitfit'], ['--prefix-gate']]) {
+    for (const args of [['--streams', 'lora'], ['--streams', 'scales,norms'], ['--prefix-gate']]) {
       const name = `near-${args.at(-1)}`
       await recycle(name, '--p', '2', '--init', 'near-identity', '--evaluate-sequences', '1000', ...args)
       expect(evaluations(name)[0]!.loss).toBeCloseTo(heldOutLoss('plain'), 5)

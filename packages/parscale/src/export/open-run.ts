@@ -81,7 +81,7 @@ async function mergedParameters(
   { parameters }: TrainingCheckpoint,
 ): Promise<ReadonlyMap<string, Float32Array>> {
   // Nothing to compute, so no engine is needed.
-  if (size === null || model.parscale.input !== 'prefix') return parameters
+  if (size === null || !model.parscale.input.includes('prefix')) return parameters
   return await modelParameters(await trainingRuntime({}), { config: model, prefixMlp: size }, parameters)
 }
 

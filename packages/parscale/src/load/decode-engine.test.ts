@@ -11,16 +11,16 @@ import { engines } from '../testing/engines.ts'
 
 let folder: string
 let env: NodeJS.ProcessEnv
-let lora: string
+let olmo: string
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'parscale-engine-'))
   env = { PARSCALE_CACHE: join(folder, 'cache') }
-  lora = join(folder, 'lora')
-  cpSync(byteModel, lora, { recursive: true })
-  const config = JSON.parse(readFileSync(join(lora, 'config.json'), 'utf8'))
-  const streams = { parscale_n: 2, parscale_input: 'lora', parscale_lora_rank: 2, parscale_aggregation: 'static' }
-  await writeRandomModel(join(folder, 'random'), { ...config, ...streams })
-  for (const name of ['config.json', 'model.safetensors']) cpSync(join(folder, 'random', name), join(lora, name))
+  olmo = join(folder, 'olmo')
+  cpSync(byteModel, olmo, { recursive: true })
+  const config = JSON.parse(readFileSync(join(olmo, 'config.json'), 'utf8'))
+  const plain = Object.fromEntries(Object.entries(config).filter(([key]) => !key.startsWith('parscale_')))
+  await writeRandomModel(join(folder, 'random'), { ...plain, model_type: 'olmo2', rope_scaling: null })
+  for (const name of ['config.json', 'model.safetensors']) cpSync(join(folder, 'random', name), join(olmo, name))
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
@@ -70,11 +70,11 @@ describe.runIf(engines.includes('native'))('native code', () => {
   })
 
   it('leaves a model that it does not know to ONNX Runtime, and says so', async () => {
-    const reason = 'the native step knows no lora streams (P = 2)'
-    expect(await inspected([lora])).toEqual({ name: 'onnx', why: reason })
-    const { code, stderr } = await parscale([...generate, lora], { env })
+    const reason = 'the native step knows no norms behind attention and MLP, which olmo2 models have'
+    expect(await inspected([olmo])).toEqual({ name: 'onnx', why: reason })
+    const { code, stderr } = await parscale([...generate, olmo], { env })
     expect([code, stderr]).toEqual([0, expect.stringContaining(`running on ONNX Runtime: ${reason}\n`)])
-    const refused = await parscale([...generate, lora, '--engine', 'native'], { env })
+    const refused = await parscale([...generate, olmo, '--engine', 'native'], { env })
     expect([refused.code, refused.stderr]).toEqual([3, `parscale: ${reason}; use --engine onnx\n`])
     expect(JSON.parse(refused.stdout).error.message).toBe(`${reason}; use --engine onnx`)
   })
@@ -128,9 +128,9 @@ it('native code does without onnxruntime-node, and ONNX Runtime says that it is 
     expect([refused.code, refused.stderr]).toEqual([3, `parscale: ${toAdd}`])
     if (args.includes('--json')) expect(JSON.parse(refused.stdout).error.kind).toBe('unsupported')
   }
-  const neither = await parscale([...generate, lora], { env: withoutOnnx })
+  const neither = await parscale([...generate, olmo], { env: withoutOnnx })
   expect(neither.stderr).toMatch(
-    /^parscale: the native step knows no lora streams \(P = 2\); ONNX Runtime would run it, but the package/,
+    /^parscale: the native step knows no norms behind attention and MLP, which olmo2 models have; ONNX Runtime would run it, but the package/,
   )
   expect(neither.stderr.endsWith(toAdd)).toBe(true)
 })

@@ -55,7 +55,7 @@ describe('train --init text', () => {
   })
 
   it.each([
-    [['--input', 'lora'], /only prefixes that are trained themselves can begin as text, but input is lora/],
+    [['--streams', 'lora'], /only prefixes that are trained themselves can begin as text, but input is lora/],
     [['--prefix-mlp', '8'], /but input is prefix and prefixMlp 8/],
   ])('is refused with %j', async (args, message) => {
     const { code, stderr } = await train(...args, '--out', join(scratch, 'refused'))

@@ -7,7 +7,7 @@ import { readF32 } from '../../checkpoint/index.ts'
 import { openModelFolder } from '../../node/index.ts'
 import { fixturesFolder, loadEngine, maxDifference, readFixture } from '../../testing/fixtures.ts'
 import { type Spoil, writeRandomModel } from '../../testing/random-model.ts'
-import { diagnose, measureStreams, scoreIds } from '../index.ts'
+import { diagnose, diagnosisOf, measureStreams, scoreIds } from '../index.ts'
 
 // Logits agree with the reference to 1e-4 (fixtures/goldens/README.md); a loss is a difference of two such figures.
 const tolerance = 2e-4
@@ -38,10 +38,10 @@ describe.each(['goldens/parscale-p2', 'goldens/parscale-p4', 'goldens/parscale-p
     const weights = Array.from(arrays.get('agg_weights')!.data.slice(-P!))
     const mixed = (share: (stream: number) => number) =>
       Array.from({ length: H! }, (_, h) => streams.reduce((sum, hidden, i) => sum + share(i) * hidden[h]!, 0))
+    const logitsOf = (hidden: readonly number[]) =>
+      Array.from({ length: output.length / H! }, (_, v) => hidden.reduce((sum, x, h) => sum + x * output[v * H! + h]!, 0))
     const lossOf = (hidden: readonly number[]) => {
-      const logits = Array.from({ length: output.length / H! }, (_, v) =>
-        hidden.reduce((sum, x, h) => sum + x * output[v * H! + h]!, 0),
-      )
+      const logits = logitsOf(hidden)
       return logSumExp(logits) - logits[target]!
     }
 
@@ -51,6 +51,8 @@ describe.each(['goldens/parscale-p2', 'goldens/parscale-p4', 'goldens/parscale-p
     const close = (value: number | undefined, reference: number) => expect(Math.abs(value! - reference)).toBeLessThan(tolerance)
     for (let i = 0; i < P!; i++) {
       close(found.streams[i]!.at(-1), lossOf(streams[i]!))
+      const logits = logitsOf(streams[i]!)
+      expect(found.predictions[i]!.at(-1)).toBe(logits.indexOf(Math.max(...logits)))
       close(found.withoutStream[i]!.at(-1), lossOf(mixed((stream) => (stream === i ? 0 : weights[stream]! / (1 - weights[i]!)))))
     }
     close(found.average.at(-1), lossOf(mixed(() => 1 / P!)))
@@ -62,6 +64,10 @@ describe.each(['goldens/parscale-p2', 'goldens/parscale-p4', 'goldens/parscale-p
       const row = Array.from(data.subarray(t * V, (t + 1) * V))
       close(loss, logSumExp(row) - row[expected.input_ids[t + 1] ?? target]!)
     }
+    // The second stream alone says something else at one of four places.
+    const predictions = Array.from({ length: P! }, (_, i) => Int32Array.of(1, i === 1 ? 9 : 2, 3, 4))
+    const { disagreement } = diagnosisOf({ ...found, predictions }, 0)
+    expect(disagreement[0]!.slice(0, 3)).toEqual([0, 0.25, 0].slice(0, P!))
     for (const [at, weight] of arrays.get('agg_weights')!.data.entries()) expect(found.weights[at]).toBeCloseTo(weight, 4)
   })
 })

@@ -36,6 +36,8 @@ export interface Diagnosis {
   readonly correlation: StreamCorrelation
   /** Relative distances of the streams' hidden states, [P][P]. */
   readonly distances: readonly (readonly number[])[]
+  /** Share of the tokens for which two streams, each alone, would write another token: [P][P]. */
+  readonly disagreement: readonly (readonly number[])[]
   readonly weights: WeightStatistics
   readonly alarms: readonly Alarm[]
 }
@@ -69,10 +71,14 @@ export function diagnosisOf(measurement: StreamMeasurement, smoothing: number, f
     },
     correlation,
     distances: distances.map((row) => [...row]),
+    disagreement: disagreementOf(measurement.predictions),
     weights,
     alarms: findAlarms(correlation, distances, weights),
   }
 }
+
+const disagreementOf = (predictions: readonly Int32Array[]): number[][] =>
+  predictions.map((a) => predictions.map((b) => a.reduce((sum, id, t) => sum + Number(id !== b[t]), 0) / a.length))
 
 function lossFigure(losses: Float64Array, aggregate: Float64Array): LossFigure {
   const differences = losses.map((loss, t) => loss - aggregate[t]!)

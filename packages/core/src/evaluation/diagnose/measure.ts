@@ -32,6 +32,8 @@ export interface StreamMeasurement {
   readonly streams: readonly Float64Array[]
   /** With each stream's aggregation weight set to 0 and the others scaled up to sum to 1, [P][T]. */
   readonly withoutStream: readonly Float64Array[]
+  /** The token that each stream's own hidden state makes most likely, [P][T]. */
+  readonly predictions: readonly Int32Array[]
   /** Aggregation weights, after smoothing, with which each token was predicted: [T * P], P fastest. */
   readonly weights: Float32Array
   /** |h_i - h_j| / sqrt((|h_i|^2 + |h_j|^2) / 2) of hidden states after the final norm, mean over tokens: [P][P]. */
@@ -64,7 +66,9 @@ export async function measureStreams(reader: Reader, texts: Texts, options: Meas
   const perStream = <A>(make: () => A) => Array.from({ length: P }, make)
   const [aggregate, average, ensemble] = [perToken(), perToken(), perToken()]
   const [streams, withoutStream] = [perStream(perToken), perStream(perToken)]
+  const predictions = perStream(() => new Int32Array(T))
   const weights = new Float32Array(T * P)
+  const mixesProbabilities = model.streamSet(P)?.config.parscale.merge === 'probabilities'
 
   /** One text, whose first predicted token has index `first`. Returns the sums of its distances. */
   const measure = async (ids: readonly number[], first: number, walk: MeasureOptions) => {
@@ -75,16 +79,30 @@ export async function measureStreams(reader: Reader, texts: Texts, options: Meas
       const n = targets.length
       if (n === 0) return
       const given = result.streamWeights.subarray(0, n * P)
-      const lossesOf = async (weighting: Weighting) =>
-        targetLosses(await model.decoder.logits(mixStreams(result.streams, n, P, H, weighting)), V, targets)
+      const logitsOf = (weighting: Weighting) => model.decoder.logits(mixStreams(result.streams, n, P, H, weighting))
+      const lossesOf = async (weighting: Weighting) => targetLosses(await logitsOf(weighting), V, targets)
       weights.set(given, at * P)
       aggregate.set(targetLosses(result.logits, V, targets), at)
       average.set(await lossesOf(() => 1 / P), at)
       for (let i = 0; i < P; i++) {
-        streams[i]!.set(await lossesOf((_, stream) => (stream === i ? 1 : 0)), at)
-        withoutStream[i]!.set(await lossesOf(knockOut(given, P, i)), at)
+        const logits = await logitsOf((_, stream) => (stream === i ? 1 : 0))
+        streams[i]!.set(targetLosses(logits, V, targets), at)
+        for (let t = 0; t < n; t++) predictions[i]![at + t] = argmax(logits.subarray(t * V, (t + 1) * V))
       }
-      for (let t = at; t < at + n; t++) ensemble[t] = ensembleLoss(streams.map((losses) => losses[t]!))
+      for (let i = 0; i < P; i++) {
+        const weighting = knockOut(given, P, i)
+        const mixture = (_: number, t: number) =>
+          mixtureLoss(
+            streams.map((losses) => losses[at + t]!),
+            (stream) => weighting(t, stream),
+          )
+        withoutStream[i]!.set(mixesProbabilities ? targets.map(mixture) : await lossesOf(weighting), at)
+      }
+      for (let t = at; t < at + n; t++)
+        ensemble[t] = mixtureLoss(
+          streams.map((losses) => losses[t]!),
+          () => 1 / P,
+        )
       addDistances(distances, result.streams, n, P, H)
     })
     return distances
@@ -100,7 +118,7 @@ export async function measureStreams(reader: Reader, texts: Texts, options: Meas
   const distances = perStream(() => new Float64Array(P))
   for await (const sums of measured)
     for (const [i, row] of sums.entries()) for (const [j, sum] of row.entries()) distances[i]![j]! += sum / T
-  return { p: P, aggregate, average, ensemble, streams, withoutStream, weights, distances }
+  return { p: P, aggregate, average, ensemble, streams, withoutStream, predictions, weights, distances }
 }
 
 const oneStream = (available: readonly number[]): string =>
@@ -145,11 +163,18 @@ function targetLosses(logits: Float32Array, V: number, targets: readonly number[
   })
 }
 
-/** -ln of the mean of exp(-loss). */
-function ensembleLoss(losses: readonly number[]): number {
+/** -ln of the weighted mean of exp(-loss). */
+function mixtureLoss(losses: readonly number[], weight: (stream: number) => number): number {
   const least = Math.min(...losses)
-  const sum = losses.reduce((total, loss) => total + Math.exp(least - loss), 0)
-  return least - Math.log(sum / losses.length)
+  const sum = losses.reduce((total, loss, stream) => total + weight(stream) * Math.exp(least - loss), 0)
+  return least - Math.log(sum)
+}
+
+/** The first of the largest. */
+function argmax(row: Float32Array): number {
+  let best = 0
+  for (let i = 1; i < row.length; i++) if (row[i]! > row[best]!) best = i
+  return best
 }
 
 function addDistances(sums: readonly Float64Array[], streams: Float32Array, n: number, P: number, H: number): void {

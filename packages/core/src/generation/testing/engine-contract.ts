@@ -4,9 +4,11 @@
  */
 import { describe } from 'vitest'
 import type { EngineKind } from './engine-kind.ts'
+import { foldedContract } from './folded-contract.ts'
 import { historiesContract } from './histories-contract.ts'
 import { kvTypesContract } from './kv-types-contract.ts'
 import { mixturesContract } from './mixtures-contract.ts'
+import { optionsContract } from './options-contract.ts'
 import { schedulerContract } from './scheduler-contract.ts'
 import { sequencesContract } from './sequences-contract.ts'
 import { textsContract } from './texts-contract.ts'
@@ -14,6 +16,8 @@ import { textsContract } from './texts-contract.ts'
 export function engineContract(name: string, kind: EngineKind): void {
   describe(name, () => {
     describe('sequences', () => sequencesContract(kind))
+    describe('choices of streams', () => optionsContract(kind))
+    describe('streams as models of their own', () => foldedContract(kind))
     describe('random histories', () => historiesContract(kind))
     describe('requests that share an engine', () => schedulerContract(kind))
     describe('random mixtures of requests', () => mixturesContract(kind))

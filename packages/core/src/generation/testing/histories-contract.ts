@@ -71,6 +71,17 @@ const shapes: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     ...streams(2, 0),
     ...{ parscale_input: 'bitfit', parscale_aggregation: 'average', tie_word_embeddings: false },
   },
+  'scales, prefixes and gains, P = 2': {
+    ...{ model_type: 'qwen3', hidden_size: 16, intermediate_size: 24, num_attention_heads: 4, num_key_value_heads: 2 },
+    ...{
+      ...streams(2, 2),
+      head_dim: 6,
+      attention_bias: false,
+      parscale_input: ['prefix', 'scales', 'norms'],
+      parscale_version: 2,
+      tie_word_embeddings: true,
+    },
+  },
   'gated prefixes and a window of 3, P = 2': {
     ...{ model_type: 'mistral', hidden_size: 16, intermediate_size: 24, num_attention_heads: 4, num_key_value_heads: 2 },
     ...streams(2, 4),

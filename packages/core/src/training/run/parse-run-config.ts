@@ -34,18 +34,18 @@ export const refusals: readonly Refusal<RunConfig>[] = [
   },
   {
     key: 'streams.init',
-    when: ({ streams: { input, init, gate } }) => input === 'prefix' && init === 'near-identity' && !gate,
+    when: ({ streams: { input, init, gate } }) => input.includes('prefix') && init === 'near-identity' && !gate,
     say: () =>
-      'a prefix can start near the plain model only behind a gate; set streams.gate, or choose lora or bitfit as streams.input',
+      'a prefix can start near the plain model only behind a gate; set streams.gate, or leave prefix out of streams.input',
   },
   {
     key: 'streams.prefixMlp',
-    when: ({ streams: { input, prefixMlp } }) => input !== 'prefix' && prefixMlp !== null,
+    when: ({ streams: { input, prefixMlp } }) => !input.includes('prefix') && prefixMlp !== null,
     say: ({ streams: { input } }) => `makes prefixes, but input is ${input}`,
   },
   {
     key: 'streams.init',
-    when: ({ streams: { input, init, prefixMlp } }) => init === 'text' && (input !== 'prefix' || prefixMlp !== null),
+    when: ({ streams: { input, init, prefixMlp } }) => init === 'text' && (!input.includes('prefix') || prefixMlp !== null),
     say: ({ streams: { input, prefixMlp } }) =>
       `only prefixes that are trained themselves can begin as text, but input is ${input} and prefixMlp ${prefixMlp}; choose random`,
   },
@@ -62,7 +62,7 @@ interface StageOfRun {
 export const stageRefusals: readonly Refusal<StageOfRun>[] = [
   {
     key: 'p',
-    when: ({ stage, streams: { input } }) => stage.train === 'streams' && input === 'none',
+    when: ({ stage, streams: { input } }) => stage.train === 'streams' && input.length === 0,
     say: ({ stage: { p } }) => `P = ${p} has no streams to train with the backbone frozen; raise p, or set streams.inputAtOne`,
   },
   {
@@ -136,6 +136,7 @@ const streamKeys = (stage: number) => ({
   gate: 'streams.gate',
   loraRank: 'streams.loraRank',
   aggregation: 'streams.aggregation',
+  merge: 'streams.merge',
   attnSmooth: 'streams.smoothing',
 })
 

@@ -2,6 +2,7 @@
  * The ways to train that have a name, as data: each is a function from a few options to a whole configuration, every value
  * of which can be overridden afterwards. Figures that are not scaled by options are the paper's (section 3.1 and appendix).
  */
+import type { Aggregation, StreamInput } from '../../model/index.ts'
 import { freshShape, type ShapeOptions } from './fresh-shape.ts'
 import type { RunConfig, Stage } from './run-config.ts'
 
@@ -21,6 +22,9 @@ export interface RecipeOptions {
   readonly seed?: number | undefined
   /** Of a fresh model. */
   readonly shape?: ShapeOptions | undefined
+  /** What makes streams differ, and how they are weighed. Default: as published. */
+  readonly input?: readonly StreamInput[] | undefined
+  readonly aggregation?: Aggregation | undefined
 }
 
 /** The paper: 2,000 of 20,000 steps are warm-up. */
@@ -44,6 +48,10 @@ function stage(p: number, steps: number, learningRate: number, rest: Partial<Sta
   }
 }
 
+/** How streams begin where the backbone has learned already: as the plain model, if they can and yet become different. */
+const initOnBase = ({ input = ['prefix'], aggregation = 'dynamic' }: RecipeOptions): RunConfig['streams']['init'] =>
+  !input.includes('prefix') && (input.includes('lora') || aggregation === 'dynamic') ? 'near-identity' : 'random'
+
 /** What recipes have in common. */
 function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunConfig {
   return {
@@ -56,10 +64,11 @@ function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunCon
     vocabSize: 2048,
     stages,
     streams: {
-      input: 'prefix',
+      input: [...(options.input ?? ['prefix'])],
       prefixTokens: 48,
       loraRank: 8,
-      aggregation: 'dynamic',
+      aggregation: options.aggregation ?? 'dynamic',
+      merge: 'hidden',
       smoothing: 0.1,
       init: 'random',
       gate: false,
@@ -79,7 +88,15 @@ function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunCon
       crossDocuments: false,
     },
     batch: { sequences: 8, tokens: 256, microBatches: 1 },
-    optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, aggregatorRate: 1, maxGradNorm: 1, skipSpikes: null },
+    optimizer: {
+      betas: [0.9, 0.95],
+      epsilon: 1e-8,
+      weightDecay: 0.1,
+      aggregatorRate: 1,
+      streamRate: 1,
+      maxGradNorm: 1,
+      skipSpikes: null,
+    },
     evaluation: { every: 100, sequences: 64, diagnoseTokens: 512 },
     sample: { prompt: 'The ', tokens: 48 },
     checkpoint: { every: 100, keep: 3 },
@@ -97,17 +114,20 @@ export const recipes = {
   'two-stage': (options) => {
     const { steps = 2000, learningRate = 3e-4 } = options
     const second = options.secondSteps ?? Math.max(1, Math.round(steps * secondStageShare))
-    return common('two-stage', options, [
+    const config = common('two-stage', options, [
       stage(1, steps, learningRate, { schedule: 'constant', finalLearningRate: learningRate }),
       stage(options.p ?? 2, second, learningRate, { schedule: 'linear', warmupSteps: 0 }),
     ])
+    return { ...config, streams: { ...config.streams, init: initOnBase(options) } }
   },
 
-  /** A model that is there already, its weights frozen: prefixes and aggregator learn, 0.2 % a stream (section 4.2). */
-  recycle: (options) =>
-    common('recycle', options, [
+  /** A model that is there already, its weights frozen: what makes streams differ and the aggregator learn, 0.2 % a stream (section 4.2). */
+  recycle: (options) => {
+    const config = common('recycle', options, [
       stage(options.p ?? 2, options.steps ?? 1000, options.learningRate ?? 1e-3, { train: 'streams' }),
-    ]),
+    ])
+    return { ...config, streams: { ...config.streams, init: initOnBase(options) } }
+  },
 
   /** Conversations, with the loss on the assistant's turns (section 4.1, instruction tuning). */
   sft: (options) => {

@@ -3,7 +3,7 @@
  * resumed, repeated and explained. Recipes (recipes.ts) are functions to such values.
  */
 import * as z from 'zod'
-import { aggregations, type ParscaleConfig, parscaleConfig, streamInputs } from '../../model/index.ts'
+import { aggregations, merges, type ParscaleConfig, parscaleConfig, streamInputs } from '../../model/index.ts'
 import type { Schedule } from './schedules.ts'
 
 const count = z.number().int().positive()
@@ -41,11 +41,13 @@ const shape = z.strictObject({
 })
 
 const streams = z.strictObject({
-  /** What makes streams differ: the paper's prefixes, or one of its appendix' alternatives. */
-  input: z.enum(streamInputs).exclude(['none']),
+  /** What makes streams differ (model/streams.ts): one kind or several. */
+  input: z.preprocess((value) => (typeof value === 'string' ? value.split(',') : value), z.array(z.enum(streamInputs)).min(1)),
   prefixTokens: countOrZero,
   loraRank: count,
   aggregation: z.enum(aggregations),
+  /** What is mixed: hidden states or probabilities. */
+  merge: z.enum(merges).default('hidden'),
   /** e of w' = w (1 - e) + e / P */
   smoothing: z.number().min(0).max(1),
   /** Of new parameters: N(0, 0.02); so that the model starts as the plain one; or, of prefixes, the backbone's own for some text. */
@@ -81,8 +83,9 @@ const optimizer = z.strictObject({
   betas: z.tuple([z.number().min(0).lt(1), z.number().min(0).lt(1)]),
   epsilon: rate,
   weightDecay: z.number().nonnegative(),
-  /** The aggregator's learning rate, as a share of everything else's. */
+  /** Learning rates as shares of the backbone's: of the aggregator, and of what tells streams apart. */
   aggregatorRate: rate.default(1),
+  streamRate: rate.default(1),
   /** null: no clipping. */
   maxGradNorm: rate.nullable(),
   /** Leave out steps whose loss is this many standard deviations above its running mean; null: take every step. */
@@ -146,6 +149,6 @@ export function stageSchedule(stage: Stage): Schedule {
 /** The streams of a stage. @throws usage error for choices that do not go together */
 export function stageStreams({ streams }: Pick<RunConfig, 'streams'>, { p }: Pick<Stage, 'p'>): ParscaleConfig {
   if (p === 1 && !streams.inputAtOne) return parscaleConfig({ n: 1 })
-  const { input, prefixTokens: nTokens, gate, loraRank, aggregation, smoothing: attnSmooth } = streams
-  return parscaleConfig({ n: p, input, nTokens, gate, loraRank, aggregation, attnSmooth })
+  const { input, prefixTokens: nTokens, gate, loraRank, aggregation, merge, smoothing: attnSmooth } = streams
+  return parscaleConfig({ n: p, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth })
 }

@@ -67,9 +67,9 @@ export const totalSteps = ({ stages }: RunConfig): number => stages.reduce((sum,
 export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 'tied' | 'frozen'>, stage: Stage): TrainPlan {
   const { config, backbone, tied, frozen } = inputs
   const model: ModelConfig = { ...backbone, parscale: stageStreams(config, stage) }
-  const { betas, epsilon, weightDecay, aggregatorRate, maxGradNorm } = config.optimizer
+  const { betas, epsilon, weightDecay, aggregatorRate, streamRate, maxGradNorm } = config.optimizer
   const { prefixMlp } = config.streams
-  const made = prefixMlp !== null && model.parscale.input === 'prefix'
+  const made = prefixMlp !== null && model.parscale.input.includes('prefix')
   return {
     config: model,
     tied,
@@ -81,7 +81,7 @@ export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 't
     ...(made && { prefixMlp }),
     frozen,
     shape: { sequences: config.batch.sequences, tokens: config.batch.tokens },
-    optimizer: { betas, epsilon, weightDecay, aggregatorRate, maxGradNorm: maxGradNorm ?? Infinity },
+    optimizer: { betas, epsilon, weightDecay, aggregatorRate, streamRate, maxGradNorm: maxGradNorm ?? Infinity },
     documentMask: !config.data.crossDocuments,
   }
 }

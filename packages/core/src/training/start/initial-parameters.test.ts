@@ -66,6 +66,22 @@ describe('initialParameters', () => {
     expect([...new Set(lora.get(`${at}.lora_B`))]).toEqual([0])
     expect(new Set(lora.get(`${at}.lora_A`)).size).toBeGreaterThan(100)
     expect([...new Set(near({ n: 2, input: 'bitfit' }).get(`${at}.stream_bias`))]).toEqual([0])
+    expect([...new Set(near({ n: 2, input: 'scales' }).get(`${at}.stream_output_scale`))]).toEqual([1])
+  })
+
+  it('factors: random signs and wide gains beside a fresh backbone, near 1 beside one that has learned', () => {
+    const config = model({ n: 2, input: ['scales', 'norms'] })
+    const scale = 'model.layers.0.mlp.up_proj.stream_output_scale'
+    const gain = 'model.layers.0.input_layernorm.stream_gain'
+    const all = [...backboneParameters(config, true), ...streamParameters(config)]
+    const fresh = initialParameters(all, config, { seed: 1, init: 'random' })
+    expect(new Set(fresh.get(scale))).toEqual(new Set([-1, 1]))
+    const spread = (values: Float32Array) => Math.hypot(...values.map((x) => x - 1)) / Math.sqrt(values.length)
+    const n = fresh.get(gain)!.length
+    expect(Math.abs(spread(fresh.get(gain)!) - 0.5)).toBeLessThan((5 * 0.5) / Math.sqrt(2 * n))
+    const added = initialParameters(streamParameters(config), config, { seed: 1, init: 'random' })
+    for (const name of [scale, gain]) expect(spread(added.get(name)!)).toBeLessThan(0.03)
+    expect(new Set(added.get(scale)).size).toBeGreaterThan(2)
   })
 
   it.each([

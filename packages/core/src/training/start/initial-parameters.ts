@@ -4,16 +4,27 @@
  */
 import { requireFinite } from '../../checkpoint/index.ts'
 import { usageError } from '../../errors.ts'
-import { biasName, elementCount, gateName, type ModelConfig, nearlyClosedGate, type Parameter } from '../../model/index.ts'
-import { createRandom } from '../../random.ts'
+import {
+  biasName,
+  elementCount,
+  gainName,
+  gateName,
+  isFactor,
+  type ModelConfig,
+  nearlyClosedGate,
+  type Parameter,
+} from '../../model/index.ts'
+import { createRandom, type Random } from '../../random.ts'
 import { prefixMlpStd } from './prefix-mlp.ts'
 
 export interface InitialOptions {
   /** A safe integer. Each tensor's values follow from it and the tensor's name alone. */
   readonly seed: number
   /**
-   * `random`: everything from N(0, std). `near-identity`: streams that leave the backbone's logits as they are, to 1e-5, and
-   * yet learn: lora with B = 0, bitfit with biases 0, a prefix behind a nearly closed gate.
+   * `random`: everything from N(0, std), factors of streams from N(1, std); where the backbone is drawn as well, scales are random
+   * signs and gains N(1, 0.5), so that streams differ from the first step. `near-identity`: streams that leave the backbone's
+   * logits as they are, to 1e-5, and yet learn: factors 1, lora with B = 0, bitfit with biases 0, a prefix behind a nearly closed
+   * gate.
    */
   readonly init: 'random' | 'near-identity'
   /** Default: 0.02, the paper's. */
@@ -34,12 +45,17 @@ export function initialParameters(
   if (!(std >= 0 && std < Infinity))
     throw usageError(`initial values: std must be a number of at least 0, got ${std}`, { flag: 'std', found: std })
   if (init === 'near-identity') requireNearIdentity(config)
+  // Random signs would make nonsense of weights that have learned something.
+  const fresh = parameters.some(({ part }) => part === 'embedding')
   return new Map(
     parameters.map((parameter) => {
       const constant = constantStart(parameter, config, init)
       const values = new Float32Array(elementCount(parameter.shape))
       if (constant !== undefined) return [parameter.name, values.fill(constant)]
-      return [parameter.name, fillNormal(values, seed, parameter.name, prefixMlpStd(parameter, std) ?? std)]
+      const random = createRandom(tensorSeed(seed, parameter.name))
+      const draw = drawing(parameter, fresh, std)
+      for (let i = 0; i < values.length; i++) values[i] = draw(random)
+      return [parameter.name, values]
     }),
   )
 }
@@ -52,29 +68,33 @@ function constantStart({ name, part }: Parameter, { features }: ModelConfig, ini
   if (name.endsWith('.bias')) return 0
   // B A x is 0 through B; a random A tells the streams apart.
   if (near && (name.endsWith('.lora_B') || name.endsWith(biasName('')))) return 0
+  if (near && isFactor(name)) return 1
   return undefined
 }
 
+/** How each element is drawn. */
+function drawing(parameter: Parameter, fresh: boolean, std: number): (random: Random) => number {
+  const { name } = parameter
+  if (!isFactor(name)) return (random) => (prefixMlpStd(parameter, std) ?? std) * random.normal()
+  if (!fresh) return (random) => 1 + std * random.normal()
+  return name.endsWith(gainName('')) ? (random) => 1 + 0.5 * random.normal() : (random) => Math.sign(random.normal()) || 1
+}
+
 function requireNearIdentity({ parscale: { n, input, gate, aggregation } }: ModelConfig): void {
-  if (input === 'prefix' && !gate) {
+  if (input.includes('prefix') && !gate) {
     throw usageError(
       'near-identity start: a prefix without a gate changes what every token sees; add the gate (a tensor that the reference does not know), or start at random',
       { flag: 'gate', expected: true, found: gate },
     )
   }
   // Equal streams with weights that do not depend on the token have parallel gradients, which AdamW makes equal steps of.
-  if (input === 'bitfit' && n > 1 && aggregation !== 'dynamic') {
+  const drawn = input.includes('lora') || (input.includes('prefix') && gate)
+  if (n > 1 && input.length > 0 && !drawn && aggregation !== 'dynamic') {
     throw usageError(
-      `near-identity start: biases of 0 and aggregation "${aggregation}" give all streams the same gradients, so they would stay the same; start at random, or aggregate dynamically`,
+      `near-identity start: ${input.join(', ')} that change nothing and aggregation "${aggregation}" give all streams the same gradients, so they would stay the same; start at random, or aggregate dynamically`,
       { flag: 'init', expected: 'random', found: 'near-identity' },
     )
   }
-}
-
-function fillNormal(values: Float32Array, seed: number, name: string, std: number): Float32Array {
-  const random = createRandom(tensorSeed(seed, name))
-  for (let i = 0; i < values.length; i++) values[i] = std * random.normal()
-  return values
 }
 
 /** 53 bits of FNV-1a over seed and name, so that neither the order nor the company of tensors matters. */

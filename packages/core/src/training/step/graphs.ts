@@ -8,7 +8,16 @@ import { type Graph, GraphBuilder, type OpName, type Shape, type Value } from '.
 import { externalWeights, type FindWeight, type Parameter, type Weights } from '../../model/index.ts'
 import { mlpPrefixes } from '../start/prefix-mlp.ts'
 import { type LossPlan, nextTokenLoss, nextTokenSurprisals } from './loss.ts'
-import { type AdamWOptions, type AdamWState, adamW, adamWScalars, atShareOfRate, decays, squaredNorms } from './optimizer.ts'
+import {
+  type AdamWOptions,
+  type AdamWState,
+  adamW,
+  adamWScalars,
+  atShareOfRate,
+  decays,
+  rateShare,
+  squaredNorms,
+} from './optimizer.ts'
 
 export interface TrainPlan extends LossPlan {
   /** What is trained. Only these get gradients and moments. */
@@ -63,10 +72,11 @@ export function gradientGraph(plan: TrainPlan, accumulate = false): Graph<OpName
 export function updateGraph(plan: TrainPlan): Graph<OpName> {
   const g = new GraphBuilder('update')
   const scalars = adamWScalars(g)
-  const aggregatorScalars = atShareOfRate(g, scalars, plan.optimizer.aggregatorRate ?? 1)
+  const shares = new Set(plan.trainable.map(({ part }) => rateShare(plan.optimizer, part)))
+  const scalarsOf = new Map([...shares].map((share) => [share, share === 1 ? scalars : atShareOfRate(g, scalars, share)]))
   for (const { name, shape, part } of plan.trainable) {
     const { state, grad } = updateInputs(g, name, shape)
-    const own = part === 'aggregation' ? aggregatorScalars : scalars
+    const own = scalarsOf.get(rateShare(plan.optimizer, part))!
     updateOutputs(
       g,
       state,

@@ -75,9 +75,20 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
   })
   const streams = g.transpose(g.reshape(hidden, [B, P, T, hiddenSize]), [0, 2, 1, 3]) // [B, T, P, H]
   const together = g.reshape(streams, [B * T, P, hiddenSize])
-  const aggregated = P === 1 ? g.reshape(together, [B * T, hiddenSize]) : aggregate(g, config, weights, together).hidden
-  const logits = outputEmbedding(g, config, weights, tied, aggregated) // [B*T, V]
-  return g.scope('surprisals', () => g.sub(logSumExp(g, logits), g.gatherElements(logits, targets, 1)))
+  const surprisalsOf = (hidden: Value, targets: Value) => {
+    const logits = outputEmbedding(g, config, weights, tied, hidden)
+    return g.scope('surprisals', () => g.sub(logSumExp(g, logits), g.gatherElements(logits, targets, 1)))
+  }
+  if (P === 1) return surprisalsOf(g.reshape(together, [B * T, hiddenSize]), targets)
+  const aggregated = aggregate(g, config, weights, together)
+  if (config.parscale.merge === 'hidden') return surprisalsOf(aggregated.hidden, targets)
+  const each = surprisalsOf(
+    g.reshape(together, [B * T * P, hiddenSize]),
+    g.reshape(g.expand(targets, [B * T, P]), [B * T * P, 1]),
+  )
+  // -log sum_p w_p exp(-surprisal_p)
+  const joint = g.sub(g.log(aggregated.streamWeights), g.reshape(each, [B * T, P]))
+  return g.scope('mixture', () => g.neg(logSumExp(g, joint)))
 }
 
 /**

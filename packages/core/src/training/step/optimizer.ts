@@ -7,6 +7,7 @@
  */
 import { Tensor } from 'onnxruntime-common'
 import type { GraphBuilder, Value } from '../../graph/index.ts'
+import type { Part } from '../../model/index.ts'
 
 export interface AdamWOptions {
   readonly betas: readonly [number, number]
@@ -17,6 +18,14 @@ export interface AdamWOptions {
   readonly maxGradNorm: number
   /** The aggregator's learning rate, as a share of everything else's. Default: 1. */
   readonly aggregatorRate?: number
+  /** The same of what tells streams apart: prefixes, scales, lora, biases, gains. Default: 1. */
+  readonly streamRate?: number
+}
+
+/** A parameter's share of the learning rate. */
+export function rateShare({ aggregatorRate = 1, streamRate = 1 }: AdamWOptions, part: Part): number {
+  if (part === 'aggregation') return aggregatorRate
+  return part === 'prefix' || part === 'adapter' ? streamRate : 1
 }
 
 /** Matrices (linear layers and embeddings) decay; biases, norms and prefixes do not. */

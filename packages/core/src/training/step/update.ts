@@ -4,7 +4,7 @@ import type { Graph } from '../../graph/index.ts'
 import type { Runtime, Session, SessionOptions } from '../../runtime/index.ts'
 import type { Buffers, Tensors } from './buffers.ts'
 import { gradientName, momentName, nextName, piece, pieceUpdateGraph, type TrainPlan, updateGraph } from './graphs.ts'
-import { type AdamWStep, adamWFeeds, decays } from './optimizer.ts'
+import { type AdamWStep, adamWFeeds, decays, rateShare } from './optimizer.ts'
 
 export interface Update {
   /** Moves the state. */
@@ -41,7 +41,7 @@ const inPieces = ({ optimizer, trainable }: TrainPlan, session: Session): Update
   async run(state, gradients, step) {
     const tensors = { ...state.feeds, ...gradients.feeds }
     for (const { name, shape, part } of trainable) {
-      const share = part === 'aggregation' ? (optimizer.aggregatorRate ?? 1) : 1
+      const share = rateShare(optimizer, part)
       const scalars = adamWFeeds(optimizer, { ...step, learningRate: share * step.learningRate }, decays(shape))
       for (const { feeds, outputs } of pieces(tensors, name)) await session.run({ ...feeds, ...scalars }, outputs)
     }
