@@ -84,7 +84,7 @@ export function onnxRuntimeFault(): string | undefined {
     resolvePackage('onnxruntime-node')
     return undefined
   } catch {
-    return `the package onnxruntime-node is not installed (training, WebGPU and CUDA need it): ${toInstall}`
+    return `the package onnxruntime-node is not installed (WebGPU, CUDA and what has no native step need it): ${toInstall}`
   }
 }
 

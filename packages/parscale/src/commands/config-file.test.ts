@@ -30,7 +30,7 @@ describe('the configuration file', () => {
     const threads = async (config: string) => (await run(config, ['generate', '--prompt', 'x', '--max-tokens', '1', '-v'])).stderr
     expect(await threads('threads = 0\n')).toMatch(/config\.toml, line 1: threads = 0: it must be a whole number of at least 1/)
     vi.stubEnv('PARSCALE_THREADS', '2')
-    expect(await threads('threads = 0\n')).toContain('1 new tokens')
+    expect(await threads('threads = 0\n')).toContain('1 new token,')
     vi.unstubAllEnvs()
   })
 

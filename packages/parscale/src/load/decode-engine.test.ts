@@ -118,11 +118,11 @@ it('native code does without onnxruntime-node, and ONNX Runtime says that it is 
     expect([code, JSON.parse(stdout).tokens.length]).toEqual([0, 4])
   }
   const toAdd =
-    'the package onnxruntime-node is not installed (training, WebGPU and CUDA need it): npm install --ignore-scripts onnxruntime-node\n'
+    'the package onnxruntime-node is not installed (WebGPU, CUDA and what has no native step need it): npm install --ignore-scripts onnxruntime-node\n'
   for (const args of [
     [...generate, byteModel, '--engine', 'onnx'],
     [...generate, byteModel, '--device', 'webgpu', '--engine', 'onnx'],
-    ['train', 'pretrain', '--data', byteModel, '--out', join(folder, 'never')],
+    ['train', 'pretrain', '--data', byteModel, '--out', join(folder, 'never'), '--device', 'webgpu'],
   ]) {
     const refused = await parscale(args, { env: withoutOnnx })
     expect([refused.code, refused.stderr]).toEqual([3, `parscale: ${toAdd}`])
