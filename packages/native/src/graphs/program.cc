@@ -42,7 +42,7 @@ Program::Program(const double* code, size_t size, std::vector<size_t> blockBytes
     const int64_t kind = reader.integer(0, 15);
     steps_.push_back(kind == 0 ? readProduct(reader, kernels_) : kind == 1 ? readRowKernel(reader, kernels_) : readMove(kind, reader));
   }
-  uint8_t* arena = arena_.room(blockBytes_[0] + 64);
+  [[maybe_unused]] uint8_t* arena = arena_.room(blockBytes_[0] + 64);
 #if defined(__linux__)
   // Matrices are read along both axes: with small pages every step across would need another one's address.
   madvise(reinterpret_cast<void*>((uintptr_t(arena) + 4095) / 4096 * 4096), blockBytes_[0] / 4096 * 4096, MADV_HUGEPAGE);
