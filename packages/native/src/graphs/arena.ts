@@ -1,6 +1,7 @@
 /** Places for what lives only within a run: two storages share memory when one is done with before the other begins. */
-import type { Step } from './lower.ts'
+
 import { isRegister, type Operand, type Register, RowKernel } from './row-kernel.ts'
+import type { Step } from './steps.ts'
 import type { Storage, View } from './view.ts'
 
 export interface Arena {

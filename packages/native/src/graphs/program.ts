@@ -1,7 +1,7 @@
 /** Steps as numbers, as program.cc reads them. Block 0 is the arena; then come inputs, outputs and constants of the graph. */
 import { type Arena, bytesOf } from './arena.ts'
-import type { Step } from './lower.ts'
 import { isRegister, type Operand, operations, type Register, type RowKernel } from './row-kernel.ts'
+import type { Step } from './steps.ts'
 import { collapsed, type Storage, sizeOf, type View } from './view.ts'
 
 export interface Program {
