@@ -1,4 +1,4 @@
-/** What the bench of training trains: two models, their weights and their data. */
+/** What the bench of training trains: models, their weights and their data. */
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { writeSafetensors } from '@parscale/core/internal/checkpoint'
 import {
@@ -25,12 +25,14 @@ export interface Case {
 }
 
 const models = {
+  '50k': { hiddenSize: 64, intermediateSize: 192, layers: 1, vocabSize: 96, sequences: 32, tokens: 64 },
+  '1M': { hiddenSize: 128, intermediateSize: 384, layers: 4, vocabSize: 1024, sequences: 8, tokens: 256 },
   '10M': { hiddenSize: 320, intermediateSize: 896, layers: 6, vocabSize: 4096, sequences: 8, tokens: 256 },
   '100M': { hiddenSize: 768, intermediateSize: 2048, layers: 12, vocabSize: 16384, sequences: 2, tokens: 256 },
 }
 
 export const cases: readonly Case[] = Object.entries(models).flatMap(([model, shape]) =>
-  [1, 2, 4].map((p) => ({ model, p, ...shape })),
+  [1, 2, 4, 8].map((p) => ({ model, p, ...shape })),
 )
 
 const headDim = 64

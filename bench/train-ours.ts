@@ -1,15 +1,16 @@
-/** Our side of the bench of training: a process that takes a step for every line it reads. Arguments: case, weights, threads. */
+/** Our side of the bench of training: a process that takes a step for every line it reads. Arguments: case, weights, threads, engine. */
 import { createInterface } from 'node:readline'
 import { parseSafetensors, readF32, type StoredTensor } from '@parscale/core/internal/checkpoint'
 import { GraphBuilder } from '@parscale/core/internal/graph'
 import { openFileSource } from '@parscale/core/internal/node'
 import { estimateTrainingMemory, stepFlops, TrainStep } from '@parscale/core/internal/training'
-import { Tensor } from 'onnxruntime-node'
+import { nativeRuntime } from '@parscale/native'
+import { Tensor } from 'onnxruntime-common'
 import { onnxRuntime } from '../packages/core/src/node/onnx-runtime.ts'
 import { type Case, casePlan, tokenIds } from './train-cases.ts'
 
-const [json, weights, threads] = process.argv.slice(2) as [string, string, string]
-const runtime = onnxRuntime({ threads: Number(threads) })
+const [json, weights, threads, engine] = process.argv.slice(2) as [string, string, string, string]
+const runtime = (engine === 'onnx' ? onnxRuntime : nativeRuntime)({ threads: Number(threads) })
 const say = (message: object) => console.log(JSON.stringify(message))
 
 /** The machine's rate in f32: products of 2048 x 2048 matrices, FLOP/s. */

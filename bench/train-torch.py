@@ -1,4 +1,4 @@
-"""PyTorch's side of the bench of training: takes a step for every line it reads. Arguments: case, weights, threads.
+"""PyTorch's side of the bench of training: takes a step for every line it reads. Arguments: case, weights, threads, eager | compiled.
 
 The model of packages/core/src/model in plain torch, with its fused kernels where it has them: RMSNorm,
 scaled_dot_product_attention, AdamW.
@@ -71,6 +71,8 @@ def forward(w, case, ids, cos, sin, mask):
 
 def main():
     torch.set_num_threads(int(sys.argv[3]))
+    # As ours: products may be of several bfloat16.
+    torch.set_float32_matmul_precision("high")
     if sys.argv[1] == "rate":
         return say({"flopsPerSecond": matrix_rate()})
     case = json.loads(sys.argv[1])
@@ -84,12 +86,13 @@ def main():
     angles = torch.outer(torch.arange(T).float(), 10_000.0 ** -(torch.arange(0, HEAD, 2) / HEAD))
     cos, sin = angles.cos(), angles.sin()
     mask = torch.cat((torch.ones(T, PREFIX), torch.tril(torch.ones(T, T))), 1).bool()
+    run = torch.compile(forward) if sys.argv[4] == "compiled" else forward
     say({"ready": True})
     for number, _ in enumerate(sys.stdin, 1):
         i = torch.arange(B * (T + 1))
         ids = ((i * 7919 + number * 104_729 + (i % 977) ** 2) % V).view(B, T + 1)
         started = time.perf_counter()
-        logits = forward(w, case, ids[:, :-1], cos, sin, mask)
+        logits = run(w, case, ids[:, :-1], cos, sin, mask)
         loss = F.cross_entropy(logits.view(-1, V), ids[:, 1:].reshape(-1))
         loss.backward()
         torch.nn.utils.clip_grad_norm_(w.values(), 1.0)

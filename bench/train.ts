@@ -1,9 +1,11 @@
 /**
  * Training beside PyTorch on the CPU: the same model, weights, data and threads, in turns in one run.
  *
- *     npm run bench:train                        10M and 100M parameters, P = 1, 2, 4, five steps each after one to warm up
+ *     npm run bench:train                        four sizes, P = 1, 2, 4, 8, five steps each after one to warm up
  *     npm run bench:train -- --quick             10M alone, two steps
- *     npm run bench:train -- --only 100M --p 4 --json
+ *     npm run bench:train -- --only 50k,1M --p 1,4,8 --sides ours,onnx,torch,compiled
+ *
+ * Sides: `ours` is the native runtime, `onnx` the same graphs on ONNX Runtime, `torch` PyTorch as it runs, `compiled` its torch.compile.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
@@ -22,6 +24,7 @@ const { values: flags } = parseArgs({
     p: { type: 'string' },
     steps: { type: 'string' },
     threads: { type: 'string', default: '2' },
+    sides: { type: 'string', default: 'ours,torch' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -29,12 +32,16 @@ const steps = Number(flags.steps ?? (flags.quick ? 2 : 5))
 const folder = fileURLToPath(new URL('../.cache/bench-train', import.meta.url))
 const weights = `${folder}/weights.safetensors`
 const here = (file: string) => fileURLToPath(new URL(file, import.meta.url))
-const commands = {
-  ours: [process.execPath, '--import', 'tsx', '--conditions=source', here('train-ours.ts')],
-  torch: [pythonEnvironment('torch'), here('train-torch.py')],
-}
+const ours = [process.execPath, '--import', 'tsx', '--conditions=source', here('train-ours.ts')]
+const torch = [pythonEnvironment('torch'), here('train-torch.py')]
+/** Each with its last argument. */
+const commands = { ours: [ours, 'native'], onnx: [ours, 'onnx'], torch: [torch, 'eager'], compiled: [torch, 'compiled'] } as const
 type Side = keyof typeof commands
-const sides = ['ours', 'torch'] as const
+const sides = flags.sides.split(',') as Side[]
+for (const side of sides)
+  if (!(side in commands)) throw new Error(`--sides ${side}: there are ${Object.keys(commands).join(', ')}`)
+const sidesOf = <T>(make: (side: Side) => T): Record<Side, T> =>
+  Object.fromEntries(sides.map((side) => [side, make(side)])) as Record<Side, T>
 
 interface Message {
   readonly ms: number
@@ -51,8 +58,8 @@ class Peer {
   readonly #lines: AsyncIterator<string>
 
   constructor(side: Side, what: string) {
-    const [command, ...args] = commands[side] as [string, ...string[]]
-    this.#child = spawn(command, [...args, what, weights, flags.threads], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const [[command, ...args], last] = commands[side]
+    this.#child = spawn(command!, [...args, what, weights, flags.threads, last], { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
   }
 
@@ -85,11 +92,11 @@ async function matrixRate(): Promise<number> {
 
 async function measure(c: Case) {
   await writeWeights(weights, casePlan(c).trainable)
-  const peers = { ours: new Peer('ours', JSON.stringify(c)), torch: new Peer('torch', JSON.stringify(c)) }
-  const ready = await peers.ours.answer()
-  await peers.torch.answer()
-  const times: Record<Side, number[]> = { ours: [], torch: [] }
-  const peakBytes = { ours: 0, torch: 0 }
+  const peers = sidesOf((side) => new Peer(side, JSON.stringify(c)))
+  const ready = sidesOf(() => ({}) as Message)
+  for (const side of sides) ready[side] = await peers[side].answer()
+  const times = sidesOf((): number[] => [])
+  const peakBytes = sidesOf(() => 0)
   for (let step = 0; step <= steps; step++) {
     const losses: number[] = []
     for (const side of sides) {
@@ -99,22 +106,24 @@ async function measure(c: Case) {
       losses.push(loss)
     }
     // The same weights and tokens give the same loss, up to the order of sums; so do those that the steps before have left.
-    if (!(Math.abs(losses[0]! - losses[1]!) < 1e-3)) throw new Error(`step ${step + 1}: losses ${losses} differ`)
+    if (!(Math.max(...losses) - Math.min(...losses) < 1e-3)) throw new Error(`step ${step + 1}: losses ${losses} differ`)
   }
   for (const side of sides) peers[side].end()
-  const [ours, torch] = [spreadOf(times.ours), spreadOf(times.torch)]
-  return { ...c, flops: ready.flops, estimatedBytes: ready.estimatedBytes, peakBytes, oursMs: ours, torchMs: torch }
+  const { flops, estimatedBytes } = ready.ours
+  return { ...c, flops, estimatedBytes, peakBytes, ms: sidesOf((side) => spreadOf(times[side])) }
 }
 
 mkdirSync(folder, { recursive: true })
 const chosen = cases.filter(
-  ({ model, p }) => (flags.quick ? model === '10M' : !flags.only || model === flags.only) && (!flags.p || p === Number(flags.p)),
+  ({ model, p }) =>
+    (flags.quick ? model === '10M' : !flags.only || flags.only.split(',').includes(model)) &&
+    (!flags.p || flags.p.split(',').map(Number).includes(p)),
 )
 const rate = await matrixRate()
 const load = loadavg().map((x) => x.toFixed(1))
 if (!flags.json) {
   console.log(`${cpus()[0]?.model}, ${flags.threads} threads, load ${load.join(' ')}, ${(rate / 1e9).toFixed(0)} GFLOP/s in f32`)
-  console.log('tokens/s at the median step [fastest], share of the matrix rate, peak memory in MB (our estimate)')
+  console.log('tokens/s at the median step [fastest], peak memory; ratio: so many times as fast are we')
 }
 const results: Result[] = []
 for (const c of chosen) {
@@ -128,13 +137,13 @@ type Result = Awaited<ReturnType<typeof measure>>
 
 function show(r: Result): string {
   const tokens = (ms: number) => ((r.sequences * r.tokens) / (ms / 1e3)).toFixed(0)
-  const speed = (t: Result['oursMs']) => `${tokens(t.median)} [${tokens(t.min)}]`
   const one = results.find(({ model, p }) => model === r.model && p === 1)
-  const growth = one && r.p > 1 ? `, step ${(r.oursMs.median / one.oursMs.median).toFixed(2)} x P=1` : ''
-  const share = ((100 * r.flops) / (r.oursMs.median / 1e3) / rate).toFixed(0)
+  const growth = one && r.p > 1 ? `, step ${(r.ms.ours.median / one.ms.ours.median).toFixed(2)} x P=1` : ''
   const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0)
-  return (
-    `${r.model} P=${r.p}: ours ${speed(r.oursMs)}, torch ${speed(r.torchMs)}, ratio ${(r.torchMs.median / r.oursMs.median).toFixed(2)}; ` +
-    `${share} %; ${megabytes(r.peakBytes.ours)} (${megabytes(r.estimatedBytes)}) against ${megabytes(r.peakBytes.torch)}${growth}`
-  )
+  const all = sides.map((side) => {
+    const ratio = side === 'ours' ? '' : `, ratio ${(r.ms[side].median / r.ms.ours.median).toFixed(2)}`
+    return `${side} ${tokens(r.ms[side].median)} [${tokens(r.ms[side].min)}] ${megabytes(r.peakBytes[side])} MB${ratio}`
+  })
+  const share = ((100 * r.flops) / (r.ms.ours.median / 1e3) / rate).toFixed(0)
+  return `${r.model} P=${r.p}: ${all.join('; ')}; ours ${share} % of the matrix rate, ${megabytes(r.estimatedBytes)} MB estimated${growth}`
 }

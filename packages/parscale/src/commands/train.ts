@@ -40,7 +40,7 @@ export function register(command: Command, io: Io): void {
       const print = (value: unknown) => io.stdout(`${JSON.stringify(value, null, 2)}\n`)
       if (flags.resume !== undefined) {
         refuseConfiguration(command, recipe)
-        const result = await resumeRun(io, await trainingRuntime(flags), flags.resume)
+        const result = await resumeRun(io, await trainingRuntime(flags, io), flags.resume)
         return flags.json ? print(result) : io.stdout(resultText(result))
       }
       if (recipe === undefined)
@@ -53,7 +53,7 @@ export function register(command: Command, io: Io): void {
       const config = configOf(name, flags, base)
       if (flags.out === undefined && !flags.dryRun)
         throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
-      const result = await startRun(io, await trainingRuntime(flags), config, flags.out ?? '', flags.dryRun === true)
+      const result = await startRun(io, await trainingRuntime(flags, io), config, flags.out ?? '', flags.dryRun === true)
       if (!result) return print(config)
       return flags.json ? print(result) : io.stdout(resultText(result))
     })

@@ -60,7 +60,7 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
       path: run.path,
       config,
       checkpoint,
-      parameters: await mergedParameters(config, model, checkpoint),
+      parameters: await mergedParameters(config, model, checkpoint, io),
       stage,
       model,
       tied: base ? isTied(base) : (backbone.tieWordEmbeddings ?? false),
@@ -79,10 +79,11 @@ async function mergedParameters(
   { streams: { prefixMlp: size } }: RunConfig,
   model: ModelConfig,
   { parameters }: TrainingCheckpoint,
+  io: Io,
 ): Promise<ReadonlyMap<string, Float32Array>> {
   // Nothing to compute, so no engine is needed.
   if (size === null || !model.parscale.input.includes('prefix')) return parameters
-  return await modelParameters(await trainingRuntime({}), { config: model, prefixMlp: size }, parameters)
+  return await modelParameters(await trainingRuntime({}, io), { config: model, prefixMlp: size }, parameters)
 }
 
 async function chooseCheckpoint(

@@ -2,31 +2,45 @@
 import { isParscaleError } from '@parscale/core/internal'
 import { type OnnxRuntimeOptions, onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
 import type { Runtime } from '@parscale/core/internal/runtime'
+import type { Io } from '../terminal/io.ts'
 
-/** @throws where neither engine is there: what to add */
-export async function trainingRuntime(options: OnnxRuntimeOptions): Promise<Runtime> {
-  const native = options.device === undefined || options.device === 'cpu' ? await findNative(options) : undefined
-  if (!native) return onnxRuntime(options)
+/**
+ * Says once why ONNX Runtime runs on a CPU.
+ *
+ * @throws where neither engine is there: what to add
+ */
+export async function trainingRuntime(options: OnnxRuntimeOptions, io: Pick<Io, 'stderr'>): Promise<Runtime> {
+  if (options.device !== undefined && options.device !== 'cpu') return onnxRuntime(options)
+  const found = await findNative(options)
+  let told = false
+  const instead = (reason: string): Runtime => {
+    const runtime = onnxRuntime(options)
+    if (!told) io.stderr(`training on ONNX Runtime: ${reason}\n`)
+    told = true
+    return runtime
+  }
+  if ('reason' in found) return instead(found.reason)
   return {
-    ...native,
+    ...found,
     async createSession(graph, sessionOptions) {
       try {
-        return await native.createSession(graph, sessionOptions)
+        return await found.createSession(graph, sessionOptions)
       } catch (error) {
         if (!isParscaleError(error) || error.kind !== 'unsupported') throw error
-        return await onnxRuntime(options).createSession(graph, sessionOptions)
+        return await instead(error.message).createSession(graph, sessionOptions)
       }
     },
   }
 }
 
 /** An optional dependency, with a module for this platform or without. */
-async function findNative({ threads }: OnnxRuntimeOptions): Promise<Runtime | undefined> {
+async function findNative({ threads }: OnnxRuntimeOptions): Promise<Runtime | { readonly reason: string }> {
   try {
     const { nativeModule, nativeRuntime } = await import('@parscale/native')
-    return 'module' in nativeModule() ? nativeRuntime(threads === undefined ? {} : { threads }) : undefined
+    const loaded = nativeModule()
+    return 'module' in loaded ? nativeRuntime(threads === undefined ? {} : { threads }) : loaded
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error
-    return undefined
+    return { reason: 'the package @parscale/native is not installed' }
   }
 }
