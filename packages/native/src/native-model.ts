@@ -6,7 +6,8 @@
  */
 import { availableParallelism } from 'node:os'
 import { toNamespacedPath } from 'node:path'
-import { checkpointError, type ParscaleError, resourceError, runtimeError, usageError } from '@parscale/core/internal'
+import { runtimeError } from '@parscale/core/internal'
+import { named, parscaleError } from './native-errors.ts'
 import {
   type AggregatorHandle,
   type ModelFacts,
@@ -162,23 +163,4 @@ function requireModule(): NativeModule {
   const loaded = nativeModule()
   if ('module' in loaded) return loaded.module
   throw runtimeError(`${loaded.reason}; use --engine onnx`)
-}
-
-function named<T>(call: () => T): T {
-  try {
-    return call()
-  } catch (error) {
-    throw parscaleError(error)
-  }
-}
-
-const kinds: Readonly<Record<string, typeof usageError>> = {
-  ERR_USAGE: usageError,
-  ERR_PACKED_FILE: checkpointError,
-  ERR_OUT_OF_MEMORY: resourceError,
-}
-
-function parscaleError(error: unknown): ParscaleError {
-  const { code, message } = error as { code?: string; message: string }
-  return (kinds[code ?? ''] ?? runtimeError)(`native step: ${message}`, { cause: error })
 }

@@ -14,7 +14,8 @@ import { openModelFolder } from '../../core/src/node/index.ts'
 import { onnxRuntime } from '../../core/src/node/onnx-runtime.ts'
 import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { gradientGraph, lossFeeds, type TrainPlan } from '../../core/src/training/index.ts'
-import { type NativeRuntimeOptions, nativeRuntime } from '../src/index.ts'
+import { compile } from '../src/graphs/native-runtime.ts'
+import { type NativeRuntimeOptions, nativeModule, nativeRuntime } from '../src/index.ts'
 
 type Feeds = Record<string, Tensor>
 const floats = (tensor: Tensor) => tensor.data as Float32Array
@@ -286,4 +287,111 @@ describe.each(names)('gradients of %s', (name) => {
       expect(floats(bits[3]![name]!), name).toEqual(floats(bits[1]![name]!))
     }
   })
+})
+
+describe('what does not fit', () => {
+  const tensor = (data: number[], dims = [data.length]) => new Tensor('float32', Float32Array.from(data), dims)
+  const ids = (data: bigint[]) => new Tensor('int64', BigInt64Array.from(data), [data.length])
+  const lookUp = () => {
+    const g = new GraphBuilder('look-up')
+    g.output(g.gather(g.input('table', 'float32', [2, 2]), g.input('ids', 'int64', [2])), 'out')
+    return nativeRuntime({ threads: 2 }).createSession(g.build())
+  }
+  const table = tensor([1, 2, 3, 4], [2, 2])
+
+  it('indices behind a table, and before it', async () => {
+    const session = await lookUp()
+    expect([...floats((await session.run({ table, ids: ids([1n, 0n]) })).out!)]).toEqual([3, 4, 1, 2])
+    for (const bad of [-1n, 2n, 2n ** 40n])
+      await expect(session.run({ table, ids: ids([0n, bad]) })).rejects.toThrow(/an index lies outside of its table/)
+    // The session lives on.
+    expect([...floats((await session.run({ table, ids: ids([0n, 0n]) })).out!)]).toEqual([1, 2, 1, 2])
+    await session.dispose()
+  })
+
+  it('feeds of another shape or type, and those that are missing', async () => {
+    const session = await lookUp()
+    await expect(session.run({ table: tensor([1, 2, 3, 4], [1, 4]), ids: ids([0n, 0n]) })).rejects.toThrow(
+      'look-up: table is float32 [1,4], expected float32 [2,2]',
+    )
+    await expect(session.run({ table, ids: tensor([0, 0]) })).rejects.toThrow('ids is float32 [2], expected int64 [2]')
+    await expect(session.run({ table })).rejects.toThrow('ids is not fed')
+    await session.dispose()
+    await expect(session.run({ table, ids: ids([0n, 0n]) })).rejects.toMatchObject({ kind: 'runtime', message: /closed/ })
+  })
+
+  it('a second run while one runs; its end waits for it', async () => {
+    const g = new GraphBuilder('long')
+    const x = g.input('x', 'float32', [512, 512])
+    g.output(g.matMul(g.matMul(x, x), g.matMul(x, x)), 'out')
+    const session = await nativeRuntime({ threads: 1 }).createSession(g.build())
+    const feeds = { x: tensor(new Array<number>(512 * 512).fill(1 / 512), [512, 512]) }
+    const first = session.run(feeds)
+    await expect(session.run(feeds)).rejects.toMatchObject({ kind: 'runtime', message: /running/ })
+    await session.dispose()
+    expect(floats((await first).out!)[0]).toBeCloseTo(1 / 512, 6)
+  })
+
+  it.each<[string, (g: GraphBuilder) => Value]>([
+    ['sums of integers', (g) => g.add(g.input('i', 'int64', [2]), g.input('j', 'int64', [2]))],
+    ['a table without rows', (g) => g.neg(g.input('x', 'float32', [0, 3]))],
+    ['a dimension that is not known yet', (g) => g.neg(g.input('x', 'float32', ['N']))],
+    ['floats of 16 bits', (g) => g.neg(g.input('x', 'float16', [2]))],
+  ])('%s: ONNX Runtime may take such a graph', async (_, make) => {
+    const g = new GraphBuilder('other')
+    g.output(make(g), 'out')
+    await expect(nativeRuntime().createSession(g.build())).rejects.toMatchObject({ kind: 'unsupported' })
+  })
+})
+
+it('hands NaN on, and is finite where float32 is', async () => {
+  const g = new GraphBuilder('edges')
+  const x = g.input('x', 'float32', [2, 3])
+  g.output(g.reduceMax(x, [1]), 'max')
+  g.output(g.min(x, g.scalar(1)), 'min')
+  g.output(g.exp(x), 'exp')
+  const feeds = { x: new Tensor('float32', Float32Array.of(NaN, 1, 88.5, -Infinity, 2, 88.8), [2, 3]) }
+  const { expected, found } = await both(g.build(), feeds, { threads: 1 })
+  expect(floats(found.max!)).toEqual(floats(expected.max!))
+  expect(floats(found.min!)).toEqual(floats(expected.min!))
+  for (const [i, value] of floats(expected.exp!).entries())
+    expect(floats(found.exp!)[i]! / value, `e^${floats(feeds.x)[i]}`).toEqual(
+      Number.isFinite(value) && value > 0 ? expect.closeTo(1, 6) : value / value,
+    )
+})
+
+/** What a program says is checked when it is read: none reaches behind its blocks, however its numbers are changed. */
+it('programs with changed numbers are refused, or stay in their memory', { timeout: 120_000 }, async () => {
+  const loaded = nativeModule()
+  if (!('module' in loaded)) throw new Error(loaded.reason)
+  const native = loaded.module
+  const random = createRandom(7)
+  let [refused, ran] = [0, 0]
+  for (let seed = 1; seed <= 40; seed++) {
+    const { graph, feeds } = randomGraph(seed)
+    const { program, constants } = await compile(graph)
+    const blocks = [
+      ...graph.inputs.map(({ name }) => feeds[name]!.data as Float32Array),
+      ...graph.outputs.map(({ shape }) => new Float32Array(count(shape))),
+      ...constants,
+    ]
+    for (let change = 0; change < 25; change++) {
+      const code = program.code.slice()
+      for (let i = 0; i <= random.below(3); i++) {
+        const at = random.below(code.length)
+        code[at] = code[at]! + random.below(9) - 4
+      }
+      try {
+        const handle = native.createProgram(code, Float64Array.from(program.blocks), 2, 0)
+        await native.runProgram(handle, blocks)
+        native.closeProgram(handle)
+        ran++
+      } catch (error) {
+        expect((error as { code?: string }).code).toMatch(/^ERR_USAGE$/)
+        refused++
+      }
+    }
+  }
+  expect(refused).toBeGreaterThan(100)
+  expect(ran).toBeGreaterThan(100)
 })

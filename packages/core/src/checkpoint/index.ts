@@ -7,6 +7,7 @@ export { requireFinite, requireFiniteStored } from './finite.ts'
 export { blockFormats, decodeBlocks, type GgmlType } from './gguf/blocks.ts'
 export { type GgufArray, type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, parseGguf } from './gguf/gguf.ts'
 export { type GgufModel, type GgufStream, readGgufModel } from './gguf/model.ts'
+export { widenBfloats, widenHalves } from './half.ts'
 export { parseJsonText } from './json-text.ts'
 export {
   type Checkpoint,

@@ -1,6 +1,6 @@
-// Products on AMX's tiles of bfloat16, with float32's exponents and 16 of its 24 bits: each number is the sum of two bfloat16, x = high + low,
-// and x y = high high + high low + low high, summed in float32 (what PyTorch calls float32 matmul precision "high", bfloat16_3x). Everything
-// else is as with AVX-512.
+// Products on AMX's tiles of bfloat16, with 16 of float32's 24 bits: each number is the sum of two bfloat16, x = high + low, and
+// x y = high high + high low + low high, summed in float32 (what PyTorch calls float32 matmul precision "high", bfloat16_3x). What is infinite, or
+// within a thousandth of it, gives NaN. Everything else is as with AVX-512.
 #define LANES 16
 #define TILE_ROWS 32
 #include "vector-kernels.h"

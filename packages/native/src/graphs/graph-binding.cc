@@ -39,6 +39,9 @@ void execute(napi_env, void* data) {
     if (done) return;
     task.code = "ERR_CLOSED";
     task.message = "the run was stopped";
+  } catch (const Failure& failure) {
+    task.code = failure.code;
+    task.message = failure.what();
   } catch (const std::bad_alloc&) {
     task.code = "ERR_OUT_OF_MEMORY";
     task.message = "there is not enough memory for this graph; take fewer or shorter sequences at a time";
@@ -48,10 +51,14 @@ void execute(napi_env, void* data) {
   }
 }
 
-void complete(napi_env env, napi_status, void* data) {
+void complete(napi_env env, napi_status status, void* data) {
   const std::unique_ptr<Task> task(static_cast<Task*>(data));
   task->handle->busy = false;
   try {
+    if (status != napi_ok && task->code.empty()) {
+      task->code = "ERR_CLOSED";
+      task->message = "the run was cancelled";
+    }
     if (task->code.empty()) must(napi_resolve_deferred(env, task->deferred, undefined(env)));
     else must(napi_reject_deferred(env, task->deferred, errorValue(env, task->code.c_str(), task->message)));
   } catch (const Pending&) {
@@ -97,37 +104,44 @@ napi_value closeProgram(napi_env env, Arguments a) {
 }
 
 napi_value runProgram(napi_env env, Arguments a) {
+  uint32_t count = 0;
+  must(napi_get_array_length(env, a[1], &count));
+  // Getters run JavaScript: all blocks are taken out before one is looked into.
+  std::vector<napi_value> blocks(count);
+  for (uint32_t i = 0; i < count; i++) must(napi_get_element(env, a[1], i, &blocks[i]));
   ProgramHandle& handle = idleProgramOf(env, a[0]);
   const std::vector<size_t>& bytes = handle.program->blockBytes();
+  if (count != bytes.size() - 1) throw badCall(std::to_string(count) + " blocks, expected " + std::to_string(bytes.size() - 1));
   auto task = std::make_unique<Task>();
   task->handle = &handle;
   task->program = handle.program;
-  uint32_t count = 0;
-  must(napi_get_array_length(env, a[1], &count));
-  if (count != bytes.size() - 1) throw badCall(std::to_string(count) + " blocks, expected " + std::to_string(bytes.size() - 1));
   task->blocks.push_back(nullptr);
   for (uint32_t i = 0; i < count; i++) {
-    napi_value block;
-    must(napi_get_element(env, a[1], i, &block));
     bool is = false;
-    must(napi_is_typedarray(env, block, &is));
+    must(napi_is_typedarray(env, blocks[i], &is));
     if (!is) throw badCall("block " + std::to_string(i + 1) + " is not a typed array");
     napi_typedarray_type type;
     size_t length = 0;
     void* data = nullptr;
-    must(napi_get_typedarray_info(env, block, &type, &length, &data, nullptr, nullptr));
+    must(napi_get_typedarray_info(env, blocks[i], &type, &length, &data, nullptr, nullptr));
     const size_t width = type == napi_bigint64_array ? 8 : type == napi_float32_array ? 4 : 0;
     if (length * width != bytes[i + 1])
       throw badCall("block " + std::to_string(i + 1) + " has " + std::to_string(length * width) + " bytes, expected " + std::to_string(bytes[i + 1]));
     task->blocks.push_back(static_cast<uint8_t*>(data));
   }
-  napi_value value;
+  napi_value value, held;
+  // Hooks of async resources run below: what they ask of this program is refused already.
+  handle.busy = true;
+  const auto release = [](ProgramHandle* h) { h->busy = false; };
+  std::unique_ptr<ProgramHandle, decltype(release)> busy(&handle, release);
+  must(napi_create_array_with_length(env, count, &held));
+  for (uint32_t i = 0; i < count; i++) must(napi_set_element(env, held, i, blocks[i]));
   must(napi_create_reference(env, a[0], 1, &task->handleRef));
-  must(napi_create_reference(env, a[1], 1, &task->blocksRef));
+  must(napi_create_reference(env, held, 1, &task->blocksRef));
   must(napi_create_async_work(env, nullptr, string(env, "parscale"), execute, complete, task.get(), &task->work));
   must(napi_create_promise(env, &task->deferred, &value));
   must(napi_queue_async_work(env, task->work));
-  handle.busy = true;
+  busy.release();
   task.release();
   return value;
 }

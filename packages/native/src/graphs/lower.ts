@@ -5,7 +5,7 @@
  * All shapes have to be numbers: training graphs are.
  */
 import type { Graph, Node, OpName, Value } from '@parscale/core/internal/graph'
-import { type Located, numbers, type Place, Places } from './places.ts'
+import { type Located, NotLowered, numbers, type Place, Places } from './places.ts'
 import type { Operation } from './row-kernel.ts'
 import type { MatrixProduct, ReduceStep, Rotation, Step, SumSquares } from './steps.ts'
 import { Tables, viewsOf } from './tables.ts'
@@ -47,7 +47,7 @@ class Lowering {
     }
     for (const { value } of graph.initializers) {
       const storage = constants.get(value.name)
-      if (storage) this.#places.set(value, { view: whole(storage, numbers(value)), ready: -1 })
+      if (storage?.elements) this.#places.set(value, { view: whole(storage, numbers(value)), ready: -1 })
     }
     const read = (value: Value | null) => value && this.#uses.set(value.name, (this.#uses.get(value.name) ?? 0) + 1)
     for (const node of graph.nodes) {
@@ -63,7 +63,8 @@ class Lowering {
         const places = [this.#lowerNode(node)].flat()
         for (const [i, place] of places.entries()) this.#places.set(node.outputs[i]!, place)
       } catch (error) {
-        throw new Error(`${this.#graph.name}: ${node.name}: ${(error as Error).message}`)
+        if (!(error instanceof NotLowered)) throw error
+        throw new NotLowered(`${this.#graph.name}: ${node.name}: ${error.message}`)
       }
     }
     const outputs = this.#graph.outputs.map((value, index) => this.#asOutput(value, index))
@@ -74,6 +75,9 @@ class Lowering {
   #lowerNode(node: Node<OpName>): Place | readonly Place[] {
     const [a, b, c] = node.inputs as (Value | undefined)[]
     const out = node.outputs[0]!
+    // Integers are only moved about, or say where something lies.
+    if (!movesOnly.has(node.op) && [out, a, ...(locates.has(node.op) ? [] : [b, c])].some((value) => value && !isFloat(value)))
+      throw new NotLowered(`${node.op} of integers is not known here`)
     const dims = numbers(out)
     switch (node.op) {
       case 'Reshape':
@@ -111,8 +115,9 @@ class Lowering {
         return { view: to, ready: this.#places.steps.length - 1 }
       }
       case 'Cast':
-        if (a!.dtype === out.dtype) return this.#places.place(a!)
-        throw new Error(`a cast from ${a!.dtype} to ${out.dtype} is not known here`)
+        // Floats of 16 bits are widened when they are read.
+        if (isFloat(a!) && isFloat(out)) return this.#places.place(a!)
+        throw new NotLowered(`a cast from ${a!.dtype} to ${out.dtype} is not known here`)
 
       case 'Add':
       case 'Sub':
@@ -193,7 +198,7 @@ class Lowering {
         return { view: step.out, ready: this.#places.push(step) }
       }
       case 'GatherElements': {
-        if (dims.length !== 2 || axisOf(node, 2) !== 1) throw new Error(`only the last axis of a matrix is known here`)
+        if (dims.length !== 2 || axisOf(node, 2) !== 1) throw new NotLowered(`only the last axis of a matrix is known here`)
         const step = {
           kind: 'gatherElements',
           data: this.#places.contiguous(a!),
@@ -221,7 +226,7 @@ class Lowering {
         return { view: step.out, ready: this.#places.push(step) }
       }
       default:
-        throw new Error(`the operator ${node.op} is not known here`)
+        throw new NotLowered(`the operator ${node.op} is not known here`)
     }
   }
 
@@ -241,7 +246,7 @@ class Lowering {
       const step: SumSquares = { kind: 'sumSquares', from: this.#places.contiguous(a), out: whole(this.#places.arena(out), dims) }
       return { view: step.out, ready: this.#places.push(step) }
     }
-    if (op === 'ReduceMax') throw new Error(`a largest element over other axes than the last is not known here`)
+    if (op === 'ReduceMax') throw new NotLowered(`a largest element over other axes than the last is not known here`)
     if (op === 'ReduceSumSquare') {
       const squares: Value = { ...a, name: `${out.name}:squares` }
       this.#places.set(
@@ -294,7 +299,7 @@ class Lowering {
 
   #scatter(node: Node<OpName>, dims: readonly number[]): Place {
     const [data, indices, updates] = node.inputs as [Value, Value, Value]
-    if (node.attributes.reduction !== 'add') throw new Error(`only sums are scattered here`)
+    if (node.attributes.reduction !== 'add') throw new NotLowered(`only sums are scattered here`)
     const place = this.#places.place(data)
     const { view } = this.#places.locate(place)
     // In place where nobody else reads it.
@@ -314,7 +319,7 @@ class Lowering {
         indices: this.#places.contiguous(indices),
         updates: this.#places.contiguous(updates),
       })
-    } else throw new Error(`scattering along axis ${axis} of ${dims.length} is not known here`)
+    } else throw new NotLowered(`scattering along axis ${axis} of ${dims.length} is not known here`)
     return { view: onto, ready: this.#places.steps.length - 1 }
   }
 
@@ -345,6 +350,20 @@ const fresh: ReadonlySet<string> = new Set<OpName>([
   'Gather',
   'Concat',
 ])
+
+const movesOnly: ReadonlySet<string> = new Set<OpName>(['Concat', 'Expand', 'Reshape', 'Split', 'Transpose', 'Unsqueeze'])
+/** Their second input is integers: indices, or axes. */
+const locates: ReadonlySet<string> = new Set<OpName>([
+  'Gather',
+  'GatherElements',
+  'ReduceMax',
+  'ReduceSum',
+  'ReduceSumSquare',
+  'ScatterElements',
+])
+
+/** Of those that there are here. */
+const isFloat = ({ dtype }: Value): boolean => dtype === 'float32' || dtype === 'float16' || dtype === 'bfloat16'
 
 const axisOf = (node: Node, rank: number): number => {
   const axis = (node.attributes.axis as number | undefined) ?? 0

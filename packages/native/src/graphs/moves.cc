@@ -23,7 +23,7 @@ struct Axes {
   }
   size_t reach(const std::array<size_t, mostAxes>& strides) const {
     size_t n = 1;
-    for (size_t axis = 0; axis < count; axis++) n += (dims[axis] - 1) * strides[axis];
+    for (size_t axis = 0; axis < count; axis++) n = Reader::plus(n, Reader::reach(dims[axis], strides[axis]));
     return n;
   }
   // Where line `line` of the innermost axis begins.
@@ -102,17 +102,20 @@ struct SumSquares : Step {
   Place from, to;
   size_t n;
 
+  size_t items() const { return (n + itemElements - 1) / itemElements; }
+  // A double for each.
+  size_t sharedFloats(const GraphKernels&) const override { return 2 * items(); }
+
   void run(const Run& run) const override {
     const float* source = run.at<const float>(from);
-    const size_t items = (n + itemElements - 1) / itemElements;
-    float* partial = run.shared.room(2 * items);
-    run.pool.run(items, [&](size_t item, size_t) {
+    float* partial = run.shared.room(sharedFloats(run.kernels));
+    run.pool.run(items(), [&](size_t item, size_t) {
       const size_t first = item * itemElements;
       const double sum = run.kernels.sumSquares(source + first, std::min(itemElements, n - first));
       std::memcpy(partial + 2 * item, &sum, sizeof sum);
     });
     double total = 0;
-    for (size_t item = 0; item < items; item++) {
+    for (size_t item = 0; item < items(); item++) {
       double sum;
       std::memcpy(&sum, partial + 2 * item, sizeof sum);
       total += sum;
@@ -121,7 +124,7 @@ struct SumSquares : Step {
   }
 };
 
-// Indices of rows are checked here: they are data.
+// Indices are data, so they are looked at here.
 struct Rows : Step {
   bool gathers;
   Place table, indices, other;
@@ -136,7 +139,7 @@ struct Rows : Step {
         for (size_t i = item * perItem; i < std::min(count, (item + 1) * perItem); i++) {
           float* out = run.at<float>(other) + i * columns;
           if (uint64_t(index[i]) < rows) std::memcpy(out, run.at<const float>(table) + size_t(index[i]) * columns, columns * 4);
-          else std::fill_n(out, columns, 0.f);
+          else run.badIndex = true;
         }
       });
       return;
@@ -145,7 +148,8 @@ struct Rows : Step {
     run.pool.run(items, [&](size_t item, size_t) {
       const size_t first = columns * item / items, last = columns * (item + 1) / items;
       for (size_t i = 0; i < count; i++)
-        if (uint64_t(index[i]) < rows) run.kernels.addTo(run.at<float>(table) + size_t(index[i]) * columns + first, run.at<const float>(other) + i * columns + first, last - first);
+        if (uint64_t(index[i]) >= rows) run.badIndex = true;
+        else run.kernels.addTo(run.at<float>(table) + size_t(index[i]) * columns + first, run.at<const float>(other) + i * columns + first, last - first);
     });
   }
 };
@@ -162,7 +166,10 @@ struct Elements : Step {
     for (size_t row = 0; row < rows; row++) {
       for (size_t j = 0; j < each; j++) {
         const size_t at = row * each + j;
-        if (uint64_t(index[at]) >= columns) continue;
+        if (uint64_t(index[at]) >= columns) {
+          run.badIndex = true;
+          return;
+        }
         float& element = data[row * columns + size_t(index[at])];
         if (gathers) values[at] = element;
         else element += values[at];
@@ -217,9 +224,9 @@ std::unique_ptr<const Step> readMove(int64_t kind, Reader& reader) {
       step->count = reader.size();
       step->rows = reader.size();
       step->columns = size_t(reader.integer(1, INT32_MAX));
-      reader.holds(step->table, step->rows * step->columns);
+      reader.holds(step->table, Reader::times(step->rows, step->columns));
       reader.holds(step->indices, step->count, 8);
-      reader.holds(step->other, step->count * step->columns);
+      reader.holds(step->other, Reader::times(step->count, step->columns));
       return step;
     }
     case 5:
@@ -232,9 +239,9 @@ std::unique_ptr<const Step> readMove(int64_t kind, Reader& reader) {
       step->rows = reader.size();
       step->columns = reader.size();
       step->each = reader.size();
-      reader.holds(step->table, step->rows * step->columns);
-      reader.holds(step->indices, step->rows * step->each, 8);
-      reader.holds(step->other, step->rows * step->each);
+      reader.holds(step->table, Reader::times(step->rows, step->columns));
+      reader.holds(step->indices, Reader::times(step->rows, step->each), 8);
+      reader.holds(step->other, Reader::times(step->rows, step->each));
       return step;
     }
     case 7: {
@@ -247,13 +254,13 @@ std::unique_ptr<const Step> readMove(int64_t kind, Reader& reader) {
         place = reader.place();
         strides[0] = reader.size();
         strides[1] = reader.size();
-        reader.holds(place, (step->B - 1) * strides[0] + (step->T - 1) * strides[1] + width);
+        reader.holds(place, Reader::plus(Reader::plus(Reader::reach(step->B, strides[0]), Reader::reach(step->T, strides[1])), width));
       };
-      view(step->x, step->xs, step->heads * step->D);
+      view(step->x, step->xs, Reader::times(step->heads, step->D));
       view(step->cos, step->cs, step->D / 2);
       view(step->sin, step->ss, step->D / 2);
       step->out = reader.place();
-      reader.holds(step->out, step->B * step->T * step->heads * step->D);
+      reader.holds(step->out, Reader::times(Reader::times(step->B, step->T), Reader::times(step->heads, step->D)));
       return step;
     }
     case 8: {

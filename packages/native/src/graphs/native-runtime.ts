@@ -4,15 +4,18 @@
  */
 import { availableParallelism } from 'node:os'
 import { runtimeError, unsupportedError, usageError } from '@parscale/core/internal'
-import type { ExternalData, Graph, Initializer, OpName } from '@parscale/core/internal/graph'
+import { widenBfloats, widenHalves } from '@parscale/core/internal/checkpoint'
+import type { ExternalData, Graph, Initializer, OpName, Value } from '@parscale/core/internal/graph'
 import { openFileSource } from '@parscale/core/internal/node/disk'
 import type { Runtime, Session } from '@parscale/core/internal/runtime'
 import { Tensor } from 'onnxruntime-common'
+import { named, parscaleError } from '../native-errors.ts'
 import { nativeModule } from '../native-module.ts'
 import { planArena, withoutUnread } from './arena.ts'
 import { lower } from './lower.ts'
+import { NotLowered, numbers } from './places.ts'
 import { encode } from './program.ts'
-import type { Storage } from './view.ts'
+import { type Storage, sizeOf } from './view.ts'
 
 export interface NativeRuntimeOptions {
   /** Default: as many as the process may use. */
@@ -26,9 +29,16 @@ export interface NativeRuntimeOptions {
 
 type Block = Float32Array | BigInt64Array
 
-/** @throws runtime error where there is no native module */
+const mostThreads = 1024
+
+/**
+ * Sessions refuse graphs that they do not take with an unsupported error, and feeds that do not fit with a usage error. Arrays that are fed must
+ * not be transferred while a run reads them.
+ *
+ * @throws runtime error where there is no native module
+ */
 export function nativeRuntime(options: NativeRuntimeOptions = {}): Runtime {
-  const { threads = availableParallelism(), matmulPrecision = 'high' } = options
+  const { threads = Math.min(availableParallelism(), mostThreads), matmulPrecision = 'high' } = options
   const loaded = nativeModule()
   if (!('module' in loaded)) throw runtimeError(loaded.reason)
   const native = loaded.module
@@ -38,22 +48,37 @@ export function nativeRuntime(options: NativeRuntimeOptions = {}): Runtime {
     fuses: true,
     async createSession(graph) {
       const { program, constants } = await compile(graph)
-      const handle = native.createProgram(
-        program.code,
-        Float64Array.from(program.blocks),
-        threads,
-        matmulPrecision === 'highest' ? 1 : 0,
-      )
-      return session(
-        graph,
-        async (inputs, outputs) => native.runProgram(handle, [...inputs, ...outputs, ...constants]),
-        () => native.closeProgram(handle),
-      )
+      const exact = matmulPrecision === 'highest' ? 1 : 0
+      const handle = named(() => native.createProgram(program.code, Float64Array.from(program.blocks), threads, exact))
+      let running: Promise<unknown> = Promise.resolve()
+      return {
+        async run(feeds, outputs = {}) {
+          const inputs = graph.inputs.map((input) => blockOf(graph, input, feeds[input.name]))
+          const results = graph.outputs.map((output) => outputs[output.name] ?? newTensor(output))
+          const blocks = [...inputs, ...graph.outputs.map((output, i) => blockOf(graph, output, results[i])), ...constants]
+          const run = named(() => native.runProgram(handle, blocks))
+          running = run.catch(() => {})
+          try {
+            await run
+          } catch (error) {
+            throw parscaleError(error)
+          }
+          return Object.fromEntries(graph.outputs.map(({ name }, i) => [name, results[i]!]))
+        },
+        async dispose() {
+          await running
+          named(() => native.closeProgram(handle))
+        },
+      } satisfies Session
     },
   }
 }
 
-/** A graph as a program, and the memory of its constants. */
+/**
+ * A graph as a program, and the memory of its constants.
+ *
+ * @throws unsupported error naming the node that is not taken
+ */
 export async function compile(graph: Graph) {
   const constants: Block[] = []
   const storages = new Map<string, Storage>()
@@ -61,52 +86,43 @@ export async function compile(graph: Graph) {
   for (const initializer of graph.initializers) {
     const { value } = initializer
     const block = await constantOf(initializer)
-    if (block instanceof Float32Array && block.length === 1 && value.shape.length === 0) values.set(value.name, block[0]!)
+    if (block instanceof Float32Array && value.shape.length === 0) values.set(value.name, block[0]!)
     storages.set(value.name, { dtype: value.dtype, elements: block.length, given: { kind: 'constant', index: constants.length } })
     constants.push(block)
   }
   try {
+    for (const { name, dtype } of [...graph.inputs, ...graph.outputs])
+      if (dtype !== 'float32' && dtype !== 'int64') throw new NotLowered(`${name} is of ${dtype}`)
     const lowered = lower(graph as Graph<OpName>, storages, values)
     const steps = withoutUnread(lowered.steps, lowered.outputs)
-    const inputs = graph.inputs.map(({ dtype, shape }) =>
-      (shape as number[]).reduce((n, dim) => n * dim, dtype === 'int64' ? 8 : 4),
-    )
+    const inputs = graph.inputs.map((input) => sizeOf(numbers(input)) * (input.dtype === 'int64' ? 8 : 4))
     const blocks = { inputs, outputs: lowered.outputs, constants: constants.map(({ byteLength }) => byteLength) }
     return { program: encode(steps, planArena(steps), blocks), steps, constants }
   } catch (cause) {
-    throw unsupportedError(`the native runtime does not take this graph: ${(cause as Error).message}`, { cause })
+    if (!(cause instanceof NotLowered)) throw cause
+    throw unsupportedError(`the native runtime does not take this graph: ${cause.message}`, { cause })
   }
 }
 
-function session(
-  graph: Graph,
-  run: (inputs: readonly Block[], outputs: readonly Block[]) => Promise<void>,
-  close: () => void,
-): Session {
-  const sizes = graph.outputs.map(({ shape }) => (shape as number[]).reduce((n, dim) => n * dim, 1))
-  return {
-    async run(feeds, outputs = {}) {
-      const inputs = graph.inputs.map(({ name, dtype }) => {
-        const feed = feeds[name]
-        if (!feed) throw usageError(`${graph.name}: input ${name} is not fed`)
-        if (feed.type !== dtype) throw usageError(`${graph.name}: input ${name} is ${feed.type}, expected ${dtype}`)
-        return feed.data as Block
-      })
-      const results = graph.outputs.map(({ name, shape }, i) => {
-        return outputs[name] ?? new Tensor('float32', new Float32Array(sizes[i]!), shape as number[])
-      })
-      await run(
-        inputs,
-        results.map(({ data }) => data as Block),
-      )
-      return Object.fromEntries(graph.outputs.map(({ name }, i) => [name, results[i]!]))
-    },
-    async dispose() {
-      close()
-    },
-  }
+function newTensor(value: Value): Tensor {
+  const dims = numbers(value)
+  return value.dtype === 'int64'
+    ? new Tensor('int64', new BigInt64Array(sizeOf(dims)), dims)
+    : new Tensor('float32', new Float32Array(sizeOf(dims)), dims)
 }
 
+/** The memory of what is fed for an input, or given for an output. */
+function blockOf(graph: Graph, value: Value, tensor: Tensor | undefined): Block {
+  const what = `${graph.name}: ${value.name}`
+  if (!tensor) throw usageError(`${what} is not fed`)
+  if (tensor.type === value.dtype && `${tensor.dims}` === `${value.shape}`) return tensor.data as Block
+  throw usageError(`${what} is ${tensor.type} [${tensor.dims}], expected ${value.dtype} [${value.shape}]`, {
+    expected: value.shape,
+    found: tensor.dims,
+  })
+}
+
+/** A constant in the types that programs have: floats of 16 bits are widened. */
 async function constantOf({ value, data }: Initializer): Promise<Block> {
   // A copy begins where numbers of eight bytes may begin.
   const { buffer } = data instanceof Uint8Array ? data.slice() : await readExternal(data)
@@ -115,6 +131,13 @@ async function constantOf({ value, data }: Initializer): Promise<Block> {
       return new Float32Array(buffer)
     case 'int64':
       return new BigInt64Array(buffer)
+    case 'float16':
+    case 'bfloat16': {
+      const halves = new Uint16Array(buffer)
+      const bits = new Uint32Array(halves.length)
+      ;(value.dtype === 'float16' ? widenHalves : widenBfloats)(halves, bits)
+      return new Float32Array(bits.buffer)
+    }
     default:
       throw unsupportedError(`the native runtime has no constants of ${value.dtype} (${value.name})`)
   }

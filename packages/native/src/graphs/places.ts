@@ -109,7 +109,10 @@ export class Places {
   }
 }
 
+/** A graph is not of the kind that is known here. */
+export class NotLowered extends Error {}
+
 export function numbers({ name, shape }: Value): readonly number[] {
-  if (shape.every((dim) => typeof dim === 'number')) return shape as readonly number[]
-  throw new Error(`${name} has the shape [${shape.join(', ')}], only numbers are known here`)
+  if (shape.every((dim) => typeof dim === 'number' && dim > 0)) return shape as readonly number[]
+  throw new NotLowered(`${name} has the shape [${shape.join(', ')}], only numbers from 1 on are known here`)
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "../error.h"
 #include "program.h"
 
 namespace parscale {
@@ -75,7 +76,7 @@ struct Product : Step {
               onto = nullptr;
               if (extra) {
                 const float* row = extra + (i + r) * bias.rowStride + j * bias.columnStride;
-                if (bias.columnStride != 1 && columns > 0) {
+                if (bias.columnStride != 1) {
                   for (size_t n = 0; n < columns; n++) line[n] = row[n * bias.columnStride];
                   row = line;
                 }
@@ -90,14 +91,17 @@ struct Product : Step {
     kernels.end();
   }
 
+  size_t ownFloats(const GraphKernels& k) const override { return packedB(k) * (batch > 1) + room(k); }
+  size_t sharedFloats(const GraphKernels& k) const override { return packedB(k); }
+
   size_t room(const GraphKernels& k) const { return k.tileRows * k.tileColumns + roundUp(k.tileColumns, 16) + roundUp(rowsOfItem, k.tileRows) * depth; }
 
   void run(const Run& run) const override {
     const size_t NR = run.kernels.tileColumns, panels = roundUp(N, NR) / NR;
     const size_t rowItems = (M + rowsOfItem - 1) / rowsOfItem, columnItems = (N + columnsOfItem - 1) / columnsOfItem;
-    if (batch >= 2 * run.pool.threads() || batch * rowItems * columnItems == batch) {
+    if (batch > 1 && (batch >= 2 * run.pool.threads() || rowItems * columnItems == 1)) {
       run.pool.run(batch, [&](size_t item, size_t thread) {
-        float* own = run.own[thread].room(packedB(run.kernels) + room(run.kernels));
+        float* own = run.own[thread].room(ownFloats(run.kernels));
         const float* B = base(run, b, item);
         for (size_t panel = 0; panel < panels; panel++) packColumns(run, B, panel, own);
         for (size_t i = 0; i < M; i += rowsOfItem) compute(run, item, own, i, std::min(M, i + rowsOfItem), 0, N, own + packedB(run.kernels));
@@ -118,14 +122,14 @@ struct Product : Step {
 
 }  // namespace
 
-std::unique_ptr<const Step> readProduct(Reader& reader, const GraphKernels&) {
+std::unique_ptr<const Step> readProduct(Reader& reader) {
   auto step = std::make_unique<Product>();
-  step->M = reader.size();
-  step->N = reader.size();
-  step->K = reader.size();
+  step->M = size_t(reader.integer(1, INT32_MAX));
+  step->N = size_t(reader.integer(1, INT32_MAX));
+  step->K = size_t(reader.integer(1, INT32_MAX));
   step->alpha = float(reader.number());
   step->batchAxes = size_t(reader.integer(0, mostBatchAxes));
-  for (size_t axis = 0; axis < step->batchAxes; axis++) step->batch *= step->dims[axis] = size_t(reader.integer(1, INT32_MAX));
+  for (size_t axis = 0; axis < step->batchAxes; axis++) step->batch = Reader::times(step->batch, step->dims[axis] = size_t(reader.integer(1, INT32_MAX)));
   step->hasBias = reader.integer(0, 1) == 1;
   for (Matrix2* m : {&step->a, &step->b, &step->c, &step->bias}) {
     if (m == &step->bias && !step->hasBias) break;
@@ -133,12 +137,13 @@ std::unique_ptr<const Step> readProduct(Reader& reader, const GraphKernels&) {
     m->rowStride = reader.size();
     m->columnStride = reader.size();
     const size_t rows = m == &step->b ? step->K : step->M, columns = m == &step->a ? step->K : step->N;
-    size_t reach = (rows - 1) * m->rowStride + (columns - 1) * m->columnStride + 1;
+    if (m == &step->c && m->columnStride != 1) throw badCall("the rows of a product lie apart");
+    size_t reach = Reader::plus(Reader::reach(rows, m->rowStride), Reader::reach(columns, m->columnStride)) + 1;
     for (size_t axis = 0; axis < step->batchAxes; axis++) {
       m->strides[axis] = reader.size();
-      reach += (step->dims[axis] - 1) * m->strides[axis];
+      reach = Reader::plus(reach, Reader::reach(step->dims[axis], m->strides[axis]));
     }
-    if (step->M > 0 && step->N > 0 && step->K > 0) reader.holds(m->place, reach);
+    reader.holds(m->place, reach);
   }
   return step;
 }

@@ -1,5 +1,6 @@
 #include "program.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -30,8 +31,22 @@ Place Reader::place() {
   return place;
 }
 
+namespace {
+constexpr size_t mostElements = size_t(1) << 44;
+}
+
+size_t Reader::times(size_t a, size_t b) {
+  if (b != 0 && a > mostElements / b) throw badCall("the program has a table of more than 2^44 elements");
+  return a * b;
+}
+
+size_t Reader::plus(size_t a, size_t b) {
+  if (a > mostElements || b > mostElements) throw badCall("the program has a table of more than 2^44 elements");
+  return a + b;
+}
+
 void Reader::holds(const Place& place, size_t elements, size_t width) const {
-  if (elements > SIZE_MAX / 16 / width || place.offset % 4 != 0 || place.offset + elements * width > blockBytes_[place.block])
+  if (elements > mostElements || place.offset % 4 != 0 || place.offset + elements * width > blockBytes_[place.block])
     throw badCall("the program reaches behind block " + std::to_string(place.block));
 }
 
@@ -40,8 +55,15 @@ Program::Program(const double* code, size_t size, std::vector<size_t> blockBytes
   Reader reader(code, code + size, blockBytes_);
   while (!reader.done()) {
     const int64_t kind = reader.integer(0, 15);
-    steps_.push_back(kind == 0 ? readProduct(reader, kernels_) : kind == 1 ? readRowKernel(reader, kernels_) : readMove(kind, reader));
+    steps_.push_back(kind == 0 ? readProduct(reader) : kind == 1 ? readRowKernel(reader) : readMove(kind, reader));
   }
+  size_t own = 0, shared = 0;
+  for (const auto& step : steps_) {
+    own = std::max(own, step->ownFloats(kernels_));
+    shared = std::max(shared, step->sharedFloats(kernels_));
+  }
+  for (Buffer<float>& room : own_) room.room(own + 16);
+  shared_.room(shared + 16);
   [[maybe_unused]] uint8_t* arena = arena_.room(blockBytes_[0] + 64);
 #if defined(__linux__)
   // Matrices are read along both axes: with small pages every step across would need another one's address.
@@ -52,10 +74,12 @@ Program::Program(const double* code, size_t size, std::vector<size_t> blockBytes
 bool Program::run(std::vector<uint8_t*> blocks, const std::function<bool()>& stopped) {
   blocks[0] = arena_.room(blockBytes_[0] + 64);
   const ThreadPool::Awake awake(pool_);
-  const Run run{kernels_, pool_, blocks.data(), own_, shared_};
+  std::atomic<bool> badIndex{false};
+  const Run run{kernels_, pool_, blocks.data(), own_, shared_, badIndex};
   for (const auto& step : steps_) {
     if (stopped()) return false;
     step->run(run);
+    if (badIndex) throw badCall("an index lies outside of its table");
   }
   return true;
 }

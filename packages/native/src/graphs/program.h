@@ -1,6 +1,7 @@
 // A graph as steps over memory, as program.ts writes them. Numbers are checked against the size of each block when a program is read, so that
 // running it needs no checks.
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -24,9 +25,11 @@ struct Run {
   const GraphKernels& kernels;
   ThreadPool& pool;
   uint8_t* const* blocks;
-  // Room for each thread, and for all.
+  // Room for each thread, and for all: as much as the step has said that it needs.
   std::vector<Buffer<float>>& own;
   Buffer<float>& shared;
+  // Set by a step that met an index behind its table.
+  std::atomic<bool>& badIndex;
 
   template <class T>
   T* at(Place place) const { return reinterpret_cast<T*>(blocks[place.block] + place.offset); }
@@ -35,6 +38,9 @@ struct Run {
 struct Step {
   virtual ~Step() = default;
   virtual void run(const Run&) const = 0;
+  // Floats of scratch for each thread, and for all together. Taken beforehand: nothing may be thrown while threads run.
+  virtual size_t ownFloats(const GraphKernels&) const { return 0; }
+  virtual size_t sharedFloats(const GraphKernels&) const { return 0; }
 };
 
 class Program {
@@ -43,7 +49,8 @@ class Program {
   Program(const double* code, size_t size, std::vector<size_t> blockBytes, size_t threads, bool exact);
 
   const std::vector<size_t>& blockBytes() const { return blockBytes_; }
-  // blocks[0], the arena, is the program's own. `stopped` is asked between steps; false: it was stopped.
+  // blocks[0], the arena, is the program's own. `stopped` is asked between steps; false: it was stopped. Throws a Failure for an index behind
+  // its table.
   bool run(std::vector<uint8_t*> blocks, const std::function<bool()>& stopped);
 
  private:
@@ -67,6 +74,11 @@ class Reader {
   Place place();
   // Throws unless `elements` of `width` bytes from the place on are in its block.
   void holds(const Place&, size_t elements, size_t width = 4) const;
+  // Products and sums of sizes; what is too large for any block is refused.
+  static size_t times(size_t a, size_t b);
+  static size_t plus(size_t a, size_t b);
+  // Elements that `n` steps of `stride` reach, without the first.
+  static size_t reach(size_t n, size_t stride) { return times(n - 1, stride); }
 
  private:
   const double *at_, *end_;
@@ -74,8 +86,8 @@ class Reader {
 };
 
 // The kinds of steps, in their files.
-std::unique_ptr<const Step> readProduct(Reader&, const GraphKernels&);
-std::unique_ptr<const Step> readRowKernel(Reader&, const GraphKernels&);
+std::unique_ptr<const Step> readProduct(Reader&);
+std::unique_ptr<const Step> readRowKernel(Reader&);
 std::unique_ptr<const Step> readMove(int64_t kind, Reader&);
 
 }  // namespace parscale

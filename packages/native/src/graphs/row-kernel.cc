@@ -111,11 +111,7 @@ struct RowKernel : Step {
     items = std::min(blocks, sums.empty() ? wanted : std::min(wanted, mostSumItems));
   }
 
-  struct Pointers {
-    const float* p;
-  };
-
-  static const float* pointer(const Run& run, const Operand& o, const std::vector<const float*>& at) {
+  static const float* pointer(const Run& run, const Operand& o, const float* const* at) {
     return o.kind == Operand::reg ? at[o.index] : o.kind == Operand::known ? &o.value : run.at<const float>(o.place);
   }
 
@@ -129,7 +125,7 @@ struct RowKernel : Step {
     }
   }
 
-  void compute(const Run& run, const Register& r, Block block, const std::vector<const float*>& at, float* out) const {
+  void compute(const Run& run, const Register& r, Block block, const float* const* at, float* out) const {
     const float* a = pointer(run, r.a, at);
     const auto isFull = [&](const Operand& o) { return o.kind == Operand::reg && registers[o.index].full; };
     const auto isOne = [](const Operand& o) { return o.kind != Operand::reg; };
@@ -166,7 +162,7 @@ struct RowKernel : Step {
   }
 
   void runBlocks(const Run& run, size_t first, size_t last, float* room, float* partial) const {
-    std::vector<const float*> at(registers.size());
+    auto** at = reinterpret_cast<const float**>(room + roomFloats);
     for (size_t i = 0; i < registers.size(); i++) {
       const Register& r = registers[i];
       if (r.from != Register::loadColumns) continue;
@@ -203,14 +199,18 @@ struct RowKernel : Step {
     }
   }
 
+  // Registers, and where each of them is.
+  size_t ownFloats(const GraphKernels&) const override { return roomFloats + registers.size() * sizeof(float*) / sizeof(float); }
+  size_t sharedFloats(const GraphKernels&) const override { return items * sums.size() * columns; }
+
   void run(const Run& run) const override {
     const size_t blocks = (tableRows + blockRows - 1) / blockRows;
-    float* partials = sums.empty() ? nullptr : run.shared.room(items * sums.size() * columns);
+    float* partials = sums.empty() ? nullptr : run.shared.room(sharedFloats(run.kernels));
     run.pool.run(items, [&](size_t item, size_t thread) {
       float* partial = partials ? partials + item * sums.size() * columns : nullptr;
       if (partial) std::fill_n(partial, sums.size() * columns, 0.f);
       const size_t first = blocks * item / items * blockRows, last = std::min(tableRows, blocks * (item + 1) / items * blockRows);
-      runBlocks(run, first, last, run.own[thread].room(roomFloats + 64), partial);
+      runBlocks(run, first, last, run.own[thread].room(ownFloats(run.kernels)), partial);
     });
     for (size_t s = 0; s < sums.size(); s++) {
       float* out = run.at<float>(sums[s].sums);
@@ -237,7 +237,7 @@ Operand readOperand(Reader& reader, size_t before) {
 
 }  // namespace
 
-std::unique_ptr<const Step> readRowKernel(Reader& reader, const GraphKernels&) {
+std::unique_ptr<const Step> readRowKernel(Reader& reader) {
   auto kernel = std::make_unique<RowKernel>();
   const size_t rows = kernel->rows = size_t(reader.integer(1, INT32_MAX)), columns = kernel->columns = size_t(reader.integer(1, INT32_MAX));
   const size_t count = reader.size();
@@ -250,9 +250,9 @@ std::unique_ptr<const Step> readRowKernel(Reader& reader, const GraphKernels&) {
       r.axes = size_t(reader.integer(0, mostAxes));
       size_t reach = 1, covered = 1;
       for (size_t axis = 0; axis < r.axes; axis++) {
-        covered *= r.dims[axis] = size_t(reader.integer(1, INT32_MAX));
+        covered = Reader::times(covered, r.dims[axis] = size_t(reader.integer(1, INT32_MAX)));
         r.strides[axis] = reader.size();
-        reach += (r.dims[axis] - 1) * r.strides[axis];
+        reach = Reader::plus(reach, Reader::reach(r.dims[axis], r.strides[axis]));
       }
       if (r.from != Register::loadColumns && covered != rows && !(rows == 1 && r.axes == 0)) throw badCall("a load has other rows than its kernel");
       reader.holds(r.place, r.full ? reach - 1 + columns : reach);
@@ -269,7 +269,7 @@ std::unique_ptr<const Step> readRowKernel(Reader& reader, const GraphKernels&) {
     r.stored = reader.integer(0, 1) == 1;
     if (r.stored) {
       r.store = reader.place();
-      reader.holds(r.store, r.full ? rows * columns : rows);
+      reader.holds(r.store, r.full ? Reader::times(rows, columns) : rows);
     }
     kernel->registers.push_back(r);
   }

@@ -21,7 +21,7 @@ inline I bits(V v) { I i; std::memcpy(&i, &v, sizeof i); return i; }
 // yes where the mask's lanes are -1, no where they are 0
 inline V select(I mask, V yes, V no) { return bits((bits(yes) & mask) | (bits(no) & ~mask)); }
 
-// e^x within 2 units of the last place: x = n ln 2 + r, e^r by its series' best polynomial (Cephes).
+// e^x within 2 units of the last place, and 0 below e^-86.5: x = n ln 2 + r, e^r by its series' best polynomial (Cephes).
 inline V exp(V x) {
   // Below `low` it is 0: what comes near the smallest number takes a processor a hundred times as long.
   const V high = all(88.8f), low = all(-86.5f);
@@ -41,8 +41,9 @@ inline V exp(V x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.f;
-  const I power = (__builtin_convertvector(n, I) + 127) << 23;
-  return select(under, V{}, p * bits(power));
+  // 2^(n - 1) and once more 2: the largest n alone would be infinite.
+  const I power = (__builtin_convertvector(n, I) + 126) << 23;
+  return select(under, V{}, p * bits(power) * 2.f);
 }
 
 inline V log(V x) {
@@ -166,7 +167,7 @@ void binary(Op op, Meeting meeting, const float* a, const float* b, Block block,
     case Op::sub: return pairs(meeting, a, b, block, out, [](V x, V y) { return x - y; });
     case Op::mul: return pairs(meeting, a, b, block, out, [](V x, V y) { return x * y; });
     case Op::div: return pairs(meeting, a, b, block, out, [](V x, V y) { return x / y; });
-    default: return pairs(meeting, a, b, block, out, [](V x, V y) { return select(x < y, x, y); });
+    default: return pairs(meeting, a, b, block, out, [](V x, V y) { return select((x < y) | (x != x), x, y); });
   }
 }
 
@@ -206,10 +207,11 @@ float rowMax(const float* a, size_t n) {
   size_t i = 0;
   for (; i + L <= n; i += L) {
     const V x = load(a + i);
-    m = select(x > m, x, m);
+    m = select((x > m) | (x != x), x, m);
   }
-  float most = folded(m, [](float x, float y) { return x > y ? x : y; });
-  for (; i < n; i++) most = a[i] > most ? a[i] : most;
+  const auto larger = [](float x, float y) { return x > y || x != x ? x : y; };
+  float most = folded(m, larger);
+  for (; i < n; i++) most = larger(a[i], most);
   return most;
 }
 
