@@ -20,22 +20,33 @@ const keys = z.object({
    * One kind, a list of several, or none. With `parscale_n` of 1: the one stream has something of its own. Without this key it is
    * the plain model.
    */
-  parscale_input: z.preprocess(kindList, z.array(z.enum(streamInputs)).optional()),
+  parscale_input: z.preprocess(kindList, z.array(z.string()).optional()),
   parscale_prefix_gate: z.boolean().optional(),
   parscale_lora_rank: z.number().int().positive().optional(),
-  parscale_aggregation: z.enum(aggregations).optional(),
-  parscale_merge: z.enum(merges).optional(),
+  parscale_aggregation: z.string().optional(),
+  parscale_merge: z.string().optional(),
 })
 export const parscaleSchema = keys.shape
 
 /** @throws checkpoint error for a key that is missing or does not go with the others */
 export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, file: string): ParscaleConfig {
   const { parscale_n: n, parscale_version: version = 1 } = raw
-  const input = raw.parscale_input ?? (n === undefined || n === 1 ? [] : ['prefix'])
+  // Before the choices: a newer version may have others.
   if (version > newestVersion) {
     const why = `this parscale reads up to ${newestVersion}; install a newer one`
     throw checkpointError(`${file}: parscale_version is ${version}, ${why}`, { file, expected: newestVersion, found: version })
   }
+  const known = <T extends string>(key: keyof typeof raw, value: string, choices: readonly T[]): T => {
+    const found = choices.find((choice) => choice === value)
+    if (found) return found
+    throw checkpointError(`${file}: ${key} is ${JSON.stringify(value)}; there are ${choices.join(', ')}`, {
+      file,
+      expected: choices,
+      found: value,
+    })
+  }
+  const kinds = raw.parscale_input ?? (n === undefined || n === 1 ? [] : ['prefix'])
+  const input = kinds.map((kind) => known('parscale_input', kind, streamInputs))
   if (n === undefined) {
     if (families[family].reference || raw.parscale_input !== undefined) {
       const why = families[family].reference ? `model_type is ${family}` : 'parscale_input is there'
@@ -48,7 +59,7 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
     return value
   }
   const differ = 'published checkpoints differ in it'
-  const aggregation = n === 1 ? 'average' : (raw.parscale_aggregation ?? 'dynamic')
+  const aggregation = n === 1 ? 'average' : known('parscale_aggregation', raw.parscale_aggregation ?? 'dynamic', aggregations)
   try {
     return parscaleConfig({
       n,
@@ -57,7 +68,7 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
       gate: raw.parscale_prefix_gate ?? false,
       loraRank: input.includes('lora') ? need('parscale_lora_rank', raw.parscale_lora_rank, 'it decides the shapes') : 0,
       aggregation,
-      merge: raw.parscale_merge ?? 'hidden',
+      merge: known('parscale_merge', raw.parscale_merge ?? 'hidden', merges),
       attnSmooth: aggregation === 'average' ? 0 : need('parscale_attn_smooth', raw.parscale_attn_smooth, differ),
     })
   } catch (error) {

@@ -68,7 +68,7 @@ export function gradientGraph(plan: TrainPlan, accumulate = false): Graph<OpName
   return g.build()
 }
 
-/** AdamW over all parameters in one run, for devices: each parameter, its moments and its gradient are inputs. */
+/** AdamW over all parameters in one run, for devices and for CPUs whose runtime fuses: each parameter, its moments and its gradient are inputs. */
 export function updateGraph(plan: TrainPlan): Graph<OpName> {
   const g = new GraphBuilder('update')
   const scalars = adamWScalars(g)
