@@ -1,4 +1,7 @@
 /** `parscale mcp` as a process, asked by the protocol's official client; what the tools say against the library and the command line. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { Client } from '@modelcontextprotocol/client'
@@ -148,6 +151,33 @@ it('fits as the library does', async () => {
     isError: true,
     text: expect.stringMatching(/point/),
   })
+})
+
+it('tells nothing of a file that holds no points', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'parscale-mcp-'))
+  const hostile = {
+    '.env': 'SECRET_KEY=hunter2\nOTHER=1',
+    'config.ini': '[hunter2]\na = 1',
+    'list.json': '["hunter2"]',
+    'numbers.csv': 'N,P,loss\n1,1,hunter2',
+  }
+  for (const [name, content] of Object.entries(hostile)) {
+    const file = join(folder, name)
+    await writeFile(file, content)
+    for (const tool of ['fit', 'plan']) {
+      const { isError, text } = await call(tool, { file })
+      expect([isError, text]).toEqual([true, expect.stringContaining(`${file}: expected points`)])
+      expect(text).not.toMatch(/hunter2|SECRET/)
+    }
+  }
+  const points = publishedPoints('pile').map(({ N, P, loss }) => ({ N, P, loss }))
+  const good = join(folder, 'points.json')
+  await writeFile(good, JSON.stringify(points))
+  for (const tool of ['fit', 'plan']) {
+    expect((await call(tool, { file: good })).structured).toMatchObject({ source: good })
+    expect((await call(tool, { file: join(folder, 'none.csv') })).text).toMatch(/none\.csv.*no such file|none\.csv.*not exist/i)
+  }
+  await rm(folder, { recursive: true })
 })
 
 it('counts on through the phases of a command', () => {

@@ -1,4 +1,5 @@
 /** The tools: what they take, and what they answer. Models stay loaded between calls. */
+import { isParscaleError, usageError } from '@parscale/core/internal'
 import { scoreIds } from '@parscale/core/internal/evaluation'
 import type { TextOptions, TextResult } from '@parscale/core/internal/generation'
 import { datasetNames, lawNames, parsePoints } from '@parscale/core/internal/law'
@@ -153,7 +154,7 @@ export function tools({ models, registry }: ToolContext): McpTool[] {
       call: async ({ points, file, dataset, ...flags }, io) => {
         const data = points
           ? { source: 'points', dataset: undefined, points: parsePoints(JSON.stringify(points), 'points.json') }
-          : await readPoints(file, dataset)
+          : await withPointsFile(file, () => readPoints(file, dataset))
         return inJson({ ...fitJson((await fitReport(data, flags, io)).report) })
       },
     }),
@@ -180,17 +181,35 @@ export function tools({ models, registry }: ToolContext): McpTool[] {
         file: z.string().min(1).optional().describe('CSV or JSON file of points to fit the law to.'),
       }),
       call: async ({ file, time_per_token, train_flops, ...flags }, io) =>
-        inJson(
-          await jsonOfCommand(
-            plan,
-            { ...flags, 'time-per-token': time_per_token, 'train-flops': train_flops },
-            file === undefined ? [] : [file],
-            io,
+        withPointsFile(file, async () =>
+          inJson(
+            await jsonOfCommand(
+              plan,
+              { ...flags, 'time-per-token': time_per_token, 'train-flops': train_flops },
+              file === undefined ? [] : [file],
+              io,
+            ),
           ),
         ),
     }),
   ]
 }
+
+/** A caller may point at any file. What the command line says of one that holds no points quotes it; here nothing of it is told. */
+async function withPointsFile<T>(file: string | undefined, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use()
+  } catch (error) {
+    if (file === undefined || !isParscaleError(error) || error.facts.file !== file || isOfSystem(error.facts.cause)) throw error
+    throw usageError(
+      `${file}: expected points as CSV or JSON: N, P, loss, optionally D, weight, all greater than 0; parscale fit says what is wrong with it`,
+      { file },
+    )
+  }
+}
+
+/** No such file, no right to read it: nothing was read. */
+const isOfSystem = (cause: unknown) => cause instanceof Error && 'code' in cause
 
 const numbersOf = ({ promptTokens, tokens, finishReason, stopString }: TextResult) => ({
   ...{ promptTokens, newTokens: tokens.length, finishReason, stopString },
