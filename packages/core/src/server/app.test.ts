@@ -224,11 +224,12 @@ describe('what is wrong with a request', () => {
       expect((await server.call('/v1/completions', complete, { 'content-type': type })).status).toBe(200)
   })
 
+  // A page of this server, of another port of this machine, of an old browser.
   it.each<Record<string, string>>([
-    { origin: 'https://elsewhere.example' },
-    { origin: 'null' },
-    { 'sec-fetch-site': 'cross-site' },
-  ])('is no form of another page: %j', async (headers) => {
+    { origin: 'http://localhost' },
+    { 'sec-fetch-site': 'same-site' },
+    { referer: 'https://elsewhere.example' },
+  ])('is no form of a page: %j', async (headers) => {
     for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x']) {
       const response = await server.call('/v1/completions', complete, { 'content-type': type, ...headers })
       expect(response.status).toBe(415)
@@ -518,6 +519,31 @@ describe('who may call', () => {
     server = serverApp({ hosts: ['localhost'] })
     expect((await server.call('/health', undefined, { host: 'localhost:8080' })).status).toBe(200)
     expect((await server.call('/v1/models', undefined, { host: 'evil.example' })).status).toBe(403)
+  })
+
+  it.each<Record<string, string>>([
+    { origin: 'https://elsewhere.example' },
+    { origin: 'null' },
+    // An image, a link.
+    { 'sec-fetch-site': 'cross-site' },
+  ])('is no page of another site: %j', async (headers) => {
+    for (const [path, body] of [['/tokenizer_info?model=tiny'], ['/metrics'], ['/v1/completions', complete]] as const) {
+      const response = await server.call(path, body, headers)
+      expect([response.status, await response.json()]).toMatchObject([403, { error: { code: 'unknown_origin' } }])
+    }
+    expect(loads).toBe(0)
+    for (const path of ['/health', '/livez']) expect((await server.call(path, undefined, headers)).status).toBe(200)
+    for (const origins of [['*'], ['https://elsewhere.example']]) {
+      const allowed = serverApp({ origins })
+      const may = origins[0] === '*' || headers.origin === origins[0]
+      expect((await allowed.call('/tokenizer_info', undefined, headers)).status).toBe(may ? 200 : 403)
+    }
+  })
+
+  it('is a page of this server, whoever ends its HTTPS', async () => {
+    const headers = { origin: 'https://models.example:8443', host: 'models.example:8443', 'sec-fetch-site': 'same-origin' }
+    expect((await server.call('/v1/models', undefined, headers)).status).toBe(200)
+    expect((await server.call('/v1/models', undefined, { 'sec-fetch-site': 'none' })).status).toBe(200)
   })
 
   it('comes from a page that is allowed', async () => {

@@ -13,6 +13,7 @@ import { defaultLimits, type ServerLimits } from './limits.ts'
 import { type LoopDelay, Metrics } from './metrics.ts'
 import type { ModelRegistry } from './models.ts'
 import { openApiDocument, ownRoutes } from './openapi.ts'
+import { originCheck } from './origins.ts'
 import { routes } from './routes.ts'
 import { noNumbers, type RequestRecord, RequestScope } from './scope.ts'
 import type { StreamPolicy } from './streams.ts'
@@ -147,6 +148,7 @@ export function createServerApp(options: ServerOptions): ServerApp {
     c.get('scope').record.path = '/livez'
     return c.json({ status: 'ok' })
   })
+  app.use(originCheck(origins))
   app.use(async (c, next) => {
     if (options.isKey && !options.isKey(keyOf(c.req.header('authorization'), c.req.header('x-api-key'))))
       throw new ApiError(401, 'invalid_request_error', 'a valid key is needed: Authorization: Bearer KEY', {
