@@ -191,6 +191,27 @@ describe('what is wrong with a request', () => {
       400,
       { param: 'tools' },
     ],
+    ...['allowed_tools', 'custom', 'web_search'].flatMap((type): typeof refused => {
+      const error = { code: 'unsupported_value', param: 'tool_choice', message: expect.stringContaining(`"${type}"`) }
+      return [
+        [`a choice of ${type}`, '/v1/chat/completions', { ...chat, tool_choice: { type } }, 400, error],
+        [`a choice of ${type} for a response`, '/v1/responses', { model: 'tiny', input: 'x', tool_choice: { type } }, 400, error],
+      ]
+    }),
+    [
+      'a choice of a function without a name',
+      '/v1/chat/completions',
+      { ...chat, tool_choice: { type: 'function' } },
+      400,
+      { param: 'tool_choice', message: expect.stringContaining('name') },
+    ],
+    [
+      'a choice that nobody knows',
+      '/v1/responses',
+      { model: 'tiny', input: 'x', tool_choice: 'any' },
+      400,
+      { param: 'tool_choice' },
+    ],
     [
       'a pattern that grammars do not know',
       '/v1/chat/completions',
@@ -261,6 +282,36 @@ describe('what is wrong with a request', () => {
     expect([response.status, (await response.text()).includes('secret')]).toEqual([500, false])
     expect(onError).toHaveBeenCalledOnce()
   })
+})
+
+it('notes and reports what fails in the middle of a stream, whatever event tells of it', async () => {
+  const constrain = () => {
+    let steps = 0
+    const all = new Uint32Array(Math.ceil(258 / 32)).fill(0xffffffff)
+    return {
+      allowed() {
+        if (steps++ === 2) throw new Error('secret')
+        return all
+      },
+      accept() {},
+      done: false,
+    }
+  }
+  const format = { type: 'json_object' }
+  const asked = { model: 'tiny', stream: true, temperature: 0 }
+  const answers: [string, object][] = [
+    ['/v1/completions', { ...asked, prompt: 'A', response_format: format }],
+    ['/v1/chat/completions', { ...asked, messages: [{ role: 'user', content: 'A' }], response_format: format }],
+    ['/v1/responses', { ...asked, input: 'A', text: { format } }],
+  ]
+  for (const [path, body] of answers) {
+    const onError = vi.fn()
+    const { call } = serverApp({ onError, constrain })
+    const response = await call(path, body)
+    expect([response.status, await response.text()]).toEqual([200, expect.stringMatching(/internal_error(?!.*secret)/)])
+    expect([path, records]).toMatchObject([path, [{ status: 200, error: 'internal_error' }]])
+    expect(onError).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ message: 'secret' }))
+  }
 })
 
 async function readEvents(response: Response) {

@@ -113,7 +113,7 @@ function callDemand(
   form: LoadedModel['form']['tools'],
 ): Demand | undefined {
   if (!choice || choice === 'none' || choice === 'auto') return undefined
-  const name = choice === 'required' ? undefined : choice.function?.name
+  const name = choice === 'required' ? undefined : calledName(choice, choice.function?.name)
   const chosen = tools.filter((tool) => name === undefined || tool.function.name === name)
   if (chosen.length === 0)
     throw invalid(
@@ -126,6 +126,17 @@ function callDemand(
     tools: chosen.map(({ function: { name, parameters } }) => ({ name, parameters: parameters ?? { type: 'object' } })),
     parallel: parallel_tool_calls !== false,
   }
+}
+
+/** Of a choice that is an object. @throws what it names that is no function, which cannot be held to */
+export function calledName({ type }: { readonly type: string }, name: unknown): string {
+  if (type !== 'function')
+    throw unsupported(
+      `tool_choice: type ${JSON.stringify(type.slice(0, 40))} is not supported, only "function" with a name, "none", "auto" and "required"`,
+      'tool_choice',
+    )
+  if (typeof name !== 'string') throw invalid('tool_choice: type "function" needs the name of a function', 'tool_choice')
+  return name
 }
 
 export function formatDemand(format: ResponseFormat | null | undefined, param: string): Demand | undefined {
