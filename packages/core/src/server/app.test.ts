@@ -335,7 +335,10 @@ describe('streams', () => {
       undefined,
     ])
     expect(chunks.map(({ choices: [choice] }) => choice?.text ?? '').join('')).toBe('CDEF')
-    expect(chunks.map(({ usage }) => usage?.total_tokens)).toEqual([...Array(chunks.length - 1).fill(undefined), 6])
+    expect(chunks.map(({ usage }) => usage)).toEqual([
+      ...Array(chunks.length - 1).fill(null),
+      expect.objectContaining({ total_tokens: 6 }),
+    ])
     const without = await readEvents(await server.call('/v1/completions', { ...complete, stream: true }))
     expect(without.join('')).not.toContain('usage')
   })
@@ -361,6 +364,24 @@ describe('streams', () => {
     expect([chunks[end(0)], chunks[end(1)]]).toMatchObject([{ finish_reason: 'stop' }, { finish_reason: 'length' }])
     expect(end(0)).toBeLessThan(end(1) - 4)
     expect(chunks.filter((chunk) => chunk.finish_reason !== null)).toHaveLength(2)
+  })
+
+  it('have the log-probabilities of the whole answer, of the token that ended it as well', async () => {
+    interface Numbers {
+      tokens: string[]
+      token_logprobs: number[]
+      top_logprobs: object[]
+      text_offset: number[]
+    }
+    const asked = { model: 'tiny', prompt: [253], max_tokens: 9, logprobs: 1, temperature: 0 }
+    const [whole] = ((await json(await server.call('/v1/completions', asked))) as unknown as { choices: { logprobs: Numbers }[] })
+      .choices
+    expect(whole!.logprobs.tokens.at(-1)).toBe('<end>')
+    const events = (await readEvents(await server.call('/v1/completions', { ...asked, stream: true }))).slice(0, -1)
+    const pieces = events.map((event) => (JSON.parse(event) as { choices: { logprobs: Numbers | null }[] }).choices[0]!.logprobs)
+    const all = (key: keyof Numbers) => pieces.flatMap((piece): unknown[] => piece?.[key] ?? [])
+    for (const key of ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const)
+      expect([key, all(key)]).toEqual([key, whole!.logprobs[key]])
   })
 
   it('of conversations have a usage of null until the end, where it is asked for', async () => {

@@ -109,23 +109,36 @@ type Texts = Parameters<typeof merge<{ text: string; tokens: readonly TextToken[
 async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   const { request, prompts, n } = head
   const chunk = (index: number, text: string, more: object = {}): ServerEvent => ({
-    data: { ...base(head), choices: [{ index, text, logprobs: null, finish_reason: null, ...more }] },
+    data: {
+      ...base(head),
+      choices: [{ index, text, logprobs: null, finish_reason: null, ...more }],
+      // As OpenAI has it: null until the last chunk, where it is asked for at all.
+      ...(request.stream_options?.include_usage && { usage: null }),
+    },
   })
   if (request.echo) for (const index of texts.keys()) yield chunk(index, promptText(head, prompts[Math.floor(index / n)]!))
   const pieces = merge(texts)
   let next = await pieces.next()
   const offsets = texts.map(() => 0)
+  const numbersOf = (rows: readonly Row[], index: number) => {
+    if (head.logprobs === undefined) return null
+    const start = offsets[index]!
+    offsets[index] = rows.reduce((offset, { text }) => offset + text.length, start)
+    return logprobsOf(rows, head.logprobs, start)
+  }
   try {
     for (; !next.done; next = await pieces.next()) {
       const { index } = next.value
       if ('result' in next.value) {
-        yield chunk(index, '', { finish_reason: next.value.result.finishReason })
+        const { finishReason, stopToken } = next.value.result
+        yield chunk(index, '', {
+          ...(stopToken && { logprobs: numbersOf([rowOf(stopToken)], index) }),
+          finish_reason: finishReason,
+        })
         continue
       }
       const { value } = next.value
-      const rows = value.tokens.map(rowOf)
-      const logprobs = head.logprobs === undefined ? null : logprobsOf(rows, head.logprobs, offsets[index]!)
-      offsets[index]! += value.text.length
+      const logprobs = numbersOf(value.tokens.map(rowOf), index)
       yield chunk(index, value.text, {
         logprobs,
         ...(request.parscale?.streams && { parscale: streamsOf(value.tokens) }),
