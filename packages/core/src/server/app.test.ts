@@ -250,6 +250,8 @@ describe('what is wrong with a request', () => {
     { origin: 'http://localhost' },
     { 'sec-fetch-site': 'same-site' },
     { referer: 'https://elsewhere.example' },
+    { 'user-agent': 'Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko' },
+    { 'user-agent': 'Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16' },
   ])('is no form of a page: %j', async (headers) => {
     for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x']) {
       const response = await server.call('/v1/completions', complete, { 'content-type': type, ...headers })
@@ -675,6 +677,7 @@ it('counts what it does', async () => {
   const lines = (await (await server.call('/metrics')).text()).split('\n')
   expect(lines).toContain('parscale_generated_tokens_total{model="tiny"} 4')
   expect(lines).toContain('parscale_rows_in_use{model="tiny"} 0')
+  expect(lines.find((line) => line.startsWith('# HELP parscale_requests_in_use '))).toMatch(/wait/)
   expect(lines).toContain('parscale_http_requests_total{path="/v1/completions",status="200"} 1')
   expect(lines).toContain('parscale_http_requests_total{path="other",status="404"} 1')
   expect(lines.filter((line) => /^gen_ai_server_time_to_first_token_seconds_count.* 1$/.test(line))).toHaveLength(1)

@@ -241,7 +241,9 @@ describe('refuses and warns', () => {
     ]
     for (const [more, message] of errors)
       await expect(generateText({ ...free, ...more, model: ours } as Parameters<typeof generateText>[0])).rejects.toThrow(message)
-    expect(() => provider('other')).toThrow(/there is no model "other"; there are small, thinks/)
+    const unknown = { name: 'ParscaleError', kind: 'usage', message: 'there is no model "other"; there are small, thinks' }
+    for (const make of [provider, provider.languageModel, provider.embeddingModel])
+      expect(() => make('other')).toThrow(expect.objectContaining(unknown))
     const image: ModelMessage[] = [{ role: 'user', content: [{ type: 'image', image: new Uint8Array([1]) }] }]
     await expect(generateText({ model: ours, messages: image })).rejects.toThrow(/"file" are not supported, only texts/)
   })
