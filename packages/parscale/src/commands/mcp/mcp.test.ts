@@ -180,6 +180,11 @@ it('tells nothing of a file that holds no points', async () => {
   await rm(folder, { recursive: true })
 })
 
+it.each(['-5', '1e12', 'soon'])('takes no --idle-unload of %s seconds', async (value) => {
+  const { code, stderr } = await runHere(['mcp', `--idle-unload=${value}`], env)
+  expect([code, stderr]).toEqual([2, expect.stringContaining('--idle-unload')])
+})
+
 it('counts on through the phases of a command', () => {
   const seen: number[] = []
   const progress = progressOf(({ progress }) => void seen.push(progress))
