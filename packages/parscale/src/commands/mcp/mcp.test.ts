@@ -15,7 +15,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { loadTextModel } from '../../load/load.ts'
 import { silentProgress } from '../../terminal/io.ts'
 import { runHere } from '../../testing/run-here.ts'
-import { progressOf } from './call-io.ts'
+import { progressOf } from './progress.ts'
 import { mcpServer } from './serve-tools.ts'
 
 const main = fileURLToPath(new URL('../../testing/main.ts', import.meta.url))
@@ -36,7 +36,10 @@ beforeAll(async () => {
   const args = ['--conditions=source', '--import', 'tsx', main, 'mcp', '--threads', '1']
   transport = new StdioClientTransport({ command: process.execPath, args, env, stderr: 'pipe' })
   client = new Client({ name: 'test', version: '1' })
-  client.onerror = (error) => errors.push(error)
+  client.onerror = (error) => {
+    // Where the last progress and the answer come in one piece, this client reads the answer first.
+    if (!error.message.startsWith('Received a progress notification for an unknown token')) errors.push(error)
+  }
   await client.connect(transport)
 })
 afterAll(async () => {

@@ -6,12 +6,12 @@ import { datasetNames, lawNames, parsePoints } from '@parscale/core/internal/law
 import type { LoadedModel, ModelRegistry } from '@parscale/core/internal/server'
 import { z } from 'zod'
 import type { NamedModel } from '../../serve/model-names.ts'
+import type { Io } from '../../terminal/io.ts'
 import { fitReport } from '../fit.ts'
 import { fitJson } from '../fit-report.ts'
 import { register as inspect } from '../inspect.ts'
 import { readPoints } from '../law-options.ts'
 import { register as plan } from '../plan.ts'
-import type { CallIo } from './call-io.ts'
 import { jsonOfCommand } from './json-command.ts'
 
 export interface ToolContext {
@@ -29,12 +29,12 @@ interface McpTool {
   readonly title: string
   readonly description: string
   readonly input: z.ZodType
-  call(args: unknown, io: CallIo): Promise<ToolAnswer>
+  call(args: unknown, io: Io): Promise<ToolAnswer>
 }
 
 /** Ties what a tool takes to its schema, which has checked it. */
 const tool = <S extends z.ZodType>(
-  about: Omit<McpTool, 'input' | 'call'> & { readonly input: S; call(args: z.infer<S>, io: CallIo): Promise<ToolAnswer> },
+  about: Omit<McpTool, 'input' | 'call'> & { readonly input: S; call(args: z.infer<S>, io: Io): Promise<ToolAnswer> },
 ): McpTool => ({ ...about, call: (args, io) => about.call(about.input.parse(args), io) })
 
 const inJson = (structured: Record<string, unknown>): ToolAnswer => ({ text: JSON.stringify(structured, null, 1), structured })
