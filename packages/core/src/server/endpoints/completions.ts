@@ -1,5 +1,5 @@
 /** /v1/completions: texts or token ids, one or many, with `echo` and log-probabilities as evaluation harnesses read them. */
-import type { PromptToken, TextResult, TextToken } from '../../generation/index.ts'
+import { drain, type PromptToken, type TextResult, type TextToken } from '../../generation/index.ts'
 import { type Answer, alternatives, finiteLogprob, newId, now, streamsOf, streamsOfAll, usageOf } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
@@ -10,6 +10,7 @@ import {
   checkPrompt,
   encoded,
   enqueue,
+  type GeneratedText,
   generateText,
   samplingOf,
   type TextJob,
@@ -18,7 +19,6 @@ import {
 import type { LoadedModel } from '../models.ts'
 import type { CompletionRequest } from '../protocol/completions.ts'
 import type { RequestScope } from '../scope.ts'
-import { drain } from './chat.ts'
 import { constraintOf, formatDemand } from './conversation.ts'
 
 interface Head {
@@ -104,9 +104,7 @@ export async function completions(request: CompletionRequest, scope: RequestScop
   return { json: await whole(texts, head), headers }
 }
 
-type Texts = Parameters<typeof merge<{ text: string; tokens: readonly TextToken[] }, TextResult>>[0]
-
-async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
+async function* chunks(texts: readonly GeneratedText[], head: Head): AsyncGenerator<ServerEvent> {
   const { request, prompts, n } = head
   const chunk = (index: number, text: string, more: object = {}): ServerEvent => ({
     data: {
@@ -151,7 +149,7 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   yield doneEvent
 }
 
-async function whole(texts: Texts, head: Head) {
+async function whole(texts: readonly GeneratedText[], head: Head) {
   const { request, logprobs, model, n } = head
   const results = await drain(merge(texts))
   const choices = results.map(({ text, tokens, prompt = [], finishReason, stopToken }, index) => {
