@@ -10,7 +10,7 @@ import { type FinishReason, type GeneratedToken, PromptCache, type PromptToken }
 import type { SamplingOptions } from './sampling.ts'
 import { Scheduler, type SchedulerOptions } from './scheduler.ts'
 import { joinChunks, type TextChunk, TextPieces, type TextToken, textToken } from './text-pieces.ts'
-import { channel } from './token-stream.ts'
+import { channel, drain } from './token-stream.ts'
 
 /** Pieces that wait for a slow reader before they are joined. */
 const chunksHeld = 16
@@ -268,10 +268,3 @@ const withoutNumber = ({ id, topLogprobs, streamWeights, streamChoices }: Genera
   ...{ id, topLogprobs, streamWeights, streamChoices },
   logProbability: Number.NaN,
 })
-
-async function drain(stream: AsyncGenerator<TextChunk, TextResult>): Promise<TextResult> {
-  for (;;) {
-    const { done, value } = await stream.next()
-    if (done) return value
-  }
-}

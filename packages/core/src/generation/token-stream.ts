@@ -63,3 +63,11 @@ export function channel<T>(capacity: number, merge?: (last: T, next: T) => T): C
     [Symbol.asyncIterator]: read,
   }
 }
+
+/** What a generator returns, whatever it yields. */
+export async function drain<T, R>(generator: AsyncGenerator<T, R>): Promise<R> {
+  for (;;) {
+    const { done, value } = await generator.next()
+    if (done) return value
+  }
+}

@@ -191,6 +191,27 @@ describe('what is wrong with a request', () => {
       400,
       { param: 'tools' },
     ],
+    ...['allowed_tools', 'custom', 'web_search'].flatMap((type): typeof refused => {
+      const error = { code: 'unsupported_value', param: 'tool_choice', message: expect.stringContaining(`"${type}"`) }
+      return [
+        [`a choice of ${type}`, '/v1/chat/completions', { ...chat, tool_choice: { type } }, 400, error],
+        [`a choice of ${type} for a response`, '/v1/responses', { model: 'tiny', input: 'x', tool_choice: { type } }, 400, error],
+      ]
+    }),
+    [
+      'a choice of a function without a name',
+      '/v1/chat/completions',
+      { ...chat, tool_choice: { type: 'function' } },
+      400,
+      { param: 'tool_choice', message: expect.stringContaining('name') },
+    ],
+    [
+      'a choice that nobody knows',
+      '/v1/responses',
+      { model: 'tiny', input: 'x', tool_choice: 'any' },
+      400,
+      { param: 'tool_choice' },
+    ],
     [
       'a pattern that grammars do not know',
       '/v1/chat/completions',
@@ -224,11 +245,14 @@ describe('what is wrong with a request', () => {
       expect((await server.call('/v1/completions', complete, { 'content-type': type })).status).toBe(200)
   })
 
+  // A page of this server, of another port of this machine, of an old browser.
   it.each<Record<string, string>>([
-    { origin: 'https://elsewhere.example' },
-    { origin: 'null' },
-    { 'sec-fetch-site': 'cross-site' },
-  ])('is no form of another page: %j', async (headers) => {
+    { origin: 'http://localhost' },
+    { 'sec-fetch-site': 'same-site' },
+    { referer: 'https://elsewhere.example' },
+    { 'user-agent': 'Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko' },
+    { 'user-agent': 'Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16' },
+  ])('is no form of a page: %j', async (headers) => {
     for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'multipart/form-data; boundary=x']) {
       const response = await server.call('/v1/completions', complete, { 'content-type': type, ...headers })
       expect(response.status).toBe(415)
@@ -262,6 +286,36 @@ describe('what is wrong with a request', () => {
   })
 })
 
+it('notes and reports what fails in the middle of a stream, whatever event tells of it', async () => {
+  const constrain = () => {
+    let steps = 0
+    const all = new Uint32Array(Math.ceil(258 / 32)).fill(0xffffffff)
+    return {
+      allowed() {
+        if (steps++ === 2) throw new Error('secret')
+        return all
+      },
+      accept() {},
+      done: false,
+    }
+  }
+  const format = { type: 'json_object' }
+  const asked = { model: 'tiny', stream: true, temperature: 0 }
+  const answers: [string, object][] = [
+    ['/v1/completions', { ...asked, prompt: 'A', response_format: format }],
+    ['/v1/chat/completions', { ...asked, messages: [{ role: 'user', content: 'A' }], response_format: format }],
+    ['/v1/responses', { ...asked, input: 'A', text: { format } }],
+  ]
+  for (const [path, body] of answers) {
+    const onError = vi.fn()
+    const { call } = serverApp({ onError, constrain })
+    const response = await call(path, body)
+    expect([response.status, await response.text()]).toEqual([200, expect.stringMatching(/internal_error(?!.*secret)/)])
+    expect([path, records]).toMatchObject([path, [{ status: 200, error: 'internal_error' }]])
+    expect(onError).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ message: 'secret' }))
+  }
+})
+
 async function readEvents(response: Response) {
   const body = await response.text()
   return body
@@ -283,7 +337,10 @@ describe('streams', () => {
       undefined,
     ])
     expect(chunks.map(({ choices: [choice] }) => choice?.text ?? '').join('')).toBe('CDEF')
-    expect(chunks.map(({ usage }) => usage?.total_tokens)).toEqual([...Array(chunks.length - 1).fill(undefined), 6])
+    expect(chunks.map(({ usage }) => usage)).toEqual([
+      ...Array(chunks.length - 1).fill(null),
+      expect.objectContaining({ total_tokens: 6 }),
+    ])
     const without = await readEvents(await server.call('/v1/completions', { ...complete, stream: true }))
     expect(without.join('')).not.toContain('usage')
   })
@@ -309,6 +366,24 @@ describe('streams', () => {
     expect([chunks[end(0)], chunks[end(1)]]).toMatchObject([{ finish_reason: 'stop' }, { finish_reason: 'length' }])
     expect(end(0)).toBeLessThan(end(1) - 4)
     expect(chunks.filter((chunk) => chunk.finish_reason !== null)).toHaveLength(2)
+  })
+
+  it('have the log-probabilities of the whole answer, of the token that ended it as well', async () => {
+    interface Numbers {
+      tokens: string[]
+      token_logprobs: number[]
+      top_logprobs: object[]
+      text_offset: number[]
+    }
+    const asked = { model: 'tiny', prompt: [253], max_tokens: 9, logprobs: 1, temperature: 0 }
+    const [whole] = ((await json(await server.call('/v1/completions', asked))) as unknown as { choices: { logprobs: Numbers }[] })
+      .choices
+    expect(whole!.logprobs.tokens.at(-1)).toBe('<end>')
+    const events = (await readEvents(await server.call('/v1/completions', { ...asked, stream: true }))).slice(0, -1)
+    const pieces = events.map((event) => (JSON.parse(event) as { choices: { logprobs: Numbers | null }[] }).choices[0]!.logprobs)
+    const all = (key: keyof Numbers) => pieces.flatMap((piece): unknown[] => piece?.[key] ?? [])
+    for (const key of ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'] as const)
+      expect([key, all(key)]).toEqual([key, whole!.logprobs[key]])
   })
 
   it('of conversations have a usage of null until the end, where it is asked for', async () => {
@@ -520,6 +595,31 @@ describe('who may call', () => {
     expect((await server.call('/v1/models', undefined, { host: 'evil.example' })).status).toBe(403)
   })
 
+  it.each<Record<string, string>>([
+    { origin: 'https://elsewhere.example' },
+    { origin: 'null' },
+    // An image, a link.
+    { 'sec-fetch-site': 'cross-site' },
+  ])('is no page of another site: %j', async (headers) => {
+    for (const [path, body] of [['/tokenizer_info?model=tiny'], ['/metrics'], ['/v1/completions', complete]] as const) {
+      const response = await server.call(path, body, headers)
+      expect([response.status, await response.json()]).toMatchObject([403, { error: { code: 'unknown_origin' } }])
+    }
+    expect(loads).toBe(0)
+    for (const path of ['/health', '/livez']) expect((await server.call(path, undefined, headers)).status).toBe(200)
+    for (const origins of [['*'], ['https://elsewhere.example']]) {
+      const allowed = serverApp({ origins })
+      const may = origins[0] === '*' || headers.origin === origins[0]
+      expect((await allowed.call('/tokenizer_info', undefined, headers)).status).toBe(may ? 200 : 403)
+    }
+  })
+
+  it('is a page of this server, whoever ends its HTTPS', async () => {
+    const headers = { origin: 'https://models.example:8443', host: 'models.example:8443', 'sec-fetch-site': 'same-origin' }
+    expect((await server.call('/v1/models', undefined, headers)).status).toBe(200)
+    expect((await server.call('/v1/models', undefined, { 'sec-fetch-site': 'none' })).status).toBe(200)
+  })
+
   it('comes from a page that is allowed', async () => {
     server = serverApp({ origins: ['https://page.example'], isKey: () => false })
     const ask = (origin: string) =>
@@ -577,6 +677,7 @@ it('counts what it does', async () => {
   const lines = (await (await server.call('/metrics')).text()).split('\n')
   expect(lines).toContain('parscale_generated_tokens_total{model="tiny"} 4')
   expect(lines).toContain('parscale_rows_in_use{model="tiny"} 0')
+  expect(lines.find((line) => line.startsWith('# HELP parscale_requests_in_use '))).toMatch(/wait/)
   expect(lines).toContain('parscale_http_requests_total{path="/v1/completions",status="200"} 1')
   expect(lines).toContain('parscale_http_requests_total{path="other",status="404"} 1')
   expect(lines.filter((line) => /^gen_ai_server_time_to_first_token_seconds_count.* 1$/.test(line))).toHaveLength(1)

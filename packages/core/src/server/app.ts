@@ -6,6 +6,7 @@ import { type Answer, newId, now } from './answer.ts'
 import type { Constrain, ServerContext } from './context.ts'
 import { ApiError, invalid, notFound, overloaded, serverEnding, toApiError, wrongMethod } from './errors.ts'
 import { eventStream } from './events.ts'
+import { noteFailure } from './failure.ts'
 import { grammarConstraints } from './grammars.ts'
 import { hostCheck } from './hosts.ts'
 import { readJson } from './json-body.ts'
@@ -13,6 +14,7 @@ import { defaultLimits, type ServerLimits } from './limits.ts'
 import { type LoopDelay, Metrics } from './metrics.ts'
 import type { ModelRegistry } from './models.ts'
 import { openApiDocument, ownRoutes } from './openapi.ts'
+import { originCheck } from './origins.ts'
 import { routes } from './routes.ts'
 import { noNumbers, type RequestRecord, RequestScope } from './scope.ts'
 import type { StreamPolicy } from './streams.ts'
@@ -65,14 +67,13 @@ export function createServerApp(options: ServerOptions): ServerApp {
   const { registry, version = '0', state = () => 'ready', signal } = options
   const limits = { ...defaultLimits, ...options.limits }
   const metrics = new Metrics(options.loopDelay)
-  const report = options.onError ?? (() => {})
   const context: ServerContext = {
     registry,
     limits,
     metrics,
     policy: options.policy ?? {},
     constrain: options.constrain ?? grammarConstraints(),
-    report,
+    report: options.onError ?? (() => {}),
   }
   const began = now()
   /** Of requests under way. */
@@ -119,13 +120,7 @@ export function createServerApp(options: ServerOptions): ServerApp {
       if (!record.streamed) scope.end()
     }
   })
-  app.onError((error, c) => {
-    const refusal = toApiError(error)
-    const { record, signal } = c.get('scope')
-    if (refusal.facts.code === 'internal_error' && !signal.aborted) report(error)
-    record.error ??= refusal.facts.code ?? refusal.type
-    return refused(refusal)
-  })
+  app.onError((error, c) => refused(noteFailure(error, c.get('scope'), context)))
   app.notFound((c) => refused(notFound(`there is no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'unknown_url')))
   if (options.hosts) app.use(hostCheck(options.hosts))
   const { origins = [] } = options
@@ -147,6 +142,7 @@ export function createServerApp(options: ServerOptions): ServerApp {
     c.get('scope').record.path = '/livez'
     return c.json({ status: 'ok' })
   })
+  app.use(originCheck(origins))
   app.use(async (c, next) => {
     if (options.isKey && !options.isKey(keyOf(c.req.header('authorization'), c.req.header('x-api-key'))))
       throw new ApiError(401, 'invalid_request_error', 'a valid key is needed: Authorization: Bearer KEY', {
@@ -183,18 +179,17 @@ export function createServerApp(options: ServerOptions): ServerApp {
   return { fetch: (request) => app.fetch(request), metrics, active: () => scopes.size }
 }
 
-function respond(answer: Answer, scope: RequestScope, { report }: ServerContext): Response {
+function respond(answer: Answer, scope: RequestScope, context: ServerContext): Response {
   if ('json' in answer) return Response.json(answer.json, { headers: answer.headers })
   scope.record.streamed = true
-  const failed = (error: unknown) => {
-    const refusal = toApiError(error)
-    if (refusal.facts.code === 'internal_error' && !scope.signal.aborted) report(error)
-    scope.record.error ??= refusal.facts.code ?? refusal.type
-    return { data: refusal.body }
-  }
+  const failed = (error: unknown) => ({ data: toApiError(error).body })
   async function* held() {
     try {
       yield* (answer as Extract<Answer, { events: unknown }>).events
+    } catch (error) {
+      // Before the request's end, which logs it.
+      noteFailure(error, scope, context)
+      throw error
     } finally {
       scope.end()
     }

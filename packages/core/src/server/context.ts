@@ -7,17 +7,22 @@ import type { ToolForm } from './output/form.ts'
 import type { RequestScope } from './scope.ts'
 import { chooseStreams, type StreamPolicy } from './streams.ts'
 
-/** What an answer must obey, as a request says it. */
-export type Demand =
+/** What a text must be. */
+export type FormatDemand =
   | { readonly kind: 'json' }
   | { readonly kind: 'schema'; readonly schema: unknown }
   | { readonly kind: 'regex'; readonly pattern: string }
-  /** Calls of these tools, and nothing else. */
+
+/** What an answer must obey, as a request says it. */
+export type Demand =
+  | FormatDemand
+  /** Calls of these tools, and nothing else, but for a text of the format `otherwise`. */
   | {
       readonly kind: 'calls'
       readonly form: ToolForm
       readonly tools: readonly { readonly name: string; readonly parameters: unknown }[]
       readonly parallel: boolean
+      readonly otherwise?: FormatDemand
     }
 
 /**

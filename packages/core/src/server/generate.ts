@@ -16,6 +16,9 @@ export interface TextJob {
   readonly begun: () => void
 }
 
+/** A text as it is generated, and what it came to. */
+export type GeneratedText = AsyncGenerator<TextChunk, TextResult>
+
 /** So many texts of late say how long one takes. */
 const textsAveraged = 16
 
@@ -140,11 +143,7 @@ function expectedWait({ text, queued, serviceMs }: LoadedModel): number {
 }
 
 /** Generates, and notes what it takes in the request's record. */
-export async function* generateText(
-  job: TextJob,
-  scope: RequestScope,
-  { metrics }: ServerContext,
-): AsyncGenerator<TextChunk, TextResult> {
+export async function* generateText(job: TextJob, scope: RequestScope, { metrics }: ServerContext): GeneratedText {
   const { model, p, promptIds, options, begun } = job
   const { numbers } = scope.record
   const finished = metrics.begin(model.id, p)

@@ -8,10 +8,11 @@ import {
   type TextModel,
   TokenGrammar,
   type TokenVocabulary,
+  type ToolOptions,
   toolPieces,
   vocabularyPieces,
 } from '../generation/index.ts'
-import type { Constrain, Demand } from './context.ts'
+import type { Constrain, Demand, FormatDemand } from './context.ts'
 import { Recent } from './recent.ts'
 
 /** Grammars of one model that are kept, and the bytes of masks of each. */
@@ -109,6 +110,12 @@ function grammarPieces(demand: Demand): Pieces<Grammar> {
     case 'regex':
       return regexPieces(demand.pattern)
     case 'calls':
-      return toolPieces({ ...demand, choice: 'required', ordered: true })
+      if (!demand.otherwise) return toolPieces({ ...demand, choice: 'required', ordered: true })
+      return toolPieces({ ...demand, choice: 'auto', answer: answerOf(demand.otherwise), ordered: true })
   }
+}
+
+function answerOf(format: FormatDemand): NonNullable<ToolOptions['answer']> {
+  if (format.kind === 'regex') return format
+  return { schema: format.kind === 'json' ? { type: 'object' } : format.schema }
 }

@@ -36,11 +36,14 @@ export async function readJson(
 
 /**
  * A page of another site may send a form or plain text without asking us first, and nothing else. `curl -d` says that it sends a form
- * as well, and means JSON. Only browsers say where a request comes from.
+ * as well, and means JSON. Only browsers say where a request comes from; old ones need not (Firefox before 70, Internet Explorer), but
+ * all have names that begin alike, which no page can change.
  */
 function mustNotBeForm(headers: Headers): void {
   const type = headers.get('content-type') ?? ''
-  const fromPage = ['origin', 'referer', 'sec-fetch-site'].some((name) => headers.has(name))
+  const fromPage =
+    ['origin', 'referer', 'sec-fetch-site'].some((name) => headers.has(name)) ||
+    /^(?:Mozilla|Opera)\//.test(headers.get('user-agent') ?? '')
   if (!fromPage || /^application\/(?:[\w.+-]+\+)?json\b/i.test(type)) return
   const said = `the header content-type must be application/json where a page sends the request, got ${JSON.stringify(type.slice(0, 100))}`
   throw new ApiError(415, 'invalid_request_error', `${said}; set it: headers: { 'content-type': 'application/json' }`, {

@@ -57,7 +57,7 @@ export class Metrics {
   readonly #duration = new Histogram(buckets.duration)
   readonly #firstToken = new Histogram(buckets.firstToken)
   readonly #token = new Histogram(buckets.token)
-  /** Requests now, by model and P. */
+  /** Texts of requests in the server, those that wait too, by model and P. */
   readonly #running = new Map<string, number>()
 
   constructor(loopDelay?: () => LoopDelay) {
@@ -107,7 +107,7 @@ export class Metrics {
     family(
       'parscale_requests_in_use',
       'gauge',
-      'Texts that are made now, by streams.',
+      'Texts that are asked for and not finished, those that wait too, by streams.',
       counts('parscale_requests_in_use', this.#running),
     )
     family(

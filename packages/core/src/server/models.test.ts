@@ -143,6 +143,15 @@ it('keeps what is used or pinned however idle, and unloads the rest', async () =
   }
 })
 
+it('keeps no process alive that has nothing else to do', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+  const registry = new ModelRegistry([{ id: 'idle', load: async () => textModel() }], { idleMs: 60_000 })
+  const before = timers()
+  await registry.load('idle')
+  expect(timers()).toBe(before)
+  await registry.close()
+})
+
 it('loads nothing any more once it is closed', async () => {
   const [begun, first] = [gate(), gate()]
   const load = vi.fn(async () => textModel())

@@ -206,5 +206,8 @@ export class ModelRegistry {
     entry.timer = setTimeout(() => {
       if (entry.users === 0) this.unload(entry.spec.id).catch(() => {})
     }, this.#idleMs)
+    // In Node a timer keeps the process, which has nothing to wait for here; in a page it is a number.
+    const timer: unknown = entry.timer
+    if (typeof timer === 'object' && timer !== null && 'unref' in timer && typeof timer.unref === 'function') timer.unref()
   }
 }

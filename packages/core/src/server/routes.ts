@@ -29,8 +29,6 @@ export interface Route {
   readonly body?: z.ZodType
   readonly streams?: true
   readonly generates?: true
-  /** Answered without a key. */
-  readonly open?: true
   // biome-ignore lint/suspicious/noExplicitAny: the body is what the schema beside it says
   readonly answer: (input: RouteInput<any>, scope: RequestScope, context: ServerContext) => Answer | Promise<Answer>
 }

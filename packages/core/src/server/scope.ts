@@ -1,4 +1,5 @@
 /** What lives as long as one request: its signal, what it holds, and what is noted of it. */
+
 /** What one request computed. Milliseconds. */
 export interface GeneratedNumbers {
   promptTokens: number

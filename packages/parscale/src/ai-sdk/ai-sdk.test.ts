@@ -4,7 +4,17 @@ import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
 import type { EmbeddingModelV3, LanguageModelV3, ProviderV3 } from '@ai-sdk/provider'
 import { createServerApp, ModelRegistry } from '@parscale/core/internal/server'
 import { createChatTemplate } from '@parscale/core/internal/tokenizer'
-import { embedMany, generateText, jsonSchema, type LanguageModel, type ModelMessage, Output, streamText, tool } from 'ai'
+import {
+  embedMany,
+  generateText,
+  jsonSchema,
+  type LanguageModel,
+  type ModelMessage,
+  Output,
+  stepCountIs,
+  streamText,
+  tool,
+} from 'ai'
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it, vi } from 'vitest'
 import { TextModel } from '../../../core/src/generation/index.ts'
 import { loadTextModel } from '../load/load.ts'
@@ -178,6 +188,33 @@ describe('structure', () => {
   })
 })
 
+it('calls tools where an output is asked for as well, and then gives the output', async () => {
+  const schema = jsonSchema<{ city: 'Paris' | 'Rome' }>({
+    type: 'object',
+    properties: { city: { enum: ['Paris', 'Rome'] } },
+    required: ['city'],
+    additionalProperties: false,
+  })
+  // Short: two turns are to fit the model's context.
+  const tools = { sky: tool({ inputSchema: schema, execute: () => 1 }) }
+  const vocabulary = Array.from({ length: text.tokenizer.vocabSize }, (_, id) => id)
+  const bias = (likely: number) =>
+    Object.fromEntries([
+      ...vocabulary.filter((id) => text.tokenizer.decode([id]).trim() === '').map((id) => [id, -100]),
+      ...vocabulary.filter((id) => text.tokenizer.decode([id]).startsWith('<')).map((id) => [id, likely]),
+      // One call, and then the end.
+      ...text.stopTokenIds.map((id) => [id, 100]),
+    ])
+  const { steps, output } = await generateText({
+    ...{ model: ours, temperature: 0, system: '-', prompt: '?', tools, output: Output.object({ schema }), maxOutputTokens: 60 },
+    stopWhen: stepCountIs(2),
+    // The model knows no conversations: it is told when to call.
+    prepareStep: ({ stepNumber }) => ({ providerOptions: { parscale: { logitBias: bias(stepNumber === 0 ? 50 : -100) } } }),
+  })
+  expect(steps.map(({ finishReason }) => finishReason)).toEqual(['tool-calls', 'stop'])
+  expect(output).toEqual({ city: expect.stringMatching(/^(Paris|Rome)$/) })
+})
+
 describe('reasoning', () => {
   it('comes apart from the text, whole and in a stream', async () => {
     // Its prompt ends within the reasoning, and the model never closes it.
@@ -241,7 +278,9 @@ describe('refuses and warns', () => {
     ]
     for (const [more, message] of errors)
       await expect(generateText({ ...free, ...more, model: ours } as Parameters<typeof generateText>[0])).rejects.toThrow(message)
-    expect(() => provider('other')).toThrow(/there is no model "other"; there are small, thinks/)
+    const unknown = { name: 'ParscaleError', kind: 'usage', message: 'there is no model "other"; there are small, thinks' }
+    for (const make of [provider, provider.languageModel, provider.embeddingModel])
+      expect(() => make('other')).toThrow(expect.objectContaining(unknown))
     const image: ModelMessage[] = [{ role: 'user', content: [{ type: 'image', image: new Uint8Array([1]) }] }]
     await expect(generateText({ model: ours, messages: image })).rejects.toThrow(/"file" are not supported, only texts/)
   })

@@ -1,6 +1,6 @@
 /** Requests to the app in this process: no port, no network. */
 import { ParscaleError } from '@parscale/core/internal'
-import type { ServerApp } from '@parscale/core/internal/server'
+import { ApiError, type ServerApp } from '@parscale/core/internal/server'
 
 interface Refusal {
   readonly error: { readonly message: string; readonly type: string }
@@ -11,6 +11,15 @@ const isRefusal = (value: object): value is Refusal => 'error' in value
 /** What is wrong with a request is the caller's; all else is not. */
 const failed = ({ error: { message, type } }: Refusal) =>
   new ParscaleError(type === 'invalid_request_error' ? 'usage' : 'runtime', message)
+
+/** @throws what the server's parts refuse, as the library's error */
+export function inWordsOfLibrary<T>(call: () => T): T {
+  try {
+    return call()
+  } catch (error) {
+    throw error instanceof ApiError ? failed(error.body) : error
+  }
+}
 
 /** @throws what the app refuses, and the signal's reason */
 async function post({ fetch }: ServerApp, path: string, body: object, signal: AbortSignal | undefined): Promise<Response> {

@@ -3,7 +3,7 @@ import { usageError } from '@parscale/core/internal'
 import type { TextModel } from '@parscale/core/internal/generation'
 import { createServerApp, ModelRegistry } from '@parscale/core/internal/server'
 import { type ChatAnswer, type ChatChunk, generateResult, streamParts } from './answer.ts'
-import { ask, askStream } from './call.ts'
+import { ask, askStream, inWordsOfLibrary } from './call.ts'
 import { chatRequest, providerFields } from './request.ts'
 import type { EmbeddingModel, LanguageModel, Specification, StreamPart, Warning } from './types.ts'
 
@@ -43,7 +43,7 @@ export function createParscale<V extends Specification = 'v4'>(
   // Requests of this process wait for each other, however many.
   const app = createServerApp({ registry, limits: { queue: Infinity } })
   const about = (modelId: string) => {
-    registry.find(modelId)
+    inWordsOfLibrary(() => registry.find(modelId))
     return { specificationVersion, provider, modelId }
   }
   const reasons = async (name: string) => {

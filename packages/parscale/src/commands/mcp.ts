@@ -4,7 +4,7 @@ import { ModelRegistry } from '@parscale/core/internal/server'
 import { loadTextModel } from '../load/load.ts'
 import { nameModels } from '../serve/model-names.ts'
 import type { Io } from '../terminal/io.ts'
-import { type FlagsOf, loadOptions, number, withModel } from './options.ts'
+import { type FlagsOf, loadOptions, seconds, withModel } from './options.ts'
 
 const examples = `
 Examples:
@@ -20,7 +20,7 @@ const withOptions = (command: Command) =>
   withModel(
     command
       .argument('[models...]', '[NAME=]MODEL: folder, .gguf file or ORG/NAME')
-      .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(number)),
+      .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(seconds)),
   )
 
 export type McpFlags = FlagsOf<typeof withOptions>

@@ -18,10 +18,13 @@ let server: Awaited<ReturnType<typeof listening>>
 let client: OpenAI
 /** This model would fill its answers with white space, which JSON allows. */
 let noSpaces: Record<string, number>
+/** Tokens that only a call can begin with. */
+let openings: number[]
 beforeAll(async () => {
   const { model, tokenizer } = await loadTextModel(undefined, { threads: 1 })
   const text = new TextModel(model, tokenizer, createChatTemplate({ tokenizerJson: undefined, chatTemplate }, tokenizer))
   const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter((id) => /^\s+$/.test(tokenizer.tokenText(id)))
+  openings = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter((id) => tokenizer.tokenText(id).startsWith('<'))
   noSpaces = Object.fromEntries(ids.map((id) => [id, -100]))
   server = await listening({ small: text }, { constrain: grammarConstraints() })
   client = new OpenAI({ baseURL: server.baseURL, apiKey: 'none', maxRetries: 0 })
@@ -75,6 +78,37 @@ describe('are calls', () => {
     expect(choice === 'required' ? ['look', 'wait'] : ['wait']).toContain(name)
     expect(isValid(JSON.parse(given))).toBe(true)
   })
+})
+
+it('are calls or follow the schema, where both are asked for', async () => {
+  const tools = [{ type: 'function' as const, function: { name: 'look', parameters: schema } }]
+  const formats = [
+    { type: 'json_schema' as const, json_schema: { name: 'sight', schema } },
+    { type: 'json_object' as const },
+    { type: 'regex', pattern: '[{]"kind": "(ship|whale)", "count": 4, "seen": true[}]' } as never,
+  ]
+  expect(openings.length).toBeGreaterThan(0)
+  for (const response_format of formats) {
+    const ask = async (bias: number, tool_choice?: 'auto' | 'none') => {
+      const likely = Object.fromEntries(openings.map((id) => [id, bias]))
+      const both = { response_format, tools, parallel_tool_calls: false, logit_bias: { ...noSpaces, ...likely } }
+      return (
+        await client.chat.completions.create({ ...asked, seed: 2, max_tokens: 100, ...both, ...(tool_choice && { tool_choice }) })
+      ).choices[0]!
+    }
+    const called = await ask(100)
+    expect(called).toMatchObject({
+      finish_reason: 'tool_calls',
+      message: { content: null, tool_calls: [{ function: { name: 'look' } }] },
+    })
+    expect(await ask(100, 'auto')).toMatchObject({ finish_reason: 'tool_calls' })
+    for (const answer of [await ask(-100), await ask(100, 'none')]) {
+      expect(answer.message.tool_calls).toBeUndefined()
+      // An object of any kind has texts without end.
+      expect(response_format.type === 'json_object' || answer.finish_reason).toBeOneOf([true, 'stop'])
+      expect(answer.message.content).toMatch(answer.finish_reason === 'stop' ? /^[{].*[}]$/ : /^[{]/)
+    }
+  }
 })
 
 it('match a pattern', async () => {

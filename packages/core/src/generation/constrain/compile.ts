@@ -1,6 +1,6 @@
 /** What a request asks for, as a grammar. All limits are checked here, before anything runs. */
 import { usageError } from '../../errors.ts'
-import { spell } from './automata/byte-automaton.ts'
+import { type ByteAutomaton, spell } from './automata/byte-automaton.ts'
 import { isEmpty, textsAutomaton, withoutHalves } from './automata/character-automaton.ts'
 import { compileRegex } from './automata/compile-regex.ts'
 import { parseRegex } from './automata/parse-regex.ts'
@@ -42,11 +42,14 @@ export const regexGrammar = (pattern: string, options: WorkOptions = {}): Gramma
 
 /** The same in pieces. */
 export function* regexPieces(pattern: string, { work }: WorkOptions = {}): Pieces<Grammar> {
-  const budget = new Budget(work)
+  const automaton = yield* regexAutomaton(pattern, new Budget(work))
+  return { expression: { type: 'pattern', automaton }, values: noValues, ordered: false }
+}
+
+export function* regexAutomaton(pattern: string, budget: Budget): Pieces<ByteAutomaton> {
   const automaton = yield* withoutHalves(yield* compileRegex(parseRegex(pattern, 'regex'), 'regex', budget), budget)
   if (isEmpty(automaton)) throw usageError('regex: no text matches the pattern', { found: pattern })
-  const spelled = yield* spell(automaton, 'regex', budget)
-  return { expression: { type: 'pattern', automaton: spelled }, values: noValues, ordered: false }
+  return yield* spell(automaton, 'regex', budget)
 }
 
 /** One of these texts. */

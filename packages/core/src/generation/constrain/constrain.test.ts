@@ -205,6 +205,25 @@ it.each([
   for (const text of bad) expect(reads(grammar, text), text).toBe(false)
 })
 
+it.each([
+  ['hermes', `<tool_call>${weather('arguments')}</tool_call>`],
+  ['llama', weather('parameters')],
+  ['mistral', `[TOOL_CALLS][${weather('arguments')}]`],
+  ['mistral-args', `[TOOL_CALLS]weather[ARGS]${given}`],
+] as const)('reads an answer that is asked for, or calls: %s', (form, call) => {
+  const schema = { type: 'object', properties: { sun: { type: 'boolean' } }, required: ['sun'], additionalProperties: false }
+  const [good, bad] = ['{"sun": true}', ['', 'Fine.', '{"sun": 1}', `Fine. ${call}`, `{"sun": true}${call}`, '{"city": "Paris"}']]
+  for (const answer of [{ schema }, { pattern: '[{]"sun": (true|false)[}]' }]) {
+    const grammar = toolGrammar({ tools, form, choice: 'auto', answer })
+    for (const text of [good, call]) expect(reads(grammar, text), text).toBe(true)
+    for (const text of bad) expect(reads(grammar, text), text).toBe(false)
+    expect(reads(toolGrammar({ tools, form, choice: 'required', answer }), good)).toBe(false)
+  }
+  expect(() => toolGrammar({ tools, form, choice: 'auto', answer: { schema: { uniqueItems: true } } })).toThrow(
+    'answer: #/uniqueItems',
+  )
+})
+
 it('reads one call where calls do not run side by side', () => {
   const calls = `<tool_call>${weather('arguments')}</tool_call>`
   const grammar = toolGrammar({ tools, form: 'hermes', choice: 'auto', parallel: false })

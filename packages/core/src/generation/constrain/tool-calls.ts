@@ -15,6 +15,7 @@ import {
   repeat,
   set,
 } from './automata/regex-tree.ts'
+import { regexAutomaton } from './compile.ts'
 import type { Grammar } from './constraint.ts'
 import { Budget, finished, limits, type Pieces, tooMuch } from './limits.ts'
 import type { Expression } from './machine/expressions.ts'
@@ -38,6 +39,8 @@ export interface ToolOptions {
   readonly form: ToolForm
   /** A text, calls, or both; at least one call; or a call of the one tool that is named. None: use no grammar. */
   readonly choice: 'auto' | 'required' | { readonly name: string }
+  /** With `auto`: what a text without calls has to be. Default: any text, and calls may come behind one. */
+  readonly answer?: { readonly schema: unknown } | { readonly pattern: string }
   /** More than one call in a text. Default true. */
   readonly parallel?: boolean
   /** Arguments in the schema's order. Default: any order. */
@@ -50,7 +53,9 @@ export interface ToolOptions {
 export const toolGrammar = (options: ToolOptions): Grammar => finished(toolPieces(options))
 
 /** The same in pieces. */
-export function* toolPieces({ tools, form, choice, parallel = true, ordered = false, work }: ToolOptions): Pieces<Grammar> {
+export function* toolPieces(options: ToolOptions): Pieces<Grammar> {
+  const { tools, form, choice, parallel = true, ordered = false, work } = options
+  const asked = choice === 'auto' ? options.answer : undefined
   const called = typeof choice === 'string' ? tools : tools.filter(({ name }) => name === choice.name)
   if (called.length === 0) {
     const found = typeof choice === 'string' ? 'there are no tools' : `there is no tool "${choice.name}"`
@@ -58,6 +63,7 @@ export function* toolPieces({ tools, form, choice, parallel = true, ordered = fa
   }
   if (called.length > limits.alternatives) throw tooMuch('tools', 'tools', limits.alternatives)
   const schemas = called.map(({ name, parameters }) => ({ name: `tool "${name}"`, schema: parameters ?? { type: 'object' } }))
+  if (asked && 'schema' in asked) schemas.push({ name: 'answer', schema: asked.schema as object })
   const budget = new Budget(work)
   const { values, roots } = yield* compileSchemas(schemas, budget)
   const pattern = (regex: Regex): Expression => ({
@@ -98,7 +104,10 @@ export function* toolPieces({ tools, form, choice, parallel = true, ordered = fa
     automaton: without(markers, budget),
     ...more,
   })
-  const forced = choice !== 'auto'
+  let answer: Expression | undefined
+  if (asked && 'schema' in asked) answer = { type: 'value', node: roots.at(-1)! }
+  else if (asked) answer = { type: 'pattern', automaton: yield* regexAutomaton(asked.pattern, budget) }
+  const forced = choice !== 'auto' || answer !== undefined
   const many = parallel && typeof choice === 'string'
   const sequence = (...items: Expression[]): Expression => ({ type: 'sequence', items })
   const optional = (item: Expression): Expression => ({ type: 'choice', items: [{ type: 'sequence', items: [] }, item] })
@@ -156,7 +165,7 @@ export function* toolPieces({ tools, form, choice, parallel = true, ordered = fa
   }
 
   function grammar(expression: Expression): Grammar {
-    return { expression, values, ordered }
+    return { expression: answer ? { type: 'choice', items: [answer, expression] } : expression, values, ordered }
   }
 }
 

@@ -1,10 +1,18 @@
 /** /v1/chat/completions */
-import type { TextResult, TextToken } from '../../generation/index.ts'
+import { drain, type TextResult, type TextToken } from '../../generation/index.ts'
 import { type Answer, alternatives, finiteLogprob, newId, now, streamsOf, streamsOfAll, tokenBytes, usageOf } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid } from '../errors.ts'
 import { doneEvent, merge, type ServerEvent } from '../events.ts'
-import { checkMaxTokens, enqueue, generateText, samplingOf, type TextJob, withConstraint } from '../generate.ts'
+import {
+  checkMaxTokens,
+  enqueue,
+  type GeneratedText,
+  generateText,
+  samplingOf,
+  type TextJob,
+  withConstraint,
+} from '../generate.ts'
 import { type OutputEvent, OutputParser, type ParserOptions } from '../output/parser.ts'
 import type { ChatRequest } from '../protocol/chat.ts'
 import type { RequestScope } from '../scope.ts'
@@ -63,9 +71,7 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
   return { json: await whole(texts, head), headers }
 }
 
-type Texts = Parameters<typeof merge<{ text: string; tokens: readonly TextToken[] }, TextResult>>[0]
-
-async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
+async function* chunks(texts: readonly GeneratedText[], head: Head): AsyncGenerator<ServerEvent> {
   const chunk = (index: number, delta: object, more: object = {}): ServerEvent => ({
     data: {
       ...base(head, 'chat.completion.chunk'),
@@ -103,7 +109,7 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   yield doneEvent
 }
 
-async function whole(texts: Texts, head: Head) {
+async function whole(texts: readonly GeneratedText[], head: Head) {
   const results = await drain(merge(texts))
   const choices = results.map((result, index) => {
     const parser = new OutputParser(head.parser)
@@ -121,13 +127,6 @@ async function whole(texts: Texts, head: Head) {
 }
 
 const base = ({ id, created, model, p }: Head, object: string) => ({ id, object, created, model, parscale: { p } })
-
-export async function drain<T, R>(generator: AsyncGenerator<T, R>): Promise<R> {
-  for (;;) {
-    const { done, value } = await generator.next()
-    if (done) return value
-  }
-}
 
 /** A prompt counts once, however many answers it has. */
 function usageOfAll(results: readonly TextResult[]) {

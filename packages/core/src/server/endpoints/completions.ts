@@ -1,5 +1,5 @@
 /** /v1/completions: texts or token ids, one or many, with `echo` and log-probabilities as evaluation harnesses read them. */
-import type { PromptToken, TextResult, TextToken } from '../../generation/index.ts'
+import { drain, type PromptToken, type TextResult, type TextToken } from '../../generation/index.ts'
 import { type Answer, alternatives, finiteLogprob, newId, now, streamsOf, streamsOfAll, usageOf } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
@@ -10,6 +10,7 @@ import {
   checkPrompt,
   encoded,
   enqueue,
+  type GeneratedText,
   generateText,
   samplingOf,
   type TextJob,
@@ -18,7 +19,6 @@ import {
 import type { LoadedModel } from '../models.ts'
 import type { CompletionRequest } from '../protocol/completions.ts'
 import type { RequestScope } from '../scope.ts'
-import { drain } from './chat.ts'
 import { constraintOf, formatDemand } from './conversation.ts'
 
 interface Head {
@@ -104,28 +104,39 @@ export async function completions(request: CompletionRequest, scope: RequestScop
   return { json: await whole(texts, head), headers }
 }
 
-type Texts = Parameters<typeof merge<{ text: string; tokens: readonly TextToken[] }, TextResult>>[0]
-
-async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
+async function* chunks(texts: readonly GeneratedText[], head: Head): AsyncGenerator<ServerEvent> {
   const { request, prompts, n } = head
   const chunk = (index: number, text: string, more: object = {}): ServerEvent => ({
-    data: { ...base(head), choices: [{ index, text, logprobs: null, finish_reason: null, ...more }] },
+    data: {
+      ...base(head),
+      choices: [{ index, text, logprobs: null, finish_reason: null, ...more }],
+      // As OpenAI has it: null until the last chunk, where it is asked for at all.
+      ...(request.stream_options?.include_usage && { usage: null }),
+    },
   })
   if (request.echo) for (const index of texts.keys()) yield chunk(index, promptText(head, prompts[Math.floor(index / n)]!))
   const pieces = merge(texts)
   let next = await pieces.next()
   const offsets = texts.map(() => 0)
+  const numbersOf = (rows: readonly Row[], index: number) => {
+    if (head.logprobs === undefined) return null
+    const start = offsets[index]!
+    offsets[index] = rows.reduce((offset, { text }) => offset + text.length, start)
+    return logprobsOf(rows, head.logprobs, start)
+  }
   try {
     for (; !next.done; next = await pieces.next()) {
       const { index } = next.value
       if ('result' in next.value) {
-        yield chunk(index, '', { finish_reason: next.value.result.finishReason })
+        const { finishReason, stopToken } = next.value.result
+        yield chunk(index, '', {
+          ...(stopToken && { logprobs: numbersOf([rowOf(stopToken)], index) }),
+          finish_reason: finishReason,
+        })
         continue
       }
       const { value } = next.value
-      const rows = value.tokens.map(rowOf)
-      const logprobs = head.logprobs === undefined ? null : logprobsOf(rows, head.logprobs, offsets[index]!)
-      offsets[index]! += value.text.length
+      const logprobs = numbersOf(value.tokens.map(rowOf), index)
       yield chunk(index, value.text, {
         logprobs,
         ...(request.parscale?.streams && { parscale: streamsOf(value.tokens) }),
@@ -138,7 +149,7 @@ async function* chunks(texts: Texts, head: Head): AsyncGenerator<ServerEvent> {
   yield doneEvent
 }
 
-async function whole(texts: Texts, head: Head) {
+async function whole(texts: readonly GeneratedText[], head: Head) {
   const { request, logprobs, model, n } = head
   const results = await drain(merge(texts))
   const choices = results.map(({ text, tokens, prompt = [], finishReason, stopToken }, index) => {

@@ -2,7 +2,7 @@
 import { isParscaleError, usageError } from '../../errors.ts'
 import type { TextModel, TokenConstraint } from '../../generation/index.ts'
 import type { ChatMessage } from '../../tokenizer/index.ts'
-import type { Demand, ServerContext } from '../context.ts'
+import type { Demand, FormatDemand, ServerContext } from '../context.ts'
 import { invalid, unsupported } from '../errors.ts'
 import { checkPrompt, encoded } from '../generate.ts'
 import { parsedText } from '../json-body.ts'
@@ -48,7 +48,6 @@ export async function conversationOf(
   checkPrompt(promptIds, model, 'messages')
   const { reasoning } = form
   const end = reasoning ? tokenizer.decode(promptIds.slice(-12)).trimEnd() : ''
-  const calls = callDemand(request, tools, form.tools)
   return {
     promptIds,
     shownTokenIds: form.shownTokenIds,
@@ -57,7 +56,7 @@ export async function conversationOf(
       tools: tools.length > 0 ? form.tools : undefined,
       reasons: reasoning !== undefined && end.endsWith(reasoning.open),
     },
-    demand: calls ?? formatDemand(request.response_format, 'response_format'),
+    demand: demandOf(request, tools, form.tools),
   }
 }
 
@@ -107,13 +106,15 @@ function toolsOf(
   return functions
 }
 
-function callDemand(
-  { tool_choice: choice, parallel_tool_calls }: ConversationRequest,
+function demandOf(
+  { tool_choice: choice, parallel_tool_calls, response_format }: ConversationRequest,
   tools: readonly { function: NonNullable<Tool['function']> }[],
   form: LoadedModel['form']['tools'],
 ): Demand | undefined {
-  if (!choice || choice === 'none' || choice === 'auto') return undefined
-  const name = choice === 'required' ? undefined : choice.function?.name
+  const format = formatDemand(response_format, 'response_format')
+  const free = !choice || choice === 'none' || choice === 'auto'
+  if (free && (!format || tools.length === 0)) return format
+  const name = free || choice === 'required' ? undefined : calledName(choice, choice.function?.name)
   const chosen = tools.filter((tool) => name === undefined || tool.function.name === name)
   if (chosen.length === 0)
     throw invalid(
@@ -125,10 +126,22 @@ function callDemand(
     form: form!,
     tools: chosen.map(({ function: { name, parameters } }) => ({ name, parameters: parameters ?? { type: 'object' } })),
     parallel: parallel_tool_calls !== false,
+    ...(free && format && { otherwise: format }),
   }
 }
 
-export function formatDemand(format: ResponseFormat | null | undefined, param: string): Demand | undefined {
+/** Of a choice that is an object. @throws what it names that is no function, which cannot be held to */
+export function calledName({ type }: { readonly type: string }, name: unknown): string {
+  if (type !== 'function')
+    throw unsupported(
+      `tool_choice: type ${JSON.stringify(type.slice(0, 40))} is not supported, only "function" with a name, "none", "auto" and "required"`,
+      'tool_choice',
+    )
+  if (typeof name !== 'string') throw invalid('tool_choice: type "function" needs the name of a function', 'tool_choice')
+  return name
+}
+
+export function formatDemand(format: ResponseFormat | null | undefined, param: string): FormatDemand | undefined {
   switch (format?.type) {
     case 'json_object':
       return { kind: 'json' }

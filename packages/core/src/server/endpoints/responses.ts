@@ -4,6 +4,7 @@ import { type Answer, newId, now } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid, toApiError, unsupported } from '../errors.ts'
 import type { ServerEvent } from '../events.ts'
+import { noteFailure } from '../failure.ts'
 import { checkMaxTokens, enqueue, generateText, samplingOf, withConstraint } from '../generate.ts'
 import type { LoadedModel } from '../models.ts'
 import { OutputParser, type ParserOptions } from '../output/parser.ts'
@@ -11,7 +12,7 @@ import { ResponseItems } from '../output/response-items.ts'
 import { type Message, responseFormat, type Tool } from '../protocol/chat.ts'
 import type { ResponseInput, ResponseRequest } from '../protocol/responses.ts'
 import type { RequestScope } from '../scope.ts'
-import { type ConversationRequest, constraintOf, conversationOf } from './conversation.ts'
+import { type ConversationRequest, calledName, constraintOf, conversationOf } from './conversation.ts'
 
 export async function responses(request: ResponseRequest, scope: RequestScope, context: ServerContext): Promise<Answer> {
   if (request.previous_response_id)
@@ -29,7 +30,7 @@ export async function responses(request: ResponseRequest, scope: RequestScope, c
   const text = generateText({ model, p, promptIds, options: constrained, begun: begun[0]! }, scope, context)
   const headers = { 'x-queue-position': String(position) }
   const events = answer(text, request, p, parser)
-  if (request.stream) return { events: numbered(events), headers }
+  if (request.stream) return { events: numbered(events, scope, context), headers }
   let last: Record<string, unknown> = {}
   for await (const event of events) {
     if (event.type === 'response.failed') throw event.cause
@@ -89,9 +90,17 @@ async function* answer(
   }
 }
 
-async function* numbered(events: AsyncGenerator<ResponseEvent>): AsyncGenerator<ServerEvent> {
+async function* numbered(
+  events: AsyncGenerator<ResponseEvent>,
+  scope: RequestScope,
+  context: ServerContext,
+): AsyncGenerator<ServerEvent> {
   let sequence = 0
-  for await (const { cause: _, ...event } of events) yield { event: event.type, data: { ...event, sequence_number: sequence++ } }
+  for await (const { cause, ...event } of events) {
+    // The answer's own event tells the client; nobody else throws it.
+    if (event.type === 'response.failed') noteFailure(cause, scope, context)
+    yield { event: event.type, data: { ...event, sequence_number: sequence++ } }
+  }
 }
 
 const responseHead = (request: ResponseRequest, p: number) => ({
@@ -126,14 +135,18 @@ function conversation(request: ResponseRequest, model: LoadedModel): Conversatio
   if (messages.length === 0) throw invalid('input: there is nothing in it that this server knows', 'input')
   // Tools that the template cannot say are as good as tools of a kind that nobody knows.
   const tools = model.form.tools ? functionsOf(request) : []
-  const named = typeof choice === 'object' && choice !== null && choice.type === 'function' ? textOf(choice.name) : undefined
-  const known = choice === 'none' || choice === 'required' ? choice : ('auto' as const)
+  const tool_choice =
+    typeof choice === 'object' && choice !== null
+      ? { type: 'function', function: { name: calledName(choice, choice.name) } }
+      : // Where no tool is left, none can be asked for.
+        choice === 'required' && tools.length === 0
+        ? ('auto' as const)
+        : choice
   return {
     messages,
     tools,
     parallel_tool_calls,
-    tool_choice:
-      named === undefined ? (tools.length === 0 ? ('auto' as const) : known) : { type: 'function', function: { name: named } },
+    tool_choice,
     response_format: formatOf(request),
     reasoning_effort: reasoning?.effort,
   }

@@ -4,7 +4,7 @@ import { McpServer, type ServerContext } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
 import { packageVersion } from '../../package-files.ts'
 import type { Io } from '../../terminal/io.ts'
-import { type CallIo, progressOf } from './call-io.ts'
+import { progressOf } from './progress.ts'
 import { type ToolContext, tools } from './tools.ts'
 
 const instructions =
@@ -45,7 +45,7 @@ export function mcpServer(context: ToolContext & { readonly io: Io }): McpServer
 }
 
 /** The process's own, but that the call's signal counts, and that progress goes to who asked for it. `told`: all of it is sent. */
-function callIo(io: Io, { signal, _meta, notify }: ServerContext['mcpReq']): { io: CallIo; told: () => Promise<void> } {
+function callIo(io: Io, { signal, _meta, notify }: ServerContext['mcpReq']): { io: Io; told: () => Promise<void> } {
   const token = _meta?.progressToken
   let sent = Promise.resolve()
   const progress = progressOf((report) => {

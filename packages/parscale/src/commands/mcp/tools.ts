@@ -1,16 +1,17 @@
 /** The tools: what they take, and what they answer. Models stay loaded between calls. */
+import { isParscaleError, usageError } from '@parscale/core/internal'
 import { scoreIds } from '@parscale/core/internal/evaluation'
 import type { TextOptions, TextResult } from '@parscale/core/internal/generation'
 import { datasetNames, lawNames, parsePoints } from '@parscale/core/internal/law'
 import type { LoadedModel, ModelRegistry } from '@parscale/core/internal/server'
 import { z } from 'zod'
 import type { NamedModel } from '../../serve/model-names.ts'
+import type { Io } from '../../terminal/io.ts'
 import { fitReport } from '../fit.ts'
 import { fitJson } from '../fit-report.ts'
 import { register as inspect } from '../inspect.ts'
 import { readPoints } from '../law-options.ts'
 import { register as plan } from '../plan.ts'
-import type { CallIo } from './call-io.ts'
 import { jsonOfCommand } from './json-command.ts'
 
 export interface ToolContext {
@@ -28,12 +29,12 @@ interface McpTool {
   readonly title: string
   readonly description: string
   readonly input: z.ZodType
-  call(args: unknown, io: CallIo): Promise<ToolAnswer>
+  call(args: unknown, io: Io): Promise<ToolAnswer>
 }
 
 /** Ties what a tool takes to its schema, which has checked it. */
 const tool = <S extends z.ZodType>(
-  about: Omit<McpTool, 'input' | 'call'> & { readonly input: S; call(args: z.infer<S>, io: CallIo): Promise<ToolAnswer> },
+  about: Omit<McpTool, 'input' | 'call'> & { readonly input: S; call(args: z.infer<S>, io: Io): Promise<ToolAnswer> },
 ): McpTool => ({ ...about, call: (args, io) => about.call(about.input.parse(args), io) })
 
 const inJson = (structured: Record<string, unknown>): ToolAnswer => ({ text: JSON.stringify(structured, null, 1), structured })
@@ -153,7 +154,7 @@ export function tools({ models, registry }: ToolContext): McpTool[] {
       call: async ({ points, file, dataset, ...flags }, io) => {
         const data = points
           ? { source: 'points', dataset: undefined, points: parsePoints(JSON.stringify(points), 'points.json') }
-          : await readPoints(file, dataset)
+          : await withPointsFile(file, () => readPoints(file, dataset))
         return inJson({ ...fitJson((await fitReport(data, flags, io)).report) })
       },
     }),
@@ -180,17 +181,35 @@ export function tools({ models, registry }: ToolContext): McpTool[] {
         file: z.string().min(1).optional().describe('CSV or JSON file of points to fit the law to.'),
       }),
       call: async ({ file, time_per_token, train_flops, ...flags }, io) =>
-        inJson(
-          await jsonOfCommand(
-            plan,
-            { ...flags, 'time-per-token': time_per_token, 'train-flops': train_flops },
-            file === undefined ? [] : [file],
-            io,
+        withPointsFile(file, async () =>
+          inJson(
+            await jsonOfCommand(
+              plan,
+              { ...flags, 'time-per-token': time_per_token, 'train-flops': train_flops },
+              file === undefined ? [] : [file],
+              io,
+            ),
           ),
         ),
     }),
   ]
 }
+
+/** A caller may point at any file. What the command line says of one that holds no points quotes it; here nothing of it is told. */
+async function withPointsFile<T>(file: string | undefined, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use()
+  } catch (error) {
+    if (file === undefined || !isParscaleError(error) || error.facts.file !== file || isOfSystem(error.facts.cause)) throw error
+    throw usageError(
+      `${file}: expected points as CSV or JSON: N, P, loss, optionally D, weight, all greater than 0; parscale fit says what is wrong with it`,
+      { file },
+    )
+  }
+}
+
+/** No such file, no right to read it: nothing was read. */
+const isOfSystem = (cause: unknown) => cause instanceof Error && 'code' in cause
 
 const numbersOf = ({ promptTokens, tokens, finishReason, stopString }: TextResult) => ({
   ...{ promptTokens, newTokens: tokens.length, finishReason, stopString },

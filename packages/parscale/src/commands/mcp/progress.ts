@@ -1,9 +1,6 @@
 /** Progress of a call as the protocol has it: it never falls, whatever phases a command goes through. */
 import type { Io } from '../../terminal/io.ts'
 
-/** An Io whose progress goes to the caller. */
-export type CallIo = Io
-
 export interface ProgressReport {
   readonly progress: number
   readonly total: number | undefined
