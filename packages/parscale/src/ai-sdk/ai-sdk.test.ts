@@ -234,7 +234,7 @@ describe('ends', () => {
   it('leaves nothing of a stream that is left between two parts, or before the first', async () => {
     const acquire = vi.spyOn(ModelRegistry.prototype, 'acquire')
     const model = createParscale(text)()
-    const users = () => acquire.mock.contexts.at(-1)!.statuses[0]!.users
+    const users = () => (acquire.mock.contexts.at(-1) as ModelRegistry).statuses[0]!.users
     const prompt = [{ role: 'user' as const, content: [{ type: 'text' as const, text: 'x' }] }]
     for (const way of ['cancel', 'abort'] as const)
       for (const parts of [0, 1, 4]) {
