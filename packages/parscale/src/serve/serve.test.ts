@@ -1,5 +1,4 @@
 /** `parscale serve` as a process: where it listens, to whom, and how it ends. */
-import { execFileSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { connect } from 'node:net'
@@ -10,6 +9,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { shippedModel } from '../package-files.ts'
 import { runHere } from '../testing/run-here.ts'
 import { nameModels } from './model-names.ts'
+import { selfSigned } from './testing/certificates.ts'
+import { Wire, wait } from './testing/hostile/wire.ts'
 import { killServers, type ServerProcess, startServer } from './testing/server-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-serve-'))
@@ -127,6 +128,20 @@ it('cuts what takes longer than it may', async () => {
   expect(output.stdout).toContain('"error":"cancelled"')
 })
 
+it('does not wait for connections that say nothing, or half a request, when it ends', { timeout: 20_000 }, async () => {
+  const { cert, key } = selfSigned(folder, 'silent')
+  for (const flags of [[], ['--tls-cert', cert, '--tls-key', key]]) {
+    const { child, ended, url } = await startServer(flags)
+    for (const said of ['', 'GET /health HTTP/1.1\r\nHost: loc']) {
+      const silent = await Wire.open(Number(new URL(url).port))
+      if (said) await silent.send(said)
+    }
+    child.kill('SIGTERM')
+    // Far less than --drain, which is 30 s.
+    expect(await Promise.race([ended, wait(8000)])).toBe(0)
+  }
+})
+
 it('lists its models for `parscale ps`', async () => {
   const { url } = shared
   const { stdout } = await here(['ps', '--url', url])
@@ -187,12 +202,7 @@ describe('who may connect', () => {
   })
 
   it('speaks TLS where there is a certificate', async () => {
-    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
-    execFileSync(
-      'openssl',
-      ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', cert],
-      { stdio: 'ignore' },
-    )
+    const { cert, key } = selfSigned(folder, 'localhost')
     const { url } = await startServer(['--tls-cert', cert, '--tls-key', key])
     expect(url).toMatch(/^https:/)
     const status = await new Promise((resolve, reject) => {
