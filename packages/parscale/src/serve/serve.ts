@@ -97,14 +97,20 @@ export async function serve(options: ServeOptions): Promise<void> {
   })
   const listener = await listen(app, options)
   const { tls, onHangup } = options
-  const stopRenewing = renewing({
-    files: [options.keys?.file, tls?.cert, tls?.key].filter((file) => file !== undefined),
-    read: async () => {
-      await listener.renewTls()
-      if (isKey) isKey = keyCheck((await options.keys?.read()) ?? [])
-    },
-    ...{ say, onHangup },
-  })
+  const stopRenewing = [
+    renewing({
+      ...{ what: 'keys', say, onHangup },
+      files: [options.keys?.file].filter((file) => file !== undefined),
+      read: async () => {
+        if (isKey) isKey = keyCheck((await options.keys?.read()) ?? [])
+      },
+    }),
+    renewing({
+      ...{ what: 'certificate', say, onHangup },
+      files: tls ? [tls.cert, tls.key] : [],
+      read: () => listener.renewTls(),
+    }),
+  ]
   try {
     say(`listening on ${listener.url}`)
     options.onListen?.(listener.url)
@@ -133,7 +139,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     cut.abort(serverEnding())
     await within(cutMs, drained())
   } finally {
-    stopRenewing()
+    for (const stop of stopRenewing) stop()
     cut.abort(serverEnding())
     loop.stop()
     listener.cut()
