@@ -1,5 +1,5 @@
 /** `parscale serve` as a process: where it listens, to whom, and how it ends. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:https'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -140,6 +140,25 @@ it('does not wait for connections that say nothing, or half a request, when it e
     // Far less than --drain, which is 30 s.
     expect(await Promise.race([ended, wait(8000)])).toBe(0)
   }
+})
+
+it('goes on where a model without an end of text is asked for a form', { timeout: 30_000 }, async () => {
+  const endless = join(folder, 'endless')
+  cpSync(shippedModel, endless, { recursive: true })
+  const change = (file: string, more: object) => {
+    const path = join(endless, file)
+    writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...more }))
+  }
+  for (const file of ['config.json', 'generation_config.json']) change(file, { eos_token_id: undefined })
+  change('tokenizer_config.json', { eos_token: undefined })
+  const { url } = await startServer([`parscale-small=${endless}`])
+  const ask = (more: object) => fetch(`${url}/v1/completions`, body(more))
+  // The first is compiled longer than the tree of tokens is made.
+  for (const format of [{ type: 'regex', pattern: '(a|b)*a(a|b){11}' }, { type: 'json_object' }]) {
+    const refused = await ask({ response_format: format })
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('a token that ends the text')])
+  }
+  expect((await ask({})).status).toBe(200)
 })
 
 it('lists its models for `parscale ps`', async () => {
