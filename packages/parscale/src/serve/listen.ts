@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly port: number
   /** Paths of PEM files. */
   readonly tls?: TlsFiles
+  /** Milliseconds after which a client that takes none of its answer is cut off. Default: 60 s. */
+  readonly unreadMs?: number
 }
 
 export interface TlsFiles {
@@ -40,7 +42,10 @@ const keepAliveTimeout = 75_000
 /** For a request on its way when the server ends. To Node a connection that has sent none yet is not idle. */
 const silentMs = 500
 
-export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
+export async function listen(
+  app: Pick<ServerApp, 'fetch'>,
+  { host, port, tls, unreadMs = 60_000 }: ListenOptions,
+): Promise<Listener> {
   const eventStreams = new WeakSet<object>()
   const answer = getRequestListener(
     async (request, { incoming, outgoing }) => {
@@ -55,6 +60,7 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
   const limits = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
   keepHalfClosed(server, eventStreams)
+  cutUnread(server, unreadMs)
   let answering = 0
   server.on('request', (_, response) => {
     answering++
@@ -97,6 +103,17 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
       for (const socket of sockets) socket.destroy()
     },
   }
+}
+
+/** Cuts off clients that read nothing of what waits for them: they would hold their rows as long as they like. */
+function cutUnread(server: Server, ms: number): void {
+  // Of no bytes in either direction, which a long prompt may need as well.
+  server.timeout = ms
+  server.on('request', (_, response) => {
+    response.on('timeout', (socket: Socket) => {
+      if (socket.writableLength > 0) socket.destroy()
+    })
+  })
 }
 
 /** A request that never came to the app: mostly a Host that is no name. */
