@@ -127,7 +127,6 @@ export function createServerApp(options: ServerOptions): ServerApp {
     return refused(refusal)
   })
   app.notFound((c) => refused(notFound(`there is no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'unknown_url')))
-  if (options.hosts) app.use(hostCheck(options.hosts))
   const { origins = [] } = options
   if (origins.length > 0)
     app.use(
@@ -147,6 +146,8 @@ export function createServerApp(options: ServerOptions): ServerApp {
     c.get('scope').record.path = '/livez'
     return c.json({ status: 'ok' })
   })
+  // Behind the probes: orchestrators ask by address, and these tell nothing.
+  if (options.hosts) app.use(hostCheck(options.hosts))
   app.use(async (c, next) => {
     if (options.isKey && !options.isKey(keyOf(c.req.header('authorization'), c.req.header('x-api-key'))))
       throw new ApiError(401, 'invalid_request_error', 'a valid key is needed: Authorization: Bearer KEY', {

@@ -1,8 +1,9 @@
 /** `parscale serve` as a process: where it listens, to whom, and how it ends. */
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request as http } from 'node:http'
 import { request } from 'node:https'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -205,19 +206,29 @@ describe('who may connect', () => {
     }
   })
 
+  const statusOf = (url: string, headers: Record<string, string>, path = '/v1/models') =>
+    new Promise<number>((resolve, reject) => {
+      http({ hostname: '127.0.0.1', port: new URL(url).port, path, headers }, (response) =>
+        resolve(response.resume().statusCode!),
+      )
+        .on('error', reject)
+        .end()
+    })
+
   it('calls it by its name', async () => {
-    const { url } = shared
-    const { hostname, port } = new URL(url)
-    const { request: http } = await import('node:http')
-    const status = (host: string) =>
-      new Promise<number>((resolve, reject) => {
-        http({ hostname, port, path: '/v1/models', headers: { host } }, (response) => resolve(response.resume().statusCode!))
-          .on('error', reject)
-          .end()
-      })
-    expect([await status(`localhost:${port}`), await status('models.local'), await status('evil.example')]).toEqual([
-      200, 200, 403,
-    ])
+    const status = (host: string) => statusOf(shared.url, { host })
+    const { port } = new URL(shared.url)
+    const names = [`localhost:${port}`, 'models.local', 'evil.example']
+    expect(await Promise.all(names.map(status))).toEqual([200, 200, 403])
+  })
+
+  it('calls it by a further name or one of its own, where it is reached from elsewhere', async () => {
+    const flags = ['--host', '0.0.0.0', '--allow-host', 'models.local']
+    const { url } = await startServer(flags, { env: { PARSCALE_API_KEY: 'the-key' } })
+    const status = (host: string, path?: string) => statusOf(url, { host, authorization: 'Bearer the-key' }, path)
+    const names = ['127.0.0.1', 'localhost', hostname(), 'models.local', 'evil.example']
+    expect(await Promise.all(names.map((name) => status(name)))).toEqual([200, 200, 200, 200, 403])
+    expect(await status('10.1.2.3:8080', '/health')).toBe(200)
   })
 
   it('speaks TLS where there is a certificate', async () => {
