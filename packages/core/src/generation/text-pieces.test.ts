@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import { readFixture } from '../tokenizer/testing/fixtures.ts'
 import { createTokenizer } from '../tokenizer/tokenizer.ts'
-import { TextPieces } from './text-pieces.ts'
+import { joinChunks, TextPieces, type TextToken } from './text-pieces.ts'
 
 const token = (id: number) => ({ id, logProbability: 0, topLogprobs: [], streamWeights: new Float32Array(1) })
 
@@ -28,4 +28,17 @@ it.each(['llama-spm', 'metaspace-first', 'metaspace-split'])('%s keeps the first
   alone.push(token(of!))
   alone.end()
   expect(alone.text).toBe('of')
+})
+
+it('joins pieces that nobody has read without a copy of what is there', () => {
+  const piece = (id: number) => ({
+    text: `${id}`,
+    tokens: [{ id, text: `${id}`, logProbability: 0, streamWeights: [] } as TextToken],
+  })
+  const held = piece(0)
+  const { tokens } = held
+  const joined = [1, 2, 3].map(piece).reduce(joinChunks, held)
+  expect(joined.text).toBe('0123')
+  expect(joined.tokens.map(({ id }) => id)).toEqual([0, 1, 2, 3])
+  expect(joined.tokens).toBe(tokens)
 })

@@ -23,10 +23,18 @@ export interface TextChunk {
   readonly tokens: readonly TextToken[]
 }
 
-export const joinChunks = (a: TextChunk, b: TextChunk): TextChunk => ({
-  text: a.text + b.text,
-  tokens: [...a.tokens, ...b.tokens],
-})
+/** One that nobody has read yet. */
+export interface HeldChunk extends TextChunk {
+  text: string
+  readonly tokens: TextToken[]
+}
+
+/** Puts the second behind the first, which changes: a reader who never reads would else cost all its tokens at each of them. */
+export function joinChunks(a: HeldChunk, b: TextChunk): HeldChunk {
+  a.text += b.text
+  for (const token of b.tokens) a.tokens.push(token)
+  return a
+}
 
 /** The text of one generation, as it grows. */
 export class TextPieces {
@@ -36,21 +44,21 @@ export class TextPieces {
   readonly #tokenizer: Tokenizer
   readonly #decoder: ReturnType<Tokenizer['streamDecoder']>
   readonly #stops: ReturnType<typeof createStopMatcher>
-  readonly #emit: (chunk: TextChunk) => void
+  readonly #emit: (chunk: HeldChunk) => void
   readonly #shown: ReadonlySet<number>
   /** How many of the tokens were given out. */
   #given = 0
 
   /**
    * @param promptIds what the text continues: its first space is one, where a text's own would be dropped
-   * @param emit is given every piece
+   * @param emit is given every piece, to keep
    * @param shown special tokens that stand in the text as they are spelled
    */
   constructor(
     tokenizer: Tokenizer,
     promptIds: readonly number[],
     stop: readonly string[],
-    emit: (chunk: TextChunk) => void,
+    emit: (chunk: HeldChunk) => void,
     shown: readonly number[] = [],
   ) {
     this.#tokenizer = tokenizer

@@ -9,7 +9,7 @@ import type { Model } from './model.ts'
 import { type FinishReason, type GeneratedToken, PromptCache, type PromptToken } from './request.ts'
 import type { SamplingOptions } from './sampling.ts'
 import { Scheduler, type SchedulerOptions } from './scheduler.ts'
-import { joinChunks, type TextChunk, TextPieces, type TextToken, textToken } from './text-pieces.ts'
+import { type HeldChunk, joinChunks, type TextChunk, TextPieces, type TextToken, textToken } from './text-pieces.ts'
 import { channel, drain } from './token-stream.ts'
 
 /** Pieces that wait for a slow reader before they are joined. */
@@ -159,7 +159,7 @@ export class TextModel {
     cache?: PromptCache,
   ): AsyncGenerator<TextChunk, TextResult> {
     const left = new AbortController()
-    const chunks = channel<TextChunk>(chunksHeld, joinChunks)
+    const chunks = channel<HeldChunk>(chunksHeld, joinChunks)
     const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push, options.shownTokenIds)
     let stopToken: TextToken | undefined
     const finished = this.scheduler

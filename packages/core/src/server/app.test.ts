@@ -591,8 +591,11 @@ describe('who may call', () => {
 
   it('says a name that is ours', async () => {
     server = serverApp({ hosts: ['localhost'] })
-    expect((await server.call('/health', undefined, { host: 'localhost:8080' })).status).toBe(200)
+    expect((await server.call('/v1/models', undefined, { host: 'localhost:8080' })).status).toBe(200)
     expect((await server.call('/v1/models', undefined, { host: 'evil.example' })).status).toBe(403)
+    // Kubernetes asks a pod by its address.
+    for (const probe of ['/health', '/livez'])
+      expect((await server.call(probe, undefined, { host: '10.1.2.3:8080' })).status).toBe(200)
   })
 
   it.each<Record<string, string>>([

@@ -122,7 +122,6 @@ export function createServerApp(options: ServerOptions): ServerApp {
   })
   app.onError((error, c) => refused(noteFailure(error, c.get('scope'), context)))
   app.notFound((c) => refused(notFound(`there is no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'unknown_url')))
-  if (options.hosts) app.use(hostCheck(options.hosts))
   const { origins = [] } = options
   if (origins.length > 0)
     app.use(
@@ -142,6 +141,8 @@ export function createServerApp(options: ServerOptions): ServerApp {
     c.get('scope').record.path = '/livez'
     return c.json({ status: 'ok' })
   })
+  // Behind the probes: orchestrators ask by address, and these tell nothing.
+  if (options.hosts) app.use(hostCheck(options.hosts))
   app.use(originCheck(origins))
   app.use(async (c, next) => {
     if (options.isKey && !options.isKey(keyOf(c.req.header('authorization'), c.req.header('x-api-key'))))

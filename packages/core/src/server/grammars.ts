@@ -1,4 +1,5 @@
 /** What requests demand, as grammars of generation/constrain. Requests that demand the same share one, with what was found out about it. */
+import { isParscaleError } from '../errors.ts'
 import {
   type Grammar,
   inTurns,
@@ -45,8 +46,11 @@ export function grammarConstraints(): Constrain {
     let known = models.get(text)
     if (!known) {
       const options = { size: text.model.config.vocabSize, endIds: text.stopTokenIds }
+      const vocabulary = inTurns(vocabularyPieces(text.tokenizer, options))
+      // It may fail before anybody waits for it, or when nobody does any more.
+      vocabulary.catch(() => {})
       known = {
-        vocabulary: inTurns(vocabularyPieces(text.tokenizer, options)),
+        vocabulary,
         compiling: new Map(),
         grammars: new Recent(grammarsKept, demandCharacters),
         refusals: new Recent(refusalsKept, demandCharacters),
@@ -65,7 +69,10 @@ export function grammarConstraints(): Constrain {
     }
     started.grammar.then(
       (grammar) => grammars.set(key, grammar),
-      (error) => refusals.set(key, { error }),
+      // Other failures are not the schema's: a vocabulary without an end, say.
+      (error) => {
+        if (isParscaleError(error) && error.kind === 'unsupported') refusals.set(key, { error })
+      },
     )
     compiling.set(key, started)
     return started

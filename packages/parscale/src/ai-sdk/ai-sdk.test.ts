@@ -267,6 +267,26 @@ describe('ends', () => {
     await reader.cancel()
     await endsSoon(before)
   })
+
+  it('leaves nothing of a stream that is left between two parts, or before the first', async () => {
+    const acquire = vi.spyOn(ModelRegistry.prototype, 'acquire')
+    const model = createParscale(text)()
+    const users = () => (acquire.mock.contexts.at(-1) as ModelRegistry).statuses[0]!.users
+    const prompt = [{ role: 'user' as const, content: [{ type: 'text' as const, text: 'x' }] }]
+    for (const way of ['cancel', 'abort'] as const)
+      for (const parts of [0, 1, 4]) {
+        const leave = new AbortController()
+        const asked = { prompt, temperature: 0, providerOptions: endless, abortSignal: leave.signal }
+        const reader = (await model.doStream(asked)).stream.getReader()
+        for (let read = 0; read < parts; read++) await reader.read()
+        expect(users(), `${way} after ${parts}`).toBe(1)
+        if (way === 'cancel') await reader.cancel()
+        else leave.abort()
+        await vi.waitFor(() => expect(users(), `${way} after ${parts}`).toBe(0))
+        await vi.waitFor(() => expect(text.scheduler.counters.rows).toBe(0))
+      }
+    acquire.mockRestore()
+  })
 })
 
 describe('refuses and warns', () => {

@@ -36,25 +36,32 @@ export async function ask<Answer>(app: ServerApp, path: string, body: object, si
   return (await (await post(app, path, body, signal)).json()) as Answer
 }
 
-/** What a stream's events hold, until `[DONE]`. Leaving it early ends the request. */
+/** What a stream's events hold, until `[DONE]`. The signal ends the request whether or not somebody reads, and so does leaving early. */
 export async function askStream<Chunk extends object>(
   app: ServerApp,
   path: string,
   body: object,
-  signal?: AbortSignal,
+  signal: AbortSignal,
 ): Promise<AsyncGenerator<Chunk>> {
   const response = await post(app, path, { ...body, stream: true, stream_options: { include_usage: true } }, signal)
-  return events(response.body!, signal)
+  const reader = response.body!.getReader()
+  // Between two reads, and before the first, no generator notices it.
+  const leave = () => void reader.cancel().catch(() => {})
+  signal.addEventListener('abort', leave, { once: true })
+  return events(reader, signal, () => signal.removeEventListener('abort', leave))
 }
 
-async function* events<Chunk extends object>(body: ReadableStream<Uint8Array>, signal?: AbortSignal): AsyncGenerator<Chunk> {
+async function* events<Chunk extends object>(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  signal: AbortSignal,
+  ended: () => void,
+): AsyncGenerator<Chunk> {
   const utf8 = new TextDecoder()
-  const reader = body.getReader()
   try {
     for (;;) {
       // The app writes one whole event at a time (core/src/server/events.ts).
       const { done, value } = await reader.read()
-      signal?.throwIfAborted()
+      signal.throwIfAborted()
       const data = utf8.decode(value).replace(/^data: /, '')
       if (done || data.startsWith('[DONE]')) return
       const chunk = JSON.parse(data) as Chunk | Refusal
@@ -62,6 +69,7 @@ async function* events<Chunk extends object>(body: ReadableStream<Uint8Array>, s
       yield chunk
     }
   } finally {
+    ended()
     await reader.cancel()
   }
 }

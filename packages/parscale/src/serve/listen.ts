@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { createServer as createHttp, type Server } from 'node:http'
 import { createServer as createHttps, Server as HttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import { getRequestListener, RequestError } from '@hono/node-server'
 import { runtimeError, usageError } from '@parscale/core/internal'
@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly port: number
   /** Paths of PEM files. */
   readonly tls?: TlsFiles
+  /** Milliseconds after which a client that takes none of its answer is cut off. Default: 60 s. */
+  readonly unreadMs?: number
 }
 
 export interface TlsFiles {
@@ -26,7 +28,7 @@ export interface Listener {
   readonly url: string
   /** Connections from now on get the certificate that stands in the files now. @throws usage error, and the one before stays */
   renewTls(): Promise<void>
-  /** Takes no new connections, and closes each when its answer is out. */
+  /** Takes no new connections, and closes each when its answer is out. Does not wait long for those that ask for nothing: `cut` them. */
   close(): Promise<void>
   /** Cuts what is left. */
   cut(): void
@@ -37,8 +39,13 @@ const headersTimeout = 20_000
 const requestTimeout = 120_000
 /** Longer than balancers keep a connection that nobody uses (60 s): else they send a request on one that is being closed. */
 const keepAliveTimeout = 75_000
+/** For a request on its way when the server ends. To Node a connection that has sent none yet is not idle. */
+const silentMs = 500
 
-export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }: ListenOptions): Promise<Listener> {
+export async function listen(
+  app: Pick<ServerApp, 'fetch'>,
+  { host, port, tls, unreadMs = 60_000 }: ListenOptions,
+): Promise<Listener> {
   const eventStreams = new WeakSet<object>()
   const answer = getRequestListener(
     async (request, { incoming, outgoing }) => {
@@ -53,6 +60,18 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
   const limits = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
   keepHalfClosed(server, eventStreams)
+  cutUnread(server, unreadMs)
+  let answering = 0
+  server.on('request', (_, response) => {
+    answering++
+    response.once('close', () => answering--)
+  })
+  // Node closes none that has not finished its TLS handshake.
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => reject(cannotListen(cause, host, port)))
     server.listen(port, host, resolve)
@@ -65,18 +84,36 @@ export async function listen(app: Pick<ServerApp, 'fetch'>, { host, port, tls }:
     },
     close: () =>
       new Promise((resolve) => {
-        const idle = setInterval(() => server.closeIdleConnections(), 50)
-        server.close(() => {
+        let silent = performance.now()
+        const closed = () => {
           clearInterval(idle)
           resolve()
-        })
+        }
+        const idle = setInterval(() => {
+          server.closeIdleConnections()
+          if (answering > 0) silent = performance.now()
+          else if (performance.now() - silent > silentMs) closed()
+        }, 50)
+        server.close(closed)
       }),
     cut: () => {
       // Where the start has failed, nobody has called close, and a port that listens keeps the process alive.
       server.close()
       server.closeAllConnections()
+      for (const socket of sockets) socket.destroy()
     },
   }
+}
+
+/** Cuts off clients that read nothing of what waits for them: they would hold their rows as long as they like. */
+function cutUnread(server: Server, ms: number): void {
+  // Of no bytes in either direction, which a long prompt may need as well.
+  server.timeout = ms
+  server.on('request', (_, response) => {
+    response.on('timeout', (socket: Socket) => {
+      if (socket.writableLength > 0) socket.destroy()
+    })
+  })
 }
 
 /** A request that never came to the app: mostly a Host that is no name. */

@@ -1,12 +1,14 @@
 /** Keys and certificates that change under a server that runs. */
-import { execFileSync } from 'node:child_process'
 import { copyFileSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import * as http from 'node:http'
+import * as https from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type TLSSocket } from 'node:tls'
 import { afterAll, expect, it, vi } from 'vitest'
 import { listen } from './listen.ts'
 import { renewing } from './renew.ts'
+import { selfSigned } from './testing/certificates.ts'
 import { killServers, startServer } from './testing/server-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-renew-'))
@@ -16,20 +18,8 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-/** NAME.cert and NAME.key. */
-function makePair(name: string) {
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-      ...['-subj', `/CN=${name}`, '-keyout', path(`${name}.key`), '-out', path(`${name}.cert`)],
-    ],
-    { stdio: 'ignore' },
-  )
-}
-
 it('shows new connections the certificate that is there now, and keeps the one before while the files do not fit', async () => {
-  for (const name of ['first', 'second']) makePair(name)
+  for (const name of ['first', 'second']) selfSigned(folder, name)
   const tls = { cert: path('cert'), key: path('key') }
   // As Kubernetes mounts a secret: what is changed is a link.
   const point = (name: string) => {
@@ -42,6 +32,7 @@ it('shows new connections the certificate that is there now, and keeps the one b
   const listener = await listen({ fetch: () => new Response() }, { host: '127.0.0.1', port: 0, tls })
   const lines: string[] = []
   const stop = renewing({
+    what: 'certificate',
     files: [tls.cert, tls.key],
     read: () => listener.renewTls(),
     say: (line) => void lines.push(line),
@@ -60,25 +51,53 @@ it('shows new connections the certificate that is there now, and keeps the one b
   copyFileSync(path('first.cert'), path('mixed'))
   renameSync(path('mixed'), tls.cert)
   await vi.waitFor(() =>
-    expect(lines.at(-1)).toBe(`keys and certificate stay as they were: --tls-key: ${tls.key} is not the key of ${tls.cert}`),
+    expect(lines.at(-1)).toBe(`not read again, and as before: certificate: --tls-key: ${tls.key} is not the key of ${tls.cert}`),
   )
   expect(await shown()).toBe('second')
   stop()
   listener.cut()
 })
 
+const statusWith = (url: string, key: string) =>
+  new Promise<number | undefined>((resolve, reject) => {
+    const { request } = url.startsWith('https') ? https : http
+    const options = { headers: { authorization: `Bearer ${key}` }, rejectUnauthorized: false }
+    request(`${url}/v1/models`, options, (response) => resolve(response.resume().statusCode))
+      .on('error', reject)
+      .end()
+  })
+
+it('takes new keys although the certificate is broken, and a new certificate although the keys are', async () => {
+  const { cert, key } = selfSigned(folder, 'served')
+  const file = path('keys-beside')
+  writeFileSync(file, 'old-key\n')
+  const { child, url, said } = await startServer(['--api-key-file', file, '--tls-cert', cert, '--tls-key', key])
+  expect(await statusWith(url, 'old-key')).toBe(200)
+  writeFileSync(file, 'new-key\n')
+  writeFileSync(cert, 'broken')
+  child.kill('SIGHUP')
+  await said(`not read again, and as before: certificate: --tls-cert: ${cert} is no certificate in PEM`)
+  await said('read again: keys')
+  expect([await statusWith(url, 'old-key'), await statusWith(url, 'new-key')]).toEqual([401, 200])
+  selfSigned(folder, 'served')
+  writeFileSync(file, '')
+  child.kill('SIGHUP')
+  await said('not read again, and as before: keys')
+  await said('read again: certificate')
+})
+
 it('reads its keys again on SIGHUP, and keeps them where there are none any more', async () => {
   const file = path('keys')
   writeFileSync(file, 'old-key\n')
   const { child, url, said } = await startServer(['--api-key-file', file])
-  const status = async (key: string) => (await fetch(`${url}/v1/models`, { headers: { authorization: `Bearer ${key}` } })).status
+  const status = (key: string) => statusWith(url, key)
   expect([await status('old-key'), await status('new-key')]).toEqual([200, 401])
   writeFileSync(file, 'new-key\n')
   child.kill('SIGHUP')
-  await said('read again: keys and certificate')
+  await said('read again: keys')
   expect([await status('old-key'), await status('new-key')]).toEqual([401, 200])
   writeFileSync(file, '')
   child.kill('SIGHUP')
-  await said(`stay as they were: ${file}: there is no key in it`)
+  await said(`not read again, and as before: keys: ${file}: there is no key in it`)
   expect(await status('new-key')).toBe(200)
 })

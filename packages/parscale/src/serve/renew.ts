@@ -2,6 +2,8 @@
 import { unwatchFile, watchFile } from 'node:fs'
 
 export interface RenewOptions {
+  /** What the files hold, for messages. */
+  readonly what: string
   readonly files: readonly string[]
   /** Reads all of them again. What it throws is said, and what was read before stays. */
   readonly read: () => Promise<void>
@@ -12,15 +14,15 @@ export interface RenewOptions {
   readonly everyMs?: number
 }
 
-/** @returns what ends it */
-export function renewing({ files, read, say, onHangup, everyMs = 5000 }: RenewOptions): () => void {
+/** What can be renewed although something else cannot has a call of its own. @returns what ends it */
+export function renewing({ what, files, read, say, onHangup, everyMs = 5000 }: RenewOptions): () => void {
   // One after the other: a certificate and its key come as two changes.
   let last = Promise.resolve()
   const renew = () => {
     if (files.length === 0) return
     last = last.then(read).then(
-      () => say('read again: keys and certificate'),
-      (error: Error) => say(`keys and certificate stay as they were: ${error.message}`),
+      () => say(`read again: ${what}`),
+      (error: Error) => say(`not read again, and as before: ${what}: ${error.message}`),
     )
   }
   // By looking: a mounted secret is changed by moving a link above it, which watchers do not see.

@@ -1,15 +1,17 @@
 /** `parscale serve` as a process: where it listens, to whom, and how it ends. */
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request as http } from 'node:http'
 import { request } from 'node:https'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
+import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { shippedModel } from '../package-files.ts'
 import { runHere } from '../testing/run-here.ts'
 import { nameModels } from './model-names.ts'
+import { selfSigned } from './testing/certificates.ts'
+import { Wire, wait } from './testing/hostile/wire.ts'
 import { killServers, type ServerProcess, startServer } from './testing/server-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-serve-'))
@@ -127,6 +129,39 @@ it('cuts what takes longer than it may', async () => {
   expect(output.stdout).toContain('"error":"cancelled"')
 })
 
+it('does not wait for connections that say nothing, or half a request, when it ends', { timeout: 20_000 }, async () => {
+  const { cert, key } = selfSigned(folder, 'silent')
+  for (const flags of [[], ['--tls-cert', cert, '--tls-key', key]]) {
+    const { child, ended, url } = await startServer(flags)
+    for (const said of ['', 'GET /health HTTP/1.1\r\nHost: loc']) {
+      const silent = await Wire.open(Number(new URL(url).port))
+      if (said) await silent.send(said)
+    }
+    child.kill('SIGTERM')
+    // Far less than --drain, which is 30 s.
+    expect(await Promise.race([ended, wait(8000)])).toBe(0)
+  }
+})
+
+it('goes on where a model without an end of text is asked for a form', { timeout: 30_000 }, async () => {
+  const endless = join(folder, 'endless')
+  cpSync(shippedModel, endless, { recursive: true })
+  const change = (file: string, more: object) => {
+    const path = join(endless, file)
+    writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...more }))
+  }
+  for (const file of ['config.json', 'generation_config.json']) change(file, { eos_token_id: undefined })
+  change('tokenizer_config.json', { eos_token: undefined })
+  const { url } = await startServer([`parscale-small=${endless}`])
+  const ask = (more: object) => fetch(`${url}/v1/completions`, body(more))
+  // The first is compiled longer than the tree of tokens is made.
+  for (const format of [{ type: 'regex', pattern: '(a|b)*a(a|b){11}' }, { type: 'json_object' }]) {
+    const refused = await ask({ response_format: format })
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('a token that ends the text')])
+  }
+  expect((await ask({})).status).toBe(200)
+})
+
 it('lists its models for `parscale ps`', async () => {
   const { url } = shared
   const { stdout } = await here(['ps', '--url', url])
@@ -171,28 +206,33 @@ describe('who may connect', () => {
     }
   })
 
+  const statusOf = (url: string, headers: Record<string, string>, path = '/v1/models') =>
+    new Promise<number>((resolve, reject) => {
+      http({ hostname: '127.0.0.1', port: new URL(url).port, path, headers }, (response) =>
+        resolve(response.resume().statusCode!),
+      )
+        .on('error', reject)
+        .end()
+    })
+
   it('calls it by its name', async () => {
-    const { url } = shared
-    const { hostname, port } = new URL(url)
-    const { request: http } = await import('node:http')
-    const status = (host: string) =>
-      new Promise<number>((resolve, reject) => {
-        http({ hostname, port, path: '/v1/models', headers: { host } }, (response) => resolve(response.resume().statusCode!))
-          .on('error', reject)
-          .end()
-      })
-    expect([await status(`localhost:${port}`), await status('models.local'), await status('evil.example')]).toEqual([
-      200, 200, 403,
-    ])
+    const status = (host: string) => statusOf(shared.url, { host })
+    const { port } = new URL(shared.url)
+    const names = [`localhost:${port}`, 'models.local', 'evil.example']
+    expect(await Promise.all(names.map(status))).toEqual([200, 200, 403])
+  })
+
+  it('calls it by a further name or one of its own, where it is reached from elsewhere', async () => {
+    const flags = ['--host', '0.0.0.0', '--allow-host', 'models.local']
+    const { url } = await startServer(flags, { env: { PARSCALE_API_KEY: 'the-key' } })
+    const status = (host: string, path?: string) => statusOf(url, { host, authorization: 'Bearer the-key' }, path)
+    const names = ['127.0.0.1', 'localhost', hostname(), 'models.local', 'evil.example']
+    expect(await Promise.all(names.map((name) => status(name)))).toEqual([200, 200, 200, 200, 403])
+    expect(await status('10.1.2.3:8080', '/health')).toBe(200)
   })
 
   it('speaks TLS where there is a certificate', async () => {
-    const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')]
-    execFileSync(
-      'openssl',
-      ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-keyout', key, '-out', cert],
-      { stdio: 'ignore' },
-    )
+    const { cert, key } = selfSigned(folder, 'localhost')
     const { url } = await startServer(['--tls-cert', cert, '--tls-key', key])
     expect(url).toMatch(/^https:/)
     const status = await new Promise((resolve, reject) => {

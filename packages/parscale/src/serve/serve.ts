@@ -1,5 +1,6 @@
 /** A server from start to end: listens, loads, answers, drains. */
 import { isIP } from 'node:net'
+import { hostname, networkInterfaces } from 'node:os'
 import { usageError } from '@parscale/core/internal'
 import type { SchedulerOptions } from '@parscale/core/internal/generation'
 import {
@@ -51,6 +52,17 @@ export interface ServeOptions extends ListenOptions {
 /** Where nobody but this machine can connect. */
 const isLoopback = (host: string) => host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'))
 
+/** Names under which nobody but this machine can be meant: a page elsewhere cannot point one of them here. */
+function ownNames(): string[] {
+  const addresses = Object.values(networkInterfaces()).flatMap((each) => each ?? [])
+  return [
+    'localhost',
+    hostname(),
+    '[::1]',
+    ...addresses.map(({ address, family }) => (family === 'IPv6' ? `[${address}]` : address)),
+  ]
+}
+
 export async function serve(options: ServeOptions): Promise<void> {
   const { host, models, signal, say } = options
   const keys = (await options.keys?.read()) ?? []
@@ -87,8 +99,8 @@ export async function serve(options: ServeOptions): Promise<void> {
     },
     constrain: grammarConstraints(),
     isKey: isKey && ((key) => isKey!(key)),
-    // Names of a machine that is reached from elsewhere are not known here; keys guard it.
-    hosts: isLoopback(host) ? ['localhost', '127.0.0.1', '[::1]', host, ...(options.hosts ?? [])] : options.hosts,
+    // All names of a machine that is reached from elsewhere are not known here; keys guard it.
+    hosts: isLoopback(host) || options.hosts ? [...ownNames(), host, ...(options.hosts ?? [])] : undefined,
     state: () => state,
     onRequest: (record) => {
       if (!isProbe(record)) options.log(logLine(record))
@@ -97,14 +109,20 @@ export async function serve(options: ServeOptions): Promise<void> {
   })
   const listener = await listen(app, options)
   const { tls, onHangup } = options
-  const stopRenewing = renewing({
-    files: [options.keys?.file, tls?.cert, tls?.key].filter((file) => file !== undefined),
-    read: async () => {
-      await listener.renewTls()
-      if (isKey) isKey = keyCheck((await options.keys?.read()) ?? [])
-    },
-    ...{ say, onHangup },
-  })
+  const stopRenewing = [
+    renewing({
+      ...{ what: 'keys', say, onHangup },
+      files: [options.keys?.file].filter((file) => file !== undefined),
+      read: async () => {
+        if (isKey) isKey = keyCheck((await options.keys?.read()) ?? [])
+      },
+    }),
+    renewing({
+      ...{ what: 'certificate', say, onHangup },
+      files: tls ? [tls.cert, tls.key] : [],
+      read: () => listener.renewTls(),
+    }),
+  ]
   try {
     say(`listening on ${listener.url}`)
     options.onListen?.(listener.url)
@@ -133,7 +151,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     cut.abort(serverEnding())
     await within(cutMs, drained())
   } finally {
-    stopRenewing()
+    for (const stop of stopRenewing) stop()
     cut.abort(serverEnding())
     loop.stop()
     listener.cut()
