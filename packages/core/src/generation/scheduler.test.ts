@@ -290,6 +290,45 @@ describe('prompts that begin alike', () => {
     expect(decoder.openRows).toBe(1)
   })
 
+  it.each([0, 600])('wait for none whose mask is worked out, before its prompt or in it (%i tokens)', async (after) => {
+    const { engine, scheduler, submit } = setUp({ ragged: true })
+    // Rounds that step nothing would keep the timer, which ends the pause, from its turn: they stop here instead.
+    let turnsTaken = 0
+    const turn = engine.turn.bind(engine)
+    engine.turn = (work) => (++turnsTaken > 1000 ? new Promise(() => {}) : turn(work))
+    let isSlow = after === 0
+    const prepare = () => (isSlow ? new Promise<void>((resolve) => setTimeout(resolve, 50)) : undefined)
+    const allowed = () => new Uint32Array(10).fill(2 ** 32 - 1)
+    const order: string[] = []
+    const constrained = submit(prompt(900), {
+      constraint: { allowed, prepare, accept() {}, done: false },
+      onPrefill: (done) => {
+        isSlow = done < 900 && done >= after
+      },
+    }).finally(() => order.push('constrained'))
+    const plain = submit([...prompt(899), 7], { maxTokens: 1 }).finally(() => order.push('plain'))
+    expect((await plain).ids).toEqual([8])
+    expect((await constrained).ids).toEqual([100, 101, 102])
+    expect(order).toEqual(['plain', 'constrained'])
+    expect(turnsTaken).toBeLessThan(100)
+    expect(scheduler.counters.running).toBe(0)
+  })
+
+  it('are still computed once by those whose masks are worked out together', async () => {
+    const { submit } = setUp({ ragged: true })
+    const pause = new Promise<void>((resolve) => setTimeout(resolve, 20))
+    let isReady = false
+    void pause.then(() => (isReady = true))
+    const constraint = () => ({
+      allowed: () => new Uint32Array(10).fill(2 ** 32 - 1),
+      prepare: () => (isReady ? undefined : pause),
+      accept() {},
+      done: false,
+    })
+    const found = await Promise.all([1, 2].map(() => submit(prompt(300), { constraint: constraint() })))
+    expect(found.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 299])
+  })
+
   it('are computed whole by each where the results of their positions are wanted', async () => {
     const { submit } = setUp({ ragged: true })
     const found = await Promise.all([1, 2].map(() => submit(prompt(300), { promptLogprobs: 0 })))

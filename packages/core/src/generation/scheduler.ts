@@ -179,8 +179,7 @@ export class Scheduler {
     this.#fail(({ signal }) => (signal?.aborted ? signal.reason : undefined))
     for (const task of this.#tasks.splice(0)) task()
     this.#admit()
-    for (const active of this.#active)
-      if (active.source && active.source.running.sequence.length >= active.source.shared) this.#takeOver(active)
+    for (const active of this.#active) if (this.#waitsNoLonger(active)) this.#takeOver(active)
     const candidates = this.#inOrder()
     const generating = rowsOf(candidates.filter(({ left }) => left === 1))
     const chosen = planStep(candidates, { ...this.#limits, promptTokensBeside: this.#pace.tokens(generating) })
@@ -313,6 +312,12 @@ export class Scheduler {
       if (shared >= Math.max(source ? source.shared + 1 : 0, sequence.length + leastShared)) source = { running, shared }
     }
     return source
+  }
+
+  /** Its source has come far enough, or pauses: else a round would have nothing to step, and what ends the pause no turn. */
+  #waitsNoLonger({ source, paused }: Running): boolean {
+    if (!source) return false
+    return source.running.sequence.length >= source.shared || (source.running.paused && !paused)
   }
 
   /** Goes on from a copy of what its source has computed by now. */
