@@ -75,6 +75,8 @@ export interface TokenRequest {
   /** Default: the model's largest. With `cache`, the cache's P counts. */
   readonly p?: number
   readonly cache?: PromptCache
+  /** Who asks: of those that wait, each owner's are let in in turn with the others'. Default: one of its own. */
+  readonly owner?: object
   /** Ends the request between two steps; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal
   /** So many of the most probable tokens with each generated one. Default 0. */

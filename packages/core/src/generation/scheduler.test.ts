@@ -145,6 +145,28 @@ describe('admission', () => {
     expect(most).toBe(6)
   })
 
+  it('lets in the requests of one owner in turn with those of others', async () => {
+    const scheduler = new Scheduler(engine, { maxRows: 2 })
+    const order: string[] = []
+    const submit = (name: string, owner?: object) =>
+      scheduler.submit({
+        ...{ promptIds: [1], p: 1, maxTokens: 3, sampling, ...(owner && { owner }) },
+        onToken: () => void (order.includes(name) || order.push(name)),
+      })
+    const many = {}
+    const all = Array.from({ length: 100 }, (_, i) => submit(`many ${i}`, many))
+    await turns(engine, 4)
+    const other = {}
+    all.push(submit('other 0', other), submit('other 1', other), submit('alone'))
+    await Promise.all(all)
+    const place = (name: string) => order.indexOf(name)
+    // One each that runs, one that has the same turn.
+    expect(place('other 0')).toBeLessThanOrEqual(6)
+    expect(place('alone')).toBeLessThanOrEqual(6)
+    expect(place('other 1') - place('other 0')).toBeLessThanOrEqual(4)
+    expect(order.filter((name) => name.startsWith('many'))).toEqual(Array.from({ length: 100 }, (_, i) => `many ${i}`))
+  })
+
   it('lets in what the cache may come to hold, and one that is too large alone', async () => {
     const scheduler = new Scheduler(engine, { maxCachedTokens: 100 })
     const running: number[] = []

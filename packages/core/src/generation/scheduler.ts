@@ -11,7 +11,7 @@ import { PromptPace } from './prompt-pace.ts'
 import { ActiveRequest, checkRequest, type Finished, firstWanted, type PromptCache, type TokenRequest } from './request.ts'
 import { planStep, type StepLimits } from './step-plan.ts'
 
-/** What is let in; the rest waits in the order of its coming. A request that alone is over a limit runs alone. */
+/** What is let in; the rest waits in the order of its coming, owners in turn. A request that alone is over a limit runs alone. */
 export interface SchedulerOptions {
   /** Rows (streams of all requests) that run at the same time. Default: no limit. */
   readonly maxRows?: number
@@ -58,6 +58,8 @@ export interface SchedulerCounters {
 
 interface Submitted {
   readonly request: TokenRequest
+  /** Those of one owner have one each, so that many of them let others pass. */
+  readonly turn: number
   readonly finish: (finished: Finished) => void
   readonly fail: (error: unknown) => void
 }
@@ -77,7 +79,11 @@ export class Scheduler {
   readonly #pace: PromptPace
   readonly #kept: PrefixCache
   #active: Running[] = []
+  /** By `turn`. */
   #waiting: Submitted[] = []
+  /** Turn of the request let in last, and of each owner's last one. */
+  #turn = 0
+  readonly #turns = new WeakMap<object, number>()
   /** What waits for the moment between two steps, when sequences may be opened and closed. */
   #tasks: (() => void)[] = []
   #running = false
@@ -122,8 +128,17 @@ export class Scheduler {
     return new Promise<Finished>((finish, fail) => {
       checkRequest(request, this.engine.model.config.maxPositionEmbeddings)
       this.engine.checkTokens(request.promptIds)
-      this.#between(() => this.#waiting.push({ request, finish, fail }))
+      this.#between(() => this.#wait(request, finish, fail))
     }).finally(() => signal?.removeEventListener('abort', wake))
+  }
+
+  /** Fair queueing: the next turn, or where its owner has that already, the one after the owner's last. */
+  #wait(request: TokenRequest, finish: Submitted['finish'], fail: Submitted['fail']): void {
+    const { owner = {} } = request
+    const turn = Math.max(this.#turn, this.#turns.get(owner) ?? 0) + 1
+    this.#turns.set(owner, turn)
+    const before = this.#waiting.findLastIndex((other) => other.turn <= turn)
+    this.#waiting.splice(before + 1, 0, { request, turn, finish, fail })
   }
 
   /** Frees a prompt cache's rows. A request that still uses it fails. */
@@ -260,6 +275,7 @@ export class Scheduler {
   #admit(): void {
     while (this.#waiting.length > 0 && this.#fits(this.#waiting[0]!.request)) {
       const submitted = this.#waiting.shift()!
+      this.#turn = submitted.turn
       try {
         submitted.request.signal?.throwIfAborted()
         const opened = this.#open(submitted.request)

@@ -475,6 +475,26 @@ it('turns away what would wait too long, and says when to come again', async () 
   expect(text.scheduler.counters.running).toBe(0)
 })
 
+it('lets others in beside a request of very many texts', async () => {
+  server = serverApp({ limits: { queue: 3, prompts: 200 } })
+  const order: string[] = []
+  const ask = (name: string, request: object) =>
+    server.call('/v1/completions', { ...complete, model: 'tiny:p1', ...request }).then((response) => {
+      order.push(name)
+      return response.status
+    })
+  const many = Array.from({ length: 200 }, (_, i) => `${i}`)
+  const long = ask('many', { prompt: many, max_tokens: 20 })
+  await vi.waitFor(() => expect(text.scheduler.counters.waiting).toBe(200 - 16), { interval: 1 })
+  const others = [ask('one', {}), ask('chat', { n: 2 })]
+  await vi.waitFor(() => expect(text.scheduler.counters.waiting).toBeGreaterThan(200 - 16), { interval: 1 })
+  // Their number is bounded all the same.
+  expect(await ask('many more', { prompt: many })).toBe(503)
+  expect(await Promise.all([...others, long])).toEqual([200, 200, 200])
+  expect(order).toEqual(['many more', 'one', 'chat', 'many'])
+  expect(await (await server.call('/metrics')).text()).toContain('parscale_requests_queued{model="tiny"} 0')
+})
+
 it('turns away what would wait longer than the operator allows', async () => {
   server = serverApp({ limits: { waitMs: 1e-6 } })
   const ask = () => server.call('/v1/completions', { ...complete, model: 'tiny:p8' })

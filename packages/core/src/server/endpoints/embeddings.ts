@@ -19,7 +19,10 @@ export async function embeddings(request: EmbeddingRequest, scope: RequestScope,
   const hidden = (request.pooling ?? 'mean') === 'mean' ? 'all' : 'last'
   const vectors = await Promise.all(
     prompts.map(async (promptIds, i) => {
-      const result = await scheduler.submit({ promptIds, maxTokens: 0, hidden, p, signal: scope.signal, onPrefill: begun[i] })
+      const result = await scheduler.submit({
+        ...{ promptIds, maxTokens: 0, hidden, p },
+        ...{ owner: scope, signal: scope.signal, onPrefill: begun[i] },
+      })
       return unit(meanRow(result.hidden!, hiddenSize))
     }),
   )
