@@ -40,7 +40,7 @@ export interface Finished {
   readonly cachedTokens: number
   /** With `promptLogprobs`: the prompt's tokens. */
   readonly prompt?: readonly PromptToken[]
-  /** With `hidden`: [1, hidden] of the prompt's last token, or [T, hidden]. */
+  /** With `hidden`: [1, hidden] of the prompt's last token or the mean of all its tokens, or [T, hidden]. */
   readonly hidden?: Float32Array
 }
 
@@ -86,7 +86,7 @@ export interface TokenRequest {
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
   /** Hidden states that the output embedding reads: after the final norm and the aggregation of the streams. */
-  readonly hidden?: 'last' | 'all'
+  readonly hidden?: 'last' | 'mean' | 'all'
   /** Tokens of the prompt done so far, those found in the cache included. */
   readonly onPrefill?: (done: number, total: number) => void
   /**
@@ -130,7 +130,7 @@ export function checkRequest(request: TokenRequest, context: number): void {
 
 /** The first position of the prompt whose result is wanted: the last one at least. */
 export function firstWanted({ promptIds, onPositions, positionsFrom = 0, promptLogprobs, hidden }: TokenRequest): number {
-  const all = promptLogprobs !== undefined || hidden === 'all'
+  const all = promptLogprobs !== undefined || hidden === 'mean' || hidden === 'all'
   return Math.min(all ? 0 : promptIds.length - 1, onPositions ? positionsFrom : Infinity)
 }
 
@@ -152,6 +152,8 @@ export class ActiveRequest implements Plannable {
   readonly #needsLogits: boolean
   readonly #prompt: PromptToken[] = []
   readonly #hidden: Float32Array | undefined
+  /** Of all hidden states so far, where their mean is wanted. */
+  readonly #sum: Float64Array | undefined
   readonly #outputEmbedding: Decoder['logits']
 
   /** @param sequence holds the part of the prompt that need not be computed @param cached tokens of it */
@@ -175,7 +177,8 @@ export class ActiveRequest implements Plannable {
     this.#from = firstWanted(request)
     this.#needsLogits = maxTokens > 0 || request.promptLogprobs !== undefined || request.onPositions !== undefined
     this.#prompt = [{ id: promptIds[0]!, logProbability: null, topLogprobs: [] }]
-    this.#hidden = hidden && new Float32Array((hidden === 'all' ? promptIds.length : 1) * model.hiddenSize)
+    if (hidden === 'mean') this.#sum = new Float64Array(model.hiddenSize)
+    else if (hidden) this.#hidden = new Float32Array((hidden === 'all' ? promptIds.length : 1) * model.hiddenSize)
   }
 
   get p(): number {
@@ -214,11 +217,13 @@ export class ActiveRequest implements Plannable {
   }
 
   finished(finishReason: FinishReason): Finished {
+    const total = this.request.promptIds.length
+    const hidden = this.#sum ? Float32Array.from(this.#sum, (x) => x / total) : this.#hidden
     return {
       finishReason,
       cachedTokens: this.cachedTokens,
       ...(this.request.promptLogprobs !== undefined && { prompt: this.#prompt }),
-      ...(this.#hidden && { hidden: this.#hidden }),
+      ...(hidden && { hidden }),
     }
   }
 
@@ -228,6 +233,7 @@ export class ActiveRequest implements Plannable {
     const at = this.sequence.length - n
     if (onPositions) await onPositions(at, result)
     if (hidden === 'all') this.#hidden!.set(result.hidden, (at * result.hidden.length) / n)
+    else if (hidden === 'mean') addRows(this.#sum!, result.hidden)
     else if (hidden === 'last' && this.left === 0) this.#hidden!.set(result.hidden.slice(-this.#hidden!.length))
     if (promptLogprobs === undefined) return
     for (const [t, id] of promptIds.slice(at + 1, at + 1 + n).entries()) {
@@ -283,4 +289,9 @@ export class ActiveRequest implements Plannable {
 function rowOf(values: Float32Array, n: number, t: number): Float32Array {
   const width = values.length / n
   return values.subarray(t * width, (t + 1) * width)
+}
+
+/** Adds rows [n, width] to `sum` [width]. */
+function addRows(sum: Float64Array, rows: Float32Array): void {
+  for (let i = 0; i < rows.length; i++) sum[i % sum.length]! += rows[i]!
 }

@@ -256,6 +256,17 @@ it('computes what a prompt cache holds again only where its results are wanted',
   await scheduler.release(cache)
 })
 
+it.each([1, 4])('gives the mean of the hidden states without holding all of them (P = %i)', async (p) => {
+  const { engine } = fakeEngine({ ragged: true, p: [4] })
+  const scheduler = new Scheduler(engine)
+  const submit = (hidden: 'last' | 'mean' | 'all') => scheduler.submit({ promptIds: prompt(1001), p, maxTokens: 0, hidden })
+  // Hidden states of this decoder are the ids themselves, 0 to 199 five times, and one 0.
+  const sum = (5 * 199 * 200) / 2
+  expect((await submit('mean')).hidden).toEqual(Float32Array.of(sum / 1001))
+  expect((await submit('all')).hidden).toEqual(Float32Array.from(prompt(1001)))
+  expect((await submit('last')).hidden).toEqual(Float32Array.of(0))
+})
+
 describe('prompts that begin alike', () => {
   const setUp = (options: Parameters<typeof fakeEngine>[0], promptTokensBeside?: number) => {
     const { engine, decoder } = fakeEngine(options)
