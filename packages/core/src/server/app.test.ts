@@ -475,6 +475,23 @@ it('turns away what would wait too long, and says when to come again', async () 
   expect(text.scheduler.counters.running).toBe(0)
 })
 
+it.each([
+  ['/v1/completions', { prompt: [[65], [100]] }],
+  ['/v1/completions', { prompt: [[65], [100]], stream: true }],
+  ['/v1/embeddings', { input: [[70], Array.from({ length: 590 }, (_, i) => 80 + (i % 100))] }],
+])('ends the other texts of a request when one fails: %s', async (path, request) => {
+  // P = 8 makes 32 ids a step.
+  const model = path === '/v1/embeddings' ? 'tiny:p8' : 'tiny:p1'
+  decoder.brokenId = 70
+  const response = await server.call(path, { model, max_tokens: 500, temperature: 0, logit_bias: { 257: -100 }, ...request })
+  expect(await response.text()).toContain('"error"')
+  await vi.waitFor(() => expect(text.scheduler.counters.running).toBe(0), { interval: 1 })
+  expect(decoder.steps.length).toBeLessThan(12)
+  expect(decoder.openRows).toBe(0)
+  expect(records).toMatchObject([{ path }])
+  expect(records[0]!.error).not.toBe('cancelled')
+})
+
 it('lets others in beside a request of very many texts', async () => {
   server = serverApp({ limits: { queue: 3, prompts: 200 } })
   const order: string[] = []
