@@ -1,6 +1,5 @@
 /** A request to the scheduler: ids still to compute, what is wanted of them, and what becomes of the results. */
 import { usageError } from '../errors.ts'
-import type { Decoder } from '../runtime/index.ts'
 import type { TokenConstraint } from './constrain/index.ts'
 import { logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
@@ -154,14 +153,13 @@ export class ActiveRequest implements Plannable {
   readonly #hidden: Float32Array | undefined
   /** Of all hidden states so far, where their mean is wanted. */
   readonly #sum: Float64Array | undefined
-  readonly #outputEmbedding: Decoder['logits']
 
   /** @param sequence holds the part of the prompt that need not be computed @param cached tokens of it */
   constructor(
     request: TokenRequest,
     sequence: Sequence,
     cached: number,
-    model: { readonly context: number; readonly hiddenSize: number; readonly decoder: Pick<Decoder, 'logits'> },
+    model: { readonly context: number; readonly hiddenSize: number },
   ) {
     const { promptIds, maxTokens, constraint, hidden } = request
     const mask = constraint && { constraint: constraintMask(constraint) }
@@ -170,7 +168,6 @@ export class ActiveRequest implements Plannable {
     this.sequence = sequence
     this.ids = [...promptIds]
     this.cachedTokens = cached
-    this.#outputEmbedding = (hidden) => model.decoder.logits(hidden)
     this.#sampler = createSampler(sampling, promptIds)
     // The last token generated need not fit: nothing is computed from it.
     this.#end = Math.min(promptIds.length + maxTokens, model.context + 1)
@@ -190,13 +187,19 @@ export class ActiveRequest implements Plannable {
   }
 
   logits(count: number): number {
-    return this.#needsLogits ? this.#wanted(count) : 0
+    return (this.#needsLogits ? this.#wanted(count) : 0) + (this.#wantsStreams(count) ? this.p : 0)
   }
 
   /** Its part in a step that computes the next `count` ids. */
   work(count: number): Work {
     const at = this.sequence.length
-    return { sequence: this.sequence, ids: this.ids.slice(at, at + count), want: this.#wanted(count), logits: this.#needsLogits }
+    const want = { want: this.#wanted(count), logits: this.#needsLogits, streamLogits: this.#wantsStreams(count) }
+    return { sequence: this.sequence, ids: this.ids.slice(at, at + count), ...want }
+  }
+
+  /** After the next `count` ids a token is drawn, of which each stream's own choice is told. */
+  #wantsStreams(count: number): boolean {
+    return this.request.streamChoices === true && count === this.left && this.ids.length < this.#end
   }
 
   #wanted(count: number): number {
@@ -213,7 +216,7 @@ export class ActiveRequest implements Plannable {
     }
     if (this.left > 0) return undefined
     if (this.ids.length >= this.#end) return 'length'
-    return this.#draw(result!, request.streamChoices ? await this.#streamChoices(result!) : undefined)
+    return this.#draw(result!)
   }
 
   finished(finishReason: FinishReason): Finished {
@@ -244,20 +247,10 @@ export class ActiveRequest implements Plannable {
     }
   }
 
-  /** What each stream would say alone: its hidden state, before the aggregation, through the output embedding. */
-  async #streamChoices({ streams, streamWeights }: StepResult): Promise<TokenLogprob[]> {
-    const { p } = this
-    const last = streams.slice((-p * streams.length) / streamWeights.length) // [P, hidden]
-    const logits = await this.#outputEmbedding(last)
-    return Array.from({ length: p }, (_, stream) => {
-      const row = rowOf(logits, p, stream)
-      return topLogprobs(row, 1, logSumExp(row))[0]!
-    })
-  }
-
   /** Draws what follows the last id, and reports it. */
-  #draw(result: StepResult, streamChoices: TokenLogprob[] | undefined): FinishReason | undefined {
+  #draw(result: StepResult): FinishReason | undefined {
     const { request } = this
+    const streamChoices = result.streamLogits && bestOfEach(result.streamLogits, this.p)
     const n = result.streamWeights.length / this.p
     const logits = rowOf(result.logits, n, n - 1)
     const { id } = this.#sampler.sample(logits)
@@ -283,6 +276,14 @@ export class ActiveRequest implements Plannable {
     if (stop || request.constraint?.done) return 'stop'
     return this.ids.length >= this.#end ? 'length' : undefined
   }
+}
+
+/** The most probable token of each row of [n, width]. */
+function bestOfEach(logits: Float32Array, n: number): TokenLogprob[] {
+  return Array.from({ length: n }, (_, i) => {
+    const row = rowOf(logits, n, i)
+    return topLogprobs(row, 1, logSumExp(row))[0]!
+  })
 }
 
 /** Row `t` of [n, width]. */

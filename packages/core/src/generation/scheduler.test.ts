@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Engine, logitsPerStep, PromptCache, rowTokensPerStep, Scheduler, type TokenRequest } from './index.ts'
+import { planStep } from './step-plan.ts'
 import { fakeEngine } from './testing/fake-decoder.ts'
 
 const sampling = { temperature: 0 }
@@ -254,6 +255,32 @@ it('computes what a prompt cache holds again only where its results are wanted',
   expect(await lengths({ promptLogprobs: 0 })).toEqual([{ ids: 100, length: 0 }])
   expect(scheduler.counters.cachedTokens).toBe(99 + 99 + 40)
   await scheduler.release(cache)
+})
+
+describe("streams' own choices", () => {
+  it('are made in the one product of a step, within its budget', async () => {
+    const vocabSize = 2 ** 20 // 16 rows of logits fill a step
+    const { engine, decoder } = fakeEngine({ ragged: true, p: [3], vocabSize })
+    const scheduler = new Scheduler(engine)
+    const told: unknown[] = []
+    const submit = (id: number, streamChoices: boolean) =>
+      scheduler.submit({
+        ...{ promptIds: [id, id, id], p: 3, maxTokens: 1, sampling, streamChoices },
+        onToken: ({ streamChoices }) => void told.push(streamChoices?.map(({ id }) => id)),
+      })
+    await Promise.all([1, 2, 3, 4, 5, 6].map((id) => submit(10 * id, id !== 2)))
+    const each = [11, undefined, 31, 41, 51, 61].map((id) => id && [id, id, id])
+    expect(told).toEqual(each)
+    // With its streams' a request needs four rows; a piece of a prompt before the last id needs none.
+    expect(decoder.products).toEqual([13, 8])
+    expect(decoder.steps).toHaveLength(2)
+  })
+
+  it('run, where one alone is over the budget', () => {
+    const request = { p: 3, left: 1, logits: () => 4 }
+    const limits = { rowTokens: 256, promptTokensBeside: 256, logits: 1, ragged: true }
+    expect(planStep([request, request], limits)).toEqual([{ request, count: 1 }])
+  })
 })
 
 it.each([1, 4])('gives the mean of the hidden states without holding all of them (P = %i)', async (p) => {

@@ -290,8 +290,7 @@ export class Scheduler {
 
   #open(request: TokenRequest): ActiveRequest {
     const { promptIds, cache } = request
-    const { config, decoder } = this.engine.model
-    const { maxPositionEmbeddings: context, hiddenSize } = config
+    const { maxPositionEmbeddings: context, hiddenSize } = this.engine.model.config
     if (cache?.sequence && this.#active.some(({ sequence }) => sequence === cache.sequence)) {
       throw usageError('the prompt cache is in use by another request; wait for it or use a second cache')
     }
@@ -304,7 +303,7 @@ export class Scheduler {
       this.engine.open({ p, room: promptIds.length })
     try {
       const shared = Math.min(commonPrefix(sequence.ids, promptIds), most)
-      const active = new ActiveRequest(request, sequence, shared, { context, hiddenSize, decoder })
+      const active = new ActiveRequest(request, sequence, shared, { context, hiddenSize })
       this.engine.truncate(sequence, shared)
       this.#counters.promptTokens += promptIds.length
       this.#counters.cachedTokens += shared
