@@ -6,9 +6,10 @@
  */
 import { usageError } from '../errors.ts'
 import { type Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
-import { commonPrefix, leastShared, PrefixCache } from './prefix-cache.ts'
+import { commonPrefix, PrefixCache } from './prefix-cache.ts'
 import { PromptPace } from './prompt-pace.ts'
 import { ActiveRequest, checkRequest, type Finished, firstWanted, type PromptCache, type TokenRequest } from './request.ts'
+import { findSource, type Source, takeOver, waitsNoLonger } from './sharing.ts'
 import { planStep, type StepLimits } from './step-plan.ts'
 
 /** What is let in; the rest waits in the order of its coming, owners in turn. A request that alone is over a limit runs alone. */
@@ -66,8 +67,7 @@ interface Submitted {
 
 type Running = ActiveRequest & {
   readonly submitted: Submitted
-  /** Another one that computes what this one's prompt begins with, so many tokens: this one waits for them. */
-  source: { readonly running: Running; readonly shared: number } | undefined
+  source: Source<Running> | undefined
 }
 
 /** Runs many requests on one engine. They join and leave between steps and share each step. */
@@ -194,7 +194,7 @@ export class Scheduler {
     this.#fail(({ signal }) => (signal?.aborted ? signal.reason : undefined))
     for (const task of this.#tasks.splice(0)) task()
     this.#admit()
-    for (const active of this.#active) if (this.#waitsNoLonger(active)) this.#takeOver(active)
+    for (const active of this.#active) if (active.source && waitsNoLonger(active, active.source)) this.#takeOver(active)
     const candidates = this.#inOrder()
     const generating = rowsOf(candidates.filter(({ left }) => left === 1))
     const chosen = planStep(candidates, { ...this.#limits, promptTokensBeside: this.#pace.tokens(generating) })
@@ -279,7 +279,7 @@ export class Scheduler {
       try {
         submitted.request.signal?.throwIfAborted()
         const opened = this.#open(submitted.request)
-        const active = Object.assign(opened, { submitted, source: this.#sourceOf(opened) })
+        const active = Object.assign(opened, { submitted, source: findSource(opened, this.#active) })
         this.#active.push(active)
         this.#pause(active, [submitted.request.constraint?.prepare?.(submitted.request.signal)])
       } catch (error) {
@@ -315,40 +315,11 @@ export class Scheduler {
     }
   }
 
-  /** Who runs already and has, or computes before it, most of what this one's prompt begins with. */
-  #sourceOf({ request, sequence, ids, p }: ActiveRequest): Running['source'] {
-    if (request.cache) return undefined
-    const most = firstWanted(request)
-    let source: Running['source']
-    for (const running of this.#active) {
-      // One that pauses may do so for ever.
-      if (running.p !== p || running.request.pause) continue
-      const shared = Math.min(commonPrefix(running.ids, ids), most)
-      if (shared >= Math.max(source ? source.shared + 1 : 0, sequence.length + leastShared)) source = { running, shared }
-    }
-    return source
-  }
-
-  /** Its source has come far enough, or pauses: else a round would have nothing to step, and what ends the pause no turn. */
-  #waitsNoLonger({ source, paused }: Running): boolean {
-    if (!source) return false
-    return source.running.sequence.length >= source.shared || (source.running.paused && !paused)
-  }
-
-  /** Goes on from a copy of what its source has computed by now. */
   #takeOver(active: Running): void {
-    const { running, shared } = active.source!
+    const source = active.source!
     active.source = undefined
-    const length = Math.min(shared, running.sequence.length)
-    const more = length - active.sequence.length
-    if (more < leastShared) return
     try {
-      const [copy] = this.engine.fork(running.sequence, 1)
-      this.engine.truncate(copy!, length)
-      this.engine.close(active.sequence)
-      active.sequence = copy!
-      active.cachedTokens += more
-      this.#counters.cachedTokens += more
+      this.#counters.cachedTokens += takeOver(this.engine, active, source)
     } catch (error) {
       this.#leave(active, () => active.submitted.fail(error))
     }
