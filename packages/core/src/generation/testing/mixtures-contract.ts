@@ -147,7 +147,7 @@ export function mixturesContract({ load, tolerance }: EngineKind): void {
     const H = config.hidden_size
     const first = hidden === 'all' ? 0 : ids.length - 1
     expect(finished.hidden?.length).toBe(hidden && (ids.length - first) * H)
-    const mean = (i: number) => ids.reduce((sum, _, t) => sum + out.hidden[t * H + i]!, 0) / ids.length
+    const mean = (i: number) => Math.fround(ids.reduce((sum, _, t) => sum + out.hidden[t * H + i]!, 0) / ids.length)
     for (const [i, x] of (finished.hidden ?? []).entries()) near(x, hidden === 'mean' ? mean(i) : out.hidden[first * H + i]!)
   }
 
