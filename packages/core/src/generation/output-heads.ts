@@ -10,7 +10,7 @@ export function wantedTokens({ want, ids }: Work): number {
 }
 
 /**
- * Aggregation per stream set, then the output embedding once for all.
+ * Aggregation per stream set, then the output embedding once for all: streams alone, where these are wanted, stand in the same product.
  *
  * @param hidden of the wanted tokens, [.., H]: work after work, in each stream after stream
  * @param room see Decoder.logits
@@ -28,16 +28,20 @@ export async function outputHeads(
 
   // Those that want logits stand first, so that one product makes them all.
   const withLogits = work.reduce((sum, { logits = true }, i) => sum + (logits ? wanted[i]! : 0), 0)
-  const joined = new Float32Array(total * H)
+  const streamRows = work.map(({ streamLogits, sequence }, i) => (streamLogits && wanted[i]! > 0 ? sequence.p : 0))
+  const products = withLogits + streamRows.reduce((sum, rows) => sum + rows, 0)
+  const joined = new Float32Array((total + products - withLogits) * H)
   const parts: Part[] = []
-  let [at, later, from] = [0, withLogits, 0]
+  let [at, streamsAt, later, from] = [0, withLogits, products, 0]
   for (const [i, { sequence, logits = true }] of work.entries()) {
     const n = wanted[i]!
     const start = logits ? at : later
     const size = sequence.p * n * H
     const streams = streamsLast(hidden.subarray(from, from + size), sequence.p, n, H)
-    parts.push({ streams, weights: new Float32Array(n).fill(1), at: start })
+    parts.push({ streams, weights: new Float32Array(n).fill(1), at: start, streamsAt })
     if (sequence.p === 1) joined.set(streams, start * H)
+    if (streamRows[i]! > 0) joined.set(streams.subarray(-sequence.p * H), streamsAt * H)
+    streamsAt += streamRows[i]!
     if (logits) at += n
     else later += n
     from += size
@@ -47,7 +51,7 @@ export async function outputHeads(
     await aggregate(model, set, theirs, joined)
   }
 
-  const logits = withLogits === 0 ? new Float32Array() : await model.decoder.logits(joined.subarray(0, withLogits * H), room)
+  const logits = products === 0 ? new Float32Array() : await model.decoder.logits(joined.subarray(0, products * H), room)
   for (const [i, { sequence, logits: wants = true }] of work.entries()) {
     const mixed = sequence.p > 1 && model.streamSet(sequence.p)?.config.parscale.merge === 'probabilities'
     if (!mixed || !wants) continue
@@ -61,11 +65,13 @@ export async function outputHeads(
       )
     }
   }
-  return parts.map(({ streams, weights, at }, i) => {
+  return parts.map(({ streams, weights, at, streamsAt }, i) => {
     const n = wanted[i]!
     if (n === 0) return undefined
+    const streamLogits = logits.subarray(streamsAt * vocabSize, (streamsAt + streamRows[i]!) * vocabSize)
     return {
       logits: logits.subarray(at * vocabSize, (at + n) * vocabSize),
+      ...(streamRows[i]! > 0 && { streamLogits }),
       hidden: joined.subarray(at * H, (at + n) * H),
       streams,
       streamWeights: weights,
@@ -108,8 +114,9 @@ interface Part {
   readonly streams: Float32Array
   /** [n, P] */
   weights: Float32Array
-  /** Its first row in `joined`. */
+  /** Its first row in `joined`, and the first of its streams' where these are wanted. */
   readonly at: number
+  readonly streamsAt: number
 }
 
 /** One product for all sequences that share a stream set; writes into `joined` [N, H] and the parts' weights. */

@@ -65,6 +65,28 @@ describe('the pace of prompts', () => {
     expect(pace.tokens(4)).toBe(0)
   })
 
+  it.each([
+    [2, 1],
+    [1, 2, 4],
+    [1, 3, 9, 27, 3, 50],
+  ])('goes on, and is learnt, while other rows generate in each step: %i, %i, ..', (...cycle) => {
+    const pace = new PromptPace(1.5, 256)
+    const [read, row] = [40, 0.5]
+    let without = 0
+    for (let step = 0; step < 2000; step++) {
+      const generating = cycle[step % cycle.length]!
+      const prompts = pace.tokens(generating)
+      if (prompts === 0) without++
+      pace.note({ generating, prompts, ms: read + row * (generating + prompts) })
+    }
+    expect(without).toBeLessThan(2000 / 8)
+    // Half as long again as a step alone, or an eighth more.
+    const fitting = (rows: number) => (0.5 * (read + row * rows)) / row
+    const last = pace.tokens(cycle[0]!) || pace.tokens(cycle[1]!)
+    expect(last).toBeGreaterThan(fitting(Math.min(...cycle)) * 0.7)
+    expect(last).toBeLessThan(fitting(Math.max(...cycle)) * 1.13)
+  })
+
   it('is not starved by a machine that stops now and then', () => {
     const random = createRandom(3)
     const stops = () => (random.uniform() < 0.2 ? 2 + 4 * random.uniform() : 1)

@@ -1,6 +1,5 @@
 /** A request to the scheduler: ids still to compute, what is wanted of them, and what becomes of the results. */
 import { usageError } from '../errors.ts'
-import type { Decoder } from '../runtime/index.ts'
 import type { TokenConstraint } from './constrain/index.ts'
 import { logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampling.ts'
@@ -40,7 +39,7 @@ export interface Finished {
   readonly cachedTokens: number
   /** With `promptLogprobs`: the prompt's tokens. */
   readonly prompt?: readonly PromptToken[]
-  /** With `hidden`: [1, hidden] of the prompt's last token, or [T, hidden]. */
+  /** With `hidden`: [1, hidden] of the prompt's last token or the mean of all its tokens, or [T, hidden]. */
   readonly hidden?: Float32Array
 }
 
@@ -75,6 +74,8 @@ export interface TokenRequest {
   /** Default: the model's largest. With `cache`, the cache's P counts. */
   readonly p?: number
   readonly cache?: PromptCache
+  /** Who asks: of those that wait, each owner's are let in in turn with the others'. Default: one of its own. */
+  readonly owner?: object
   /** Ends the request between two steps; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal
   /** So many of the most probable tokens with each generated one. Default 0. */
@@ -84,7 +85,7 @@ export interface TokenRequest {
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
   /** Hidden states that the output embedding reads: after the final norm and the aggregation of the streams. */
-  readonly hidden?: 'last' | 'all'
+  readonly hidden?: 'last' | 'mean' | 'all'
   /** Tokens of the prompt done so far, those found in the cache included. */
   readonly onPrefill?: (done: number, total: number) => void
   /**
@@ -128,7 +129,7 @@ export function checkRequest(request: TokenRequest, context: number): void {
 
 /** The first position of the prompt whose result is wanted: the last one at least. */
 export function firstWanted({ promptIds, onPositions, positionsFrom = 0, promptLogprobs, hidden }: TokenRequest): number {
-  const all = promptLogprobs !== undefined || hidden === 'all'
+  const all = promptLogprobs !== undefined || hidden === 'mean' || hidden === 'all'
   return Math.min(all ? 0 : promptIds.length - 1, onPositions ? positionsFrom : Infinity)
 }
 
@@ -150,14 +151,15 @@ export class ActiveRequest implements Plannable {
   readonly #needsLogits: boolean
   readonly #prompt: PromptToken[] = []
   readonly #hidden: Float32Array | undefined
-  readonly #outputEmbedding: Decoder['logits']
+  /** Of all hidden states so far, where their mean is wanted. */
+  readonly #sum: Float64Array | undefined
 
   /** @param sequence holds the part of the prompt that need not be computed @param cached tokens of it */
   constructor(
     request: TokenRequest,
     sequence: Sequence,
     cached: number,
-    model: { readonly context: number; readonly hiddenSize: number; readonly decoder: Pick<Decoder, 'logits'> },
+    model: { readonly context: number; readonly hiddenSize: number },
   ) {
     const { promptIds, maxTokens, constraint, hidden } = request
     const mask = constraint && { constraint: constraintMask(constraint) }
@@ -166,14 +168,14 @@ export class ActiveRequest implements Plannable {
     this.sequence = sequence
     this.ids = [...promptIds]
     this.cachedTokens = cached
-    this.#outputEmbedding = (hidden) => model.decoder.logits(hidden)
     this.#sampler = createSampler(sampling, promptIds)
     // The last token generated need not fit: nothing is computed from it.
     this.#end = Math.min(promptIds.length + maxTokens, model.context + 1)
     this.#from = firstWanted(request)
     this.#needsLogits = maxTokens > 0 || request.promptLogprobs !== undefined || request.onPositions !== undefined
     this.#prompt = [{ id: promptIds[0]!, logProbability: null, topLogprobs: [] }]
-    this.#hidden = hidden && new Float32Array((hidden === 'all' ? promptIds.length : 1) * model.hiddenSize)
+    if (hidden === 'mean') this.#sum = new Float64Array(model.hiddenSize)
+    else if (hidden) this.#hidden = new Float32Array((hidden === 'all' ? promptIds.length : 1) * model.hiddenSize)
   }
 
   get p(): number {
@@ -185,13 +187,19 @@ export class ActiveRequest implements Plannable {
   }
 
   logits(count: number): number {
-    return this.#needsLogits ? this.#wanted(count) : 0
+    return (this.#needsLogits ? this.#wanted(count) : 0) + (this.#wantsStreams(count) ? this.p : 0)
   }
 
   /** Its part in a step that computes the next `count` ids. */
   work(count: number): Work {
     const at = this.sequence.length
-    return { sequence: this.sequence, ids: this.ids.slice(at, at + count), want: this.#wanted(count), logits: this.#needsLogits }
+    const want = { want: this.#wanted(count), logits: this.#needsLogits, streamLogits: this.#wantsStreams(count) }
+    return { sequence: this.sequence, ids: this.ids.slice(at, at + count), ...want }
+  }
+
+  /** After the next `count` ids a token is drawn, of which each stream's own choice is told. */
+  #wantsStreams(count: number): boolean {
+    return this.request.streamChoices === true && count === this.left && this.ids.length < this.#end
   }
 
   #wanted(count: number): number {
@@ -208,15 +216,17 @@ export class ActiveRequest implements Plannable {
     }
     if (this.left > 0) return undefined
     if (this.ids.length >= this.#end) return 'length'
-    return this.#draw(result!, request.streamChoices ? await this.#streamChoices(result!) : undefined)
+    return this.#draw(result!)
   }
 
   finished(finishReason: FinishReason): Finished {
+    const total = this.request.promptIds.length
+    const hidden = this.#sum ? Float32Array.from(this.#sum, (x) => x / total) : this.#hidden
     return {
       finishReason,
       cachedTokens: this.cachedTokens,
       ...(this.request.promptLogprobs !== undefined && { prompt: this.#prompt }),
-      ...(this.#hidden && { hidden: this.#hidden }),
+      ...(hidden && { hidden }),
     }
   }
 
@@ -226,6 +236,7 @@ export class ActiveRequest implements Plannable {
     const at = this.sequence.length - n
     if (onPositions) await onPositions(at, result)
     if (hidden === 'all') this.#hidden!.set(result.hidden, (at * result.hidden.length) / n)
+    else if (hidden === 'mean') addRows(this.#sum!, result.hidden)
     else if (hidden === 'last' && this.left === 0) this.#hidden!.set(result.hidden.slice(-this.#hidden!.length))
     if (promptLogprobs === undefined) return
     for (const [t, id] of promptIds.slice(at + 1, at + 1 + n).entries()) {
@@ -236,20 +247,10 @@ export class ActiveRequest implements Plannable {
     }
   }
 
-  /** What each stream would say alone: its hidden state, before the aggregation, through the output embedding. */
-  async #streamChoices({ streams, streamWeights }: StepResult): Promise<TokenLogprob[]> {
-    const { p } = this
-    const last = streams.slice((-p * streams.length) / streamWeights.length) // [P, hidden]
-    const logits = await this.#outputEmbedding(last)
-    return Array.from({ length: p }, (_, stream) => {
-      const row = rowOf(logits, p, stream)
-      return topLogprobs(row, 1, logSumExp(row))[0]!
-    })
-  }
-
   /** Draws what follows the last id, and reports it. */
-  #draw(result: StepResult, streamChoices: TokenLogprob[] | undefined): FinishReason | undefined {
+  #draw(result: StepResult): FinishReason | undefined {
     const { request } = this
+    const streamChoices = result.streamLogits && bestOfEach(result.streamLogits, this.p)
     const n = result.streamWeights.length / this.p
     const logits = rowOf(result.logits, n, n - 1)
     const { id } = this.#sampler.sample(logits)
@@ -277,8 +278,21 @@ export class ActiveRequest implements Plannable {
   }
 }
 
+/** The most probable token of each row of [n, width]. */
+function bestOfEach(logits: Float32Array, n: number): TokenLogprob[] {
+  return Array.from({ length: n }, (_, i) => {
+    const row = rowOf(logits, n, i)
+    return topLogprobs(row, 1, logSumExp(row))[0]!
+  })
+}
+
 /** Row `t` of [n, width]. */
 function rowOf(values: Float32Array, n: number, t: number): Float32Array {
   const width = values.length / n
   return values.subarray(t * width, (t + 1) * width)
+}
+
+/** Adds rows [n, width] to `sum` [width]. */
+function addRows(sum: Float64Array, rows: Float32Array): void {
+  for (let i = 0; i < rows.length; i++) sum[i % sum.length]! += rows[i]!
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type Engine, logitsPerStep, PromptCache, rowTokensPerStep, Scheduler, type TokenRequest } from './index.ts'
+import { planStep } from './step-plan.ts'
 import { fakeEngine } from './testing/fake-decoder.ts'
 
 const sampling = { temperature: 0 }
@@ -145,6 +146,28 @@ describe('admission', () => {
     expect(most).toBe(6)
   })
 
+  it('lets in the requests of one owner in turn with those of others', async () => {
+    const scheduler = new Scheduler(engine, { maxRows: 2 })
+    const order: string[] = []
+    const submit = (name: string, owner?: object) =>
+      scheduler.submit({
+        ...{ promptIds: [1], p: 1, maxTokens: 3, sampling, ...(owner && { owner }) },
+        onToken: () => void (order.includes(name) || order.push(name)),
+      })
+    const many = {}
+    const all = Array.from({ length: 100 }, (_, i) => submit(`many ${i}`, many))
+    await turns(engine, 4)
+    const other = {}
+    all.push(submit('other 0', other), submit('other 1', other), submit('alone'))
+    await Promise.all(all)
+    const place = (name: string) => order.indexOf(name)
+    // One each that runs, one that has the same turn.
+    expect(place('other 0')).toBeLessThanOrEqual(6)
+    expect(place('alone')).toBeLessThanOrEqual(6)
+    expect(place('other 1') - place('other 0')).toBeLessThanOrEqual(4)
+    expect(order.filter((name) => name.startsWith('many'))).toEqual(Array.from({ length: 100 }, (_, i) => `many ${i}`))
+  })
+
   it('lets in what the cache may come to hold, and one that is too large alone', async () => {
     const scheduler = new Scheduler(engine, { maxCachedTokens: 100 })
     const running: number[] = []
@@ -234,6 +257,43 @@ it('computes what a prompt cache holds again only where its results are wanted',
   await scheduler.release(cache)
 })
 
+describe("streams' own choices", () => {
+  it('are made in the one product of a step, within its budget', async () => {
+    const vocabSize = 2 ** 20 // 16 rows of logits fill a step
+    const { engine, decoder } = fakeEngine({ ragged: true, p: [3], vocabSize })
+    const scheduler = new Scheduler(engine)
+    const told: unknown[] = []
+    const submit = (id: number, streamChoices: boolean) =>
+      scheduler.submit({
+        ...{ promptIds: [id, id, id], p: 3, maxTokens: 1, sampling, streamChoices },
+        onToken: ({ streamChoices }) => void told.push(streamChoices?.map(({ id }) => id)),
+      })
+    await Promise.all([1, 2, 3, 4, 5, 6].map((id) => submit(10 * id, id !== 2)))
+    const each = [11, undefined, 31, 41, 51, 61].map((id) => id && [id, id, id])
+    expect(told).toEqual(each)
+    // With its streams' a request needs four rows; a piece of a prompt before the last id needs none.
+    expect(decoder.products).toEqual([13, 8])
+    expect(decoder.steps).toHaveLength(2)
+  })
+
+  it('run, where one alone is over the budget', () => {
+    const request = { p: 3, left: 1, logits: () => 4 }
+    const limits = { rowTokens: 256, promptTokensBeside: 256, logits: 1, ragged: true }
+    expect(planStep([request, request], limits)).toEqual([{ request, count: 1 }])
+  })
+})
+
+it.each([1, 4])('gives the mean of the hidden states without holding all of them (P = %i)', async (p) => {
+  const { engine } = fakeEngine({ ragged: true, p: [4] })
+  const scheduler = new Scheduler(engine)
+  const submit = (hidden: 'last' | 'mean' | 'all') => scheduler.submit({ promptIds: prompt(1001), p, maxTokens: 0, hidden })
+  // Hidden states of this decoder are the ids themselves, 0 to 199 five times, and one 0.
+  const sum = (5 * 199 * 200) / 2
+  expect((await submit('mean')).hidden).toEqual(Float32Array.of(sum / 1001))
+  expect((await submit('all')).hidden).toEqual(Float32Array.from(prompt(1001)))
+  expect((await submit('last')).hidden).toEqual(Float32Array.of(0))
+})
+
 describe('prompts that begin alike', () => {
   const setUp = (options: Parameters<typeof fakeEngine>[0], promptTokensBeside?: number) => {
     const { engine, decoder } = fakeEngine(options)
@@ -288,6 +348,45 @@ describe('prompts that begin alike', () => {
     void submit(prompt(900), { maxTokens: 1, pause: () => new Promise(() => {}) })
     expect((await submit(prompt(900), { maxTokens: 1 })).cachedTokens).toBe(0)
     expect(decoder.openRows).toBe(1)
+  })
+
+  it.each([0, 600])('wait for none whose mask is worked out, before its prompt or in it (%i tokens)', async (after) => {
+    const { engine, scheduler, submit } = setUp({ ragged: true })
+    // Rounds that step nothing would keep the timer, which ends the pause, from its turn: they stop here instead.
+    let turnsTaken = 0
+    const turn = engine.turn.bind(engine)
+    engine.turn = (work) => (++turnsTaken > 1000 ? new Promise(() => {}) : turn(work))
+    let isSlow = after === 0
+    const prepare = () => (isSlow ? new Promise<void>((resolve) => setTimeout(resolve, 50)) : undefined)
+    const allowed = () => new Uint32Array(10).fill(2 ** 32 - 1)
+    const order: string[] = []
+    const constrained = submit(prompt(900), {
+      constraint: { allowed, prepare, accept() {}, done: false },
+      onPrefill: (done) => {
+        isSlow = done < 900 && done >= after
+      },
+    }).finally(() => order.push('constrained'))
+    const plain = submit([...prompt(899), 7], { maxTokens: 1 }).finally(() => order.push('plain'))
+    expect((await plain).ids).toEqual([8])
+    expect((await constrained).ids).toEqual([100, 101, 102])
+    expect(order).toEqual(['plain', 'constrained'])
+    expect(turnsTaken).toBeLessThan(100)
+    expect(scheduler.counters.running).toBe(0)
+  })
+
+  it('are still computed once by those whose masks are worked out together', async () => {
+    const { submit } = setUp({ ragged: true })
+    const pause = new Promise<void>((resolve) => setTimeout(resolve, 20))
+    let isReady = false
+    void pause.then(() => (isReady = true))
+    const constraint = () => ({
+      allowed: () => new Uint32Array(10).fill(2 ** 32 - 1),
+      prepare: () => (isReady ? undefined : pause),
+      accept() {},
+      done: false,
+    })
+    const found = await Promise.all([1, 2].map(() => submit(prompt(300), { constraint: constraint() })))
+    expect(found.map(({ cachedTokens }) => cachedTokens)).toEqual([0, 299])
   })
 
   it('are computed whole by each where the results of their positions are wanted', async () => {

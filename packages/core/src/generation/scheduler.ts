@@ -6,12 +6,13 @@
  */
 import { usageError } from '../errors.ts'
 import { type Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
-import { commonPrefix, leastShared, PrefixCache } from './prefix-cache.ts'
+import { commonPrefix, PrefixCache } from './prefix-cache.ts'
 import { PromptPace } from './prompt-pace.ts'
 import { ActiveRequest, checkRequest, type Finished, firstWanted, type PromptCache, type TokenRequest } from './request.ts'
+import { findSource, type Source, takeOver, waitsNoLonger } from './sharing.ts'
 import { planStep, type StepLimits } from './step-plan.ts'
 
-/** What is let in; the rest waits in the order of its coming. A request that alone is over a limit runs alone. */
+/** What is let in; the rest waits in the order of its coming, owners in turn. A request that alone is over a limit runs alone. */
 export interface SchedulerOptions {
   /** Rows (streams of all requests) that run at the same time. Default: no limit. */
   readonly maxRows?: number
@@ -58,14 +59,15 @@ export interface SchedulerCounters {
 
 interface Submitted {
   readonly request: TokenRequest
+  /** Those of one owner have one each, so that many of them let others pass. */
+  readonly turn: number
   readonly finish: (finished: Finished) => void
   readonly fail: (error: unknown) => void
 }
 
 type Running = ActiveRequest & {
   readonly submitted: Submitted
-  /** Another one that computes what this one's prompt begins with, so many tokens: this one waits for them. */
-  source: { readonly running: Running; readonly shared: number } | undefined
+  source: Source<Running> | undefined
 }
 
 /** Runs many requests on one engine. They join and leave between steps and share each step. */
@@ -77,7 +79,11 @@ export class Scheduler {
   readonly #pace: PromptPace
   readonly #kept: PrefixCache
   #active: Running[] = []
+  /** By `turn`. */
   #waiting: Submitted[] = []
+  /** Turn of the request let in last, and of each owner's last one. */
+  #turn = 0
+  readonly #turns = new WeakMap<object, number>()
   /** What waits for the moment between two steps, when sequences may be opened and closed. */
   #tasks: (() => void)[] = []
   #running = false
@@ -122,8 +128,17 @@ export class Scheduler {
     return new Promise<Finished>((finish, fail) => {
       checkRequest(request, this.engine.model.config.maxPositionEmbeddings)
       this.engine.checkTokens(request.promptIds)
-      this.#between(() => this.#waiting.push({ request, finish, fail }))
+      this.#between(() => this.#wait(request, finish, fail))
     }).finally(() => signal?.removeEventListener('abort', wake))
+  }
+
+  /** Fair queueing: the next turn, or where its owner has that already, the one after the owner's last. */
+  #wait(request: TokenRequest, finish: Submitted['finish'], fail: Submitted['fail']): void {
+    const { owner = {} } = request
+    const turn = Math.max(this.#turn, this.#turns.get(owner) ?? 0) + 1
+    this.#turns.set(owner, turn)
+    const before = this.#waiting.findLastIndex((other) => other.turn <= turn)
+    this.#waiting.splice(before + 1, 0, { request, turn, finish, fail })
   }
 
   /** Frees a prompt cache's rows. A request that still uses it fails. */
@@ -179,8 +194,7 @@ export class Scheduler {
     this.#fail(({ signal }) => (signal?.aborted ? signal.reason : undefined))
     for (const task of this.#tasks.splice(0)) task()
     this.#admit()
-    for (const active of this.#active)
-      if (active.source && active.source.running.sequence.length >= active.source.shared) this.#takeOver(active)
+    for (const active of this.#active) if (active.source && waitsNoLonger(active, active.source)) this.#takeOver(active)
     const candidates = this.#inOrder()
     const generating = rowsOf(candidates.filter(({ left }) => left === 1))
     const chosen = planStep(candidates, { ...this.#limits, promptTokensBeside: this.#pace.tokens(generating) })
@@ -261,10 +275,11 @@ export class Scheduler {
   #admit(): void {
     while (this.#waiting.length > 0 && this.#fits(this.#waiting[0]!.request)) {
       const submitted = this.#waiting.shift()!
+      this.#turn = submitted.turn
       try {
         submitted.request.signal?.throwIfAborted()
         const opened = this.#open(submitted.request)
-        const active = Object.assign(opened, { submitted, source: this.#sourceOf(opened) })
+        const active = Object.assign(opened, { submitted, source: findSource(opened, this.#active) })
         this.#active.push(active)
         this.#pause(active, [submitted.request.constraint?.prepare?.(submitted.request.signal)])
       } catch (error) {
@@ -275,8 +290,7 @@ export class Scheduler {
 
   #open(request: TokenRequest): ActiveRequest {
     const { promptIds, cache } = request
-    const { config, decoder } = this.engine.model
-    const { maxPositionEmbeddings: context, hiddenSize } = config
+    const { maxPositionEmbeddings: context, hiddenSize } = this.engine.model.config
     if (cache?.sequence && this.#active.some(({ sequence }) => sequence === cache.sequence)) {
       throw usageError('the prompt cache is in use by another request; wait for it or use a second cache')
     }
@@ -289,7 +303,7 @@ export class Scheduler {
       this.engine.open({ p, room: promptIds.length })
     try {
       const shared = Math.min(commonPrefix(sequence.ids, promptIds), most)
-      const active = new ActiveRequest(request, sequence, shared, { context, hiddenSize, decoder })
+      const active = new ActiveRequest(request, sequence, shared, { context, hiddenSize })
       this.engine.truncate(sequence, shared)
       this.#counters.promptTokens += promptIds.length
       this.#counters.cachedTokens += shared
@@ -301,34 +315,11 @@ export class Scheduler {
     }
   }
 
-  /** Who runs already and has, or computes before it, most of what this one's prompt begins with. */
-  #sourceOf({ request, sequence, ids, p }: ActiveRequest): Running['source'] {
-    if (request.cache) return undefined
-    const most = firstWanted(request)
-    let source: Running['source']
-    for (const running of this.#active) {
-      // One that pauses may do so for ever.
-      if (running.p !== p || running.request.pause) continue
-      const shared = Math.min(commonPrefix(running.ids, ids), most)
-      if (shared >= Math.max(source ? source.shared + 1 : 0, sequence.length + leastShared)) source = { running, shared }
-    }
-    return source
-  }
-
-  /** Goes on from a copy of what its source has computed by now. */
   #takeOver(active: Running): void {
-    const { running, shared } = active.source!
+    const source = active.source!
     active.source = undefined
-    const length = Math.min(shared, running.sequence.length)
-    const more = length - active.sequence.length
-    if (more < leastShared) return
     try {
-      const [copy] = this.engine.fork(running.sequence, 1)
-      this.engine.truncate(copy!, length)
-      this.engine.close(active.sequence)
-      active.sequence = copy!
-      active.cachedTokens += more
-      this.#counters.cachedTokens += more
+      this.#counters.cachedTokens += takeOver(this.engine, active, source)
     } catch (error) {
       this.#leave(active, () => active.submitted.fail(error))
     }

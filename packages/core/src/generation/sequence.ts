@@ -48,12 +48,16 @@ export interface Work {
   readonly want: 'none' | 'last' | 'all' | number
   /** False: hidden states only, which spares the output embedding. Default true. */
   readonly logits?: boolean
+  /** Logits of each stream alone too, for the last token that is wanted. Default false. */
+  readonly streamLogits?: boolean
 }
 
 /** Of the n wanted tokens of one piece of work; views, valid until the next step. */
 export interface StepResult {
   /** [n, vocabulary]; empty where only hidden states were wanted. */
   readonly logits: Float32Array
+  /** [P, vocabulary], where wanted: what each stream's hidden state of the last token gives without the aggregation. */
+  readonly streamLogits?: Float32Array
   /** What the output head read: [n, hidden]. */
   readonly hidden: Float32Array
   /** [n, P, hidden], after the final norm. */

@@ -7,7 +7,7 @@ export interface Plannable {
   readonly p: number
   /** Ids still to compute, at least one. */
   readonly left: number
-  /** Of the next `count` ids, how many need logits. One id less needs one logit row less, or none. */
+  /** Rows of logits that the next `count` ids need. One id less needs one row less at least, or as few. */
   logits(count: number): number
 }
 
@@ -16,7 +16,7 @@ export interface StepLimits {
   readonly rowTokens: number
   /** Of these, how many may be prompts' where others generate: a step with many takes long. 0: none. Only where lengths mix. */
   readonly promptTokensBeside: number
-  /** Rows of logits that a step may make, at least one. */
+  /** Rows of logits that a step may make; one id of one request is always allowed. */
   readonly logits: number
   /** Whether rows of different length cost only their own tokens, see Decoder. */
   readonly ragged: Decoder['ragged']
@@ -43,6 +43,8 @@ export function planStep<T extends Plannable>(requests: readonly T[], limits: St
     if (left > 1 && beside > 0) count = Math.min(count, Math.max(1, Math.floor(beside / p)))
     else if (left > 1) continue
     count -= Math.max(0, logits + request.logits(count) - limits.logits)
+    // Who is alone runs, whatever it needs.
+    if (first) count = Math.max(1, count)
     if (count < 1) continue
     const padded = (rows + p) * Math.max(longest, count)
     if (!first && !ragged && (padded > rowTokens || padded > 2 * (tokens + p * count))) continue

@@ -37,6 +37,8 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly streamChoices?: boolean
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
+  /** Whose text it is, where several share the model, see TokenRequest. */
+  readonly owner?: object
   readonly signal?: AbortSignal
   /** Runs inside the engine's turn: return at once. */
   readonly onPrefill?: (done: number, total: number) => void
@@ -174,6 +176,7 @@ export class TextModel {
         topLogprobs: options.topLogprobs,
         streamChoices: options.streamChoices,
         promptLogprobs: options.promptLogprobs,
+        owner: options.owner,
         signal: options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal,
         onPrefill: options.onPrefill,
         onToken: (token) => pieces.push(options.logProbabilities === false ? withoutNumber(token) : token),

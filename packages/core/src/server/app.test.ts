@@ -550,6 +550,43 @@ it('turns away what would wait too long, and says when to come again', async () 
   expect(text.scheduler.counters.running).toBe(0)
 })
 
+it.each([
+  ['/v1/completions', { prompt: [[65], [100]] }],
+  ['/v1/completions', { prompt: [[65], [100]], stream: true }],
+  ['/v1/embeddings', { input: [[70], Array.from({ length: 590 }, (_, i) => 80 + (i % 100))] }],
+])('ends the other texts of a request when one fails: %s', async (path, request) => {
+  // P = 8 makes 32 ids a step.
+  const model = path === '/v1/embeddings' ? 'tiny:p8' : 'tiny:p1'
+  decoder.brokenId = 70
+  const response = await server.call(path, { model, max_tokens: 500, temperature: 0, logit_bias: { 257: -100 }, ...request })
+  expect(await response.text()).toContain('"error"')
+  await vi.waitFor(() => expect(text.scheduler.counters.running).toBe(0), { interval: 1 })
+  expect(decoder.steps.length).toBeLessThan(12)
+  expect(decoder.openRows).toBe(0)
+  expect(records).toMatchObject([{ path }])
+  expect(records[0]!.error).not.toBe('cancelled')
+})
+
+it('lets others in beside a request of very many texts', async () => {
+  server = serverApp({ limits: { queue: 3, prompts: 200 } })
+  const order: string[] = []
+  const ask = (name: string, request: object) =>
+    server.call('/v1/completions', { ...complete, model: 'tiny:p1', ...request }).then((response) => {
+      order.push(name)
+      return response.status
+    })
+  const many = Array.from({ length: 200 }, (_, i) => `${i}`)
+  const long = ask('many', { prompt: many, max_tokens: 20 })
+  await vi.waitFor(() => expect(text.scheduler.counters.waiting).toBe(200 - 16), { interval: 1 })
+  const others = [ask('one', {}), ask('chat', { n: 2 })]
+  await vi.waitFor(() => expect(text.scheduler.counters.waiting).toBeGreaterThan(200 - 16), { interval: 1 })
+  // Their number is bounded all the same.
+  expect(await ask('many more', { prompt: many })).toBe(503)
+  expect(await Promise.all([...others, long])).toEqual([200, 200, 200])
+  expect(order).toEqual(['many more', 'one', 'chat', 'many'])
+  expect(await (await server.call('/metrics')).text()).toContain('parscale_requests_queued{model="tiny"} 0')
+})
+
 it('turns away what would wait longer than the operator allows', async () => {
   server = serverApp({ limits: { waitMs: 1e-6 } })
   const ask = () => server.call('/v1/completions', { ...complete, model: 'tiny:p8' })

@@ -105,9 +105,10 @@ export function checkMaxTokens(
 }
 
 /**
- * Places in the queue for so many texts, or none where these would wait too long.
+ * A place in the queue for a request of so many texts, or none where these would wait too long. One of many texts takes no more
+ * places than others, as they need not wait for all of them; how many texts there are is bounded for itself.
  *
- * @returns requests in front, and for each text what gives its place up, which its first step does
+ * @returns requests in front, and for each text what its first step calls: the last of them gives the place up
  */
 export function enqueue(
   model: LoadedModel,
@@ -116,18 +117,23 @@ export function enqueue(
   { limits }: ServerContext,
 ): { readonly position: number; readonly begun: readonly (() => void)[] } {
   const { queued } = model
-  if (queued > 0 && queued + texts > limits.queue)
+  if (queued > 0 && queued >= limits.queue)
     throw overloaded(`${queued} requests are waiting, and at most ${limits.queue} may; try again`, 'queue_full')
+  const others = model.texts - texts
+  const most = limits.prompts + limits.queue
+  if (texts > limits.n && others > 0 && others + texts > most)
+    throw overloaded(`${others} texts are under way, and with ${texts} more it were over ${most}; try again`, 'queue_full')
   const wait = expectedWait(model)
   if (wait > limits.waitMs) {
     const seconds = Math.ceil(wait / 1000)
     throw overloaded(`a request would wait for some ${seconds} s; try again`, 'wait_too_long', seconds)
   }
-  model.queued += texts
+  model.queued++
+  let waiting = texts
   const begun = Array.from({ length: texts }, () => {
     let waits = true
     return () => {
-      if (waits) model.queued--
+      if (waits && --waiting === 0) model.queued--
       waits = false
     }
   })
@@ -151,7 +157,7 @@ export async function* generateText(job: TextJob, scope: RequestScope, { metrics
   try {
     const stream = model.text.streamIds(promptIds, {
       ...options,
-      ...{ p, signal: scope.signal },
+      ...{ p, owner: scope, signal: scope.signal },
       onPrefill: (read, total) => {
         begun()
         begunAt ||= performance.now()

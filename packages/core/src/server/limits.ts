@@ -15,7 +15,7 @@ export interface ServerLimits {
   /** Tokens to generate; the end of the context ends a text as well. */
   readonly maxTokens: number
   readonly topLogprobs: number
-  /** Texts of a model that have not had a step yet. Requests beyond get a 503. */
+  /** Requests of a model with texts that have not had a step yet. Those beyond get a 503. */
   readonly queue: number
   /** Milliseconds that a request may have to wait for its first step, as far as can be told; others get a 503 at once. */
   readonly waitMs: number

@@ -22,7 +22,7 @@ export interface LoadedModel {
   readonly form: OutputForm
   /** Texts of the requests that are in the server. */
   texts: number
-  /** Of these, those that have not had a step yet. */
+  /** Requests with texts that have not had a step yet. */
   queued: number
   /** Milliseconds from a text's first step to its end, of late; 0: none has ended. */
   serviceMs: number

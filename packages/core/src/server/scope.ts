@@ -48,7 +48,7 @@ export class RequestScope {
     this.#held.push(() => gone.removeEventListener('abort', leave))
   }
 
-  /** Aborted when the client is gone, or the server ends. */
+  /** Aborted when the client is gone, the server ends, or the request has: where one of its texts fails, the others end. */
   get signal(): AbortSignal {
     return this.#left.signal
   }
@@ -70,6 +70,7 @@ export class RequestScope {
     if (this.#ended) return
     this.#ended = true
     for (const release of this.#held.splice(0)) release()
+    this.#left.abort(new Error('the request has ended'))
     this.#onEnd(this.record)
   }
 }

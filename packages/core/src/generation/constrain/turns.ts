@@ -1,4 +1,7 @@
-/** Work in turns: a piece in each turn of the event loop, whoever it is for, so that all others are served in between. */
+/**
+ * Work in turns: a piece in each turn of the event loop, whoever it is for, so that all others are served in between. Browsers put
+ * off a timer that a timer set by 4 ms, and by a second in a hidden page: there each piece takes so much longer.
+ */
 import type { Pieces } from './limits.ts'
 
 interface Job {

@@ -20,6 +20,8 @@ export class FakeDecoder implements Decoder {
   /** Rows of logits of every product. */
   readonly products: number[] = []
   openRows = 0
+  /** A step with this id comes out broken, in the row that has it. */
+  brokenId: number | undefined
 
   constructor({ ragged, vocabSize = 300 }: FakeOptions) {
     this.ragged = ragged
@@ -52,7 +54,8 @@ export class FakeDecoder implements Decoder {
     this.steps.push(rows.map(({ ids, length }) => ({ ids: ids.length, length })))
     await new Promise((resolve) => setImmediate(resolve))
     const hidden = Float32Array.from(rows.flatMap(({ ids, wanted }) => ids.slice(ids.length - wanted)))
-    return { hidden, broken: new Set() }
+    const broken = rows.filter(({ ids }) => this.brokenId !== undefined && ids.includes(this.brokenId))
+    return { hidden, broken: new Set(broken.map(({ row }) => row)) }
   }
 
   async logits(hidden: Float32Array): Promise<Float32Array> {

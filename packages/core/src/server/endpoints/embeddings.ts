@@ -16,11 +16,14 @@ export async function embeddings(request: EmbeddingRequest, scope: RequestScope,
     throw unsupported(`dimensions: ${model.id} has ${hiddenSize}, and they cannot be cut`, 'dimensions')
   const prompts = await promptsOf(request.input, model, 'input', scope, context)
   const { begun } = enqueue(model, prompts.length, scope, context)
-  const hidden = (request.pooling ?? 'mean') === 'mean' ? 'all' : 'last'
+  const hidden = request.pooling ?? 'mean'
   const vectors = await Promise.all(
     prompts.map(async (promptIds, i) => {
-      const result = await scheduler.submit({ promptIds, maxTokens: 0, hidden, p, signal: scope.signal, onPrefill: begun[i] })
-      return unit(meanRow(result.hidden!, hiddenSize))
+      const result = await scheduler.submit({
+        ...{ promptIds, maxTokens: 0, hidden, p },
+        ...{ owner: scope, signal: scope.signal, onPrefill: begun[i] },
+      })
+      return unit(result.hidden!)
     }),
   )
   const tokens = prompts.reduce((sum, ids) => sum + ids.length, 0)
@@ -34,14 +37,7 @@ export async function embeddings(request: EmbeddingRequest, scope: RequestScope,
   return { json: { object: 'list', data, model: request.model, usage: { prompt_tokens, total_tokens }, parscale: { p } } }
 }
 
-/** [T, H] to [H]. */
-function meanRow(hidden: Float32Array, width: number): Float64Array {
-  const mean = new Float64Array(width)
-  for (let i = 0; i < hidden.length; i++) mean[i % width]! += hidden[i]!
-  return mean
-}
-
-function unit(vector: Float64Array): Float32Array {
+function unit(vector: Float32Array): Float32Array {
   const length = Math.hypot(...vector) || 1
   return Float32Array.from(vector, (x) => x / length)
 }
