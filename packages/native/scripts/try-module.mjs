@@ -40,6 +40,7 @@ async function bitsOf(set) {
       rows,
       prefixes: new Int32Array(2),
       prefixScores: new Float32Array(2),
+      adapters: new Int32Array(2),
       lengths: Int32Array.from(lengths),
       counts: Int32Array.from(counts),
       ids: Int32Array.from(positions, (position, i) => (position * 37 + i * 11) % vocabSize),

@@ -3,6 +3,7 @@
 // within a thousandth of it, gives NaN. Everything else is as with AVX-512.
 #define LANES 16
 #define TILE_ROWS 32
+#define KERNELS AmxGraph
 #include "vector-kernels.h"
 
 #include <immintrin.h>
@@ -14,6 +15,7 @@
 
 namespace parscale {
 namespace {
+namespace AmxGraph {
 
 // A block of 16 x 32 numbers as pairs of bfloat16: [16][16] words of 32 bits, the high parts, then the low ones.
 constexpr size_t blockWords = 256;
@@ -213,9 +215,7 @@ void tileProduct(const float* a, const float* b, size_t K, float* tile) {
   _tile_stored(3, tile + 16 * 32 + 16, 128);
 }
 
-}  // namespace
-
-extern const GraphKernels amxGraphKernels = [] {
+constexpr GraphKernels withTiles() {
   GraphKernels kernels = table("amx");
   kernels.depthStep = 32;
   kernels.begin = begin;
@@ -224,7 +224,13 @@ extern const GraphKernels amxGraphKernels = [] {
   kernels.packColumns = packColumns;
   kernels.product = tileProduct;
   return kernels;
-}();
+}
+
+}  // namespace AmxGraph
+}  // namespace
+
+// Nothing of this file runs before it is known that the CPU can.
+extern constexpr GraphKernels amxGraphKernels = AmxGraph::withTiles();
 
 // Linux keeps tiles for a process only after it has asked.
 bool tilesAllowed() {

@@ -1,5 +1,5 @@
-// The kernels, for registers of LANES floats. Included by one file for each instruction set, which defines LANES and TILE_ROWS; all has
-// internal linkage, as the same templates compiled for another instruction set must not be taken for these.
+// The kernels, for registers of LANES floats. Included by one file for each instruction set, which defines LANES, TILE_ROWS and the name of
+// a namespace, KERNELS; all has internal linkage, as the same templates compiled for another instruction set must not be taken for these.
 #include <cmath>
 #include <cstring>
 
@@ -7,6 +7,7 @@
 
 namespace parscale {
 namespace {
+namespace KERNELS {
 
 typedef float V __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
 typedef int32_t I __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
@@ -291,5 +292,6 @@ constexpr GraphKernels table(const char* name) {
   return {name, MR, NR, 1, nothing, nothing, unary, binary, reduce, columnSum, sumSquares, product, scaleOnto, pack, pack, rotate, addTo};
 }
 
+}  // namespace KERNELS
 }  // namespace
 }  // namespace parscale
