@@ -38,6 +38,7 @@ const torch = [pythonEnvironment('torch'), here('train-torch.py')]
 const commands = { ours: [ours, 'native'], onnx: [ours, 'onnx'], torch: [torch, 'eager'], compiled: [torch, 'compiled'] } as const
 type Side = keyof typeof commands
 const sides = flags.sides.split(',') as Side[]
+if (!sides.includes('ours')) throw new Error('--sides: the others are measured beside ours; name it too')
 for (const side of sides)
   if (!(side in commands)) throw new Error(`--sides ${side}: there are ${Object.keys(commands).join(', ')}`)
 const sidesOf = <T>(make: (side: Side) => T): Record<Side, T> =>
