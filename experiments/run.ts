@@ -19,14 +19,25 @@ import { type Difference, type Losses, pairedDifference } from './compare.ts'
 import { type CurveRun, curveOf, curvesChart, type Metric } from './curves.ts'
 import { type Experiment, experiments, type Run } from './experiments.ts'
 import { otherTextLosses, plainModel, plainVariant } from './other-text.ts'
+import { runStudy } from './streams/study.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const command = join(root, 'packages/parscale/bin/parscale.js')
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { compare: { type: 'boolean' }, draw: { type: 'boolean' }, threads: { type: 'string', default: '2' } },
+  options: {
+    compare: { type: 'boolean' },
+    draw: { type: 'boolean' },
+    threads: { type: 'string', default: '2' },
+    jobs: { type: 'string', default: '2' },
+    size: { type: 'string' },
+  },
 })
+if (positionals.includes('streams')) {
+  if (!values.compare) await runStudy(root, { jobs: Number(values.jobs), size: values.size })
+  process.exit(0)
+}
 const names = positionals.includes('all') ? Object.keys(experiments) : positionals
 if (names.length === 0 || names.some((name) => !experiments[name])) {
   console.error(

@@ -173,8 +173,13 @@ async function exportFinished(io: Io, run: string, out: string): Promise<void> {
 
 /** The losses of all held-out sequences: what paired comparisons of runs need. */
 async function writeEvaluation(run: string, { loss, tokens, sequences }: Evaluation): Promise<void> {
-  const counts = sequences.map((each) => each.tokens)
-  const lines = { loss, tokens, nats: sequences.map(({ nats }) => nats), counts } satisfies FinalEvaluation
+  const lines = {
+    loss,
+    tokens,
+    nats: sequences.map(({ nats }) => nats),
+    counts: sequences.map((each) => each.tokens),
+    documents: sequences.map(({ document }) => document),
+  } satisfies FinalEvaluation
   await writeWholeFile(join(run, 'evaluation.json'), new TextEncoder().encode(`${JSON.stringify(lines)}\n`), runAdvice)
 }
 

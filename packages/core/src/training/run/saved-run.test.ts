@@ -28,7 +28,8 @@ test.each(leaves(saved).map((path) => [path.join('.')]))('%s is checked', (path)
 test.each([
   ['{"loss"', /evaluation.json is not valid JSON/],
   ['{"loss": 1, "tokens": 2, "nats": "many", "counts": []}', /evaluation.json is damaged: nats: /],
-  ['{"loss": 1, "tokens": 2, "nats": [1, 1], "counts": [2]}', /2 nats and 1 counts/],
+  ['{"loss": 1, "tokens": 2, "nats": [1, 1], "counts": [2]}', /2 nats, 1 counts and 1 documents/],
+  ['{"loss": 1, "tokens": 2, "nats": [1, 1], "counts": [1, 1], "documents": [0]}', /2 nats, 2 counts and 1 documents/],
 ])('a final evaluation of %s', (text, message) => {
   expect(() => parseFinalEvaluation(text, 'evaluation.json')).toThrow(message)
 })

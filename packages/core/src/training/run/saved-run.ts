@@ -37,6 +37,8 @@ const finalEvaluation = z.object({
   /** Per held-out sequence. */
   nats: z.array(z.number()),
   counts: z.array(count),
+  /** Number of the document that a sequence begins in. Runs of earlier versions have none. */
+  documents: z.array(count).optional(),
 })
 /** evaluation.json: the losses of all held-out sequences at the end, which paired comparisons of runs need. */
 export type FinalEvaluation = z.infer<typeof finalEvaluation>
@@ -47,11 +49,10 @@ export const parseSavedRun = (state: unknown, where: string): SavedRun => parse(
 /** @param where the file, for messages. @throws as parseSavedRun; also for lists of different lengths */
 export function parseFinalEvaluation(text: string, where: string): FinalEvaluation {
   const parsed = parse(finalEvaluation, parseJsonText(text, where), where)
-  const { nats, counts } = parsed
-  if (nats.length === counts.length) return parsed
-  throw checkpointError(`${where}: has ${nats.length} nats and ${counts.length} counts, one of each is expected per sequence`, {
-    file: where,
-  })
+  const { nats, counts, documents = counts } = parsed
+  if (nats.length === counts.length && documents.length === counts.length) return parsed
+  const found = `${nats.length} nats, ${counts.length} counts and ${documents.length} documents`
+  throw checkpointError(`${where}: has ${found}, one of each is expected per sequence`, { file: where })
 }
 
 const metrics = z.looseObject({ kind: z.string(), step: count, tokens: z.number().optional() })

@@ -5,12 +5,21 @@ import type { Tensors } from './buffers.ts'
 import type { BatchShape } from './loss.ts'
 import type { LossEvaluation } from './loss-evaluation.ts'
 
+export interface SequenceLoss {
+  /** The sum of its losses. */
+  readonly nats: number
+  /** How many tokens they are of. */
+  readonly tokens: number
+  /** Number of the document that it begins in, in the order of the data. */
+  readonly document: number
+}
+
 export interface Evaluation {
   /** Mean over the tokens, in nats. */
   readonly loss: number
   readonly tokens: number
-  /** One per sequence, in the order of the data: the sum of its losses, and how many tokens they are of. */
-  readonly sequences: readonly { readonly nats: number; readonly tokens: number }[]
+  /** One per sequence, in the order of the data. */
+  readonly sequences: readonly SequenceLoss[]
 }
 
 export interface SequenceOptions {
@@ -43,7 +52,7 @@ export async function sequenceLosses(
     for (let b = 0; b < B && sequences.length < count; b++) {
       const weights = batch.weights.subarray(b * T, (b + 1) * T)
       const nats = weights.reduce((sum, weight, t) => (weight > 0 ? sum + losses[b * T + t]! : sum), 0)
-      sequences.push({ nats, tokens: countOf(weights) })
+      sequences.push({ nats, tokens: countOf(weights), document: batch.documents[b * (T + 1)]! })
     }
   }
   const tokens = sequences.reduce((sum, each) => sum + each.tokens, 0)

@@ -1,0 +1,130 @@
+/**
+ * The equal-cost study of streams, as data: which models are trained, at which rates, with which seeds. study.ts trains them,
+ * report.ts compares them.
+ *
+ * A cell is a model and a way to make its streams. Its rate is swept with seed 0; the best rate, chosen on documents that are
+ * not reported, is run with the other seeds.
+ */
+
+/** A backbone. All of them read bytes: a vocabulary of 257, tied embeddings. */
+export interface Size {
+  /** Its parameters without streams, in words. */
+  readonly name: string
+  readonly hidden: number
+  readonly layers: number
+  readonly heads: number
+  readonly intermediate: number
+  /** Steps of 2,048 bytes: 2,500 read half of the text once. */
+  readonly steps: number
+  /** Learning rates to begin with; where the best is the first or the last of them, the next one is tried, too. */
+  readonly rates: readonly number[]
+}
+
+export interface Variant {
+  readonly name: string
+  /** What a reader calls it. */
+  readonly title: string
+  readonly p: number
+  /** Arguments of `parscale train` beside the common ones. */
+  readonly args: readonly string[]
+}
+
+export interface Cell {
+  readonly size: Size
+  readonly variant: Variant
+  readonly seeds: readonly number[]
+}
+
+const size = (name: string, hidden: number, layers: number, heads: number, rates: readonly number[], steps = 2500): Size => ({
+  name,
+  hidden,
+  layers,
+  heads,
+  intermediate: 3 * hidden,
+  steps,
+  rates,
+})
+
+export const sizes = {
+  '21k': size('21k', 24, 2, 2, [2e-2, 4e-2]),
+  '35k': size('35k', 32, 2, 2, [1e-2, 2e-2, 4e-2]),
+  '49k': size('49k', 32, 3, 2, [1e-2, 2e-2]),
+  '73k': size('73k', 40, 3, 2, [1e-2, 2e-2]),
+  '103k': size('103k', 48, 3, 3, [1e-2, 2e-2]),
+  '171k': size('171k', 64, 3, 4, [5e-3, 1e-2, 2e-2]),
+  '222k': size('222k', 64, 4, 4, [5e-3, 1e-2]),
+  '340k': size('340k', 80, 4, 5, [5e-3, 1e-2]),
+} satisfies Record<string, Size>
+
+const single = (name: string, title: string, ...args: string[]): Variant => ({ name, title, p: 1, args })
+const control = (name: string, title: string, ...args: string[]): Variant => single(name, title, '--input-at-one', ...args)
+const streams = (name: string, title: string, p: number, ...args: string[]): Variant => ({
+  name: `${name}-p${p}`,
+  title: `P = ${p}, ${title}`,
+  p,
+  args,
+})
+
+const prefix = ['--streams', 'prefix', '--prefix-tokens', '16']
+const scales = ['--streams', 'scales']
+const scalesAndAll = ['--streams', 'scales,bitfit,norms']
+const lora = ['--streams', 'lora', '--stream-rank', '2']
+const average = ['--aggregation', 'average']
+
+export const variants = {
+  p1: single('p1', 'P = 1'),
+  p1Prefix: control('p1-prefix', 'P = 1 with a prefix', ...prefix),
+  p1Scales: control('p1-scales', 'P = 1 with scales', ...scales),
+  p1All: control('p1-all', 'P = 1 with scales, biases and gains', ...scalesAndAll),
+  p1Lora: control('p1-lora', 'P = 1 with LoRA', ...lora),
+  prefix: (p: number) => streams('prefix', 'prefixes', p, ...prefix),
+  scales: (p: number) => streams('scales', 'scales', p, ...scales),
+  scalesAverage: (p: number) => streams('scales-average', 'scales, averaged', p, ...scales, ...average),
+  all: (p: number) => streams('all', 'scales, biases and gains', p, ...scalesAndAll),
+  allAverage: (p: number) => streams('all-average', 'scales, biases and gains, averaged', p, ...scalesAndAll, ...average),
+  allProbabilities: (p: number) =>
+    streams('all-probabilities', 'scales, biases and gains, probabilities mixed', p, ...scalesAndAll, '--merge', 'probabilities'),
+  lora: (p: number) => streams('lora', 'LoRA of rank 2', p, ...lora),
+  norms: (p: number) => streams('norms', 'gains and biases', p, '--streams', 'bitfit,norms'),
+}
+
+const cell = (size: Size, variant: Variant, seeds: readonly number[] = [0, 1, 2]): Cell => ({ size, variant, seeds })
+
+/** In the order in which they are worth having. */
+export const cells: readonly Cell[] = [
+  ...Object.values(sizes).map((size) => cell(size, variants.p1)),
+  ...(['35k', '171k'] as const).flatMap((name) => [
+    cell(sizes[name], variants.all(4)),
+    cell(sizes[name], variants.p1All),
+    cell(sizes[name], variants.prefix(4)),
+    cell(sizes[name], variants.allAverage(4)),
+    cell(sizes[name], variants.lora(4)),
+    cell(sizes[name], variants.p1Prefix),
+    cell(sizes[name], variants.p1Lora),
+  ]),
+  ...[2, 8].map((p) => cell(sizes['35k'], variants.all(p))),
+  ...[variants.scales(4), variants.norms(4), variants.allProbabilities(4)].map((variant) => cell(sizes['35k'], variant)),
+]
+
+/** Of one run. */
+export interface RunName {
+  readonly cell: Cell
+  readonly rate: number
+  readonly seed: number
+}
+
+export const cellName = ({ size, variant }: Cell): string => `${size.name}-${variant.name}`
+export const runName = ({ cell, rate, seed }: RunName): string => `${cellName(cell)}-rate${rate}-seed${seed}`
+
+/** Arguments of `parscale train`, but for --out and --threads. */
+export function runArguments({ cell: { size, variant }, rate, seed }: RunName): string[] {
+  return [
+    ...['pretrain', '--data', '.cache/text/**/*.txt', '--held-out', '0.1', '--packing', 'document', '--vocab-size', '257'],
+    ...['--hidden-size', size.hidden, '--layers', size.layers, '--heads', size.heads, '--kv-heads', size.heads].map(String),
+    ...['--intermediate-size', String(size.intermediate), '--set', 'shape.maxPositionEmbeddings=64'],
+    ...['--sequence-length', '64', '--batch-size', '32', '--steps', String(size.steps), '--learning-rate', String(rate)],
+    ...['--p', String(variant.p), ...variant.args, '--seed', String(seed)],
+    ...['--evaluate-every', '500', '--evaluate-sequences', '64', '--checkpoint-every', '500', '--keep', '1', '--log-every', '50'],
+    ...['--set', 'sample.tokens=0'],
+  ]
+}
