@@ -90,20 +90,25 @@ export const variants = {
 
 const cell = (size: Size, variant: Variant, seeds: readonly number[] = [0, 1, 2]): Cell => ({ size, variant, seeds })
 
+/** P = 1 at sizes around the studied one: what parameters alone are worth. One seed, and the given rates only. */
+const ladder = (...names: (keyof typeof sizes)[]): Cell[] => names.map((name) => cell(sizes[name], variants.p1, [0]))
+
 /** In the order in which they are worth having. */
 export const cells: readonly Cell[] = [
-  ...Object.values(sizes).map((size) => cell(size, variants.p1)),
-  ...(['35k', '171k'] as const).flatMap((name) => [
-    cell(sizes[name], variants.all(4)),
-    cell(sizes[name], variants.p1All),
-    cell(sizes[name], variants.prefix(4)),
-    cell(sizes[name], variants.allAverage(4)),
-    cell(sizes[name], variants.lora(4)),
-    cell(sizes[name], variants.p1Prefix),
-    cell(sizes[name], variants.p1Lora),
-  ]),
-  ...[2, 8].map((p) => cell(sizes['35k'], variants.all(p))),
-  ...[variants.scales(4), variants.norms(4), variants.allProbabilities(4)].map((variant) => cell(sizes['35k'], variant)),
+  cell(sizes['35k'], variants.p1),
+  cell(sizes['35k'], variants.all(4)),
+  cell(sizes['35k'], variants.p1All),
+  cell(sizes['35k'], variants.prefix(4)),
+  ...ladder('21k', '49k', '73k'),
+  ...[variants.allAverage(4), variants.lora(4), variants.p1Prefix, variants.all(8)].map((variant) => cell(sizes['35k'], variant)),
+  cell(sizes['171k'], variants.p1),
+  cell(sizes['171k'], variants.all(4)),
+  cell(sizes['171k'], variants.p1All),
+  ...ladder('103k', '222k', '340k'),
+  ...[variants.prefix(4), variants.allAverage(4), variants.lora(4)].map((variant) => cell(sizes['171k'], variant)),
+  ...[variants.all(2), variants.scales(4), variants.norms(4), variants.allProbabilities(4), variants.p1Lora].map((variant) =>
+    cell(sizes['35k'], variant),
+  ),
 ]
 
 /** Of one run. */
