@@ -19,6 +19,7 @@ import { type Difference, type Losses, pairedDifference } from './compare.ts'
 import { type CurveRun, curveOf, curvesChart, type Metric } from './curves.ts'
 import { type Experiment, experiments, type Run } from './experiments.ts'
 import { otherTextLosses, plainModel, plainVariant } from './other-text.ts'
+import { report as reportStudy } from './streams/report.ts'
 import { runStudy } from './streams/study.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -36,6 +37,7 @@ const { positionals, values } = parseArgs({
 })
 if (positionals.includes('streams')) {
   if (!values.compare) await runStudy(root, { jobs: Number(values.jobs), size: values.size })
+  console.log(reportStudy(root))
   process.exit(0)
 }
 const names = positionals.includes('all') ? Object.keys(experiments) : positionals

@@ -22,7 +22,8 @@ export function nextRuns(records: readonly Record[], cell: Cell): RunName[] {
   const sweep = cell.size.rates.filter((rate) => !has(rate, 0))
   if (sweep.length > 0) return sweep.map((rate) => ({ cell, rate, seed: 0 }))
   const { rate, enclosed } = bestRate(records, cell)!
-  if (!enclosed && cell.seeds.length > 1) return [rate / 2, rate * 2].filter((each) => !has(each, 0)).map((each) => ({ cell, rate: each, seed: 0 }))
+  if (!enclosed && cell.seeds.length > 1)
+    return [rate / 2, rate * 2].filter((each) => !has(each, 0)).map((each) => ({ cell, rate: each, seed: 0 }))
   return cell.seeds.filter((seed) => !has(rate, seed)).map((seed) => ({ cell, rate, seed }))
 }
 
