@@ -442,6 +442,7 @@ napi_value init(napi_env env, napi_value exports) {
     add("forgetInterrupt", entry<forgetInterrupt>);
     add("createProgram", entry<createProgram>);
     add("closeProgram", entry<closeProgram>);
+    add("measureProgram", entry<measureProgram>);
     add("runProgram", entry<runProgram>);
   } catch (const Pending&) {
     napi_throw_error(env, "ERR_NATIVE", "the native step cannot be set up in this Node");

@@ -70,6 +70,8 @@ export interface NativeModule {
   /** @param exact 1: products in float32 throughout */
   createProgram(code: Float64Array, blockBytes: Float64Array, threads: number, exact: 0 | 1): ProgramHandle
   closeProgram(program: ProgramHandle): void
+  /** Processor time of each step since the last call, in seconds; the first call begins to measure. For benches. */
+  measureProgram(program: ProgramHandle): number[]
   /** Runs off JavaScript's thread. The arrays must not be transferred before it has ended. */
   runProgram(program: ProgramHandle, blocks: readonly (Float32Array | BigInt64Array)[]): Promise<void>
 }

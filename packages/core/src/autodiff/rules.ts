@@ -54,7 +54,14 @@ export const rules: Readonly<Record<OpName, Rule>> = {
   ReduceSum: single((g, { a, dy }) => [() => g.expand(dy, a.shape)]),
   ReduceSumSquare: single((g, { a, dy }) => [() => g.mul(a, g.mul(dy, g.scalar(2)))]),
 
-  MatMul: single((g, { a, b, dy }) => [() => g.matMul(dy, matrixTransposed(g, b)), () => g.matMul(matrixTransposed(g, a), dy)]),
+  // Of a matrix that was transposed for this, the gradient is computed as the matrix lies: the transposes cancel out.
+  MatMul: single((g, { a, b, dy }) => [
+    () => g.matMul(dy, matrixTransposed(g, b)),
+    () =>
+      g.nodes.some(({ op, outputs }) => op === 'Transpose' && outputs[0] === b)
+        ? matrixTransposed(g, g.matMul(matrixTransposed(g, dy), a))
+        : g.matMul(matrixTransposed(g, a), dy),
+  ]),
 
   // Y = A' B' + C, where ' transposes or not: dA' = dY B'^T, dB' = A'^T dY.
   Gemm: single((g, { a, b, dy, attributes }) => {

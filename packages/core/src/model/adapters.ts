@@ -39,20 +39,74 @@ function adaptRows(g: GraphBuilder, layout: readonly Dim[], tensorOf: (name: str
   }
 }
 
+/** What decides how a training graph adapts linear layers. */
+export interface StreamRows {
+  /** Of each stream. */
+  readonly rows: number
+  /** Names of the stored tensors that get gradients. */
+  readonly trained: ReadonlySet<string>
+}
+
+/**
+ * The same by weights of each stream's own, W_p = (s_p W + B_p A_p) r_p^T, with which its rows [P, rows] are multiplied: scales and
+ * LoRA cost no pass over rows, forward or backward, but some over P weights. It gives nothing where those would be more, or where the
+ * weights get no gradient: theirs would be a product on top.
+ */
+function adaptWeights(
+  g: GraphBuilder,
+  P: number,
+  { rows, trained }: StreamRows,
+  tensorOf: (name: string) => Value | undefined,
+): NonNullable<Adapt['linears']> {
+  return (together, x, layers) => {
+    const inner = x.shape[1] as number
+    const out = layers.reduce((sum, layer) => sum + layer.out, 0)
+    const r = tensorOf(inputScaleName(together))
+    const own = layers.map(({ name }) => ({
+      s: tensorOf(outputScaleName(name)),
+      a: tensorOf(loraName(name, 'A')),
+      b: tensorOf(loraName(name, 'B')),
+      bias: tensorOf(biasName(name)),
+    }))
+    if (!r && own.every(({ s, a, b }) => !s && !(a && b))) return undefined
+    if (2 * out * inner > rows * (out + inner) || !layers.every(({ stored }) => trained.has(stored))) return undefined
+    return g.scope('adapter', () =>
+      layers.map((layer, i) => {
+        const { s, a, b, bias } = own[i]!
+        let weight = layer.weight()
+        if (s) weight = g.mul(weight, g.reshape(s, [P, layer.out, 1]))
+        if (a && b) weight = g.add(weight, g.matMul(b, a))
+        if (r) weight = g.mul(weight, r) // [P, out, in]
+        let y =
+          P === 1
+            ? g.reshape(g.linear(x, g.reshape(weight, [layer.out, inner])), [P, rows, layer.out])
+            : g.matMul(g.reshape(x, [P, rows, inner]), lastTwoSwapped(g, weight))
+        let addend = layer.bias()
+        if (addend && s) addend = g.mul(addend, s)
+        if (bias) addend = addend ? g.add(addend, bias) : bias
+        if (addend) y = g.add(y, addend)
+        return g.reshape(y, [P * rows, layer.out])
+      }),
+    )
+  }
+}
+
 const lastTwoSwapped = (g: GraphBuilder, x: Value): Value => g.transpose(x, [0, 2, 1])
 
 /**
- * The hook for rows [B, P, T] of whole sets of streams, side by side as in training, with the streams' tensors as graph values.
- * Undefined where nothing but prefixes tells the streams apart.
+ * The hook for all rows of stream 0, then those of stream 1, as in training, with the streams' tensors as graph values. Undefined where
+ * nothing but prefixes tells the streams apart.
  */
-export function streamAdapt(g: GraphBuilder, config: ModelConfig, weights: Weights, layout: readonly Dim[]): Adapt | undefined {
+export function streamAdapt(g: GraphBuilder, config: ModelConfig, weights: Weights, of: StreamRows): Adapt | undefined {
   const adapters = inputParameters(config).filter(({ part }) => part === 'adapter')
   const shapes = new Map(adapters.map(({ name, shape }) => [name, shape]))
   if (shapes.size === 0) return undefined
-  return adaptRows(g, layout, (name) => {
+  const tensorOf = (name: string) => {
     const shape = shapes.get(name)
     return shape && weights(name, shape)
-  })
+  }
+  const { n: P } = config.parscale
+  return { ...adaptRows(g, [P, of.rows], tensorOf), linears: adaptWeights(g, P, of, tensorOf) }
 }
 
 /**

@@ -21,8 +21,26 @@ import {
 import { linears, lookUp } from './linear.ts'
 import type { Weights } from './weights.ts'
 
+/** A linear layer that is to be adapted. */
+export interface AdaptedLinear {
+  /** The weight's without `.weight`. */
+  readonly name: string
+  readonly out: number
+  /** [out, in] */
+  readonly weight: () => Value
+  /** [out] */
+  readonly bias: () => Value | undefined
+  /** The stored tensor that holds the weight. */
+  readonly stored: string
+}
+
 /** Changes what a layer computes, by rows; each gives its last argument where it changes nothing. */
 export interface Adapt {
+  /**
+   * All that becomes of x [R*T, in] in the linear layers that are called `name` together, [R*T, out] of each, in place of `input`,
+   * the products and `output`. Undefined, or absent: those.
+   */
+  readonly linears?: (name: string, x: Value, layers: readonly AdaptedLinear[]) => Value[] | undefined
   /** x [R*T, in], which the linear layers that are called `name` together read (layer-tensors.ts, `linearInputs`). */
   readonly input: (name: string, x: Value) => Value
   /** What a linear layer made of x [R*T, in]: y [R*T, out]. `name`: the weight's without `.weight`. */
@@ -46,14 +64,14 @@ export interface KeyValueBlock extends KeyValue {
 }
 
 export interface DecoderInputs {
-  /** int64 [R, T], or with fewer rows, each of them for as many neighbouring rows, so that equal rows are looked up once. */
+  /** int64 [R, T], or with fewer rows, which repeat: row r has those of r mod S, so that equal rows are looked up once. */
   readonly inputIds: Value
   /** float32 [R, T, D / 2] */
   readonly cos: Value
   readonly sin: Value
   /**
    * Added to the scores: 0 visible, very negative not. One for each window in use. float32 [R, 1, T, C + T], or with fewer
-   * rows, each of them for as many neighbouring rows of tokens.
+   * rows, which repeat as those of `inputIds` do.
    */
   readonly mask: (window: number | null) => Value
   /**
@@ -90,8 +108,34 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   }
   const linearsOf = (layer: number, tensors: LayerTensors, input: Value, which: LinearInput): Value[] => {
     const { name, roles } = linearInputs[which]
-    const x = adapt ? adapt.input(`model.layers.${layer}.${name}`, input) : input
+    const together = `model.layers.${layer}.${name}`
     const asked = roles.map((role) => tensors.get(role)!)
+    const rows = ({ row, shape, stored }: LayerTensor): Value => {
+      const whole = weights(stored.name, stored.shape)
+      if (shape[0] === stored.shape[0]) return whole
+      const sizes = [row, shape[0]!, stored.shape[0]! - row - shape[0]!]
+      return g.split(
+        whole,
+        sizes.filter((size) => size > 0),
+        0,
+      )[Number(row > 0)]!
+    }
+    const adapted = adapt?.linears?.(
+      together,
+      input,
+      asked.map((tensor) => ({
+        name: tensor.layer,
+        out: tensor.shape[0]!,
+        stored: tensor.stored.name,
+        weight: () => rows(tensor),
+        bias: () => {
+          const bias = tensors.get(`${tensor.role as LinearRole}Bias`)
+          return bias && rows(bias)
+        },
+      })),
+    )
+    if (adapted) return adapted
+    const x = adapt ? adapt.input(together, input) : input
     // What is stored as one is multiplied as one.
     const stored = asked.filter(({ row }) => row === 0)
     const outputs = linears(
@@ -143,12 +187,12 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   return { hidden, present, layerInputs }
 }
 
-/** [S, ...] to [R, ...]: each row R / S times, side by side. */
+/** [S, ...] to [R, ...]: all rows R / S times, one after the other. */
 function repeatRows(g: GraphBuilder, x: Value, R: Dim): Value {
   const [S, ...row] = x.shape
   if (S === R) return x
   const copies = (R as number) / (S as number)
-  return g.reshape(g.expand(g.unsqueeze(x, 1), [S!, copies, ...row]), [R, ...row])
+  return g.reshape(g.expand(x, [copies, S!, ...row]), [R, ...row])
 }
 
 type LayerTensors = ReadonlyMap<LayerRole, LayerTensor>
@@ -197,8 +241,8 @@ function attention(
   const places = scores.shape[3]!
   const mask = inputs.mask(c.slidingWindows[layer]!)
   const M = mask.shape[0]!
-  const headsPerMask = M === R ? H : ((R as number) * H) / (M as number)
-  const masked = g.add(g.reshape(scores, [M, headsPerMask, T, places]), mask)
+  const byMask: Dim[] = M === R ? [R, H] : M === 1 ? [1, (R as number) * H] : [(R as number) / (M as number), M, H]
+  const masked = g.add(g.reshape(scores, [...byMask, T, places]), mask)
   const weightsByHead = g.reshape(g.softmax(masked), [R, K, GT, places])
   const shares = g.split(
     weightsByHead,

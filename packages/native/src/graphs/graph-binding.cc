@@ -103,6 +103,19 @@ napi_value closeProgram(napi_env env, Arguments a) {
   return undefined(env);
 }
 
+napi_value measureProgram(napi_env env, Arguments a) {
+  Program& program = *idleProgramOf(env, a[0]).program;
+  napi_value seconds;
+  must(napi_create_array_with_length(env, program.seconds().size(), &seconds));
+  for (size_t i = 0; i < program.seconds().size(); i++) {
+    napi_value value;
+    must(napi_create_double(env, program.seconds()[i], &value));
+    must(napi_set_element(env, seconds, uint32_t(i), value));
+  }
+  program.measure();
+  return seconds;
+}
+
 napi_value runProgram(napi_env env, Arguments a) {
   uint32_t count = 0;
   must(napi_get_array_length(env, a[1], &count));

@@ -74,7 +74,26 @@ struct Reduce : Step {
   Place from, to;
   Axes kept, summed;
 
+  // Whole lines onto each other.
+  void addLines(const Run& run) const {
+    const size_t last = kept.count - 1, width = kept.dims[last], n = kept.size() / width;
+    run.pool.run(n, [&](size_t item, size_t) {
+      size_t base, out;
+      kept.begin(item, base, out);
+      float* target = run.at<float>(to) + out;
+      std::fill_n(target, width, 0.f);
+      const size_t lines = summed.size(), inner = summed.dims[summed.count - 1], stride = summed.from[summed.count - 1];
+      for (size_t line = 0; line < lines; line += inner) {
+        size_t at, ignored;
+        summed.begin(line / inner, at, ignored);
+        const float* source = run.at<const float>(from) + base + at;
+        for (size_t j = 0; j < inner; j++) run.kernels.addTo(target, source + j * stride, width);
+      }
+    });
+  }
+
   void run(const Run& run) const override {
+    if (kept.from[kept.count - 1] == 1 && kept.to[kept.count - 1] == 1 && kept.dims[kept.count - 1] > 1) return addLines(run);
     const float* source = run.at<const float>(from);
     float* target = run.at<float>(to);
     const size_t n = kept.size(), perItem = std::max<size_t>(1, itemElements / summed.size()), items = (n + perItem - 1) / perItem;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <string>
 
 #if defined(__linux__)
@@ -76,9 +77,11 @@ bool Program::run(std::vector<uint8_t*> blocks, const std::function<bool()>& sto
   const ThreadPool::Awake awake(pool_);
   std::atomic<bool> badIndex{false};
   const Run run{kernels_, pool_, blocks.data(), own_, shared_, badIndex};
-  for (const auto& step : steps_) {
+  for (size_t i = 0; i < steps_.size(); i++) {
     if (stopped()) return false;
-    step->run(run);
+    const std::clock_t before = seconds_.empty() ? 0 : std::clock();
+    steps_[i]->run(run);
+    if (!seconds_.empty()) seconds_[i] += double(std::clock() - before) / CLOCKS_PER_SEC;
     if (badIndex) throw badCall("an index lies outside of its table");
   }
   return true;

@@ -52,11 +52,16 @@ class Program {
   // blocks[0], the arena, is the program's own. `stopped` is asked between steps; false: it was stopped. Throws a Failure for an index behind
   // its table.
   bool run(std::vector<uint8_t*> blocks, const std::function<bool()>& stopped);
+  // From now on, the processor time of each step, in seconds over all runs.
+  void measure() { seconds_.assign(steps_.size(), 0); }
+  const std::vector<double>& seconds() const { return seconds_; }
 
  private:
   const GraphKernels& kernels_;
   std::vector<size_t> blockBytes_;
   std::vector<std::unique_ptr<const Step>> steps_;
+  // Empty where nobody measures.
+  std::vector<double> seconds_;
   Buffer<uint8_t> arena_;
   ThreadPool pool_;
   std::vector<Buffer<float>> own_;

@@ -12,6 +12,7 @@ import {
   type ModelConfig,
   maskName,
   outputEmbedding,
+  type Parameter,
   rotaryHalf,
   streamAdapt,
   type Weights,
@@ -31,6 +32,8 @@ export interface LossPlan {
   /** True: the output matrix is the embedding. */
   readonly tied: boolean
   readonly shape: BatchShape
+  /** What is trained. Default: nothing. */
+  readonly trainable?: readonly Parameter[]
   /** Attention does not cross documents; positions go on counting. Default: tokens see all that came before them. */
   readonly documentMask?: boolean
 }
@@ -57,8 +60,9 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
   const { n: P, nTokens } = config.parscale
   const ids = g.input('input_ids', 'int64', [B, T])
   const targets = g.input('targets', 'int64', [B * T, 1])
-  const table = (name: string) => g.expand(g.input(name, 'float32', [1, T, half]), [B * P, T, half])
+  const table = (name: string) => g.expand(g.input(name, 'float32', [1, T, half]), [P * B, T, half])
   const [cos, sin] = [table('cos'), table('sin')]
+  const trained = new Set(plan.trainable?.map(({ name }) => name))
   const masks = new Map<number | null, Value>()
   const gates = config.parscale.gate ? g.scope('gate', () => gateScores(g, config, weights, T)) : undefined
   for (const window of new Set(config.slidingWindows)) {
@@ -71,9 +75,9 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
     sin,
     mask: (window) => masks.get(window)!,
     attended: (layer, present) => [behindPrefix(g, config, weights, layer, B, present)],
-    adapt: streamAdapt(g, config, weights, [B, P, T]),
+    adapt: streamAdapt(g, config, weights, { rows: B * T, trained }),
   })
-  const streams = g.transpose(g.reshape(hidden, [B, P, T, hiddenSize]), [0, 2, 1, 3]) // [B, T, P, H]
+  const streams = g.transpose(g.reshape(hidden, [P, B, T, hiddenSize]), [1, 2, 0, 3]) // [B, T, P, H]
   const together = g.reshape(streams, [B * T, P, hiddenSize])
   const surprisalsOf = (hidden: Value, targets: Value) => {
     const logits = outputEmbedding(g, config, weights, tied, hidden)
