@@ -81,7 +81,13 @@ export interface DecoderInputs {
   readonly attended: (layer: number, present: KeyValue) => readonly KeyValueBlock[]
   /** Called for every linear layer and every norm over the hidden size, where given. */
   readonly adapt?: Adapt | undefined
+  /** Changes what a layer's attention or MLP adds to the residual, [R*T, hidden], where given. */
+  readonly branch?: ((layer: number, which: Branch, y: Value) => Value) | undefined
 }
+
+/** The two branches of a layer, in their order. */
+export const branches = ['attention', 'mlp'] as const
+export type Branch = (typeof branches)[number]
 
 export interface DecoderOutputs {
   /** After the final norm: [R, T, hidden]. */
@@ -97,7 +103,7 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
   const present: KeyValue[] = []
   const layerInputs: Value[] = []
   const [R, T] = inputs.cos.shape as [Dim, Dim, Dim]
-  const { adapt } = inputs
+  const { adapt, branch = (_layer, _which, y) => y } = inputs
   const rmsNorm = (x: Value, name: string, size: number) => {
     const weight = weights(`${name}.weight`, [size])
     return g.rmsNorm(x, features.normOffset === 0 ? weight : g.add(weight, g.scalar(features.normOffset)), rmsNormEps)
@@ -176,11 +182,9 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
       }
       const attended = g.scope('attention', () => attention(g, config, { normHeads, linear }, inputs, l, norm(x, 'inputNorm')))
       present.push(attended.present)
-      x = g.add(x, norm(attended.out, 'attentionOutNorm'))
-      x = g.add(
-        x,
-        g.scope('mlp', () => norm(mlp(g, features.activation, linear, norm(x, 'postNorm')), 'mlpOutNorm')),
-      )
+      x = g.add(x, branch(l, 'attention', norm(attended.out, 'attentionOutNorm')))
+      const made = g.scope('mlp', () => norm(mlp(g, features.activation, linear, norm(x, 'postNorm')), 'mlpOutNorm'))
+      x = g.add(x, branch(l, 'mlp', made))
     })
   }
   const hidden = g.reshape(residualNorm(x, 'model.norm'), [R, T, hiddenSize])

@@ -10,7 +10,16 @@ export {
   type StreamInput,
   streamInputs,
 } from './config.ts'
-export { type Adapt, type DecoderInputs, type DecoderOutputs, decoder, type KeyValue, silu } from './decoder.ts'
+export {
+  type Adapt,
+  type Branch,
+  branches,
+  type DecoderInputs,
+  type DecoderOutputs,
+  decoder,
+  type KeyValue,
+  silu,
+} from './decoder.ts'
 export { type Family, families, type GgufFamily, isModelType, type ModelType, modelTypes, type WindowRule } from './families.ts'
 export { type Activation, type Features, type LayerNorms, plainFeatures, type QkNorm } from './features.ts'
 export { aggregatorGraph, backboneGraph, maskName, outputGraph, windowsOf } from './graphs.ts'

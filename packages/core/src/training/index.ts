@@ -25,11 +25,20 @@ export { freshModel } from './start/fresh-model.ts'
 export { type InitialOptions, initialParameters, requireFiniteParameters } from './start/initial-parameters.ts'
 export { mergePrefixes, prefixMlpParameters } from './start/prefix-mlp.ts'
 export { type TextBackbone, textPieces, textPrefixes } from './start/text-prefixes.ts'
+export type { TrainingAids } from './step/aids.ts'
 export { evaluationGraph, gradientGraph, pieceUpdateGraph, type TrainPlan, updateGraph } from './step/graphs.ts'
-export { type BatchShape, type LossPlan, nextTokenLoss, nextTokenSurprisals } from './step/loss.ts'
+export {
+  type BatchShape,
+  type LossPlan,
+  nextTokenLoss,
+  nextTokenSurprisals,
+  type TrainingLoss,
+  trainingLoss,
+} from './step/loss.ts'
 export { LossEvaluation } from './step/loss-evaluation.ts'
 export { lossFeeds, positionFeeds, type TokenBatch, tokenFeeds } from './step/loss-feeds.ts'
 export { type AdamWOptions, decays } from './step/optimizer.ts'
+export { passNoise } from './step/pass-noise.ts'
 export { type Evaluation, sequenceLosses } from './step/sequence-losses.ts'
 export { type StepOptions, type StepReport, type TrainState, TrainStep } from './step/train-step.ts'
 export { pieceElements } from './step/update.ts'

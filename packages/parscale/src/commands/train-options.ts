@@ -67,6 +67,8 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['batch.microBatches', whole('--micro-batches <n>', 'passes that make up one step')],
   ['optimizer.aggregatorRate', real('--aggregator-rate <share>', "the aggregator's learning rate, as a share of the backbone's")],
   ['optimizer.streamRate', real('--stream-rate <share>', "the rate of what makes streams differ, as a share of the backbone's")],
+  ['aids.dropout', real('--dropout <rate>', 'share of what each layer adds that is left out while training')],
+  ['aids.balance', real('--balance <weight>', 'of a term against giving one stream everything')],
   ['optimizer.weightDecay', real('--weight-decay <x>', 'of matrices')],
   [
     'optimizer.maxGradNorm',

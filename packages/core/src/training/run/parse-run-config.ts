@@ -49,6 +49,13 @@ export const refusals: readonly Refusal<RunConfig>[] = [
     say: ({ streams: { input, prefixMlp } }) =>
       `only prefixes that are trained themselves can begin as text, but input is ${input} and prefixMlp ${prefixMlp}; choose random`,
   },
+  {
+    key: 'aids.balance',
+    when: ({ aids, streams: { aggregation }, stages }) =>
+      aids.balance > 0 && (aggregation !== 'dynamic' || stages.every(({ p }) => p === 1)),
+    say: ({ streams: { aggregation } }) =>
+      `evens out what an aggregator gives to several streams, so it needs streams.aggregation dynamic, which is ${aggregation}, and p of at least 2; leave it out`,
+  },
 ]
 
 interface StageOfRun {

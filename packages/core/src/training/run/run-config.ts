@@ -92,6 +92,14 @@ const optimizer = z.strictObject({
   skipSpikes: rate.nullable(),
 })
 
+/** What helps while training (step/aids.ts); 0: off. */
+const aids = z.strictObject({
+  /** Share of the elements of what each layer adds that is left out. */
+  dropout: z.number().min(0).lt(1).default(0),
+  /** Of the term that keeps the aggregation from giving everything to one stream. */
+  balance: z.number().nonnegative().default(0),
+})
+
 /** Its enums are the choices of the command line, too. */
 export const runConfigSchema = z.strictObject({
   version: z.literal(1),
@@ -116,6 +124,7 @@ export const runConfigSchema = z.strictObject({
     microBatches: count,
   }),
   optimizer,
+  aids: aids.prefault({}),
   evaluation: z.strictObject({
     /** Steps between evaluations; 0: at the beginning, the end and where stages meet. */
     every: countOrZero,

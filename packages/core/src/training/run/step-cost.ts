@@ -2,6 +2,7 @@
 import type { Graph, Node, OpName, Value } from '../../graph/index.ts'
 import { elementCount } from '../../model/index.ts'
 import { evaluationGraph, gradientGraph, type TrainPlan } from '../step/graphs.ts'
+import { noisePlaces } from '../step/pass-noise.ts'
 
 /** Floating point operations of the matrix products of one step: 2 m n k each. */
 export const stepFlops = (plan: TrainPlan, microBatches = 1): number =>
@@ -19,7 +20,7 @@ export interface TrainingMemory {
   /** m and v. */
   readonly moments: number
   readonly gradients: number
-  /** Everything else that is alive at the worst moment of a step. */
+  /** Everything else that is alive at the worst moment of a step, and dropout's masks. */
   readonly activations: number
   /** Node and the engine themselves. */
   readonly runtime: number
@@ -39,7 +40,8 @@ export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1): Train
   const bytes = float * plan.trainable.reduce((sum, { shape }) => sum + elementCount(shape), 0)
   const [parameters, moments, gradients] = [bytes, 2 * bytes, bytes]
   const activations = peakBytes(gradientGraph(plan, microBatches > 1))
-  const arena = arenaFactor * activations
+  const masks = float * noisePlaces(plan).reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  const arena = arenaFactor * activations + masks
   const total = parameters + moments + gradients + arena + runtimeBytes
   return { parameters, moments, gradients, activations: arena, runtime: runtimeBytes, total }
 }

@@ -83,6 +83,8 @@ export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 't
     shape: { sequences: config.batch.sequences, tokens: config.batch.tokens },
     optimizer: { betas, epsilon, weightDecay, aggregatorRate, streamRate, maxGradNorm: maxGradNorm ?? Infinity },
     documentMask: !config.data.crossDocuments,
+    aids: config.aids,
+    seed: config.seed,
   }
 }
 
@@ -170,6 +172,7 @@ export class Trainer {
     const report = await this.#step.run(batches, {
       learningRate: rate,
       step: this.#position.updates + 1,
+      firstPass: before * microBatches,
       accept: ({ loss }) => {
         skipped = skipSpikes !== null && isSpike(losses, loss, skipSpikes)
         return !skipped

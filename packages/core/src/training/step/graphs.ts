@@ -7,7 +7,7 @@ import { gradients } from '../../autodiff/index.ts'
 import { type Graph, GraphBuilder, type OpName, type Shape, type Value } from '../../graph/index.ts'
 import { externalWeights, type FindWeight, type Parameter, type Weights } from '../../model/index.ts'
 import { mlpPrefixes } from '../start/prefix-mlp.ts'
-import { type LossPlan, nextTokenLoss, nextTokenSurprisals } from './loss.ts'
+import { type LossPlan, nextTokenSurprisals, trainingLoss } from './loss.ts'
 import {
   type AdamWOptions,
   type AdamWState,
@@ -25,6 +25,8 @@ export interface TrainPlan extends LossPlan {
   /** Finds all other weights. */
   readonly frozen: FindWeight
   readonly optimizer: AdamWOptions
+  /** Of what training aids draw by chance. Default: 0 */
+  readonly seed?: number
   /**
    * Prefixes are made by a network of this size, whose parameters (prefixMlpParameters) are trained in their place. Default: they
    * are parameters themselves.
@@ -46,15 +48,15 @@ export function evaluationGraph(plan: TrainPlan): Graph<OpName> {
 }
 
 /**
- * Outputs `loss`, `next.gradient.<name>` for every trained parameter, and `grad_squares`: the squared norm of each of these.
+ * Of what is minimised, which the plan's training aids may make another than the loss. Outputs `loss`, `next.gradient.<name>` for every trained parameter, and `grad_squares`: the squared norm of each of these.
  *
  * @param accumulate the gradients are added onto inputs `gradient.<name>`, for steps over several micro-batches
  */
 export function gradientGraph(plan: TrainPlan, accumulate = false): Graph<OpName> {
   const g = new GraphBuilder('gradients')
   const parameters = parameterInputs(g, plan)
-  const loss = nextTokenLoss(g, plan, planWeights(g, plan, parameters))
-  const sums = gradients(g, loss, parameters).map((grad, i) => {
+  const { loss, objective } = trainingLoss(g, plan, planWeights(g, plan, parameters))
+  const sums = gradients(g, objective, parameters).map((grad, i) => {
     const name = gradientName(parameters[i]!.name)
     const sum = accumulate ? g.add(g.input(name, 'float32', grad.shape), grad) : grad
     g.output(sum, nextName(name))

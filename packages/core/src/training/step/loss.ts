@@ -17,6 +17,7 @@ import {
   streamAdapt,
   type Weights,
 } from '../../model/index.ts'
+import { addedTerms, dropoutName, type ForwardPass, type TrainingAids } from './aids.ts'
 import { behindPrefix, gatedMask, gateScores } from './stream-rows.ts'
 
 export interface BatchShape {
@@ -36,15 +37,38 @@ export interface LossPlan {
   readonly trainable?: readonly Parameter[]
   /** Attention does not cross documents; positions go on counting. Default: tokens see all that came before them. */
   readonly documentMask?: boolean
+  /** What helps while training. Evaluation leaves it out. */
+  readonly aids?: TrainingAids
+}
+
+/** A loss that is reported, and what is minimised: the same, or with the terms of training aids. Rank 0. */
+export interface TrainingLoss {
+  readonly loss: Value
+  readonly objective: Value
+}
+
+/**
+ * The loss under the plan's training aids. Adds the input `loss_weights` [B*T, 1], which sum to 1 for a mean over the step, and
+ * those that passNoise feeds.
+ */
+export function trainingLoss(g: GraphBuilder, plan: LossPlan, weights: Weights): TrainingLoss {
+  const { aids = {}, config } = plan
+  const pass = { lossWeights: lossWeightsInput(g, plan), ...forwardPass(g, plan, weights, aids) }
+  const loss = meanLoss(g, pass)
+  const terms = addedTerms(g, config, aids, pass)
+  return { loss, objective: terms ? g.add(loss, terms) : loss }
 }
 
 /** The weighted sum of the surprisals, rank 0. Adds the input `loss_weights` [B*T, 1], which sum to 1 for a mean. */
 export function nextTokenLoss(g: GraphBuilder, plan: LossPlan, weights: Weights): Value {
-  const { sequences: B, tokens: T } = plan.shape
-  const lossWeights = g.input('loss_weights', 'float32', [B * T, 1])
-  const surprisals = nextTokenSurprisals(g, plan, weights)
-  return g.scope('loss', () => g.reshape(g.reduceSum(g.mul(surprisals, lossWeights), [0, 1]), []))
+  return meanLoss(g, { lossWeights: lossWeightsInput(g, plan), surprisals: nextTokenSurprisals(g, plan, weights) })
 }
+
+const lossWeightsInput = (g: GraphBuilder, { shape }: LossPlan): Value =>
+  g.input('loss_weights', 'float32', [shape.sequences * shape.tokens, 1])
+
+const meanLoss = (g: GraphBuilder, { surprisals, lossWeights }: ForwardPass): Value =>
+  g.scope('loss', () => g.reshape(g.reduceSum(g.mul(surprisals, lossWeights), [0, 1]), []))
 
 /**
  * Adds inputs (see loss-feeds.ts) and forward pass; returns -log p of each target in nats, [B*T, 1].
@@ -52,7 +76,15 @@ export function nextTokenLoss(g: GraphBuilder, plan: LossPlan, weights: Weights)
  * Inputs: `input_ids` int64 [B, T]; `cos`, `sin` [1, T, rotaryHalf]; `mask` (and `mask.windowW`) [1, 1, T, prefix + T], or with
  * `documentMask` [B, 1, T, prefix + T]; `targets` int64 [B*T, 1].
  */
-export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: Weights): Value {
+export const nextTokenSurprisals = (g: GraphBuilder, plan: LossPlan, weights: Weights): Value =>
+  forwardPass(g, plan, weights).surprisals
+
+function forwardPass(
+  g: GraphBuilder,
+  plan: LossPlan,
+  weights: Weights,
+  aids: TrainingAids = {},
+): Omit<ForwardPass, 'lossWeights'> {
   const { config, tied, documentMask = false } = plan
   const { sequences: B, tokens: T } = plan.shape
   const { hiddenSize } = config
@@ -76,6 +108,9 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
     mask: (window) => masks.get(window)!,
     attended: (layer, present) => [behindPrefix(g, config, weights, layer, B, present)],
     adapt: streamAdapt(g, config, weights, { rows: B * T, trained }),
+    branch: aids.dropout
+      ? (layer, branch, y) => g.mul(y, g.input(dropoutName(layer, branch), 'float32', [B * P * T, hiddenSize]))
+      : undefined,
   })
   const streams = g.transpose(g.reshape(hidden, [P, B, T, hiddenSize]), [1, 2, 0, 3]) // [B, T, P, H]
   const together = g.reshape(streams, [B * T, P, hiddenSize])
@@ -83,16 +118,17 @@ export function nextTokenSurprisals(g: GraphBuilder, plan: LossPlan, weights: We
     const logits = outputEmbedding(g, config, weights, tied, hidden)
     return g.scope('surprisals', () => g.sub(logSumExp(g, logits), g.gatherElements(logits, targets, 1)))
   }
-  if (P === 1) return surprisalsOf(g.reshape(together, [B * T, hiddenSize]), targets)
+  if (P === 1) return { surprisals: surprisalsOf(g.reshape(together, [B * T, hiddenSize]), targets) }
   const aggregated = aggregate(g, config, weights, together)
-  if (config.parscale.merge === 'hidden') return surprisalsOf(aggregated.hidden, targets)
+  const { streamWeights } = aggregated
+  if (config.parscale.merge === 'hidden') return { surprisals: surprisalsOf(aggregated.hidden, targets), streamWeights }
   const each = surprisalsOf(
     g.reshape(together, [B * T * P, hiddenSize]),
     g.reshape(g.expand(targets, [B * T, P]), [B * T * P, 1]),
   )
   // -log sum_p w_p exp(-surprisal_p)
-  const joint = g.sub(g.log(aggregated.streamWeights), g.reshape(each, [B * T, P]))
-  return g.scope('mixture', () => g.neg(logSumExp(g, joint)))
+  const joint = g.sub(g.log(streamWeights), g.reshape(each, [B * T, P]))
+  return { surprisals: g.scope('mixture', () => g.neg(logSumExp(g, joint))), streamWeights }
 }
 
 /**

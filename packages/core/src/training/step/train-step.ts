@@ -9,6 +9,7 @@ import { Buffers, type Place, type Tensors } from './buffers.ts'
 import { gradientGraph, gradientName, momentName, nextName, readBackGraph, type TrainPlan } from './graphs.ts'
 import { lossFeeds, type TokenBatch } from './loss-feeds.ts'
 import { clipping } from './optimizer.ts'
+import { passNoise } from './pass-noise.ts'
 import { createUpdate, renewing, type Update } from './update.ts'
 
 /** Arrays by parameter name. */
@@ -25,6 +26,8 @@ export interface StepOptions {
   readonly learningRate: number
   /** 1, 2, ...: how many steps the moments have seen after this one; for bias correction and messages. */
   readonly step: number
+  /** The number in the run, from 0, of the first of the step's passes: what dropout draws follows from it. Default: of steps from 1. */
+  readonly firstPass?: number
   /** Asked before the step is taken; false leaves parameters and moments as they were. Default: every step is taken. */
   readonly accept?: (report: StepReport) => boolean
 }
@@ -44,6 +47,7 @@ export class TrainStep {
   readonly #plan: TrainPlan
   readonly #microBatches: number
   readonly #feeds: ReturnType<typeof lossFeeds>
+  readonly #noise: ReturnType<typeof passNoise>
   readonly #gradient: Session
   readonly #update: Update
   readonly #state: Buffers
@@ -61,6 +65,7 @@ export class TrainStep {
     this.#plan = plan
     this.#microBatches = microBatches
     this.#feeds = lossFeeds(plan)
+    this.#noise = passNoise(plan, plan.seed ?? 0)
     this.#gradient = gradient
     this.#update = update
     this.#state = state
@@ -90,7 +95,10 @@ export class TrainStep {
     if (batches.length !== this.#microBatches) {
       throw usageError(`step ${options.step}: expected ${this.#microBatches} batches, got ${batches.length}`)
     }
-    const { loss, squares } = await this.#computeGradients(this.#feeds(batches))
+    const { loss, squares } = await this.#computeGradients(
+      this.#feeds(batches),
+      options.firstPass ?? (options.step - 1) * batches.length,
+    )
     const bad = this.#plan.trainable.filter((_, i) => !Number.isFinite(squares[i])).map(({ name }) => name)
     if (bad.length > 0) throw notFinite(bad, options.step)
     const report = { loss, ...clipping(squares, this.#plan.optimizer.maxGradNorm) }
@@ -131,14 +139,15 @@ export class TrainStep {
   }
 
   /** The gradients of all batches together, into their buffers; squares: of the norm of each. */
-  async #computeGradients(batches: readonly Tensors[]): Promise<{ loss: number; squares: Float32Array }> {
+  async #computeGradients(batches: readonly Tensors[], firstPass: number): Promise<{ loss: number; squares: Float32Array }> {
     const parameters = this.parameterFeeds
     const gradients = this.#gradients
     const accumulate = batches.length > 1
     if (accumulate) gradients.clear()
     let [loss, squares] = [0, new Float32Array()]
-    for (const batch of batches) {
-      const out = await this.#gradient.run({ ...parameters, ...(accumulate ? gradients.feeds : {}), ...batch }, gradients.outputs)
+    for (const [i, batch] of batches.entries()) {
+      const feeds = { ...parameters, ...(accumulate ? gradients.feeds : {}), ...batch, ...this.#noise(firstPass + i) }
+      const out = await this.#gradient.run(feeds, gradients.outputs)
       gradients.advance(out)
       loss += Number(out.loss!.data[0])
       squares = out.grad_squares!.data as Float32Array<ArrayBuffer>

@@ -1,0 +1,144 @@
+/**
+ * Training aids: what they do to loss, objective and gradients. Terms are compared with their formulas, computed here from the
+ * engine's own hidden states; gradients with finite differences (below) and with PyTorch (aids-torch.real.test.ts).
+ */
+import { Tensor } from 'onnxruntime-node'
+import { describe, expect, it } from 'vitest'
+import { GraphBuilder } from '../../graph/index.ts'
+import { onnxRuntime } from '../../node/onnx-runtime.ts'
+import { createRandom } from '../../random.ts'
+import { maxDifference } from '../../testing/fixtures.ts'
+import { readTrainingModel } from '../../testing/training.ts'
+import { gradientGraph, LossEvaluation, lossFeeds, passNoise, type TrainPlan, TrainStep } from '../index.ts'
+import { addedTerms } from './aids.ts'
+
+const runtime = onnxRuntime({ threads: 2 })
+const shape = { sequences: 2, tokens: 12 }
+type Arrays = ReadonlyMap<string, Float32Array>
+
+async function sample(name: string) {
+  const { plan, model, config } = await readTrainingModel(name)
+  const ids = Array.from({ length: 2 * 13 }, (_, i) => (17 + 31 * i * i) % config.vocabSize)
+  return { plan: plan(shape), model, ids }
+}
+
+/** Loss and gradients of one pass. */
+async function gradientsOf(plan: TrainPlan, model: Arrays, ids: readonly number[], pass = 0) {
+  const session = await runtime.createSession(gradientGraph(plan))
+  const parameters = plan.trainable.map(({ name, shape }) => [name, new Tensor('float32', model.get(name)!, shape)])
+  const noise = passNoise(plan, 3)(pass)
+  const out = await session.run({ ...Object.fromEntries(parameters), ...lossFeeds(plan)([{ ids }])[0], ...noise })
+  await session.dispose()
+  const grads = new Map(plan.trainable.map(({ name }) => [name, out[`next.gradient.${name}`]!.data as Float32Array]))
+  return { loss: Number(out.loss!.data[0]), grads }
+}
+
+describe('balance', () => {
+  /** The term of one pass of random weights. */
+  async function term(streamWeights: Float32Array, P: number, lossWeights: Float32Array): Promise<number> {
+    const N = lossWeights.length
+    const g = new GraphBuilder('term')
+    const input = (name: string, width: number) => g.input(name, 'float32', [N, width])
+    const pass = { surprisals: input('surprisals', 1), streamWeights: input('weights', P), lossWeights: input('loss_weights', 1) }
+    const config = { parscale: { n: P, aggregation: 'dynamic' } } as TrainPlan['config']
+    g.output(addedTerms(g, config, { balance: 0.5 }, pass)!, 'term')
+    const session = await runtime.createSession(g.build())
+    const { term } = await session.run({
+      surprisals: new Tensor('float32', new Float32Array(N), [N, 1]),
+      weights: new Tensor('float32', streamWeights, [N, P]),
+      loss_weights: new Tensor('float32', lossWeights, [N, 1]),
+    })
+    await session.dispose()
+    return Number(term!.data[0])
+  }
+  const rows = (count: number, row: readonly number[]) =>
+    Float32Array.from({ length: count * row.length }, (_, i) => row[i % row.length]!)
+
+  it('is 0 where streams have as much, W (P - 1) where one has all, however tokens share it out', async () => {
+    const even = rows(6, [1 / 6])
+    expect(await term(rows(6, [0.25, 0.25, 0.25, 0.25]), 4, even)).toBeCloseTo(0, 6)
+    expect(await term(rows(6, [0, 1, 0, 0]), 4, even)).toBeCloseTo(0.5 * 3, 6)
+    // Every token its own stream: balanced.
+    expect(await term(Float32Array.from([1, 0, 0, 1, 1, 0, 0, 1]), 2, rows(4, [1 / 4]))).toBeCloseTo(0, 6)
+  })
+
+  it('is the squared coefficient of variation of what the streams have', async () => {
+    const random = createRandom(2)
+    const [N, P] = [7, 3]
+    const streamWeights = new Float32Array(N * P)
+    for (let t = 0; t < N; t++) {
+      const row = Array.from({ length: P }, () => random.uniform())
+      const sum = row.reduce((a, b) => a + b)
+      for (const [p, w] of row.entries()) streamWeights[t * P + p] = w / sum
+    }
+    const lossWeights = Float32Array.from([0, 1, 1, 0, 2, 1, 0], (w) => w / 5)
+    const importance = [0, 1, 2].map((p) => lossWeights.reduce((sum, w, t) => sum + w * streamWeights[t * P + p]!, 0))
+    const variance = importance.reduce((sum, m) => sum + (m - 1 / P) ** 2, 0) / P
+    expect(await term(streamWeights, P, lossWeights)).toBeCloseTo((0.5 * variance) / (1 / P) ** 2, 6)
+    // A pass of which no token counts adds nothing.
+    expect(await term(streamWeights, P, new Float32Array(N))).toBeCloseTo(0, 9)
+  })
+
+  it('moves the gradients, not the loss, and needs an aggregator', async () => {
+    const { plan, model, ids } = await sample('parscale-p4')
+    const plain = await gradientsOf(plan, model, ids)
+    const balanced = await gradientsOf({ ...plan, aids: { balance: 1 } }, model, ids)
+    expect(balanced.loss).toBe(plain.loss)
+    const moved = [...plain.grads].filter(([name, grad]) => maxDifference(grad, balanced.grads.get(name)!) > 1e-6)
+    expect(moved.map(([name]) => name)).toContain('model.aggregate_layer.2.bias')
+    const one = await sample('qwen2-p1')
+    expect(gradientGraph({ ...one.plan, aids: { balance: 1 } })).toEqual(gradientGraph(one.plan))
+  })
+})
+
+describe('dropout', () => {
+  it('draws by seed and pass alone, and is off in evaluation', async () => {
+    const { plan, model, ids } = await sample('parscale-p2')
+    const dropping = { ...plan, aids: { dropout: 0.2 } }
+    const plain = await gradientsOf(plan, model, ids)
+    const first = await gradientsOf(dropping, model, ids, 5)
+    expect(await gradientsOf(dropping, model, ids, 5)).toEqual(first)
+    const other = await gradientsOf(dropping, model, ids, 6)
+    for (const [a, b] of [
+      [plain, first],
+      [first, other],
+    ] as const)
+      expect(Math.abs(a.loss - b.loss)).toBeGreaterThan(1e-4)
+    const parameters = Object.fromEntries(
+      plan.trainable.map(({ name, shape }) => [name, new Tensor('float32', model.get(name)!, shape)]),
+    )
+    const evaluations = [plan, dropping].map(async (of) => {
+      const evaluation = await LossEvaluation.create(runtime, of)
+      const surprisals = await evaluation.run(parameters, { ids })
+      await evaluation.dispose()
+      return surprisals
+    })
+    const [without, with_] = await Promise.all(evaluations)
+    expect(with_).toEqual(without)
+  })
+
+  it('draws other masks for each micro-batch, and the same for the same step', async () => {
+    const { plan, model, ids } = await sample('qwen2-p1')
+    const dropping = { ...plan, aids: { dropout: 0.3 }, seed: 11 }
+    const losses = async (batches: number, steps: readonly number[]) => {
+      const step = await TrainStep.create(runtime, dropping, { parameters: model }, batches)
+      const found: number[] = []
+      for (const firstPass of steps) {
+        const { loss } = await step.run(new Array(batches).fill({ ids }), {
+          learningRate: 1e-3,
+          step: 1,
+          firstPass,
+          accept: () => false,
+        })
+        found.push(loss)
+      }
+      await step.dispose()
+      return found
+    }
+    const alone = await losses(1, [4, 5, 4])
+    expect(alone[2]).toBe(alone[0])
+    expect(alone[1]).not.toBe(alone[0])
+    const [both] = await losses(2, [4])
+    expect(both).toBeCloseTo((alone[0]! + alone[1]!) / 2, 5)
+  })
+})
