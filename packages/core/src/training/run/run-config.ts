@@ -38,6 +38,8 @@ const shape = z.strictObject({
   maxPositionEmbeddings: count,
   ropeTheta: rate,
   tieWordEmbeddings: z.boolean(),
+  /** Standard deviation of what is drawn. Runs of earlier versions have none. */
+  initializerRange: rate.default(0.02),
 })
 
 const streams = z.strictObject({

@@ -250,7 +250,8 @@ async function startingParameters(
   const { seed } = config
   const { init } = config.streams
   const fromText = init === 'text'
-  const drawn = initialParameters(missing, plan.config, { seed, init: fromText ? 'random' : init })
+  const std = config.shape ? { std: config.shape.initializerRange } : {}
+  const drawn = initialParameters(missing, plan.config, { seed, init: fromText ? 'random' : init, ...std })
   for (const [name, values] of drawn) parameters.set(name, values)
   const prefixes = missing.filter(({ name }) => isPrefix(name))
   if (fromText && prefixes.length > 0) {

@@ -26,7 +26,7 @@ export function freshModel(
     tie_word_embeddings: shape.tieWordEmbeddings,
     use_sliding_window: false,
     attention_dropout: 0,
-    initializer_range: 0.02,
+    initializer_range: shape.initializerRange,
     torch_dtype: 'float32',
     bos_token_id: eos ?? null,
     eos_token_id: eos ?? null,
