@@ -67,23 +67,25 @@ struct Product : Step {
         const float* B = packed + j * whole + k * NR;
         const size_t columns = std::min(NR, last - j);
         for (size_t i = from; i < to; i += MR) {
-          kernels.product(panels + (i - from) * count, B, count, tile);
           const size_t rows = std::min(MR, to - i);
+          float* out = C + i * c.rowStride + j;
+          if (rows == MR && columns == NR && alpha == 1 && !(k == 0 && extra)) {
+            kernels.product(panels + (i - from) * count, B, count, k > 0, out, c.rowStride);
+            continue;
+          }
+          kernels.product(panels + (i - from) * count, B, count, false, tile, NR);
+          if (k > 0 || !extra) {
+            kernels.scaleOnto(tile, alpha, k > 0 ? out : nullptr, c.rowStride, {rows, columns}, out, c.rowStride);
+            continue;
+          }
+          const float* onto = extra + i * bias.rowStride + j * bias.columnStride;
+          if (bias.columnStride == 1) {
+            kernels.scaleOnto(tile, alpha, onto, bias.rowStride, {rows, columns}, out, c.rowStride);
+            continue;
+          }
           for (size_t r = 0; r < rows; r++) {
-            float* out = C + (i + r) * c.rowStride + j;
-            const float* onto = out;
-            if (k == 0) {
-              onto = nullptr;
-              if (extra) {
-                const float* row = extra + (i + r) * bias.rowStride + j * bias.columnStride;
-                if (bias.columnStride != 1) {
-                  for (size_t n = 0; n < columns; n++) line[n] = row[n * bias.columnStride];
-                  row = line;
-                }
-                onto = row;
-              }
-            }
-            kernels.scaleOnto(tile + r * NR, alpha, onto, columns, out);
+            for (size_t n = 0; n < columns; n++) line[n] = onto[r * bias.rowStride + n * bias.columnStride];
+            kernels.scaleOnto(tile + r * NR, alpha, line, 0, {1, columns}, out + r * c.rowStride, c.rowStride);
           }
         }
       }
