@@ -26,6 +26,7 @@ const { values: flags } = parseArgs({
     streams: { type: 'string', default: 'scales' },
     top: { type: 'string', default: '0' },
     steps: { type: 'string', default: '20' },
+    sequences: { type: 'string' },
   },
 })
 
@@ -38,7 +39,8 @@ const shapes: Readonly<Record<string, readonly [number, number, number, number]>
 }
 
 function planOf(hiddenSize: number, P: number): TrainPlan {
-  const [layers, intermediateSize, sequences, tokens] = shapes[hiddenSize]!
+  const [layers, intermediateSize, usual, tokens] = shapes[hiddenSize]!
+  const sequences = Number(flags.sequences ?? usual)
   const config: ModelConfig = {
     modelType: 'qwen2_parscale',
     vocabSize: 260,

@@ -70,8 +70,9 @@ function adaptWeights(
     }))
     if (!r && own.every(({ s, a, b }) => !s && !(a && b))) return undefined
     if (2 * out * inner > rows * (out + inner) || !layers.every(({ stored }) => trained.has(stored))) return undefined
-    return g.scope('adapter', () =>
-      layers.map((layer, i) => {
+    return g.scope('adapter', () => {
+      const byStream = g.reshape(x, [P, rows, inner])
+      return layers.map((layer, i) => {
         const { s, a, b, bias } = own[i]!
         let weight = layer.weight()
         if (s) weight = g.mul(weight, g.reshape(s, [P, layer.out, 1]))
@@ -80,14 +81,14 @@ function adaptWeights(
         let y =
           P === 1
             ? g.reshape(g.linear(x, g.reshape(weight, [layer.out, inner])), [P, rows, layer.out])
-            : g.matMul(g.reshape(x, [P, rows, inner]), lastTwoSwapped(g, weight))
+            : g.matMul(byStream, lastTwoSwapped(g, weight))
         let addend = layer.bias()
         if (addend && s) addend = g.mul(addend, s)
         if (bias) addend = addend ? g.add(addend, bias) : bias
         if (addend) y = g.add(y, addend)
         return g.reshape(y, [P * rows, layer.out])
-      }),
-    )
+      })
+    })
   }
 }
 

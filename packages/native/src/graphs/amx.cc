@@ -178,11 +178,19 @@ void begin() { _tile_loadconfig(&tileShapes); }
 
 void end() { _tile_release(); }
 
-void tileProduct(const float* a, const float* b, size_t K, float* tile) {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
+void tileProduct(const float* a, const float* b, size_t K, bool onto, float* c, size_t stride) {
+  float* below = c + 16 * stride;
+  if (onto) {
+    _tile_loadd(0, c, stride * 4);
+    _tile_loadd(1, c + 16, stride * 4);
+    _tile_loadd(2, below, stride * 4);
+    _tile_loadd(3, below + 16, stride * 4);
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
   auto* x = reinterpret_cast<const uint32_t*>(a);
   auto* y = reinterpret_cast<const uint32_t*>(b);
   for (size_t k = 0; k < K; k += 32, x += 4 * blockWords, y += 4 * blockWords) {
@@ -209,10 +217,10 @@ void tileProduct(const float* a, const float* b, size_t K, float* tile) {
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
-  _tile_stored(0, tile, 128);
-  _tile_stored(1, tile + 16, 128);
-  _tile_stored(2, tile + 16 * 32, 128);
-  _tile_stored(3, tile + 16 * 32 + 16, 128);
+  _tile_stored(0, c, stride * 4);
+  _tile_stored(1, c + 16, stride * 4);
+  _tile_stored(2, below, stride * 4);
+  _tile_stored(3, below + 16, stride * 4);
 }
 
 constexpr GraphKernels withTiles() {

@@ -42,10 +42,10 @@ struct GraphKernels {
   // Sum of squares.
   double (*sumSquares)(const float* a, size_t n);
 
-  // tile [tileRows][tileColumns] = A B, of packed panels.
-  void (*product)(const float* a, const float* b, size_t K, float* tile);
-  // c [n] = alpha * t + (onto ? onto : 0)
-  void (*scaleOnto)(const float* t, float alpha, const float* onto, size_t n, float* c);
+  // c [tileRows][tileColumns], rows `stride` apart, = A B, of packed panels; with `onto`, that is added to what is there.
+  void (*product)(const float* a, const float* b, size_t K, bool onto, float* c, size_t stride);
+  // c [rows][columns] = alpha * tile + (onto ? onto : 0), of a tile with rows of tileColumns.
+  void (*scaleOnto)(const float* tile, float alpha, const float* onto, size_t ontoStride, Block, float* c, size_t stride);
   // `width` rows of A or columns of B as a panel of K * width numbers, from x at i * iStride + k * kStride; what lies behind `have` is 0.
   void (*packRows)(const float* x, size_t iStride, size_t kStride, size_t have, size_t width, size_t K, float* out);
   void (*packColumns)(const float* x, size_t iStride, size_t kStride, size_t have, size_t width, size_t K, float* out);

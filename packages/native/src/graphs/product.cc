@@ -67,28 +67,58 @@ struct Product : Step {
         const float* B = packed + j * whole + k * NR;
         const size_t columns = std::min(NR, last - j);
         for (size_t i = from; i < to; i += MR) {
-          kernels.product(panels + (i - from) * count, B, count, tile);
           const size_t rows = std::min(MR, to - i);
+          float* out = C + i * c.rowStride + j;
+          if (rows == MR && columns == NR && alpha == 1 && !(k == 0 && extra)) {
+            kernels.product(panels + (i - from) * count, B, count, k > 0, out, c.rowStride);
+            continue;
+          }
+          kernels.product(panels + (i - from) * count, B, count, false, tile, NR);
+          if (k > 0 || !extra) {
+            kernels.scaleOnto(tile, alpha, k > 0 ? out : nullptr, c.rowStride, {rows, columns}, out, c.rowStride);
+            continue;
+          }
+          const float* onto = extra + i * bias.rowStride + j * bias.columnStride;
+          if (bias.columnStride == 1) {
+            kernels.scaleOnto(tile, alpha, onto, bias.rowStride, {rows, columns}, out, c.rowStride);
+            continue;
+          }
           for (size_t r = 0; r < rows; r++) {
-            float* out = C + (i + r) * c.rowStride + j;
-            const float* onto = out;
-            if (k == 0) {
-              onto = nullptr;
-              if (extra) {
-                const float* row = extra + (i + r) * bias.rowStride + j * bias.columnStride;
-                if (bias.columnStride != 1) {
-                  for (size_t n = 0; n < columns; n++) line[n] = row[n * bias.columnStride];
-                  row = line;
-                }
-                onto = row;
-              }
-            }
-            kernels.scaleOnto(tile + r * NR, alpha, onto, columns, out);
+            for (size_t n = 0; n < columns; n++) line[n] = onto[r * bias.rowStride + n * bias.columnStride];
+            kernels.scaleOnto(tile + r * NR, alpha, line, 0, {1, columns}, out + r * c.rowStride, c.rowStride);
           }
         }
       }
     }
     kernels.end();
+  }
+
+  // So few numbers that packing them would be most of the work.
+  bool small() const { return batch > 1 && M * N * K <= 4096 && std::min({M, N, K}) <= 4; }
+
+  void computeSmall(const Run& run, size_t item) const {
+    const float *A = base(run, a, item), *B = base(run, b, item), *extra = hasBias ? base(run, bias, item) : nullptr;
+    float* C = const_cast<float*>(base(run, c, item));
+    for (size_t i = 0; i < M; i++, C += c.rowStride) {
+      const float* row = A + i * a.rowStride;
+      if (b.columnStride == 1) {
+        std::fill_n(C, N, 0.f);
+        for (size_t k = 0; k < K; k++) {
+          const float x = row[k * a.columnStride];
+          const float* y = B + k * b.rowStride;
+          for (size_t j = 0; j < N; j++) C[j] += x * y[j];
+        }
+      } else {
+        for (size_t j = 0; j < N; j++) {
+          const float* y = B + j * b.columnStride;
+          float sum = 0;
+          for (size_t k = 0; k < K; k++) sum += row[k * a.columnStride] * y[k * b.rowStride];
+          C[j] = sum;
+        }
+      }
+      if (alpha == 1 && !extra) continue;
+      for (size_t j = 0; j < N; j++) C[j] = alpha * C[j] + (extra ? extra[i * bias.rowStride + j * bias.columnStride] : 0);
+    }
   }
 
   size_t ownFloats(const GraphKernels& k) const override { return packedB(k) * (batch > 1) + room(k); }
@@ -99,6 +129,13 @@ struct Product : Step {
   void run(const Run& run) const override {
     const size_t NR = run.kernels.tileColumns, panels = roundUp(N, NR) / NR;
     const size_t rowItems = (M + rowsOfItem - 1) / rowsOfItem, columnItems = (N + columnsOfItem - 1) / columnsOfItem;
+    if (small()) {
+      const size_t items = std::min(batch, std::max<size_t>(1, batch * M * N * K / 65536));
+      run.pool.run(items, [&](size_t part, size_t) {
+        for (size_t item = batch * part / items; item < batch * (part + 1) / items; item++) computeSmall(run, item);
+      });
+      return;
+    }
     if (batch > 1 && (batch >= 2 * run.pool.threads() || rowItems * columnItems == 1)) {
       run.pool.run(batch, [&](size_t item, size_t thread) {
         float* own = run.own[thread].room(ownFloats(run.kernels));

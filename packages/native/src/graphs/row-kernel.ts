@@ -88,6 +88,14 @@ export class RowKernel {
     return register
   }
 
+  /** The same, or what has computed just that before. */
+  once(op: Operation, a: Operand, b?: Operand): Register {
+    const same = (x: Operand | undefined, y: Operand | undefined) =>
+      x === y || (x !== undefined && y !== undefined && 'value' in x && 'value' in y && x.value === y.value)
+    const known = this.registers.find(({ from }) => from.op === op && same(from.a, a) && same(from.b, b))
+    return known ?? this.compute(op, a, b)
+  }
+
   sumColumns(a: Operand, sums: Storage): void {
     this.columnSums.push({ op: 'columnSum', a: isRegister(a) ? a : this.compute('copy', a), sums })
   }

@@ -4,11 +4,13 @@
  */
 import type { Value } from '@parscale/core/internal/graph'
 import { type InKernel, isInKernel, numbers, type Place, type Places } from './places.ts'
-import { type Kind, type Load, type Operand, type Operation, type Register, RowKernel } from './row-kernel.ts'
+import { isRegister, type Kind, type Load, type Operand, type Operation, type Register, RowKernel } from './row-kernel.ts'
 import { collapsed, expanded, reshaped, type Storage, sizeOf, type View } from './view.ts'
 
 /** More would not make anything faster, and registers are memory. */
 const mostInstructions = 96
+/** Operators that are done once more rather than read and written. */
+const mostAgain = 3
 /** How far back a kernel is looked for that could take another operator in. */
 const kernelsBack = 6
 
@@ -109,6 +111,8 @@ export class Tables {
     }
     if (isInKernel(place)) {
       if (place.kernel.index >= kernel.index) return undefined
+      const again = this.#again(kernel, table, dims, place)
+      if (again) return again
       // Looked at as it will lie; kept only when it is taken.
       const kept = place.register.storage
       const steps = this.#places.steps.length
@@ -124,6 +128,45 @@ export class Tables {
     }
     if (place.ready >= kernel.index) return undefined
     return this.#load(kernel, table, expanded(place.view, dims))
+  }
+
+  /**
+   * What is cheap and made of what lies in memory anyway is computed once more, with the same bits, instead of kept. Undefined: it is not,
+   * or the other kernel has another table.
+   */
+  #again(kernel: RowKernel, table: Kind, dims: readonly number[], place: InKernel): (() => Operand) | undefined {
+    const { kernel: other, register } = place
+    if (register.kind !== 'full' || table !== 'full' || !place.inOrder || register.storage) return undefined
+    if (other.rows !== kernel.rows || other.columns !== kernel.columns || sizeOf(dims) !== sizeOf(place.dims)) return undefined
+    const steps: Register[] = []
+    const collect = (of: Operand): boolean => {
+      if (!isRegister(of) || steps.includes(of)) return true
+      if (of.from.op === 'load') {
+        steps.push(of)
+        return of.kind === 'full'
+      }
+      if (of.kind === 'row') return false
+      if (!collect(of.from.a) || !(of.from.b === undefined || collect(of.from.b))) return false
+      steps.push(of)
+      return true
+    }
+    if (!collect(register)) return undefined
+    const loads = steps.filter(({ from }) => from.op === 'load').length
+    if (loads > 2 || steps.length - loads > mostAgain) return undefined
+    return () => {
+      const made = new Map<Register, Register>()
+      const operand = (of: Operand): Operand => (isRegister(of) ? made.get(of)! : of)
+      for (const step of steps) {
+        const { from } = step
+        made.set(
+          step,
+          from.op === 'load'
+            ? kernel.load(from, this.#storageId)
+            : kernel.once(from.op, operand(from.a), from.b && operand(from.b)),
+        )
+      }
+      return made.get(register)!
+    }
   }
 
   #load(kernel: RowKernel, table: Kind, view: View): (() => Operand) | undefined {

@@ -235,7 +235,7 @@ void columnSum(const float* a, Block block, float* sums) {
 
 double sumSquares(const float* a, size_t n) { return rowSumSquare(a, n); }
 
-void product(const float* __restrict a, const float* __restrict b, size_t K, float* __restrict tile) {
+void product(const float* __restrict a, const float* __restrict b, size_t K, bool onto, float* __restrict c, size_t stride) {
   V s[MR][NV] = {};
   for (size_t k = 0; k < K; k++, a += MR, b += NR) {
     V y[NV];
@@ -247,18 +247,25 @@ void product(const float* __restrict a, const float* __restrict b, size_t K, flo
       for (size_t j = 0; j < NV; j++) s[i][j] += x * y[j];
     }
   }
+#pragma GCC unroll 16
   for (size_t i = 0; i < MR; i++)
-    for (size_t j = 0; j < NV; j++) store(tile + i * NR + j * L, s[i][j]);
+#pragma GCC unroll 4
+    for (size_t j = 0; j < NV; j++) {
+      float* at = c + i * stride + j * L;
+      store(at, onto ? load(at) + s[i][j] : s[i][j]);
+    }
 }
 
-void scaleOnto(const float* t, float alpha, const float* onto, size_t n, float* c) {
-  size_t i = 0;
-  if (onto) {
-    for (; i + L <= n; i += L) store(c + i, load(t + i) * alpha + load(onto + i));
-    for (; i < n; i++) c[i] = t[i] * alpha + onto[i];
-  } else {
-    for (; i + L <= n; i += L) store(c + i, load(t + i) * alpha);
-    for (; i < n; i++) c[i] = t[i] * alpha;
+void scaleOnto(const float* tile, float alpha, const float* onto, size_t ontoStride, Block block, float* c, size_t stride) {
+  for (size_t r = 0; r < block.rows; r++, tile += NR, c += stride, onto += onto ? ontoStride : 0) {
+    size_t i = 0;
+    if (onto) {
+      for (; i + L <= block.columns; i += L) store(c + i, load(tile + i) * alpha + load(onto + i));
+      for (; i < block.columns; i++) c[i] = tile[i] * alpha + onto[i];
+    } else {
+      for (; i + L <= block.columns; i += L) store(c + i, load(tile + i) * alpha);
+      for (; i < block.columns; i++) c[i] = tile[i] * alpha;
+    }
   }
 }
 
