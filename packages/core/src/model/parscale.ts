@@ -41,12 +41,25 @@ export interface Aggregated {
   readonly streamWeights: Value
 }
 
+export interface AggregateOptions {
+  /** e, a number that is fed: [1]. Default: the configuration's. */
+  readonly smoothing?: Value | undefined
+  /** Changes the weights [N, P], whose rows have to sum to 1 as before. Default: they stay. */
+  readonly reweigh?: ((streamWeights: Value) => Value) | undefined
+}
+
 /** (3) `hidden` [N, P, H] holds every stream's output after the final norm. */
-export function aggregate(g: GraphBuilder, config: ModelConfig, weights: Weights, hidden: Value): Aggregated {
+export function aggregate(
+  g: GraphBuilder,
+  config: ModelConfig,
+  weights: Weights,
+  hidden: Value,
+  { smoothing, reweigh = (streamWeights) => streamWeights }: AggregateOptions = {},
+): Aggregated {
   const { hiddenSize: H } = config
   const { n: P } = config.parscale
   const N = hidden.shape[0]!
-  const streamWeights = aggregationWeights(g, config, weights, hidden) // [N, P]
+  const streamWeights = reweigh(aggregationWeights(g, config, weights, hidden, smoothing)) // [N, P]
   // h_1 + sum_p>1 w'_p (h_p - h_1), which is the same as the weights sum to 1; but where streams are equal, not even rounding
   // tells it from h_1, so that a near-identity start is one.
   const [first, others] = g.split(hidden, [1, P - 1], 1) as [Value, Value] // [N, 1, H], [N, P-1, H]
@@ -56,13 +69,21 @@ export function aggregate(g: GraphBuilder, config: ModelConfig, weights: Weights
 }
 
 /** w' by the formula above; or of P learned scores instead of the network's (static), or 1 / P (average). */
-function aggregationWeights(g: GraphBuilder, config: ModelConfig, weights: Weights, hidden: Value): Value {
+function aggregationWeights(
+  g: GraphBuilder,
+  config: ModelConfig,
+  weights: Weights,
+  hidden: Value,
+  smoothing: Value | undefined,
+): Value {
   const { hiddenSize: H } = config
   const { n: P, aggregation, attnSmooth } = config.parscale
   const N = hidden.shape[0]!
   const at = 'model.aggregate_layer'
-  const smooth = (shares: Value) =>
-    g.add(g.mul(shares, g.constant(Float32Array.of(1 - attnSmooth))), g.constant(Float32Array.of(attnSmooth / P)))
+  const [rest, even] = smoothing
+    ? [g.sub(g.scalar(1), smoothing), g.mul(smoothing, g.scalar(1 / P))]
+    : [g.constant(Float32Array.of(1 - attnSmooth)), g.constant(Float32Array.of(attnSmooth / P))]
+  const smooth = (shares: Value) => g.add(g.mul(shares, rest), even)
   switch (aggregation) {
     case 'average':
       return g.expand(g.scalar(1 / P), [N, P])

@@ -1,6 +1,6 @@
 export { parseRunConfig } from './run/parse-run-config.ts'
 export { needsBase, type RecipeName, type RecipeOptions, recipeNames, recipes } from './run/recipes.ts'
-export { type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStreams } from './run/run-config.ts'
+export { type RunConfig, runConfigSchema, type Stage, smoothingAt, stageSchedule, stageStreams } from './run/run-config.ts'
 export {
   type FinalEvaluation,
   parseFinalEvaluation,

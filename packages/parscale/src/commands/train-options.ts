@@ -69,6 +69,9 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['optimizer.streamRate', real('--stream-rate <share>', "the rate of what makes streams differ, as a share of the backbone's")],
   ['aids.dropout', real('--dropout <rate>', 'share of what each layer adds that is left out while training')],
   ['aids.balance', real('--balance <weight>', 'of a term against giving one stream everything')],
+  ['aids.decorrelate', real('--decorrelate <weight>', "of a term that makes the streams' hidden states differ")],
+  ['aids.ownLoss', real('--own-loss <share>', 'share of the mean of the losses that each stream has alone')],
+  ['aids.dropStreams', real('--drop-streams <rate>', 'probability that a stream is left out of a sequence')],
   ['optimizer.weightDecay', real('--weight-decay <x>', 'of matrices')],
   [
     'optimizer.maxGradNorm',
@@ -88,6 +91,7 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['streams.aggregation', choice('--aggregation <kind>', 'how streams are weighed', streams.aggregation.options)],
   ['streams.merge', choice('--merge <what>', 'what of the streams is mixed', streams.merge.unwrap().options)],
   ['streams.smoothing', real('--smoothing <e>', "share of the aggregation's weights that is even")],
+  ['streams.finalSmoothing', real('--final-smoothing <e>', 'smoothing at the end, reached straight over the run')],
   ['streams.init', choice('--init <kind>', 'of new parameters', streams.init.options)],
   ['shape.hiddenSize', whole('--hidden-size <n>', 'fresh model: width')],
   ['shape.intermediateSize', whole('--intermediate-size <n>', 'fresh model: width of the MLP')],

@@ -56,6 +56,18 @@ export const refusals: readonly Refusal<RunConfig>[] = [
     say: ({ streams: { aggregation } }) =>
       `evens out what an aggregator gives to several streams, so it needs streams.aggregation dynamic, which is ${aggregation}, and p of at least 2; leave it out`,
   },
+  {
+    key: 'streams.finalSmoothing',
+    when: ({ streams: { finalSmoothing, aggregation }, stages }) =>
+      finalSmoothing !== null && (aggregation === 'average' || stages.every(({ p }) => p === 1)),
+    say: ({ streams: { aggregation } }) =>
+      `is of weights that are learned, but streams.aggregation is ${aggregation} or p is 1; leave it out`,
+  },
+  ...(['decorrelate', 'ownLoss', 'dropStreams'] as const).map((aid) => ({
+    key: `aids.${aid}`,
+    when: ({ aids, stages }: RunConfig) => aids[aid] > 0 && stages.every(({ p }) => p === 1),
+    say: () => 'is about several streams, but p is 1; leave it out, or raise p',
+  })),
 ]
 
 interface StageOfRun {

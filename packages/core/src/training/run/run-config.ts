@@ -52,6 +52,8 @@ const streams = z.strictObject({
   merge: z.enum(merges).default('hidden'),
   /** e of w' = w (1 - e) + e / P */
   smoothing: z.number().min(0).max(1),
+  /** e at the end, and of the model that comes out: it goes there straight over the steps with streams. null: it stays. */
+  finalSmoothing: z.number().min(0).max(1).nullable().default(null),
   /** Of new parameters: N(0, 0.02); so that the model starts as the plain one; or, of prefixes, the backbone's own for some text. */
   init: z.enum(['random', 'near-identity', 'text']),
   /** A learned gate on the prefix, per stream; what a prefix needs for a near-identity start. */
@@ -100,6 +102,12 @@ const aids = z.strictObject({
   dropout: z.number().min(0).lt(1).default(0),
   /** Of the term that keeps the aggregation from giving everything to one stream. */
   balance: z.number().nonnegative().default(0),
+  /** Of the term that makes the streams' last hidden states differ. */
+  decorrelate: z.number().nonnegative().default(0),
+  /** Share of the mean of the losses that each stream has alone. */
+  ownLoss: z.number().min(0).max(1).default(0),
+  /** Probability that a stream is left out of a sequence. */
+  dropStreams: z.number().min(0).lt(1).default(0),
 })
 
 /** Its enums are the choices of the command line, too. */
@@ -157,9 +165,21 @@ export function stageSchedule(stage: Stage): Schedule {
   return kind === 'wsd' ? { kind, ...ending, decaySteps } : { kind, ...ending }
 }
 
+/** The smoothing of step number `step` of the run, from 0: from the first step with streams straight to the last. */
+export function smoothingAt({ stages, streams }: Pick<RunConfig, 'stages' | 'streams'>, step: number): number {
+  const { smoothing, finalSmoothing } = streams
+  if (finalSmoothing === null) return smoothing
+  const first = stages.findIndex(({ p }) => p > 1)
+  const stepsOf = (some: readonly Stage[]) => some.reduce((sum, { steps }) => sum + steps, 0)
+  const start = stepsOf(stages.slice(0, Math.max(0, first)))
+  const share = Math.min(1, Math.max(0, step - start) / Math.max(1, stepsOf(stages) - start - 1))
+  return smoothing + (finalSmoothing - smoothing) * share
+}
+
 /** The streams of a stage. @throws usage error for choices that do not go together */
 export function stageStreams({ streams }: Pick<RunConfig, 'streams'>, { p }: Pick<Stage, 'p'>): ParscaleConfig {
   if (p === 1 && !streams.inputAtOne) return parscaleConfig({ n: 1 })
-  const { input, prefixTokens: nTokens, gate, loraRank, aggregation, merge, smoothing: attnSmooth } = streams
+  const { input, prefixTokens: nTokens, gate, loraRank, aggregation, merge, smoothing, finalSmoothing } = streams
+  const attnSmooth = finalSmoothing ?? smoothing
   return parscaleConfig({ n: p, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth })
 }

@@ -2,7 +2,7 @@
 import type { Graph, Node, OpName, Value } from '../../graph/index.ts'
 import { elementCount } from '../../model/index.ts'
 import { evaluationGraph, gradientGraph, type TrainPlan } from '../step/graphs.ts'
-import { noisePlaces } from '../step/pass-noise.ts'
+import { noiseBytes } from '../step/pass-noise.ts'
 
 /** Floating point operations of the matrix products of one step: 2 m n k each. */
 export const stepFlops = (plan: TrainPlan, microBatches = 1): number =>
@@ -40,8 +40,7 @@ export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1): Train
   const bytes = float * plan.trainable.reduce((sum, { shape }) => sum + elementCount(shape), 0)
   const [parameters, moments, gradients] = [bytes, 2 * bytes, bytes]
   const activations = peakBytes(gradientGraph(plan, microBatches > 1))
-  const masks = float * noisePlaces(plan).reduce((sum, { shape }) => sum + elementCount(shape), 0)
-  const arena = arenaFactor * activations + masks
+  const arena = arenaFactor * activations + noiseBytes(plan)
   const total = parameters + moments + gradients + arena + runtimeBytes
   return { parameters, moments, gradients, activations: arena, runtime: runtimeBytes, total }
 }

@@ -16,7 +16,7 @@ import type { TokenBatch } from '../step/loss-feeds.ts'
 import { isSpike, noLosses, withLoss, withSpike } from '../step/loss-spikes.ts'
 import { countOf, type Evaluation, sequenceLosses } from '../step/sequence-losses.ts'
 import { type TrainState, TrainStep } from '../step/train-step.ts'
-import { type RunConfig, type Stage, stageSchedule, stageStreams } from './run-config.ts'
+import { type RunConfig, type Stage, smoothingAt, stageSchedule, stageStreams } from './run-config.ts'
 import type { TrainerPosition } from './saved-run.ts'
 import { learningRate } from './schedules.ts'
 
@@ -83,7 +83,7 @@ export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 't
     shape: { sequences: config.batch.sequences, tokens: config.batch.tokens },
     optimizer: { betas, epsilon, weightDecay, aggregatorRate, streamRate, maxGradNorm: maxGradNorm ?? Infinity },
     documentMask: !config.data.crossDocuments,
-    aids: config.aids,
+    aids: { ...config.aids, smoothing: config.streams.finalSmoothing !== null },
     seed: config.seed,
   }
 }
@@ -173,6 +173,7 @@ export class Trainer {
       learningRate: rate,
       step: this.#position.updates + 1,
       firstPass: before * microBatches,
+      smoothing: smoothingAt(config, before),
       accept: ({ loss }) => {
         skipped = skipSpikes !== null && isSpike(losses, loss, skipSpikes)
         return !skipped

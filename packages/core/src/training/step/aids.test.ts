@@ -1,6 +1,6 @@
 /**
  * Training aids: what they do to loss, objective and gradients. Terms are compared with their formulas, computed here from the
- * engine's own hidden states; gradients with finite differences (below) and with PyTorch (aids-torch.real.test.ts).
+ * masks and weights; gradients with finite differences (aids-gradients.test.ts) and with PyTorch (packages/native/test).
  */
 import { Tensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
@@ -140,5 +140,20 @@ describe('dropout', () => {
     expect(alone[1]).not.toBe(alone[0])
     const [both] = await losses(2, [4])
     expect(both).toBeCloseTo((alone[0]! + alone[1]!) / 2, 5)
+  })
+})
+
+describe('dropped streams', () => {
+  it('keeps at least one of each sequence, as often as the rate says', async () => {
+    const { plan } = await sample('parscale-p4')
+    const dropping = { ...plan, shape: { sequences: 500, tokens: 1 }, aids: { dropStreams: 0.4 } }
+    const noise = passNoise(dropping, 7)
+    const kept = Array.from(noise(0).kept_streams!.data as Float32Array)
+    const rows = Array.from({ length: 500 }, (_, b) => kept.slice(4 * b, 4 * b + 4).filter((k) => k === 1).length)
+    expect(Math.min(...rows)).toBeGreaterThan(0)
+    // Of 2000, 0.6 stay, and the 4 of each of the 0.4^4 of sequences that would lose all: 1251, standard deviation 24.
+    const count = rows.reduce((a, b) => a + b)
+    expect(Math.abs(count - 1251)).toBeLessThan(5 * 24)
+    expect(Array.from(noise(1).kept_streams!.data as Float32Array)).not.toEqual(kept)
   })
 })

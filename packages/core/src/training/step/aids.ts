@@ -7,6 +7,14 @@
  *   balance   W (P sum_p m_p^2 - 1), where m_p is stream p's mean weight over the tokens of a pass: 0 where all streams have
  *             as much, P - 1 where one has everything. The squared coefficient of variation of the streams' importance, which is
  *             the balancing loss of mixtures of experts (arXiv 1701.06538, equation 7); here weights are smooth, so it is, too
+ *   decorrelate  W times the mean squared cosine of two streams' last hidden states, each feature of a stream first standardised
+ *             over the tokens of a pass: 1 where streams give the same, about 1 / H where they have nothing in common. As in ND-LoRA
+ *             (arXiv 2510.20690), but by tokens and with features whitened one by one
+ *   ownLoss   the share W of what is minimised is the mean of the losses that each stream would have alone, the rest the loss of all
+ *             together
+ *   dropStreams  in every sequence of a pass each stream is left out with this probability, and the weights of the others are scaled up
+ *             to sum to 1; where all would be, none is. All other terms see the weights as the aggregation gave them
+ *   smoothing   the e of w' = w (1 - e) + e / P is fed, so that it can change over a run
  *
  * Means over tokens are weighted as the loss is. A pass counts by its share of the step's tokens, so that terms of micro-batches
  * add up as losses do; a term that is not a mean, as that of `balance`, is then the mean of the passes' own.
@@ -22,10 +30,29 @@ export interface TrainingAids {
   readonly dropout?: number
   /** Weight W of the balance term, in nats. */
   readonly balance?: number
+  /** Weight W of the decorrelation term, in nats. */
+  readonly decorrelate?: number
+  /** Share W of the streams' own losses, 0 to 1. */
+  readonly ownLoss?: number
+  /** The probability that a stream is left out, at least 0 and below 1. */
+  readonly dropStreams?: number
+  /** The aggregation's smoothing is an input; the configuration's is then that of evaluation only. */
+  readonly smoothing?: boolean
 }
 
 /** Name of the mask of what a layer's branch adds to the residual. */
 export const dropoutName = (layer: number, branch: Branch): string => `dropout.${layer}.${branch}`
+
+/** Name of what streams of each sequence are kept: [B, P]. */
+export const keptStreamsName = 'kept_streams'
+/**
+ * What stands for 0 where a stream is left out: below float32's rounding of what the others give, yet the logarithm of the weight, which
+ * a mixture of probabilities takes, stays finite.
+ */
+export const leftOut = 1e-12
+
+/** Name of the smoothing, [1]. */
+export const smoothingName = 'smoothing'
 
 /** What the terms are made of. */
 export interface ForwardPass {
@@ -33,8 +60,12 @@ export interface ForwardPass {
   readonly surprisals: Value
   /** How much each target counts: [N, 1]. */
   readonly lossWeights: Value
-  /** The aggregation's [N, P]; undefined with one stream. */
+  /** As the aggregation gave them, [N, P]; undefined with one stream. */
   readonly streamWeights?: Value | undefined
+  /** The streams' last hidden states, after the final norm: [N, P, H]. */
+  readonly hidden: Value
+  /** -log p of each target by each stream alone: [N, P]. Called at most once, as this may take P output embeddings. */
+  readonly ownSurprisals: () => Value
 }
 
 /** Whether the aggregator can be kept from giving everything to one stream: where it has a say for each token. */
@@ -44,8 +75,14 @@ export const canBalance = ({ parscale: { n, aggregation } }: Pick<ModelConfig, '
 /** All terms that are added to the loss together, rank 0; undefined where there is none. */
 export function addedTerms(g: GraphBuilder, config: ModelConfig, aids: TrainingAids, pass: ForwardPass): Value | undefined {
   const terms: Value[] = []
-  const { balance = 0 } = aids
+  const { balance = 0, decorrelate = 0, ownLoss = 0 } = aids
+  const several = config.parscale.n > 1
   if (balance > 0 && canBalance(config)) terms.push(g.scope('balance', () => weighted(g, balance, imbalance(g, pass))))
+  if (decorrelate > 0 && several) {
+    terms.push(g.scope('decorrelate', () => weighted(g, decorrelate, similarity(g, pass))))
+  }
+  // (1 - W) loss + W own = loss + W (own - loss)
+  if (ownLoss > 0 && several) terms.push(g.scope('own-loss', () => weighted(g, ownLoss, ownExcess(g, pass))))
   return terms.length > 0 ? terms.reduce(g.add) : undefined
 }
 
@@ -56,7 +93,43 @@ function imbalance(g: GraphBuilder, { streamWeights, lossWeights }: ForwardPass)
   const P = streamWeights!.shape[1] as number
   const sums = g.reduceSum(g.mul(streamWeights!, lossWeights), [0]) // s m_p: [1, P]
   const share = g.reduceSum(lossWeights, [0]) // s: [1, 1]
-  // A pass of which no token counts has s = 0, and no term.
-  const squares = g.div(g.reduceSumSquare(sums, [1]), g.add(share, g.scalar(1e-12)))
+  const squares = g.div(g.reduceSumSquare(sums, [1]), aboveZero(g, share))
   return g.sub(g.mul(squares, g.scalar(P)), share)
+}
+
+/** For a divisor: a pass of which no token counts has a share of 0, and no term. */
+const aboveZero = (g: GraphBuilder, share: Value): Value => g.add(share, g.scalar(1e-12))
+
+/** sum_t w_t mean_(p != q) cos^2(z_p(t), z_q(t)), with w the loss weights: [1, 1]. */
+function similarity(g: GraphBuilder, { hidden, lossWeights }: ForwardPass): Value {
+  const [N, P, H] = hidden.shape as [number, number, number]
+  const counts = g.reshape(lossWeights, [N, 1, 1])
+  const share = aboveZero(g, g.reduceSum(counts, [0]))
+  const mean = (x: Value) => g.div(g.reduceSum(g.mul(x, counts), [0]), share) // [1, P, H]
+  const centred = g.sub(hidden, mean(hidden))
+  const deviation = g.sqrt(g.add(mean(g.mul(centred, centred)), g.scalar(1e-6)))
+  const z = g.div(centred, deviation)
+  const length = g.sqrt(g.add(g.reduceSumSquare(z, [2]), g.scalar(1e-6 * H))) // [N, P, 1]
+  const unit = g.div(z, length)
+  const cosines = g.matMul(unit, g.transpose(unit, [0, 2, 1])) // [N, P, P]
+  const others = Float32Array.from({ length: P * P }, (_, i) => Number(i % (P + 1) !== 0))
+  const squares = g.mul(g.mul(cosines, cosines), g.constant(others, [P, P]))
+  const perToken = g.reshape(g.reduceSum(squares, [1, 2]), [N, 1])
+  return g.mul(g.reduceSum(g.mul(perToken, lossWeights), [0]), g.scalar(1 / (P * (P - 1))))
+}
+
+/** By how much the mean of the streams' own losses is above the loss: [1, 1]. */
+function ownExcess(g: GraphBuilder, { surprisals, ownSurprisals, lossWeights }: ForwardPass): Value {
+  const own = ownSurprisals()
+  const mean = g.mul(g.reduceSum(own, [1]), g.scalar(1 / (own.shape[1] as number)))
+  return g.reduceSum(g.mul(g.sub(mean, surprisals), lossWeights), [0])
+}
+
+/** Weights [N, P] with those of the streams that are left out next to 0; the rows sum to 1 again. Adds the input `kept_streams`. */
+export function withoutDropped(g: GraphBuilder, streamWeights: Value, B: number): Value {
+  const [N, P] = streamWeights.shape as [number, number]
+  const kept = g.input(keptStreamsName, 'float32', [B, P])
+  const perToken = g.reshape(g.expand(g.unsqueeze(kept, 1), [B, N / B, P]), [N, P])
+  const left = g.mul(streamWeights, perToken)
+  return g.div(left, g.reduceSum(left, [1]))
 }

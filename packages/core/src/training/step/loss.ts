@@ -17,7 +17,7 @@ import {
   streamAdapt,
   type Weights,
 } from '../../model/index.ts'
-import { addedTerms, dropoutName, type ForwardPass, type TrainingAids } from './aids.ts'
+import { addedTerms, dropoutName, type ForwardPass, smoothingName, type TrainingAids, withoutDropped } from './aids.ts'
 import { behindPrefix, gatedMask, gateScores } from './stream-rows.ts'
 
 export interface BatchShape {
@@ -67,7 +67,7 @@ export function nextTokenLoss(g: GraphBuilder, plan: LossPlan, weights: Weights)
 const lossWeightsInput = (g: GraphBuilder, { shape }: LossPlan): Value =>
   g.input('loss_weights', 'float32', [shape.sequences * shape.tokens, 1])
 
-const meanLoss = (g: GraphBuilder, { surprisals, lossWeights }: ForwardPass): Value =>
+const meanLoss = (g: GraphBuilder, { surprisals, lossWeights }: Pick<ForwardPass, 'surprisals' | 'lossWeights'>): Value =>
   g.scope('loss', () => g.reshape(g.reduceSum(g.mul(surprisals, lossWeights), [0, 1]), []))
 
 /**
@@ -118,17 +118,28 @@ function forwardPass(
     const logits = outputEmbedding(g, config, weights, tied, hidden)
     return g.scope('surprisals', () => g.sub(logSumExp(g, logits), g.gatherElements(logits, targets, 1)))
   }
-  if (P === 1) return { surprisals: surprisalsOf(g.reshape(together, [B * T, hiddenSize]), targets) }
-  const aggregated = aggregate(g, config, weights, together)
-  const { streamWeights } = aggregated
-  if (config.parscale.merge === 'hidden') return { surprisals: surprisalsOf(aggregated.hidden, targets), streamWeights }
-  const each = surprisalsOf(
-    g.reshape(together, [B * T * P, hiddenSize]),
-    g.reshape(g.expand(targets, [B * T, P]), [B * T * P, 1]),
-  )
+  const ownSurprisals = () => {
+    const each = g.reshape(g.expand(targets, [B * T, P]), [B * T * P, 1])
+    return g.reshape(surprisalsOf(g.reshape(together, [B * T * P, hiddenSize]), each), [B * T, P])
+  }
+  const pass = { hidden: together, ownSurprisals }
+  if (P === 1) return { ...pass, surprisals: surprisalsOf(g.reshape(together, [B * T, hiddenSize]), targets) }
+  let streamWeights: Value | undefined
+  const aggregated = aggregate(g, config, weights, together, {
+    smoothing: aids.smoothing ? g.input(smoothingName, 'float32', [1]) : undefined,
+    reweigh: (given) => {
+      streamWeights = given
+      return aids.dropStreams ? g.scope('drop-streams', () => withoutDropped(g, given, B)) : given
+    },
+  })
+  if (config.parscale.merge === 'hidden') {
+    return { ...pass, surprisals: surprisalsOf(aggregated.hidden, targets), streamWeights }
+  }
+  const own = ownSurprisals()
   // -log sum_p w_p exp(-surprisal_p)
-  const joint = g.sub(g.log(streamWeights), g.reshape(each, [B * T, P]))
-  return { surprisals: g.scope('mixture', () => g.neg(logSumExp(g, joint))), streamWeights }
+  const joint = g.sub(g.log(aggregated.streamWeights), own)
+  const surprisals = g.scope('mixture', () => g.neg(logSumExp(g, joint)))
+  return { ...pass, surprisals, streamWeights, ownSurprisals: () => own }
 }
 
 /**

@@ -4,19 +4,46 @@
  */
 import { Tensor } from 'onnxruntime-common'
 import { branches, elementCount } from '../../model/index.ts'
-import { createRandom } from '../../random.ts'
-import { dropoutName } from './aids.ts'
+import { createRandom, type Random } from '../../random.ts'
+import { dropoutName, keptStreamsName, leftOut } from './aids.ts'
 import type { Place, Tensors } from './buffers.ts'
 import { dropoutMasks } from './dropout-masks.ts'
 import type { LossPlan } from './loss.ts'
 
-/** The inputs that are drawn. */
-export function noisePlaces({ config, shape, aids = {} }: LossPlan): Place[] {
-  const rows = shape.sequences * config.parscale.n * shape.tokens
-  return Array.from({ length: aids.dropout ? config.numHiddenLayers : 0 }, (_, layer) =>
-    branches.map((branch) => ({ name: dropoutName(layer, branch), shape: [rows, config.hiddenSize] })),
-  ).flat()
+interface Noise extends Place {
+  readonly fill: (values: Float32Array, random: Random) => void
 }
+
+function noises({ config, shape, aids = {} }: LossPlan): Noise[] {
+  const { dropout = 0, dropStreams = 0 } = aids
+  const P = config.parscale.n
+  const rows = shape.sequences * P * shape.tokens
+  const found: Noise[] = []
+  if (dropStreams > 0 && P > 1) {
+    const fill = (kept: Float32Array, random: Random) => drawKept(kept, P, dropStreams, random)
+    found.push({ name: keptStreamsName, shape: [shape.sequences, P], fill })
+  }
+  if (dropout > 0) {
+    const fill = dropoutMasks(dropout)
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+      for (const branch of branches) found.push({ name: dropoutName(layer, branch), shape: [rows, config.hiddenSize], fill })
+    }
+  }
+  return found
+}
+
+/** Which of the P streams each sequence keeps: 1 or next to 0. Where all would be left out, all stay. */
+function drawKept(kept: Float32Array, P: number, rate: number, random: Random): void {
+  for (let i = 0; i < kept.length; i++) kept[i] = random.uniform() < rate ? leftOut : 1
+  for (let from = 0; from < kept.length; from += P) {
+    const row = kept.subarray(from, from + P)
+    if (!row.includes(1)) row.fill(1)
+  }
+}
+
+/** Bytes of what is drawn. */
+export const noiseBytes = (plan: LossPlan): number =>
+  noises(plan).reduce((sum, { shape }) => sum + Float32Array.BYTES_PER_ELEMENT * elementCount(shape), 0)
 
 /**
  * The feeds of one pass, by its number in the run, from 0. They lie in memory that the next pass's take over.
@@ -24,15 +51,16 @@ export function noisePlaces({ config, shape, aids = {} }: LossPlan): Place[] {
  * @param seed the run's
  */
 export function passNoise(plan: LossPlan, seed: number): (pass: number) => Tensors {
-  const tensors = noisePlaces(plan).map(
-    ({ name, shape }) => [name, new Tensor('float32', new Float32Array(elementCount(shape)), shape)] as const,
+  const drawn = noises(plan)
+  if (drawn.length === 0) return () => ({})
+  const tensors = Object.fromEntries(
+    drawn.map(({ name, shape }) => [name, new Tensor('float32', new Float32Array(elementCount(shape)), shape)]),
   )
-  if (tensors.length === 0) return () => ({})
-  const fill = dropoutMasks(plan.aids?.dropout ?? 0)
+  // 53 bits: of them 32 the pass's. SplitMix64, which seeds the generator, puts neighbours far apart.
+  const run = createRandom(seed).below(2 ** 20) * 2 ** 32
   return (pass) => {
-    // Seeds far apart for neighbouring passes: SplitMix64 sees to it.
-    const random = createRandom(createRandom(seed).below(2 ** 20) * 2 ** 32 + (pass % 2 ** 32))
-    for (const [, tensor] of tensors) fill(tensor.data as Float32Array, random)
-    return Object.fromEntries(tensors)
+    const random = createRandom(run + (pass % 2 ** 32))
+    for (const { name, fill } of drawn) fill(tensors[name]!.data as Float32Array, random)
+    return tensors
   }
 }

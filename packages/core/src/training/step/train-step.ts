@@ -2,9 +2,11 @@
  * The training step and the state that it moves: a run for loss and gradients, then AdamW. Nothing of the state is written
  * before the loss and the norm are known, so a step that is refused or fails leaves no trace.
  */
+import { Tensor } from 'onnxruntime-common'
 import { runtimeError, usageError } from '../../errors.ts'
 import { elementCount } from '../../model/index.ts'
 import type { Runtime, Session } from '../../runtime/index.ts'
+import { smoothingName } from './aids.ts'
 import { Buffers, type Place, type Tensors } from './buffers.ts'
 import { gradientGraph, gradientName, momentName, nextName, readBackGraph, type TrainPlan } from './graphs.ts'
 import { lossFeeds, type TokenBatch } from './loss-feeds.ts'
@@ -28,6 +30,8 @@ export interface StepOptions {
   readonly step: number
   /** The number in the run, from 0, of the first of the step's passes: what dropout draws follows from it. Default: of steps from 1. */
   readonly firstPass?: number
+  /** The aggregation's e in this step, where the plan's aids have it fed. Default: the configuration's. */
+  readonly smoothing?: number
   /** Asked before the step is taken; false leaves parameters and moments as they were. Default: every step is taken. */
   readonly accept?: (report: StepReport) => boolean
 }
@@ -95,10 +99,7 @@ export class TrainStep {
     if (batches.length !== this.#microBatches) {
       throw usageError(`step ${options.step}: expected ${this.#microBatches} batches, got ${batches.length}`)
     }
-    const { loss, squares } = await this.#computeGradients(
-      this.#feeds(batches),
-      options.firstPass ?? (options.step - 1) * batches.length,
-    )
+    const { loss, squares } = await this.#computeGradients(this.#feeds(batches), options)
     const bad = this.#plan.trainable.filter((_, i) => !Number.isFinite(squares[i])).map(({ name }) => name)
     if (bad.length > 0) throw notFinite(bad, options.step)
     const report = { loss, ...clipping(squares, this.#plan.optimizer.maxGradNorm) }
@@ -138,15 +139,29 @@ export class TrainStep {
     return Object.fromEntries(places.map(({ name }) => [name, out[nextName(name)]!]))
   }
 
+  #smoothing({ smoothing }: StepOptions): Tensors {
+    const { aids, config } = this.#plan
+    if (!aids?.smoothing || config.parscale.n === 1) return {}
+    return { [smoothingName]: new Tensor('float32', Float32Array.of(smoothing ?? config.parscale.attnSmooth), [1]) }
+  }
+
   /** The gradients of all batches together, into their buffers; squares: of the norm of each. */
-  async #computeGradients(batches: readonly Tensors[], firstPass: number): Promise<{ loss: number; squares: Float32Array }> {
+  async #computeGradients(batches: readonly Tensors[], options: StepOptions): Promise<{ loss: number; squares: Float32Array }> {
     const parameters = this.parameterFeeds
     const gradients = this.#gradients
     const accumulate = batches.length > 1
+    const { firstPass = (options.step - 1) * batches.length } = options
+    const smoothing = this.#smoothing(options)
     if (accumulate) gradients.clear()
     let [loss, squares] = [0, new Float32Array()]
     for (const [i, batch] of batches.entries()) {
-      const feeds = { ...parameters, ...(accumulate ? gradients.feeds : {}), ...batch, ...this.#noise(firstPass + i) }
+      const feeds = {
+        ...parameters,
+        ...(accumulate ? gradients.feeds : {}),
+        ...batch,
+        ...smoothing,
+        ...this.#noise(firstPass + i),
+      }
       const out = await this.#gradient.run(feeds, gradients.outputs)
       gradients.advance(out)
       loss += Number(out.loss!.data[0])
