@@ -21,6 +21,7 @@ export {
   type TrainerInputs,
   totalSteps,
 } from './run/trainer.ts'
+export { firstStreams, hasFirstStreams } from './start/first-streams.ts'
 export { freshModel } from './start/fresh-model.ts'
 export { type InitialOptions, initialParameters, requireFiniteParameters } from './start/initial-parameters.ts'
 export { mergePrefixes, prefixMlpParameters } from './start/prefix-mlp.ts'

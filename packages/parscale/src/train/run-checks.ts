@@ -5,6 +5,7 @@ import { backboneDigest } from '@parscale/core/internal/node'
 import {
   estimateEvaluationMemory,
   estimateTrainingMemory,
+  hasFirstStreams,
   type SavedRun,
   stagePlan,
   stageStreams,
@@ -59,10 +60,13 @@ function streamsText({ base, backbone, config }: RunInputs): string | undefined 
   const own = base && hasStreams(backbone) ? streamParameters(backbone) : []
   if (own.length === 0) return undefined
   const { p } = config.stages.at(-1)!
+  const counts = { stored: backbone.parscale.n, wanted: p }
   const wanted = new Map(
-    streamParameters({ ...backbone, parscale: stageStreams(config, { p }) }).map(({ name, shape }) => [name, shape.join()]),
+    streamParameters({ ...backbone, parscale: stageStreams(config, { p }) }).map(({ name, shape }) => [name, shape]),
   )
-  const goOn = !config.streams.reset && own.filter(({ name, shape }) => wanted.get(name) === shape.join())
+  const goOn = !config.streams.reset && own.filter(({ name, shape }) => hasFirstStreams(shape, wanted.get(name) ?? [], counts))
+  if (goOn && goOn.length === wanted.size && p < counts.stored)
+    return `streams: the first ${p} of the model's ${counts.stored} go on`
   if (goOn && goOn.length === own.length && own.length === wanted.size) return `streams: those of the model (P = ${p}) go on`
   return `streams: ${goOn ? goOn.length : 0} of the model's ${own.length} tensors go on, ${wanted.size - (goOn ? goOn.length : 0)} are drawn anew`
 }

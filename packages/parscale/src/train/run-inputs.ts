@@ -17,7 +17,14 @@ import {
 } from '@parscale/core/internal/node'
 import type { Runtime } from '@parscale/core/internal/runtime'
 import { createTokenizer, type Tokenizer, type TokenizerFiles, tokenizerFiles, trainBpe } from '@parscale/core/internal/tokenizer'
-import { freshModel, type RunConfig, requireFiniteParameters, type TrainerInputs } from '@parscale/core/internal/training'
+import {
+  firstStreams,
+  freshModel,
+  hasFirstStreams,
+  type RunConfig,
+  requireFiniteParameters,
+  type TrainerInputs,
+} from '@parscale/core/internal/training'
 import { cacheFolder } from '../load/find-model.ts'
 import { openBase } from '../load/open-base.ts'
 import type { Io } from '../terminal/io.ts'
@@ -80,15 +87,16 @@ export async function openRunInputs(io: Io, runtime: Runtime, config: RunConfig,
   }
 }
 
-/** What the base has of a parameter. Streams of another kind or number are not taken over. */
-function storedParameters(base: ModelFolder | undefined, { streams }: RunConfig): TrainerInputs['stored'] {
+/** What the base has of a parameter: of streams the first, where fewer are wanted; none of another kind. */
+function storedParameters(base: ModelFolder | undefined, { streams, stages }: RunConfig): TrainerInputs['stored'] {
   return async ({ name, shape, part }: Parameter) => {
     const tensor = base && findTensor(base, name)
     const ofStreams = part === 'prefix' || part === 'adapter' || part === 'aggregation'
-    if (!tensor || (ofStreams && (streams.reset || tensor.shape.join() !== shape.join()))) return undefined
+    const counts = { stored: base?.config.parscale.n ?? 1, wanted: stages.at(-1)!.p }
+    if (!tensor || (ofStreams && (streams.reset || !hasFirstStreams(tensor.shape, shape, counts)))) return undefined
     const values = await readF32(tensor)
     requireFiniteParameters(new Map([[name, values]]), base.path)
-    return values
+    return ofStreams ? firstStreams(values, tensor.shape, shape, counts) : values
   }
 }
 
