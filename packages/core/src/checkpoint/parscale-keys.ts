@@ -8,7 +8,7 @@ import { aggregations, merges, type ParscaleConfig, type StreamInput, streamInpu
 import { families, type ModelType } from '../model/families.ts'
 import { isReferenceFormat, parscaleConfig } from '../model/stream-options.ts'
 
-/** Of our own keys. What version 1 does not know: scales, norms, several kinds together, mixed probabilities. */
+/** Of our own keys. What version 1 does not know: scales, norms, embedding, several kinds together, mixed probabilities. */
 const newestVersion = 2
 
 const keys = z.object({

@@ -65,8 +65,10 @@ function streamCounts(shape: ModelShape, P: number): Pick<ParameterCounts, 'pref
     lora: loraRank * (ins + outs),
     bitfit: outs,
     norms: normsOfLayer(shape) * h,
+    embedding: 0,
   }
-  const adapters = input.reduce((sum, kind) => sum + layers * ofKind[kind], input.includes('norms') ? h : 0)
+  const once = (input.includes('norms') ? h : 0) + (input.includes('embedding') ? 2 * h : 0)
+  const adapters = input.reduce((sum, kind) => sum + layers * ofKind[kind], once)
   return {
     prefixes: input.includes('prefix') ? layers * 2 * P * prefixTokens * keys + (gate ? P : 0) : 0,
     adapters: P * adapters,

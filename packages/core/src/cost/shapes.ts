@@ -33,7 +33,7 @@ export interface ModelShape {
 export interface StreamChoices {
   /** P that the choices were made for. With 1, the one stream has an input transformation; else P = 1 is the plain model. */
   readonly n: number
-  readonly input: readonly ('prefix' | 'scales' | 'lora' | 'bitfit' | 'norms')[]
+  readonly input: readonly ('prefix' | 'scales' | 'lora' | 'bitfit' | 'norms' | 'embedding')[]
   readonly gate: boolean
   readonly loraRank: number
   readonly aggregation: 'dynamic' | 'static' | 'average'

@@ -16,7 +16,7 @@ export type RopeScaling =
     }
 
 /** What can make a stream different from the others (streams.ts). Several may be taken together. */
-export const streamInputs = ['prefix', 'scales', 'lora', 'bitfit', 'norms'] as const
+export const streamInputs = ['prefix', 'scales', 'lora', 'bitfit', 'norms', 'embedding'] as const
 export type StreamInput = (typeof streamInputs)[number]
 
 /** How the streams' outputs become one. */

@@ -19,6 +19,7 @@ import {
   type NormRole,
 } from './layer-tensors.ts'
 import { linears, lookUp } from './linear.ts'
+import { embeddingName } from './streams.ts'
 import type { Weights } from './weights.ts'
 
 /** A linear layer that is to be adapted. */
@@ -79,7 +80,7 @@ export interface DecoderInputs {
    * where they have to be, C + T places together in the mask's order.
    */
   readonly attended: (layer: number, present: KeyValue) => readonly KeyValueBlock[]
-  /** Called for every linear layer and every norm over the hidden size, where given. */
+  /** Called for every linear layer, of which the embedding is one, and every norm over the hidden size, where given. */
   readonly adapt?: Adapt | undefined
   /** Changes what a layer's attention or MLP adds to the residual, [R*T, hidden], where given. */
   readonly branch?: ((layer: number, which: Branch, y: Value) => Value) | undefined
@@ -164,9 +165,10 @@ export function decoder(g: GraphBuilder, config: ModelConfig, weights: Weights, 
     return asked.map(({ layer }, i) => (adapt ? adapt.output(layer, x, products[i]!) : products[i]!))
   }
 
-  const embedded = lookUp(g, weights, 'model.embed_tokens.weight', [config.vocabSize, hiddenSize], inputs.inputIds)
+  const embedded = lookUp(g, weights, `${embeddingName}.weight`, [config.vocabSize, hiddenSize], inputs.inputIds)
   const scaled = features.embeddingScale === 1 ? embedded : g.mul(embedded, g.scalar(features.embeddingScale))
   let x = g.reshape(repeatRows(g, scaled, R), [product([R, T]), hiddenSize]) // [R*T, hidden]
+  if (adapt) x = adapt.output(embeddingName, x, x)
   for (let l = 0; l < config.numHiddenLayers; l++) {
     g.scope(`layers.${l}`, () => {
       layerInputs.push(x)

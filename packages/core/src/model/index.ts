@@ -44,6 +44,7 @@ export { gateFloor, gateScore, nearlyClosedGate } from './stream-gate.ts'
 export { hasStreams, isReferenceFormat, type ParscaleOptions, parscaleConfig } from './stream-options.ts'
 export {
   biasName,
+  embeddingName,
   gainName,
   gateName,
   inputScaleName,

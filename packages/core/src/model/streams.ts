@@ -9,11 +9,16 @@
  *   bitfit   a bias b_p (arXiv 2106.10199)
  *   norms    gains g_p on what the norms of the residual give
  *
+ * and once, in front of the layers,
+ *
+ *   embedding  a scale e_p and an offset o_p of the token embedding: e_p * E[token] + o_p
+ *
  * Together a linear layer is     y = s_p * (W x + b) + B_p A_p x + b_p     with x = r_p * input
  * and a norm                     g_p * norm(x).
  *
  * Linear layers that read the same input (q, k and v; gate and up) share r_p, as if their matrices were one: each row is scaled,
  * and rounded where products are of integers, once. adapters.ts builds the formulas; here are the tensors.
+ * The embedding is a linear layer of tokens written as unit vectors, so its scale and offset have such a layer's names.
  *
  * Axes: P streams, H hidden, K key/value heads, D head size. The stream is the first axis, and the middle one of three is the
  * tokens', over which a vector repeats.
@@ -47,15 +52,19 @@ const ofLayer: Readonly<Record<StreamInput, (c: ModelConfig, layer: number) => P
       const norm = layerByRole(c, layer).get(role)
       return norm ? adapter(gainName(norm.layer), c.parscale.n, 1, c.hiddenSize) : []
     }),
+  embedding: () => [],
 }
 
 const residualNorms: readonly NormRole[] = ['inputNorm', 'attentionOutNorm', 'postNorm', 'mlpOutNorm']
 
-/** What tells the streams of a model apart, layer by layer, then what stands behind the layers. */
+/** What tells the streams of a model apart: in front of the layers, layer by layer, then what stands behind them. */
 export function inputParameters(c: ModelConfig): Parameter[] {
   const { n: P, input, gate } = c.parscale
   const layers = Array.from({ length: c.numHiddenLayers }, (_, layer) => input.flatMap((kind) => ofLayer[kind](c, layer)))
   return [
+    ...(input.includes('embedding')
+      ? [outputScaleName, biasName].map((nameOf) => adapter(nameOf(embeddingName), P, 1, c.hiddenSize))
+      : []),
     ...layers.flat(),
     ...(input.includes('norms') ? [adapter(gainName('model.norm'), P, 1, c.hiddenSize)] : []),
     ...(gate ? [{ name: gateName, shape: [P], part: 'prefix' } as const] : []),
@@ -78,6 +87,8 @@ export const neutralValue = (name: string): number => (isFactor(name) ? 1 : 0)
 export const isFactor = (name: string): boolean => /\.stream_(input_scale|output_scale|gain)$/.test(name)
 
 export const prefixName = (layer: number, which: 'k' | 'v'): string => `model.layers.${layer}.self_attn.prefix_${which}`
+/** What the embedding is called, as a linear layer. */
+export const embeddingName = 'model.embed_tokens'
 export const gateName = 'model.prefix_gate'
 
 /** Of the linear layer that is called `layer`, or of those that read one input, as they are called together. */

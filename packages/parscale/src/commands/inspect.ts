@@ -176,6 +176,7 @@ function streamText({ n, input, nTokens, gate, loraRank, aggregation, merge, att
     bitfit: 'bitfit',
     scales: 'rank-one scales',
     norms: 'norm gains',
+    embedding: 'embedding scales and offsets',
   }
   const smoothing = aggregation === 'average' ? '' : `, smoothing ${attnSmooth}`
   // The paper's own aggregation goes without saying.

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join, relative } from 'node:path'
 import process from 'node:process'
+import { parscaleConfig } from '@parscale/core/internal/model'
 import { expect, it } from 'vitest'
 import { configOf } from './train-options.ts'
 
@@ -29,4 +30,14 @@ it('refuses to turn the input of one stream into those of several', () => {
   const flags = { data, steps: 10, secondSteps: 5, inputAtOne: true }
   expect(() => configOf('two-stage', { ...flags, p: 2 })).toThrow(/stages\.1.*streams\.inputAtOne/)
   expect(configOf('two-stage', { ...flags, p: 1 }).stages.map(({ p }) => p)).toEqual([1, 1])
+})
+
+it('begins streams as what the model has can begin', () => {
+  const streams = (aggregation: 'static' | 'dynamic') => parscaleConfig({ n: 4, input: 'scales', aggregation })
+  const init = (flags: Record<string, unknown>, aggregation: 'static' | 'dynamic') =>
+    configOf('recycle', { data, model: 'nobody/model', p: 4, ...flags }, streams(aggregation)).streams.init
+  expect(init({ streams: ['scales'] }, 'static')).toBe('random')
+  expect(init({}, 'static')).toBe('random')
+  expect(init({}, 'dynamic')).toBe('near-identity')
+  expect(() => init({ init: 'near-identity' }, 'static')).toThrow(/--init \(streams\.init\).*choose random/)
 })

@@ -174,8 +174,15 @@ function size(flags: OptionValues, name: string): number | undefined {
   return typeof value === 'number' ? value : undefined
 }
 
-function parsedConfig(recipe: RecipeName, flags: ConfigFlags, recipeOptions: RecipeOptions, base?: ParscaleConfig): RunConfig {
-  const { p } = recipes[recipe](recipeOptions).stages.at(-1)!
+function parsedConfig(recipe: RecipeName, flags: ConfigFlags, given: RecipeOptions, base?: ParscaleConfig): RunConfig {
+  const { p } = recipes[recipe](given).stages.at(-1)!
+  // How streams begin depends on what they are, by flags or as the model has them.
+  const taken = continues(base, p) ? base : undefined
+  const recipeOptions = {
+    ...given,
+    input: given.input ?? taken?.input,
+    aggregation: given.aggregation ?? taken?.aggregation,
+  }
   const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](recipeOptions))]
   const extra = (flags.set ?? []).map(parseSetting)
   const resolved = (options: RecipeOptions) => applySettings(recipes[recipe](options), [...settings, ...extra])
@@ -185,9 +192,12 @@ function parsedConfig(recipe: RecipeName, flags: ConfigFlags, recipeOptions: Rec
   return withAbsolutePaths(parseRunConfig(resolved({ ...recipeOptions, steps }), `train ${recipe}`))
 }
 
+const continues = (base: ParscaleConfig | undefined, p: number): base is ParscaleConfig =>
+  base !== undefined && base.n > 1 && p === base.n
+
 /** Where a model has P streams and P are trained, they go on as they are made, unless a flag says otherwise. */
 function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
-  if (!base || base.n === 1 || p !== base.n) return []
+  if (!continues(base, p)) return []
   const { input, nTokens, gate, loraRank, aggregation, merge, attnSmooth } = base
   const values = {
     input,

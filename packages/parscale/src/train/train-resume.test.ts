@@ -82,6 +82,26 @@ describe('a run that is stopped and goes on', () => {
     expect(model('mlp', 'streams')).toEqual(model('mlp-whole', 'streams'))
   })
 
+  it.each([
+    ['prefix', 'hidden', 'dynamic', ['--dropout', '0.1', '--drop-streams', '0.3', '--balance', '0.1']],
+    ['scales,norms,embedding', 'probabilities', 'dynamic', ['--dropout', '0.1', '--final-smoothing', '0', '--own-loss', '0.3']],
+    ['lora,bitfit', 'probabilities', 'static', ['--drop-streams', '0.5', '--decorrelate', '0.1', '--final-smoothing', '0.4']],
+  ])('gives the same bits, and so on other threads: %s, %s, %s with aids', async (kinds, merge, aggregation, aids) => {
+    const name = `aids-${kinds.split(',').join('-')}`
+    const args = [
+      ...['pretrain', '--data', at('text.txt'), '--p', '3', '--steps', '4', '--micro-batches', '2', '--evaluate-every', '0'],
+      ...['--streams', kinds, '--merge', merge, '--aggregation', aggregation, '--stream-rank', '2', ...aids],
+    ]
+    await stoppedAndWhole(name, 2, args)
+    expect(model(name)).toEqual(model(`${name}-whole`))
+    const threads = tiny.map((value, i) => (tiny[i - 1] === '--threads' ? '2' : value))
+    await succeed(...args, ...threads, '--checkpoint-every', '0', '--out', at(`${name}-threads`))
+    expect(model(`${name}-threads`)).toEqual(model(`${name}-whole`))
+    // Without the aids it is another run.
+    await succeed(...args.slice(0, -aids.length), ...tiny, '--checkpoint-every', '0', '--out', at(`${name}-without`))
+    expect(model(`${name}-without`)).not.toEqual(model(`${name}-whole`))
+  })
+
   it('writes a checkpoint when it is asked to, and goes on', async () => {
     const onStderr = (text: string) => text.startsWith('step 2/') && process.emit('SIGUSR2')
     const args = [

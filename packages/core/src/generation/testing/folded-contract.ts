@@ -1,7 +1,7 @@
 /**
  * P streams in one batch are P plain models: what each stream owns is folded into a copy of the weights,
  *
- *   W_p = (s_p r_p^T) * W + B_p A_p diag(r_p),   b_p' = s_p * b + b_p,   norm weights times g_p,
+ *   W_p = (s_p r_p^T) * W + B_p A_p diag(r_p),   b_p' = s_p * b + b_p,   norm weights times g_p,   rows of the embedding e_p * E + o_p,
  *
  * and the copy is run by itself at P = 1, where nothing knows of streams.
  */
@@ -13,6 +13,7 @@ import { arrayStream, parseModelConfig, readF32 } from '../../checkpoint/index.t
 import {
   backboneParameters,
   biasName,
+  embeddingName,
   gainName,
   inputScaleName,
   layerTensors,
@@ -57,6 +58,9 @@ function folded(tensors: Tensors, p: number): Map<string, Float32Array> {
     if (gain) for (const [i, g] of gain.entries()) out.get(`${norm}.weight`)![i]! *= g
   }
   scaleNorm('model.norm')
+  const [scale, shift] = [own(outputScaleName(embeddingName)), own(biasName(embeddingName))]
+  const table = out.get(`${embeddingName}.weight`)!
+  if (scale && shift) for (const i of table.keys()) table[i] = table[i]! * scale[i % scale.length]! + shift[i % shift.length]!
   for (let l = 0; l < config.numHiddenLayers; l++) {
     for (const { role, layer, shape } of layerTensors(config, l)) {
       if (role.endsWith('Norm')) scaleNorm(layer)
@@ -86,7 +90,13 @@ export function foldedContract({ load, refusal }: EngineKind): void {
   })
   afterAll(() => rmSync(folder, { recursive: true }))
 
-  it.each([[['scales']], [['lora']], [['norms', 'bitfit']], [['scales', 'lora', 'bitfit', 'norms']]])('%j', async (input) => {
+  it.each([
+    [['scales']],
+    [['lora']],
+    [['norms', 'bitfit']],
+    [['embedding']],
+    [['scales', 'lora', 'bitfit', 'norms', 'embedding']],
+  ])('%j', async (input) => {
     const config = streamed(input)
     if (refusal?.(parseModelConfig(config)) !== undefined) return
     const at = join(folder, input.join())

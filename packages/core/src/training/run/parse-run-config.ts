@@ -39,6 +39,17 @@ export const refusals: readonly Refusal<RunConfig>[] = [
       'a prefix can start near the plain model only behind a gate; set streams.gate, or leave prefix out of streams.input',
   },
   {
+    key: 'streams.init',
+    when: ({ streams: { input, init, aggregation }, stages }) =>
+      init === 'near-identity' &&
+      aggregation !== 'dynamic' &&
+      !input.includes('lora') &&
+      !input.includes('prefix') &&
+      stages.some(({ p }) => p > 1),
+    say: ({ streams: { input, aggregation } }) =>
+      `${input.join(', ')} that change nothing yet and aggregation ${aggregation} give all streams the same gradients, so they would stay the same; choose random, or streams.aggregation dynamic`,
+  },
+  {
     key: 'streams.prefixMlp',
     when: ({ streams: { input, prefixMlp } }) => !input.includes('prefix') && prefixMlp !== null,
     say: ({ streams: { input } }) => `makes prefixes, but input is ${input}`,
@@ -63,10 +74,14 @@ export const refusals: readonly Refusal<RunConfig>[] = [
     say: ({ streams: { aggregation } }) =>
       `is of weights that are learned, but streams.aggregation is ${aggregation} or p is 1; leave it out`,
   },
-  ...(['decorrelate', 'ownLoss', 'dropStreams'] as const).map((aid) => ({
+  ...Object.entries({
+    decorrelate: 'makes streams differ',
+    ownLoss: 'is of what each stream has alone',
+    dropStreams: 'leaves some of the streams out',
+  } as const).map(([aid, what]) => ({
     key: `aids.${aid}`,
-    when: ({ aids, stages }: RunConfig) => aids[aid] > 0 && stages.every(({ p }) => p === 1),
-    say: () => 'is about several streams, but p is 1; leave it out, or raise p',
+    when: ({ aids, stages }: RunConfig) => aids[aid as 'ownLoss'] > 0 && stages.every(({ p }) => p === 1),
+    say: () => `${what}, but p is 1; leave it out, or raise p`,
   })),
 ]
 

@@ -7,11 +7,13 @@ import { usageError } from '../../errors.ts'
 import {
   biasName,
   elementCount,
+  embeddingName,
   gainName,
   gateName,
   isFactor,
   type ModelConfig,
   nearlyClosedGate,
+  outputScaleName,
   type Parameter,
 } from '../../model/index.ts'
 import { createRandom, type Random } from '../../random.ts'
@@ -22,7 +24,7 @@ export interface InitialOptions {
   readonly seed: number
   /**
    * `random`: everything from N(0, std), factors of streams from N(1, std); where the backbone is drawn as well, scales are random
-   * signs and gains N(1, 0.5), so that streams differ from the first step. `near-identity`: streams that leave the backbone's
+   * signs (the embedding's times N(1, 0.2)) and gains N(1, 0.5), so that streams differ from the first step. `near-identity`: streams that leave the backbone's
    * logits as they are, to 1e-5, and yet learn: factors 1, lora with B = 0, bitfit with biases 0, a prefix behind a nearly closed
    * gate.
    */
@@ -77,6 +79,7 @@ function drawing(parameter: Parameter, fresh: boolean, std: number): (random: Ra
   const { name } = parameter
   if (!isFactor(name)) return (random) => (prefixMlpStd(parameter, std) ?? std) * random.normal()
   if (!fresh) return (random) => 1 + std * random.normal()
+  if (name === outputScaleName(embeddingName)) return (random) => (random.uniform() < 0.5 ? -1 : 1) * (1 + 0.2 * random.normal())
   return name.endsWith(gainName('')) ? (random) => 1 + 0.5 * random.normal() : (random) => Math.sign(random.normal()) || 1
 }
 
