@@ -1,6 +1,6 @@
 // What streams own of a model beside their prefixes, on top of weights that all rows share:
 //
-//   y = s * (W x + b) + B A x + c   with x = r * input,   and g * norm(x)
+//   y = s * (W x + b) + B A x + c   with x = r * input,   g * norm(x),   and s * E[token] + c
 //
 // (rank-one scales r and s, lora B A, biases c, gains g; core's model/streams.ts). Everything is kept once for each adapter; rows say
 // which is theirs. Number 0 changes nothing, and costs nothing.
@@ -79,14 +79,15 @@ struct Adapters {
   size_t count = 0;
   size_t rank = 0;
   std::vector<LayerAdapters> layers;
-  Bank finalNorm;
+  Bank embeddingScale, embeddingBias, finalNorm;
 
   // The most results of A that an input has, filled up to whole panels.
   size_t lowStride() const { return (3 * rank + lanes - 1) / lanes * lanes; }
 };
 
-// The tensors of a layer, as `writeAdapters` knows them: some of each input, each linear layer, and the norms.
-enum class AdapterKind : uint32_t { inputScale, outputScale, bias, loraA, loraB, inputNorm, postNorm, finalNorm };
+// The tensors of a layer, as `writeAdapters` knows them: some of each input, each linear layer, and the norms; then the model's own.
+enum class AdapterKind : uint32_t { inputScale, outputScale, bias, loraA, loraB, inputNorm, postNorm, finalNorm, embeddingScale, embeddingBias };
+constexpr AdapterKind lastAdapterKind = AdapterKind::embeddingBias;
 
 // x *= scale, where there is one.
 inline void scaleBy(const float* scale, float* x, size_t n) {

@@ -263,7 +263,7 @@ napi_value openAdapters(napi_env env, Arguments a) {
 // (model, kind, layer, part, values): a tensor of all adapters, Float32Array [count, ...] as checkpoints store it.
 napi_value writeAdapters(napi_env env, Arguments a) {
   Model& model = *idleModelOf(env, a[0]).model;
-  const auto kind = AdapterKind(integerOf(env, a[1], "kind", 0, int64_t(AdapterKind::finalNorm)));
+  const auto kind = AdapterKind(integerOf(env, a[1], "kind", 0, int64_t(lastAdapterKind)));
   const auto layer = size_t(integerOf(env, a[2], "layer", 0, int64_t(model.weights().layers.size()) - 1));
   const auto part = size_t(integerOf(env, a[3], "part", 0, linearRoles - 1));
   const size_t size = model.adapterSize(kind, part), count = model.adapters().count;

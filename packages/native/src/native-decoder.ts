@@ -3,6 +3,7 @@ import { unsupportedError } from '@parscale/core/internal'
 import { adapterBank, type DecoderOptions, type ModelFiles } from '@parscale/core/internal/generation'
 import {
   biasName,
+  embeddingName,
   gainName,
   inputScaleName,
   type KvType,
@@ -145,6 +146,8 @@ function writeAdapters(model: NativeModel, { config, streamSets }: ModelFiles): 
       write(gainName(layerByRole(config, layer).get(norm)!.layer), norm, layer, 0)
   }
   write(gainName('model.norm'), 'finalNorm', 0, 0)
+  write(outputScaleName(embeddingName), 'embeddingScale', 0, 0)
+  write(biasName(embeddingName), 'embeddingBias', 0, 0)
 }
 
 /** A native model as the cache of its rows. All caches of one model are the same one: its pages. */

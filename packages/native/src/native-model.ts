@@ -23,7 +23,18 @@ export const cacheTypes = ['float32', 'float16', 'int8'] as const
 export type CacheType = (typeof cacheTypes)[number]
 
 /** In the order of adapters.h. */
-const adapterKinds = ['inputScale', 'outputScale', 'bias', 'loraA', 'loraB', 'inputNorm', 'postNorm', 'finalNorm'] as const
+const adapterKinds = [
+  'inputScale',
+  'outputScale',
+  'bias',
+  'loraA',
+  'loraB',
+  'inputNorm',
+  'postNorm',
+  'finalNorm',
+  'embeddingScale',
+  'embeddingBias',
+] as const
 export type AdapterKind = (typeof adapterKinds)[number]
 
 export interface NativeModelOptions {

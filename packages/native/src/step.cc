@@ -46,7 +46,9 @@ size_t Model::adapterSize(AdapterKind kind, size_t part) const {
     case AdapterKind::loraB: return part < linearRoles ? adapters_.rank * outputs[part] : 0;
     case AdapterKind::inputNorm:
     case AdapterKind::postNorm:
-    case AdapterKind::finalNorm: return part == 0 ? H : 0;
+    case AdapterKind::finalNorm:
+    case AdapterKind::embeddingScale:
+    case AdapterKind::embeddingBias: return part == 0 ? H : 0;
   }
   return 0;
 }
@@ -82,6 +84,8 @@ void Model::writeAdapters(AdapterKind kind, size_t layer, size_t part, const std
     case AdapterKind::inputNorm: return fillVectors(to.inputNorm, count, values);
     case AdapterKind::postNorm: return fillVectors(to.postNorm, count, values);
     case AdapterKind::finalNorm: return fillVectors(adapters_.finalNorm, count, values);
+    case AdapterKind::embeddingScale: return fillVectors(adapters_.embeddingScale, count, values);
+    case AdapterKind::embeddingBias: return fillVectors(adapters_.embeddingBias, count, values);
   }
 }
 
@@ -119,7 +123,13 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
   for (size_t row = 0; row < input.rows.size(); row++) finite_[row].store(true, std::memory_order_relaxed);
 
   const ThreadPool::Awake awake(pool_);
-  pool_.run(M, [&](size_t token, size_t) { readRow(w.embedding, size_t(input.ids[token]), x_ + token * H); });
+  pool_.run(M, [&](size_t token, size_t) {
+    float* x = x_ + token * H;
+    readRow(w.embedding, size_t(input.ids[token]), x);
+    scaleBy(vectorOf(adapters_.embeddingScale, token), x, H);
+    if (const float* bias = vectorOf(adapters_.embeddingBias, token))
+      for (size_t i = 0; i < H; i++) x[i] += bias[i];
+  });
   for (size_t layer = 0; layer < w.layers.size(); layer++) {
     mustGoOn();
     attention(input, layer);
@@ -129,12 +139,12 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
     if (!input.wanted[token]) continue;
     float* out = hidden + wanted++ * H;
     kernels_.rmsNorm(x_ + token * H, w.finalNorm, H, w.rmsNormEps, out);
-    scaleBy(gain(adapters_.finalNorm, token), out, H);
+    scaleBy(vectorOf(adapters_.finalNorm, token), out, H);
   }
   for (size_t row = 0; row < input.rows.size(); row++) finite[row] = finite_[row].load(std::memory_order_relaxed);
 }
 
-const float* Model::gain(const Bank& bank, size_t token) const {
+const float* Model::vectorOf(const Bank& bank, size_t token) const {
   return numbers_[token] == 0 ? nullptr : bank.floats(numbers_[token]);
 }
 
@@ -161,7 +171,7 @@ float* Model::normed(size_t layer, InputRole role, size_t token) {
   kernels_.rmsNorm(x_ + token * H, first ? w.inputNorm : w.postNorm, H, weights_.rmsNormEps, out);
   if (numbers_[token] == 0) return out;
   const LayerAdapters& adapters = adapters_.layers[layer];
-  scaleBy(gain(first ? adapters.inputNorm : adapters.postNorm, token), out, H);
+  scaleBy(vectorOf(first ? adapters.inputNorm : adapters.postNorm, token), out, H);
   return adaptInput(layer, role, token, out);
 }
 

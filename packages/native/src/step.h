@@ -80,8 +80,8 @@ class Model {
   // What linear layers read, made of what a norm or they themselves gave: x changes in place.
   float* normed(size_t layer, InputRole, size_t token);
   float* adaptInput(size_t layer, InputRole, size_t token, float* x);
-  // The vector that a token's stream multiplies a norm's results by, or null.
-  const float* gain(const Bank&, size_t token) const;
+  // A token's stream's vector, or null where it has none.
+  const float* vectorOf(const Bank&, size_t token) const;
   Linear linear(size_t layer, LinearRole, const Matrix&, const float* bias, float* out, size_t stride, bool add = false) const;
   RowAdapters rowAdapters() const;
   void aggregatorScores(const PackedModel& aggregator, const float* streams, size_t n, float* scores);
