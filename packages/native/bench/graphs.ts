@@ -98,6 +98,7 @@ function nameOf(step: Step): string {
   }
 }
 
+const print = (line: string) => process.stdout.write(`${line}\n`)
 const loaded = nativeModule()
 if (!('module' in loaded)) throw new Error(loaded.reason)
 const native = loaded.module
@@ -151,12 +152,12 @@ for (const hiddenSize of flags.shapes.split(',').map(Number)) {
       lines.set(nameOf(step), { ms: line.ms + ms, times: line.times + 1, flops: line.flops + flops })
     }
     const share = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, ms]) => `${kind} ${ms.toFixed(1)}`)
-    console.log(
+    print(
       `H=${hiddenSize} P=${P}: ${ms.toFixed(1)} ms (update ${update.ms.toFixed(2)}), ${((B * T) / ms).toFixed(1)} k tok/s, ` +
         `${(stepFlops(plan) / ms / 1e6).toFixed(0)} GFLOP/s${growth}; ${gradient.steps.length} steps, arena ${(gradient.arena / 1e6).toFixed(0)} MB: ${share.join(', ')}`,
     )
     const sorted = [...lines].sort((a, b) => b[1].ms - a[1].ms).slice(0, Number(flags.top))
     for (const [name, { ms, times, flops }] of sorted)
-      console.log(`  ${ms.toFixed(2)} ms ${times} x ${name}${flops ? `: ${(flops / ms / 1e6).toFixed(0)} GFLOP/s` : ''}`)
+      print(`  ${ms.toFixed(2)} ms ${times} x ${name}${flops ? `: ${(flops / ms / 1e6).toFixed(0)} GFLOP/s` : ''}`)
   }
 }

@@ -30,7 +30,7 @@ export interface TrainingMemory {
 const float = 4
 const runtimeBytes = 300e6
 /** The same where the runtime knows what its sessions take: Node, code that was compiled, data that were read ahead. */
-const nodeBytes = 150e6
+const nodeBytes = 170e6
 /** The engine's arena grows in powers of two and has gaps: 1.2 to 1.8 times what is alive was measured. */
 const arenaFactor = 1.5
 
