@@ -7,6 +7,7 @@ import {
   type Parameter,
   parscaleConfig,
   plainFeatures,
+  type StreamInput,
   streamParameters,
 } from '@parscale/core/internal/model'
 import type { TrainPlan } from '@parscale/core/internal/training'
@@ -15,6 +16,8 @@ import { randomTensors } from '../packages/core/src/testing/random-model.ts'
 export interface Case {
   readonly model: string
   readonly p: number
+  /** What tells streams apart, beside PyTorch the prefix. */
+  readonly streams?: readonly StreamInput[]
   readonly hiddenSize: number
   readonly intermediateSize: number
   readonly layers: number
@@ -59,7 +62,7 @@ export function casePlan(c: Case): TrainPlan {
     features: plainFeatures,
     bosTokenId: null,
     eosTokenIds: [],
-    parscale: parscaleConfig({ n: c.p }),
+    parscale: parscaleConfig({ n: c.p, ...(c.p > 1 && c.streams ? { input: c.streams } : {}) }),
     raw: {},
   }
   return {

@@ -44,7 +44,7 @@ else {
   await source.close()
   const step = await TrainStep.create(runtime, plan, { parameters })
   parameters.clear()
-  say({ ready: true, flops: stepFlops(plan), estimatedBytes: estimateTrainingMemory(plan).total })
+  say({ ready: true, flops: stepFlops(plan), estimatedBytes: estimateTrainingMemory(plan, 1, runtime).total })
   let number = 0
   for await (const _ of createInterface({ input: process.stdin })) {
     const batch = { ids: tokenIds(c, ++number) }

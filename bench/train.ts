@@ -5,6 +5,8 @@
  *     npm run bench:train -- --quick             10M alone, two steps
  *     npm run bench:train -- --only 50k,1M --p 1,4,8 --sides ours,onnx,torch,compiled
  *
+ *     npm run bench:train -- --streams scales --sides ours      streams by other means, which the reference does not have
+ *
  * Sides: `ours` is the native runtime, `onnx` the same graphs on ONNX Runtime, `torch` PyTorch as it runs, `compiled` its torch.compile.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
@@ -14,6 +16,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { spreadOf } from '@parscale/core/internal'
+import type { StreamInput } from '@parscale/core/internal/model'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 import { type Case, casePlan, cases, writeWeights } from './train-cases.ts'
 
@@ -25,6 +28,7 @@ const { values: flags } = parseArgs({
     steps: { type: 'string' },
     threads: { type: 'string', default: '2' },
     sides: { type: 'string', default: 'ours,torch' },
+    streams: { type: 'string', default: 'prefix' },
     json: { type: 'boolean', default: false },
   },
 })
@@ -41,6 +45,9 @@ const sides = flags.sides.split(',') as Side[]
 if (!sides.includes('ours')) throw new Error('--sides: the others are measured beside ours; name it too')
 for (const side of sides)
   if (!(side in commands)) throw new Error(`--sides ${side}: there are ${Object.keys(commands).join(', ')}`)
+const streams = flags.streams.split(',') as StreamInput[]
+if (flags.streams !== 'prefix' && sides.some((side) => side.startsWith('torch') || side === 'compiled'))
+  throw new Error('--streams: PyTorch has prefixes only; take --sides ours or ours,onnx')
 const sidesOf = <T>(make: (side: Side) => T): Record<Side, T> =>
   Object.fromEntries(sides.map((side) => [side, make(side)])) as Record<Side, T>
 
@@ -115,11 +122,13 @@ async function measure(c: Case) {
 }
 
 mkdirSync(folder, { recursive: true })
-const chosen = cases.filter(
-  ({ model, p }) =>
-    (flags.quick ? model === '10M' : !flags.only || flags.only.split(',').includes(model)) &&
-    (!flags.p || flags.p.split(',').map(Number).includes(p)),
-)
+const chosen = cases
+  .map((c) => ({ ...c, streams }))
+  .filter(
+    ({ model, p }) =>
+      (flags.quick ? model === '10M' : !flags.only || flags.only.split(',').includes(model)) &&
+      (!flags.p || flags.p.split(',').map(Number).includes(p)),
+  )
 const rate = await matrixRate()
 const load = loadavg().map((x) => x.toFixed(1))
 if (!flags.json) {

@@ -17,6 +17,7 @@ import {
 import { gradientGraph, lossFeeds, stepFlops, type TrainPlan, updateGraph } from '@parscale/core/internal/training'
 import { compile } from '../src/graphs/native-runtime.ts'
 import type { Step } from '../src/graphs/steps.ts'
+import { sizeOf } from '../src/graphs/view.ts'
 import { nativeModule } from '../src/native-module.ts'
 
 const { values: flags } = parseArgs({
@@ -97,6 +98,7 @@ function nameOf(step: Step): string {
   }
 }
 
+const print = (line: string) => process.stdout.write(`${line}\n`)
 const loaded = nativeModule()
 if (!('module' in loaded)) throw new Error(loaded.reason)
 const native = loaded.module
@@ -141,19 +143,21 @@ for (const hiddenSize of flags.shapes.split(',').map(Number)) {
     if (P === 1) one = ms
     const growth = one && P > 1 ? `, ${(ms / one).toFixed(2)} x P=1` : ''
     const kinds = new Map<string, number>()
-    const lines = new Map<string, { ms: number; times: number }>()
+    const lines = new Map<string, { ms: number; times: number; flops: number }>()
     for (const [i, step] of gradient.steps.entries()) {
       const ms = gradient.seconds[i]! * 1e3
       kinds.set(step.kind, (kinds.get(step.kind) ?? 0) + ms)
-      const line = lines.get(nameOf(step)) ?? { ms: 0, times: 0 }
-      lines.set(nameOf(step), { ms: line.ms + ms, times: line.times + 1 })
+      const line = lines.get(nameOf(step)) ?? { ms: 0, times: 0, flops: 0 }
+      const flops = step.kind === 'product' ? 2 * sizeOf(step.c.dims) * step.a.dims.at(-1)! : 0
+      lines.set(nameOf(step), { ms: line.ms + ms, times: line.times + 1, flops: line.flops + flops })
     }
     const share = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, ms]) => `${kind} ${ms.toFixed(1)}`)
-    console.log(
+    print(
       `H=${hiddenSize} P=${P}: ${ms.toFixed(1)} ms (update ${update.ms.toFixed(2)}), ${((B * T) / ms).toFixed(1)} k tok/s, ` +
         `${(stepFlops(plan) / ms / 1e6).toFixed(0)} GFLOP/s${growth}; ${gradient.steps.length} steps, arena ${(gradient.arena / 1e6).toFixed(0)} MB: ${share.join(', ')}`,
     )
     const sorted = [...lines].sort((a, b) => b[1].ms - a[1].ms).slice(0, Number(flags.top))
-    for (const [name, { ms, times }] of sorted) console.log(`  ${ms.toFixed(2)} ms ${times} x ${name}`)
+    for (const [name, { ms, times, flops }] of sorted)
+      print(`  ${ms.toFixed(2)} ms ${times} x ${name}${flops ? `: ${(flops / ms / 1e6).toFixed(0)} GFLOP/s` : ''}`)
   }
 }

@@ -46,6 +46,12 @@ export function nativeRuntime(options: NativeRuntimeOptions = {}): Runtime {
     device: 'cpu',
     threads,
     fuses: true,
+    sessionBytes(graph) {
+      // Nothing is read: what lies in files counts as it will be held.
+      const steps = lowered(graph, ({ data, value }) => (data instanceof Uint8Array ? heldAs(value, data) : undefined))
+      const constants = graph.initializers.reduce((sum, { value }) => sum + sizeOf(value.shape as number[]) * widthOf(value), 0)
+      return planArena(steps.steps).bytes + constants
+    },
     async createSession(graph) {
       const { program, constants } = await compile(graph)
       const exact = matmulPrecision === 'highest' ? 1 : 0
@@ -80,29 +86,41 @@ export function nativeRuntime(options: NativeRuntimeOptions = {}): Runtime {
  * @throws unsupported error naming the node that is not taken
  */
 export async function compile(graph: Graph) {
-  const constants: Block[] = []
+  const constants = new Map<Initializer, Block>()
+  for (const initializer of graph.initializers) {
+    const { value, data } = initializer
+    constants.set(initializer, heldAs(value, data instanceof Uint8Array ? data : await readExternal(data)))
+  }
+  const { steps, outputs } = lowered(graph, (initializer) => constants.get(initializer))
+  const inputs = graph.inputs.map((input) => sizeOf(numbers(input)) * widthOf(input))
+  const blocks = { inputs, outputs, constants: [...constants.values()].map(({ byteLength }) => byteLength) }
+  return { program: encode(steps, planArena(steps), blocks), steps, constants: [...constants.values()] }
+}
+
+/** @param constantOf what an initializer holds; undefined: it is not at hand, and no step hangs on it */
+function lowered(graph: Graph, constantOf: (initializer: Initializer) => Block | undefined) {
   const storages = new Map<string, Storage>()
   const values = new Map<string, number>()
-  for (const initializer of graph.initializers) {
+  for (const [index, initializer] of graph.initializers.entries()) {
     const { value } = initializer
-    const block = await constantOf(initializer)
+    const block = constantOf(initializer)
     if (block instanceof Float32Array && value.shape.length === 0) values.set(value.name, block[0]!)
-    storages.set(value.name, { dtype: value.dtype, elements: block.length, given: { kind: 'constant', index: constants.length } })
-    constants.push(block)
+    const elements = block?.length ?? sizeOf(value.shape as number[])
+    storages.set(value.name, { dtype: value.dtype, elements, given: { kind: 'constant', index } })
   }
   try {
     for (const { name, dtype } of [...graph.inputs, ...graph.outputs])
       if (dtype !== 'float32' && dtype !== 'int64') throw new NotLowered(`${name} is of ${dtype}`)
-    const lowered = lower(graph as Graph<OpName>, storages, values)
-    const steps = withoutUnread(lowered.steps, lowered.outputs)
-    const inputs = graph.inputs.map((input) => sizeOf(numbers(input)) * (input.dtype === 'int64' ? 8 : 4))
-    const blocks = { inputs, outputs: lowered.outputs, constants: constants.map(({ byteLength }) => byteLength) }
-    return { program: encode(steps, planArena(steps), blocks), steps, constants }
+    const { steps, outputs } = lower(graph as Graph<OpName>, storages, values)
+    return { steps: withoutUnread(steps, outputs), outputs }
   } catch (cause) {
     if (!(cause instanceof NotLowered)) throw cause
     throw unsupportedError(`the native runtime does not take this graph: ${cause.message}`, { cause })
   }
 }
+
+/** Bytes of an element as it is held. */
+const widthOf = ({ dtype }: Value): number => (dtype === 'int64' ? 8 : 4)
 
 function newTensor(value: Value): Tensor {
   const dims = numbers(value)
@@ -123,9 +141,9 @@ function blockOf(graph: Graph, value: Value, tensor: Tensor | undefined): Block 
 }
 
 /** A constant in the types that programs have: floats of 16 bits are widened. */
-async function constantOf({ value, data }: Initializer): Promise<Block> {
+function heldAs(value: Value, data: Uint8Array): Block {
   // A copy begins where numbers of eight bytes may begin.
-  const { buffer } = data instanceof Uint8Array ? data.slice() : await readExternal(data)
+  const { buffer } = data.slice()
   switch (value.dtype) {
     case 'float32':
       return new Float32Array(buffer)
@@ -143,10 +161,10 @@ async function constantOf({ value, data }: Initializer): Promise<Block> {
   }
 }
 
-async function readExternal({ path, offset, byteLength }: ExternalData): Promise<Uint8Array<ArrayBuffer>> {
+async function readExternal({ path, offset, byteLength }: ExternalData): Promise<Uint8Array> {
   const source = await openFileSource(path)
   try {
-    return (await source.read(offset, byteLength)).slice()
+    return await source.read(offset, byteLength)
   } finally {
     await source.close()
   }

@@ -58,7 +58,6 @@ struct Product : Step {
     float* line = tile + MR * NR;
     float* panels = line + NR;
     const size_t whole = depthOf(kernels);
-    kernels.begin();
     for (size_t k = 0; k < K; k += depth) {
       const size_t given = std::min(depth, K - k), count = roundUp(given, kernels.depthStep);
       for (size_t i = from; i < to; i += MR)
@@ -90,7 +89,6 @@ struct Product : Step {
         }
       }
     }
-    kernels.end();
   }
 
   // So few numbers that packing them would be most of the work.
@@ -137,11 +135,17 @@ struct Product : Step {
       return;
     }
     if (batch > 1 && (batch >= 2 * run.pool.threads() || rowItems * columnItems == 1)) {
-      run.pool.run(batch, [&](size_t item, size_t thread) {
+      // Several at a time where there are many.
+      const size_t items = std::min(batch, 16 * run.pool.threads());
+      run.pool.run(items, [&](size_t part, size_t thread) {
         float* own = run.own[thread].room(ownFloats(run.kernels));
-        const float* B = base(run, b, item);
-        for (size_t panel = 0; panel < panels; panel++) packColumns(run, B, panel, own);
-        for (size_t i = 0; i < M; i += rowsOfItem) compute(run, item, own, i, std::min(M, i + rowsOfItem), 0, N, own + packedB(run.kernels));
+        run.kernels.begin();
+        for (size_t item = batch * part / items; item < batch * (part + 1) / items; item++) {
+          const float* B = base(run, b, item);
+          for (size_t panel = 0; panel < panels; panel++) packColumns(run, B, panel, own);
+          for (size_t i = 0; i < M; i += rowsOfItem) compute(run, item, own, i, std::min(M, i + rowsOfItem), 0, N, own + packedB(run.kernels));
+        }
+        run.kernels.end();
       });
       return;
     }
@@ -151,7 +155,9 @@ struct Product : Step {
       run.pool.run(panels, [&](size_t panel, size_t) { packColumns(run, B, panel, packed); });
       run.pool.run(rowItems * columnItems, [&](size_t i, size_t thread) {
         const size_t row = i / columnItems * rowsOfItem, column = i % columnItems * columnsOfItem;
+        run.kernels.begin();
         compute(run, item, packed, row, std::min(M, row + rowsOfItem), column, std::min(N, column + columnsOfItem), run.own[thread].room(room(run.kernels)));
+        run.kernels.end();
       });
     }
   }

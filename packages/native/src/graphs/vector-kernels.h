@@ -172,13 +172,23 @@ void binary(Op op, Meeting meeting, const float* a, const float* b, Block block,
   }
 }
 
+// Halves onto each other until one number is left.
+template <size_t width, class F>
+float folded(const float* x, F f) {
+  if constexpr (width == 1) return *x;
+  else {
+    typedef float Half __attribute__((vector_size(width * 2), aligned(4), may_alias));
+    float y[width / 2];
+    *reinterpret_cast<Half*>(y) = f(*reinterpret_cast<const Half*>(x), *reinterpret_cast<const Half*>(x + width / 2));
+    return folded<width / 2>(y, f);
+  }
+}
+
 template <class F>
 float folded(V v, F f) {
   float x[L];
   store(x, v);
-  for (size_t width = L / 2; width > 0; width /= 2)
-    for (size_t i = 0; i < width; i++) x[i] = f(x[i], x[i + width]);
-  return x[0];
+  return folded<L>(x, f);
 }
 
 float rowSum(const float* a, size_t n) {
@@ -189,7 +199,7 @@ float rowSum(const float* a, size_t n) {
   for (; i + L <= n; i += L) s[0] += load(a + i);
   float rest = 0;
   for (; i < n; i++) rest += a[i];
-  return folded((s[0] + s[1]) + (s[2] + s[3]), [](float x, float y) { return x + y; }) + rest;
+  return folded((s[0] + s[1]) + (s[2] + s[3]), [](auto x, auto y) { return x + y; }) + rest;
 }
 
 float rowSumSquare(const float* a, size_t n) {
@@ -200,7 +210,7 @@ float rowSumSquare(const float* a, size_t n) {
   for (; i + L <= n; i += L) s[0] += load(a + i) * load(a + i);
   float rest = 0;
   for (; i < n; i++) rest += a[i] * a[i];
-  return folded((s[0] + s[1]) + (s[2] + s[3]), [](float x, float y) { return x + y; }) + rest;
+  return folded((s[0] + s[1]) + (s[2] + s[3]), [](auto x, auto y) { return x + y; }) + rest;
 }
 
 float rowMax(const float* a, size_t n) {
@@ -210,9 +220,8 @@ float rowMax(const float* a, size_t n) {
     const V x = load(a + i);
     m = select((x > m) | (x != x), x, m);
   }
-  const auto larger = [](float x, float y) { return x > y || x != x ? x : y; };
-  float most = folded(m, larger);
-  for (; i < n; i++) most = larger(a[i], most);
+  float most = folded(m, [](auto x, auto y) { return ((x > y) | (x != x)) ? x : y; });
+  for (; i < n; i++) most = a[i] > most || a[i] != a[i] ? a[i] : most;
   return most;
 }
 

@@ -36,8 +36,8 @@ export function introduce(io: Io, inputs: RunInputs): void {
     // The look at the model in between loads it once more, as it is used.
     const looks = config.sample.tokens > 0 || (stage.p > 1 && config.evaluation.diagnoseTokens > 0)
     const weightBytes = 4 * (frozen + (looks ? frozen + trained : 0))
-    const step = estimateTrainingMemory(plan, config.batch.microBatches).total
-    return { parameters: trained + frozen, trained, memoryBytes: step + estimateEvaluationMemory(plan) + weightBytes }
+    const step = estimateTrainingMemory(plan, config.batch.microBatches, runtime).total
+    return { parameters: trained + frozen, trained, memoryBytes: step + estimateEvaluationMemory(plan, runtime) + weightBytes }
   })
   const streams = streamsText(inputs)
   if (streams) io.stderr(`${streams}\n`)

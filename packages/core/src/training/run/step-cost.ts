@@ -1,6 +1,7 @@
 /** What a training step takes, read off its graphs: nothing has to be run. */
 import type { Graph, Node, OpName, Value } from '../../graph/index.ts'
 import { elementCount } from '../../model/index.ts'
+import type { Runtime } from '../../runtime/index.ts'
 import { evaluationGraph, gradientGraph, type TrainPlan } from '../step/graphs.ts'
 import { noiseBytes } from '../step/pass-noise.ts'
 
@@ -29,24 +30,33 @@ export interface TrainingMemory {
 
 const float = 4
 const runtimeBytes = 300e6
+/** The same where the runtime knows what its sessions take: Node, code that was compiled, data that were read ahead. */
+const nodeBytes = 170e6
 /** The engine's arena grows in powers of two and has gaps: 1.2 to 1.8 times what is alive was measured. */
 const arenaFactor = 1.5
 
 /**
- * Peak memory of training by `TrainStep` on the CPU: state, and what is alive at the worst node of the graph. Within 25 % of
- * what was measured for 10 and 100 million parameters at P = 1, 2 and 4 (docs/log.md).
+ * Peak memory of training by `TrainStep` on the CPU: state, and what sessions take, which the native runtime knows; of ONNX Runtime it
+ * is estimated from what is alive at the worst node of the graph, within 25 % of what was measured for 10 and 100 million parameters
+ * at P = 1, 2 and 4 (docs/log.md).
  */
-export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1): TrainingMemory {
+export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1, runtime?: SizedRuntime): TrainingMemory {
   const bytes = float * plan.trainable.reduce((sum, { shape }) => sum + elementCount(shape), 0)
   const [parameters, moments, gradients] = [bytes, 2 * bytes, bytes]
-  const activations = peakBytes(gradientGraph(plan, microBatches > 1))
-  const arena = arenaFactor * activations + noiseBytes(plan)
-  const total = parameters + moments + gradients + arena + runtimeBytes
-  return { parameters, moments, gradients, activations: arena, runtime: runtimeBytes, total }
+  const activations = sessionBytes(gradientGraph(plan, microBatches > 1), runtime) + noiseBytes(plan)
+  const own = runtime?.sessionBytes ? nodeBytes : runtimeBytes
+  const total = parameters + moments + gradients + activations + own
+  return { parameters, moments, gradients, activations, runtime: own, total }
 }
 
 /** Besides, while a held-out loss is taken: the engine keeps the arena of that session, too. */
-export const estimateEvaluationMemory = (plan: TrainPlan): number => arenaFactor * peakBytes(evaluationGraph(plan))
+export const estimateEvaluationMemory = (plan: TrainPlan, runtime?: SizedRuntime): number =>
+  sessionBytes(evaluationGraph(plan), runtime)
+
+type SizedRuntime = Pick<Runtime, 'sessionBytes'>
+
+const sessionBytes = (graph: Graph<OpName>, runtime: SizedRuntime | undefined): number =>
+  runtime?.sessionBytes?.(graph) ?? arenaFactor * peakBytes(graph)
 
 /** Operators whose output is their input under another shape. */
 const views: ReadonlySet<OpName> = new Set(['Reshape', 'Unsqueeze'])

@@ -6,13 +6,12 @@
 import { usageError } from '../../errors.ts'
 import { backboneParameters, type FindWeight, type ModelConfig, type Parameter, streamParameters } from '../../model/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
-import { type TokenFile, type TrainingBatches, trainingBatches } from '../data/index.ts'
+import { type DataBatch, type TokenFile, type TrainingBatches, trainingBatches } from '../data/index.ts'
 import { initialParameters } from '../start/initial-parameters.ts'
 import { mergePrefixes, prefixMlpParameters } from '../start/prefix-mlp.ts'
 import { textPieces, textPrefixes } from '../start/text-prefixes.ts'
 import type { TrainPlan } from '../step/graphs.ts'
 import { LossEvaluation } from '../step/loss-evaluation.ts'
-import type { TokenBatch } from '../step/loss-feeds.ts'
 import { isSpike, noLosses, withLoss, withSpike } from '../step/loss-spikes.ts'
 import { countOf, type Evaluation, sequenceLosses } from '../step/sequence-losses.ts'
 import { type TrainState, TrainStep } from '../step/train-step.ts'
@@ -111,6 +110,8 @@ export class Trainer {
   #step: TrainStep
   #evaluation: LossEvaluation | undefined
   #position: TrainerPosition
+  /** The next step's batches, which are being read. */
+  #ahead: { readonly step: number; readonly batches: Promise<DataBatch[]> } | undefined
 
   private constructor(inputs: TrainerInputs, plan: TrainPlan, step: TrainStep, position: TrainerPosition) {
     const { config, train } = inputs
@@ -157,9 +158,14 @@ export class Trainer {
     const { index, stage, start } = stageAt(config, before)
     if (index !== this.#stage) await this.#enter(index)
     const { losses } = this.#position
-    const { microBatches } = config.batch
-    const batches: TokenBatch[] = []
-    for (let i = 0; i < microBatches; i++) batches.push(await this.#batches.batch(before * microBatches + i))
+    const batches = await (this.#ahead?.step === before ? this.#ahead.batches : this.#read(before))
+    this.#ahead = undefined
+    if (before + 1 < totalSteps(config)) {
+      // Read while this step is computed. What goes wrong is said by the step that needs it.
+      const next = this.#read(before + 1)
+      next.catch(() => {})
+      this.#ahead = { step: before + 1, batches: next }
+    }
     const rate = learningRate(stageSchedule(stage), before - start + 1)
     const counted = batches.reduce((sum, { weights }) => sum + countOf(weights!), 0)
     if (counted === 0) {
@@ -190,6 +196,13 @@ export class Trainer {
     return { step: before + 1, p: stage.p, loss, gradNorm, learningRate: rate, tokens: this.#position.tokens, skipped }
   }
 
+  async #read(step: number): Promise<DataBatch[]> {
+    const { microBatches } = this.#inputs.config.batch
+    const batches: DataBatch[] = []
+    for (let i = 0; i < microBatches; i++) batches.push(await this.#batches.batch(step * microBatches + i))
+    return batches
+  }
+
   /** Held-out loss, on so many sequences or all. */
   async evaluate(limit = Infinity, signal?: AbortSignal): Promise<Evaluation> {
     const { runtime, heldOut, config } = this.#inputs
@@ -208,6 +221,7 @@ export class Trainer {
   }
 
   async dispose(): Promise<void> {
+    await this.#ahead?.batches.catch(() => {})
     await this.#evaluation?.dispose()
     await this.#step.dispose()
   }
