@@ -119,7 +119,11 @@ export function deviceCost(
       value: rows * S * (2 * h + Math.max(2 * q + 2 * k, 2 * i)) * activationBytes,
     },
     // And those of their mixture, where streams have logits each.
-    { name: 'logits', formula: outputs > 1 ? 'B (P + 1) V 4 bytes' : 'B V 4 bytes', value: B * (outputs > 1 ? P + 1 : 1) * V * 4 },
+    {
+      name: 'logits',
+      formula: outputs > 1 ? 'B (P + 1) V 4 bytes' : 'B V 4 bytes',
+      value: B * (outputs > 1 ? P + 1 : 1) * V * 4,
+    },
   ]
 
   // Each operator of a layer reads its inputs and writes its outputs once: norms, projections, attention, gated MLP, residuals.

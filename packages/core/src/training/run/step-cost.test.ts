@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { GraphBuilder } from '../../graph/index.ts'
 import { parseModelConfig } from '../../checkpoint/index.ts'
 import { countParameters, trainingFlopsPerToken } from '../../cost/index.ts'
+import { GraphBuilder } from '../../graph/index.ts'
 import { backboneParameters, type ParscaleOptions, parscaleConfig, streamParameters } from '../../model/index.ts'
 import type { TrainPlan } from '../step/graphs.ts'
 import { peakBytes, stepFlops } from './step-cost.ts'
