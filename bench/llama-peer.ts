@@ -147,7 +147,8 @@ export async function loadPeer(path: string, { threads }: { threads: number }): 
 
   async function* distributions(ids: readonly number[], { cacheType = 'F16', flashAttention = true }: LogitsOptions = {}) {
     const context = await createContext({
-      contextSize: ids.length,
+      // One more than there are: of the last one that fits, node-llama-cpp's logits are others than llama.cpp gives in a longer context.
+      contextSize: ids.length + 1,
       flashAttention,
       experimentalKvCacheKeyType: cacheType,
       experimentalKvCacheValueType: cacheType,

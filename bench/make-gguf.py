@@ -3,11 +3,16 @@
     python bench/make-gguf.py dequantise IN.gguf OUT.gguf        the same model with every weight in F32
     python bench/make-gguf.py random OUT.gguf --layers 24 ...    a random Qwen2 of a given shape, defaults as Qwen2.5-0.5B;
                                                                  --type q8_0 or q4_0: matrices in these blocks
+    python bench/make-gguf.py folder FOLDER OUT.gguf             a Llama or Qwen2 in F32, as transformers writes it, in one file;
+                                                                 its tokens are placeholders
 
 Runs in the environment `gguf` of scripts/python-env.mjs. Random weights serve speed only.
 """
 
 import argparse
+import json
+import os
+import struct
 
 import gguf
 import numpy as np
@@ -102,6 +107,78 @@ def random(target, shape):
     finish(writer)
 
 
+# Hugging Face's names and llama.cpp's (gguf-py/gguf/tensor_mapping.py).
+layer_names = {
+    "input_layernorm": "attn_norm",
+    "post_attention_layernorm": "ffn_norm",
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+
+
+def read_safetensors(path):
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+        data = file.read()
+    header.pop("__metadata__", None)
+    for name, tensor in header.items():
+        if tensor["dtype"] != "F32":
+            raise SystemExit(f"{path}: {name} is {tensor['dtype']}; convert with --dtype f32")
+        start, end = tensor["data_offsets"]
+        yield name, np.frombuffer(data[start:end], dtype=np.float32).reshape(tensor["shape"])
+
+
+def permuted(rows, heads):
+    """llama.cpp rotates neighbouring pairs (convert_hf_to_gguf.py, LlamaModel.permute)."""
+    halves = rows.reshape(heads, 2, rows.shape[0] // heads // 2, *rows.shape[1:])
+    return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(rows.shape))
+
+
+def folder(source, target):
+    with open(os.path.join(source, "config.json")) as file:
+        config = json.load(file)
+    architecture = config["model_type"]
+    if architecture not in ("llama", "qwen2"):
+        raise SystemExit(f"{source}: model_type is {architecture}, and this knows llama and qwen2")
+    heads, kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
+    writer = gguf.GGUFWriter(target, architecture)
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_rope_freq_base(config["rope_theta"])
+    writer.add_rope_dimension_count(config["hidden_size"] // heads)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_vocab_size(config["vocab_size"])
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list([f"t{i}" for i in range(config["vocab_size"])])
+    writer.add_token_types([gguf.TokenType.NORMAL] * config["vocab_size"])
+    writer.add_token_merges(["t 0"])
+    writer.add_eos_token_id(0)
+    writer.add_bos_token_id(0)
+    whole = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+    for name, values in read_safetensors(os.path.join(source, "model.safetensors")):
+        module, kind = name.rsplit(".", 1)
+        if module in whole:
+            writer.add_tensor(f"{whole[module]}.{kind}", values)
+            continue
+        layer, role = module.removeprefix("model.layers.").split(".", 1)
+        if architecture == "llama" and role in ("self_attn.q_proj", "self_attn.k_proj"):
+            values = permuted(values, heads if role == "self_attn.q_proj" else kv_heads)
+        writer.add_tensor(f"blk.{layer}.{layer_names[role]}.{kind}", values)
+    finish(writer)
+
+
 def finish(writer):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -115,6 +192,9 @@ def main():
     copy = commands.add_parser("dequantise")
     copy.add_argument("source")
     copy.add_argument("target")
+    one = commands.add_parser("folder")
+    one.add_argument("source")
+    one.add_argument("target")
     make = commands.add_parser("random")
     make.add_argument("target")
     defaults = dict(layers=24, hidden=896, intermediate=4864, heads=14, kv_heads=2, vocabulary=151936)
@@ -124,6 +204,8 @@ def main():
     options = parser.parse_args()
     if options.command == "dequantise":
         dequantise(options.source, options.target)
+    elif options.command == "folder":
+        folder(options.source, options.target)
     else:
         random(options.target, options)
 

@@ -27,7 +27,7 @@ const windows = (rule: string) => all((name) => families[name].window === rule)
 
 /** What each key means. */
 const meanings: Readonly<Record<string, string>> = {
-  model_type: 'a family from above',
+  model_type: 'a family from above; `parscale_` before it where [streams are of our own](#streams-elsewhere)',
   vocab_size: '',
   hidden_size: '',
   intermediate_size: '',

@@ -2,8 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { ModelConfig } from '../model/config.ts'
-import { modelTypes } from '../model/families.ts'
-import { parscaleConfig } from '../model/stream-options.ts'
+import { families, modelTypes } from '../model/families.ts'
+import { hasStreams, parscaleConfig } from '../model/stream-options.ts'
 import { parseModelConfig } from './config.ts'
 import { configJson } from './config-json.ts'
 
@@ -20,19 +20,25 @@ const meaning = ({ raw, modelType, tieWordEmbeddings, ...fields }: ModelConfig) 
 describe.each(configs)('%s', (_, json) => {
   const config = parseModelConfig(json)
   const tied = config.tieWordEmbeddings ?? false
+  const own = hasStreams(config) && !families[config.modelType].reference
 
   it('comes back as it was', () => {
     const written = configJson(config, { tied, dtype: 'F32' })
     // Without streams, two numbers in the file of parscale-p1 mean nothing.
     const idle = config.parscale.n === 1 && 'parscale_n' in json ? { parscale_n_tokens: 0, parscale_attn_smooth: 0 } : {}
     const typeKey = 'dtype' in json ? 'dtype' : 'torch_dtype'
-    expect(written).toEqual({ ...json, ...idle, tie_word_embeddings: tied, [typeKey]: 'float32' })
+    const names = own && {
+      model_type: `parscale_${config.modelType}`,
+      architectures: [`ParScale${families[config.modelType].className}`],
+    }
+    expect(written).toEqual({ ...json, ...idle, ...names, tie_word_embeddings: tied, [typeKey]: 'float32' })
   })
 
   it('means the same when nothing but the fields is known, as for a fresh model', () => {
     const written = configJson({ ...config, raw: {} }, { tied, dtype: 'BF16' })
     expect(meaning(parseModelConfig(written))).toEqual(meaning(config))
-    expect(written).toMatchObject({ model_type: config.modelType, torch_dtype: 'bfloat16', tie_word_embeddings: tied })
+    const model_type = `${own ? 'parscale_' : ''}${config.modelType}`
+    expect(written).toMatchObject({ model_type, torch_dtype: 'bfloat16', tie_word_embeddings: tied })
   })
 })
 
@@ -75,7 +81,13 @@ it('calls Qwen2 with the published streams by the name that the reference knows,
     parscale_n_tokens: 48,
     parscale_attn_smooth: 0.1,
   })
-  expect(typeOf({ n: 2, aggregation: 'average' })).toMatchObject({ model_type: 'qwen2', parscale_aggregation: 'average' })
+  // transformers would load a qwen2 and leave the streams out.
+  for (const options of [
+    { n: 2, aggregation: 'average' },
+    { n: 2, input: 'scales' },
+    { n: 1, input: 'lora' },
+  ] as const)
+    expect(typeOf(options)).toMatchObject({ model_type: 'parscale_qwen2', architectures: ['ParScaleQwen2ForCausalLM'] })
   expect(Object.keys(typeOf({ n: 1 })).filter((key) => key.startsWith('parscale'))).toEqual([])
 })
 

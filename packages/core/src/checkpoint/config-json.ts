@@ -3,9 +3,9 @@
  * model has only inside is written out, and what belongs to the weights beside it (streams, tying, element type) is set.
  */
 import type { ModelConfig } from '../model/config.ts'
-import { families, type ModelType } from '../model/families.ts'
-import { hasStreams, isReferenceFormat } from '../model/stream-options.ts'
-import { parscaleKeys } from './parscale-keys.ts'
+import { families, isModelType } from '../model/families.ts'
+import { hasStreams } from '../model/stream-options.ts'
+import { parscaleKeys, writtenType } from './parscale-keys.ts'
 import type { StoredDType } from './tensor.ts'
 
 /** Element types as config.json and PyTorch call them. */
@@ -19,13 +19,13 @@ export interface WrittenWeights {
 
 /**
  * The contents of config.json. Qwen2 with streams as the reference knows them is called `qwen2_parscale`, so that the
- * reference loads it; every other family keeps its name.
+ * reference loads it; every other family with streams has a name of our own, which nobody else takes for a plain model's.
  *
  * @param config of a model that comes from a file, the file's keys (`raw`) are taken over; `raw` of a fresh one is empty
  */
 export function configJson(config: ModelConfig, { tied, dtype }: WrittenWeights): Record<string, unknown> {
-  const modelType = writtenType(config)
-  const { className, reference } = families[modelType]
+  const { modelType, className } = writtenType(config)
+  const reference = isModelType(modelType) ? families[modelType].reference : undefined
   const fresh = Object.keys(config.raw).length === 0
   const kept = Object.entries(config.raw).filter(([key]) => !key.startsWith('parscale_') && !replaced.has(key))
   return {
@@ -42,13 +42,6 @@ export function configJson(config: ModelConfig, { tied, dtype }: WrittenWeights)
 
 /** Keys of the file that are written anew. */
 const replaced = new Set(['architectures', 'auto_map', 'model_type', 'tie_word_embeddings', 'torch_dtype', 'dtype'])
-
-function writtenType({ modelType, parscale }: ModelConfig): ModelType {
-  const { withStreams, reference } = families[modelType]
-  // The reference would take streams of another kind for its own.
-  if (!isReferenceFormat(parscale)) return reference?.plain ?? modelType
-  return parscale.n > 1 ? (withStreams ?? modelType) : modelType
-}
 
 /** A model's fields under Hugging Face's names, and the keys that transformers wants besides. */
 function architectureKeys(c: ModelConfig): Record<string, unknown> {

@@ -6,10 +6,11 @@
 import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
 import type { ModelConfig, RopeScaling } from '../model/config.ts'
-import { type Family, type FeatureKey, families, isModelType, modelTypes } from '../model/families.ts'
+import { type Family, type FeatureKey, families, modelTypes } from '../model/families.ts'
 import { type Features, plainFeatures } from '../model/features.ts'
 import { rotaryHalf } from '../model/rope.ts'
-import { parscaleSchema, parseParscaleKeys } from './parscale-keys.ts'
+import { hasStreams } from '../model/stream-options.ts'
+import { familyOf, parscaleSchema, parseParscaleKeys } from './parscale-keys.ts'
 import { quantisationOf } from './quantised-tensor.ts'
 
 export type { ModelConfig } from '../model/config.ts'
@@ -88,11 +89,12 @@ export function requireLayers({ numHiddenLayers }: Pick<ModelConfig, 'numHiddenL
  * @throws checkpoint error naming the key; unsupported error naming the architecture, activation or scaling
  */
 export function parseModelConfig(json: unknown, file = 'config.json'): ModelConfig {
-  const modelType = (json as { model_type?: unknown } | null)?.model_type
-  if (!isModelType(modelType)) {
+  const writtenType = (json as { model_type?: unknown } | null)?.model_type
+  const modelType = familyOf(writtenType)
+  if (!modelType) {
     throw unsupportedError(
-      `${file}: model_type ${JSON.stringify(modelType)} is not supported; supported are ${modelTypes.join(', ')}`,
-      { file, expected: modelTypes, found: modelType },
+      `${file}: model_type ${JSON.stringify(writtenType)} is not supported; supported are ${modelTypes.join(', ')}`,
+      { file, expected: modelTypes, found: writtenType },
     )
   }
   const parsed = schema.safeParse(json)
@@ -144,6 +146,13 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     throw checkpointError(`${file}: rope: head size must be even, got ${headDim}; check head_dim`, { file })
   const said = (bias: boolean | 'attention_bias' | 'mlp_bias') => (typeof bias === 'boolean' ? bias : (raw[bias] ?? false))
   const eos = raw.eos_token_id
+  const parscale = parseParscaleKeys(raw, modelType, file)
+  if (writtenType !== modelType && !hasStreams({ parscale })) {
+    throw checkpointError(
+      `${file}: model_type ${JSON.stringify(writtenType)} is ${modelType} with streams, and parscale_n and parscale_input name none; write ${modelType} for the plain model`,
+      { file, expected: modelType, found: writtenType },
+    )
+  }
   return {
     modelType,
     vocabSize: raw.vocab_size,
@@ -165,7 +174,7 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
     features,
     bosTokenId: raw.bos_token_id ?? null,
     eosTokenIds: eos == null ? [] : typeof eos === 'number' ? [eos] : eos,
-    parscale: parseParscaleKeys(raw, modelType, file),
+    parscale,
     raw: json as Record<string, unknown>,
   }
 }

@@ -4,9 +4,9 @@
  */
 import * as z from 'zod'
 import { checkpointError, isParscaleError } from '../errors.ts'
-import { aggregations, merges, type ParscaleConfig, type StreamInput, streamInputs } from '../model/config.ts'
-import { families, type ModelType } from '../model/families.ts'
-import { isReferenceFormat, parscaleConfig } from '../model/stream-options.ts'
+import { aggregations, type ModelConfig, merges, type ParscaleConfig, type StreamInput, streamInputs } from '../model/config.ts'
+import { families, isModelType, type ModelType } from '../model/families.ts'
+import { hasStreams, isReferenceFormat, parscaleConfig } from '../model/stream-options.ts'
 
 /** Of our own keys. What version 1 does not know: scales, norms, embedding, several kinds together, mixed probabilities. */
 const newestVersion = 2
@@ -27,6 +27,35 @@ const keys = z.object({
   parscale_merge: z.string().optional(),
 })
 export const parscaleSchema = keys.shape
+
+/**
+ * In front of a family's name, in `model_type` and `architectures`, where its streams are none that the reference knows. To transformers and
+ * all that read its files the name is unknown, so they refuse it; of a known one they pass over tensors that have no place,
+ * and compute another model.
+ */
+const ownType = 'parscale_'
+const ownClass = 'ParScale'
+
+/** The family that a config.json names, whether or not it has streams of our own; undefined where there is none such. */
+export function familyOf(modelType: unknown): ModelType | undefined {
+  if (isModelType(modelType)) return modelType
+  if (typeof modelType !== 'string' || !modelType.startsWith(ownType)) return undefined
+  const family = modelType.slice(ownType.length)
+  return isModelType(family) && !families[family].reference ? family : undefined
+}
+
+/** `model_type` of a model, and its class for `architectures`. */
+export function writtenType({ modelType, parscale }: Pick<ModelConfig, 'modelType' | 'parscale'>): {
+  readonly modelType: string
+  readonly className: string
+} {
+  const { withStreams, reference } = families[modelType]
+  const isKnown = isReferenceFormat(parscale)
+  const family = isKnown ? (hasStreams({ parscale }) ? (withStreams ?? modelType) : modelType) : (reference?.plain ?? modelType)
+  const { className } = families[family]
+  if (!hasStreams({ parscale }) || families[family].reference) return { modelType: family, className }
+  return { modelType: `${ownType}${family}`, className: `${ownClass}${className}` }
+}
 
 /** @throws checkpoint error for a key that is missing or does not go with the others */
 export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, file: string): ParscaleConfig {

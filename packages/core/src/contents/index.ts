@@ -7,6 +7,7 @@ export {
   exportedContents,
   exportedStreamSet,
 } from './exported.ts'
+export { foldedContents } from './folded.ts'
 export { type FolderContents, isCompanion, type SmallFiles } from './folder-contents.ts'
 export { checkpointContents, ggufContents, type ModelContents } from './model-contents.ts'
 export {

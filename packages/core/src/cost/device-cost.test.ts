@@ -97,6 +97,19 @@ describe('what must hold for any request', () => {
   })
 })
 
+test('mixed probabilities take the output embedding of each stream, and read it once', () => {
+  const streams = { n: 4, input: ['scales'], gate: false, loraRank: 0, aggregation: 'average' } as const
+  const cost = (merge: 'hidden' | 'probabilities') =>
+    deviceCost({ ...shape, streams: { ...streams, merge } }, { ...workload, P: 4 }, a100, full)
+  const [hidden, probabilities] = [cost('hidden'), cost('probabilities')]
+  for (const phase of ['prefill', 'decode'] as const) {
+    expect(value(probabilities[phase].flops, 'logits')).toBe(4 * value(hidden[phase].flops, 'logits'))
+    expect(value(probabilities[phase].bytes, 'output embedding')).toBe(value(hidden[phase].bytes, 'output embedding'))
+  }
+  // Logits of four streams and of their mixture.
+  expect(value(probabilities.memory, 'logits')).toBe(5 * value(hidden.memory, 'logits'))
+})
+
 describe('the rooflines that everybody knows', () => {
   test('one token at a time, weights bind: bytes of the weights over bandwidth', () => {
     const { decode, secondsPerToken } = deviceCost(shape, workload, a100, full)

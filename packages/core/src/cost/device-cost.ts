@@ -8,7 +8,7 @@
 
 import { usageError } from '../errors.ts'
 import type { Device } from './devices.ts'
-import { countMatrixWeights, countParameters, streamChoices } from './parameters.ts'
+import { countMatrixWeights, countParameters, outputsPerToken, streamChoices } from './parameters.ts'
 import { validateWorkload, type Workload } from './reference.ts'
 import { type ModelShape, requirePositive, validateShape } from './shapes.ts'
 
@@ -91,6 +91,9 @@ export function deviceCost(
   const { input, aggregation } = streamChoices(shape, P)
   const [rows, prefix, steps] = [B * P, input.includes('prefix') ? shape.prefixTokens : 0, outputTokens - 1]
   const counts = countParameters(shape, P)
+  const outputs = outputsPerToken(shape, P)
+  // One product for all of them, which reads the output embedding once.
+  const ofOutputs = outputs > 1 ? 'P ' : ''
   const matrixWeights = countMatrixWeights(shape)
   const weightBytes = precision.weightBits / 8
   const smallParameters = counts.attention + counts.mlp - matrixWeights + counts.norms + counts.adapters + counts.aggregation
@@ -115,7 +118,12 @@ export function deviceCost(
       formula: 'R S (2 h + max(2 q + 2 k, 2 i)) 2 bytes',
       value: rows * S * (2 * h + Math.max(2 * q + 2 * k, 2 * i)) * activationBytes,
     },
-    { name: 'logits', formula: 'B V 4 bytes', value: B * V * 4 },
+    // And those of their mixture, where streams have logits each.
+    {
+      name: 'logits',
+      formula: outputs > 1 ? 'B (P + 1) V 4 bytes' : 'B V 4 bytes',
+      value: B * (outputs > 1 ? P + 1 : 1) * V * 4,
+    },
   ]
 
   // Each operator of a layer reads its inputs and writes its outputs once: norms, projections, attention, gated MLP, residuals.
@@ -132,7 +140,7 @@ export function deviceCost(
       ...adapters(tokens),
       { name: 'attention', formula: '4 L q R (keys seen)', value: 4 * L * q * rows * seen },
       { name: 'aggregation', formula: '2 B (P h^2 + P h)', value: 2 * B * aggregationWeights },
-      { name: 'logits', formula: '2 B V h', value: 2 * B * V * h },
+      { name: 'logits', formula: `2 B ${ofOutputs}V h`, value: 2 * B * outputs * V * h },
     ],
     bytes: [
       { name: 'layer weights', formula: 'M w / 8', value: matrixWeights * weightBytes },

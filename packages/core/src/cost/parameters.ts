@@ -87,6 +87,10 @@ export function streamChoices({ streams }: ModelShape, P: number): StreamChoices
   return streams ?? { n: P, input: ['prefix'], gate: false, loraRank: 0, aggregation: 'dynamic' }
 }
 
+/** How many times the output embedding is applied for a token: once for what is mixed before, once for each stream otherwise. */
+export const outputsPerToken = (shape: ModelShape, P: number): number =>
+  P > 1 && streamChoices(shape, P).merge === 'probabilities' ? P : 1
+
 /** M: weights of the matrix products of all layers together, the part that costs 2 FLOPs a token and row. */
 export function countMatrixWeights({
   hiddenSize,

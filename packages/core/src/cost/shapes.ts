@@ -37,6 +37,8 @@ export interface StreamChoices {
   readonly gate: boolean
   readonly loraRank: number
   readonly aggregation: 'dynamic' | 'static' | 'average'
+  /** What the weights mix. Probabilities take the output embedding of every stream. Default: hidden. */
+  readonly merge?: 'hidden' | 'probabilities'
 }
 
 export interface PublishedModel {

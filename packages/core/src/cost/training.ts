@@ -1,10 +1,11 @@
 /**
  * What training costs: the paper's two stages (D1 tokens at P = 1, then D2 tokens with P streams) against P streams throughout.
- * A backward pass costs twice a forward pass, nothing is recomputed; logits and aggregation are computed once a token.
+ * A backward pass costs twice a forward pass, nothing is recomputed; logits and aggregation are computed once a token
+ * (logits once a stream where probabilities are mixed).
  */
 import { usageError } from '../errors.ts'
 import type { Device } from './devices.ts'
-import { countMatrixWeights, countParameters, streamChoices } from './parameters.ts'
+import { countMatrixWeights, countParameters, outputsPerToken, streamChoices } from './parameters.ts'
 import { type ModelShape, requireCount, requirePositive, validateShape } from './shapes.ts'
 
 /** A training as the cost model sees it: streams, tokens of both stages, devices. */
@@ -57,7 +58,7 @@ export function trainingCost(
 
 /** `trainingFlopsPerToken` in the symbols of `symbolLegend` in device-cost.ts. */
 export const trainingFormula =
-  'FLOPs a token: 3 (P (2 M + 4 L q (K + (sequence + 1) / 2)) + 2 (P h^2 + P h) + 2 V h), K and aggregation only if P > 1'
+  'FLOPs a token: 3 (P (2 M + 4 L q (K + (sequence + 1) / 2)) + 2 (P h^2 + P h) + 2 V h), K and aggregation only if P > 1; P times 2 V h where probabilities are mixed'
 
 /** 3 x the forward pass of a token in a sequence of `sequenceLength`, attention causal, prefix included. */
 export function trainingFlopsPerToken(shape: ModelShape, P: number, sequenceLength: number): number {
@@ -71,5 +72,5 @@ export function trainingFlopsPerToken(shape: ModelShape, P: number, sequenceLeng
   const layers = P * (2 * countMatrixWeights(shape) + 4 * L * q * meanKeys)
   const adapters = 2 * countParameters(shape, P).adapters
   const joined = P > 1 && aggregation === 'dynamic' ? 2 * (P * h * h + P * h) : 0
-  return 3 * (layers + adapters + joined + 2 * V * h)
+  return 3 * (layers + adapters + joined + 2 * outputsPerToken(shape, P) * V * h)
 }

@@ -26,23 +26,29 @@ export async function outputHeads(
   const total = wanted.reduce((sum, n) => sum + n, 0)
   if (total === 0) return work.map(() => undefined)
 
+  // Where probabilities are mixed, the streams of a token have logits of their own, and the token's are made of them.
+  const mixes = work.map(
+    ({ sequence, logits = true }, i) =>
+      logits && wanted[i]! > 0 && sequence.p > 1 && model.streamSet(sequence.p)?.config.parscale.merge === 'probabilities',
+  )
+  const inProduct = work.map(({ logits = true }, i) => logits && !mixes[i])
   // Those that want logits stand first, so that one product makes them all.
-  const withLogits = work.reduce((sum, { logits = true }, i) => sum + (logits ? wanted[i]! : 0), 0)
+  const withLogits = work.reduce((sum, _, i) => sum + (inProduct[i] ? wanted[i]! : 0), 0)
   const streamRows = work.map(({ streamLogits, sequence }, i) => (streamLogits && wanted[i]! > 0 ? sequence.p : 0))
   const products = withLogits + streamRows.reduce((sum, rows) => sum + rows, 0)
   const joined = new Float32Array((total + products - withLogits) * H)
   const parts: Part[] = []
   let [at, streamsAt, later, from] = [0, withLogits, products, 0]
-  for (const [i, { sequence, logits = true }] of work.entries()) {
+  for (const [i, { sequence }] of work.entries()) {
     const n = wanted[i]!
-    const start = logits ? at : later
+    const start = inProduct[i] ? at : later
     const size = sequence.p * n * H
     const streams = streamsLast(hidden.subarray(from, from + size), sequence.p, n, H)
     parts.push({ streams, weights: new Float32Array(n).fill(1), at: start, streamsAt })
     if (sequence.p === 1) joined.set(streams, start * H)
     if (streamRows[i]! > 0) joined.set(streams.subarray(-sequence.p * H), streamsAt * H)
     streamsAt += streamRows[i]!
-    if (logits) at += n
+    if (inProduct[i]) at += n
     else later += n
     from += size
   }
@@ -52,25 +58,16 @@ export async function outputHeads(
   }
 
   const logits = products === 0 ? new Float32Array() : await model.decoder.logits(joined.subarray(0, products * H), room)
-  for (const [i, { sequence, logits: wants = true }] of work.entries()) {
-    const mixed = sequence.p > 1 && model.streamSet(sequence.p)?.config.parscale.merge === 'probabilities'
-    if (!mixed || !wants) continue
-    const { streams, weights, at } = parts[i]!
-    for (let t = 0; t < wanted[i]!; t++) {
-      const each = await model.decoder.logits(streams.subarray(t * sequence.p * H, (t + 1) * sequence.p * H))
-      mixProbabilities(
-        each,
-        weights.subarray(t * sequence.p, (t + 1) * sequence.p),
-        logits.subarray((at + t) * vocabSize, (at + t + 1) * vocabSize),
-      )
-    }
-  }
+  const mixed = await mixedLogits(
+    model,
+    work.flatMap(({ sequence }, i) => (mixes[i] ? [{ ...parts[i]!, index: i, p: sequence.p }] : [])),
+  )
   return parts.map(({ streams, weights, at, streamsAt }, i) => {
     const n = wanted[i]!
     if (n === 0) return undefined
     const streamLogits = logits.subarray(streamsAt * vocabSize, (streamsAt + streamRows[i]!) * vocabSize)
     return {
-      logits: logits.subarray(at * vocabSize, (at + n) * vocabSize),
+      logits: mixed.get(i) ?? (inProduct[i] ? logits.subarray(at * vocabSize, (at + n) * vocabSize) : logits.subarray(0, 0)),
       ...(streamRows[i]! > 0 && { streamLogits }),
       hidden: joined.subarray(at * H, (at + n) * H),
       streams,
@@ -79,16 +76,68 @@ export async function outputHeads(
   })
 }
 
+/** Numbers of the streams' logits that are there at once, 64 MB: a long text is mixed in pieces. */
+const mixedAtOnce = 2 ** 24
+
+interface Mixed {
+  /** [n, P, H] */
+  readonly streams: Float32Array
+  /** [n, P] */
+  readonly weights: Float32Array
+  readonly index: number
+  readonly p: number
+}
+
+/** Logits [n, V] of works whose probabilities are mixed, by index: the streams of all their tokens stand in the same products. */
+async function mixedLogits(model: Model, works: readonly Mixed[]): Promise<Map<number, Float32Array>> {
+  const { hiddenSize: H, vocabSize: V } = model.config
+  const results = new Map(works.map(({ index, weights, p }) => [index, new Float32Array((weights.length / p) * V)]))
+  const tokens = works.flatMap(({ streams, weights, index, p }) =>
+    Array.from({ length: weights.length / p }, (_, t) => ({
+      streams: streams.subarray(t * p * H, (t + 1) * p * H),
+      weights: weights.subarray(t * p, (t + 1) * p),
+      to: results.get(index)!.subarray(t * V, (t + 1) * V),
+    })),
+  )
+  const room: LogitsRoom = {}
+  for (let first = 0; first < tokens.length; ) {
+    let [end, rows] = [first, 0]
+    do rows += tokens[end++]!.weights.length
+    while (end < tokens.length && (rows + tokens[end]!.weights.length) * V <= mixedAtOnce)
+    const hidden = new Float32Array(rows * H)
+    let at = 0
+    for (const { streams } of tokens.slice(first, end)) {
+      hidden.set(streams, at)
+      at += streams.length
+    }
+    const logits = await model.decoder.logits(hidden, room)
+    let row = 0
+    for (const { weights, to } of tokens.slice(first, end)) {
+      mixProbabilities(logits.subarray(row * V, (row + weights.length) * V), weights, to)
+      row += weights.length
+    }
+    first = end
+  }
+  return results
+}
+
 /** log sum_p w_p softmax(logits_p) of one token, from logits [P, V] into `mixed` [V]. Not finite where a stream's logits are not. */
 export function mixProbabilities(logits: Float32Array, weights: Float32Array, mixed: Float32Array): void {
   const V = mixed.length
   const sums = new Float64Array(V)
+  const powers = new Float64Array(V)
   for (const [p, weight] of weights.entries()) {
     const row = logits.subarray(p * V, (p + 1) * V)
     let [largest, total] = [-Infinity, 0]
-    for (let v = 0; v < V; v++) largest = Math.max(largest, row[v]!)
-    for (let v = 0; v < V; v++) total += Math.exp(row[v]! - largest)
-    for (let v = 0; v < V; v++) sums[v]! += (weight / total) * Math.exp(row[v]! - largest)
+    // NaN is not larger than anything, and comes back with its power.
+    for (let v = 0; v < V; v++) if (row[v]! > largest) largest = row[v]!
+    for (let v = 0; v < V; v++) {
+      const power = Math.exp(row[v]! - largest)
+      powers[v] = power
+      total += power
+    }
+    const share = weight / total
+    for (let v = 0; v < V; v++) sums[v]! += share * powers[v]!
   }
   for (let v = 0; v < V; v++) mixed[v] = Math.max(leastLogProbability, Math.log(sums[v]!))
 }

@@ -84,6 +84,7 @@ function weightTable({ p, weights }: Diagnosis, width?: number): string {
   const rows = weights.mean.map((mean, i) => [
     `stream ${i + 1}`,
     mean.toFixed(4),
+    weights.deviation[i]!.toFixed(4),
     bar(mean),
     `${(100 * weights.leads[i]!).toFixed(1)} %`,
     `|${sparkline(weights.histogram[i]!)}|`,
@@ -91,7 +92,7 @@ function weightTable({ p, weights }: Diagnosis, width?: number): string {
   const smoothed =
     weights.smoothing > 0 ? `; before smoothing by ${weights.smoothing}: ${weights.beforeSmoothing.entropy.toFixed(4)}` : ''
   return [
-    textTable([['', 'mean weight', '', 'leads', 'weights 0 to 1'], ...rows], { width }),
+    textTable([['', 'mean weight', 'deviation', '', 'leads', 'weights 0 to 1'], ...rows], { width }),
     `entropy of the weights: ${weights.entropy.toFixed(4)} of ln ${p}${smoothed}\n`,
   ].join('')
 }

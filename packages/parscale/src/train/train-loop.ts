@@ -167,13 +167,20 @@ async function look({ io, inspect }: LoopOptions): Promise<Inspection> {
 const figures = ({ skipped, ...rest }: StepRecord) => ({ ...rest, skipped: Number(skipped) })
 
 /** On the diagnosis' own tokens, so that they compare with each other and not with the held-out loss. */
-const streamFigures = ({ tokens, losses, correlation, weights }: Diagnosis) => ({
+const streamFigures = ({ p, tokens, losses, correlation, disagreement, weights }: Diagnosis) => ({
   tokens,
   loss: losses.aggregate,
   averageLoss: losses.average.loss,
   bestStreamLoss: Math.min(...losses.streams.map(({ loss }) => loss)),
+  ensembleLoss: losses.ensemble.loss,
+  predictedLoss: correlation.predictedLoss,
   rho: correlation.meanRho,
+  // Over the pairs; a stream agrees with itself.
+  disagreement: disagreement.flat().reduce((sum, share) => sum + share, 0) / (p * (p - 1)),
+  knockOutCost: Math.max(...losses.withoutStream.map(({ difference }) => difference)),
   weightEntropy: weights.entropy,
+  weightDeviation: weights.deviation.reduce((sum, x) => sum + x, 0) / p,
+  leadingShare: Math.max(...weights.leads),
 })
 
 const streamText = ({ tokens, losses, correlation }: Diagnosis): string =>

@@ -7,7 +7,9 @@ const shares = (counts: number[]) => counts.map((count) => expect.closeTo(count 
 test('counts means, leaders, entropy and histograms of four tokens', () => {
   // Exact in binary; the last token is undecided, so that its first stream leads.
   const weights = Float32Array.of(0.75, 0.25, 1, 0, 0.25, 0.75, 0.5, 0.5)
-  const { mean, leads, entropy, histogram } = weightStatistics(weights, 2, 0)
+  const { mean, deviation, leads, entropy, histogram } = weightStatistics(weights, 2, 0)
+  // Of 0.75, 1, 0.25, 0.5 around 0.625; the other stream's are what is left of 1.
+  expect(deviation).toEqual([expect.closeTo(Math.sqrt(0.078125), 9), expect.closeTo(Math.sqrt(0.078125), 9)])
   expect(mean).toEqual(shares([2.5, 1.5]))
   expect(leads).toEqual(shares([3, 1]))
   // Bits: 0.811278 twice, 0 and 1.

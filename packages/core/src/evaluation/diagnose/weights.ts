@@ -7,6 +7,8 @@ export interface WeightStatistics {
   readonly smoothing: number
   /** Each stream's mean weight, as applied (after smoothing): [P]. */
   readonly mean: readonly number[]
+  /** Standard deviation of each stream's weight over the tokens, as applied: 0 where the weights do not follow the text. [P] */
+  readonly deviation: readonly number[]
   /** Share of the tokens in which each stream weighs most, the first among equals: [P]. */
   readonly leads: readonly number[]
   /** Mean over tokens of -sum w ln w / ln P, as applied: 1 is an even split, 0 one stream alone. */
@@ -32,6 +34,7 @@ export function weightStatistics(weights: Float32Array, P: number, smoothing: nu
   return {
     smoothing,
     mean: meanWeights(weights, P),
+    deviation: deviations(weights, P),
     leads,
     entropy: meanEntropy(weights, P),
     histogram,
@@ -43,6 +46,13 @@ function meanWeights(weights: Float32Array, P: number): number[] {
   const sums = new Array<number>(P).fill(0)
   for (const [at, weight] of weights.entries()) sums[at % P]! += weight
   return sums.map((sum) => (sum * P) / weights.length)
+}
+
+function deviations(weights: Float32Array, P: number): number[] {
+  const mean = meanWeights(weights, P)
+  const squares = new Array<number>(P).fill(0)
+  for (const [at, weight] of weights.entries()) squares[at % P]! += (weight - mean[at % P]!) ** 2
+  return squares.map((sum) => Math.sqrt((sum * P) / weights.length))
 }
 
 function meanEntropy(weights: Float32Array, P: number): number {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { isTied, readF32 } from '../../checkpoint/index.ts'
-import { backboneParameters, families, modelTypes, streamParameters } from '../../model/index.ts'
+import { backboneParameters, families, hasStreams, modelTypes, streamParameters } from '../../model/index.ts'
 import { fixturesFolder, loadEngine, readFixture } from '../../testing/fixtures.ts'
 import { exportModel, openModelFolder, quantiseModel } from '../index.ts'
 
@@ -39,7 +39,11 @@ describe.each(names)('%s', (name) => {
     const back = await openModelFolder(target)
     const { raw: _, tieWordEmbeddings: _tied, ...expected } = open.config
     expect(back.config).toMatchObject(expected)
-    expect(configOf(target).architectures).toEqual([families[open.config.modelType].className])
+    const { className, reference } = families[open.config.modelType]
+    // To readers that do not know streams the class is unknown.
+    const own = hasStreams(open.config) && !reference
+    expect(configOf(target).architectures).toEqual([own ? `ParScale${className}` : className])
+    expect(configOf(target).model_type).toBe(`${own ? 'parscale_' : ''}${open.config.modelType}`)
     expect(new Set(back.tensors.keys())).toEqual(new Set(list.map(({ name }) => name)))
     for (const { name } of list) expect(await readF32(back.tensors.get(name)!), name).toEqual(parameters.get(name))
     await Promise.all([open.close(), back.close()])
