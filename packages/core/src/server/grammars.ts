@@ -13,6 +13,7 @@ import {
   toolPieces,
   vocabularyPieces,
 } from '../generation/index.ts'
+import { unlessAborted } from '../signals.ts'
 import type { Constrain, Demand, FormatDemand } from './context.ts'
 import { Recent } from './recent.ts'
 
@@ -95,16 +96,6 @@ export function grammarConstraints(): Constrain {
       if (--compiling.waiting === 0) known.compiling.delete(key)
     }
   }
-}
-
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  signal?.throwIfAborted()
-  let leave = () => {}
-  const gone = new Promise<never>((_, reject) => {
-    leave = () => reject(signal?.reason)
-    signal?.addEventListener('abort', leave)
-  })
-  return await Promise.race([promise, gone]).finally(() => signal?.removeEventListener('abort', leave))
 }
 
 function grammarPieces(demand: Demand): Pieces<Grammar> {

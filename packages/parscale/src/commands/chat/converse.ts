@@ -1,7 +1,7 @@
 /** The conversation itself: at a terminal with a line editor, or a line of a pipe for each turn. */
 import process from 'node:process'
 import { createInterface } from 'node:readline/promises'
-import { isParscaleError } from '@parscale/core/internal'
+import { anySignal, isParscaleError } from '@parscale/core/internal'
 import { type History, historyLength } from '../../terminal/history.ts'
 import type { Io } from '../../terminal/io.ts'
 import { LineEditor } from '../../terminal/line-editor.ts'
@@ -64,7 +64,7 @@ export async function converse(io: Io, state: ChatState, looks: Looks, history: 
 async function sendUntilCut(io: Io, editor: LineEditor, state: ChatState, looks: Looks, message: string): Promise<void> {
   const answering = new AbortController()
   const stop = () => answering.abort()
-  const signal = AbortSignal.any([io.signal, answering.signal])
+  const signal = anySignal(io.signal, answering.signal)
   try {
     await editor.whileWorking(stop, (over) => {
       const work = () => send(io, state, message, { ...looks, signal, over })

@@ -53,5 +53,5 @@ function callIo(io: Io, { signal, _meta, notify }: ServerContext['mcpReq']): { i
     sent = notify({ method: 'notifications/progress', params: { progressToken: token, ...report } }).catch(() => {})
   })
   const own = { ...io, stdout: (text: string) => io.stderr(text), columns: undefined, color: false, progress }
-  return { io: { ...own, signal: AbortSignal.any([io.signal, signal]) }, told: () => sent }
+  return { io: { ...own, signal: anySignal(io.signal, signal) }, told: () => sent }
 }
