@@ -2,6 +2,7 @@
 import process from 'node:process'
 import { McpServer, type ServerContext } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
+import { anySignal } from '@parscale/core/internal'
 import { packageVersion } from '../../package-files.ts'
 import type { Io } from '../../terminal/io.ts'
 import { progressOf } from './progress.ts'
