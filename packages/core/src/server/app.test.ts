@@ -605,6 +605,15 @@ it('lets others in beside a request of very many texts', async () => {
   expect(await (await server.call('/metrics')).text()).toContain('parscale_requests_queued{model="tiny"} 0')
 })
 
+it('names a coding of the body that it does not read', async () => {
+  const answer = await server.call('/v1/completions', complete, { 'content-encoding': 'gzip' })
+  expect(answer.status).toBe(415)
+  expect(await json(answer)).toMatchObject({
+    error: { code: 'unsupported_content_encoding', message: expect.stringContaining('"gzip"') },
+  })
+  expect((await server.call('/v1/completions', complete, { 'content-encoding': 'identity' })).status).toBe(200)
+})
+
 it('turns away what more would wait for a model to be loaded than may wait, on every endpoint', async () => {
   const { app, ask, open } = loadingServer({ limits: { queue: 2 } })
   const waiting = [ask('/v1/completions', complete), ask('/tokenize', { prompt: 'AB' })]
