@@ -1,7 +1,8 @@
 /**
  * The server under clients, over HTTP: throughput beside llama.cpp with as many sequences, what the server itself takes of a step,
  * a long prompt's effect on others, the second turn of a chat, several answers to a prompt, P chosen by load, and too many requests.
- * A published shape, random weights, 8 bits; clients are a process of their own. One table at the end.
+ * A published shape, random weights, 8 bits; clients are a process of their own. A row of the table is printed when it is measured.
+ * Rounds are fewer where the machine is slow, and what there is no time for says so: all of it takes six minutes.
  *
  *     npm run bench:serve                        1.6B, all of it
  *     npm run bench:serve -- --layers 4 --only throughput,second-turn --rounds 2 --json
@@ -35,14 +36,16 @@ const { values: flags } = parseArgs({
     layers: { type: 'string' },
     rounds: { type: 'string', default: '3' },
     /** Of each answer. */
-    tokens: { type: 'string', default: '24' },
+    tokens: { type: 'string', default: '16' },
     clients: { type: 'string', default: '1,8,32' },
     /** Tokens of the long prompt, and of the chat. */
     long: { type: 'string', default: '4000' },
     chat: { type: 'string', default: '2000' },
     slowdown: { type: 'string', default: '1.4' },
-    /** Of too many requests. */
-    seconds: { type: 'string', default: '60' },
+    /** Of too many requests; the prompt and what is repeated get as much. */
+    seconds: { type: 'string', default: '30' },
+    /** No part begins later than half a minute before. */
+    minutes: { type: 'string', default: '6' },
     threads: { type: 'string', default: '2' },
     only: { type: 'string', default: 'throughput,share,long-prompt,second-turn,answers,autopilot,overload' },
     keep: { type: 'boolean', default: false },
@@ -96,6 +99,16 @@ async function stream(url: string, promptIds: readonly number[], maxTokens: numb
 const together = (count: number, ask: (i: number) => Promise<Told>) =>
   Promise.all(Array.from({ length: count }, (_, i) => ask(i)))
 const firstMs = ({ started, times }: Told) => times[0]! - started
+
+/** Rounds from number 0 on: as many as asked for, or as fit into the time, at least one; one more where the first is to warm up. */
+function* roundsWithin(ms: number, warm: 'warm' | 'cold'): Generator<number> {
+  const started = performance.now()
+  const least = warm === 'warm' ? 2 : 1
+  for (let round = 0; round < rounds + least - 1; round++) {
+    if (round >= least && ((performance.now() - started) * (round + 1)) / round > ms) return
+    yield round
+  }
+}
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 
 /** Prompts come in at once: only steps in which all clients generate are counted. */
@@ -125,7 +138,7 @@ interface Row {
 }
 
 /** Both sides step as many rows; each of ours is a client's. */
-async function throughput(): Promise<Row[]> {
+async function* throughput(): AsyncGenerator<Row> {
   const gguf = `${path}.q8_0.gguf`
   const sizes = {
     layers: shape.numHiddenLayers,
@@ -146,22 +159,23 @@ async function throughput(): Promise<Row[]> {
   const server = await serving(atOnce)
   const context = 32
   const cases = [...flags.clients.split(',').map((count) => ({ count: Number(count), p: 1 })), { count: 1, p: 8 }]
-  const rows: Row[] = []
   for (const { count, p } of cases) {
     const sequences = count * p
     const decoder = await peer.openDecoder({ sequences, contextTokens: context, steps: (rounds + 1) * tokens })
     const [ours, theirs]: [number[], number[]] = [[], []]
-    for (let round = 0; round <= rounds; round++) {
-      const all = await together(count, (i) => stream(server.url, ids(context, i + 100 * round), answer(count), p))
+    for (const round of roundsWithin((1000 * seconds) / 2, 'warm')) {
+      const most = round === 0 ? 2 : tokens
+      const length = answer(count) - tokens + most
+      const all = await together(count, (i) => stream(server.url, ids(context, i + 100 * round), length, p))
       const steps: number[] = []
-      while (steps.length < tokens) steps.push(await decoder.step())
+      while (steps.length < most) steps.push(await decoder.step())
       if (round === 0) continue // warms up
       ours.push(tokenMs(all))
       theirs.push(spreadOf(steps).lowerQuartile)
       say(`${count} clients, P = ${p}: ${ours.at(-1)!.toFixed(1)} ms a token, llama.cpp ${theirs.at(-1)!.toFixed(1)}`)
     }
     const perSecond = (ms: readonly number[]) => (1000 * count) / median(ms)
-    rows.push({
+    yield {
       what:
         p === 1
           ? `${count} clients, P = 1: tokens/s against llama.cpp with ${sequences} sequences`
@@ -169,32 +183,32 @@ async function throughput(): Promise<Row[]> {
       figures: { ours: perSecond(ours), 'llama.cpp': perSecond(theirs) },
       measured: median(ours.map((one, i) => theirs[i]! / one)),
       ...{ goal: sequences === 1 ? 1.4 : 4, bound: 'least', unit: 'x' },
-    })
+    }
     await decoder.dispose()
   }
   await server.close()
   await peer.dispose()
-  return rows
 }
 
 /** Eight clients over HTTP, the same eight requests given to the scheduler, and the bare steps of the engine. */
-async function share(): Promise<Row[]> {
+async function* share(): AsyncGenerator<Row> {
   const server = await serving(atOnce)
   const { scheduler } = server.text
   const [http, within, bare]: [number[], number[], number[]] = [[], [], []]
-  for (let round = 0; round <= rounds; round++) {
-    const over = await together(8, (i) => stream(server.url, ids(64, i), answer(8)))
+  for (const round of roundsWithin((1000 * seconds) / 2, 'warm')) {
+    const length = round === 0 ? 8 : answer(8)
+    const over = await together(8, (i) => stream(server.url, ids(64, i), length))
     const direct = await together(8, async (i) => {
       const times: number[] = []
       const onToken = () => void times.push(performance.now())
-      await scheduler.submit({ promptIds: ids(64, i), p: 1, maxTokens: answer(8), sampling: { temperature: 0 }, onToken })
+      await scheduler.submit({ promptIds: ids(64, i), p: 1, maxTokens: length, sampling: { temperature: 0 }, onToken })
       return { status: 200, started: 0, ended: 0, times, whole: true }
     })
     const engine = new Engine(model)
     const sequences = Array.from({ length: 8 }, () => engine.open({ p: 1, room: 64 + 2 * tokens }))
     for (const [i, sequence] of sequences.entries()) await engine.prefill(sequence, ids(64, i))
     const times: number[] = []
-    while (times.length < 2 * tokens) {
+    while (times.length < (round === 0 ? 2 : 2 * tokens)) {
       times.push(performance.now())
       await engine.step(
         sequences.map((sequence) => ({ sequence, ids: [1], want: 'last' as const })),
@@ -211,7 +225,7 @@ async function share(): Promise<Row[]> {
   await server.close()
   const figures = { step: median(bare), scheduler: median(within), http: median(http) }
   const own = median(http.map((one, i) => one - within[i]!))
-  return [
+  yield* [
     {
       what: 'what the server takes of a step of 8 rows',
       ...{ figures, measured: (100 * own) / figures.http, goal: 3, bound: 'most', unit: '%' },
@@ -223,14 +237,16 @@ async function share(): Promise<Row[]> {
   ]
 }
 
-async function longPrompt(): Promise<Row[]> {
+async function* longPrompt(): AsyncGenerator<Row> {
   const server = await serving()
   const left = new AbortController()
   const others = together(4, (i) => clients.stream(server.url, asking(ids(64, i), 20_000), left.signal))
   // Their own prompts, and time to measure.
-  await sleep(12_000)
-  const { started: from, times } = await stream(server.url, ids(long, 9), 1)
-  const to = times[0]!
+  await sleep(10_000)
+  const cut = new AbortController()
+  const timer = setTimeout(() => cut.abort(), 1000 * seconds)
+  const { started: from, ended: to, whole } = await clients.stream(server.url, asking(ids(long, 9), 1), cut.signal)
+  clearTimeout(timer)
   left.abort()
   const all = await others
   await server.close()
@@ -240,9 +256,10 @@ async function longPrompt(): Promise<Row[]> {
     for (const [i, time] of times.entries())
       if (i > 0 && times[i - 1]! > began && time < to)
         (time < from ? before : times[i - 1]! > from ? beside : []).push(time - times[i - 1]!)
-  say(`a prompt of ${long} tokens beside 4 clients: ${((to - from) / 1000).toFixed(1)} s`)
-  const what = `others' ms a token while a prompt of ${long} tokens comes in`
-  return [
+  const took = ((to - from) / 1000).toFixed(1)
+  say(`a prompt of ${long} tokens beside 4 clients: ${took} s`)
+  const what = `others' ms a token while a prompt of ${long} tokens comes in${whole ? '' : ` (its first ${took} s)`}`
+  yield* [
     {
       what: `${what}: median`,
       ...{ figures: { before: median(before), beside: median(beside) }, goal: 1.5, bound: 'most', unit: 'x' },
@@ -256,16 +273,16 @@ async function longPrompt(): Promise<Row[]> {
   ]
 }
 
-async function secondTurn(): Promise<Row[]> {
+async function* secondTurn(): AsyncGenerator<Row> {
   const server = await serving({ keptBytes: 4e9 })
   const [first, second]: [number[], number[]] = [[], []]
-  for (let round = 0; round < Math.min(2, rounds); round++) {
+  for (const round of roundsWithin(1000 * seconds, 'cold')) {
     const prompt = ids(chat, round + 30)
     first.push(firstMs(await stream(server.url, prompt, 8)))
     second.push(firstMs(await stream(server.url, [...prompt, ...ids(30, 5)], 8)))
   }
   await server.close()
-  return [
+  yield* [
     {
       what: `second turn of a chat of ${chat} tokens: first token against that of the first turn`,
       ...{ figures: { first: median(first), second: median(second) }, goal: 10, bound: 'most', unit: '%' },
@@ -275,15 +292,15 @@ async function secondTurn(): Promise<Row[]> {
 }
 
 /** Prompts that come together are computed once: eight clients as one. */
-async function answers(): Promise<Row[]> {
+async function* answers(): AsyncGenerator<Row> {
   const server = await serving()
   const [one, eight]: [number[], number[]] = [[], []]
-  for (let round = 0; round < rounds; round++) {
+  for (const round of roundsWithin((1000 * seconds) / 2, 'cold')) {
     one.push(firstMs(await stream(server.url, ids(500, 50 + round), 2)))
     eight.push(Math.max(...(await together(8, () => stream(server.url, ids(500, 70 + round), 2))).map(firstMs)))
   }
   await server.close()
-  return [
+  yield* [
     {
       what: '8 clients with the same prompt of 500 tokens: last first token against one client alone',
       ...{ figures: { one: median(one), eight: median(eight) }, goal: 1.5, bound: 'most', unit: 'x' },
@@ -293,9 +310,9 @@ async function answers(): Promise<Row[]> {
 }
 
 /** Eight clients that ask again when they are answered. */
-async function autopilot(): Promise<Row[]> {
+async function* autopilot(): AsyncGenerator<Row> {
   const server = await serving()
-  const each = 3
+  const each = 1
   const run = async (p: 'auto' | 8, round: number) => {
     const started = performance.now()
     await together(8, async (i) => {
@@ -306,13 +323,13 @@ async function autopilot(): Promise<Row[]> {
     return (8000 * each * tokens) / (performance.now() - started)
   }
   const [auto, fixed]: [number[], number[]] = [[], []]
-  for (let round = 0; round < Math.min(2, rounds); round++) {
+  for (const round of roundsWithin(1000 * seconds, 'cold')) {
     auto.push(await run('auto', round))
     fixed.push(await run(8, round + 2))
     say(`8 clients: ${auto.at(-1)!.toFixed(1)} tokens/s with P by load, ${fixed.at(-1)!.toFixed(1)} with P = 8`)
   }
   await server.close()
-  return [
+  yield* [
     {
       what: '8 clients, tokens/s: P by load against P = 8',
       ...{ figures: { auto: median(auto), fixed: median(fixed) }, goal: 3, bound: 'least', unit: 'x' },
@@ -322,12 +339,12 @@ async function autopilot(): Promise<Row[]> {
 }
 
 /** As many clients as there is room for; then ten times as many requests as these had answered. */
-async function overload(): Promise<Row[]> {
+async function* overload(): AsyncGenerator<Row> {
   const room = 16
   const ask = (url: string, i: number) => clients.stream(url, asking(ids(16, i), tokens))
   const took = ({ started, ended }: Told) => ended - started
   const full = await serving({ maxRows: room })
-  const until = performance.now() + Math.min(15, seconds) * 1000
+  const until = performance.now() + Math.min(10, seconds) * 1000
   const calm: Told[] = []
   const began = performance.now()
   await Promise.all(
@@ -353,7 +370,7 @@ async function overload(): Promise<Row[]> {
   const refused = all.filter(({ status }) => status === 503)
   say(`${all.length} requests in ${seconds} s: ${answered.length} answered, ${refused.length} refused`)
   const figures = { calm: usual, answered: p99(answered.map(took)), refused: p99(refused.map(took)) }
-  return [
+  yield* [
     {
       what: `ten times too many requests for ${seconds} s: p99 of those accepted against a full server`,
       ...{ figures, measured: figures.answered / usual, goal: 2, bound: 'most', unit: 'x' },
@@ -367,27 +384,43 @@ async function overload(): Promise<Row[]> {
   ]
 }
 
+const number = ({ measured, unit }: Row) => (unit === '' ? String(measured) : measured.toFixed(unit === 'x' ? 2 : 1))
+function printed(row: Row): string {
+  const { what, figures, measured, goal, bound, unit } = row
+  const reached = (bound === 'least' ? measured >= goal : measured <= goal) ? 'reached' : 'missed'
+  const shown = Object.entries(figures).map(([side, value]) => `${side} ${value.toFixed(1)}`)
+  return `| ${what} | ${number(row)}${unit} | ${goal}${unit} | ${reached} | ${shown.join(', ')} |\n`
+}
+
 const parts = { throughput, share, 'long-prompt': longPrompt, 'second-turn': secondTurn, answers, autopilot, overload }
 const loadBefore = loadavg()[0]!
 const rows: Row[] = []
 try {
-  for (const part of flags.only.split(',') as (keyof typeof parts)[]) rows.push(...(await parts[part]()))
+  if (!flags.json)
+    process.stdout.write(
+      `${name}, 8 bits; ${cpus()[0]!.model}, ${threads} threads, at most ${rounds} rounds\n\n| | measured | goal | | of |\n|---|---|---|---|---|\n`,
+    )
+  for (const part of flags.only.split(',') as (keyof typeof parts)[]) {
+    const began = performance.now()
+    if (began > 60_000 * Number(flags.minutes) - 30_000) {
+      process.stdout.write(
+        flags.json ? '' : `| ${part} | not measured: --minutes ${flags.minutes} are over; --only ${part} | | | |\n`,
+      )
+      continue
+    }
+    for await (const row of parts[part]()) {
+      rows.push(row)
+      if (!flags.json) process.stdout.write(printed(row))
+    }
+    say(`${part}: ${((performance.now() - began) / 1000).toFixed(0)} s, load ${loadavg()[0]!.toFixed(1)}`)
+  }
 } finally {
   clients.stop()
   await model.dispose()
   await Promise.all(open.map((one) => one.close()))
   if (!flags.keep) await rm(folder, { recursive: true, force: true })
 }
-const about = { shape: name, cpu: cpus()[0]!.model, threads, rounds, load: [loadBefore, loadavg()[0]!] }
-if (flags.json) process.stdout.write(`${JSON.stringify({ ...about, rows }, null, 2)}\n`)
-else {
-  const load = about.load.map((one) => one.toFixed(1)).join(' to ')
-  process.stdout.write(`${name}, 8 bits; ${about.cpu}, ${threads} threads, ${rounds} rounds; load ${load}\n\n`)
-  process.stdout.write('| | measured | goal | | of |\n|---|---|---|---|---|\n')
-  for (const { what, figures, measured, goal, bound, unit } of rows) {
-    const number = unit === '' ? String(measured) : measured.toFixed(unit === 'x' ? 2 : 1)
-    const reached = (bound === 'least' ? measured >= goal : measured <= goal) ? 'reached' : 'missed'
-    const shown = Object.entries(figures).map(([side, value]) => `${side} ${value.toFixed(1)}`)
-    process.stdout.write(`| ${what} | ${number}${unit} | ${goal}${unit} | ${reached} | ${shown.join(', ')} |\n`)
-  }
-}
+const load = [loadBefore, loadavg()[0]!]
+if (flags.json)
+  process.stdout.write(`${JSON.stringify({ shape: name, cpu: cpus()[0]!.model, threads, rounds, load, rows }, null, 2)}\n`)
+else process.stdout.write(`\nload ${load.map((one) => one.toFixed(1)).join(' to ')}\n`)

@@ -1,5 +1,6 @@
 /** Reads texts through an engine, whatever their length and number: what scoring, comparison and diagnosis have in common. */
 import { type Engine, rowTokensPerStep, Scheduler, type StepResult } from '../generation/index.ts'
+import { anySignal } from '../signals.ts'
 
 export interface ReadOptions {
   /** Streams; default: the model's largest. */
@@ -72,7 +73,7 @@ export async function* readInOrder<T, R>(
   read: (text: T, signal: AbortSignal, index: number) => Promise<R>,
 ): AsyncGenerator<R, void> {
   const left = new AbortController()
-  const joined = signal ? AbortSignal.any([signal, left.signal]) : left.signal
+  const joined = anySignal(signal, left.signal)
   const under: Promise<R>[] = []
   try {
     let index = 0

@@ -1,6 +1,7 @@
 /** How probable a text is to a model: per-token log-probabilities and perplexity, and the full logits for who wants them. */
 import { usageError } from '../errors.ts'
 import { channel, logSumExp, rowTokensPerStep, type StepResult } from '../generation/index.ts'
+import { anySignal } from '../signals.ts'
 import { engineOf, type Reader, type ReadOptions, readInOrder, readText, schedulerOf } from './read-texts.ts'
 
 /** How a text is scored: streams, progress, abort signal. */
@@ -80,7 +81,7 @@ export async function* scorePositions(
 ): AsyncGenerator<ScoredPosition> {
   mustHaveTokens(ids)
   const left = new AbortController()
-  const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal
+  const signal = anySignal(options.signal, left.signal)
   const { vocabSize } = engineOf(reader).model.config
   const steps = channel<{ at: number; result: Pick<StepResult, 'logits' | 'streamWeights'> }>(1)
   const read = readText(

@@ -5,6 +5,7 @@
  * What goes wrong with one (a bad token, NaN logits, a callback that throws) ends that request only.
  */
 import { usageError } from '../errors.ts'
+import { anySignal } from '../signals.ts'
 import { type Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
 import { commonPrefix, PrefixCache } from './prefix-cache.ts'
 import { PromptPace } from './prompt-pace.ts'
@@ -123,7 +124,7 @@ export class Scheduler {
   submit(request: TokenRequest): Promise<Finished> {
     const wake = () => this.#run()
     // A signal of its own: Node warns of many listeners on one that many requests share.
-    const signal = request.signal && AbortSignal.any([request.signal])
+    const signal = request.signal && anySignal(request.signal)
     signal?.addEventListener('abort', wake)
     return new Promise<Finished>((finish, fail) => {
       checkRequest(request, this.engine.model.config.maxPositionEmbeddings)

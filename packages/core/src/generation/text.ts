@@ -1,5 +1,6 @@
 /** Text in, text out: tokenizer and chat template around the scheduler. Streams whole characters, stops at stop strings. */
 import { checkpointError, isParscaleError, ParscaleError, usageError } from '../errors.ts'
+import { anySignal } from '../signals.ts'
 import type { ChatMessage, ChatTemplate, Tokenizer } from '../tokenizer/index.ts'
 import { overlongConversation, overlongError, overlongPrompt } from '../tokenizer/overlong.ts'
 import { type BeamSearchOptions, beamSearch } from './beam-search.ts'
@@ -122,7 +123,7 @@ export class TextModel {
       )
     }
     const failed = new AbortController()
-    const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal
+    const signal = anySignal(options.signal, failed.signal)
     const results = all.map((ids) => drain(this.streamIds(ids, { ...options, signal })))
     return await Promise.all(results).finally(() => failed.abort())
   }
@@ -177,7 +178,7 @@ export class TextModel {
         streamChoices: options.streamChoices,
         promptLogprobs: options.promptLogprobs,
         owner: options.owner,
-        signal: options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal,
+        signal: anySignal(options.signal, left.signal),
         onPrefill: options.onPrefill,
         onToken: (token) => pieces.push(options.logProbabilities === false ? withoutNumber(token) : token),
         onStop: (token) => {

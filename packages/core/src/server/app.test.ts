@@ -53,6 +53,24 @@ function serverApp(options: Partial<ServerOptions> = {}, registryOptions: { idle
   return { app, call, registry }
 }
 
+/** A server whose model is loaded when `open` is called. */
+function loadingServer(options: Partial<ServerOptions> = {}) {
+  records = []
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  const load = async () => {
+    await opened
+    return textModel().text
+  }
+  const registry = new ModelRegistry([{ id: 'tiny', load }])
+  const app = createServerApp({ registry, onRequest: (record) => void records.push(record), ...options })
+  const ask = async (path: string, body: object, signal?: AbortSignal) =>
+    await app.fetch(new Request(`http://localhost${path}`, { method: 'POST', body: JSON.stringify(body), signal }))
+  return { app, registry, ask, open }
+}
+
 let server: ReturnType<typeof serverApp>
 beforeEach(() => {
   server = serverApp()
@@ -585,6 +603,55 @@ it('lets others in beside a request of very many texts', async () => {
   expect(await Promise.all([...others, long])).toEqual([200, 200, 200])
   expect(order).toEqual(['many more', 'one', 'chat', 'many'])
   expect(await (await server.call('/metrics')).text()).toContain('parscale_requests_queued{model="tiny"} 0')
+})
+
+it('names a coding of the body that it does not read', async () => {
+  const answer = await server.call('/v1/completions', complete, { 'content-encoding': 'gzip' })
+  expect(answer.status).toBe(415)
+  expect(await json(answer)).toMatchObject({
+    error: { code: 'unsupported_content_encoding', message: expect.stringContaining('"gzip"') },
+  })
+  expect((await server.call('/v1/completions', complete, { 'content-encoding': 'identity' })).status).toBe(200)
+})
+
+it('turns away what more would wait for a model to be loaded than may wait, on every endpoint', async () => {
+  const { app, ask, open } = loadingServer({ limits: { queue: 2 } })
+  const waiting = [ask('/v1/completions', complete), ask('/tokenize', { prompt: 'AB' })]
+  await vi.waitFor(() => expect(app.active()).toBe(2))
+  for (const [path, body] of [
+    ['/v1/completions', complete],
+    ['/v1/chat/completions', { model: 'tiny', messages: [{ role: 'user', content: 'A' }] }],
+    ['/v1/responses', { model: 'tiny', input: 'A' }],
+    ['/v1/embeddings', { model: 'tiny', input: 'A' }],
+    ['/tokenize', { prompt: 'AB' }],
+    ['/models/load', { model: 'tiny' }],
+  ] as const) {
+    const away = await ask(path, body)
+    expect([away.status, away.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(await json(away)).toMatchObject({ error: { code: 'queue_full' } })
+  }
+  expect(await (await app.fetch(new Request('http://localhost/metrics'))).text()).toContain(
+    'parscale_requests_queued{model="tiny"} 2',
+  )
+  open()
+  expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([200, 200])
+})
+
+it('lets go at once of a client that leaves while a model is being loaded', async () => {
+  const { app, registry, ask, open } = loadingServer()
+  const left = new AbortController()
+  const gone = [
+    ask('/v1/completions', { ...complete, stream: true }, left.signal),
+    ask('/models/load', { model: 'tiny' }, left.signal),
+  ]
+  await vi.waitFor(() => expect(registry.statuses[0]!.waiting).toBe(2))
+  left.abort()
+  await Promise.all(gone)
+  expect(records.map(({ error }) => error)).toEqual(['cancelled', 'cancelled'])
+  expect([app.active(), registry.statuses[0]!.users]).toEqual([0, 0])
+  // It comes in all the same, for who asks next.
+  open()
+  expect((await ask('/v1/completions', complete)).status).toBe(200)
 })
 
 it('turns away what would wait longer than the operator allows', async () => {

@@ -51,11 +51,11 @@ export async function modelFor(
   name: string | undefined,
   asked: { readonly p?: number | 'auto' | null } | null | undefined,
   scope: RequestScope,
-  { registry, policy }: ServerContext,
+  { registry, policy, limits }: ServerContext,
   texts = 1,
 ): Promise<{ model: LoadedModel; p: number }> {
   const { id, p: suffix } = registry.find(name)
-  const { model, release } = await registry.acquire(id)
+  const { model, release } = await registry.acquire(id, { signal: scope.signal, most: limits.queue })
   scope.hold(release)
   scope.record.model = id
   model.texts += texts

@@ -48,6 +48,9 @@ export const wrongMethod = (method: string, path: string, allowed: readonly stri
 export const overloaded = (message: string, code: string, retryAfter = 1) =>
   new ApiError(503, 'server_error', message, { code, retryAfter })
 
+export const queueFull = (waiting: number, most: number) =>
+  overloaded(`${waiting} requests are waiting, and at most ${most} may; try again`, 'queue_full')
+
 export const serverEnding = () =>
   overloaded('this server is ending; another one, or this one started again, will answer', 'server_ending')
 

@@ -2,7 +2,7 @@
 import { isParscaleError } from '../errors.ts'
 import type { SamplingOptions, TextChunk, TextOptions, TextResult, TokenConstraint } from '../generation/index.ts'
 import type { ServerContext } from './context.ts'
-import { contextExceeded, invalid, overloaded } from './errors.ts'
+import { contextExceeded, invalid, overloaded, queueFull } from './errors.ts'
 import type { LoadedModel } from './models.ts'
 import type { SamplingFields } from './protocol/fields.ts'
 import type { RequestScope } from './scope.ts'
@@ -108,17 +108,16 @@ export function checkMaxTokens(
  * A place in the queue for a request of so many texts, or none where these would wait too long. One of many texts takes no more
  * places than others, as they need not wait for all of them; how many texts there are is bounded for itself.
  *
- * @returns requests in front, and for each text what its first step calls: the last of them gives the place up
+ * @returns what the answer's headers say of it, and for each text what its first step calls: the last of them gives the place up
  */
 export function enqueue(
   model: LoadedModel,
   texts: number,
   scope: RequestScope,
   { limits }: ServerContext,
-): { readonly position: number; readonly begun: readonly (() => void)[] } {
+): { readonly headers: Readonly<Record<string, string>>; readonly begun: readonly (() => void)[] } {
   const { queued } = model
-  if (queued > 0 && queued >= limits.queue)
-    throw overloaded(`${queued} requests are waiting, and at most ${limits.queue} may; try again`, 'queue_full')
+  if (queued > 0 && queued >= limits.queue) throw queueFull(queued, limits.queue)
   const others = model.texts - texts
   const most = limits.prompts + limits.queue
   if (texts > limits.n && others > 0 && others + texts > most)
@@ -138,7 +137,7 @@ export function enqueue(
     }
   })
   for (const begin of begun) scope.hold(begin)
-  return { position: queued, begun }
+  return { headers: { 'x-queue-position': String(queued) }, begun }
 }
 
 /** Milliseconds until a text that comes now has its first step: those in front of it take the places of those that run. */

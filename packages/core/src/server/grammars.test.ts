@@ -1,7 +1,7 @@
 /** Grammars are compiled in pieces, so that the server answers others in between, and each once. */
 import { setImmediate } from 'node:timers/promises'
-import { beforeEach, expect, it } from 'vitest'
-import { TextModel } from '../generation/index.ts'
+import { beforeEach, expect, it, vi } from 'vitest'
+import { TextModel, TokenVocabulary } from '../generation/index.ts'
 import { fakeEngine } from '../generation/testing/fake-decoder.ts'
 import { byteTokenizerFiles } from '../tokenizer/byte-tokenizer.ts'
 import { createTokenizer } from '../tokenizer/index.ts'
@@ -60,4 +60,22 @@ it('gives up what nobody waits for any more', async () => {
   expect((await stays).done).toBe(false)
   // Another one begins anew.
   expect((await constrain(text, heavy('x'))).done).toBe(false)
+})
+
+it('keeps no passes over the vocabulary for grammars that are gone', async () => {
+  const forget = vi.spyOn(TokenVocabulary.prototype, 'forget')
+  const use = async (from: number, to: number) => {
+    // The first bytes of each are a state of an automaton of its own.
+    for (let i = from; i < to; i++) (await constrain(text, regex(`${i}[a-z]+`))).allowed()
+  }
+  await use(0, 20)
+  const vocabulary = forget.mock.contexts[0] as TokenVocabulary
+  const before = vocabulary.walkBytes
+  expect(before).toBeGreaterThan(0)
+  await use(20, 100)
+  expect(vocabulary.walkBytes).toBeLessThan(2 * before)
+  // What is kept is not forgotten, and what was is made again.
+  const again = await constrain(text, regex('0[a-z]+'))
+  expect(again.allowed().some((word) => word !== 0)).toBe(true)
+  forget.mockRestore()
 })

@@ -13,16 +13,17 @@ import {
   toolPieces,
   vocabularyPieces,
 } from '../generation/index.ts'
+import { unlessAborted } from '../signals.ts'
 import type { Constrain, Demand, FormatDemand } from './context.ts'
 import { Recent } from './recent.ts'
 
-/** Grammars of one model that are kept, and the bytes of masks of each. */
-const grammarsKept = 16
+/** Grammars of one model that are kept, with what was found out about them, and of that the masks of each. */
+const kept = { entries: 16, bytes: 64 * 2 ** 20 }
 const maskBytes = 8 * 2 ** 20
-/** Refusals that are kept, so that the same schema is not tried again. */
-const refusalsKept = 256
-/** UTF-16 units of the demands of what is kept. */
-const demandCharacters = 8 * 2 ** 20
+/** Passes over the vocabulary, which they share. */
+const walkBytes = 32 * 2 ** 20
+/** Refusals, so that the same schema is not tried again; some hundred bytes beside its demand. */
+const refusalsKept = { entries: 256, bytes: 8 * 2 ** 20 }
 
 /** A grammar that is being compiled, for all who wait for it. */
 interface Compiling {
@@ -45,16 +46,16 @@ export function grammarConstraints(): Constrain {
   function knownOf(text: TextModel): Known {
     let known = models.get(text)
     if (!known) {
-      const options = { size: text.model.config.vocabSize, endIds: text.stopTokenIds }
+      const options = { size: text.model.config.vocabSize, endIds: text.stopTokenIds, cacheBytes: walkBytes }
       const vocabulary = inTurns(vocabularyPieces(text.tokenizer, options))
       // It may fail before anybody waits for it, or when nobody does any more.
       vocabulary.catch(() => {})
-      known = {
-        vocabulary,
-        compiling: new Map(),
-        grammars: new Recent(grammarsKept, demandCharacters),
-        refusals: new Recent(refusalsKept, demandCharacters),
-      }
+      const grammars: Recent<TokenGrammar> = new Recent({
+        ...kept,
+        bytesOf: ({ bytes }) => bytes,
+        dropped: (grammar) => forgetWalks(grammar, grammars.values()),
+      })
+      known = { vocabulary, compiling: new Map(), grammars, refusals: new Recent(refusalsKept) }
       models.set(text, known)
     }
     return known
@@ -97,14 +98,11 @@ export function grammarConstraints(): Constrain {
   }
 }
 
-async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  signal?.throwIfAborted()
-  let leave = () => {}
-  const gone = new Promise<never>((_, reject) => {
-    leave = () => reject(signal?.reason)
-    signal?.addEventListener('abort', leave)
-  })
-  return await Promise.race([promise, gone]).finally(() => signal?.removeEventListener('abort', leave))
+/** Of automata that no other grammar reads texts with: nobody asks for them again. */
+function forgetWalks({ vocabulary, automata }: TokenGrammar, others: Iterable<TokenGrammar>): void {
+  const alone = new Set(automata)
+  for (const other of others) for (const id of other.automata) alone.delete(id)
+  vocabulary.forget(alone)
 }
 
 function grammarPieces(demand: Demand): Pieces<Grammar> {

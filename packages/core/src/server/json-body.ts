@@ -16,6 +16,7 @@ export async function readJson(
   reserve: (bytes: number) => void = () => {},
 ): Promise<unknown> {
   mustNotBeForm(request.headers)
+  mustBePlain(request.headers)
   let bytes: Uint8Array
   let text: string
   try {
@@ -49,6 +50,18 @@ function mustNotBeForm(headers: Headers): void {
   throw new ApiError(415, 'invalid_request_error', `${said}; set it: headers: { 'content-type': 'application/json' }`, {
     code: 'unsupported_media_type',
   })
+}
+
+/** Clients that compress what they send are rare, and a small body that grows to any size is a known attack. */
+function mustBePlain(headers: Headers): void {
+  const coding = headers.get('content-encoding') ?? 'identity'
+  if (coding.toLowerCase() === 'identity') return
+  throw new ApiError(
+    415,
+    'invalid_request_error',
+    `a body with content-encoding ${JSON.stringify(coding.slice(0, 40))} is not read; send it uncompressed`,
+    { code: 'unsupported_content_encoding' },
+  )
 }
 
 /** The length may be told beforehand, and need not be. */

@@ -117,7 +117,14 @@ export class Metrics {
       models.map(({ id, state }) => `parscale_model_loaded${labelText({ model: id })} ${Number(state === 'ready')}`),
     )
     perModel('parscale_requests_running', 'gauge', 'Requests that share steps.', ({ counters }) => counters.running)
-    perModel('parscale_requests_queued', 'gauge', 'Requests that have not had a step yet.', ({ loaded }) => loaded.queued)
+    family(
+      'parscale_requests_queued',
+      'gauge',
+      'Requests that have not had a step yet, those that wait for the model too.',
+      models.map(
+        ({ id, waiting, loaded }) => `parscale_requests_queued${labelText({ model: id })} ${waiting + (loaded?.queued ?? 0)}`,
+      ),
+    )
     perModel('parscale_rows_in_use', 'gauge', 'Rows, the streams of all requests that run.', ({ counters }) => counters.rows)
     perModel('parscale_cache_bytes', 'gauge', 'Memory of keys and values.', ({ counters }) => counters.cacheBytes)
     perModel(

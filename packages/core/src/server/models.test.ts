@@ -114,6 +114,33 @@ it('says why a model could not be loaded, lets others be loaded, and tries again
   expect(registry.statuses[0]).toMatchObject({ state: 'ready', problem: undefined })
 })
 
+it('lets go at once of who leaves while a model is being loaded, and unloads what nobody waited for when it is idle', async () => {
+  vi.useFakeTimers()
+  try {
+    const there = gate()
+    const load = async () => {
+      await there.passed
+      return textModel()
+    }
+    const registry = new ModelRegistry([{ id: 'a', load }], { idleMs: 1000 })
+    const left = new AbortController()
+    const gone = registry.acquire('a', { signal: left.signal })
+    expect(registry.statuses[0]).toMatchObject({ state: 'loading', users: 1, waiting: 1 })
+    left.abort(new Error('gone'))
+    await expect(gone).rejects.toThrow('gone')
+    expect(registry.statuses[0]).toMatchObject({ state: 'loading', users: 0, waiting: 0 })
+    // Long after it would have been idle.
+    await vi.advanceTimersByTimeAsync(5000)
+    there.open()
+    await vi.advanceTimersByTimeAsync(500)
+    expect(states(registry)).toEqual(['ready'])
+    await vi.advanceTimersByTimeAsync(600)
+    expect(states(registry)).toEqual(['unloaded'])
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
 it('keeps what is used or pinned however idle, and unloads the rest', async () => {
   vi.useFakeTimers()
   try {

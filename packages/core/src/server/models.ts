@@ -1,6 +1,7 @@
 /** The models of a server: loaded when they are asked for, unloaded by name or when nobody has used them for a while. */
 import type { TextModel } from '../generation/index.ts'
-import { ApiError, notFound, serverEnding, toApiError } from './errors.ts'
+import { unlessAborted } from '../signals.ts'
+import { ApiError, notFound, queueFull, serverEnding, toApiError } from './errors.ts'
 import { type OutputForm, outputForm } from './output/form.ts'
 
 /** A model by name, and how it is loaded. */
@@ -37,6 +38,8 @@ interface Entry {
   loading: Promise<LoadedModel> | undefined
   unloading: Promise<void> | undefined
   users: number
+  /** Of these, those that wait for it to be loaded. */
+  waiting: number
   /** Milliseconds since the epoch. */
   lastUsed: number
   timer: ReturnType<typeof setTimeout> | undefined
@@ -49,6 +52,8 @@ export interface ModelStatus {
   readonly problem: string | undefined
   readonly pinned: boolean
   readonly users: number
+  /** Of these, those that wait for it to be loaded. */
+  readonly waiting: number
   readonly lastUsed: number
   readonly loaded: LoadedModel | undefined
 }
@@ -74,6 +79,7 @@ export class ModelRegistry {
           spec,
           state: 'unloaded',
           users: 0,
+          waiting: 0,
           lastUsed: 0,
           ...{ problem: undefined, loaded: undefined, loading: undefined, unloading: undefined, timer: undefined },
         },
@@ -82,8 +88,8 @@ export class ModelRegistry {
   }
 
   get statuses(): ModelStatus[] {
-    return [...this.#entries.values()].map(({ spec, state, problem, users, lastUsed, loaded }) => ({
-      ...{ id: spec.id, state, problem, pinned: spec.pinned ?? false, users, lastUsed, loaded },
+    return [...this.#entries.values()].map(({ spec, state, problem, users, waiting, lastUsed, loaded }) => ({
+      ...{ id: spec.id, state, problem, pinned: spec.pinned ?? false, users, waiting, lastUsed, loaded },
     }))
   }
 
@@ -100,10 +106,22 @@ export class ModelRegistry {
     )
   }
 
-  /** Loads the model where it is not, and keeps it until `release` is called. */
-  async acquire(id: string): Promise<{ model: LoadedModel; release(): void }> {
+  /**
+   * Loads the model where it is not, and keeps it until `release` is called.
+   *
+   * @param wait.signal aborted: waits no longer. What is being loaded comes in all the same
+   * @param wait.most so many may wait for it to be loaded. Default: no limit
+   * @throws overloaded where as many wait, the signal's reason, and what keeps it from being loaded
+   */
+  async acquire(
+    id: string,
+    { signal, most = Infinity }: { signal?: AbortSignal; most?: number } = {},
+  ): Promise<{ model: LoadedModel; release(): void }> {
     const entry = this.#entry(id)
+    const waits = !entry.loaded
+    if (waits && entry.waiting > 0 && entry.waiting >= most) throw queueFull(entry.waiting, most)
     entry.users++
+    if (waits) entry.waiting++
     clearTimeout(entry.timer)
     let released = false
     const release = () => {
@@ -113,15 +131,18 @@ export class ModelRegistry {
       this.#touch(entry)
     }
     try {
-      return { model: await this.#load(entry), release }
+      return { model: entry.loaded ?? (await unlessAborted(this.#load(entry), signal)), release }
     } catch (error) {
       release()
       throw error
+    } finally {
+      if (waits) entry.waiting--
     }
   }
 
-  async load(id: string): Promise<void> {
-    ;(await this.acquire(id)).release()
+  /** @param wait as of `acquire` */
+  async load(id: string, wait: { signal?: AbortSignal; most?: number } = {}): Promise<void> {
+    ;(await this.acquire(id, wait)).release()
   }
 
   /** Frees a model's memory. @throws conflict while requests use it */
@@ -188,6 +209,8 @@ export class ModelRegistry {
         entry.problem = undefined
         entry.loaded = model
         entry.state = 'ready'
+        // All that asked for it may be gone, and then nobody releases it.
+        if (entry.users === 0) this.#touch(entry)
         return model
       },
       (error) => {
@@ -202,6 +225,7 @@ export class ModelRegistry {
 
   #touch(entry: Entry): void {
     entry.lastUsed = Date.now()
+    clearTimeout(entry.timer)
     if (entry.users > 0 || entry.spec.pinned || this.#idleMs === Infinity) return
     entry.timer = setTimeout(() => {
       if (entry.users === 0) this.unload(entry.spec.id).catch(() => {})

@@ -62,7 +62,9 @@ export const routes: readonly Route[] = [
     summary: 'One model',
     answer: ({ params, began }, _, context) => oneModel(params.model!, context, began),
   },
-  post('/models/load', 'Loads a model', modelRequest, ({ model }, _, context, began) => loadModel(model, context, began)),
+  post('/models/load', 'Loads a model', modelRequest, ({ model }, scope, context, began) =>
+    loadModel(model, scope, context, began),
+  ),
   post('/models/unload', 'Frees the memory of a model', modelRequest, ({ model }, _, context, began) =>
     unloadModel(model, context, began),
   ),

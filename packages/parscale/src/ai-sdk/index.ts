@@ -1,5 +1,5 @@
 /** Models in this process for Vercel's AI SDK: `ai` 7, and `ai` 6 with `specification: 'v3'`. No server, no network. A promised subpath: names come and go with major versions only. */
-import { usageError } from '@parscale/core/internal'
+import { anySignal, usageError } from '@parscale/core/internal'
 import type { TextModel } from '@parscale/core/internal/generation'
 import { createServerApp, ModelRegistry } from '@parscale/core/internal/server'
 import { type ChatAnswer, type ChatChunk, generateResult, streamParts } from './answer.ts'
@@ -63,7 +63,7 @@ export function createParscale<V extends Specification = 'v4'>(
     async doStream(options) {
       const { request, warnings } = chatRequest(name, options, await reasons(name))
       const left = new AbortController()
-      const signal = AbortSignal.any([left.signal, ...(options.abortSignal ? [options.abortSignal] : [])])
+      const signal = anySignal(left.signal, options.abortSignal)
       const chunks = await askStream<ChatChunk>(app, '/v1/chat/completions', request, signal)
       const parts = streamParts(chunks, { warnings, raw: options.includeRawChunks ?? false })
       return { stream: readable(parts, () => left.abort()), request: { body: request } }

@@ -4,7 +4,7 @@
  */
 import { createHash, type Hash } from 'node:crypto'
 import { dirname } from 'node:path'
-import { hubError } from '@parscale/core/internal'
+import { anySignal, hubError } from '@parscale/core/internal'
 import { discard, diskError, makeFolder, moveFile, openToUpdate } from '@parscale/core/internal/node'
 import type { FileHandle } from '@parscale/core/internal/node/disk'
 import { cacheAdvice, writing } from './disk-space.ts'
@@ -112,7 +112,7 @@ async function receive(client: HubClient, { commit, file, onBytes }: DownloadTar
     const response = await hubRequest(client, {
       url,
       headers: part.bytes > 0 ? { range: `bytes=${part.bytes}-` } : {},
-      signal: client.signal ? AbortSignal.any([client.signal, stall.signal]) : stall.signal,
+      signal: anySignal(client.signal, stall.signal),
       accept: [416],
     })
     try {

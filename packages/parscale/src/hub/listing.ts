@@ -1,5 +1,5 @@
 /** What a repository holds at a revision: the commit, and each file with its size and hash. */
-import { hubError } from '@parscale/core/internal'
+import { anySignal, hubError } from '@parscale/core/internal'
 import { checkFileName, isCommit, quote } from './names.ts'
 import { type HubClient, hubRequest, unreachable } from './request.ts'
 import { retrying } from './retry.ts'
@@ -53,8 +53,7 @@ export async function fetchListing(client: HubClient): Promise<Listing> {
 
 /** For an answer that is short: it is there in this time, or not at all. */
 function withinStall({ signal, retry }: HubClient): AbortSignal {
-  const stall = AbortSignal.timeout(retry.stallMs)
-  return signal ? AbortSignal.any([signal, stall]) : stall
+  return anySignal(signal, AbortSignal.timeout(retry.stallMs))
 }
 
 async function readText(client: HubClient, response: Response, url: string): Promise<string> {

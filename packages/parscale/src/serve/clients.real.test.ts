@@ -71,6 +71,7 @@ describe.each(versions)("npm's clients %s", (_, run) => {
       streamed: answer,
       embedding: 576,
       output: city,
+      either: city,
       steps: ['tool-calls', 'tool-calls'],
     })
     expect((got.given as unknown[])[0]).toEqual(city)

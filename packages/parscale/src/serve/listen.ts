@@ -1,6 +1,6 @@
 /** Listens for the app: HTTP or HTTPS, with times that bound what a slow client may hold, and an orderly end. */
 import { readFile } from 'node:fs/promises'
-import { createServer as createHttp, type Server } from 'node:http'
+import { createServer as createHttp, IncomingMessage, type Server } from 'node:http'
 import { createServer as createHttps, Server as HttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { createSecureContext } from 'node:tls'
@@ -17,6 +17,13 @@ export interface ListenOptions {
   readonly tls?: TlsFiles
   /** Milliseconds after which a client that takes none of its answer is cut off. Default: 60 s. */
   readonly unreadMs?: number
+  /** What is still read of a body that was refused. Default: nginx's, 5 s without a byte, 30 s in all. */
+  readonly lingering?: Lingering
+}
+
+export interface Lingering {
+  readonly idleMs: number
+  readonly mostMs: number
 }
 
 export interface TlsFiles {
@@ -44,14 +51,17 @@ const silentMs = 500
 
 export async function listen(
   app: Pick<ServerApp, 'fetch'>,
-  { host, port, tls, unreadMs = 60_000 }: ListenOptions,
+  { host, port, tls, unreadMs = 60_000, lingering = { idleMs: 5000, mostMs: 30_000 } }: ListenOptions,
 ): Promise<Listener> {
   const eventStreams = new WeakSet<object>()
   const answer = getRequestListener(
     async (request, { incoming, outgoing }) => {
       const response = await app.fetch(request)
       // What is left of a body that was refused would be taken for the next request.
-      if (!incoming.complete) response.headers.set('connection', 'close')
+      if (!incoming.complete) {
+        response.headers.set('connection', 'close')
+        if (incoming instanceof IncomingMessage) linger(incoming, lingering)
+      }
       if (response.headers.get('content-type')?.startsWith('text/event-stream')) eventStreams.add(outgoing)
       return response
     },
@@ -102,6 +112,32 @@ export async function listen(
       server.closeAllConnections()
       for (const socket of sockets) socket.destroy()
     },
+  }
+}
+
+/**
+ * Closes a connection behind its answer as a client needs it that is still sending: a socket that is closed with bytes unread is reset,
+ * and the reset may take the answer with it. So only our half is closed, and what comes is read and forgotten for a while.
+ */
+function linger(incoming: IncomingMessage, { idleMs, mostMs }: Lingering): void {
+  const { socket } = incoming
+  // Node calls it when the answer is out.
+  socket.destroySoon = () => {
+    if (socket.writableEnded) return
+    socket.end()
+    const cut = () => void socket.destroy()
+    const most = setTimeout(cut, mostMs)
+    let bytes = socket.bytesRead
+    const idle = setInterval(() => {
+      if (socket.bytesRead === bytes) cut()
+      bytes = socket.bytesRead
+    }, idleMs)
+    socket.once('close', () => {
+      clearTimeout(most)
+      clearInterval(idle)
+    })
+    if (incoming.complete) return cut()
+    incoming.once('end', cut).resume()
   }
 }
 

@@ -36,9 +36,10 @@ export class LineEditor {
   readonly #keys = new Readable({ read() {} }) as Readable & { setRawMode?: (on: boolean) => void }
   #answer: ((typed: Typed) => void) | undefined
   #ended = false
-  /** While work goes on: text. Else the few keys between a line and the next prompt, which are then typed. */
+  /** Typed while work went on: text. */
   #held = ''
   #working = false
+  /** Typed between a line and the next prompt, and not during work: keys, an Enter among them, as if the prompt had been there. */
   #early: (readonly [character: string | undefined, key: Key])[] = []
   #pasted: string | undefined
   #onInterrupt: (() => void) | undefined
@@ -84,21 +85,29 @@ export class LineEditor {
   /**
    * While `work` goes on, Ctrl-C is a signal as it is for any command, which is heard also while the event loop is blocked. Where the
    * terminal cannot be set so, it is a key, heard between two pieces of the work, and calls `stop`.
+   *
+   * @param work calls `over` when nothing is left but to say so, before it does: who reads that and types has typed at the next prompt
    */
-  async whileWorking<T>(stop: () => void, work: () => Promise<T>): Promise<T> {
+  async whileWorking<T>(stop: () => void, work: (over: () => Promise<void>) => Promise<T>): Promise<T> {
     this.#working = true
     for (const [character, key] of this.#early.splice(0)) this.#hold(character, key)
     const signals = terminalSignals(true)
     if (!signals) this.#onInterrupt = stop
     try {
-      return await work()
+      return await work(() => this.#stopHolding())
     } finally {
-      // What was typed up to here is read before the next prompt asks.
-      for (let i = 0; i < 2; i++) await new Promise(setImmediate)
+      await this.#stopHolding()
       if (signals) terminalSignals(false)
       this.#onInterrupt = undefined
-      this.#working = false
     }
+  }
+
+  /** What was typed up to here is read and held; an Enter that comes later sends the line. */
+  async #stopHolding(): Promise<void> {
+    if (!this.#working) return
+    // Node reads the terminal between two of them.
+    for (let i = 0; i < 2; i++) await new Promise(setImmediate)
+    this.#working = false
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 /** A grammar over a vocabulary, and one text that follows it. */
 import { runtimeError, unsupportedError, usageError } from '../../errors.ts'
+import type { ByteAutomaton } from './automata/byte-automaton.ts'
 import { finished, type Pieces } from './limits.ts'
 import type { Expression } from './machine/expressions.ts'
 import { Frames } from './machine/frames.ts'
@@ -48,6 +49,8 @@ export class TokenGrammar {
   readonly stacks: Stacks
   readonly masks: Masks
   readonly start: ReadonlySet<Reading>
+  /** What it reads texts with, each by its number. */
+  readonly #automata: ReadonlyMap<number, ByteAutomaton>
 
   constructor(grammar: Grammar, vocabulary: TokenVocabulary, { cacheBytes = 32 * 2 ** 20 }: GrammarOptions = {}) {
     this.vocabulary = vocabulary
@@ -56,12 +59,45 @@ export class TokenGrammar {
     const start = new Set<Reading>()
     this.stacks.settle(this.stacks.push(undefined, [this.stacks.frames.expression(grammar.expression)]), start)
     this.start = start
+    this.#automata = automataOf(grammar)
+  }
+
+  /** Numbers of its automata: walks of the vocabulary are made of them. */
+  get automata(): Iterable<number> {
+    return this.#automata.keys()
+  }
+
+  /** About as much memory as it holds, what was found out about it included; it grows with the texts. */
+  get bytes(): number {
+    let bytes = this.masks.bytes + frameBytes * this.stacks.kept
+    for (const { next, labels } of this.#automata.values()) bytes += next.byteLength + 28 * labels.length
+    return bytes
   }
 
   /** A new text. */
   constraint(): GrammarConstraint {
     return new GrammarConstraint(this)
   }
+}
+
+/** Of a frame or a stack, with its place in a table of those that are known. */
+const frameBytes = 300
+
+function automataOf({ expression, values }: Grammar): ReadonlyMap<number, ByteAutomaton> {
+  const found = new Map<number, ByteAutomaton>()
+  const add = (automaton: ByteAutomaton) => void found.set(automaton.id, automaton)
+  const visit = (part: Expression): void => {
+    if (part.type === 'text' || part.type === 'pattern') add(part.automaton)
+    else if (part.type === 'repeat') visit(part.item)
+    else if (part.type !== 'value') part.items.forEach(visit)
+  }
+  visit(expression)
+  for (const { scalars, strings, objects } of values.nodes) {
+    scalars.forEach(add)
+    for (const { automaton } of strings) add(automaton)
+    for (const { keys } of objects) add(keys)
+  }
+  return found
 }
 
 export class GrammarConstraint implements TokenConstraint {

@@ -56,7 +56,7 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
     const constrained = withConstraint(options, await constraintOf(demand, model, scope, context, parser.reasons))
     jobs.push({ model, p, promptIds, options: constrained })
   }
-  const { position, begun } = enqueue(model, n, scope, context)
+  const { headers, begun } = enqueue(model, n, scope, context)
   const head: Head = {
     id: newId('chatcmpl-'),
     created: now(),
@@ -65,7 +65,6 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
     streams: request.parscale?.streams ?? false,
     usage: request.stream_options?.include_usage ?? false,
   }
-  const headers = { 'x-queue-position': String(position) }
   const texts = jobs.map((job, i) => generateText({ ...job, begun: begun[i]! }, scope, context))
   if (request.stream) return { events: chunks(texts, head), headers }
   return { json: await whole(texts, head), headers }

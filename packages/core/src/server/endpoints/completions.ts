@@ -96,9 +96,8 @@ export async function completions(request: CompletionRequest, scope: RequestScop
       jobs.push({ model, p, promptIds, options: constrained })
     }
   }
-  const { position, begun } = enqueue(model, jobs.length, scope, context)
+  const { headers, begun } = enqueue(model, jobs.length, scope, context)
   const head: Head = { id: newId('cmpl-'), created: now(), request, p, model, logprobs, prompts, n }
-  const headers = { 'x-queue-position': String(position) }
   const texts = jobs.map((job, i) => generateText({ ...job, begun: begun[i]! }, scope, context))
   if (request.stream) return { events: chunks(texts, head), headers }
   return { json: await whole(texts, head), headers }

@@ -2,6 +2,7 @@
 import type { Answer } from '../answer.ts'
 import type { ServerContext } from '../context.ts'
 import type { ModelStatus } from '../models.ts'
+import type { RequestScope } from '../scope.ts'
 
 const about = ({ id, state, problem, pinned, users, lastUsed, loaded }: ModelStatus, created: number) => ({
   id,
@@ -34,8 +35,14 @@ export function oneModel(name: string, { registry }: ServerContext, created: num
   return { json: { ...about(registry.statuses.find((status) => status.id === id)!, created), id: name } }
 }
 
-export async function loadModel(name: string, context: ServerContext, created: number): Promise<Answer> {
-  await context.registry.load(context.registry.find(name).id)
+export async function loadModel(
+  name: string,
+  { signal }: RequestScope,
+  context: ServerContext,
+  created: number,
+): Promise<Answer> {
+  const { registry, limits } = context
+  await registry.load(registry.find(name).id, { signal, most: limits.queue })
   return oneModel(name, context, created)
 }
 

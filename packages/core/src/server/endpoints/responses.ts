@@ -26,9 +26,8 @@ export async function responses(request: ResponseRequest, scope: RequestScope, c
   const maxTokens = checkMaxTokens(request.max_output_tokens, room, 'max_output_tokens', context)
   const options = { ...samplingOf(request, model, context), maxTokens, shownTokenIds, logProbabilities: false }
   const constrained = withConstraint(options, await constraintOf(demand, model, scope, context, parser.reasons))
-  const { position, begun } = enqueue(model, 1, scope, context)
+  const { headers, begun } = enqueue(model, 1, scope, context)
   const text = generateText({ model, p, promptIds, options: constrained, begun: begun[0]! }, scope, context)
-  const headers = { 'x-queue-position': String(position) }
   const events = answer(text, request, p, parser)
   if (request.stream) return { events: numbered(events, scope, context), headers }
   let last: Record<string, unknown> = {}

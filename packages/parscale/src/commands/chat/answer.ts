@@ -14,6 +14,8 @@ export interface AnswerOptions {
   readonly streams?: boolean | undefined
   /** Says afterwards how fast it was. */
   readonly figures?: boolean | undefined
+  /** Called before it says that the answer is whole. */
+  readonly over?: (() => Promise<void>) | undefined
 }
 
 export async function answer(io: Io, conversation: Conversation, message: string, options: AnswerOptions): Promise<void> {
@@ -35,8 +37,10 @@ export async function answer(io: Io, conversation: Conversation, message: string
     )
   }
   const result = next.value
+  const decodeMs = performance.now() - first
+  await options.over?.()
   io.stdout(json ? `${JSON.stringify({ message, seed: settings.seed, ...result, cachedTokens })}\n` : '\n')
-  const line = spent(result, p, performance.now() - first)
+  const line = spent(result, p, decodeMs)
   if (figures) io.stderr(io.color && io.isTTY.stderr ? `\u001b[2m[${line}]\u001b[0m\n` : `[${line}]\n`)
   io.detail?.(`[${computed(result, { cachedTokens, seed: settings.seed, prefillMs: first - started })}]\n`)
 }

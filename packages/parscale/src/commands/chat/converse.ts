@@ -1,7 +1,7 @@
 /** The conversation itself: at a terminal with a line editor, or a line of a pipe for each turn. */
 import process from 'node:process'
 import { createInterface } from 'node:readline/promises'
-import { isParscaleError } from '@parscale/core/internal'
+import { anySignal, isParscaleError } from '@parscale/core/internal'
 import { type History, historyLength } from '../../terminal/history.ts'
 import type { Io } from '../../terminal/io.ts'
 import { LineEditor } from '../../terminal/line-editor.ts'
@@ -11,8 +11,12 @@ import { type ChatState, completeSlash, isSlashCommand, runSlashCommand } from '
 /** How answers look, besides what the conversation itself may change. */
 export type Looks = Pick<AnswerOptions, 'json' | 'figures'>
 
-const send = (io: Io, { conversation, settings, streams }: ChatState, looks: Looks, message: string, signal: AbortSignal) =>
-  answer(io, conversation, message, { ...looks, streams, flags: settings.flags, signal })
+const send = (
+  io: Io,
+  { conversation, settings, streams }: ChatState,
+  message: string,
+  options: Looks & Pick<AnswerOptions, 'signal' | 'over'>,
+) => answer(io, conversation, message, { ...options, streams, flags: settings.flags })
 
 /** Each line of standard input is a turn. What fails ends it, since a script wants the exit code. */
 export async function readFromPipe(io: Io, state: ChatState, looks: Looks): Promise<void> {
@@ -22,7 +26,7 @@ export async function readFromPipe(io: Io, state: ChatState, looks: Looks): Prom
   for await (const line of lines) {
     if (isSlashCommand(line)) {
       if ((await runSlashCommand(line, state)) === 'leave') break
-    } else if (line.trim() !== '') await send(io, state, looks, line.trim(), io.signal)
+    } else if (line.trim() !== '') await send(io, state, line.trim(), { ...looks, signal: io.signal })
   }
   lines.close()
   io.signal.throwIfAborted()
@@ -60,9 +64,12 @@ export async function converse(io: Io, state: ChatState, looks: Looks, history: 
 async function sendUntilCut(io: Io, editor: LineEditor, state: ChatState, looks: Looks, message: string): Promise<void> {
   const answering = new AbortController()
   const stop = () => answering.abort()
-  const work = () => send(io, state, looks, message, AbortSignal.any([io.signal, answering.signal]))
+  const signal = anySignal(io.signal, answering.signal)
   try {
-    await editor.whileWorking(stop, () => (io.interrupts ? io.interrupts.cutShort(stop, work) : work()))
+    await editor.whileWorking(stop, (over) => {
+      const work = () => send(io, state, message, { ...looks, signal, over })
+      return io.interrupts ? io.interrupts.cutShort(stop, work) : work()
+    })
   } catch (error) {
     if (!answering.signal.aborted) throw error
     io.stderr('\n[cut short; the turn is not kept]\n')

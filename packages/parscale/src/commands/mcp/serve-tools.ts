@@ -2,6 +2,7 @@
 import process from 'node:process'
 import { McpServer, type ServerContext } from '@modelcontextprotocol/server'
 import { serveStdio } from '@modelcontextprotocol/server/stdio'
+import { anySignal } from '@parscale/core/internal'
 import { packageVersion } from '../../package-files.ts'
 import type { Io } from '../../terminal/io.ts'
 import { progressOf } from './progress.ts'
@@ -53,5 +54,5 @@ function callIo(io: Io, { signal, _meta, notify }: ServerContext['mcpReq']): { i
     sent = notify({ method: 'notifications/progress', params: { progressToken: token, ...report } }).catch(() => {})
   })
   const own = { ...io, stdout: (text: string) => io.stderr(text), columns: undefined, color: false, progress }
-  return { io: { ...own, signal: AbortSignal.any([io.signal, signal]) }, told: () => sent }
+  return { io: { ...own, signal: anySignal(io.signal, signal) }, told: () => sent }
 }

@@ -30,6 +30,13 @@ const called = await generateText({
   stopWhen: stepCountIs(2), // the result goes back to the model once
 })
 
+// Beside tools, an answer is calls or an output: whichever the model takes, it fits.
+const both = await generateText({
+  ...{ ...asked, model: provider(tooled), maxOutputTokens: 200, tools: { weather: tool({ inputSchema: schema }) } },
+  output: Output.object({ schema }),
+})
+const either = both.toolCalls.length > 0 ? both.toolCalls[0].input : both.output
+
 const { embedding } = await embed({ model: provider.textEmbeddingModel?.(chat) ?? provider.embeddingModel(chat), value: 'Paris' })
 process.stdout.write(
   `${JSON.stringify({
@@ -39,6 +46,7 @@ process.stdout.write(
     reasons: [whole.finishReason, await stream.finishReason],
     output,
     given,
+    either,
     steps: called.steps.map(({ finishReason }) => finishReason),
     embedding: embedding.length,
   })}\n`,

@@ -40,6 +40,11 @@ export class Masks {
     return Math.ceil(this.#vocabulary.size / 32)
   }
 
+  /** Of the masks that are kept. */
+  get bytes(): number {
+    return 4 * this.words * this.#known.size
+  }
+
   /** Forgets what was kept of frames that are no more. */
   forget(): void {
     this.#known.clear()

@@ -25,7 +25,7 @@ export class TokenVocabulary {
   readonly addedById: ReadonlyMap<number, { readonly text: string; readonly isSpecial: boolean }>
   readonly #bytesOf: (id: number) => Uint8Array | undefined
   readonly #cacheBytes: number
-  readonly #walks = new Map<string, Walk>()
+  readonly #walks = new Map<string, { readonly walk: Walk; readonly automaton: number }>()
   #walkBytes = 0
 
   /**
@@ -63,24 +63,42 @@ export class TokenVocabulary {
    */
   *walk(automaton: ByteAutomaton, state: number, node: number, budget: MaskBudget, whole = false): Pieces<Walk> {
     const key = `${automaton.id},${state},${node},${whole}`
-    let found = this.#walks.get(key)
-    if (found) {
+    const known = this.#walks.get(key)
+    if (known) {
       // The oldest goes first: what is used moves to the end.
       this.#walks.delete(key)
-      this.#walks.set(key, found)
-      return found
+      this.#walks.set(key, known)
+      return known.walk
     }
     const anything =
       automaton.free && automaton !== anyString && !whole ? yield* this.walk(anyString, 0, node, budget, true) : undefined
-    found = yield* walk(this.trie, automaton, state, node, budget, anything)
-    this.#walks.set(key, found)
+    const found = yield* walk(this.trie, automaton, state, node, budget, anything)
+    // Another text may have made it meanwhile.
+    this.#forget(key)
+    this.#walks.set(key, { walk: found, automaton: automaton.id })
     this.#walkBytes += bytesOfWalk(found)
-    for (const [oldest, each] of this.#walks) {
+    for (const oldest of this.#walks.keys()) {
       if (this.#walkBytes <= this.#cacheBytes || oldest === key) break
-      this.#walks.delete(oldest)
-      this.#walkBytes -= bytesOfWalk(each)
+      this.#forget(oldest)
     }
     return found
+  }
+
+  /** Bytes of walks that are kept. */
+  get walkBytes(): number {
+    return this.#walkBytes
+  }
+
+  /** Forgets walks of automata that nobody asks for any more; who does all the same has them made again. */
+  forget(automata: ReadonlySet<number>): void {
+    for (const [key, { automaton }] of this.#walks) if (automata.has(automaton)) this.#forget(key)
+  }
+
+  #forget(key: string): void {
+    const known = this.#walks.get(key)
+    if (!known) return
+    this.#walks.delete(key)
+    this.#walkBytes -= bytesOfWalk(known.walk)
   }
 }
 
