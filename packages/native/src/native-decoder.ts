@@ -46,7 +46,6 @@ export function nativeRefusal(configs: readonly ModelConfig[]): string | undefin
 function unknownFeature({ qkNorm, features: f, parscale }: ModelConfig): string | undefined {
   if (!f.norms.beforeAttention || !f.norms.beforeMlp || f.norms.afterAttention || f.norms.afterMlp)
     return 'norms behind attention and MLP'
-  if (parscale.input.includes('embedding')) return 'embedding scales and offsets of streams'
   if (f.normOffset !== 0) return 'norms by 1 + weight'
   if (qkNorm === 'projection') return 'norms of queries and keys over all heads'
   if (f.activation !== 'silu') return `activation ${f.activation}`

@@ -178,7 +178,7 @@ export class Trainer {
     const report = await this.#step.run(batches, {
       learningRate: rate,
       step: this.#position.updates + 1,
-      firstPass: before * microBatches,
+      firstPass: before * batches.length,
       smoothing: smoothingAt(config, before),
       accept: ({ loss }) => {
         skipped = skipSpikes !== null && isSpike(losses, loss, skipSpikes)

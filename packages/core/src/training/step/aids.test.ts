@@ -39,7 +39,13 @@ describe('balance', () => {
     const N = lossWeights.length
     const g = new GraphBuilder('term')
     const input = (name: string, width: number) => g.input(name, 'float32', [N, width])
-    const pass = { surprisals: input('surprisals', 1), streamWeights: input('weights', P), lossWeights: input('loss_weights', 1) }
+    const pass = {
+      surprisals: input('surprisals', 1),
+      streamWeights: input('weights', P),
+      lossWeights: input('loss_weights', 1),
+      hidden: g.constant(new Float32Array(P), [1, P, 1]), // read by no balance term
+      ownSurprisals: () => expect.unreachable('a balance term reads no stream alone'),
+    }
     const config = { parscale: { n: P, aggregation: 'dynamic' } } as TrainPlan['config']
     g.output(addedTerms(g, config, { balance: 0.5 }, pass)!, 'term')
     const session = await runtime.createSession(g.build())
