@@ -43,7 +43,7 @@ export function nativeRefusal(configs: readonly ModelConfig[]): string | undefin
 }
 
 /** What a model computes that the step does not. */
-function unknownFeature({ qkNorm, features: f, parscale }: ModelConfig): string | undefined {
+function unknownFeature({ qkNorm, features: f }: ModelConfig): string | undefined {
   if (!f.norms.beforeAttention || !f.norms.beforeMlp || f.norms.afterAttention || f.norms.afterMlp)
     return 'norms behind attention and MLP'
   if (f.normOffset !== 0) return 'norms by 1 + weight'
