@@ -134,7 +134,10 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
     // Streams begin nearly alike: before the rate has been at its peak that is no news.
     const { stage, start } = stageAt(config, Math.max(0, step - 1))
     const alarms = step - start > stage.warmupSteps ? (diagnosis?.alarms ?? []) : []
-    for (const { message } of alarms) io.stderr(`  warning: ${message}\n`)
+    for (const { message } of alarms) {
+      await folder.log({ kind: 'alarm', step, message })
+      io.stderr(`  warning: ${message}\n`)
+    }
     if (sample !== undefined) {
       await folder.sample({ step, prompt: config.sample.prompt, text: sample })
       io.stderr(`  sample: ${JSON.stringify(`${config.sample.prompt}${sample}`)}\n`)
@@ -172,6 +175,7 @@ const streamFigures = ({ tokens, losses, correlation, weights }: Diagnosis) => (
   loss: losses.aggregate,
   averageLoss: losses.average.loss,
   bestStreamLoss: Math.min(...losses.streams.map(({ loss }) => loss)),
+  streamLosses: losses.streams.map(({ loss }) => loss),
   rho: correlation.meanRho,
   weightEntropy: weights.entropy,
 })

@@ -1,0 +1,1 @@
+export function ModelPanel() { return <div class="panel"><h1>ModelPanel</h1></div> }
