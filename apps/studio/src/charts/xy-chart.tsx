@@ -44,7 +44,7 @@ export function XyChart({ label, series, x, y, height = 380, under, over }: XyCh
     setWidth(box.current!.clientWidth)
     return () => observer.disconnect()
   }, [])
-  const plot = { left: 54, top: 14, right: Math.max(120, width - 14), bottom: height - 44 }
+  const plot = { left: 54, top: 26, right: Math.max(120, width - 14), bottom: height - 44 }
   const scale = (log: boolean | undefined, domain: readonly [number, number], range: [number, number]) =>
     (log ? scaleLog() : scaleLinear()).domain([...domain]).range(range)
   const sx = scale(x.log, x.domain, [plot.left, plot.right])
@@ -89,7 +89,7 @@ export function XyChart({ label, series, x, y, height = 380, under, over }: XyCh
           <text x={plot.right} y={height - 6} text-anchor="end">
             {x.label}
           </text>
-          <text x={plot.left + 8} y={plot.top + 2}>
+          <text x={0} y={11}>
             {y.label}
           </text>
           <g clip-path={`url(#${clip})`}>
@@ -137,7 +137,7 @@ export function logTicks([low, high]: readonly [number, number], count: number):
     }
   if (all.length <= count) return all
   const tens = all.filter((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e6) / 1e6))
-  return tens.length >= 2 ? tens : all.filter((_, i) => i % Math.ceil(all.length / count) === 0)
+  return tens.length >= 3 ? tens : all.filter((_, i) => i % Math.ceil(all.length / count) === 0)
 }
 
 export function Legend({ series }: { series: readonly Pick<ChartSeries, 'name' | 'colour'>[] }) {
