@@ -23,7 +23,10 @@ const panels: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   guide: async (page) => {
     await page.getByRole('button', { name: 'Begin' }).click()
     await page.getByRole('button', { name: 'Next' }).click()
-    await page.getByText('Token 48 of 48').waitFor({ timeout: 30_000 }).catch(() => {})
+    await page
+      .getByText('Token 48 of 48')
+      .waitFor({ timeout: 30_000 })
+      .catch(() => {})
     await page.getByRole('slider').fill('9')
   },
   play: async (page) => {
@@ -39,21 +42,27 @@ const panels: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   price: async (page) => void (await page.waitForTimeout(800)),
   training: async (page) => {
     if ((await page.getByRole('rowheader', { name: 'speeches', exact: true }).count()) === 0) {
-      await page.getByLabel('Choose a text').setInputFiles({ name: 'speeches.txt', mimeType: 'text/plain', buffer: Buffer.from(text) })
+      await page
+        .getByLabel('Choose a text')
+        .setInputFiles({ name: 'speeches.txt', mimeType: 'text/plain', buffer: Buffer.from(text) })
       await page.getByRole('button', { name: 'Train' }).click()
-      await page.getByText(/finished, step 60 of 60/).waitFor({ timeout: 120_000 })
+      await page.getByText(/finished, step 60 of 60/).waitFor({ timeout: 240_000 })
     }
-    await page.getByLabel('Text', { exact: true }).fill(text.slice(0, 3000))
+    await page.getByLabel('Text', { exact: true }).fill(text.slice(0, 900))
     await page.getByRole('button', { name: 'Diagnose' }).click()
-    await page.getByText('loss together').waitFor({ timeout: 30_000 })
+    await page.getByText('loss together').waitFor({ timeout: 120_000 })
     await page.waitForTimeout(500)
   },
   model: async (page) => void (await page.waitForTimeout(500)),
 }
 
-const server = spawn(process.execPath, [join(root, 'packages/parscale/bin/parscale.js'), 'studio', '--port', '0', '--runs', runs], {
-  stdio: ['ignore', 'pipe', 'inherit'],
-})
+const server = spawn(
+  process.execPath,
+  [join(root, 'packages/parscale/bin/parscale.js'), 'studio', '--port', '0', '--runs', runs],
+  {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  },
+)
 const url = await new Promise<string>((resolve, reject) => {
   let text = ''
   server.stdout.setEncoding('utf8').on('data', (part: string) => {
@@ -81,6 +90,7 @@ try {
         await page.waitForTimeout(150)
         const path = join(folder, `${name}-${theme}-${width}.png`)
         mkdirSync(dirname(path), { recursive: true })
+        await page.evaluate(() => scrollTo(0, 0))
         await page.screenshot({ path, fullPage: true })
       }
       await page.close()
@@ -96,7 +106,15 @@ try {
 function speeches(): string {
   const who = ['The people', 'Our nation', 'This Congress', 'Every citizen', 'The President', 'The world']
   const does = ['has asked for', 'will remember', 'must defend', 'looks upon', 'cannot forget', 'is thankful for']
-  const what = ['the work of peace', 'a fair law', 'the union of these states', 'the labour of honest hands', 'the sea and its whales', 'better times']
-  const line = (i: number) => `${who[i % 6]} ${does[(i * 5 + (i >> 3)) % 6]} ${what[(i * 7 + (i >> 2)) % 6]}${i % 4 === 0 ? ', and so do we' : ''}.`
+  const what = [
+    'the work of peace',
+    'a fair law',
+    'the union of these states',
+    'the labour of honest hands',
+    'the sea and its whales',
+    'better times',
+  ]
+  const line = (i: number) =>
+    `${who[i % 6]} ${does[(i * 5 + (i >> 3)) % 6]} ${what[(i * 7 + (i >> 2)) % 6]}${i % 4 === 0 ? ', and so do we' : ''}.`
   return Array.from({ length: 120 }, (_, p) => Array.from({ length: 4 }, (_, i) => line(p * 4 + i)).join(' ')).join('\n\n')
 }

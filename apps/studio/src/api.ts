@@ -77,9 +77,9 @@ type Fetch = (path: string, init?: RequestInit) => Promise<Response>
 const here: Fetch = (path, init) => fetch(new URL(`.${path}`, document.baseURI), init)
 
 /** Of a model inside of the page, where one was started: answers in place of the server. */
-export const inPage = signal<{ readonly fetch: Fetch; readonly id: string; readonly p: readonly number[]; readonly runs: string } | undefined>(
-  undefined,
-)
+export const inPage = signal<
+  { readonly fetch: Fetch; readonly id: string; readonly p: readonly number[]; readonly runs: string } | undefined
+>(undefined)
 
 export const info = signal<Info | undefined>(undefined)
 export const connection = signal<'connecting' | 'here' | 'gone' | 'alone'>('connecting')
@@ -104,7 +104,8 @@ export async function loadInfo(): Promise<void> {
 export function currentModel(id: string): ModelInfo | undefined {
   const models = info.value?.models ?? []
   const page = inPage.value
-  if (page && (id === page.id || id === '')) return { id: page.id, state: 'ready', problem: null, path: null, p: page.p, chat: false }
+  if (page && (id === page.id || id === ''))
+    return { id: page.id, state: 'ready', problem: null, path: null, p: page.p, chat: false }
   return models.find((model) => model.id === id) ?? models[0]
 }
 
@@ -163,7 +164,9 @@ export async function* complete(asked: Asked, signal: AbortSignal): AsyncGenerat
   }
   let response: Response
   try {
-    response = await (inPage.value && inPage.value.id === model ? inPage.value.fetch('/v1/completions', request) : here('/v1/completions', request))
+    response = await (inPage.value && inPage.value.id === model
+      ? inPage.value.fetch('/v1/completions', request)
+      : here('/v1/completions', request))
   } catch (error) {
     if (signal.aborted) return undefined
     lost()
@@ -274,9 +277,7 @@ export async function recordedTraces(): Promise<readonly Trace[]> {
 async function* replay(asked: Asked, signal: AbortSignal): AsyncGenerator<Token[], string | undefined> {
   const all = await recordedTraces()
   const same = (a: readonly number[], b: readonly number[]) => a.length === b.length && a.every((x, i) => x === b[i])
-  const found = all.find(
-    ({ prompt, p, without }) => prompt === asked.prompt && p === asked.p && same(without, asked.without),
-  )
+  const found = all.find(({ prompt, p, without }) => prompt === asked.prompt && p === asked.p && same(without, asked.without))
   if (!found)
     throw new Refused(
       `this page has no server, only recorded traces: of ${JSON.stringify(asked.prompt)} with P = ${asked.p} there is none without ${asked.without.length === 0 ? 'changes' : 'these streams'}. Run a model in the page (Model), or choose a recorded prompt.`,

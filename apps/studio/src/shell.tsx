@@ -48,6 +48,7 @@ export function Shell() {
               <img src="./icon.svg" alt="" width="24" height="24" />
               ParScale studio
             </a>
+            <PhoneTheme />
           </div>
           <nav aria-label="Panels">
             <ul>
@@ -77,6 +78,16 @@ export function Shell() {
         </main>
       </div>
     </>
+  )
+}
+
+/** The choice of colours where there is no room for the column's foot. */
+function PhoneTheme() {
+  const dark = theme.value === 'dark' || (theme.value === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
+  return (
+    <button type="button" class="quiet phone" onClick={() => setTheme(dark ? 'light' : 'dark')}>
+      {dark ? 'Light' : 'Dark'}
+    </button>
   )
 }
 

@@ -27,7 +27,8 @@ export function strength(weights: readonly number[]): number {
 
 export const percent = (x: number, digits = 0): string => `${(100 * x).toFixed(digits)}%`
 /** Spaces and line ends as they can be seen. */
-export const shown = (text: string): string => (text === '' ? '∅' : text.replace(/\n/g, '↵').replace(/^ | $/g, '␣').replace(/\t/g, '⇥'))
+export const shown = (text: string): string =>
+  text === '' ? '∅' : text.replace(/\n/g, '↵').replace(/^ | $/g, '␣').replace(/\t/g, '⇥')
 
 export function bytes(n: number): string {
   const units = ['B', 'KB', 'MB', 'GB', 'TB']

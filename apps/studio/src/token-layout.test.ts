@@ -7,14 +7,17 @@ const linesOf = (texts: readonly string[], layout: TokenLayout) =>
   Array.from({ length: layout.lines }, (_, line) => texts.slice(...layout.range(line)).join('|'))
 
 it('breaks lines before words, and after line ends', () => {
-  const texts = ['The', ' peo', 'ple', ' of', '\n', ' the', ' United']
-  const layout = new TokenLayout(100, measure)
+  const texts = ['The', ' Presi', 'dent', ' of', '\n', ' the', ' United']
+  const layout = new TokenLayout(105, measure)
   layout.grow(texts)
-  expect(linesOf(texts, layout)).toEqual(['The', ' peo|ple| of|\n', ' the', ' United'])
+  expect(linesOf(texts, layout)).toEqual(['The', ' Presi|dent', ' of|\n', ' the', ' United'])
 })
 
 it('gives the same however the text grew, and finds every token where it stands', () => {
-  const texts = Array.from({ length: 500 }, (_, i) => `${i % 3 === 0 ? ' ' : ''}${'x'.repeat(1 + ((i * 7) % 9))}${i % 41 === 40 ? '\n' : ''}`)
+  const texts = Array.from(
+    { length: 500 },
+    (_, i) => `${i % 3 === 0 ? ' ' : ''}${'x'.repeat(1 + ((i * 7) % 9))}${i % 41 === 40 ? '\n' : ''}`,
+  )
   const whole = new TokenLayout(400, measure)
   whole.grow(texts)
   const grown = new TokenLayout(400, measure)

@@ -1,6 +1,16 @@
 /** Fits that the law and the price panels share, and refits for intervals, made in pieces so that the page stays awake. */
+
+import {
+  bootstrap,
+  type DatasetName,
+  type Fit,
+  fitLaw,
+  type LawName,
+  lawNamed,
+  type Point,
+  publishedPoints,
+} from '@parscale/core/law'
 import { computed, signal } from '@preact/signals'
-import { bootstrap, type DatasetName, type Fit, fitLaw, lawNamed, type LawName, type Point, publishedPoints } from '@parscale/core/law'
 
 export type Source = DatasetName | 'own'
 export const source = signal<Source>('stack-v2-python')

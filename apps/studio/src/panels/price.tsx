@@ -306,13 +306,22 @@ function Figure4() {
         <table>
           <thead>
             <tr>
+              <td />
+              <th scope="colgroup" colSpan={3} class="group">
+                Memory
+              </th>
+              <th scope="colgroup" colSpan={3} class="group">
+                Time of a request
+              </th>
+            </tr>
+            <tr>
               <th scope="col">Requests</th>
               <th scope="col">P = 8 adds</th>
               <th scope="col">size adds</th>
-              <th scope="col">memory ratio</th>
+              <th scope="col">ratio</th>
               <th scope="col">P = 8 adds</th>
               <th scope="col">size adds</th>
-              <th scope="col">time ratio</th>
+              <th scope="col">ratio</th>
             </tr>
           </thead>
           <tbody>

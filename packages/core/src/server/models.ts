@@ -81,7 +81,10 @@ export class ModelRegistry {
   /** A further model, loaded when it is asked for. @throws conflict where there is one of this name */
   add(spec: ModelSpec): void {
     if (this.#entries.has(spec.id))
-      throw new ApiError(409, 'invalid_request_error', `there is a model ${spec.id} already`, { code: 'model_exists', param: 'model' })
+      throw new ApiError(409, 'invalid_request_error', `there is a model ${spec.id} already`, {
+        code: 'model_exists',
+        param: 'model',
+      })
     this.#entries.set(spec.id, entryOf(spec))
   }
 

@@ -1,9 +1,9 @@
 /** Writes the page for a web host: its files, what the model says of itself, and traces that it made while it was written. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { createServerApp, ModelRegistry } from '@parscale/core/internal/server'
-import { writeWholeFile } from '@parscale/core/internal/node/disk'
 import { usageError } from '@parscale/core/internal'
+import { writeWholeFile } from '@parscale/core/internal/node/disk'
+import { createServerApp, ModelRegistry } from '@parscale/core/internal/server'
 import { resolveModel } from '../load/find-model.ts'
 import { type LoadOptions, loadTextModel } from '../load/load.ts'
 import { studioFolder } from '../package-files.ts'
@@ -30,7 +30,11 @@ export async function exportStudio(out: string, { models, load, say, signal }: E
   try {
     await registry.load(first!.id)
     const { fetch } = createServerApp({ registry })
-    const traces = await record(async (path, init) => fetch(new Request(`http://localhost${path}`, init)), info(registry, { models, runs: '' }).models[0]!, signal)
+    const traces = await record(
+      async (path, init) => fetch(new Request(`http://localhost${path}`, init)),
+      info(registry, { models, runs: '' }).models[0]!,
+      signal,
+    )
     const about = { ...info(registry, { models: [first!], runs: '' }), static: true }
     const model = modelFiles(await resolveModel(first!.model, load.env))
     const write = (path: string, content: Uint8Array | string) => writeWholeFile(join(out, path), content)
@@ -50,7 +54,8 @@ export async function exportStudio(out: string, { models, load, say, signal }: E
 }
 
 /** A host's headers are not ours: the policy goes into the page. */
-const withPolicy = (html: string) => html.replace('<head>', `<head>\n    <meta http-equiv="content-security-policy" content="${contentPolicy}" />`)
+const withPolicy = (html: string) =>
+  html.replace('<head>', `<head>\n    <meta http-equiv="content-security-policy" content="${contentPolicy}" />`)
 
 async function listed(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { withFileTypes: true, recursive: true })

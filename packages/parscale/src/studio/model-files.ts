@@ -8,7 +8,8 @@ export interface ModelFilesHere {
   read(path: string): Promise<Uint8Array>
 }
 
-const wanted = /(?:^|\/)(?:config\.json|generation_config\.json|tokenizer\.json|tokenizer_config\.json|chat_template\.jinja|[\w.-]+\.safetensors(?:\.index\.json)?)$/
+const wanted =
+  /(?:^|\/)(?:config\.json|generation_config\.json|tokenizer\.json|tokenizer_config\.json|chat_template\.jinja|[\w.-]+\.safetensors(?:\.index\.json)?)$/
 
 /** @param model a folder, or a .gguf file */
 export function modelFiles(model: string): ModelFilesHere {

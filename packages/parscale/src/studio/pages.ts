@@ -52,7 +52,8 @@ export async function page(request: Request): Promise<Response | undefined> {
   const path = pathname === '/' ? 'index.html' : pathname.slice(1)
   const type = types[extname(path)]
   // Names of the build have no other characters, and no way up.
-  if (type === undefined || !/^(?:[\w-]+\/)?[\w.-]+$/.test(path) || path.includes('..') || path.startsWith('studio/')) return undefined
+  if (type === undefined || !/^(?:[\w-]+\/)?[\w.-]+$/.test(path) || path.includes('..') || path.startsWith('studio/'))
+    return undefined
   const bytes = await readFile(join(studioFolder, path)).catch(() => undefined)
   if (bytes === undefined) return path === 'index.html' ? notBuilt() : undefined
   return new Response(request.method === 'HEAD' ? null : new Uint8Array(bytes), {

@@ -48,7 +48,8 @@ export async function listRuns(root: string, running: ReadonlySet<string>): Prom
 async function summary(path: string, isOurs: boolean): Promise<RunSummary | undefined> {
   const name = basename(path)
   const files: string[] = await readdir(path).catch(() => [])
-  if (!files.some((file) => file === 'config.json' || file === 'config.json.partial' || file === 'metrics.jsonl')) return undefined
+  if (!files.some((file) => file === 'config.json' || file === 'config.json.partial' || file === 'metrics.jsonl'))
+    return undefined
   const written = await stat(join(path, 'metrics.jsonl')).catch(() => stat(path))
   const changed = written.mtimeMs
   try {
@@ -61,7 +62,16 @@ async function summary(path: string, isOurs: boolean): Promise<RunSummary | unde
     const finished = files.includes('evaluation.json') && step >= steps
     const running = isOurs || (!finished && Date.now() - changed < silentSeconds * 1000)
     return {
-      ...{ name, recipe: config.recipe, base: config.base ?? null, p: config.stages.at(-1)!.p, step, steps, changed, problem: null },
+      ...{
+        name,
+        recipe: config.recipe,
+        base: config.base ?? null,
+        p: config.stages.at(-1)!.p,
+        step,
+        steps,
+        changed,
+        problem: null,
+      },
       heldOutLoss: typeof heldOut === 'number' ? heldOut : null,
       state: running ? 'running' : finished ? 'finished' : 'stopped',
     }
@@ -89,9 +99,12 @@ export class RunReader {
     return {
       reset: metrics.reset,
       records: metrics.values.filter(
-        (value): value is RunRecord => typeof (value as RunRecord)?.step === 'number' && typeof (value as RunRecord).kind === 'string',
+        (value): value is RunRecord =>
+          typeof (value as RunRecord)?.step === 'number' && typeof (value as RunRecord).kind === 'string',
       ),
-      samples: samples.values.filter((value): value is RunNews['samples'][number] => typeof (value as { text?: unknown })?.text === 'string'),
+      samples: samples.values.filter(
+        (value): value is RunNews['samples'][number] => typeof (value as { text?: unknown })?.text === 'string',
+      ),
     }
   }
 }

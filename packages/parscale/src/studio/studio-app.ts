@@ -87,7 +87,8 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
   })
   app.post('/studio/runs', async (c) => {
     const asked = trainingRequest.parse(await body(c.req.raw))
-    if (await exists(join(options.runs, asked.name))) throw usageError(`there is a run ${asked.name} already; give it another name`)
+    if (await exists(join(options.runs, asked.name)))
+      throw usageError(`there is a run ${asked.name} already; give it another name`)
     await trainings.start({ ...asked, model: await pathOf(asked.model) })
     return c.json({ name: asked.name })
   })
@@ -148,9 +149,13 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
     return c.json({ id })
   })
   app.onError((error, c) => {
-    const message = error instanceof z.ZodError ? `the request: ${error.issues[0]!.path.join('.')}: ${error.issues[0]!.message}` : undefined
+    const message =
+      error instanceof z.ZodError ? `the request: ${error.issues[0]!.path.join('.')}: ${error.issues[0]!.message}` : undefined
     if (message !== undefined) return c.json({ error: { message } }, 400)
-    const { status, body } = toApiError(isParscaleError(error) ? error : error)
+    // A file that is no model is the reader's mistake, where the server's own model would be a fault.
+    if (isParscaleError(error) && (error.kind === 'checkpoint' || error.kind === 'unsupported'))
+      return c.json({ error: { message: error.message } }, 400)
+    const { status, body } = toApiError(error)
     return Response.json(body, { status })
   })
   app.notFound(() => new Response(null, { status: 404 }))
@@ -228,18 +233,29 @@ function eventsOf(path: string, state: () => Promise<unknown>, signal: AbortSign
           return controller.enqueue(utf8.encode(`data: ${JSON.stringify({ ...news, ...JSON.parse(about) })}\n\n`))
         }
         // So that a connection that is gone is found.
-        if ((silent += lookMs) > 10_000) {
+        silent += lookMs
+        if (silent > 10_000) {
           silent = 0
           return controller.enqueue(utf8.encode(': still here\n\n'))
         }
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, lookMs)
-          signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true })
-        })
+        await pause(lookMs, signal)
       }
     },
   })
   return new Response(stream, { headers: { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' } })
+}
+
+/** Ends early where the signal is aborted. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener('abort', end)
+  })
 }
 
 function runPath(root: string, name: string): string {
@@ -249,14 +265,16 @@ function runPath(root: string, name: string): string {
 
 function safeName(name: string): string {
   const safe = name.replace(/[^\w.-]/g, '_')
-  if (!/^[\w][\w.-]{0,199}$/.test(safe) || safe.includes('..')) throw usageError(`${JSON.stringify(name.slice(0, 100))} is no name of a file`)
+  if (!/^[\w][\w.-]{0,199}$/.test(safe) || safe.includes('..'))
+    throw usageError(`${JSON.stringify(name.slice(0, 100))} is no name of a file`)
   return safe
 }
 
 async function body(request: Request): Promise<unknown> {
   if (Number(request.headers.get('content-length') ?? 0) > mostBytes)
     throw usageError(`at most ${mostBytes / 2 ** 20} MB of text can be sent at once`)
-  if (!request.headers.get('content-type')?.startsWith('application/json')) throw usageError('the body should be application/json')
+  if (!request.headers.get('content-type')?.startsWith('application/json'))
+    throw usageError('the body should be application/json')
   try {
     return await request.json()
   } catch (cause) {
@@ -266,7 +284,11 @@ async function body(request: Request): Promise<unknown> {
 
 function ranged(bytes: Uint8Array, range: string | undefined): Response {
   const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? []
-  const headers = { 'content-type': 'application/octet-stream', 'accept-ranges': 'bytes', 'cross-origin-resource-policy': 'same-origin' }
+  const headers = {
+    'content-type': 'application/octet-stream',
+    'accept-ranges': 'bytes',
+    'cross-origin-resource-policy': 'same-origin',
+  }
   if (from === undefined) return new Response(new Uint8Array(bytes), { headers })
   const end = Math.min(bytes.byteLength - 1, to ? Number(to) : Infinity)
   if (Number(from) > end) return new Response(null, { status: 416, headers: { 'content-range': `bytes */${bytes.byteLength}` } })
