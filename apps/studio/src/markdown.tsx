@@ -9,7 +9,33 @@ async function load(): Promise<Render> {
   return (text) =>
     purify.sanitize(marked.parse(text, { async: false, gfm: true, breaks: true }), {
       // No pictures, frames or forms: nothing that asks an address of the model's choice, and no styles.
-      ALLOWED_TAGS: ['p', 'br', 'strong', 'em', 'del', 'code', 'pre', 'ul', 'ol', 'li', 'blockquote', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'hr', 'table', 'thead', 'tbody', 'tr', 'th', 'td', 'a'],
+      ALLOWED_TAGS: [
+        'p',
+        'br',
+        'strong',
+        'em',
+        'del',
+        'code',
+        'pre',
+        'ul',
+        'ol',
+        'li',
+        'blockquote',
+        'h1',
+        'h2',
+        'h3',
+        'h4',
+        'h5',
+        'h6',
+        'hr',
+        'table',
+        'thead',
+        'tbody',
+        'tr',
+        'th',
+        'td',
+        'a',
+      ],
       ALLOWED_ATTR: ['href'],
       ALLOWED_URI_REGEXP: /^https?:/i,
     })
@@ -21,6 +47,9 @@ export function Markdown({ text }: { text: string }) {
     loading ??= load()
     loading.then((found) => setRender(() => found)).catch(() => {})
   }, [])
-  // biome-ignore lint/security/noDangerouslySetInnerHtml: sanitised above
-  return render ? <div dangerouslySetInnerHTML={{ __html: render(text) }} /> : <div style={{ whiteSpace: 'pre-wrap' }}>{text}</div>
+  return render ? (
+    <div dangerouslySetInnerHTML={{ __html: render(text) }} />
+  ) : (
+    <div style={{ whiteSpace: 'pre-wrap' }}>{text}</div>
+  )
 }

@@ -1,7 +1,7 @@
 /** The frame around the panels: where one is, what answers, light or dark. */
 import type { ComponentType } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { connection, inPage, info } from './api.ts'
+import { connection, info, inPage } from './api.ts'
 import { Guide } from './panels/guide.tsx'
 import { Play } from './panels/play.tsx'
 import { route } from './route.ts'
@@ -38,9 +38,9 @@ export function Shell() {
   }, [name])
   return (
     <>
-      <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), main.current?.focus())}>
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
         To the panel
-      </a>
+      </button>
       <div class="shell">
         <header class="side">
           <div class="top">
@@ -133,7 +133,10 @@ function Lazy({ name }: { name: string }) {
       <div class="panel">
         <h1>This panel could not be fetched</h1>
         <p class="message">
-          The server does not answer. <button type="button" onClick={() => location.reload()}>Try again</button>
+          The server does not answer.{' '}
+          <button type="button" onClick={() => location.reload()}>
+            Try again
+          </button>
         </p>
       </div>
     )

@@ -58,7 +58,6 @@ export function TokenView({ tokens, version, cursor, label, empty, colourBy, mar
   const count = version.value >= 0 ? tokens.length : 0
   // A text that began anew has a layout of its own.
   const origin = tokens[0]
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another first token is another text
   const layout = useMemo(() => new TokenLayout(Math.max(40, width - 2 * pad), measure), [width, tokens, origin, typeface.value])
   layout.grow(tokens.map(({ text }) => text))
   const total = layout.lines * lineHeight + 2 * pad
@@ -85,14 +84,20 @@ export function TokenView({ tokens, version, cursor, label, empty, colourBy, mar
     g.clearRect(0, 0, width, high)
     g.font = font
     g.textBaseline = 'alphabetic'
-    const colours = { ink: cssVariable('--ink'), soft: cssVariable('--soft'), accent: cssVariable('--accent'), tint: Number(cssVariable('--tint')) }
+    const colours = {
+      ink: cssVariable('--ink'),
+      soft: cssVariable('--soft'),
+      accent: cssVariable('--accent'),
+      tint: Number(cssVariable('--tint')),
+    }
     const top = element.scrollTop
     const first = Math.max(0, Math.floor((top - pad) / lineHeight))
     const last = Math.min(layout.lines - 1, Math.floor((top + high - pad) / lineHeight))
     for (let line = first; line <= last; line++) {
       const [from, to] = layout.range(line)
       const y = pad + line * lineHeight - top
-      for (let i = from; i < to; i++) paintToken(g, tokens[i]!, pad + layout.at(i)!.x, y, layout.at(i)!.width, colourBy, colours, i === cursor.value)
+      for (let i = from; i < to; i++)
+        paintToken(g, tokens[i]!, pad + layout.at(i)!.x, y, layout.at(i)!.width, colourBy, colours, i === cursor.value)
     }
     g.strokeStyle = colours.soft
     for (const { at } of marks) {
@@ -134,7 +139,8 @@ export function TokenView({ tokens, version, cursor, label, empty, colourBy, mar
     const element = box.current!
     const y = pad + line * lineHeight
     if (y < element.scrollTop) element.scrollTop = y - pad
-    else if (y + lineHeight > element.scrollTop + element.clientHeight) element.scrollTop = y + lineHeight + pad - element.clientHeight
+    else if (y + lineHeight > element.scrollTop + element.clientHeight)
+      element.scrollTop = y + lineHeight + pad - element.clientHeight
   }
   const keyed = (event: KeyboardEvent) => {
     if (count === 0) return
@@ -168,7 +174,6 @@ export function TokenView({ tokens, version, cursor, label, empty, colourBy, mar
         ref={box}
         class="tokens"
         style={{ height: `${height}px` }}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and arrow keys walk through it
         tabIndex={0}
         role="group"
         aria-label={`${label}: ${count} tokens. Arrow keys walk through them; below is what each stream said.`}
@@ -211,7 +216,16 @@ interface Colours {
   readonly tint: number
 }
 
-function paintToken(g: CanvasRenderingContext2D, token: Token, x: number, y: number, width: number, by: ColourBy, colours: Colours, here: boolean): void {
+function paintToken(
+  g: CanvasRenderingContext2D,
+  token: Token,
+  x: number,
+  y: number,
+  width: number,
+  by: ColourBy,
+  colours: Colours,
+  here: boolean,
+): void {
   const { weights } = token
   const p = weights.length
   if (p > 1) {
@@ -249,12 +263,11 @@ function TokenTable({ tokens, count, label }: { tokens: readonly Token[]; count:
   const p = tokens[at]?.weights.length ?? 1
   return (
     <div class="block">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
       <div class="scroll" tabIndex={0} role="region" aria-label={`${label}, table`}>
         <table>
           <caption>
-            Tokens {at + 1} to {Math.min(count, at + pageSize)} of {count}: weights of the streams, and how many of them would have said
-            another token
+            Tokens {at + 1} to {Math.min(count, at + pageSize)} of {count}: weights of the streams, and how many of them would
+            have said another token
           </caption>
           <thead>
             <tr>
@@ -274,7 +287,6 @@ function TokenTable({ tokens, count, label }: { tokens: readonly Token[]; count:
                 <th scope="row">{shown(token.text)}</th>
                 <td>{percent(Math.exp(token.logprob))}</td>
                 {token.weights.map((weight, s) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
                   <td key={s}>{percent(weight)}</td>
                 ))}
                 <td>
@@ -298,15 +310,24 @@ function TokenTable({ tokens, count, label }: { tokens: readonly Token[]; count:
 }
 
 /** The whole text at a glance: time from left to right, a row for each stream, darker with more weight. */
-export function Overview({ tokens, version, onPick }: { tokens: readonly Token[]; version: Signal<number>; onPick: (index: number) => void }) {
+export function Overview({
+  tokens,
+  version,
+  onPick,
+}: {
+  tokens: readonly Token[]
+  version: Signal<number>
+  onPick: (index: number) => void
+}) {
   const canvas = useRef<HTMLCanvasElement>(null)
   const [width, setWidth] = useState(0)
   const count = version.value >= 0 ? tokens.length : 0
   const p = Math.max(2, ...tokens.slice(-1).map(({ weights }) => weights.length))
   const rowHeight = 7
   useEffect(() => {
-    const observer = new ResizeObserver(() => setWidth(canvas.current!.clientWidth))
-    observer.observe(canvas.current!)
+    const element = canvas.current!
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth))
+    observer.observe(element)
     return () => observer.disconnect()
   }, [])
   useEffect(() => {
@@ -346,7 +367,15 @@ export function Overview({ tokens, version, onPick }: { tokens: readonly Token[]
 }
 
 /** What the streams said of one token. */
-export function TokenDetail({ token, index, out }: { token: Token | undefined; index: number | undefined; out: readonly number[] }) {
+export function TokenDetail({
+  token,
+  index,
+  out,
+}: {
+  token: Token | undefined
+  index: number | undefined
+  out: readonly number[]
+}) {
   if (!token || index === undefined)
     return (
       <div class="card detail">
@@ -367,7 +396,10 @@ export function TokenDetail({ token, index, out }: { token: Token | undefined; i
         </span>
       </div>
       {p === 1 ? (
-        <p class="note">P = 1: the plain model, one stream. The most probable: {token.top.map(({ text, logprob }) => `${shown(text)} ${percent(Math.exp(logprob))}`).join(', ')}</p>
+        <p class="note">
+          P = 1: the plain model, one stream. The most probable:{' '}
+          {token.top.map(({ text, logprob }) => `${shown(text)} ${percent(Math.exp(logprob))}`).join(', ')}
+        </p>
       ) : (
         <>
           <div class="streams" role="table" aria-label="What each stream said">
@@ -388,7 +420,6 @@ export function TokenDetail({ token, index, out }: { token: Token | undefined; i
               const choice = token.choices[i]
               const other = choice !== undefined && choice.id !== token.id
               return (
-                // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
                 <span role="row" style={{ display: 'contents' }} key={i}>
                   <span role="cell">{i + 1}</span>
                   <span role="cell">
@@ -412,7 +443,8 @@ export function TokenDetail({ token, index, out }: { token: Token | undefined; i
           </div>
           <p class="note" style={{ marginTop: '10px' }}>
             {percent(disagreement(token))} of the streams, alone, would say another token (bold). Evenness of the weights{' '}
-            {evenness(token.weights).toFixed(2)} (1: all alike). Together the most probable: {token.top
+            {evenness(token.weights).toFixed(2)} (1: all alike). Together the most probable:{' '}
+            {token.top
               .slice(0, 3)
               .map(({ text, logprob }) => `${shown(text)} ${percent(Math.exp(logprob))}`)
               .join(', ')}

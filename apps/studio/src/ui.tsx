@@ -27,7 +27,14 @@ export function Segments<T extends string>({
       <span class="segments">
         {options.map(([option, text]) => (
           <label key={option}>
-            <input type="radio" name={`${name}-${id}`} value={option} checked={option === value} disabled={disabled} onChange={() => onChange(option)} />
+            <input
+              type="radio"
+              name={`${name}-${id}`}
+              value={option}
+              checked={option === value}
+              disabled={disabled}
+              onChange={() => onChange(option)}
+            />
             {text}
           </label>
         ))}
@@ -36,14 +43,23 @@ export function Segments<T extends string>({
   )
 }
 
-export function Chips({ labelledBy, p, out, onToggle }: { labelledBy: string; p: number; out: readonly number[]; onToggle: (stream: number) => void }) {
+export function Chips({
+  labelledBy,
+  p,
+  out,
+  onToggle,
+}: {
+  labelledBy: string
+  p: number
+  out: readonly number[]
+  onToggle: (stream: number) => void
+}) {
   return (
     <div class="chips" role="group" aria-labelledby={labelledBy}>
       {Array.from({ length: p }, (_, i) => (
         <button
           type="button"
           class="chip"
-          // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
           key={i}
           aria-pressed={out.includes(i)}
           aria-label={`Stream ${i + 1}${out.includes(i) ? ', knocked out' : ''}`}
@@ -58,7 +74,19 @@ export function Chips({ labelledBy, p, out, onToggle }: { labelledBy: string; p:
 }
 
 /** A place to drop files, which is a button as well. */
-export function Drop({ children, onFiles, accept, multiple = false, label }: { children: ComponentChildren; onFiles: (files: File[]) => void; accept?: string; multiple?: boolean; label: string }) {
+export function Drop({
+  children,
+  onFiles,
+  accept,
+  multiple = false,
+  label,
+}: {
+  children: ComponentChildren
+  onFiles: (files: File[]) => void
+  accept?: string
+  multiple?: boolean
+  label: string
+}) {
   const [over, setOver] = useState(false)
   const id = useId()
   return (

@@ -28,8 +28,20 @@ export interface ChartScales {
 export interface XyChartProps {
   readonly label: string
   readonly series: readonly ChartSeries[]
-  readonly x: { readonly label: string; readonly log?: boolean; readonly domain: readonly [number, number]; readonly format?: (value: number) => string; readonly ticks?: readonly number[] }
-  readonly y: { readonly label: string; readonly log?: boolean; readonly domain: readonly [number, number]; readonly format?: (value: number) => string; readonly ticks?: readonly number[] }
+  readonly x: {
+    readonly label: string
+    readonly log?: boolean
+    readonly domain: readonly [number, number]
+    readonly format?: (value: number) => string
+    readonly ticks?: readonly number[]
+  }
+  readonly y: {
+    readonly label: string
+    readonly log?: boolean
+    readonly domain: readonly [number, number]
+    readonly format?: (value: number) => string
+    readonly ticks?: readonly number[]
+  }
   readonly height?: number
   readonly under?: (scales: ChartScales) => ComponentChildren
   readonly over?: (scales: ChartScales) => ComponentChildren
@@ -39,9 +51,10 @@ export function XyChart({ label, series, x, y, height = 380, under, over }: XyCh
   const box = useRef<HTMLDivElement>(null)
   const [width, setWidth] = useState(0)
   useEffect(() => {
-    const observer = new ResizeObserver(() => setWidth(box.current!.clientWidth))
-    observer.observe(box.current!)
-    setWidth(box.current!.clientWidth)
+    const element = box.current!
+    const observer = new ResizeObserver(() => setWidth(element.clientWidth))
+    observer.observe(element)
+    setWidth(element.clientWidth)
     return () => observer.disconnect()
   }, [])
   const plot = { left: 54, top: 26, right: Math.max(120, width - 14), bottom: height - 44 }
@@ -110,11 +123,28 @@ export function XyChart({ label, series, x, y, height = 380, under, over }: XyCh
               ) : null,
             )}
             {series.map(({ name, colour, line: points, dashed }) =>
-              points ? <path key={name} d={draw([...points]) ?? ''} fill="none" stroke={colour} stroke-width="2" stroke-dasharray={dashed ? '5 4' : undefined} /> : null,
+              points ? (
+                <path
+                  key={name}
+                  d={draw([...points]) ?? ''}
+                  fill="none"
+                  stroke={colour}
+                  stroke-width="2"
+                  stroke-dasharray={dashed ? '5 4' : undefined}
+                />
+              ) : null,
             )}
             {series.map(({ name, colour, dots, radius = 3.5 }) =>
               dots?.map(([a, b]) => (
-                <circle key={`${name} ${a} ${b}`} cx={px(a)} cy={py(b)} r={radius} fill={colour} stroke="var(--raised)" stroke-width="1">
+                <circle
+                  key={`${name} ${a} ${b}`}
+                  cx={px(a)}
+                  cy={py(b)}
+                  r={radius}
+                  fill={colour}
+                  stroke="var(--raised)"
+                  stroke-width="1"
+                >
                   <title>{`${name}: ${(x.format ?? String)(a)}, ${b.toPrecision(4)}`}</title>
                 </circle>
               )),

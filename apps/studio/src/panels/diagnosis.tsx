@@ -73,9 +73,32 @@ export function DiagnosisView({ found }: { found: Diagnosed }) {
             series={[
               { name: 'alone', colour: css(4), dots: alone.map((loss, i) => [i + 1, loss] as const), radius: 5 },
               { name: 'without it', colour: css(5), dots: without.map((loss, i) => [i + 1, loss] as const), radius: 5 },
-              { name: 'together', colour: 'var(--ink)', line: [[0.5, losses.aggregate], [p + 0.5, losses.aggregate]] },
-              { name: 'average of the states', colour: css(2), dashed: true, line: [[0.5, losses.average.loss], [p + 0.5, losses.average.loss]] },
-              { name: 'average of the probabilities', colour: css(6), dashed: true, line: [[0.5, losses.ensemble.loss], [p + 0.5, losses.ensemble.loss]] },
+              {
+                name: 'together',
+                colour: 'var(--ink)',
+                line: [
+                  [0.5, losses.aggregate],
+                  [p + 0.5, losses.aggregate],
+                ],
+              },
+              {
+                name: 'average of the states',
+                colour: css(2),
+                dashed: true,
+                line: [
+                  [0.5, losses.average.loss],
+                  [p + 0.5, losses.average.loss],
+                ],
+              },
+              {
+                name: 'average of the probabilities',
+                colour: css(6),
+                dashed: true,
+                line: [
+                  [0.5, losses.ensemble.loss],
+                  [p + 0.5, losses.ensemble.loss],
+                ],
+              },
             ]}
             x={{ label: 'stream', domain: [0.5, p + 0.5], ticks: numbers }}
             y={{ label: '', domain: [least - pad, most + pad], format: (value) => value.toFixed(most - least < 0.05 ? 3 : 2) }}
@@ -108,7 +131,6 @@ export function DiagnosisView({ found }: { found: Diagnosed }) {
           <h3 id="d-weights">Weights</h3>
           <div class="streams" style={{ gridTemplateColumns: '22px minmax(60px, 1fr) 60px 90px' }}>
             {weights.mean.map((mean, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
               <span style={{ display: 'contents' }} key={i}>
                 <span>{i + 1}</span>
                 <span class="bar">
@@ -120,21 +142,40 @@ export function DiagnosisView({ found }: { found: Diagnosed }) {
             ))}
           </div>
         </section>
-        <Matrix title="Correlation ρ of the residuals" caption="1: they err in the same places" values={correlation.rho} format={(value) => value.toFixed(3).replace(/^0/, '')} />
-        <Matrix title="Disagreement" caption="share of the tokens where two streams would say different ones" values={disagreement} format={(value) => percent(value)} />
+        <Matrix
+          title="Correlation ρ of the residuals"
+          caption="1: they err in the same places"
+          values={correlation.rho}
+          format={(value) => value.toFixed(3).replace(/^0/, '')}
+        />
+        <Matrix
+          title="Disagreement"
+          caption="share of the tokens where two streams would say different ones"
+          values={disagreement}
+          format={(value) => percent(value)}
+        />
       </div>
     </div>
   )
 }
 
-function Matrix({ title, caption, values, format }: { title: string; caption: string; values: readonly (readonly number[])[]; format: (value: number) => string }) {
+function Matrix({
+  title,
+  caption,
+  values,
+  format,
+}: {
+  title: string
+  caption: string
+  values: readonly (readonly number[])[]
+  format: (value: number) => string
+}) {
   const others = values.flatMap((row, i) => row.filter((_, j) => j !== i))
   const [least, most] = [Math.min(...others), Math.max(...others)]
   const shade = (value: number) => (most > least ? (value - least) / (most - least) : 0.5)
   return (
-    <section class="block" aria-label={title}>
+    <div class="block">
       <h3>{title}</h3>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
       <div class="scroll" tabIndex={0} role="region" aria-label={title}>
         <table class="heat">
           <caption>{caption}</caption>
@@ -142,7 +183,6 @@ function Matrix({ title, caption, values, format }: { title: string; caption: st
             <tr>
               <td />
               {values.map((_, i) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
                 <th scope="col" key={i}>
                   {i + 1}
                 </th>
@@ -151,12 +191,13 @@ function Matrix({ title, caption, values, format }: { title: string; caption: st
           </thead>
           <tbody>
             {values.map((row, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
               <tr key={i}>
                 <th scope="row">{i + 1}</th>
                 {row.map((value, j) => (
-                  // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
-                  <td key={j} style={i === j ? { color: 'var(--soft)' } : { background: `rgb(0 114 178 / ${0.06 + 0.34 * shade(value)})` }}>
+                  <td
+                    key={j}
+                    style={i === j ? { color: 'var(--soft)' } : { background: `rgb(0 114 178 / ${0.06 + 0.34 * shade(value)})` }}
+                  >
                     {i === j ? '·' : format(value)}
                   </td>
                 ))}
@@ -165,6 +206,6 @@ function Matrix({ title, caption, values, format }: { title: string; caption: st
           </tbody>
         </table>
       </div>
-    </section>
+    </div>
   )
 }

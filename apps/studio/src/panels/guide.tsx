@@ -25,12 +25,18 @@ const steps: readonly Step[] = [
     sentence: () => 'A small network weighs the streams; the weighted mean of what they say writes the token, and writes on.',
     link: ['#/play', 'Playground'],
   },
-  { sentence: () => 'Without the stream that weighs most, the others take over, and the text goes another way.', link: ['#/play', 'Playground'] },
+  {
+    sentence: () => 'Without the stream that weighs most, the others take over, and the text goes another way.',
+    link: ['#/play', 'Playground'],
+  },
   {
     sentence: () => 'More streams lower the loss as more parameters do, by a factor that grows with ln P.',
     link: ['#/law', 'Law'],
   },
-  { sentence: () => 'The price is small, as all streams read the same weights. Measured here, just now:', link: ['#/price', 'Price'] },
+  {
+    sentence: () => 'The price is small, as all streams read the same weights. Measured here, just now:',
+    link: ['#/price', 'Price'],
+  },
 ]
 
 const prompt = 'The people of the United States'
@@ -55,7 +61,8 @@ export function Guide() {
   }, [ready, step.value])
   const heaviest = whole.state.value === 'done' ? leader(meanWeights(whole.tokens, p)) : 0
   useEffect(() => {
-    if (step.value === 3 && whole.state.value === 'done' && knocked.state.value === 'idle' && p > 1) void knocked.start(asked(p, [heaviest]))
+    if (step.value === 3 && whole.state.value === 'done' && knocked.state.value === 'idle' && p > 1)
+      void knocked.start(asked(p, [heaviest]))
   }, [step.value, whole.state.value])
   const { sentence, link } = steps[step.value]!
   const problem = [whole, knocked].find(({ state }) => state.value === 'refused' || state.value === 'lost')?.problem.value
@@ -68,9 +75,13 @@ export function Guide() {
       </div>
       <ol class="steps" aria-label="Steps">
         {steps.map((_, i) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: steps have no other name
           <li key={i}>
-            <button type="button" aria-current={i === step.value ? 'step' : undefined} aria-label={`Step ${i + 1} of ${steps.length}`} onClick={() => go(i)}>
+            <button
+              type="button"
+              aria-current={i === step.value ? 'step' : undefined}
+              aria-label={`Step ${i + 1} of ${steps.length}`}
+              onClick={() => go(i)}
+            >
               {i + 1}
             </button>
           </li>
@@ -130,14 +141,16 @@ export function Guide() {
 }
 
 function meanWeights(tokens: readonly Token[], p: number): number[] {
-  return Array.from({ length: p }, (_, i) => tokens.reduce((sum, { weights }) => sum + (weights[i] ?? 0), 0) / Math.max(1, tokens.length))
+  return Array.from(
+    { length: p },
+    (_, i) => tokens.reduce((sum, { weights }) => sum + (weights[i] ?? 0), 0) / Math.max(1, tokens.length),
+  )
 }
 
 function Readers({ p }: { p: number }) {
   return (
     <div class="eight">
       {Array.from({ length: p }, (_, i) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
         <div key={i} style={{ gridTemplateColumns: '88px minmax(0, 1fr)' }}>
           <span>stream {i + 1}</span>
           <span class="say" style={{ borderLeftColor: css(i) }}>
@@ -169,7 +182,10 @@ function Answers({ run, p, withWeights }: { run: TraceRun; p: number; withWeight
     <>
       <p style={{ minHeight: '70px', fontSize: '16px' }}>
         <span style={{ color: 'var(--soft)' }}>{prompt}</span>
-        {run.tokens.slice(0, at.value).map(({ text }) => text).join('')}
+        {run.tokens
+          .slice(0, at.value)
+          .map(({ text }) => text)
+          .join('')}
         <strong style={{ borderBottom: '3px solid var(--accent)' }}>{token ? token.text.replace(/\n/g, '↵ ') : ''}</strong>
       </p>
       <div class="eight">
@@ -178,14 +194,15 @@ function Answers({ run, p, withWeights }: { run: TraceRun; p: number; withWeight
           const weight = token?.weights[i] ?? 0
           const same = choice !== undefined && choice.id === token!.id
           return (
-            // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
             <div key={i}>
               <span>stream {i + 1}</span>
               <span
                 class="say"
                 style={{
                   borderLeftColor: css(i),
-                  ...(withWeights && { background: `linear-gradient(to right, ${css(i, 0.34)} ${percent(weight, 1)}, var(--surface) ${percent(weight, 1)})` }),
+                  ...(withWeights && {
+                    background: `linear-gradient(to right, ${css(i, 0.34)} ${percent(weight, 1)}, var(--surface) ${percent(weight, 1)})`,
+                  }),
                 }}
               >
                 {choice ? shown(choice.token) : ''}
@@ -197,7 +214,11 @@ function Answers({ run, p, withWeights }: { run: TraceRun; p: number; withWeight
         })}
       </div>
       <div class="row middle">
-        <button type="button" onClick={() => (playing.value = !playing.value)} disabled={at.value >= length - 1 && !playing.value}>
+        <button
+          type="button"
+          onClick={() => (playing.value = !playing.value)}
+          disabled={at.value >= length - 1 && !playing.value}
+        >
           {playing.value ? 'Pause' : 'Play'}
         </button>
         <label for="guide-at" style={{ flex: '1 1 240px' }}>
@@ -236,18 +257,17 @@ function Without({ stream, p }: { stream: number; p: number }) {
             <p style={{ minHeight: '168px' }}>
               <span style={{ color: 'var(--soft)' }}>{prompt}</span>
               {run.tokens.map(({ text }, i) => (
-                <span
-                  // biome-ignore lint/suspicious/noArrayIndexKey: tokens have no other name
-                  key={i}
-                  style={first >= 0 && i >= first ? { background: 'var(--wash)' } : {}}
-                >
+                <span key={i} style={first >= 0 && i >= first ? { background: 'var(--wash)' } : {}}>
                   {text}
                 </span>
               ))}
             </p>
-            <div style={{ display: 'flex', height: '14px', borderRadius: '4px', overflow: 'hidden', background: 'var(--surface)' }} role="img" aria-label={`Mean weights: ${shares.map((share, i) => `stream ${i + 1} ${percent(share)}`).join(', ')}`}>
+            <div
+              style={{ display: 'flex', height: '14px', borderRadius: '4px', overflow: 'hidden', background: 'var(--surface)' }}
+              role="img"
+              aria-label={`Mean weights: ${shares.map((share, i) => `stream ${i + 1} ${percent(share)}`).join(', ')}`}
+            >
               {shares.map((share, i) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
                 <i key={i} style={{ width: percent(share, 2), background: css(i) }} />
               ))}
             </div>
@@ -255,8 +275,13 @@ function Without({ stream, p }: { stream: number; p: number }) {
         ))}
       </div>
       <p class="note">
-        {n === 0 ? 'It is being written.' : first < 0 ? 'The same text: this stream was not needed for it.' : `The same seed; from token ${first + 1} on the texts part.`} The bars are the mean
-        weights of the streams. In the playground any stream can be knocked out, also in the middle of a text.
+        {n === 0
+          ? 'It is being written.'
+          : first < 0
+            ? 'The same text: this stream was not needed for it.'
+            : `The same seed; from token ${first + 1} on the texts part.`}{' '}
+        The bars are the mean weights of the streams. In the playground any stream can be knocked out, also in the middle of a
+        text.
       </p>
     </div>
   )
@@ -287,7 +312,10 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
     const measure = async () => {
       if (recorded) {
         const traces = await recordedTraces()
-        measured.value = all.map((p) => ({ p, ms: paceOf(traces.find((trace) => trace.p === p && trace.without.length === 0)?.events ?? []) }))
+        measured.value = all.map((p) => ({
+          p,
+          ms: paceOf(traces.find((trace) => trace.p === p && trace.without.length === 0)?.events ?? []),
+        }))
         return
       }
       for (const p of all) {
@@ -327,7 +355,15 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
                 <tr key={p} style={{ height: '40px' }}>
                   <th scope="row">{p}</th>
                   <td class="text">
-                    <span style={{ display: 'block', height: '12px', borderRadius: '3px', background: 'var(--accent)', width: found ? percent(found.ms / most, 1) : '0' }} />
+                    <span
+                      style={{
+                        display: 'block',
+                        height: '12px',
+                        borderRadius: '3px',
+                        background: 'var(--accent)',
+                        width: found ? percent(found.ms / most, 1) : '0',
+                      }}
+                    />
                   </td>
                   <td>{found ? found.ms.toFixed(2) : '…'}</td>
                   <td>{found && base ? `${(found.ms / base).toFixed(2)}×` : '…'}</td>
@@ -339,8 +375,11 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
         </table>
       </div>
       <p class="note">
-        {recorded ? 'As it was when the traces were recorded.' : 'Each P wrote 40 tokens, one after the other; the way to this page is in the times.'} This model is tiny, so that arithmetic and
-        the way to the page show; the larger a model, the more its weights weigh, and the closer P = 8 comes to P = 1.
+        {recorded
+          ? 'As it was when the traces were recorded.'
+          : 'Each P wrote 40 tokens, one after the other; the way to this page is in the times.'}{' '}
+        This model is tiny, so that arithmetic and the way to the page show; the larger a model, the more its weights weigh, and
+        the closer P = 8 comes to P = 1.
       </p>
     </div>
   )

@@ -1,6 +1,7 @@
 /** The law in one picture and one slider, for the guided minute. */
-import { useSignal } from '@preact/signals'
+
 import { equivalentParameters, predictLoss } from '@parscale/core/law'
+import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'
 import { XyChart } from '../charts/xy-chart.tsx'
 import { css, short } from '../streams.ts'
@@ -12,7 +13,10 @@ const grid = Array.from({ length: 40 }, (_, i) => low * (high / low) ** (i / 39)
 export function LawMini() {
   const p = useSignal(8)
   const fit = fitted.value
-  const plain = useMemo(() => (fit instanceof Error ? [] : grid.map((n) => [n, predictLoss(fit, { N: n, P: 1 }).value] as const)), [fit])
+  const plain = useMemo(
+    () => (fit instanceof Error ? [] : grid.map((n) => [n, predictLoss(fit, { N: n, P: 1 }).value] as const)),
+    [fit],
+  )
   if (fit instanceof Error) return <p class="message">{fit.message}</p>
   const loss = predictLoss(fit, { N, P: p.value }).value
   const equal = equivalentParameters(fit, { N, P: p.value }).value
@@ -20,7 +24,8 @@ export function LawMini() {
   return (
     <div class="block">
       <p class="answer" style={{ minHeight: '58px' }} aria-live="polite">
-        1.57B parameters with <strong>P = {Number(p.value.toPrecision(3))}</strong> do what <strong>{short(equal)}</strong> do with one stream: {(equal / N).toFixed(2)} times as many.
+        1.57B parameters with <strong>P = {Number(p.value.toPrecision(3))}</strong> do what <strong>{short(equal)}</strong> do
+        with one stream: {(equal / N).toFixed(2)} times as many.
       </p>
       <div class="field">
         <label for="mini-p">P, streams: {Number(p.value.toPrecision(3))}</label>
@@ -46,13 +51,23 @@ export function LawMini() {
         height={280}
         over={({ x, y }) => (
           <>
-            <line x1={x(N)} x2={Math.min(x(high), x(equal))} y1={y(loss)} y2={y(loss)} stroke="var(--ink)" stroke-dasharray="4 4" />
+            <line
+              x1={x(N)}
+              x2={Math.min(x(high), x(equal))}
+              y1={y(loss)}
+              y2={y(loss)}
+              stroke="var(--ink)"
+              stroke-dasharray="4 4"
+            />
             <circle cx={x(N)} cy={y(loss)} r="7" fill="var(--raised)" stroke="var(--ink)" stroke-width="2.5" />
             {equal < high && <circle cx={x(equal)} cy={y(loss)} r="5" fill="var(--ink)" />}
           </>
         )}
       />
-      <p class="note">The paper's measurements on code (Stack-V2-Python) and the law fitted to them in this page: the upper curve is one stream, the lower P.</p>
+      <p class="note">
+        The paper's measurements on code (Stack-V2-Python) and the law fitted to them in this page: the upper curve is one stream,
+        the lower P.
+      </p>
     </div>
   )
 }

@@ -1,6 +1,7 @@
 /** The law: what P streams are worth in parameters, by the paper's own points or the reader's. Fits run in the page. */
+
+import { equivalentParameters, laws, type Point, parameterIntervals, parsePoints, predictLoss } from '@parscale/core/law'
 import { useComputed, useSignal } from '@preact/signals'
-import { equivalentParameters, laws, parameterIntervals, parsePoints, type Point, predictLoss } from '@parscale/core/law'
 import { contours } from 'd3-contour'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { type ChartScales, Legend, XyChart } from '../charts/xy-chart.tsx'
@@ -36,8 +37,8 @@ export function LawPanel() {
       <div>
         <h1>The law</h1>
         <p class="lead">
-          The paper's finding: P streams are worth as much as more parameters, by a factor that grows with ln P. The points are its
-          measurements; the curves are fitted to them here, in the page.
+          The paper's finding: P streams are worth as much as more parameters, by a factor that grows with ln P. The points are
+          its measurements; the curves are fitted to them here, in the page.
         </p>
       </div>
       <div class="row">
@@ -77,8 +78,8 @@ export function LawPanel() {
       <section class="block" aria-labelledby="own-title">
         <h2 id="own-title">Your own points</h2>
         <p class="note">
-          CSV with the columns N, P and loss, optionally D and weight; or JSON. They stay in this page. A fit of three parameters or four
-          needs more points than that, of several N and several P.
+          CSV with the columns N, P and loss, optionally D and weight; or JSON. They stay in this page. A fit of three parameters
+          or four needs more points than that, of several N and several P.
         </p>
         <Drop
           label="Choose a file"
@@ -91,7 +92,13 @@ export function LawPanel() {
         </Drop>
         <div class="field">
           <label for="csv">or paste it</label>
-          <textarea id="csv" rows={4} placeholder={example} value={pasted.value} onInput={(event) => (pasted.value = event.currentTarget.value)} />
+          <textarea
+            id="csv"
+            rows={4}
+            placeholder={example}
+            value={pasted.value}
+            onInput={(event) => (pasted.value = event.currentTarget.value)}
+          />
         </div>
         <div class="row middle">
           <button type="button" disabled={pasted.value.trim() === ''} onClick={() => read(pasted.value, 'the pasted text')}>
@@ -193,14 +200,26 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
           label={`Loss over parameters for ${ps.map((p) => `P = ${p}`).join(', ')}, with the asked point`}
           series={series}
           x={{ label: 'N, non-embedding parameters', log: true, domain: [low, high], format: short }}
-          y={{ label: 'loss, nats a token', domain: [least - 0.04 * (most - least), most + 0.03 * (most - least)], format: (value) => value.toFixed(2) }}
+          y={{
+            label: 'loss, nats a token',
+            domain: [least - 0.04 * (most - least), most + 0.03 * (most - least)],
+            format: (value) => value.toFixed(2),
+          }}
           height={400}
-          over={(scales) => <Handle scales={scales} at={at} loss={loss.value} equal={equal.value} onMove={(n) => move({ N: Math.min(high, Math.max(low, n)) })} />}
+          over={(scales) => (
+            <Handle
+              scales={scales}
+              at={at}
+              loss={loss.value}
+              equal={equal.value}
+              onMove={(n) => move({ N: Math.min(high, Math.max(low, n)) })}
+            />
+          )}
         />
         <Legend series={series} />
         <p class="note">
-          Drag the ring, or use the sliders. The dashed line goes to the P = 1 curve at the same loss. Bands and brackets are 95 % intervals
-          from refits to residuals that are dealt out anew ({thetas.value.length} of {refitsWanted} refits).
+          Drag the ring, or use the sliders. The dashed line goes to the P = 1 curve at the same loss. Bands and brackets are 95 %
+          intervals from refits to residuals that are dealt out anew ({thetas.value.length} of {refitsWanted} refits).
           {[...new Set([...loss.warnings, ...equal.warnings])].map((warning) => ` ${warning}.`)}
         </p>
       </section>
@@ -212,9 +231,22 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
   )
 }
 
-const Small = ({ text }: { text: string }) => (text ? <span style={{ color: 'var(--soft)', fontSize: '0.78em' }}>{text}</span> : null)
+const Small = ({ text }: { text: string }) =>
+  text ? <span style={{ color: 'var(--soft)', fontSize: '0.78em' }}>{text}</span> : null
 
-function Handle({ scales, at, loss, equal, onMove }: { scales: ChartScales; at: { N: number; P: number }; loss: number; equal: number; onMove: (n: number) => void }) {
+function Handle({
+  scales,
+  at,
+  loss,
+  equal,
+  onMove,
+}: {
+  scales: ChartScales
+  at: { N: number; P: number }
+  loss: number
+  equal: number
+  onMove: (n: number) => void
+}) {
   const dragging = useRef(false)
   const { x, y, plot } = scales
   const [cx, cy] = [x(at.N), y(loss)]
@@ -263,7 +295,9 @@ function Contours({ low, high, at }: { low: number; high: number; at: { N: numbe
     const values: number[] = []
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < columns; column++)
-        values.push(predictLoss(fit, { N: low * (high / low) ** (column / (columns - 1)), P: 2 ** ((5 * row) / (rows - 1)) }).value)
+        values.push(
+          predictLoss(fit, { N: low * (high / low) ** (column / (columns - 1)), P: 2 ** ((5 * row) / (rows - 1)) }).value,
+        )
     const [least, most] = extent(values)
     const levels = Array.from({ length: 10 }, (_, i) => least + ((i + 0.5) * (most - least)) / 10)
     const paths = contours().size([columns, rows]).thresholds(levels)(values)
@@ -284,7 +318,13 @@ function Contours({ low, high, at }: { low: number; high: number; at: { N: numbe
           return paths.map(({ value, coordinates }, i) => (
             <path
               key={value}
-              d={coordinates.map((polygon) => polygon.map((ring) => `M${ring.map(([a, b]) => `${px(a!).toFixed(1)},${py(b!).toFixed(1)}`).join('L')}Z`).join('')).join('')}
+              d={coordinates
+                .map((polygon) =>
+                  polygon
+                    .map((ring) => `M${ring.map(([a, b]) => `${px(a!).toFixed(1)},${py(b!).toFixed(1)}`).join('L')}Z`)
+                    .join(''),
+                )
+                .join('')}
               fill={`rgb(0 114 178 / ${0.05 + 0.035 * i})`}
               stroke="var(--raised)"
               stroke-width="1"
@@ -296,13 +336,22 @@ function Contours({ low, high, at }: { low: number; high: number; at: { N: numbe
         over={({ x, y }) => (
           <>
             {fit.points.map((point) => (
-              <circle key={`${point.N} ${point.P}`} cx={x(point.N)} cy={y(point.P)} r="3" fill={colourOf(point.P)} stroke="var(--raised)" />
+              <circle
+                key={`${point.N} ${point.P}`}
+                cx={x(point.N)}
+                cy={y(point.P)}
+                r="3"
+                fill={colourOf(point.P)}
+                stroke="var(--raised)"
+              />
             ))}
             <circle cx={x(at.N)} cy={y(at.P)} r="8" fill="none" stroke="var(--ink)" stroke-width="2.5" />
           </>
         )}
       />
-      <p class="note">Lighter is lower. Along an edge the loss is the same: going up a line, streams take the place of parameters.</p>
+      <p class="note">
+        Lighter is lower. Along an edge the loss is the same: going up a line, streams take the place of parameters.
+      </p>
     </section>
   )
 }
@@ -315,9 +364,7 @@ function Parameters() {
   return (
     <section class="block" aria-labelledby="fit-title">
       <h2 id="fit-title">The fit</h2>
-      <p class="note">
-        loss = {laws[fit.law.name].formula}
-      </p>
+      <p class="note">loss = {laws[fit.law.name].formula}</p>
       <div class="scroll">
         <table>
           <thead>
@@ -339,7 +386,8 @@ function Parameters() {
         </table>
       </div>
       <p class="note">
-        {fit.points.length} points, R² = {fit.r2.toFixed(4)}. Largest miss: {Math.max(...fit.residuals.map(({ error }) => Math.abs(error))).toFixed(4)} nats.
+        {fit.points.length} points, R² = {fit.r2.toFixed(4)}. Largest miss:{' '}
+        {Math.max(...fit.residuals.map(({ error }) => Math.abs(error))).toFixed(4)} nats.
       </p>
     </section>
   )
@@ -347,5 +395,7 @@ function Parameters() {
 
 const trim = (value: number) => String(Number(value.toPrecision(3)))
 const extent = (values: readonly number[]): [number, number] => [Math.min(...values), Math.max(...values)]
-const logRange = (low: number, high: number, n: number) => Array.from({ length: n }, (_, i) => low * (high / low) ** (i / (n - 1)))
+const logRange = (low: number, high: number, n: number) =>
+  Array.from({ length: n }, (_, i) => low * (high / low) ** (i / (n - 1)))
+
 export type { Point }

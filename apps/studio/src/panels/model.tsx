@@ -4,7 +4,13 @@ import { connection, info, json, loadInfo, type ModelInfo, post } from '../api.t
 import { bytes } from '../streams.ts'
 import { Drop } from '../ui.tsx'
 
-const states: Readonly<Record<string, string>> = { ready: 'loaded', loading: 'is being loaded', unloaded: 'is loaded when it is asked for', failed: 'cannot be loaded', unloading: 'is being freed' }
+const states: Readonly<Record<string, string>> = {
+  ready: 'loaded',
+  loading: 'is being loaded',
+  unloaded: 'is loaded when it is asked for',
+  failed: 'cannot be loaded',
+  unloading: 'is being freed',
+}
 
 export function ModelPanel() {
   const about = info.value
@@ -47,7 +53,8 @@ function Stat({ name, value, small = false }: { name: string; value: string; sma
 }
 
 function ModelCard({ model }: { model: ModelInfo }) {
-  const { id, state, problem, p, chat, weights, context, family, hidden, layers, heads, kvHeads, vocabulary, bytesPerPosition } = model
+  const { id, state, problem, p, chat, weights, context, family, hidden, layers, heads, kvHeads, vocabulary, bytesPerPosition } =
+    model
   return (
     <div class="card block">
       <h3 style={{ color: 'var(--ink)', fontSize: '16px' }}>
@@ -86,13 +93,19 @@ function DropModel() {
       return
     }
     const parts = files.filter(({ name }) => wanted.test(name))
-    const name = (parts.find((file) => /\.gguf$/i.test(file.name))?.name ?? 'dropped').replace(/\.gguf$/i, '').replace(/[^\w.-]/g, '-')
+    const name = (parts.find((file) => /\.gguf$/i.test(file.name))?.name ?? 'dropped')
+      .replace(/\.gguf$/i, '')
+      .replace(/[^\w.-]/g, '-')
     const total = parts.reduce((sum, { size }) => sum + size, 0)
     try {
       let done = 0
       for (const file of parts) {
         progress.value = `Sending ${file.name}, ${bytes(file.size)}`
-        await send(`/studio/models/${name}/${encodeURIComponent(file.name)}`, file, (sent) => (share.value = (done + sent) / total))
+        await send(
+          `/studio/models/${name}/${encodeURIComponent(file.name)}`,
+          file,
+          (sent) => (share.value = (done + sent) / total),
+        )
         done += file.size
       }
       progress.value = 'Loading it'
@@ -137,11 +150,17 @@ async function faultOf(files: readonly File[]): Promise<string | undefined> {
     if (magic !== 'GGUF') return `${gguf.name} is no GGUF file: it begins with ${JSON.stringify(magic)} instead of "GGUF".`
   } else {
     const has = (name: RegExp) => files.some((file) => name.test(file.name))
-    if (!has(/\.safetensors$/)) return `${files.map(({ name }) => name).slice(0, 3).join(', ')}: no model. A model is a .gguf file, or config.json, tokenizer.json and .safetensors together.`
+    if (!has(/\.safetensors$/))
+      return `${files
+        .map(({ name }) => name)
+        .slice(0, 3)
+        .join(', ')}: no model. A model is a .gguf file, or config.json, tokenizer.json and .safetensors together.`
     if (!has(/^config\.json$/)) return 'config.json is missing beside the safetensors; choose the files of the folder together.'
-    if (!has(/^tokenizer\.json$/)) return 'tokenizer.json is missing beside the safetensors; choose the files of the folder together.'
+    if (!has(/^tokenizer\.json$/))
+      return 'tokenizer.json is missing beside the safetensors; choose the files of the folder together.'
   }
-  if (total > freeBytes) return `The files have ${bytes(total)}, and ${bytes(freeBytes)} of this machine's memory are free: too large. Nothing was read.`
+  if (total > freeBytes)
+    return `The files have ${bytes(total)}, and ${bytes(freeBytes)} of this machine's memory are free: too large. Nothing was read.`
   return undefined
 }
 

@@ -1,7 +1,18 @@
 /** The playground: a text while it is written, by how many streams, and what each of them had to say. */
 import { useComputed, useSignal } from '@preact/signals'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
-import { type Asked, connection, currentModel, inPage, info, json, type Message, type ModelInfo, recordedTraces, tokenize } from '../api.ts'
+import {
+  type Asked,
+  connection,
+  currentModel,
+  info,
+  inPage,
+  json,
+  type Message,
+  type ModelInfo,
+  recordedTraces,
+  tokenize,
+} from '../api.ts'
 import { Markdown } from '../markdown.tsx'
 import { replaceRoute, route } from '../route.ts'
 import { bytes, css, disagreement, evenness, leader, percent } from '../streams.ts'
@@ -59,11 +70,21 @@ export function Play() {
   const address = (plan: readonly Segment[]) => {
     const more = new URLSearchParams({
       ...(modelId.value !== '' && { model: modelId.value }),
-      ...{ prompt: asText.value, p: String(plan[0]?.p ?? p.value), seed: String(seed.value), temperature: String(temperature.value) },
+      ...{
+        prompt: asText.value,
+        p: String(plan[0]?.p ?? p.value),
+        seed: String(seed.value),
+        temperature: String(temperature.value),
+      },
       tokens: String(maxTokens.value),
       ...((plan[0]?.without ?? without).length > 0 && { out: (plan[0]?.without ?? without).map((i) => i + 1).join(',') }),
       ...(compare.value && { beside: '1' }),
-      ...(plan.length > 1 && { changes: plan.slice(1).map(({ at, p, without }) => [at, p, ...without.map((i) => i + 1)].join('-')).join('.') }),
+      ...(plan.length > 1 && {
+        changes: plan
+          .slice(1)
+          .map(({ at, p, without }) => [at, p, ...without.map((i) => i + 1)].join('-'))
+          .join('.'),
+      }),
     })
     return more
   }
@@ -106,8 +127,8 @@ export function Play() {
       <div>
         <h1>Playground</h1>
         <p class="lead">
-          P streams of one model read the same text, each through a prefix of its own, and a small network weighs what they say. Each token
-          stands on the colour of the stream that weighed most; the bar below it has all weights.
+          P streams of one model read the same text, each through a prefix of its own, and a small network weighs what they say.
+          Each token stands on the colour of the stream that weighed most; the bar below it has all weights.
         </p>
       </div>
       <div class="block">
@@ -163,12 +184,39 @@ export function Play() {
             options={all.map((n) => [String(n), String(n)])}
             onChange={(value) => change({ p: Number(value) })}
           />
-          <NumberField id="tokens" label="Tokens" value={maxTokens.value} least={1} most={10_000} onChange={(value) => (maxTokens.value = value)} />
-          <NumberField id="temperature" label="Temperature" value={temperature.value} least={0} most={2} step={0.1} onChange={(value) => (temperature.value = value)} />
-          <NumberField id="seed" label="Seed" value={seed.value} least={0} most={2 ** 31} onChange={(value) => (seed.value = value)} />
+          <NumberField
+            id="tokens"
+            label="Tokens"
+            value={maxTokens.value}
+            least={1}
+            most={10_000}
+            onChange={(value) => (maxTokens.value = value)}
+          />
+          <NumberField
+            id="temperature"
+            label="Temperature"
+            value={temperature.value}
+            least={0}
+            most={2}
+            step={0.1}
+            onChange={(value) => (temperature.value = value)}
+          />
+          <NumberField
+            id="seed"
+            label="Seed"
+            value={seed.value}
+            least={0}
+            most={2 ** 31}
+            onChange={(value) => (seed.value = value)}
+          />
           {mode.value === 'text' && (
             <label class="check">
-              <input type="checkbox" checked={compare.value} onChange={(event) => (compare.value = event.currentTarget.checked)} />P = 1 beside it
+              <input
+                type="checkbox"
+                checked={compare.value}
+                onChange={(event) => (compare.value = event.currentTarget.checked)}
+              />
+              P = 1 beside it
             </label>
           )}
         </div>
@@ -182,7 +230,9 @@ export function Play() {
               p={p.value}
               out={without}
               onToggle={(stream) => {
-                const next = without.includes(stream) ? without.filter((i) => i !== stream) : [...without, stream].sort((a, b) => a - b)
+                const next = without.includes(stream)
+                  ? without.filter((i) => i !== stream)
+                  : [...without, stream].sort((a, b) => a - b)
                 if (next.length < p.value) change({ out: next })
               }}
             />
@@ -195,7 +245,14 @@ export function Play() {
         {mode.value === 'text' && (
           <div class="row middle">
             {running.value ? (
-              <button type="button" class="main" onClick={() => (main.stop(), beside.stop())}>
+              <button
+                type="button"
+                class="main"
+                onClick={() => {
+                  main.stop()
+                  beside.stop()
+                }}
+              >
                 Stop
               </button>
             ) : (
@@ -308,7 +365,7 @@ function segmentAt(run: TraceRun, index: number | undefined): Segment | undefine
 
 function stateWords(run: TraceRun, model: ModelInfo | undefined): string {
   if (model?.state === 'failed') return `The model cannot be loaded: ${model.problem}`
-  if (!model || model.state !== 'ready') return connection.value === 'gone' ? 'The server does not answer.' : 'The model is being loaded.'
+  if (model?.state !== 'ready') return connection.value === 'gone' ? 'The server does not answer.' : 'The model is being loaded.'
   const n = run.version.value >= 0 ? run.tokens.length : 0
   switch (run.state.value) {
     case 'running':
@@ -335,7 +392,9 @@ function Trouble({ run, onResume }: { run: TraceRun; onResume: () => void }) {
   return (
     <div class="message" role="alert">
       <span>
-        {back ? 'The server is back.' : `${sentence(run.problem.value)} The ${run.tokens.length} tokens so far are kept; it is looked for.`}
+        {back
+          ? 'The server is back.'
+          : `${sentence(run.problem.value)} The ${run.tokens.length} tokens so far are kept; it is looked for.`}
       </span>
       <button type="button" disabled={!back} onClick={onResume}>
         Go on where it stopped
@@ -379,10 +438,10 @@ function Summary({ run }: { run: TraceRun }) {
           </dl>
           <div class="legend">
             {Array.from({ length: p }, (_, i) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: streams have no other name
               <span key={i}>
                 <i style={{ background: css(i) }} />
-                {i + 1}: weighs {percent(mean(({ weights }) => weights[i]!))}, leads {percent(mean(({ weights }) => Number(leader(weights) === i)))}
+                {i + 1}: weighs {percent(mean(({ weights }) => weights[i]!))}, leads{' '}
+                {percent(mean(({ weights }) => Number(leader(weights) === i)))}
               </span>
             ))}
           </div>
@@ -469,8 +528,8 @@ function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (prompt: 
   if (model?.state === 'ready' && !model.chat)
     return (
       <p class="message fine">
-        {model.id} has no chat template: it goes on with texts and does not answer. Load a model that was trained on conversations, as with{' '}
-        <code>parscale studio ./SmolLM2-135M-Instruct.gguf</code>.
+        {model.id} has no chat template: it goes on with texts and does not answer. Load a model that was trained on
+        conversations, as with <code>parscale studio ./SmolLM2-135M-Instruct.gguf</code>.
       </p>
     )
   const answer = async (conversation: readonly Message[]) => {
@@ -498,7 +557,6 @@ function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (prompt: 
     <section class="block" aria-label="Conversation">
       <div class="talk">
         {turns.value.map((turn, i) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: turns have no other name
           <div class={`turn ${turn.role}`} key={i}>
             <h3>{turn.role === 'user' ? 'You' : model?.id}</h3>
             <div class="said">{turn.role === 'user' ? turn.content : <Markdown text={turn.content} />}</div>
@@ -561,13 +619,41 @@ function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (prompt: 
           </button>
         )}
       </div>
-      <TokenView tokens={run.tokens} version={run.version} cursor={run.cursor} label="The last answer" empty="The tokens of the answer stand here." colourBy="stream" height={220} />
-      <TokenDetail token={run.cursor.value === undefined ? undefined : run.tokens[run.cursor.value]} index={run.cursor.value} out={[]} />
+      <TokenView
+        tokens={run.tokens}
+        version={run.version}
+        cursor={run.cursor}
+        label="The last answer"
+        empty="The tokens of the answer stand here."
+        colourBy="stream"
+        height={220}
+      />
+      <TokenDetail
+        token={run.cursor.value === undefined ? undefined : run.tokens[run.cursor.value]}
+        index={run.cursor.value}
+        out={[]}
+      />
     </section>
   )
 }
 
-function NumberField({ id, label, value, least, most, step = 1, onChange }: { id: string; label: string; value: number; least: number; most: number; step?: number; onChange: (value: number) => void }) {
+function NumberField({
+  id,
+  label,
+  value,
+  least,
+  most,
+  step = 1,
+  onChange,
+}: {
+  id: string
+  label: string
+  value: number
+  least: number
+  most: number
+  step?: number
+  onChange: (value: number) => void
+}) {
   return (
     <div class="field">
       <label for={id}>{label}</label>

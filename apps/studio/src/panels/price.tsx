@@ -1,5 +1,5 @@
 /** The price: what fits a device and a budget, what it costs by calculation and by measurement, and where parallel scaling loses. */
-import { useSignal } from '@preact/signals'
+
 import {
   type Candidate,
   type Device,
@@ -12,6 +12,7 @@ import {
   weightFormats,
 } from '@parscale/core/cost'
 import { predictLoss } from '@parscale/core/law'
+import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'
 import { Legend, XyChart } from '../charts/xy-chart.tsx'
 import { bytes, css, short } from '../streams.ts'
@@ -49,7 +50,8 @@ export function Price() {
   const bench = useSignal<BenchFile | undefined>(undefined)
   const problem = useSignal('')
   const measured = bench.value?.machine.device
-  const device = name.value === 'measured' && measured ? measured : (devices.find((each) => each.name === name.value) ?? devices[0]!)
+  const device =
+    name.value === 'measured' && measured ? measured : (devices.find((each) => each.name === name.value) ?? devices[0]!)
   const fit = fitted.value
 
   const plan = useMemo<Plan | Error>(() => {
@@ -72,7 +74,10 @@ export function Price() {
     problem.value = ''
     try {
       const parsed = JSON.parse(await file.text()) as BenchFile
-      if (!Array.isArray(parsed?.rows) || !parsed.rows.every((row) => typeof row?.msPerToken === 'number' && typeof row.p === 'number'))
+      if (
+        !Array.isArray(parsed?.rows) ||
+        !parsed.rows.every((row) => typeof row?.msPerToken === 'number' && typeof row.p === 'number')
+      )
         throw new Error('it has no rows of a bench')
       bench.value = parsed
       if (parsed.machine?.device) name.value = 'measured'
@@ -85,8 +90,9 @@ export function Price() {
       <div>
         <h1>The price</h1>
         <p class="lead">
-          Streams share the weights, so they cost little memory, and little time where reading the weights is what takes time. Here is what
-          that buys on a device: sizes N, streams P and bits of a weight, none of which another beats in loss, memory and time at once.
+          Streams share the weights, so they cost little memory, and little time where reading the weights is what takes time.
+          Here is what that buys on a device: sizes N, streams P and bits of a weight, none of which another beats in loss, memory
+          and time at once.
         </p>
       </div>
       <div class="row">
@@ -192,9 +198,10 @@ function Front({ plan, device }: { plan: Plan; device: Device }) {
     <section class="block" aria-labelledby="front-title">
       <h2 id="front-title">What fits: {device.title}</h2>
       <p class="answer" aria-live="polite">
-        Lowest loss: <strong>{short(best.N)}</strong> parameters with <strong>P = {best.P}</strong> in <strong>{best.format.name}</strong>, loss{' '}
-        <strong>{best.loss.toFixed(3)}</strong>, {bytes(best.memoryBytes)}, {(1000 * best.secondsPerToken).toPrecision(3)} ms a token;{' '}
-        {best.binds === 'compute' ? 'arithmetic' : 'memory bandwidth'} is what takes the time.
+        Lowest loss: <strong>{short(best.N)}</strong> parameters with <strong>P = {best.P}</strong> in{' '}
+        <strong>{best.format.name}</strong>, loss <strong>{best.loss.toFixed(3)}</strong>, {bytes(best.memoryBytes)},{' '}
+        {(1000 * best.secondsPerToken).toPrecision(3)} ms a token; {best.binds === 'compute' ? 'arithmetic' : 'memory bandwidth'}{' '}
+        is what takes the time.
       </p>
       <div class="two">
         <div class="block">
@@ -202,17 +209,30 @@ function Front({ plan, device }: { plan: Plan; device: Device }) {
             label="The Pareto front: loss over time a token, by P"
             series={series}
             x={{ label: 'ms a token', log: true, domain: [fast / 1.25, slow * 1.25], format: (value) => short(value) }}
-            y={{ label: 'loss, nats a token', domain: [least - 0.05 * (most - least + 0.01), most + 0.05 * (most - least + 0.01)], format: (value) => value.toFixed(2) }}
+            y={{
+              label: 'loss, nats a token',
+              domain: [least - 0.05 * (most - least + 0.01), most + 0.05 * (most - least + 0.01)],
+              format: (value) => value.toFixed(2),
+            }}
             height={360}
-            over={({ x, y }) => <circle cx={x(1000 * best.secondsPerToken)} cy={y(best.loss)} r="9" fill="none" stroke="var(--ink)" stroke-width="2" />}
+            over={({ x, y }) => (
+              <circle
+                cx={x(1000 * best.secondsPerToken)}
+                cy={y(best.loss)}
+                r="9"
+                fill="none"
+                stroke="var(--ink)"
+                stroke-width="2"
+              />
+            )}
           />
           <Legend series={series} />
           <p class="note">
-            {pareto.length} of {plan.feasible} that fit are beaten by none; {onFront.map(({ p, n }) => `${n} with P = ${p}`).join(', ')}. The
-            ring is the lowest loss. By calculation (a roofline: a lower bound): one request, 512 tokens in, 128 out.
+            {pareto.length} of {plan.feasible} that fit are beaten by none;{' '}
+            {onFront.map(({ p, n }) => `${n} with P = ${p}`).join(', ')}. The ring is the lowest loss. By calculation (a roofline:
+            a lower bound): one request, 512 tokens in, 128 out.
           </p>
         </div>
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
         <div class="scroll" tabIndex={0} role="region" aria-label="The front as a table">
           <table>
             <thead>
@@ -246,12 +266,9 @@ function Front({ plan, device }: { plan: Plan; device: Device }) {
 
 function Measured({ bench }: { bench: BenchFile }) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls
     <div class="scroll" tabIndex={0} role="region" aria-label="Measured beside computed">
       <table>
-        <caption>
-          {bench.machine.cpu}: computed is what the machine's measured bandwidth and arithmetic allow at best
-        </caption>
+        <caption>{bench.machine.cpu}: computed is what the machine's measured bandwidth and arithmetic allow at best</caption>
         <thead>
           <tr>
             <th scope="col">Model</th>
@@ -265,7 +282,6 @@ function Measured({ bench }: { bench: BenchFile }) {
         </thead>
         <tbody>
           {bench.rows.map((row, i) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: rows have no other name
             <tr key={i}>
               <th scope="row">
                 {row.model}, {row.bits} bits, {row.engine}
@@ -298,10 +314,10 @@ function Figure4() {
     <section class="block" aria-labelledby="figure4-title">
       <h2 id="figure4-title">Figure 4, batch by batch</h2>
       <p class="note">
-        By the paper's cost model: what is added to the 1.6B model of P = 1 by eight streams, and by the size that has the same loss. A ratio
-        above 1 says that streams are the cheaper way; where it is below 1 they lose, as arithmetic then takes longer than reading weights.
+        By the paper's cost model: what is added to the 1.6B model of P = 1 by eight streams, and by the size that has the same
+        loss. A ratio above 1 says that streams are the cheaper way; where it is below 1 they lose, as arithmetic then takes
+        longer than reading weights.
       </p>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
       <div class="scroll" tabIndex={0} role="region" aria-label="Figure 4 as a table">
         <table>
           <thead>

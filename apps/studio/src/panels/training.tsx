@@ -87,8 +87,9 @@ export function Training() {
       <div>
         <h1>Training</h1>
         <p class="lead">
-          Recycling leaves a model's weights as they are and learns what makes streams differ: prefixes, and the network that weighs what they
-          say. Runs are read from {folder.value ? <code>{folder.value}</code> : 'a folder'} while they are written.
+          Recycling leaves a model's weights as they are and learns what makes streams differ: prefixes, and the network that
+          weighs what they say. Runs are read from {folder.value ? <code>{folder.value}</code> : 'a folder'} while they are
+          written.
         </p>
       </div>
       <NewRun onStarted={(name) => (chosen.value = [name])} />
@@ -99,8 +100,7 @@ export function Training() {
             There are none yet. Start one above, or: <code>parscale train recycle --data notes.txt --p 4 --out runs/first</code>
           </p>
         ) : (
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls
-          <div class="scroll" tabIndex={0} role="region" aria-label="Runs">
+          <div class="scroll" tabIndex={0} role="region" aria-label="Runs, table">
             <table>
               <thead>
                 <tr>
@@ -125,7 +125,12 @@ export function Training() {
                     <td>{run.steps ? `${run.step} of ${run.steps}` : '–'}</td>
                     <td>{run.heldOutLoss?.toFixed(4) ?? '–'}</td>
                     <td>
-                      <input type="checkbox" aria-label={`Show ${run.name}`} checked={chosen.value.includes(run.name)} onChange={() => toggle(run.name)} />
+                      <input
+                        type="checkbox"
+                        aria-label={`Show ${run.name}`}
+                        checked={chosen.value.includes(run.name)}
+                        onChange={() => toggle(run.name)}
+                      />
                     </td>
                   </tr>
                 ))}
@@ -150,13 +155,19 @@ function useRun(name: string | undefined): Live {
     const read = async () => {
       for (;;) {
         try {
-          const response = await fetch(new URL(`./studio/runs/${encodeURIComponent(name)}/events`, document.baseURI), { signal: left.signal })
+          const response = await fetch(new URL(`./studio/runs/${encodeURIComponent(name)}/events`, document.baseURI), {
+            signal: left.signal,
+          })
           if (response.ok && response.body) {
             live.value = nothing
             for await (const data of events(response.body)) {
               const news = JSON.parse(data) as Live & { reset: boolean }
               const before = news.reset ? nothing : live.value
-              live.value = { ...news, records: [...before.records, ...news.records], samples: [...before.samples, ...news.samples] }
+              live.value = {
+                ...news,
+                records: [...before.records, ...news.records],
+                samples: [...before.samples, ...news.samples],
+              }
             }
           }
         } catch {
@@ -186,7 +197,12 @@ function OneRun({ name }: { name: string }) {
   const problem = useSignal('')
   const charts = useMemo(() => chartsOf(records), [records])
   const alarms = records.filter(({ kind }) => kind === 'alarm')
-  const failed = live.process !== null && live.process.code !== undefined && live.process.code !== null && live.process.code !== 0 && live.process.code !== 130
+  const failed =
+    live.process !== null &&
+    live.process.code !== undefined &&
+    live.process.code !== null &&
+    live.process.code !== 0 &&
+    live.process.code !== 130
   const stop = async () => {
     problem.value = ''
     try {
@@ -201,7 +217,9 @@ function OneRun({ name }: { name: string }) {
       <div class="row middle">
         <h2 id="run-title">{name}</h2>
         <span class="note" role="status">
-          {run ? `${words[run.state]}, step ${run.step}${run.steps ? ` of ${run.steps}` : ''}` : 'begins: text and model are being read'}
+          {run
+            ? `${words[run.state]}, step ${run.step}${run.steps ? ` of ${run.steps}` : ''}`
+            : 'begins: text and model are being read'}
         </span>
         {live.process && live.process.code === undefined && (
           <button type="button" onClick={() => void stop()}>
@@ -235,7 +253,9 @@ function OneRun({ name }: { name: string }) {
       </div>
       <div class="card" style={{ minHeight: '96px' }}>
         <h3>What it writes{lastSample ? ` at step ${lastSample.step}` : ''}</h3>
-        <p style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>{lastSample ? `${lastSample.prompt}${lastSample.text}` : 'Nothing yet.'}</p>
+        <p style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+          {lastSample ? `${lastSample.prompt}${lastSample.text}` : 'Nothing yet.'}
+        </p>
       </div>
     </section>
   )
@@ -243,7 +263,12 @@ function OneRun({ name }: { name: string }) {
 
 interface Curves {
   readonly data: readonly (readonly (number | null)[])[]
-  readonly series: readonly { readonly name: string; readonly colour: string; readonly points?: boolean; readonly width?: number }[]
+  readonly series: readonly {
+    readonly name: string
+    readonly colour: string
+    readonly points?: boolean
+    readonly width?: number
+  }[]
 }
 
 function Curve({ title, unit, chart, range }: { title: string; unit: string; chart: Curves; range?: readonly [number, number] }) {
@@ -298,7 +323,10 @@ function chartsOf(records: readonly Rec[]): Record<'loss' | 'streams' | 'rho' | 
         { name: 'together', colour: 'gray', points: true },
       ],
     },
-    rho: { data: columns([valuesOf(records, 'streams', ({ rho }) => rho)]), series: [{ name: 'mean of the pairs', colour: css(4), points: true }] },
+    rho: {
+      data: columns([valuesOf(records, 'streams', ({ rho }) => rho)]),
+      series: [{ name: 'mean of the pairs', colour: css(4), points: true }],
+    },
     entropy: {
       data: columns([valuesOf(records, 'streams', ({ weightEntropy }) => weightEntropy)]),
       series: [{ name: 'entropy over ln P', colour: css(2), points: true }],
@@ -320,7 +348,11 @@ function Compared({ names }: { names: readonly string[] }) {
         <Curve title="Training loss" unit="nats a token" chart={curve('train', ({ loss }) => loss)} />
         <Curve title="Held-out loss" unit="nats a token" chart={curve('evaluation', ({ loss }) => loss)} />
         <Curve title="Correlation, ρ" unit="1: all alike" chart={curve('streams', ({ rho }) => rho)} />
-        <Curve title="Evenness of the weights" unit="1: all weigh the same" chart={curve('streams', ({ weightEntropy }) => weightEntropy)} />
+        <Curve
+          title="Evenness of the weights"
+          unit="1: all weigh the same"
+          chart={curve('streams', ({ weightEntropy }) => weightEntropy)}
+        />
       </div>
     </section>
   )
@@ -349,13 +381,24 @@ function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
       return
     }
     file.value = first!.name
-    if (name.value === '') name.value = first!.name.replace(/\.\w+$/, '').replace(/[^\w-]+/g, '-').slice(0, 40) || 'run'
+    if (name.value === '')
+      name.value =
+        first!.name
+          .replace(/\.\w+$/, '')
+          .replace(/[^\w-]+/g, '-')
+          .slice(0, 40) || 'run'
   }
   const start = async () => {
     problem.value = ''
     busy.value = true
     try {
-      const started = await post<{ name: string }>('/studio/runs', { name: name.value, model: model!.id, text: text.value, p: p.value, steps: steps.value })
+      const started = await post<{ name: string }>('/studio/runs', {
+        name: name.value,
+        model: model!.id,
+        text: text.value,
+        p: p.value,
+        steps: steps.value,
+      })
       onStarted(started.name)
       name.value = ''
     } catch (error) {
@@ -367,7 +410,9 @@ function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
     <section class="block" aria-labelledby="new-title">
       <h2 id="new-title">Recycle {model ? model.id : 'the model'} on a text of yours</h2>
       <Drop label="Choose a text" accept=".txt,.md,text/plain" onFiles={(files) => void take(files)}>
-        {file.value ? `${file.value}: ${text.value.length.toLocaleString('en')} characters` : 'or drop it here; UTF-8, paragraphs apart'}
+        {file.value
+          ? `${file.value}: ${text.value.length.toLocaleString('en')} characters`
+          : 'or drop it here; UTF-8, paragraphs apart'}
       </Drop>
       <div class="row">
         <div class="field">
@@ -395,7 +440,12 @@ function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
             }}
           />
         </div>
-        <button type="button" class="main" disabled={busy.value || text.value === '' || name.value === '' || !model} onClick={() => void start()}>
+        <button
+          type="button"
+          class="main"
+          disabled={busy.value || text.value === '' || name.value === '' || !model}
+          onClick={() => void start()}
+        >
           Train
         </button>
       </div>
@@ -424,7 +474,11 @@ function Diagnose() {
     busy.value = true
     problem.value = ''
     try {
-      found.value = await post<Diagnosed>('/studio/diagnose', { model: used!.id, text: text.value, p: choices.includes(p.value) ? p.value : undefined })
+      found.value = await post<Diagnosed>('/studio/diagnose', {
+        model: used!.id,
+        text: text.value,
+        p: choices.includes(p.value) ? p.value : undefined,
+      })
     } catch (error) {
       problem.value = sentence((error as Error).message)
     }
@@ -434,7 +488,8 @@ function Diagnose() {
     <section class="block" aria-labelledby="diagnose-title">
       <h2 id="diagnose-title">Do the streams work? A diagnosis on a text</h2>
       <p class="note">
-        What each stream would lose alone, together and without one of them; how alike they are; who weighs how much. Up to 4,096 tokens.
+        What each stream would lose alone, together and without one of them; how alike they are; who weighs how much. Up to 4,096
+        tokens.
       </p>
       <div class="field">
         <label for="diagnose-text">Text</label>
@@ -453,13 +508,22 @@ function Diagnose() {
         )}
         <div class="field">
           <label for="diagnose-p">Streams, P</label>
-          <select id="diagnose-p" value={String(choices.includes(p.value) ? p.value : (choices.at(-1) ?? ''))} onChange={(event) => (p.value = Number(event.currentTarget.value))}>
+          <select
+            id="diagnose-p"
+            value={String(choices.includes(p.value) ? p.value : (choices.at(-1) ?? ''))}
+            onChange={(event) => (p.value = Number(event.currentTarget.value))}
+          >
             {choices.map((n) => (
               <option key={n}>{n}</option>
             ))}
           </select>
         </div>
-        <button type="button" class="main" disabled={busy.value || text.value.trim() === '' || choices.length === 0} onClick={() => void run()}>
+        <button
+          type="button"
+          class="main"
+          disabled={busy.value || text.value.trim() === '' || choices.length === 0}
+          onClick={() => void run()}
+        >
           {busy.value ? 'Reading' : 'Diagnose'}
         </button>
         {choices.length === 0 && used && <span class="note">{used.id} has one stream: there is nothing to compare.</span>}

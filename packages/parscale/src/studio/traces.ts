@@ -17,6 +17,8 @@ export interface Trace extends TraceAsked {
 }
 
 const prompts = ['The people of the United States', 'It was a dark and stormy sea, and the captain']
+/** Streams are knocked out of the first, which takes as many traces as there are streams. */
+const [knockedOut] = prompts
 const asked = { seed: 7, temperature: 0.8, maxTokens: 64 }
 
 /** @param fetch of the API */
@@ -28,7 +30,7 @@ export async function record(
   const largest = all.at(-1)!
   const cases: TraceAsked[] = prompts.flatMap((prompt) => [
     ...all.map((p) => ({ ...asked, prompt, p, without: [] as number[] })),
-    ...Array.from({ length: largest > 1 ? largest : 0 }, (_, i) => ({ ...asked, prompt, p: largest, without: [i] })),
+    ...Array.from({ length: prompt === knockedOut && largest > 1 ? largest : 0 }, (_, i) => ({ ...asked, prompt, p: largest, without: [i] })),
   ])
   const traces: Trace[] = []
   for (const one of cases) {
