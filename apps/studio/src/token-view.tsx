@@ -410,11 +410,15 @@ export function TokenDetail({
               <span role="columnheader" class="label">
                 weight
               </span>
-              <span role="columnheader" />
+              <span role="columnheader">
+                <span class="unseen">share</span>
+              </span>
               <span role="columnheader" class="label">
                 alone it says
               </span>
-              <span role="columnheader" />
+              <span role="columnheader">
+                <span class="unseen">with probability</span>
+              </span>
             </span>
             {token.weights.map((weight, i) => {
               const choice = token.choices[i]

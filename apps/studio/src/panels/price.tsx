@@ -1,16 +1,8 @@
 /** The price: what fits a device and a budget, what it costs by calculation and by measurement, and where parallel scaling loses. */
 
-import {
-  type Candidate,
-  type Device,
-  devices,
-  familyShapes,
-  figure4Batches,
-  headline,
-  makePlan,
-  type Plan,
-  weightFormats,
-} from '@parscale/core/cost'
+import { type Candidate, type Device, devices, makePlan, type Plan, weightFormats } from '@parscale/core/cost'
+// Built in one with core, and not among what it promises: the page may read more than a stranger.
+import { familyShapes, figure4Batches, headline } from '@parscale/core/internal/cost'
 import { predictLoss } from '@parscale/core/law'
 import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'

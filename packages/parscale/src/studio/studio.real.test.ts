@@ -66,7 +66,7 @@ afterAll(async () => {
 beforeEach(async () => {
   if (!browserHere) return
   page = await browser.newPage({ viewport: { width: 1280, height: 860 } })
-  page.setDefaultTimeout(slow.timeout)
+  page.setDefaultTimeout(90_000)
   ;[outside, faults] = [[], []]
   page.on('request', (request) => {
     if (!request.url().startsWith(url) && !request.url().startsWith('data:') && !request.url().startsWith('blob:'))
