@@ -664,6 +664,11 @@ function NumberField({
         max={most}
         step={step}
         value={value}
+        // While it is typed as well: the page may be drawn anew before the field is left.
+        onInput={(event) => {
+          const next = event.currentTarget.valueAsNumber
+          if (next >= least && next <= most) onChange(next)
+        }}
         onChange={(event) => {
           const next = event.currentTarget.valueAsNumber
           if (Number.isFinite(next)) onChange(Math.min(most, Math.max(least, next)))

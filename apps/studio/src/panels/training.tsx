@@ -435,7 +435,7 @@ function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
             min={1}
             max={100_000}
             value={steps.value}
-            onChange={(event) => {
+            onInput={(event) => {
               if (event.currentTarget.valueAsNumber >= 1) steps.value = Math.round(event.currentTarget.valueAsNumber)
             }}
           />

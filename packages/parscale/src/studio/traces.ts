@@ -30,7 +30,12 @@ export async function record(
   const largest = all.at(-1)!
   const cases: TraceAsked[] = prompts.flatMap((prompt) => [
     ...all.map((p) => ({ ...asked, prompt, p, without: [] as number[] })),
-    ...Array.from({ length: prompt === knockedOut && largest > 1 ? largest : 0 }, (_, i) => ({ ...asked, prompt, p: largest, without: [i] })),
+    ...Array.from({ length: prompt === knockedOut && largest > 1 ? largest : 0 }, (_, i) => ({
+      ...asked,
+      prompt,
+      p: largest,
+      without: [i],
+    })),
   ])
   const traces: Trace[] = []
   for (const one of cases) {
