@@ -26,6 +26,11 @@ export const commands: readonly CommandRow[] = [
     load: () => import('./commands/mcp.ts'),
   },
   { name: 'ps', description: 'the models of a server that runs', load: () => import('./commands/ps.ts') },
+  {
+    name: 'studio',
+    description: 'a page that shows streams, law, price and training',
+    load: () => import('./commands/studio.ts'),
+  },
   { name: 'score', description: 'log-probabilities and perplexity of a text', load: () => import('./commands/score.ts') },
   {
     name: 'compare',

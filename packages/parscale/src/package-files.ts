@@ -12,6 +12,12 @@ export const packageVersion = (): string =>
 /** The model that ships with the package: small, trained on public prose, with P = 1, 2, 4 and 8. Its card is README.md in it. */
 export const shippedModel = fileURLToPath(new URL('../models/small', import.meta.url))
 
+/** The studio's page as `npm run build` leaves it. */
+export const studioFolder = fileURLToPath(new URL('../dist/studio-page', import.meta.url))
+
+/** The command, for processes of its own. It needs the build. */
+export const cliPath = fileURLToPath(new URL('../bin/parscale.js', import.meta.url))
+
 /** Whether this runs from source, so that processes that it starts do, too. */
 export const isSource = import.meta.url.endsWith('.ts')
 

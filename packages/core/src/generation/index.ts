@@ -34,6 +34,7 @@ export { type ModelFiles, modelFiles, type StreamSetFiles } from './model-files.
 export { openText } from './open-text.ts'
 export type { PenaltyOptions } from './penalties.ts'
 export {
+  checkWithoutStreams,
   type Finished,
   type FinishReason,
   type GeneratedToken,

@@ -44,7 +44,7 @@ export async function outputHeads(
     const start = inProduct[i] ? at : later
     const size = sequence.p * n * H
     const streams = streamsLast(hidden.subarray(from, from + size), sequence.p, n, H)
-    parts.push({ streams, weights: new Float32Array(n).fill(1), at: start, streamsAt })
+    parts.push({ streams, weights: new Float32Array(n).fill(1), at: start, streamsAt, without: work[i]!.withoutStreams ?? [] })
     if (sequence.p === 1) joined.set(streams, start * H)
     if (streamRows[i]! > 0) joined.set(streams.subarray(-sequence.p * H), streamsAt * H)
     streamsAt += streamRows[i]!
@@ -166,6 +166,8 @@ interface Part {
   /** Its first row in `joined`, and the first of its streams' where these are wanted. */
   readonly at: number
   readonly streamsAt: number
+  /** Streams to be left out. */
+  readonly without: readonly number[]
 }
 
 /** One product for all sequences that share a stream set; writes into `joined` [N, H] and the parts' weights. */
@@ -184,8 +186,27 @@ async function aggregate(model: Model, set: StreamSet, parts: readonly Part[], j
     const n = part.streams.length / (parscale.n * H)
     joined.set(out.hidden.subarray(token * H, (token + n) * H), part.at * H)
     part.weights = out.weights.subarray(token * parscale.n, (token + n) * parscale.n)
+    if (part.without.length > 0) leaveOut(part, parscale.n, H, joined.subarray(part.at * H, (part.at + n) * H))
     token += n
   }
+}
+
+/** Weighs a part's streams anew without some of them: h = sum_p w_p h_p / sum_p w_p over those that are left. */
+function leaveOut(part: Part, P: number, H: number, hidden: Float32Array): void {
+  const { streams, without } = part
+  const weights = Float32Array.from(part.weights, (weight, i) => (without.includes(i % P) ? 0 : weight))
+  hidden.fill(0)
+  for (let t = 0; t < weights.length / P; t++) {
+    const row = weights.subarray(t * P, (t + 1) * P)
+    const sum = row.reduce((all, weight) => all + weight, 0)
+    for (let p = 0; p < P; p++) {
+      // Where those that are left had no weight at all, they have the same.
+      row[p] = sum > 0 ? row[p]! / sum : without.includes(p) ? 0 : 1 / (P - new Set(without).size)
+      if (row[p] === 0) continue
+      for (let h = 0; h < H; h++) hidden[t * H + h]! += row[p]! * streams[(t * P + p) * H + h]!
+    }
+  }
+  part.weights = weights
 }
 
 /** Indices of the work by stream set, where there is anything to aggregate. */

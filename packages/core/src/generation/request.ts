@@ -82,6 +82,11 @@ export interface TokenRequest {
   readonly topLogprobs?: number
   /** Each stream's own most probable token with each generated one: P rows more through the output embedding. Default false. */
   readonly streamChoices?: boolean
+  /**
+   * Streams, from 0, that have no say in what is generated: their weight is 0, the others' are scaled up to sum to 1. They are
+   * computed all the same, so that what they would have said is told with `streamChoices`. At least one must be left. Default: none.
+   */
+  readonly withoutStreams?: readonly number[]
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
   /** Hidden states that the output embedding reads: after the final norm and the aggregation of the streams. */
@@ -125,6 +130,16 @@ export function checkRequest(request: TokenRequest, context: number): void {
       found: promptIds.length,
     })
   }
+}
+
+/** @throws usage error for streams to be left out that there are not, or where none is left */
+export function checkWithoutStreams(without: readonly number[], p: number): void {
+  const flag = 'withoutStreams'
+  const wrong = without.find((stream) => !(Number.isInteger(stream) && stream >= 0 && stream < p))
+  if (wrong !== undefined)
+    throw usageError(`${flag}: there is no stream ${wrong}; with P = ${p} they are 0 to ${p - 1}`, { flag, found: wrong })
+  if (without.length > 0 && new Set(without).size === p)
+    throw usageError(`${flag}: all ${p} streams are left out; leave at least one`, { flag, found: without })
 }
 
 /** The first position of the prompt whose result is wanted: the last one at least. */
@@ -193,7 +208,8 @@ export class ActiveRequest implements Plannable {
   /** Its part in a step that computes the next `count` ids. */
   work(count: number): Work {
     const at = this.sequence.length
-    const want = { want: this.#wanted(count), logits: this.#needsLogits, streamLogits: this.#wantsStreams(count) }
+    const { withoutStreams } = this.request
+    const want = { want: this.#wanted(count), logits: this.#needsLogits, streamLogits: this.#wantsStreams(count), withoutStreams }
     return { sequence: this.sequence, ids: this.ids.slice(at, at + count), ...want }
   }
 

@@ -9,7 +9,15 @@ import { anySignal } from '../signals.ts'
 import { type Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
 import { commonPrefix, PrefixCache } from './prefix-cache.ts'
 import { PromptPace } from './prompt-pace.ts'
-import { ActiveRequest, checkRequest, type Finished, firstWanted, type PromptCache, type TokenRequest } from './request.ts'
+import {
+  ActiveRequest,
+  checkRequest,
+  checkWithoutStreams,
+  type Finished,
+  firstWanted,
+  type PromptCache,
+  type TokenRequest,
+} from './request.ts'
 import { findSource, type Source, takeOver, waitsNoLonger } from './sharing.ts'
 import { planStep, type StepLimits } from './step-plan.ts'
 
@@ -296,6 +304,7 @@ export class Scheduler {
       throw usageError('the prompt cache is in use by another request; wait for it or use a second cache')
     }
     const p = (cache ? cache.p : request.p) ?? this.engine.model.defaultP
+    if (request.withoutStreams) checkWithoutStreams(request.withoutStreams, p)
     // Positions whose results are wanted are always run.
     const most = firstWanted(request)
     const sequence =

@@ -50,6 +50,8 @@ export interface Work {
   readonly logits?: boolean
   /** Logits of each stream alone too, for the last token that is wanted. Default false. */
   readonly streamLogits?: boolean
+  /** Streams whose weight is 0, the others' scaled up: see TokenRequest. Default: none. */
+  readonly withoutStreams?: readonly number[] | undefined
 }
 
 /** Of the n wanted tokens of one piece of work; views, valid until the next step. */

@@ -36,6 +36,8 @@ export interface TextOptions extends Partial<SamplingOptions> {
   readonly logProbabilities?: boolean
   /** Each stream's own most probable token with each token. Default false. */
   readonly streamChoices?: boolean
+  /** Streams, from 0, that have no say, see TokenRequest. Default: none. */
+  readonly withoutStreams?: readonly number[]
   /** The prompt's log-probabilities, with so many of the most probable tokens in each place. Absent: none. */
   readonly promptLogprobs?: number
   /** Whose text it is, where several share the model, see TokenRequest. */
@@ -176,6 +178,7 @@ export class TextModel {
         stopTokenIds: this.stopTokenIds,
         topLogprobs: options.topLogprobs,
         streamChoices: options.streamChoices,
+        withoutStreams: options.withoutStreams,
         promptLogprobs: options.promptLogprobs,
         owner: options.owner,
         signal: anySignal(options.signal, left.signal),

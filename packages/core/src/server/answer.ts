@@ -37,8 +37,9 @@ export function alternatives({ id, text, logProbability, topLogprobs = [] }: Tex
   return [...topLogprobs, ...drawn]
 }
 
-/** Of each token: each stream's weight, and what it would have said alone. */
+/** Of each token: its id, each stream's weight, and what it would have said alone. */
 export const streamsOf = (tokens: readonly TextToken[]) => ({
+  token_ids: tokens.map(({ id }) => id),
   streams: tokens.map(({ streamWeights }) => streamWeights.map((weight) => Number(weight.toPrecision(6)))),
   stream_choices: tokens.map(({ streamChoices = [] }) =>
     streamChoices.map(({ id, text, logProbability }) => ({ id, token: text, logprob: finiteLogprob(logProbability) })),
@@ -48,5 +49,9 @@ export const streamsOf = (tokens: readonly TextToken[]) => ({
 /** The same of several answers. */
 export function streamsOfAll(answers: readonly { readonly tokens: readonly TextToken[] }[]) {
   const each = answers.map(({ tokens }) => streamsOf(tokens))
-  return { streams: each.map(({ streams }) => streams), stream_choices: each.map(({ stream_choices }) => stream_choices) }
+  return {
+    token_ids: each.map(({ token_ids }) => token_ids),
+    streams: each.map(({ streams }) => streams),
+    stream_choices: each.map(({ stream_choices }) => stream_choices),
+  }
 }

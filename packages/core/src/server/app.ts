@@ -42,6 +42,8 @@ export interface ServerOptions {
   readonly signal?: AbortSignal
   /** For /metrics; what measures it is the platform's. */
   readonly loopDelay?: () => LoopDelay
+  /** Answers what is none of the API's paths, behind the same checks of who calls. Undefined: 404. */
+  readonly otherwise?: (request: Request) => Promise<Response | undefined>
   /** Called at the end of each request. */
   readonly onRequest?: (record: RequestRecord) => void
   /** Called with errors that nobody expected. */
@@ -121,7 +123,10 @@ export function createServerApp(options: ServerOptions): ServerApp {
     }
   })
   app.onError((error, c) => refused(noteFailure(error, c.get('scope'), context)))
-  app.notFound((c) => refused(notFound(`there is no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'unknown_url')))
+  app.notFound(async (c) => {
+    const other = await options.otherwise?.(c.req.raw)
+    return other ?? refused(notFound(`there is no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'unknown_url'))
+  })
   const { origins = [] } = options
   if (origins.length > 0)
     app.use(

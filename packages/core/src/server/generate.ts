@@ -1,10 +1,18 @@
 /** One text of a request: checked against the limits, queued, and counted. */
+import type { z } from 'zod'
 import { isParscaleError } from '../errors.ts'
-import type { SamplingOptions, TextChunk, TextOptions, TextResult, TokenConstraint } from '../generation/index.ts'
+import {
+  checkWithoutStreams,
+  type SamplingOptions,
+  type TextChunk,
+  type TextOptions,
+  type TextResult,
+  type TokenConstraint,
+} from '../generation/index.ts'
 import type { ServerContext } from './context.ts'
 import { contextExceeded, invalid, overloaded, queueFull } from './errors.ts'
 import type { LoadedModel } from './models.ts'
-import type { SamplingFields } from './protocol/fields.ts'
+import type { parscaleField, SamplingFields } from './protocol/fields.ts'
 import type { RequestScope } from './scope.ts'
 
 export interface TextJob {
@@ -48,6 +56,20 @@ export function samplingOf(
     seed: seed ?? Math.floor(Math.random() * 2 ** 32),
   }
   return { ...options, stop }
+}
+
+/** What a request asks of the streams. @throws invalid request for streams to be left out that there are not */
+export function streamOptions(
+  asked: z.infer<typeof parscaleField>,
+  p: number,
+): Pick<TextOptions, 'streamChoices' | 'withoutStreams'> {
+  const without = asked?.without ?? []
+  try {
+    checkWithoutStreams(without, p)
+  } catch (error) {
+    throw invalid(`parscale.without: ${(error as Error).message.replace(/^withoutStreams: /, '')}`, 'parscale')
+  }
+  return { streamChoices: asked?.streams ?? false, ...(without.length > 0 && { withoutStreams: without }) }
 }
 
 function biasOf(given: Readonly<Record<string, number>>, { text }: LoadedModel, most: number): Map<number, number> {

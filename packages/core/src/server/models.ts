@@ -58,9 +58,18 @@ export interface ModelStatus {
   readonly loaded: LoadedModel | undefined
 }
 
+const entryOf = (spec: ModelSpec): Entry => ({
+  spec,
+  state: 'unloaded',
+  users: 0,
+  waiting: 0,
+  lastUsed: 0,
+  ...{ problem: undefined, loaded: undefined, loading: undefined, unloading: undefined, timer: undefined },
+})
+
 /** The models that an app answers with, by name: loaded on demand, unloaded when idle. Call `close` to free them. */
 export class ModelRegistry {
-  readonly #entries: ReadonlyMap<string, Entry>
+  readonly #entries: Map<string, Entry>
   readonly #idleMs: number
   /** Settled when no model is being loaded. */
   #loads: Promise<unknown> = Promise.resolve()
@@ -72,19 +81,17 @@ export class ModelRegistry {
    */
   constructor(specs: readonly ModelSpec[], options: { idleMs?: number } = {}) {
     this.#idleMs = options.idleMs ?? Infinity
-    this.#entries = new Map(
-      specs.map((spec) => [
-        spec.id,
-        {
-          spec,
-          state: 'unloaded',
-          users: 0,
-          waiting: 0,
-          lastUsed: 0,
-          ...{ problem: undefined, loaded: undefined, loading: undefined, unloading: undefined, timer: undefined },
-        },
-      ]),
-    )
+    this.#entries = new Map(specs.map((spec) => [spec.id, entryOf(spec)]))
+  }
+
+  /** A further model, loaded when it is asked for. @throws conflict where there is one of this name */
+  add(spec: ModelSpec): void {
+    if (this.#entries.has(spec.id))
+      throw new ApiError(409, 'invalid_request_error', `there is a model ${spec.id} already`, {
+        code: 'model_exists',
+        param: 'model',
+      })
+    this.#entries.set(spec.id, entryOf(spec))
   }
 
   get statuses(): ModelStatus[] {

@@ -47,6 +47,18 @@ export interface ServeOptions extends ListenOptions {
   /** Takes a line of JSON for each request. */
   readonly log: (line: string) => void
   readonly onListen?: (url: string) => void
+  /** What is answered beside the API. */
+  readonly beside?: (registry: ModelRegistry) => Beside
+}
+
+/** Further answers of a server. */
+export interface Beside {
+  /** Files that hold nothing but a program: anybody may have them, so a link from another page opens them. */
+  readonly page: (request: Request) => Promise<Response | undefined>
+  /** Behind the checks of who calls. */
+  readonly answer: (request: Request) => Promise<Response | undefined>
+  /** Ends what is under way. */
+  readonly close: () => void
 }
 
 /** Where nobody but this machine can connect. */
@@ -87,6 +99,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   const loop = watchLoop()
   let state: ServerState = 'loading'
   let isKey = keyCheck(keys)
+  const beside = options.beside?.(registry)
   const app = createServerApp({
     ...{
       registry,
@@ -102,12 +115,14 @@ export async function serve(options: ServeOptions): Promise<void> {
     // All names of a machine that is reached from elsewhere are not known here; keys guard it.
     hosts: isLoopback(host) || options.hosts ? [...ownNames(), host, ...(options.hosts ?? [])] : undefined,
     state: () => state,
+    ...(beside && { otherwise: beside.answer }),
     onRequest: (record) => {
       if (!isProbe(record)) options.log(logLine(record))
     },
     onError: (error) => say(`parscale: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
   })
-  const listener = await listen(app, options)
+  const answering = beside ? { fetch: async (request: Request) => (await beside.page(request)) ?? app.fetch(request) } : app
+  const listener = await listen(answering, options)
   const { tls, onHangup } = options
   const stopRenewing = [
     renewing({
@@ -139,6 +154,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       await ended
     } else loading.catch(() => {})
     state = 'ending'
+    beside?.close()
     if (app.active() > 0) say(`ending: ${app.active()} requests are under way, at most ${options.drainMs / 1000} s more`)
     // It listens as long as something is under way: whoever asks is told that it ends, and asks elsewhere.
     const drained = async () => {
@@ -152,6 +168,7 @@ export async function serve(options: ServeOptions): Promise<void> {
     await within(cutMs, drained())
   } finally {
     for (const stop of stopRenewing) stop()
+    beside?.close()
     cut.abort(serverEnding())
     loop.stop()
     listener.cut()

@@ -1,7 +1,7 @@
 /** Shows stream weights as colours: each token has the colour of its heaviest stream, brighter with more weight. */
 
 /** Eight hues that stay apart on dark and light terminals, as RGB (Okabe and Ito's palette for colour-blind readers, and white). */
-const hues = [
+export const streamHues = [
   [230, 159, 0],
   [86, 180, 233],
   [0, 158, 115],
@@ -21,7 +21,7 @@ export function streamBlocks(p: number, color: boolean): (text: string, weights:
     if (!color) return `${text}(${best + 1}:${Math.round(share * 100)}%)`
     // From an even split (dark) to all weight on one stream (full colour).
     const strength = 0.25 + 0.75 * ((share - 1 / p) / (1 - 1 / p))
-    const [r, g, b] = hues[best % hues.length]!.map((c) => Math.round(c * strength))
+    const [r, g, b] = streamHues[best % streamHues.length]!.map((c) => Math.round(c * strength))
     const ink = 0.299 * r! + 0.587 * g! + 0.114 * b! > 110 ? '30' : '97'
     return text
       .split('\n')

@@ -134,7 +134,10 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
     // Streams begin nearly alike: before the rate has been at its peak that is no news.
     const { stage, start } = stageAt(config, Math.max(0, step - 1))
     const alarms = step - start > stage.warmupSteps ? (diagnosis?.alarms ?? []) : []
-    for (const { message } of alarms) io.stderr(`  warning: ${message}\n`)
+    for (const { message } of alarms) {
+      await folder.log({ kind: 'alarm', step, message })
+      io.stderr(`  warning: ${message}\n`)
+    }
     if (sample !== undefined) {
       await folder.sample({ step, prompt: config.sample.prompt, text: sample })
       io.stderr(`  sample: ${JSON.stringify(`${config.sample.prompt}${sample}`)}\n`)
@@ -174,6 +177,7 @@ const streamFigures = ({ p, tokens, losses, correlation, disagreement, weights }
   bestStreamLoss: Math.min(...losses.streams.map(({ loss }) => loss)),
   ensembleLoss: losses.ensemble.loss,
   predictedLoss: correlation.predictedLoss,
+  streamLosses: losses.streams.map(({ loss }) => loss),
   rho: correlation.meanRho,
   // Over the pairs; a stream agrees with itself.
   disagreement: disagreement.flat().reduce((sum, share) => sum + share, 0) / (p * (p - 1)),

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { scoreIds } from '../../evaluation/index.ts'
+import { measureStreams, scoreIds } from '../../evaluation/index.ts'
 import { writePrefix } from '../../model/index.ts'
 import { writeRandomModel } from '../../testing/random-model.ts'
 import { beamSearch, type Engine, logSumExp, PromptCache, Scheduler, type TokenRequest } from '../index.ts'
@@ -54,6 +54,51 @@ export function schedulerContract({ load, tolerance }: EngineKind): void {
     })
     return ids
   }
+
+  it('leaves streams out: their weight is 0, and the losses are those that the diagnosis has without them', async () => {
+    const prompt = [1, 2, 3]
+    for (const out of [0, 1, 2]) {
+      const ids = [...prompt]
+      const losses: number[] = []
+      await new Scheduler(engine).submit({
+        ...request(prompt, { p: 3, maxTokens: 6, withoutStreams: [out] }),
+        onToken: ({ id, logProbability, streamWeights }) => {
+          ids.push(id)
+          losses.push(-logProbability)
+          expect(streamWeights[out]).toBe(0)
+          expect(streamWeights.reduce((sum, weight) => sum + weight)).toBeCloseTo(1, 6)
+        },
+      })
+      const { withoutStream, aggregate } = await measureStreams(engine, ids, { p: 3 })
+      const expected = withoutStream[out]!.subarray(prompt.length - 1)
+      for (const [t, loss] of losses.entries()) expect(Math.abs(loss - expected[t]!)).toBeLessThan(1e-3)
+      // That the stream's absence is seen at all.
+      expect(losses.some((loss, t) => Math.abs(loss - aggregate[prompt.length - 1 + t]!) > 5e-3)).toBe(true)
+    }
+  })
+
+  it('does not mix up requests that leave different streams out, and hears one that is left alone', async () => {
+    const scheduler = new Scheduler(engine)
+    const cases = [[], [0], [1, 2], [2]]
+    const prompts = cases.map((_, i) => [1 + i, 2, 3])
+    const alone: number[][] = []
+    for (const [i, withoutStreams] of cases.entries())
+      alone.push(await run(scheduler, request(prompts[i]!, { p: 3, withoutStreams })))
+    const together = cases.map((withoutStreams, i) => run(scheduler, request(prompts[i]!, { p: 3, withoutStreams })))
+    expect(await Promise.all(together)).toEqual(alone)
+    await scheduler.submit({
+      ...request([4, 2, 3], { p: 3, withoutStreams: [1, 2], streamChoices: true, sampling: { temperature: 0 } }),
+      onToken: ({ id, streamChoices }) => expect(streamChoices![0]!.id).toBe(id),
+    })
+  })
+
+  it('refuses to leave out streams that there are not, or all', async () => {
+    const scheduler = new Scheduler(engine)
+    const left = (withoutStreams: number[], p = 3) => scheduler.submit(request([1, 2], { p, withoutStreams }))
+    await expect(left([3])).rejects.toThrow(/no stream 3; with P = 3 they are 0 to 2/)
+    await expect(left([0, 1, 2])).rejects.toThrow(/all 3 streams are left out/)
+    await expect(left([0], 1)).rejects.toThrow(/all 1 streams/)
+  })
 
   it('tells what each stream would say alone: one row with its prefix, and no aggregation', async () => {
     const { decoder } = engine.model

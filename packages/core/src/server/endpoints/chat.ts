@@ -10,6 +10,7 @@ import {
   type GeneratedText,
   generateText,
   samplingOf,
+  streamOptions,
   type TextJob,
   withConstraint,
 } from '../generate.ts'
@@ -51,7 +52,7 @@ export async function chat(request: ChatRequest, scope: RequestScope, context: S
       topLogprobs: top,
       shownTokenIds,
       logProbabilities: request.logprobs ?? false,
-      streamChoices: request.parscale?.streams ?? false,
+      ...streamOptions(request.parscale, p),
     }
     const constrained = withConstraint(options, await constraintOf(demand, model, scope, context, parser.reasons))
     jobs.push({ model, p, promptIds, options: constrained })

@@ -13,6 +13,7 @@ import {
   type GeneratedText,
   generateText,
   samplingOf,
+  streamOptions,
   type TextJob,
   withConstraint,
 } from '../generate.ts'
@@ -87,7 +88,7 @@ export async function completions(request: CompletionRequest, scope: RequestScop
       const wanted = {
         topLogprobs: logprobs,
         logProbabilities: logprobs !== undefined,
-        streamChoices: request.parscale?.streams ?? false,
+        ...streamOptions(request.parscale, p),
         // What is echoed alone, without numbers, needs no step; one is made all the same, for its prompt is checked there.
         promptLogprobs: echo && (logprobs !== undefined || maxTokens === 0) ? (logprobs ?? 0) : undefined,
       }

@@ -49,6 +49,11 @@ export const parscaleField = z
       .boolean()
       .nullish()
       .describe("Each stream's weight in each token, and the token that it would have said alone, with the answer."),
+    without: z
+      .array(z.int().min(0))
+      .max(1024)
+      .nullish()
+      .describe('Streams, from 0, that have no say: their weight is 0, the others are scaled up. Default: none.'),
   })
   .nullish()
 
@@ -98,6 +103,7 @@ export const errorShape = z.object({
 /** What an answer says of the streams. */
 export const parscaleShape = z.object({
   p: z.int().describe('Streams that were used.'),
+  token_ids: z.array(z.array(z.int())).optional().describe('With `streams`: of each choice, the id of each token.'),
   streams: z
     .array(z.array(z.array(z.number())))
     .optional()

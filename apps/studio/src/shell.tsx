@@ -1,0 +1,144 @@
+/** The frame around the panels: where one is, what answers, light or dark. */
+import type { ComponentType } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { connection, info, inPage } from './api.ts'
+import { Guide } from './panels/guide.tsx'
+import { Play } from './panels/play.tsx'
+import { route } from './route.ts'
+import { setTheme, type Theme, theme } from './theme.ts'
+
+const panels = [
+  { name: 'guide', title: 'Guide' },
+  { name: 'play', title: 'Playground' },
+  { name: 'law', title: 'Law' },
+  { name: 'price', title: 'Price' },
+  { name: 'training', title: 'Training' },
+  { name: 'model', title: 'Model' },
+] as const
+
+/** What is needed at once is here, the rest comes when it is asked for. */
+const lazy: Readonly<Record<string, () => Promise<ComponentType>>> = {
+  law: () => import('./panels/law.tsx').then(({ LawPanel }) => LawPanel),
+  price: () => import('./panels/price.tsx').then(({ Price }) => Price),
+  training: () => import('./panels/training.tsx').then(({ Training }) => Training),
+  model: () => import('./panels/model.tsx').then(({ ModelPanel }) => ModelPanel),
+}
+
+export function Shell() {
+  const { name } = route.value
+  const main = useRef<HTMLElement>(null)
+  const first = useRef(true)
+  useEffect(() => {
+    document.title = `${panels.find((panel) => panel.name === name)?.title ?? 'Studio'} · ParScale studio`
+    if (first.current) first.current = false
+    else {
+      main.current?.focus({ preventScroll: true })
+      scrollTo(0, 0)
+    }
+  }, [name])
+  return (
+    <>
+      <button type="button" class="skip" onClick={() => main.current?.focus()}>
+        To the panel
+      </button>
+      <div class="shell">
+        <header class="side">
+          <div class="top">
+            <a class="brand" href="#/guide">
+              <img src="./icon.svg" alt="" width="24" height="24" />
+              ParScale studio
+            </a>
+            <PhoneTheme />
+          </div>
+          <nav aria-label="Panels">
+            <ul>
+              {panels.map((panel) => (
+                <li key={panel.name}>
+                  <a href={`#/${panel.name}`} aria-current={panel.name === name ? 'page' : undefined}>
+                    {panel.title}
+                  </a>
+                </li>
+              ))}
+            </ul>
+          </nav>
+          <div class="foot">
+            <Status />
+            <div class="field">
+              <label for="theme">Colours</label>
+              <select id="theme" value={theme.value} onChange={(event) => setTheme(event.currentTarget.value as Theme)}>
+                <option value="system">As the system</option>
+                <option value="light">Light</option>
+                <option value="dark">Dark</option>
+              </select>
+            </div>
+          </div>
+        </header>
+        <main id="main" tabIndex={-1} ref={main}>
+          {name === 'guide' ? <Guide /> : name === 'play' ? <Play /> : <Lazy key={name} name={name} />}
+        </main>
+      </div>
+    </>
+  )
+}
+
+/** The choice of colours where there is no room for the column's foot. */
+function PhoneTheme() {
+  const dark = theme.value === 'dark' || (theme.value === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
+  return (
+    <button type="button" class="quiet phone" onClick={() => setTheme(dark ? 'light' : 'dark')}>
+      {dark ? 'Light' : 'Dark'}
+    </button>
+  )
+}
+
+function Status() {
+  const words = {
+    connecting: 'looking for the server',
+    here: 'the server answers',
+    gone: 'the server does not answer; trying again',
+    alone: 'no server: recorded traces',
+  }
+  return (
+    <p role="status">
+      <span class={`dot ${connection.value}`} />
+      {inPage.value ? inPage.value.runs : words[connection.value]}
+      <br />
+      {info.value ? `parscale ${info.value.version}` : '\u00a0'}
+    </p>
+  )
+}
+
+function Lazy({ name }: { name: string }) {
+  const [Panel, setPanel] = useState<ComponentType>()
+  const [failed, setFailed] = useState(false)
+  useEffect(() => {
+    const load = lazy[name]
+    if (!load) return
+    load().then(
+      (panel) => setPanel(() => panel),
+      () => setFailed(true),
+    )
+  }, [name])
+  if (!lazy[name])
+    return (
+      <div class="panel">
+        <h1>There is no panel of this name</h1>
+        <p>
+          <a href="#/guide">Begin with the guided minute</a>
+        </p>
+      </div>
+    )
+  if (failed)
+    return (
+      <div class="panel">
+        <h1>This panel could not be fetched</h1>
+        <p class="message">
+          The server does not answer.{' '}
+          <button type="button" onClick={() => location.reload()}>
+            Try again
+          </button>
+        </p>
+      </div>
+    )
+  return Panel ? <Panel /> : <div class="panel" aria-busy="true" style={{ minHeight: '100vh' }} />
+}

@@ -1,0 +1,148 @@
+/** A text while it is written: its tokens, under which P they were made, and what to do when the server goes away. */
+import { signal } from '@preact/signals'
+import { type Asked, complete, Gone, type Token, tokenize } from './api.ts'
+import { median } from './streams.ts'
+
+export interface Setting {
+  readonly p: number
+  readonly without: readonly number[]
+}
+export interface Segment extends Setting {
+  /** Index of its first token. */
+  readonly at: number
+}
+export type State = 'idle' | 'running' | 'stopped' | 'done' | 'lost' | 'refused'
+
+/** Milliseconds per token by P, of texts that ran alone. */
+export const pace = signal<ReadonlyMap<number, { readonly ms: number; readonly tokens: number }>>(new Map())
+const times = new Map<number, number[]>()
+/** Traces that run now: times of those that share steps are no measurement. */
+let runningNow = 0
+
+export class TraceRun {
+  tokens: Token[] = []
+  segments: Segment[] = []
+  readonly version = signal(0)
+  readonly state = signal<State>('idle')
+  readonly problem = signal('')
+  readonly cursor = signal<number | undefined>(undefined)
+  #asked: Asked | undefined
+  #controller: AbortController | undefined
+  #next: Setting | undefined
+  #ids: readonly number[] | undefined
+
+  get text(): string {
+    return this.tokens.map(({ text }) => text).join('')
+  }
+
+  /** The last time per token, over the last tokens. */
+  get recentMs(): number {
+    return median(this.tokens.slice(-24).map(({ ms }) => ms))
+  }
+
+  /**
+   * Begins anew.
+   *
+   * @param plan where P or the streams changed in the trace that is repeated; empty: never
+   */
+  async start(asked: Asked, plan: readonly Segment[] = []): Promise<void> {
+    this.#controller?.abort()
+    this.#asked = asked
+    this.#ids = undefined
+    this.tokens = []
+    this.segments = []
+    this.cursor.value = undefined
+    await this.#run({ p: asked.p, without: asked.without }, plan)
+  }
+
+  /** Goes on where a text stopped or was lost. */
+  async resume(setting: Setting): Promise<void> {
+    if (this.#asked && this.state.value !== 'running') await this.#run(setting, [])
+  }
+
+  /** From the next token on with another P or other streams. */
+  change(setting: Setting): void {
+    if (this.state.value !== 'running') return
+    this.#next = setting
+    this.#controller?.abort()
+  }
+
+  stop(): void {
+    this.#next = undefined
+    this.#controller?.abort()
+  }
+
+  async #run(first: Setting, plan: readonly Segment[]): Promise<void> {
+    const asked = this.#asked!
+    let setting = first
+    this.state.value = 'running'
+    this.problem.value = ''
+    runningNow++
+    const mine = new AbortController()
+    this.#controller = mine
+    try {
+      for (;;) {
+        const at = this.tokens.length
+        const until = Math.min(asked.maxTokens, plan.find((segment) => segment.at > at)?.at ?? asked.maxTokens)
+        if (at >= asked.maxTokens) break
+        this.#segment({ at, ...setting })
+        const prompt = at === 0 ? asked.prompt : [...(await this.#promptIds()), ...this.tokens.map(({ id }) => id)]
+        const controller: AbortController = this.#controller!
+        const part = complete({ ...asked, prompt, ...setting, seed: asked.seed + at, maxTokens: until - at }, controller.signal)
+        let reason: string | undefined
+        for (;;) {
+          const { done, value } = await part.next()
+          if (done) {
+            reason = value
+            break
+          }
+          // Another text was begun meanwhile.
+          if (this.#controller !== controller) return
+          this.#take(value, setting)
+        }
+        if (this.#controller !== controller) return
+        if (controller.signal.aborted) {
+          if (!this.#next) {
+            this.state.value = 'stopped'
+            return
+          }
+          setting = this.#next
+          this.#next = undefined
+          this.#controller = new AbortController()
+          continue
+        }
+        const following = plan.find((segment) => segment.at === this.tokens.length)
+        if (reason !== 'length' || this.tokens.length >= asked.maxTokens || !following) break
+        setting = following
+      }
+      this.state.value = 'done'
+    } catch (error) {
+      this.state.value = error instanceof Gone ? 'lost' : 'refused'
+      this.problem.value = error instanceof Error ? error.message : String(error)
+    } finally {
+      runningNow--
+    }
+  }
+
+  #segment(segment: Segment): void {
+    this.segments = [...this.segments.filter(({ at }) => at < segment.at), segment]
+  }
+
+  #take(tokens: readonly Token[], { p }: Setting): void {
+    const begins = this.segments.some(({ at }) => at === this.tokens.length)
+    this.tokens.push(...tokens)
+    this.version.value++
+    // The first of a request has its prompt in its time.
+    if (runningNow > 1 || begins) return
+    const list = times.get(p) ?? []
+    list.push(...tokens.map(({ ms }) => ms))
+    times.set(p, list.slice(-400))
+    pace.value = new Map(pace.value).set(p, { ms: median(list), tokens: list.length })
+  }
+
+  async #promptIds(): Promise<readonly number[]> {
+    const { prompt, model } = this.#asked!
+    this.#ids ??= typeof prompt === 'string' ? await tokenize(model, prompt) : prompt
+    return this.#ids
+  }
+}

@@ -1,0 +1,127 @@
+/** Controls that several panels share. */
+import type { ComponentChildren } from 'preact'
+import { useId, useState } from 'preact/hooks'
+import { css } from './streams.ts'
+
+export function Segments<T extends string>({
+  label,
+  name,
+  value,
+  options,
+  onChange,
+  disabled = false,
+}: {
+  label: string
+  name: string
+  value: T
+  options: readonly (readonly [T, string])[]
+  onChange: (value: T) => void
+  disabled?: boolean
+}) {
+  const id = useId()
+  return (
+    <div class="field" role="radiogroup" aria-labelledby={id}>
+      <span class="label" id={id}>
+        {label}
+      </span>
+      <span class="segments">
+        {options.map(([option, text]) => (
+          <label key={option}>
+            <input
+              type="radio"
+              name={`${name}-${id}`}
+              value={option}
+              checked={option === value}
+              disabled={disabled}
+              onChange={() => onChange(option)}
+            />
+            {text}
+          </label>
+        ))}
+      </span>
+    </div>
+  )
+}
+
+export function Chips({
+  labelledBy,
+  p,
+  out,
+  onToggle,
+}: {
+  labelledBy: string
+  p: number
+  out: readonly number[]
+  onToggle: (stream: number) => void
+}) {
+  return (
+    <div class="chips" role="group" aria-labelledby={labelledBy}>
+      {Array.from({ length: p }, (_, i) => (
+        <button
+          type="button"
+          class="chip"
+          key={i}
+          aria-pressed={out.includes(i)}
+          aria-label={`Stream ${i + 1}${out.includes(i) ? ', knocked out' : ''}`}
+          onClick={() => onToggle(i)}
+        >
+          <i style={{ background: css(i) }} aria-hidden="true" />
+          {i + 1}
+        </button>
+      ))}
+    </div>
+  )
+}
+
+/** A place to drop files, which is a button as well. */
+export function Drop({
+  children,
+  onFiles,
+  accept,
+  multiple = false,
+  label,
+}: {
+  children: ComponentChildren
+  onFiles: (files: File[]) => void
+  accept?: string
+  multiple?: boolean
+  label: string
+}) {
+  const [over, setOver] = useState(false)
+  const id = useId()
+  return (
+    <div
+      class={`drop ${over ? 'over' : ''}`}
+      onDragOver={(event) => {
+        event.preventDefault()
+        setOver(true)
+      }}
+      onDragLeave={() => setOver(false)}
+      onDrop={(event) => {
+        event.preventDefault()
+        setOver(false)
+        const files = [...(event.dataTransfer?.files ?? [])]
+        if (files.length > 0) onFiles(files)
+      }}
+    >
+      <div class="row" style={{ alignItems: 'center' }}>
+        <label class="button" for={id}>
+          {label}
+        </label>
+        <input
+          id={id}
+          type="file"
+          class="unseen"
+          accept={accept}
+          multiple={multiple}
+          onChange={(event) => {
+            const files = [...(event.currentTarget.files ?? [])]
+            event.currentTarget.value = ''
+            if (files.length > 0) onFiles(files)
+          }}
+        />
+        <span style={{ flex: '1 1 200px' }}>{children}</span>
+      </div>
+    </div>
+  )
+}

@@ -1,0 +1,146 @@
+/** What the page asks of its server, with the model that ships: without a browser, and without the page's build. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { createServerApp, ModelRegistry } from '@parscale/core/internal/server'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadTextModel } from '../load/load.ts'
+import { shippedModel } from '../package-files.ts'
+import type { Beside } from '../serve/serve.ts'
+import { contentPolicy } from './pages.ts'
+import { listRuns, RunReader } from './runs.ts'
+import { studioBeside } from './studio-app.ts'
+import { record } from './traces.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'parscale-studio-'))
+const runs = join(folder, 'runs')
+let registry: ModelRegistry
+let beside: Beside
+let fetch: (path: string, init?: RequestInit) => Promise<Response>
+beforeAll(async () => {
+  const models = [{ id: 'small', model: shippedModel }]
+  registry = new ModelRegistry([{ id: 'small', load: () => loadTextModel(shippedModel, { threads: 1 }) }])
+  await registry.load('small')
+  beside = studioBeside(registry, { models, load: { threads: 1 }, runs, dropped: join(folder, 'dropped'), env: process.env })
+  const app = createServerApp({ registry, otherwise: beside.answer, hosts: ['localhost'] })
+  fetch = async (path, init) =>
+    app.fetch(new Request(`http://localhost${path}`, { ...init, headers: { host: 'localhost', ...init?.headers } }))
+})
+afterAll(async () => {
+  beside.close()
+  await registry.close()
+  rmSync(folder, { recursive: true })
+})
+const post = (path: string, body: unknown) =>
+  fetch(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
+const message = async (response: Response) => ((await response.json()) as { error: { message: string } }).error.message
+
+describe('what is there', () => {
+  it('says which models there are, and what they can', async () => {
+    const info = (await (await fetch('/studio/info.json')).json()) as { models: { id: string; p: number[]; state: string }[] }
+    expect(info.models).toMatchObject([{ id: 'small', p: [1, 2, 4, 8], state: 'ready', chat: false }])
+  })
+
+  it('answers nobody who comes by another name or from another page, and knows no other paths', async () => {
+    expect((await fetch('/studio/info.json', { headers: { host: 'evil.example' } })).status).toBe(403)
+    expect((await fetch('/studio/runs', { headers: { origin: 'https://evil.example' } })).status).toBe(403)
+    expect((await fetch('/studio/nothing')).status).toBe(404)
+    expect((await fetch('/studio/model/..%2F..%2Fpackage.json')).status).toBe(404)
+    expect((await fetch('/studio/model/README.md')).status).toBe(404)
+  })
+
+  it("hands out the model's files, whole and in ranges", async () => {
+    const list = (await (await fetch('/studio/model/files.json')).json()) as { path: string; size: number }[]
+    expect(list.map(({ path }) => path)).toContain('streams/p8/model.safetensors')
+    const { size } = list.find(({ path }) => path === 'model.safetensors')!
+    const part = await fetch('/studio/model/model.safetensors', { headers: { range: 'bytes=0-7' } })
+    expect([part.status, part.headers.get('content-range'), (await part.arrayBuffer()).byteLength]).toEqual([
+      206,
+      `bytes 0-7/${size}`,
+      8,
+    ])
+  })
+
+  it('allows the page nothing from elsewhere', () => {
+    expect(contentPolicy).not.toMatch(/unsafe-inline|'unsafe-eval'|https?:|\*/)
+  })
+})
+
+describe('traces', () => {
+  it('tells of each token its id, weights and choices, and leaves streams out', async () => {
+    const traces = await record(fetch, { id: 'small', p: [1, 2] }, new AbortController().signal)
+    expect(traces.map(({ p, without }) => [p, ...without])).toEqual([[1], [2], [2, 0], [2, 1], [1], [2]])
+    type Data = { choices: { parscale?: { token_ids: number[]; streams: number[][]; stream_choices: { id: number }[][] } }[] }
+    for (const { p, without, events } of traces) {
+      const streams = events.flatMap(({ data }) => (data as Data).choices[0]?.parscale ?? [])
+      expect(streams.flatMap(({ token_ids }) => token_ids).length).toBeGreaterThan(8)
+      for (const { streams: weights, stream_choices } of streams)
+        for (const [i, each] of weights.entries()) {
+          expect(each).toHaveLength(p)
+          expect(stream_choices[i]).toHaveLength(p)
+          for (const out of without) expect(each[out]).toBe(0)
+        }
+    }
+  })
+
+  it('refuses streams that there are not, before anything is written', async () => {
+    const response = await post('/v1/completions', {
+      model: 'small',
+      prompt: 'The',
+      parscale: { p: 2, without: [2] },
+      stream: true,
+    })
+    expect(response.status).toBe(400)
+    expect(await message(response)).toMatch(/parscale.without: there is no stream 2; with P = 2 they are 0 to 1/)
+  })
+})
+
+describe('runs', () => {
+  const metrics = (name: string, text: string) => {
+    mkdirSync(join(runs, name), { recursive: true })
+    writeFileSync(join(runs, name, 'metrics.jsonl'), text)
+  }
+
+  it('reads what was added, waits for half a line, and begins anew where a run went back', async () => {
+    metrics('half', '{"step":1,"kind":"train","loss":3}\n{"step":2,"ki')
+    const reader = new RunReader(join(runs, 'half'))
+    expect((await reader.news()).records).toEqual([{ step: 1, kind: 'train', loss: 3 }])
+    expect((await reader.news()).records).toEqual([])
+    metrics('half', '{"step":1,"kind":"train","loss":3}\n{"step":2,"kind":"train","loss":2}\n')
+    expect((await reader.news()).records).toEqual([{ step: 2, kind: 'train', loss: 2 }])
+    metrics('half', '{"step":1,"kind":"train","loss":4}\n')
+    expect(await reader.news()).toMatchObject({ reset: true, records: [{ loss: 4 }] })
+  })
+
+  it('says what is wrong with a folder that is half written, and passes over what is none', async () => {
+    mkdirSync(join(runs, 'texts'), { recursive: true })
+    const found = await listRuns(runs, new Set())
+    expect(found.map(({ name }) => name)).toEqual(['half'])
+    expect(found[0]).toMatchObject({ state: 'damaged', problem: expect.stringMatching(/config\.json cannot be read/) })
+  })
+
+  it('refuses trainings with a reason', async () => {
+    const asked = { name: 'mine', model: 'small', text: 'short', p: 2, steps: 5 }
+    expect(await message(await post('/studio/runs', asked))).toMatch(/5 characters; streams need at least 2000/)
+    expect(await message(await post('/studio/runs', { ...asked, name: '../up' }))).toMatch(/a run's name has letters/)
+    expect(await message(await post('/studio/runs', { ...asked, p: 1 }))).toMatch(/p: /)
+    expect(await message(await post('/studio/runs/mine/stop', {}))).toMatch(/not trained by this studio/)
+  })
+})
+
+it('diagnoses a text', async () => {
+  const text = 'The people of the United States and their Congress have a work of peace before them.'
+  const response = await post('/studio/diagnose', { model: 'small', text, p: 2 })
+  expect(await response.json()).toMatchObject({ p: 2, cut: null, losses: { streams: [{}, {}], withoutStream: [{}, {}] } })
+  expect(await message(await post('/studio/diagnose', { model: 'small', text: 'a', p: 2 }))).toMatch(/needs at least 3/)
+})
+
+it('takes a model that is dropped, file by file, and says what is none', async () => {
+  const put = (file: string, content: string) => fetch(`/studio/models/mine/${file}`, { method: 'PUT', body: content })
+  expect((await put('model.gguf', 'no model at all, whatever its name')).status).toBe(200)
+  const response = await post('/studio/models/mine/load', {})
+  expect(response.status).toBe(400)
+  expect(await message(response)).toMatch(/model\.gguf/)
+  expect(registry.statuses.map(({ id }) => id)).toEqual(['small'])
+})
