@@ -1,0 +1,2 @@
+/** The program of the worker that `loadInBrowser` starts. */
+export {}
