@@ -1,7 +1,8 @@
 /** The web room: models in pages and workers. */
-export { filesOfDrop } from './dropped-files.ts'
+
 export { deleteKeptModel, keptModels } from './kept/kept-models.ts'
 export { loadInBrowser } from './load.ts'
+export { filesOfDrop } from './sources/dropped-files.ts'
 export type {
   BrowserLoadOptions,
   BrowserMemory,

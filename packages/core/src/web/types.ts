@@ -45,7 +45,7 @@ export interface BrowserLoadOptions {
   readonly onInfo?: (info: BrowserModelInfo) => void
   /** Default 'auto': WebGPU where it is there and passes the self-test, else WASM. A named one falls back too, and says so. */
   readonly device?: 'auto' | 'webgpu' | 'wasm'
-  /** WASM threads. Default: the cores, at most 8; 1 where the page is not isolated (COOP and COEP). */
+  /** WASM threads. Default: up to four, then half of the cores, at most 8; 1 where the page is not isolated (COOP and COEP). */
   readonly threads?: number
   /** Bits of weights that are stored in more: 8 or 4. Default: as they are stored; a .gguf file's integers are kept. */
   readonly bits?: 8 | 4
@@ -101,8 +101,8 @@ export interface BrowserModelInfo {
 export interface BrowserMemory {
   /** Keys and values of all texts under way. */
   readonly cacheBytes: number
-  /** The engine's WASM memory, which never shrinks; undefined where it cannot be read. */
-  readonly wasmBytes?: number
+  /** Weights that the engine holds, as they were handed to it. */
+  readonly weightBytes: number
   /** Keys and values of one position of one row. */
   readonly positionBytes: number
 }

@@ -1,6 +1,6 @@
 /** Files of a drop or of a chosen folder, with their paths. */
-import { usageError } from '../errors.ts'
-import type { NamedFile } from './types.ts'
+import { usageError } from '../../errors.ts'
+import type { NamedFile } from '../types.ts'
 
 /** What a drop brings, as far as it is used: a DataTransfer, or the files of an `<input webkitdirectory>`. */
 export type Dropped = { readonly items: Iterable<DroppedItem> | ArrayLike<DroppedItem> } | Iterable<File> | ArrayLike<File>
