@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { extname, join, normalize } from 'node:path'
 import process from 'node:process'
-import { build } from 'esbuild'
+import { type BuildOptions, build } from 'esbuild'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { root } from './markdown.ts'
 
@@ -50,14 +50,14 @@ export async function bundlePage(contents: string): Promise<string> {
   return folder
 }
 
-const common = {
+const common: BuildOptions = {
   bundle: true,
   format: 'esm',
   platform: 'browser',
   conditions: ['source'],
   logLevel: 'error',
   minify: true,
-} as const
+}
 
 export interface Site {
   readonly url: string

@@ -1,4 +1,5 @@
 /** The web room: models in pages and workers. */
+export { knownTokens } from './engine/known-tokens.ts'
 
 export { deleteKeptModel, keptModels } from './kept/kept-models.ts'
 export { loadInBrowser } from './load.ts'

@@ -65,8 +65,8 @@ export interface BrowserLoadOptions {
   readonly signal?: AbortSignal
 }
 
-/** How a text is generated in a page: as in Node, but for `constrain` and `owner`, which cannot be sent; `fetch` takes forms. */
-export type BrowserTextOptions = Omit<TextOptions, 'constrain' | 'owner'>
+/** How a text is generated in a page: as in Node, but for what cannot be sent to a worker. `fetch` holds answers to a form. */
+export type BrowserTextOptions = Omit<TextOptions, 'constrain' | 'constraint' | 'owner'>
 
 /** What runs, why, and what the model is. */
 export interface BrowserModelInfo {

@@ -3,6 +3,7 @@ import type { InferenceSession, Tensor } from 'onnxruntime-common'
 import { runtimeError, unsupportedError } from '../../errors.ts'
 import { type ExternalData, type Graph, writeOnnx } from '../../graph/index.ts'
 import type { Runtime, Session, SessionOptions } from '../../runtime/index.ts'
+import { breathing } from './breathe.ts'
 import { type Backend, type Build, buildFor, loadBuild, type OrtModule } from './builds.ts'
 import { readPlace } from './widened.ts'
 
@@ -105,8 +106,10 @@ async function createSession(
     throw gpuLost(reason)
   })
   gone.catch(() => {})
+  const breathe = breathing()
   return {
     async run(feeds, outputs = {}) {
+      await breathe()
       const results = await Promise.race([session.run(feeds as Record<string, Tensor>), gone])
       for (const [name, place] of Object.entries(outputs)) {
         const result = results[name]!

@@ -26,29 +26,30 @@ export function knownOf({ config, streamSets }: ModelFiles): (typeof knownTokens
   return knownTokens[String(digests.find((digest) => digest !== undefined))]
 }
 
-/** Generates greedily at P = 1 and at the model's largest P. */
+/** Generates greedily at P = 1 and at the model's largest P, side by side. */
 export async function sample(model: Model, known: ReturnType<typeof knownOf>): Promise<Sample[]> {
   const promptIds = known?.promptIds ?? usualPrompt(model.config.vocabSize)
   const engine = new Engine(model)
-  const samples: Sample[] = []
-  for (const p of new Set([1, model.defaultP])) {
-    const sequence = engine.open({ p, room: promptIds.length + tokens })
-    try {
-      const ids: number[] = []
-      const logits: Float32Array[] = []
-      let next: readonly number[] = promptIds
-      while (ids.length < tokens) {
-        const [result] = await engine.step([{ sequence, ids: next, want: 'last' }])
-        logits.push(result!.logits.slice())
-        ids.push(largest(result!.logits))
-        next = ids.slice(-1)
+  const samples = [...new Set([1, model.defaultP])].map((p) => ({
+    ...{ p, promptIds, ids: [] as number[], logits: [] as Float32Array[] },
+    sequence: engine.open({ p, room: promptIds.length + tokens }),
+  }))
+  try {
+    for (let at = 0; at < tokens; at++) {
+      const work = samples.map(({ sequence, ids }) => ({
+        sequence,
+        ids: at === 0 ? promptIds : ids.slice(-1),
+        want: 'last' as const,
+      }))
+      for (const [i, result] of (await engine.step(work)).entries()) {
+        samples[i]!.logits.push(result!.logits.slice())
+        samples[i]!.ids.push(largest(result!.logits))
       }
-      samples.push({ p, promptIds, ids, logits })
-    } finally {
-      engine.close(sequence)
     }
+  } finally {
+    for (const { sequence } of samples) engine.close(sequence)
   }
-  return samples
+  return samples.map(({ sequence: _, ...rest }) => rest)
 }
 
 /** Ids that any vocabulary has. */

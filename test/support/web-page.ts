@@ -1,0 +1,32 @@
+/** The program of the page that tests of @parscale/core/web open, and how they load a model in it. */
+import type * as web from '@parscale/core/web'
+import type OpenAI from 'openai'
+import type { Page } from 'playwright-core'
+
+/** What the page's program leaves in its global scope. */
+export interface PageGlobals {
+  readonly web: typeof web
+  readonly OpenAI: typeof OpenAI
+  /** The model that was loaded last. */
+  model: web.BrowserModel
+}
+
+export const pageProgram = `
+  import * as web from '@parscale/core/web'
+  import OpenAI from 'openai'
+  Object.assign(globalThis, { web, OpenAI, ready: true })
+`
+
+type Sendable = Omit<web.BrowserLoadOptions, 'source' | 'worker' | 'signal' | 'onProgress' | 'onInfo'> & {
+  readonly source: { readonly url: string } | { readonly kept: string }
+}
+
+/** Loads a model in the page, in place of the one before; errors come with their message. */
+export async function loadedFrom(page: Page, options: Sendable): Promise<web.BrowserModelInfo> {
+  return await page.evaluate(async (options) => {
+    const globals = globalThis as unknown as PageGlobals
+    await globals.model?.dispose()
+    globals.model = await globals.web.loadInBrowser({ runtimeFiles: '/ort/', ...options } as web.BrowserLoadOptions)
+    return globals.model.info
+  }, options)
+}
