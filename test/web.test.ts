@@ -1,5 +1,5 @@
 /** Models in pages, in a real Chromium: what runs, what it says, where the model comes from, and what happens when something is not there. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { knownTokens } from '@parscale/core/internal/web'
 import { loadTextModel, type TextModel } from 'parscale'
@@ -10,7 +10,7 @@ import { readDocument, root } from './support/markdown.ts'
 import { loadedFrom, type PageGlobals, pageProgram } from './support/web-page.ts'
 
 const small = join(root, 'packages/parscale/models/small')
-const mounts = { '/models/small/': small, '/fixtures/': join(root, 'fixtures') }
+const mounts = { '/models/small/': small, '/hub/org/small/resolve/main/': small, '/fixtures/': join(root, 'fixtures') }
 const prompts = ['My fellow citizens', 'The whale', 'In the year of our Lord', 'Upon the deck']
 const greedy = { maxTokens: 10, temperature: 0 }
 
@@ -209,20 +209,29 @@ describe.skipIf(noBrowser)('in Chromium', () => {
     await context.close()
   })
 
-  it('runs without being kept where the storage is full', async () => {
+  it('reads from a hub, and runs without being kept where the storage is full', async () => {
     const { page, context } = await openPage(browser, isolated)
     const session = await context.newCDPSession(page)
     await session.send('Storage.overrideQuotaForOrigin', { origin: isolated.url, quotaSize: 3e6 })
-    const info = await loadedFrom(page, { source: { url: '/models/small/' }, device: 'wasm', threads: 1 })
+    const tree = filesBelow(small).map((path) => ({ type: 'file', path, size: statSync(join(small, path)).size, oid: path }))
+    isolated.intercept = ({ url }, response) => {
+      if (url !== '/hub/api/models/org/small/tree/main?recursive=true') return false
+      response.setHeader('content-type', 'application/json')
+      response.end(JSON.stringify(tree))
+      return true
+    }
+    const endpoint = `${isolated.url}/hub`
+    const info = await loadedFrom(page, { source: { hub: 'org/small', endpoint }, device: 'wasm', threads: 1 })
+    isolated.intercept = undefined
+    expect(info).toMatchObject({ name: 'org/small', availableP: [1, 2, 4, 8] })
     expect(info.kept).toBeUndefined()
     expect(info.notes).toEqual([expect.stringMatching(/^The model is not kept: the browser’s storage is full/)])
     expect(await inPage(page, 8)).toEqual(await expected(8))
     await context.close()
   })
 
-  it('takes dropped files and GGUF', async () => {
+  it('takes dropped files, without a worker too, and refuses GGUF files that are none', async () => {
     const { page, context } = await openPage(browser, isolated)
-    const path = 'fixtures/gguf/llama-linear.gguf'
     const info = await page.evaluate(async () => {
       const globals = globalThis as unknown as PageGlobals
       const names = [
@@ -235,7 +244,8 @@ describe.skipIf(noBrowser)('in Chromium', () => {
       const files = await Promise.all(
         names.map(async (name) => ({ path: `dropped/small/${name}`, file: await (await fetch(`/models/small/${name}`)).blob() })),
       )
-      globals.model = await globals.web.loadInBrowser({ source: { files }, device: 'wasm', threads: 1, runtimeFiles: '/ort/' })
+      const here = { worker: 'here', device: 'wasm', threads: 1, runtimeFiles: '/ort/' } as const
+      globals.model = await globals.web.loadInBrowser({ source: { files }, ...here })
       return globals.model.info
     })
     expect(info).toMatchObject({ availableP: [1, 2], notes: [] })
@@ -254,7 +264,6 @@ describe.skipIf(noBrowser)('in Chromium', () => {
       return { refused, made: typeof made === 'string' ? made : made.info }
     })
     expect(gguf.refused).toMatch(/^x\.gguf: is no GGUF file: it begins with "no m"/)
-    expect(path).toBeTruthy()
     expect(gguf.made).toMatch(/tokenizer/)
     await context.close()
   })
@@ -263,6 +272,12 @@ describe.skipIf(noBrowser)('in Chromium', () => {
     const { page, context } = await openPage(browser, isolated)
     const load = (url: string) => loadedFrom(page, { source: { url }, device: 'wasm' })
     await expect(load('/models/nothing/')).rejects.toThrow(/config\.json is missing, so this is no model’s folder/)
+    const worker = await page.evaluate(async () => {
+      const { web } = globalThis as unknown as PageGlobals
+      const worker = () => new Worker('/nothing.js', { type: 'module' })
+      return await web.loadInBrowser({ source: { url: '/models/small/' }, worker }).catch((error) => error.message)
+    })
+    expect(worker).toMatch(/^the worker does not run .*Content-Security-Policy/)
 
     const config = JSON.parse(readDocument('packages/parscale/models/small/config.json'))
     const large = { ...config, hidden_size: 4096, intermediate_size: 14336, num_hidden_layers: 1, vocab_size: 400_000 }
@@ -296,6 +311,9 @@ describe.skipIf(noBrowser)('in Chromium', () => {
     await context.close()
   }, 300_000)
 })
+
+const filesBelow = (folder: string): string[] =>
+  readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((path) => statSync(join(folder, path)).isFile())
 
 /** The header of a model that is larger than a page may be, without its bytes. */
 function hugeWeights(config: Readonly<Record<string, number>>): { header: Buffer; size: number } {

@@ -1,5 +1,5 @@
 /** A real Chromium over a small server, for what runs in pages. Debian's package `chromium`, or the one that CHROMIUM names. */
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -32,20 +32,28 @@ const types: Readonly<Record<string, string>> = {
   '.wasm': 'application/wasm',
 }
 
-/** Builds a page and its worker as bundlers for browsers do. Returns the folder, which the caller removes. */
-export async function bundlePage(contents: string): Promise<string> {
+/**
+ * Builds a page and its worker, as bundlers for browsers do. Returns the folder, which the caller removes.
+ *
+ * @param spy a program around the worker, built as spy.js
+ */
+export async function bundlePage(contents: string, spy?: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), 'parscale-page-'))
   await build({
+    ...common,
     stdin: { contents, resolveDir: root, sourcefile: 'page.ts', loader: 'ts' },
     outfile: join(folder, 'page.js'),
-    ...common,
   })
+  const entries = join(folder, 'entries')
+  mkdirSync(entries)
+  writeFileSync(join(entries, 'worker.ts'), `import '@parscale/core/web/worker'`)
+  if (spy !== undefined) writeFileSync(join(entries, 'spy.ts'), spy)
   await build({
-    entryPoints: { worker: '@parscale/core/web/worker' },
-    outdir: folder,
-    absWorkingDir: root,
-    splitting: true,
     ...common,
+    entryPoints: ['worker', ...(spy === undefined ? [] : ['spy'])].map((name) => join(entries, `${name}.ts`)),
+    nodePaths: [join(root, 'node_modules')],
+    outdir: folder,
+    splitting: true,
   })
   return folder
 }

@@ -18,7 +18,7 @@ export const pageProgram = `
 `
 
 type Sendable = Omit<web.BrowserLoadOptions, 'source' | 'worker' | 'signal' | 'onProgress' | 'onInfo'> & {
-  readonly source: { readonly url: string } | { readonly kept: string }
+  readonly source: { readonly url: string } | { readonly kept: string } | { readonly hub: string; readonly endpoint: string }
 }
 
 /** Loads a model in the page, in place of the one before; errors come with their message. */
@@ -30,3 +30,28 @@ export async function loadedFrom(page: Page, options: Sendable): Promise<web.Bro
     return globals.model.info
   }, options)
 }
+
+/**
+ * The worker with its GPU in the test's hands: told 'destroy' on the channel 'spy' it loses it; with `#wrong` in its URL what is read
+ * back from the GPU is a little off.
+ */
+export const spyProgram = `
+  import '@parscale/core/web/worker'
+  const devices = []
+  const { requestDevice } = GPUAdapter.prototype
+  GPUAdapter.prototype.requestDevice = async function (...args) {
+    const device = await requestDevice.apply(this, args)
+    devices.push(device)
+    return device
+  }
+  new BroadcastChannel('spy').onmessage = () => { for (const device of devices) device.destroy() }
+  if (location.hash === '#wrong') {
+    const { getMappedRange } = GPUBuffer.prototype
+    GPUBuffer.prototype.getMappedRange = function (...args) {
+      const range = getMappedRange.apply(this, args)
+      if (!(this.usage & GPUBufferUsage.MAP_READ)) return range
+      const numbers = new Float32Array(range.slice(0, range.byteLength & ~3))
+      return numbers.map((number, i) => number + (i % 7) * 0.5).buffer
+    }
+  }
+`

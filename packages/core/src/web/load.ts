@@ -1,4 +1,5 @@
 /** Loads a model in a page: into a worker that it starts, or, inside of a worker, where it is called. */
+import { unsupportedError } from '../errors.ts'
 import { loadInWorker } from './port/remote-model.ts'
 import type { BrowserLoadOptions, BrowserModel } from './types.ts'
 
@@ -10,6 +11,8 @@ import type { BrowserLoadOptions, BrowserModel } from './types.ts'
  */
 export async function loadInBrowser(options: BrowserLoadOptions): Promise<BrowserModel> {
   const { worker = isInWorker() ? 'here' : startWorker } = options
+  if (typeof location === 'undefined' || typeof WebAssembly === 'undefined')
+    throw unsupportedError('loadInBrowser needs a browser; in Node there is loadTextModel of the package parscale')
   if (worker !== 'here') return await loadInWorker(worker(), options)
   // What runs a model is large: a page that only starts a worker does without it.
   const { loadHere } = await import('./model/local-model.ts')

@@ -138,7 +138,9 @@ async function keepIn(
     const there = begun ? await handle.getFile() : new Blob([])
     await storage(writeManifest(folder, manifest({ partial: tag === undefined ? undefined : { path, tag } })))
     const hash = sha256.create()
-    const { from, stream } = await file.open(there.size, { signal: options.signal })
+    // All of it, and not yet said so: there is no rest to ask for.
+    const begin = there.size === file.size ? 0 : there.size
+    const { from, stream } = await file.open(begin, { signal: options.signal })
     if (from > 0) for await (const bytes of readAll(there.stream(), options.signal)) hash.update(bytes)
     progress(path, from)
     const writer = await storage(openWriter(handle, from))

@@ -6,7 +6,7 @@ import { backboneParameters, elementCount } from '../../model/index.ts'
 import { createServerApp, ModelRegistry, type ServerApp } from '../../server/index.ts'
 import type { ChatMessage } from '../../tokenizer/index.ts'
 import { overlongError } from '../../tokenizer/overlong.ts'
-import { gpuLost } from '../engine/onnx-runtime.ts'
+import { gpuLost, messageOf } from '../engine/onnx-runtime.ts'
 import { release, type StartedModel, startModel } from '../engine/start.ts'
 import type { BrowserLoadOptions, BrowserMemory, BrowserModel, BrowserModelInfo, BrowserTextOptions } from '../types.ts'
 import { type OpenedBlobs, openBlobs } from './open.ts'
@@ -44,6 +44,8 @@ class LocalModel implements BrowserModel {
   /** Settles when another backend has taken over. */
   #replacing: Promise<void> | undefined
   #notes: readonly string[]
+  /** Why nothing runs any more. */
+  #failure: string | undefined
   #disposed = false
 
   constructor(options: BrowserLoadOptions, read: ReadModel, opened: OpenedBlobs, files: ModelFiles) {
@@ -54,8 +56,10 @@ class LocalModel implements BrowserModel {
     this.#notes = read.notes
   }
 
-  async start(device: 'auto' | 'webgpu' | 'wasm', because?: string): Promise<void> {
-    const { onProgress, threads, runtimeFiles, kv, signal } = this.#options
+  /** @param lost why another backend has to take over; who aborts the loading does not abort that */
+  async start(device: 'auto' | 'webgpu' | 'wasm', lost?: string): Promise<void> {
+    const { onProgress, threads, runtimeFiles, kv } = this.#options
+    const signal = lost === undefined ? this.#options.signal : undefined
     let done = 0
     let started: StartedModel | undefined
     const begin = async () => {
@@ -74,7 +78,7 @@ class LocalModel implements BrowserModel {
     const { facts, runtime } = started!
     const registry = new ModelRegistry([{ id: modelId(this.#read.name), load: async () => text, pinned: true }])
     const running = { ...started!, text, app: createServerApp({ registry }) }
-    if (because !== undefined) running.facts = { ...facts, why: because }
+    if (lost !== undefined) running.facts = { ...facts, why: `WASM runs, as the GPU was lost (${lost}).` }
     this.#notes = [...this.#notes, ...facts.notes]
     this.#running = running
     runtime.lost.then((reason) => this.#replace(running, reason))
@@ -148,24 +152,21 @@ class LocalModel implements BrowserModel {
 
   #mustRun(): Running {
     if (this.#running) return this.#running
-    throw runtimeError(
-      this.#disposed ? 'the model is disposed of; load it again' : 'the model does not run any more; load it again',
-    )
+    throw runtimeError(this.#failure ?? 'the model is disposed of; load it again')
   }
 
   /** The GPU is gone, and everything on it: the weights are read again, for WASM. */
   #replace(lost: Running, reason: string): void {
     if (this.#disposed || this.#running !== lost) return
-    const note = `The GPU was lost (${reason}); WASM took over.`
-    this.#running = undefined
-    this.#notes = [...this.#notes, note]
     this.#replacing = (async () => {
       release(lost.model, lost.runtime)
-      await this.start('wasm', `WASM runs, as the GPU was lost (${reason}).`)
+      await this.start('wasm', reason)
+      this.#notes = [...this.#notes, `The GPU was lost (${reason}); WASM took over.`]
       this.#options.onInfo?.(this.info)
     })()
       .catch((error) => {
-        this.#notes = [...this.#notes, `WASM could not take over: ${(error as Error).message}`]
+        this.#running = undefined
+        this.#failure = `The GPU was lost (${reason}), and WASM could not take over: ${messageOf(error)}`
       })
       .finally(() => {
         this.#replacing = undefined
