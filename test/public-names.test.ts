@@ -1,4 +1,4 @@
-/** What the packages promise: under 150 names, each with a comment; a name that comes or goes shows in public-names.txt. */
+/** What the packages promise: under 170 names, each with a comment; a name that comes or goes shows in public-names.txt. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { apiPage, printApi } from '../scripts/api-page.ts'
@@ -13,7 +13,7 @@ it('promises these names', async () => {
     return [specifier, ...listed.map((name) => `  ${name}`), ''].join('\n')
   })
   await expect(lines.join('\n')).toMatchFileSnapshot('public-names.txt')
-  expect(subpaths.flatMap(({ names }) => names).length).toBeLessThan(150)
+  expect(subpaths.flatMap(({ names }) => names).length).toBeLessThan(170)
 })
 
 it('says of each what it is', () => {

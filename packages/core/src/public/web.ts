@@ -1,0 +1,16 @@
+/** A model inside of a page, on WebGPU or WASM, in a worker, without a server. A promised subpath: names come and go with major versions only. */
+export {
+  type BrowserLoadOptions,
+  type BrowserMemory,
+  type BrowserModel,
+  type BrowserModelInfo,
+  type BrowserSource,
+  type BrowserTextOptions,
+  deleteKeptModel,
+  filesOfDrop,
+  type KeptModel,
+  keptModels,
+  type LoadProgress,
+  loadInBrowser,
+  type NamedFile,
+} from '../web/index.ts'

@@ -1,0 +1,65 @@
+/** Says that a model is too large before its weights are read. */
+import { isTied, type OpenCheckpoint, quantisedBytes } from '../../checkpoint/index.ts'
+import { resourceError } from '../../errors.ts'
+import { graphMemory, rowTokensPerStep } from '../../generation/index.ts'
+import { hasStreams, type KvType, type MemoryEstimate, type MemoryQuestion } from '../../model/index.ts'
+
+/** What a WASM module may have. */
+const wasmBytes = 2 ** 32
+
+export interface MemoryOptions {
+  readonly kv?: KvType | undefined
+  /** Default: 2048, or the whole context. */
+  readonly contextTokens?: number | undefined
+}
+
+/** At the model's largest P. */
+export function memoryOf(
+  backbone: OpenCheckpoint,
+  streamSets: readonly OpenCheckpoint[],
+  { kv, contextTokens = 2048 }: MemoryOptions,
+): MemoryEstimate {
+  const { config } = backbone
+  const sets = [config, ...streamSets.map((set) => set.config)].filter(hasStreams)
+  const p = Math.max(1, ...sets.map(({ parscale }) => parscale.n))
+  const context = Math.min(contextTokens, config.maxPositionEmbeddings)
+  const question: MemoryQuestion = {
+    ...{ config, tensors: tensorsOf(backbone), tied: isTied(backbone), p, contextTokens: context },
+    ...{ streamSets: sets, rowTokens: Math.min(rowTokensPerStep, p * context), kv },
+  }
+  return graphMemory(question)
+}
+
+/**
+ * What the engine may take: a WASM module has 4 GiB, and a browser that says how much memory the device has gives half of that to
+ * a page.
+ */
+export function availableBytes(): number {
+  // In GiB, at most 8; Chromium alone says it.
+  const { deviceMemory } = navigator as { readonly deviceMemory?: number }
+  return deviceMemory === undefined || deviceMemory >= 8 ? wasmBytes : Math.min(wasmBytes, (deviceMemory * 2 ** 30) / 2)
+}
+
+/** @throws resource error, with the numbers */
+export function requireMemory(name: string, { totalBytes, weightBytes, cacheBytes }: MemoryEstimate, available: number): void {
+  if (totalBytes <= available) return
+  throw resourceError(
+    `${name} is too large for this page: it needs ${gigabytes(totalBytes)} (weights ${gigabytes(weightBytes)}, keys and values ${gigabytes(cacheBytes)}), a page here may have ${gigabytes(available)}; nothing was read. Take a smaller model, fewer bits or fewer contextTokens`,
+    { expected: totalBytes, found: available },
+  )
+}
+
+/** Bytes of the largest tensor as an engine holds it: what one GPU buffer must take. */
+export function largestTensorBytes(backbone: OpenCheckpoint): number {
+  const tensors = tensorsOf(backbone)
+  const held = quantisedBytes(tensors)
+  return Math.max(
+    0,
+    ...[...tensors].map(([name, { shape }]) => held.get(name) ?? 4 * shape.reduce((product, size) => product * size, 1)),
+  )
+}
+
+const tensorsOf = ({ tensors, otherTensors }: OpenCheckpoint): MemoryQuestion['tensors'] =>
+  new Map<string, { readonly dtype: string; readonly shape: readonly number[] }>([...tensors, ...otherTensors])
+
+export const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e9 ? 3 : 1)} GB`

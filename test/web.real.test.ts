@@ -1,0 +1,183 @@
+/** Models in pages, at length: many prompts on each backend, GPUs that compute wrongly or are lost, memory over many texts. */
+import { join } from 'node:path'
+import { loadTextModel, type TextModel } from 'parscale'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { bundlePage, launch, noBrowser, openPage, removeFolder, type Site, serveSite } from './support/browser.ts'
+import { root } from './support/markdown.ts'
+import { loadedFrom, type PageGlobals, pageProgram, spyProgram } from './support/web-page.ts'
+
+const mounts = { '/models/small/': join(root, 'packages/parscale/models/small'), '/smollm2/': join(root, '.cache/smollm2') }
+const gguf = join(root, '.cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf')
+
+const beginnings = [
+  ...[
+    'The President of',
+    'In the year of',
+    'We have',
+    'The whale and',
+    'My fellow citizens,',
+    'It is',
+    'The people of',
+    'There was',
+  ],
+  ...['Upon the', 'By the', 'I have seen', 'The Congress and', 'No man', 'They said that', 'The captain of', 'At last'],
+  ...['The treaty with', 'When the', 'All the', 'Our'],
+]
+const endings = [
+  'the United States',
+  'the ship',
+  'peace',
+  'the old man',
+  'the sea',
+  'this nation',
+  'war',
+  'great men',
+  'the law',
+  'his boat',
+]
+const prompts = beginnings.flatMap((beginning) => endings.map((ending) => `${beginning} ${ending}`))
+const greedy = { maxTokens: 12, temperature: 0 }
+
+describe.skipIf(noBrowser)('in Chromium', () => {
+  let folder: string
+  let browser: Browser
+  let site: Site
+  let text: TextModel
+  beforeAll(async () => {
+    folder = await bundlePage(pageProgram, spyProgram)
+    site = await serveSite(folder, mounts, { isolated: true })
+    browser = await launch()
+    text = await loadTextModel(undefined, { threads: 1, engine: 'onnx' })
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await Promise.all([site?.close(), text?.dispose()])
+    removeFolder(folder)
+  })
+
+  const source = { url: '/models/small/' }
+  /** Many at once, which share steps: a GPU that is computed takes as long for one row as for many. */
+  const inPage = (page: Page, p: number) =>
+    page.evaluate(
+      async ([prompts, options]) => {
+        const { model } = globalThis as unknown as PageGlobals
+        const results = await Promise.all(prompts.map((prompt) => model.generate(prompt, options)))
+        return results.map(({ text }) => text)
+      },
+      [prompts, { ...greedy, p }] as const,
+    )
+
+  it('has 200 different prompts', () => expect(new Set(prompts).size).toBe(200))
+
+  it.each([
+    ['wasm', 1],
+    ['wasm', 2],
+    ['webgpu', 1],
+  ] as const)('200 prompts on %s, threads: %i, give what Node gives', async (device, threads) => {
+    const { page, context } = await openPage(browser, site)
+    const info = await loadedFrom(page, { source, device, threads })
+    expect(info).toMatchObject({ backend: device, threads, notes: [] })
+    for (const p of [1, 8]) {
+      const expected = (await text.generateBatch(prompts, { ...greedy, p })).map((result) => result.text)
+      const began = Date.now()
+      expect(await inPage(page, p)).toEqual(expected)
+      console.log(
+        `${device}, ${threads} threads, P = ${p}: ${prompts.length} prompts in ${((Date.now() - began) / 1000).toFixed(1)} s`,
+      )
+    }
+    await context.close()
+  })
+
+  it('unpacks a GGUF file, and talks', async () => {
+    const { page, context } = await openPage(browser, site)
+    const info = await loadedFrom(page, {
+      source: { url: '/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf' },
+      device: 'wasm',
+      threads: 2,
+    })
+    expect(info).toMatchObject({ weights: '4 bits', selfTest: 'finite logits', hasChatTemplate: true, availableP: [1] })
+    const asked = [{ role: 'user', content: 'What is the capital of France?' }]
+    const answer = await page.evaluate(async (asked) => {
+      const { model } = globalThis as unknown as PageGlobals
+      return (await model.generate(asked, { maxTokens: 24, temperature: 0 })).text
+    }, asked)
+    const node = await loadTextModel(gguf, { engine: 'onnx', threads: 1 })
+    let expected = ''
+    for await (const chunk of node.chat().send(asked[0]!.content, { maxTokens: 24, temperature: 0 })) expected += chunk.text
+    await node.dispose()
+    expect(answer).toBe(expected)
+    expect(answer).toMatch(/Paris/)
+    await context.close()
+  })
+
+  it('goes on with WASM where the GPU is lost in the middle of a text', async () => {
+    const { page, context } = await openPage(browser, site)
+    const result = await page.evaluate(async (source) => {
+      const { web } = globalThis as unknown as PageGlobals
+      const told: string[] = []
+      const model = await web.loadInBrowser({
+        ...{ source, device: 'webgpu', runtimeFiles: '/ort/' },
+        worker: () => new Worker('/spy.js', { type: 'module' }),
+        onInfo: ({ backend }) => told.push(backend),
+      })
+      const before = model.info.backend
+      const channel = new BroadcastChannel('spy')
+      let text = ''
+      let count = 0
+      for await (const chunk of model.stream('My fellow citizens', { p: 8, maxTokens: 24, temperature: 0 })) {
+        text += chunk.text
+        if (++count === 3) channel.postMessage('destroy')
+      }
+      const again = await model.generate('My fellow citizens', { p: 8, maxTokens: 24, temperature: 0 })
+      return { before, text, again: again.text, told, info: model.info }
+    }, source)
+    const { text: expected } = await text.generate('My fellow citizens', { p: 8, maxTokens: 24, temperature: 0 })
+    expect(result).toMatchObject({ before: 'webgpu', text: expected, again: expected, told: ['wasm'] })
+    expect(result.info).toMatchObject({ backend: 'wasm', why: expect.stringMatching(/^WASM runs, as the GPU was lost/) })
+    expect(result.info.notes).toEqual([expect.stringMatching(/^The GPU was lost \(.*\); WASM took over\.$/)])
+    await context.close()
+  })
+
+  it('takes WASM where a GPU computes wrongly', async () => {
+    const { page, context } = await openPage(browser, site)
+    const result = await page.evaluate(async (source) => {
+      const globals = globalThis as unknown as PageGlobals
+      globals.model = await globals.web.loadInBrowser({
+        ...{ source, device: 'webgpu', runtimeFiles: '/ort/' },
+        worker: () => new Worker('/spy.js#wrong', { type: 'module' }),
+      })
+      return globals.model.info
+    }, source)
+    expect(result).toMatchObject({ backend: 'wasm', selfTest: 'known tokens' })
+    expect(result.notes).toEqual([expect.stringMatching(/^WebGPU does not run this model here: the self-test failed, /)])
+    await context.close()
+  })
+
+  it('keeps no memory over 100 texts', async () => {
+    const { page, context } = await openPage(browser, site)
+    await loadedFrom(page, { source, device: 'wasm', threads: 1 })
+    const generate = (count: number) =>
+      page.evaluate(async (count) => {
+        const { model } = globalThis as unknown as PageGlobals
+        for (let i = 0; i < count; i++) await model.generate('The whale', { p: 8, maxTokens: 32, seed: i, streamChoices: true })
+        return (await model.memory()).cacheBytes
+      }, count)
+    const measure = () =>
+      page.evaluate(async () => {
+        const { measureUserAgentSpecificMemory } = performance as unknown as {
+          measureUserAgentSpecificMemory(): Promise<{ bytes: number }>
+        }
+        return (await measureUserAgentSpecificMemory.call(performance)).bytes
+      })
+    await generate(20)
+    const before = await measure()
+    expect(await generate(100)).toBe(0)
+    const after = await measure()
+    console.log(
+      `memory of page and worker: ${(before / 1e6).toFixed(1)} MB before 100 texts, ${(after / 1e6).toFixed(1)} MB after`,
+    )
+    expect(after - before).toBeLessThan(5e6)
+    await context.close()
+  })
+})
