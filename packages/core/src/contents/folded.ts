@@ -15,7 +15,7 @@ import { requireFinite } from '../checkpoint/finite.ts'
 import { jsonBytes } from '../checkpoint/json-text.ts'
 import { quantisationOf } from '../checkpoint/quantised-tensor.ts'
 import { castBytes } from '../checkpoint/read-tensor.ts'
-import { isLoadable } from '../checkpoint/tensor.ts'
+import { isLoadable, type StoredDType } from '../checkpoint/tensor.ts'
 import type { TensorStream } from '../checkpoint/tensor-stream.ts'
 import { usageError } from '../errors.ts'
 import {
@@ -139,7 +139,7 @@ export function foldedContents(model: ModelContents, set: ModelContents, stream?
 
   const tensors = backboneParameters(config, tied).map(({ name, shape }): TensorStream => {
     const make = made.get(name)
-    return make ? computed(name, shape, make) : stored.get(name)!
+    return make ? computed(name, shape, make) : present(stored.get(name), name, shape)
   })
   const files = new Map(model.files)
   files.set('config.json', jsonBytes(configJson(config, { tied, dtype: 'F32' })))
@@ -153,8 +153,9 @@ const isLinear = (role: string): role is LinearRole => linearRoles.some((each) =
 /** The configuration of the plain model, in a family that has the biases. */
 function foldedConfig(source: ModelConfig, biases: boolean, refuse: (what: string) => Error): ModelConfig {
   const raw = Object.fromEntries(Object.entries(source.raw).filter(([key]) => key !== backboneDigestKey))
-  const plain = { ...source, raw, parscale: parscaleConfig({ n: 1 }) }
-  const { attentionBias, mlpBias, modelType } = source
+  const { attentionBias, mlpBias } = source
+  const modelType = families[source.modelType].reference?.plain ?? source.modelType
+  const plain = { ...source, modelType, raw, parscale: parscaleConfig({ n: 1 }) }
   if (!biases || (attentionBias.qkv && attentionBias.o && mlpBias)) return plain
   const isLlama =
     JSON.stringify(source.features) === JSON.stringify(plainFeatures) &&
@@ -177,7 +178,12 @@ function foldedConfig(source: ModelConfig, biases: boolean, refuse: (what: strin
 /** Keys that `llama` does not know; what they said is that there are no windows. */
 const windowKeys = new Set(['use_sliding_window', 'sliding_window', 'max_window_layers', 'layer_types', 'auto_map'])
 
-async function readAll(stream: TensorStream | undefined, name: string, shape: readonly number[]): Promise<Float32Array> {
+/** @throws checkpoint error where it is missing or has another shape */
+function present(
+  stream: TensorStream | undefined,
+  name: string,
+  shape: readonly number[],
+): TensorStream & { dtype: StoredDType } {
   if (!stream || stream.shape.join() !== shape.join() || !isLoadable(stream)) {
     const found = stream ? `has shape [${stream.shape}] and type ${stream.dtype}` : 'is missing'
     throw usageError(`fold: tensor ${name} ${found}; config.json asks for floats of shape [${shape}]`, {
@@ -185,6 +191,11 @@ async function readAll(stream: TensorStream | undefined, name: string, shape: re
       expected: shape,
     })
   }
+  return stream
+}
+
+async function readAll(stored: TensorStream | undefined, name: string, shape: readonly number[]): Promise<Float32Array> {
+  const stream = present(stored, name, shape)
   const values = new Float32Array(elementCount(shape))
   let filled = 0
   for await (const bytes of stream.chunks()) {

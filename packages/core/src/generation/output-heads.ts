@@ -200,8 +200,8 @@ function leaveOut(part: Part, P: number, H: number, hidden: Float32Array): void 
     const row = weights.subarray(t * P, (t + 1) * P)
     const sum = row.reduce((all, weight) => all + weight, 0)
     for (let p = 0; p < P; p++) {
-      // Where those that are left had no weight at all, they have the same.
-      row[p] = sum > 0 ? row[p]! / sum : without.includes(p) ? 0 : 1 / (P - new Set(without).size)
+      // Where those that are left had no weight at all, they have the same. What is not a number stays so.
+      row[p] = sum !== 0 ? row[p]! / sum : without.includes(p) ? 0 : 1 / (P - new Set(without).size)
       if (row[p] === 0) continue
       for (let h = 0; h < H; h++) hidden[t * H + h]! += row[p]! * streams[(t * P + p) * H + h]!
     }

@@ -39,8 +39,8 @@ export interface Runtime {
   readonly threads: number | undefined
   /** Elementwise operators that follow each other are one pass over memory: there is no need to run a large graph piece by piece. */
   readonly fuses?: boolean
-  /** Bytes that a session of this graph would take beside what it is fed. Absent: nobody can say before. @throws what createSession throws */
-  sessionBytes?(graph: Graph): number
+  /** Bytes that a session of this graph would take beside what it is fed. Absent or undefined: nobody can say before. */
+  sessionBytes?(graph: Graph): number | undefined
   /** Compiles a graph. Weights are read from the files that the graph points into. */
   createSession(graph: Graph, options?: SessionOptions): Promise<Session>
 }

@@ -193,9 +193,9 @@ function parsedConfig(recipe: RecipeName, flags: ConfigFlags, given: RecipeOptio
 }
 
 const continues = (base: ParscaleConfig | undefined, p: number): base is ParscaleConfig =>
-  base !== undefined && base.n > 1 && p === base.n
+  base !== undefined && base.n > 1 && p <= base.n
 
-/** Where a model has P streams and P are trained, they go on as they are made, unless a flag says otherwise. */
+/** Where a model has P streams and as many are trained, or fewer, they go on as they are made, unless a flag says otherwise. */
 function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
   if (!continues(base, p)) return []
   const { input, nTokens, gate, loraRank, aggregation, merge, attnSmooth } = base

@@ -22,16 +22,26 @@ export async function trainingRuntime(options: OnnxRuntimeOptions, io: Pick<Io, 
   if ('reason' in found) return instead(found.reason)
   return {
     ...found,
+    sessionBytes(graph) {
+      try {
+        return found.sessionBytes?.(graph)
+      } catch (error) {
+        if (isUnsupported(error)) return undefined // another engine will run it
+        throw error
+      }
+    },
     async createSession(graph, sessionOptions) {
       try {
         return await found.createSession(graph, sessionOptions)
       } catch (error) {
-        if (!isParscaleError(error) || error.kind !== 'unsupported') throw error
+        if (!isUnsupported(error)) throw error
         return await instead(error.message).createSession(graph, sessionOptions)
       }
     },
   }
 }
+
+const isUnsupported = (error: unknown): error is Error => isParscaleError(error) && error.kind === 'unsupported'
 
 /** An optional dependency, with a module for this platform or without. */
 async function findNative({ threads }: OnnxRuntimeOptions): Promise<Runtime | { readonly reason: string }> {

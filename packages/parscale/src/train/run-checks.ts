@@ -35,7 +35,9 @@ export function introduce(io: Io, inputs: RunInputs): void {
     const frozen = stage.train === 'streams' ? backboneCount : 0
     // The look at the model in between loads it once more, as it is used.
     const looks = config.sample.tokens > 0 || (stage.p > 1 && config.evaluation.diagnoseTokens > 0)
-    const weightBytes = 4 * (frozen + (looks ? frozen + trained : 0))
+    // A runtime that sizes its sessions counts the frozen weights that each of them holds.
+    const held = runtime.sessionBytes ? 0 : frozen
+    const weightBytes = 4 * (held + (looks ? frozen + trained : 0))
     const step = estimateTrainingMemory(plan, config.batch.microBatches, runtime).total
     return { parameters: trained + frozen, trained, memoryBytes: step + estimateEvaluationMemory(plan, runtime) + weightBytes }
   })

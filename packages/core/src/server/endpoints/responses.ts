@@ -5,7 +5,7 @@ import { modelFor, type ServerContext } from '../context.ts'
 import { invalid, toApiError, unsupported } from '../errors.ts'
 import type { ServerEvent } from '../events.ts'
 import { noteFailure } from '../failure.ts'
-import { checkMaxTokens, enqueue, generateText, samplingOf, withConstraint } from '../generate.ts'
+import { checkMaxTokens, enqueue, generateText, samplingOf, streamOptions, withConstraint } from '../generate.ts'
 import type { LoadedModel } from '../models.ts'
 import { OutputParser, type ParserOptions } from '../output/parser.ts'
 import { ResponseItems } from '../output/response-items.ts'
@@ -24,7 +24,9 @@ export async function responses(request: ResponseRequest, scope: RequestScope, c
   const { promptIds, parser, shownTokenIds, demand } = await conversationOf(conversation(request, model), model, scope)
   const room = model.text.model.config.maxPositionEmbeddings - promptIds.length + 1
   const maxTokens = checkMaxTokens(request.max_output_tokens, room, 'max_output_tokens', context)
-  const options = { ...samplingOf(request, model, context), maxTokens, shownTokenIds, logProbabilities: false }
+  const { withoutStreams } = streamOptions(request.parscale, p)
+  const sampling = { ...samplingOf(request, model, context), ...(withoutStreams && { withoutStreams }) }
+  const options = { ...sampling, maxTokens, shownTokenIds, logProbabilities: false }
   const constrained = withConstraint(options, await constraintOf(demand, model, scope, context, parser.reasons))
   const { headers, begun } = enqueue(model, 1, scope, context)
   const text = generateText({ model, p, promptIds, options: constrained, begun: begun[0]! }, scope, context)

@@ -2,8 +2,8 @@
 import { elementCount } from '../../model/index.ts'
 
 /**
- * The leading block of a tensor along the one axis that counts streams: the first P of what each stream has, the columns of the
- * aggregator that read them, the rows that weigh them.
+ * What a tensor has of the first P streams: the first ones along the axis that counts them, and of the aggregator's first matrix
+ * [H, H * P], in whose columns the stream runs fastest (model/parscale.ts), the columns that read them.
  *
  * @param values of shape `stored`, of a model with `streams.stored` streams
  * @param shape that is wanted for `streams.wanted` of them
@@ -18,10 +18,11 @@ export function firstStreams(
   if (!hasFirstStreams(stored, shape, streams)) return undefined
   const axis = stored.findIndex((size, i) => size !== shape[i])
   if (axis < 0) return values
-  const inner = elementCount(stored.slice(axis + 1))
-  const [from, to] = [stored[axis]! * inner, shape[axis]! * inner]
+  // How many numbers in a row belong to one stream: all behind the axis that counts streams, one where the stream runs fastest.
+  const inner = axis === 0 ? elementCount(stored.slice(1)) : 1
+  const [from, to] = [streams.stored * inner, streams.wanted * inner]
   const block = new Float32Array(elementCount(shape))
-  for (let i = 0; i < elementCount(stored.slice(0, axis)); i++) block.set(values.subarray(i * from, i * from + to), i * to)
+  for (let i = 0; i < block.length / to; i++) block.set(values.subarray(i * from, i * from + to), i * to)
   return block
 }
 
