@@ -536,7 +536,8 @@ describe('streams of the model', () => {
     // The decoder gives the next id a logit of 1, the 257 others 0.
     const logprob = expect.closeTo(1 - Math.log(Math.E + 257), 6)
     const choices = [...'CDEF'].map((token) => Array(4).fill({ id: token.charCodeAt(0), token, logprob }))
-    expect(parscale).toEqual({ p: 4, streams: [Array(4).fill([0.25, 0.25, 0.25, 0.25])], stream_choices: [choices] })
+    const streams = [Array(4).fill([0.25, 0.25, 0.25, 0.25])]
+    expect(parscale).toEqual({ p: 4, streams, stream_choices: [choices], token_ids: [[67, 68, 69, 70]] })
   })
 })
 
