@@ -1,5 +1,5 @@
 """The training objective of packages/core/src/training/step/aids.ts in plain PyTorch, in float64: what streams and aids do, written
-again from their formulas. Cases come as JSON on stdin (packages/native/test/training-aids.real.test.ts); loss, objective and its
+again from their formulas. Cases come as JSON on stdin (packages/native/test/training-aids.nightly.test.ts); loss, objective and its
 gradients go out as JSON."""
 
 import json
