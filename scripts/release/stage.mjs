@@ -103,7 +103,9 @@ async function bundle({ exports }, from, to, { takes, entries }) {
 /** What is found from where a file lies, after files have been put together. */
 function filesMustBeThere(folder) {
   for (const file of filesBelow(folder).filter((path) => path.endsWith('.js')))
-    for (const [expression, path] of readFileSync(file, 'utf8').matchAll(/new URL\(\s*["'](\.[^"']+)["'],\s*import\.meta\.url\s*\)/g))
+    for (const [expression, path] of readFileSync(file, 'utf8').matchAll(
+      /new URL\(\s*["'](\.[^"']+)["'],\s*import\.meta\.url\s*\)/g,
+    ))
       if (!existsSync(join(dirname(file), path))) throw new Error(`${file}: ${expression} names a file that is not there`)
 }
 
