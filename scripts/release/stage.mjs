@@ -40,6 +40,7 @@ export async function stage(name, into) {
   cpSync(join(root, 'CHANGELOG.md'), join(to, 'CHANGELOG.md'))
   await bundle(manifest, from, to, bundles[name])
   writeFileSync(join(to, 'package.json'), `${JSON.stringify(publishedManifest(name, manifest), null, 2)}\n`)
+  filesMustBeThere(join(to, 'dist'))
   return to
 }
 
@@ -77,6 +78,10 @@ async function bundle({ exports }, from, to, { takes, entries }) {
         setup({ onLoad, onResolve }) {
           onResolve({ filter: /.*/ }, stays(takes))
           // zod keeps a list of all translations of its messages alive: 400 kB that nobody reads here.
+          // Its code comes into a file beside the entries, and the worker keeps its place. Bundlers follow no other expression.
+          onLoad({ filter: /\/dist\/web\/load\.js$/ }, ({ path }) => ({
+            contents: readFileSync(path, 'utf8').replace("new URL('./worker.js', import", "new URL('./web/worker.js', import"),
+          }))
           onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({ contents: "export { default as en } from './en.js'" }))
         },
       },
@@ -93,6 +98,15 @@ async function bundle({ exports }, from, to, { takes, entries }) {
     return `${name} ${JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')).version}\n\n${readFileSync(join(folder, licence), 'utf8').trim()}\n`
   })
   writeFileSync(join(to, 'THIRD-PARTY-LICENSES.txt'), `Parts of these packages are in dist/:\n\n${texts.join('\n')}`)
+}
+
+/** What is found from where a file lies, after files have been put together. */
+function filesMustBeThere(folder) {
+  for (const file of filesBelow(folder).filter((path) => path.endsWith('.js')))
+    for (const [expression, path] of readFileSync(file, 'utf8').matchAll(
+      /new URL\(\s*["'](\.[^"']+)["'],\s*import\.meta\.url\s*\)/g,
+    ))
+      if (!existsSync(join(dirname(file), path))) throw new Error(`${file}: ${expression} names a file that is not there`)
 }
 
 function publishedManifest(name, { devDependencies: _, scripts: __, exports, files, ...rest }) {

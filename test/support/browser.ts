@@ -71,6 +71,8 @@ export interface Site {
   readonly url: string
   /** Paths that were asked for, with their Range. */
   readonly requests: string[]
+  /** What `intercept` threw; the requests were answered with 500. */
+  readonly failures: unknown[]
   /** Answers requests before the files do, when it returns true. */
   intercept: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined
   /** From now on nobody answers. */
@@ -86,6 +88,7 @@ export async function serveSite(
 ): Promise<Site> {
   const all = { '/ort/': join(root, 'node_modules/onnxruntime-web/dist'), ...mounts, '/': folder }
   const requests: string[] = []
+  const failures: unknown[] = []
   const server = createServer((request, response) => {
     const path = decodeURIComponent(new URL(request.url!, 'http://x').pathname)
     requests.push(request.headers.range ? `${path} ${request.headers.range}` : path)
@@ -94,7 +97,14 @@ export async function serveSite(
       response.setHeader('cross-origin-embedder-policy', 'require-corp')
     }
     response.setHeader('content-security-policy', csp)
-    if (site.intercept?.(request, response)) return
+    try {
+      if (site.intercept?.(request, response)) return
+    } catch (error) {
+      // Whoever expected something else of the request; without an answer the page would wait.
+      failures.push(error)
+      response.writeHead(500).end(String(error))
+      return
+    }
     if (path === '/') {
       response.setHeader('content-type', types['.html']!)
       response.end(
@@ -110,6 +120,7 @@ export async function serveSite(
   const site: Site = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    failures,
     intercept: undefined,
     cut: close,
     close,

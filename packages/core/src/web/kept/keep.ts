@@ -186,11 +186,10 @@ async function fileOf(folder: FileSystemDirectoryHandle, path: string): Promise<
   }
 }
 
-/** What the source says of a file now is what was kept of it. */
+/** What the source says of a file now is what was kept of it. Of a file with neither digest nor tag nobody knows: it is read anew. */
 const isSame = (known: KeptFile, { size, sha256, tag }: SourceFile): boolean =>
   (size === undefined || size === known.size) &&
-  (sha256 === undefined || sha256 === known.sha256) &&
-  (tag === undefined || known.tag === undefined || tag === known.tag)
+  (sha256 === undefined ? tag !== undefined && tag === known.tag : sha256 === known.sha256)
 
 /** Said before anything is fetched. Browsers count more than the bytes of files: a fiftieth stays free. */
 async function requireRoom(files: readonly SourceFile[]): Promise<void> {

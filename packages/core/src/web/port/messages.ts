@@ -33,6 +33,8 @@ export type Asked =
 
 /** From the worker. */
 export type Answer =
+  /** At once when a model is asked for: the worker's program runs. */
+  | { readonly type: 'running' }
   | { readonly type: 'progress'; readonly progress: LoadProgress }
   | { readonly type: 'info'; readonly info: BrowserModelInfo }
   | { readonly type: 'prefill'; readonly id: number; readonly done: number; readonly total: number }

@@ -6,12 +6,27 @@ import type { ChatMessage } from '../../tokenizer/index.ts'
 import type { BrowserLoadOptions, BrowserMemory, BrowserModel, BrowserModelInfo, BrowserTextOptions } from '../types.ts'
 import { type Answer, type Asked, receiveError } from './messages.ts'
 
-/** @throws as loadInBrowser; unsupported error where the worker does not start */
-export async function loadInWorker(worker: Worker, options: BrowserLoadOptions): Promise<BrowserModel> {
+/** What a page needs of a worker. */
+export type WorkerPort = Pick<Worker, 'postMessage' | 'addEventListener' | 'terminate'>
+
+/** Slow networks may take long to bring the worker's program, and nothing is heard before it runs. */
+const usualStart = 60_000
+
+/**
+ * @param startMs after how long a worker that says nothing is given up
+ * @throws as loadInBrowser; unsupported error where the worker does not start, or is another program
+ */
+export async function loadInWorker(
+  worker: WorkerPort,
+  options: BrowserLoadOptions,
+  startMs: number = usualStart,
+): Promise<BrowserModel> {
   const { onProgress, onInfo, signal, worker: _, ...sent } = options
   const runtimeFiles = sent.runtimeFiles === undefined ? undefined : new URL(sent.runtimeFiles, globalThis.location?.href).href
   const source = 'url' in sent.source ? { ...sent.source, url: absolute(sent.source.url) } : sent.source
   const connection = new Connection(worker)
+  const silent = setTimeout(() => connection.giveUp(startMs), startMs)
+  connection.onRunning = () => clearTimeout(silent)
   try {
     signal?.throwIfAborted()
     connection.onProgress = onProgress
@@ -25,6 +40,8 @@ export async function loadInWorker(worker: Worker, options: BrowserLoadOptions):
   } catch (error) {
     connection.close()
     throw error
+  } finally {
+    clearTimeout(silent)
   }
 }
 
@@ -36,19 +53,20 @@ const absolute = (url: string): string => {
 
 type Without<T, K extends string> = T extends unknown ? Omit<T, K> : never
 type Ask = Without<Exclude<Asked, { type: 'abort' }>, 'id'>
-type Told = Exclude<Answer, { type: 'progress' | 'info' }>
+type Told = Exclude<Answer, { type: 'running' | 'progress' | 'info' }>
 
 /** Requests under way, each with a listener. */
 class Connection {
+  onRunning: (() => void) | undefined
   onProgress: BrowserLoadOptions['onProgress']
   onInfo: BrowserLoadOptions['onInfo']
-  readonly #worker: Worker
+  readonly #worker: WorkerPort
   readonly #listeners = new Map<number, (answer: Told) => void>()
   #next = 0
   /** Why nothing more is answered. */
   #closed: Error | undefined
 
-  constructor(worker: Worker) {
+  constructor(worker: WorkerPort) {
     this.#worker = worker
     worker.addEventListener('message', ({ data }) => this.#hear(data as Answer))
     worker.addEventListener('error', ({ message }) =>
@@ -98,8 +116,17 @@ class Connection {
     this.#fail(runtimeError('the model is disposed of; load it again'))
   }
 
+  giveUp(ms: number): void {
+    this.#fail(
+      unsupportedError(
+        `the worker said nothing for ${ms / 1000} s; it has to be the program @parscale/core/web/worker: look at what \`worker\` starts, and whether its file arrives`,
+      ),
+    )
+  }
+
   #hear(answer: Answer): void {
-    if (answer.type === 'progress') this.onProgress?.(answer.progress)
+    if (answer.type === 'running') this.onRunning?.()
+    else if (answer.type === 'progress') this.onProgress?.(answer.progress)
     else if (answer.type === 'info') this.onInfo?.(answer.info)
     else this.#listeners.get(answer.id)?.(answer)
   }

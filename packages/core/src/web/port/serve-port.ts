@@ -22,6 +22,7 @@ export function servePort(port: Port): void {
     const { id } = asked
     switch (asked.type) {
       case 'load': {
+        send({ type: 'running' })
         const { loadHere } = await import('../model/local-model.ts')
         model = await loadHere({
           ...asked.options,

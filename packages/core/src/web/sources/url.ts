@@ -40,8 +40,16 @@ async function listFile(url: string, headers: Headers, signal?: AbortSignal): Pr
 
 async function listFolder(url: string, headers: Headers, signal?: AbortSignal): Promise<SourceFile[]> {
   const listed = await get(url + listing, headers, signal)
-  const files = listed ? parseListing(await listed.text(), url, headers) : await probe(url, headers, signal)
-  return neededFiles(files, url)
+  if (!listed) return neededFiles(await probe(url, headers, signal), url)
+  const files = neededFiles(parseListing(await listed.text(), url, headers), url)
+  return await Promise.all(files.map((file) => (file.sha256 === undefined ? tagged(file, url, headers, signal) : file)))
+}
+
+/** Without a digest only the server can say whether a file of the same size is another one. */
+async function tagged(file: SourceFile, url: string, headers: Headers, signal?: AbortSignal): Promise<SourceFile> {
+  const { path, size } = file
+  const tag = (await findFile(path, url + path, headers, signal))?.tag
+  return remoteFile({ path, size, tag }, url + path, headers)
 }
 
 function parseListing(text: string, url: string, headers: Headers): SourceFile[] {
