@@ -143,7 +143,8 @@ export class Tables {
       if (!isRegister(of) || steps.includes(of)) return true
       if (of.from.op === 'load') {
         steps.push(of)
-        return of.kind === 'full'
+        // An input may be renewed in place by the time this kernel runs.
+        return of.kind === 'full' && of.from.storage.given?.kind !== 'input'
       }
       if (of.kind === 'row') return false
       if (!collect(of.from.a) || !(of.from.b === undefined || collect(of.from.b))) return false
