@@ -105,8 +105,10 @@ const ladder = (...names: (keyof typeof sizes)[]): Cell[] => names.map((name) =>
 
 /** In the order in which they are worth having. */
 export const cells: readonly Cell[] = [
-  ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['35k'], variant)),
-  ...ladder('49k', '73k'),
+  cell(sizes['35k'], variants.p1),
+  ...ladder('49k'),
+  ...[variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k'], variant)),
+  ...ladder('73k'),
   cell(sizes['35k'], variants.prefix(4)),
   ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['171k'], variant)),
   ...ladder('21k', '103k', '222k', '340k'),
