@@ -47,11 +47,11 @@ const size = (name: string, hidden: number, layers: number, heads: number, rates
 
 export const sizes = {
   '21k': size('21k', 24, 2, 2, [2e-2, 4e-2]),
-  '35k': size('35k', 32, 2, 2, [1e-2, 2e-2, 4e-2]),
+  '35k': size('35k', 32, 2, 2, [1e-2, 2e-2]),
   '49k': size('49k', 32, 3, 2, [1e-2, 2e-2]),
   '73k': size('73k', 40, 3, 2, [1e-2, 2e-2]),
   '103k': size('103k', 48, 3, 3, [1e-2, 2e-2]),
-  '171k': size('171k', 64, 3, 4, [5e-3, 1e-2, 2e-2]),
+  '171k': size('171k', 64, 3, 4, [5e-3, 1e-2]),
   '222k': size('222k', 64, 4, 4, [5e-3, 1e-2]),
   '340k': size('340k', 80, 4, 5, [5e-3, 1e-2]),
 } satisfies Record<string, Size>
@@ -69,6 +69,8 @@ const prefix = ['--streams', 'prefix', '--prefix-tokens', '16']
 const scales = ['--streams', 'scales']
 const scalesAndAll = ['--streams', 'scales,bitfit,norms']
 const lora = ['--streams', 'lora', '--stream-rank', '2']
+/** Without it the aggregator gives nearly every token to one stream, once streams differ. */
+const balanced = ['--balance', '0.1']
 const average = ['--aggregation', 'average']
 
 export const variants = {
@@ -78,14 +80,22 @@ export const variants = {
   p1All: control('p1-all', 'P = 1 with scales, biases and gains', ...scalesAndAll),
   p1Lora: control('p1-lora', 'P = 1 with LoRA', ...lora),
   prefix: (p: number) => streams('prefix', 'prefixes', p, ...prefix),
-  scales: (p: number) => streams('scales', 'scales', p, ...scales),
-  scalesAverage: (p: number) => streams('scales-average', 'scales, averaged', p, ...scales, ...average),
-  all: (p: number) => streams('all', 'scales, biases and gains', p, ...scalesAndAll),
+  scales: (p: number) => streams('scales', 'scales', p, ...scales, ...balanced),
+  all: (p: number) => streams('all', 'scales, biases and gains', p, ...scalesAndAll, ...balanced),
+  allUnbalanced: (p: number) => streams('all-unbalanced', 'scales, biases and gains, not balanced', p, ...scalesAndAll),
   allAverage: (p: number) => streams('all-average', 'scales, biases and gains, averaged', p, ...scalesAndAll, ...average),
   allProbabilities: (p: number) =>
-    streams('all-probabilities', 'scales, biases and gains, probabilities mixed', p, ...scalesAndAll, '--merge', 'probabilities'),
-  lora: (p: number) => streams('lora', 'LoRA of rank 2', p, ...lora),
-  norms: (p: number) => streams('norms', 'gains and biases', p, '--streams', 'bitfit,norms'),
+    streams(
+      'all-probabilities',
+      'scales, biases and gains, probabilities mixed',
+      p,
+      ...scalesAndAll,
+      ...balanced,
+      '--merge',
+      'probabilities',
+    ),
+  lora: (p: number) => streams('lora', 'LoRA of rank 2', p, ...lora, ...balanced),
+  norms: (p: number) => streams('norms', 'gains and biases', p, '--streams', 'bitfit,norms', ...balanced),
 }
 
 const cell = (size: Size, variant: Variant, seeds: readonly number[] = [0, 1, 2]): Cell => ({ size, variant, seeds })
@@ -96,19 +106,24 @@ const ladder = (...names: (keyof typeof sizes)[]): Cell[] => names.map((name) =>
 /** In the order in which they are worth having. */
 export const cells: readonly Cell[] = [
   cell(sizes['35k'], variants.p1),
-  cell(sizes['35k'], variants.all(4)),
-  cell(sizes['35k'], variants.p1All),
+  ...ladder('49k'),
+  ...[variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k'], variant)),
+  ...ladder('73k'),
   cell(sizes['35k'], variants.prefix(4)),
-  ...ladder('21k', '49k', '73k'),
-  ...[variants.allAverage(4), variants.lora(4), variants.p1Prefix, variants.all(8)].map((variant) => cell(sizes['35k'], variant)),
-  cell(sizes['171k'], variants.p1),
-  cell(sizes['171k'], variants.all(4)),
-  cell(sizes['171k'], variants.p1All),
-  ...ladder('103k', '222k', '340k'),
-  ...[variants.prefix(4), variants.allAverage(4), variants.lora(4)].map((variant) => cell(sizes['171k'], variant)),
-  ...[variants.all(2), variants.scales(4), variants.norms(4), variants.allProbabilities(4), variants.p1Lora].map((variant) =>
+  ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['171k'], variant)),
+  ...ladder('21k', '103k', '222k', '340k'),
+  ...[variants.all(8), variants.lora(4), variants.allAverage(4), variants.allUnbalanced(4)].map((variant) =>
     cell(sizes['35k'], variant),
   ),
+  ...[variants.prefix(4), variants.lora(4), variants.all(8)].map((variant) => cell(sizes['171k'], variant)),
+  ...[
+    variants.all(2),
+    variants.scales(4),
+    variants.norms(4),
+    variants.allProbabilities(4),
+    variants.p1Prefix,
+    variants.p1Lora,
+  ].map((variant) => cell(sizes['35k'], variant)),
 ]
 
 /** Of one run. */
