@@ -20,6 +20,7 @@ import { checks, checkTypes, mustBeQuiet } from './newcomer/checks.mjs'
 import { newMachine } from './newcomer/machine.mjs'
 import { managers, nodeOf, tscOf, typeVersions } from './newcomer/tools.mjs'
 import { packTo } from './release/pack.mjs'
+import { requirePageFiles } from './release/page-files.mjs'
 import { startRegistry } from './release/registry.mjs'
 import { packageNames, root, stage } from './release/stage.mjs'
 
@@ -91,6 +92,7 @@ try {
   const modules = []
   await timed('', 'pack', async () => {
     for (const name of packageNames) packed.push(await packTo(tarballs, await stage(name, join(temporary, 'stage'))))
+    requirePageFiles(packed[packageNames.indexOf('parscale')])
     const folders = given
       ? readdirSync(given).map((name) => join(given, name))
       : [await prebuild(prebuiltPackages[0].replace('@parscale/native-', ''), join(temporary, 'prebuilds'), 'system')]

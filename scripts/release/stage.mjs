@@ -58,7 +58,9 @@ const stays =
 /** Each entry keeps its place, what they share lies beside the entries (packages/parscale/src/package-files.ts). */
 async function bundle({ exports }, from, to, { takes, entries }) {
   const files = Object.values(exports).flatMap((entry) => entry.default ?? [])
-  for (const file of filesBelow(to)) if (/\/dist\/.*\.js$/.test(file)) rmSync(file)
+  // The page's scripts are a build of their own, which stays as it is.
+  for (const file of filesBelow(join(to, 'dist')))
+    if (file.endsWith('.js') && !file.startsWith(join(to, 'dist/studio-page/'))) rmSync(file)
   const { metafile } = await build({
     absWorkingDir: from,
     entryPoints: [...files, ...entries],

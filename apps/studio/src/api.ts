@@ -280,7 +280,7 @@ async function* replay(asked: Asked, signal: AbortSignal): AsyncGenerator<Token[
   const found = all.find(({ prompt, p, without }) => prompt === asked.prompt && p === asked.p && same(without, asked.without))
   if (!found)
     throw new Refused(
-      `this page has no server, only recorded traces: of ${JSON.stringify(asked.prompt)} with P = ${asked.p} there is none without ${asked.without.length === 0 ? 'changes' : 'these streams'}. Run a model in the page (Model), or choose a recorded prompt.`,
+      `this page has no server, only recorded traces: of ${JSON.stringify(asked.prompt)} with P = ${asked.p} there is none without ${asked.without.length === 0 ? 'changes' : 'these streams'}. Choose a recorded prompt.`,
     )
   let before = 0
   let given = 0

@@ -200,8 +200,8 @@ function OneRun({ name }: { name: string }) {
   const failed =
     live.process !== null &&
     live.process.code !== undefined &&
-    live.process.code !== null &&
     live.process.code !== 0 &&
+    // It was stopped, and has a checkpoint.
     live.process.code !== 130
   const stop = async () => {
     problem.value = ''
@@ -218,8 +218,10 @@ function OneRun({ name }: { name: string }) {
         <h2 id="run-title">{name}</h2>
         <span class="note" role="status">
           {run
-            ? `${words[run.state]}, step ${run.step}${run.steps ? ` of ${run.steps}` : ''}`
-            : 'begins: text and model are being read'}
+            ? `${failed ? 'failed' : words[run.state]}, step ${run.step}${run.steps ? ` of ${run.steps}` : ''}`
+            : failed
+              ? 'failed'
+              : 'begins: text and model are being read'}
         </span>
         {live.process && live.process.code === undefined && (
           <button type="button" onClick={() => void stop()}>
@@ -304,7 +306,7 @@ const valuesOf = (records: readonly Rec[], kind: string, of: (record: Rec) => nu
   })
 
 function chartsOf(records: readonly Rec[]): Record<'loss' | 'streams' | 'rho' | 'entropy', Curves> {
-  const p = Math.max(0, ...records.map(({ streamLosses }) => streamLosses?.length ?? 0))
+  const p = records.reduce((most, { streamLosses }) => Math.max(most, streamLosses?.length ?? 0), 0)
   return {
     loss: {
       data: columns([valuesOf(records, 'train', ({ loss }) => loss), valuesOf(records, 'evaluation', ({ loss }) => loss)]),

@@ -1,14 +1,12 @@
 /** Writes the page for a web host: its files, what the model says of itself, and traces that it made while it was written. */
 import { readdir, readFile } from 'node:fs/promises'
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { usageError } from '@parscale/core/internal'
 import { writeWholeFile } from '@parscale/core/internal/node/disk'
 import { createServerApp, ModelRegistry } from '@parscale/core/internal/server'
-import { resolveModel } from '../load/find-model.ts'
 import { type LoadOptions, loadTextModel } from '../load/load.ts'
 import { studioFolder } from '../package-files.ts'
 import type { NamedModel } from '../serve/model-names.ts'
-import { modelFiles } from './model-files.ts'
 import { contentPolicy } from './pages.ts'
 import { info } from './studio-app.ts'
 import { record } from './traces.ts'
@@ -23,7 +21,7 @@ export interface ExportOptions {
 /** @throws usage error where the folder has files that are not the page's */
 export async function exportStudio(out: string, { models, load, say, signal }: ExportOptions): Promise<void> {
   const there: string[] = await readdir(out).catch(() => [])
-  if (there.length > 0 && !there.includes('index.html'))
+  if (there.length > 0 && !(await isExport(out)))
     throw usageError(`--export ${out}: the folder is not empty; choose another`, { flag: '--export', file: out })
   const [first] = models
   const registry = new ModelRegistry([{ id: first!.id, load: () => loadTextModel(first!.model, load) }])
@@ -35,8 +33,7 @@ export async function exportStudio(out: string, { models, load, say, signal }: E
       info(registry, { models, runs: '' }).models[0]!,
       signal,
     )
-    const about = { ...info(registry, { models: [first!], runs: '' }), static: true }
-    const model = modelFiles(await resolveModel(first!.model, load.env))
+    const about = exportedInfo(info(registry, { models: [], runs: '' }))
     const write = (path: string, content: Uint8Array | string) => writeWholeFile(join(out, path), content)
     for (const path of await listed(studioFolder)) {
       const bytes = await readFile(join(studioFolder, path))
@@ -44,9 +41,6 @@ export async function exportStudio(out: string, { models, load, say, signal }: E
     }
     await write('studio/info.json', JSON.stringify(about))
     await write('studio/traces.json', JSON.stringify(traces))
-    const files = await model.list()
-    for (const { path } of files) await write(join('studio/model', path), await model.read(path))
-    await write('studio/model/files.json', JSON.stringify(files))
     say(`the page with ${traces.length} recorded traces: ${join(out, 'index.html')}; any web host can serve the folder`)
   } finally {
     await registry.close()
@@ -57,7 +51,28 @@ export async function exportStudio(out: string, { models, load, say, signal }: E
 const withPolicy = (html: string) =>
   html.replace('<head>', `<head>\n    <meta http-equiv="content-security-policy" content="${contentPolicy}" />`)
 
-async function listed(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true, recursive: true })
-  return entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => relative(folder, join(parentPath, name)))
+/** Whether a folder is what an export before this one wrote. */
+export async function isExport(folder: string): Promise<boolean> {
+  try {
+    return JSON.parse(await readFile(join(folder, 'studio/info.json'), 'utf8')).static === true
+  } catch {
+    return false
+  }
+}
+
+/** What everybody may read: where the model lies on the exporter's disk is nobody's business. */
+export const exportedInfo = (about: ReturnType<typeof info>) => ({
+  ...about,
+  static: true,
+  models: about.models.map((model) => ({ ...model, path: null })),
+})
+
+/** Paths of the files below a folder, in its own terms. */
+async function listed(folder: string, below = ''): Promise<string[]> {
+  const entries = await readdir(join(folder, below), { withFileTypes: true })
+  const paths = entries.map(async (entry) => {
+    const path = join(below, entry.name)
+    return entry.isDirectory() ? await listed(folder, path) : entry.isFile() ? [path] : []
+  })
+  return (await Promise.all(paths)).flat()
 }

@@ -1,6 +1,6 @@
 /** What the page asks beside the API: the machine, runs and their news, a diagnosis, models that were dropped, trainings. */
-import { readdir, stat } from 'node:fs/promises'
-import { cpus, freemem, totalmem } from 'node:os'
+import { readdir } from 'node:fs/promises'
+import { cpus, totalmem } from 'node:os'
 import { basename, join } from 'node:path'
 import process from 'node:process'
 import { isParscaleError, usageError } from '@parscale/core/internal'
@@ -11,9 +11,10 @@ import { Hono } from 'hono'
 import { z } from 'zod'
 import { resolveModel } from '../load/find-model.ts'
 import { type LoadOptions, loadTextModel } from '../load/load.ts'
+import { availableMemoryBytes } from '../load/memory.ts'
 import { packageVersion } from '../package-files.ts'
 import type { Beside } from '../serve/serve.ts'
-import { modelFiles } from './model-files.ts'
+import { type ModelFilesHere, modelFiles } from './model-files.ts'
 import { page } from './pages.ts'
 import { isRunName, listRuns, RunReader } from './runs.ts'
 import { Trainings } from './trainings.ts'
@@ -57,7 +58,7 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
   app.get('/studio/now', (c) =>
     c.json({
       rssBytes: process.memoryUsage.rss(),
-      freeBytes: freemem(),
+      freeBytes: availableMemoryBytes(),
       models: registry.statuses.map(({ id, state, loaded }) => ({
         id,
         state,
@@ -69,10 +70,11 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
   /** The first model's files, for the runtime in the page. */
   app.get('/studio/model/*', async (c) => {
     const files = modelFiles(await pathOf(options.models[0]!.id))
-    const path = decodeURIComponent(c.req.path.slice('/studio/model/'.length))
-    if (path === 'files.json') return c.json(await files.list())
-    if (!(await files.list()).some((file) => file.path === path)) return c.notFound()
-    return ranged(await files.read(path), c.req.header('range'))
+    const path = decoded(c.req.path.slice('/studio/model/'.length))
+    const list = await files.list()
+    if (path === 'files.json') return c.json(list)
+    const file = list.find((each) => each.path === path)
+    return file ? ranged(files, file, c.req.header('range')) : c.notFound()
   })
 
   app.get('/studio/runs', async (c) => c.json({ folder: options.runs, runs: await listRuns(options.runs, trainings.running) }))
@@ -87,8 +89,6 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
   })
   app.post('/studio/runs', async (c) => {
     const asked = trainingRequest.parse(await body(c.req.raw))
-    if (await exists(join(options.runs, asked.name)))
-      throw usageError(`there is a run ${asked.name} already; give it another name`)
     await trainings.start({ ...asked, model: await pathOf(asked.model) })
     return c.json({ name: asked.name })
   })
@@ -184,7 +184,7 @@ export function info(registry: ModelRegistry, { models, runs }: Pick<StudioOptio
       cpu: cpu?.model.trim() ?? 'unknown',
       cores: cpus().length,
       memoryBytes: totalmem(),
-      freeBytes: freemem(),
+      freeBytes: availableMemoryBytes(),
       platform: `${process.platform} ${process.arch}`,
       node: process.version,
     },
@@ -282,26 +282,34 @@ async function body(request: Request): Promise<unknown> {
   }
 }
 
-function ranged(bytes: Uint8Array, range: string | undefined): Response {
+/** Undefined for what is no text behind its percent signs. */
+function decoded(path: string): string | undefined {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return undefined
+  }
+}
+
+function ranged(files: ModelFilesHere, { path, size }: { path: string; size: number }, range: string | undefined): Response {
   const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? []
   const headers = {
     'content-type': 'application/octet-stream',
     'accept-ranges': 'bytes',
     'cross-origin-resource-policy': 'same-origin',
   }
-  if (from === undefined) return new Response(new Uint8Array(bytes), { headers })
-  const end = Math.min(bytes.byteLength - 1, to ? Number(to) : Infinity)
-  if (Number(from) > end) return new Response(null, { status: 416, headers: { 'content-range': `bytes */${bytes.byteLength}` } })
-  return new Response(new Uint8Array(bytes.subarray(Number(from), end + 1)), {
+  if (from === undefined)
+    return new Response(files.read(path, 0, size), { headers: { ...headers, 'content-length': String(size) } })
+  const end = Math.min(size - 1, to ? Number(to) : Infinity)
+  if (Number(from) > end) return new Response(null, { status: 416, headers: { 'content-range': `bytes */${size}` } })
+  return new Response(files.read(path, Number(from), end + 1), {
     status: 206,
-    headers: { ...headers, 'content-range': `bytes ${from}-${end}/${bytes.byteLength}` },
+    headers: {
+      ...headers,
+      'content-length': String(end + 1 - Number(from)),
+      'content-range': `bytes ${from}-${end}/${size}`,
+    },
   })
 }
 
 const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`
-
-const exists = (path: string) =>
-  stat(path).then(
-    () => true,
-    () => false,
-  )

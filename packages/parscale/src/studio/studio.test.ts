@@ -1,5 +1,5 @@
 /** What the page asks of its server, with the model that ships: without a browser, and without the page's build. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -8,10 +8,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadTextModel } from '../load/load.ts'
 import { shippedModel } from '../package-files.ts'
 import type { Beside } from '../serve/serve.ts'
+import { exportedInfo, isExport } from './export-studio.ts'
+import { modelFiles } from './model-files.ts'
 import { contentPolicy } from './pages.ts'
 import { listRuns, RunReader } from './runs.ts'
-import { studioBeside } from './studio-app.ts'
+import { info, studioBeside } from './studio-app.ts'
 import { record } from './traces.ts'
+import { documentsOf, Trainings } from './trainings.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-studio-'))
 const runs = join(folder, 'runs')
@@ -38,8 +41,8 @@ const message = async (response: Response) => ((await response.json()) as { erro
 
 describe('what is there', () => {
   it('says which models there are, and what they can', async () => {
-    const info = (await (await fetch('/studio/info.json')).json()) as { models: { id: string; p: number[]; state: string }[] }
-    expect(info.models).toMatchObject([{ id: 'small', p: [1, 2, 4, 8], state: 'ready', chat: false }])
+    const about = (await (await fetch('/studio/info.json')).json()) as { models: { id: string; p: number[]; state: string }[] }
+    expect(about.models).toMatchObject([{ id: 'small', p: [1, 2, 4, 8], state: 'ready', chat: false }])
   })
 
   it('answers nobody who comes by another name or from another page, and knows no other paths', async () => {
@@ -48,6 +51,7 @@ describe('what is there', () => {
     expect((await fetch('/studio/nothing')).status).toBe(404)
     expect((await fetch('/studio/model/..%2F..%2Fpackage.json')).status).toBe(404)
     expect((await fetch('/studio/model/README.md')).status).toBe(404)
+    expect((await fetch('/studio/model/%E0%A4%A')).status).toBe(404)
   })
 
   it("hands out the model's files, whole and in ranges", async () => {
@@ -60,6 +64,25 @@ describe('what is there', () => {
       `bytes 0-7/${size}`,
       8,
     ])
+  })
+
+  it('passes over links to nowhere below a model', async () => {
+    const model = join(folder, 'linked')
+    mkdirSync(join(model, 'streams'), { recursive: true })
+    writeFileSync(join(model, 'config.json'), '{}')
+    symlinkSync(join(model, 'gone'), join(model, 'streams/model.safetensors'))
+    expect(await modelFiles(model).list()).toEqual([{ path: 'config.json', size: 2 }])
+  })
+
+  it('writes an export over an export only, and keeps paths of this disk to itself', async () => {
+    const page = join(folder, 'page')
+    mkdirSync(join(page, 'studio'), { recursive: true })
+    writeFileSync(join(page, 'index.html'), '<p>of somebody else')
+    expect(await isExport(page)).toBe(false)
+    const about = exportedInfo(info(registry, { models: [{ id: 'small', model: shippedModel }], runs: '' }))
+    expect(about.models).toMatchObject([{ id: 'small', path: null }])
+    writeFileSync(join(page, 'studio/info.json'), JSON.stringify(about))
+    expect(await isExport(page)).toBe(true)
   })
 
   it('allows the page nothing from elsewhere', () => {
@@ -126,6 +149,39 @@ describe('runs', () => {
     expect(await message(await post('/studio/runs', { ...asked, name: '../up' }))).toMatch(/a run's name has letters/)
     expect(await message(await post('/studio/runs', { ...asked, p: 1 }))).toMatch(/p: /)
     expect(await message(await post('/studio/runs/mine/stop', {}))).toMatch(/not trained by this studio/)
+  })
+})
+
+describe('trainings', () => {
+  it('cuts any text into documents, and loses no word', () => {
+    const words = Array.from({ length: 500 }, (_, i) => `word${i}`)
+    const texts = [words.join(' '), words.join('\r\n'), words.slice(0, 60).join('\r\n\r\n'), words.join(' ').repeat(9)]
+    for (const text of texts) {
+      const documents = documentsOf(text).split('\n\n')
+      expect(documents.length).toBeGreaterThanOrEqual(40)
+      expect(documents.join(' ')).not.toContain('\r')
+      expect(documents.join(' ').split(/\s+/)).toEqual(text.split(/\s+/))
+    }
+    expect(documentsOf('\u{1f600}'.repeat(1001))).not.toMatch(/\p{Surrogate}/u)
+  })
+
+  it('starts one of two that are asked for at once, and stops with a checkpoint where its parent lets go', {
+    timeout: 120_000,
+  }, async () => {
+    const text = Array.from({ length: 400 }, (_, i) => `The ${i}th house of the town has ${i + 3} windows.`).join('\r\n')
+    const trainings = new Trainings(runs, process.env)
+    const start = (name: string) => trainings.start({ name, model: shippedModel, text, p: 2, steps: 5000 })
+    const [first, second] = await Promise.allSettled([start('one'), start('two')])
+    expect([first.status, second.status]).toEqual(['fulfilled', 'rejected'])
+    const about = () => trainings.about('one')!
+    const step = async () => Math.max(0, ...(await new RunReader(join(runs, 'one')).news()).records.map((each) => each.step))
+    await expect.poll(async () => (await step()) >= 2 || about().code !== undefined, { timeout: 100_000 }).toBe(true)
+    expect(about().code, about().said).toBeUndefined()
+    trainings.close()
+    await expect.poll(() => about().code, { timeout: 60_000 }).toBe(130)
+    const saved = readdirSync(join(runs, 'one', 'checkpoints')).join()
+    expect(saved).toContain(String(await step()))
+    rmSync(join(runs, 'one'), { recursive: true })
   })
 })
 

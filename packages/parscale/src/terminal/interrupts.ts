@@ -4,6 +4,9 @@ import process from 'node:process'
 /** Exit code of a process that Ctrl-C ended: 128 + SIGINT. */
 const interruptedExitCode = 130
 
+/** Environment variable of a child of ours: the end of its input, as when its parent is gone, is a SIGTERM to it. */
+export const endsWithInput = '_PARSCALE_ENDS_WITH_INPUT'
+
 /** A launcher may pass a Ctrl-C on to a child that has it from the terminal already: it comes twice, some milliseconds apart. */
 const echoMs = 100
 
@@ -19,6 +22,16 @@ export class Interrupts {
   /** Takes SIGINT and SIGTERM of this process over, for as long as it lives. */
   constructor() {
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => this.#on(name))
+    if (process.env[endsWithInput]) {
+      delete process.env[endsWithInput]
+      const end = () => {
+        if (!this.#first) this.#on('SIGTERM')
+      }
+      process.stdin.once('end', end).once('error', end).resume()
+      // Waiting for it is no work.
+      const { stdin } = process
+      if ('unref' in stdin) stdin.unref()
+    }
   }
 
   /** Aborted by the first of them. */
