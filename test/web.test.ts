@@ -25,7 +25,7 @@ it('known tokens are those of Node', async () => {
   await text.dispose()
 })
 
-// WebGPU, which Chromium computes on the CPU, is tried in web.real.test.ts.
+// WebGPU, which Chromium computes on the CPU, is tried in web-devices.nightly.test.ts.
 describe.skipIf(noBrowser)('in Chromium', { timeout: 120_000 }, () => {
   let folder: string
   let browser: Browser
