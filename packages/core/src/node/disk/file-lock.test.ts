@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } fro
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type FileLock, tryFileLock } from './file-lock.ts'
+import { type FileLock, removeStaleLock, tryFileLock } from './file-lock.ts'
 import { nodeModule, zombieAfter } from './testing/processes.ts'
 
 let folder: string
@@ -42,6 +42,20 @@ test('a process that was killed has no lock', async () => {
   child.kill('SIGKILL')
   await once(child, 'exit')
   await (await taken()).release()
+})
+
+test.runIf(process.platform === 'linux')('the lock of a process that is gone goes, that of one that runs stays', async () => {
+  const mine = await taken()
+  await removeStaleLock(path)
+  expect(await mine.isHeld()).toBe(true)
+  const owner = JSON.parse(await readFile(path, 'utf8'))
+  await writeFile(path, JSON.stringify({ ...owner, pid: 2 ** 22 + 1 }))
+  await removeStaleLock(path)
+  expect(await readdir(folder)).toEqual([])
+  await writeFile(path, JSON.stringify({ ...owner, place: 'another machine', pid: 2 ** 22 + 1 }))
+  await removeStaleLock(path)
+  await removeStaleLock(join(folder, 'none'))
+  expect(await readdir(folder)).toEqual(['lock'])
 })
 
 test.runIf(process.platform === 'linux')('a process of the same number that was started later is another', async () => {

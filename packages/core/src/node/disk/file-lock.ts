@@ -82,8 +82,9 @@ const ownerText = ({ pid, host, since }: LockOwner): string =>
 export async function tryFileLock(path: string, signal?: AbortSignal): Promise<FileLock | LockRefused> {
   const me: LockOwner = { id: randomUUID(), ...thisProcess(), since: new Date().toISOString() }
   for (let tries = 1; !(await tryCreate(path, me)); tries++) {
-    const owner = await readOwner(path)
+    // Seen before it is read: whatever replaces the file in between is not what was seen, and stays.
     const seen = await touchOf(path)
+    const owner = await readOwner(path)
     const state = await lockState(path, owner, signal)
     if (state === 'held' || tries === mostTries) return { owner }
     if (state === 'stale' && !(await removeStale(path, seen, me))) await sleep(takeoverMs)
@@ -98,6 +99,16 @@ export async function tryFileLock(path: string, signal?: AbortSignal): Promise<F
       if (await isHeld()) await discard(path)
     },
   }
+}
+
+/** Removes a lock that a process left which runs no more: for those who find what they want without taking the lock. */
+export async function removeStaleLock(path: string): Promise<void> {
+  const seen = await touchOf(path)
+  const owner = await readOwner(path)
+  const me: LockOwner = { id: randomUUID(), ...thisProcess() }
+  if (owner?.place === undefined || owner.place !== me.place) return // whose process cannot be looked at
+  // Nothing depends on it: where it cannot be removed, whoever takes the lock next does.
+  if (await isGone(owner, path)) await removeStale(path, seen, me).catch(() => {})
 }
 
 /** True when the lock is ours now, false when somebody else has it. */

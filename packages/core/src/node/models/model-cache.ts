@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { cacheAdvice, diskError } from '../disk/disk-error.ts'
-import { type LockOptions, withFileLock } from '../disk/file-lock.ts'
+import { type LockOptions, removeStaleLock, withFileLock } from '../disk/file-lock.ts'
 import { readHashes } from '../disk/hashes.ts'
 import { isInUse, markInUse } from '../disk/in-use.ts'
 import { removeLeftovers } from '../disk/partial.ts'
@@ -58,6 +58,7 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
   const family = `${wanted.label}-${digest(wanted.identity)}-`
   const name = family + digest(wanted.state)
   const folder = join(parent, name)
+  const lock = join(parent, '.lock')
   const own = wanted.origin?.content && {
     what: `${wanted.kind}/${wanted.label}`,
     path: wanted.source,
@@ -65,10 +66,11 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
   }
   if (await useFolder(folder)) {
     if (own) await claim(own, cacheDirectory)
+    await removeStaleLock(lock)
     onFound?.(folder)
     return folder
   }
-  return await withFileLock(join(parent, '.lock'), { signal, onWait, advice: cacheAdvice }, async () => {
+  return await withFileLock(lock, { signal, onWait, advice: cacheAdvice }, async () => {
     if (await useFolder(folder)) return folder // made while this process waited
     await removeLeftovers(parent, 'all')
     try {
