@@ -44,6 +44,8 @@ export interface Aggregated {
 export interface AggregateOptions {
   /** e, a number that is fed: [1]. Default: the configuration's. */
   readonly smoothing?: Value | undefined
+  /** Which streams there are, 1 or next to 0: [N, P]. The others are neither read nor weighed, as if P were smaller. Default: all. */
+  readonly kept?: Value | undefined
   /** Changes the weights [N, P], whose rows have to sum to 1 as before. Default: they stay. */
   readonly reweigh?: ((streamWeights: Value) => Value) | undefined
 }
@@ -54,12 +56,12 @@ export function aggregate(
   config: ModelConfig,
   weights: Weights,
   hidden: Value,
-  { smoothing, reweigh = (streamWeights) => streamWeights }: AggregateOptions = {},
+  { smoothing, kept, reweigh = (streamWeights) => streamWeights }: AggregateOptions = {},
 ): Aggregated {
   const { hiddenSize: H } = config
   const { n: P } = config.parscale
   const N = hidden.shape[0]!
-  const streamWeights = reweigh(aggregationWeights(g, config, weights, hidden, smoothing)) // [N, P]
+  const streamWeights = reweigh(aggregationWeights(g, config, weights, hidden, { smoothing, kept })) // [N, P]
   // h_1 + sum_p>1 w'_p (h_p - h_1), which is the same as the weights sum to 1; but where streams are equal, not even rounding
   // tells it from h_1, so that a near-identity start is one.
   const [first, others] = g.split(hidden, [1, P - 1], 1) as [Value, Value] // [N, 1, H], [N, P-1, H]
@@ -74,7 +76,7 @@ function aggregationWeights(
   config: ModelConfig,
   weights: Weights,
   hidden: Value,
-  smoothing: Value | undefined,
+  { smoothing, kept }: Pick<AggregateOptions, 'smoothing' | 'kept'>,
 ): Value {
   const { hiddenSize: H } = config
   const { n: P, aggregation, attnSmooth } = config.parscale
@@ -83,17 +85,23 @@ function aggregationWeights(
   const [rest, even] = smoothing
     ? [g.sub(g.scalar(1), smoothing), g.mul(smoothing, g.scalar(1 / P))]
     : [g.constant(Float32Array.of(1 - attnSmooth)), g.constant(Float32Array.of(attnSmooth / P))]
-  const smooth = (shares: Value) => g.add(g.mul(shares, rest), even)
+  // 1 / P for each stream, or 1 / their number for those that are kept.
+  const evenly = kept && g.div(kept, g.reduceSum(kept, [1]))
+  const softmax = (scores: Value) => {
+    const shares = g.softmax(kept ? g.add(scores, g.log(kept)) : scores)
+    return g.add(g.mul(shares, rest), evenly ? g.mul(evenly, g.mul(even, g.scalar(P))) : even)
+  }
   switch (aggregation) {
     case 'average':
-      return g.expand(g.scalar(1 / P), [N, P])
+      return evenly ?? g.expand(g.scalar(1 / P), [N, P])
     case 'static':
-      return g.expand(smooth(g.softmax(weights(`${at}.logits`, [P]))), [N, P])
+      return g.expand(softmax(weights(`${at}.logits`, [P])), [N, P])
     case 'dynamic': {
       // The stream index runs fastest: entry h * P + p is feature h of stream p.
-      const together = g.reshape(g.transpose(hidden, [0, 2, 1]), [N, H * P]) // [N, H*P]
+      const read = kept ? g.mul(hidden, g.unsqueeze(kept, 2)) : hidden
+      const together = g.reshape(g.transpose(read, [0, 2, 1]), [N, H * P]) // [N, H*P]
       const inner = silu(g, linear(g, weights, together, { name: `${at}.0`, out: H, bias: weights(`${at}.0.bias`, [H]) })) // [N, H]
-      return smooth(g.softmax(linear(g, weights, inner, { name: `${at}.2`, out: P, bias: weights(`${at}.2.bias`, [P]) })))
+      return softmax(linear(g, weights, inner, { name: `${at}.2`, out: P, bias: weights(`${at}.2.bias`, [P]) }))
     }
   }
 }

@@ -35,9 +35,11 @@ const each: Readonly<Record<string, TrainingAids>> = {
   decorrelate: { decorrelate: 0.5 },
   'own loss': { ownLoss: 0.4 },
   'dropped streams': { dropStreams: 0.5 },
+  'nested streams': { nestStreams: 0.5 },
   'fed smoothing': { smoothing: true },
 }
-const all: TrainingAids = Object.assign({}, ...Object.values(each))
+/** But nested streams: that and dropped streams are two ways to choose a sequence's streams. */
+const all: TrainingAids = { ...Object.assign({}, ...Object.values(each)), nestStreams: 0 }
 const some = { n: 3, input: ['scales', 'norms'] } as const
 
 /** Every aid with both mergings; every kind of stream, and every aggregation, with all aids that it can have. */
@@ -50,6 +52,9 @@ export const aidCases: Readonly<Record<string, AidCase>> = {
   ...Object.fromEntries(
     streamInputs.map((input) => [`${input}, all`, { streams: { n: 2, input, nTokens: 3, loraRank: 2 }, aids: all }]),
   ),
+  'nested, all': { streams: { ...some, n: 4 }, aids: { ...all, dropStreams: 0, nestStreams: 0.5 } },
+  'nested, static': { streams: { ...some, aggregation: 'static' }, aids: { nestStreams: 0.5 } },
+  'nested, average': { streams: { ...some, aggregation: 'average' }, aids: { nestStreams: 0.5 } },
   'static, all': { streams: { ...some, aggregation: 'static' }, aids: all },
   'static, all, probabilities': { streams: { ...some, aggregation: 'static', merge: 'probabilities' }, aids: all },
   'average, all': { streams: { ...some, aggregation: 'average' }, aids: { ...all, smoothing: false } },

@@ -72,6 +72,10 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['aids.decorrelate', real('--decorrelate <weight>', "of a term that makes the streams' hidden states differ")],
   ['aids.ownLoss', real('--own-loss <share>', 'share of the mean of the losses that each stream has alone')],
   ['aids.dropStreams', real('--drop-streams <rate>', 'probability that a stream is left out of a sequence')],
+  [
+    'aids.nestStreams',
+    real('--nest-streams <rate>', 'probability that a sequence has its first streams only, so that P can be chosen later'),
+  ],
   ['optimizer.weightDecay', real('--weight-decay <x>', 'of matrices')],
   [
     'optimizer.maxGradNorm',

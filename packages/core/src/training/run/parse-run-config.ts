@@ -74,10 +74,16 @@ export const refusals: readonly Refusal<RunConfig>[] = [
     say: ({ streams: { aggregation } }) =>
       `is of weights that are learned, but streams.aggregation is ${aggregation} or p is 1; leave it out`,
   },
+  {
+    key: 'aids.nestStreams',
+    when: ({ aids }) => aids.nestStreams > 0 && aids.dropStreams > 0,
+    say: () => 'and aids.dropStreams (--drop-streams) both decide which streams a sequence has; leave out one of them',
+  },
   ...Object.entries({
     decorrelate: 'makes streams differ',
     ownLoss: 'is of what each stream has alone',
     dropStreams: 'leaves some of the streams out',
+    nestStreams: 'leaves the last streams out',
   } as const).map(([aid, what]) => ({
     key: `aids.${aid}`,
     when: ({ aids, stages }: RunConfig) => aids[aid as 'ownLoss'] > 0 && stages.every(({ p }) => p === 1),

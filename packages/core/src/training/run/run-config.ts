@@ -108,6 +108,8 @@ const aids = z.strictObject({
   ownLoss: z.number().min(0).max(1).default(0),
   /** Probability that a stream is left out of a sequence. */
   dropStreams: z.number().min(0).lt(1).default(0),
+  /** Probability that a sequence has its first streams only, so that a smaller P can be chosen later. */
+  nestStreams: z.number().min(0).lt(1).default(0),
 })
 
 /** Its enums are the choices of the command line, too. */

@@ -14,6 +14,9 @@
  *             together
  *   dropStreams  in every sequence of a pass each stream is left out with this probability, and the weights of the others are scaled up
  *             to sum to 1; where all would be, none is. All other terms see the weights as the aggregation gave them
+ *   nestStreams  with this probability a sequence has its first 1, 2, 4, ... streams only, each number as likely, and the aggregator sees
+ *             no others: nested dropout (Rippel et al. 2014, arXiv 1402.0915) of streams. The first streams are then a model of a
+ *             smaller P, on the same backbone
  *   smoothing   the e of w' = w (1 - e) + e / P is fed, so that it can change over a run
  *
  * Means over tokens are weighted as the loss is. A pass counts by its share of the step's tokens, so that terms of micro-batches
@@ -36,6 +39,8 @@ export interface TrainingAids {
   readonly ownLoss?: number
   /** The probability that a stream is left out, at least 0 and below 1. */
   readonly dropStreams?: number
+  /** The probability that a sequence has its first streams only, at least 0 and below 1. */
+  readonly nestStreams?: number
   /** The aggregation's smoothing is an input; the configuration's is then that of evaluation only. */
   readonly smoothing?: boolean
 }
@@ -43,8 +48,9 @@ export interface TrainingAids {
 /** Name of the mask of what a layer's branch adds to the residual. */
 export const dropoutName = (layer: number, branch: Branch): string => `dropout.${layer}.${branch}`
 
-/** Name of what streams of each sequence are kept: [B, P]. */
+/** Names of which streams of each sequence are kept: [B, P]. */
 export const keptStreamsName = 'kept_streams'
+export const firstStreamsName = 'first_streams'
 /**
  * What stands for 0 where a stream is left out: below float32's rounding of what the others give, yet the logarithm of the weight, which
  * a mixture of probabilities takes, stays finite.
@@ -127,9 +133,15 @@ function ownExcess(g: GraphBuilder, { surprisals, ownSurprisals, lossWeights }: 
 
 /** Weights [N, P] with those of the streams that are left out next to 0; the rows sum to 1 again. Adds the input `kept_streams`. */
 export function withoutDropped(g: GraphBuilder, streamWeights: Value, B: number): Value {
-  const [N, P] = streamWeights.shape as [number, number]
-  const kept = g.input(keptStreamsName, 'float32', [B, P])
-  const perToken = g.reshape(g.expand(g.unsqueeze(kept, 1), [B, N / B, P]), [N, P])
-  const left = g.mul(streamWeights, perToken)
+  const left = g.mul(streamWeights, keptByToken(g, keptStreamsName, streamWeights.shape as [number, number], B))
   return g.div(left, g.reduceSum(left, [1]))
+}
+
+/** Which streams each token has, [N, P], where `nestStreams` leaves some sequences the first ones only. Adds the input `first_streams`. */
+export const nestedStreams = (g: GraphBuilder, N: number, P: number, B: number): Value =>
+  keptByToken(g, firstStreamsName, [N, P], B)
+
+function keptByToken(g: GraphBuilder, name: string, [N, P]: readonly [number, number], B: number): Value {
+  const kept = g.input(name, 'float32', [B, P])
+  return g.reshape(g.expand(g.unsqueeze(kept, 1), [B, N / B, P]), [N, P])
 }

@@ -17,7 +17,15 @@ import {
   streamAdapt,
   type Weights,
 } from '../../model/index.ts'
-import { addedTerms, dropoutName, type ForwardPass, smoothingName, type TrainingAids, withoutDropped } from './aids.ts'
+import {
+  addedTerms,
+  dropoutName,
+  type ForwardPass,
+  nestedStreams,
+  smoothingName,
+  type TrainingAids,
+  withoutDropped,
+} from './aids.ts'
 import { behindPrefix, gatedMask, gateScores } from './stream-rows.ts'
 
 export interface BatchShape {
@@ -127,6 +135,7 @@ function forwardPass(
   let streamWeights: Value | undefined
   const aggregated = aggregate(g, config, weights, together, {
     smoothing: aids.smoothing ? g.input(smoothingName, 'float32', [1]) : undefined,
+    kept: aids.nestStreams ? g.scope('nest-streams', () => nestedStreams(g, B * T, P, B)) : undefined,
     reweigh: (given) => {
       streamWeights = given
       return aids.dropStreams ? g.scope('drop-streams', () => withoutDropped(g, given, B)) : given

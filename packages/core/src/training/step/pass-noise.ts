@@ -5,7 +5,7 @@
 import { Tensor } from 'onnxruntime-common'
 import { branches, elementCount } from '../../model/index.ts'
 import { createRandom, type Random } from '../../random.ts'
-import { dropoutName, keptStreamsName, leftOut } from './aids.ts'
+import { dropoutName, firstStreamsName, keptStreamsName, leftOut } from './aids.ts'
 import type { Place, Tensors } from './buffers.ts'
 import { dropoutMasks } from './dropout-masks.ts'
 import type { LossPlan } from './loss.ts'
@@ -15,13 +15,17 @@ interface Noise extends Place {
 }
 
 function noises({ config, shape, aids = {} }: LossPlan): Noise[] {
-  const { dropout = 0, dropStreams = 0 } = aids
+  const { dropout = 0, dropStreams = 0, nestStreams = 0 } = aids
   const P = config.parscale.n
   const rows = shape.sequences * P * shape.tokens
   const found: Noise[] = []
   if (dropStreams > 0 && P > 1) {
     const fill = (kept: Float32Array, random: Random) => drawKept(kept, P, dropStreams, random)
     found.push({ name: keptStreamsName, shape: [shape.sequences, P], fill })
+  }
+  if (nestStreams > 0 && P > 1) {
+    const fill = (kept: Float32Array, random: Random) => drawFirst(kept, P, nestStreams, random)
+    found.push({ name: firstStreamsName, shape: [shape.sequences, P], fill })
   }
   if (dropout > 0) {
     const fill = dropoutMasks(dropout)
@@ -38,6 +42,15 @@ function drawKept(kept: Float32Array, P: number, rate: number, random: Random): 
   for (let from = 0; from < kept.length; from += P) {
     const row = kept.subarray(from, from + P)
     if (!row.includes(1)) row.fill(1)
+  }
+}
+
+/** Which of the P streams each sequence has: with probability `rate` the first 1, 2, 4, ... below P, each number as likely, else all. */
+function drawFirst(kept: Float32Array, P: number, rate: number, random: Random): void {
+  const numbers = Math.ceil(Math.log2(P))
+  kept.fill(1)
+  for (let from = 0; from < kept.length; from += P) {
+    if (random.uniform() < rate) kept.fill(leftOut, from + 2 ** random.below(numbers), from + P)
   }
 }
 
