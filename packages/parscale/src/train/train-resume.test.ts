@@ -84,6 +84,7 @@ describe('a run that is stopped and goes on', () => {
 
   it.each([
     ['prefix', 'hidden', 'dynamic', ['--dropout', '0.1', '--drop-streams', '0.3', '--balance', '0.1']],
+    ['scales', 'hidden', 'dynamic', ['--nest-streams', '0.5', '--balance', '0.1']],
     ['scales,norms,embedding', 'probabilities', 'dynamic', ['--dropout', '0.1', '--final-smoothing', '0', '--own-loss', '0.3']],
     ['lora,bitfit', 'probabilities', 'static', ['--drop-streams', '0.5', '--decorrelate', '0.1', '--final-smoothing', '0.4']],
   ])('gives the same bits, and so on other threads: %s, %s, %s with aids', async (kinds, merge, aggregation, aids) => {

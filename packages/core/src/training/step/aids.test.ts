@@ -5,12 +5,13 @@
 import { Tensor } from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
 import { GraphBuilder } from '../../graph/index.ts'
+import { backboneParameters, streamParameters } from '../../model/index.ts'
 import { onnxRuntime } from '../../node/onnx-runtime.ts'
 import { createRandom } from '../../random.ts'
 import { maxDifference } from '../../testing/fixtures.ts'
 import { readTrainingModel } from '../../testing/training.ts'
-import { gradientGraph, LossEvaluation, lossFeeds, passNoise, type TrainPlan, TrainStep } from '../index.ts'
-import { addedTerms } from './aids.ts'
+import { firstStreams, gradientGraph, LossEvaluation, lossFeeds, passNoise, type TrainPlan, TrainStep } from '../index.ts'
+import { addedTerms, leftOut } from './aids.ts'
 
 const runtime = onnxRuntime({ threads: 2 })
 const shape = { sequences: 2, tokens: 12 }
@@ -146,6 +147,46 @@ describe('dropout', () => {
     expect(alone[1]).not.toBe(alone[0])
     const [both] = await losses(2, [4])
     expect(both).toBeCloseTo((alone[0]! + alone[1]!) / 2, 5)
+  })
+})
+
+describe('nested streams', () => {
+  it('has the first 1, 2, 4, ... of them, each number as often, with the probability that is asked for', async () => {
+    const { plan } = await sample('parscale-p4')
+    const nesting = { ...plan, shape: { sequences: 900, tokens: 1 }, aids: { nestStreams: 0.6 } }
+    const kept = Array.from(passNoise(nesting, 7)(0).first_streams!.data as Float32Array, Math.round)
+    const rows = Array.from({ length: 900 }, (_, b) => kept.slice(4 * b, 4 * b + 4).join(''))
+    expect([...new Set(rows)].sort()).toEqual(['1000', '1100', '1111'])
+    const countOf = (row: string) => rows.filter((each) => each === row).length
+    // 270, 270 and 360; standard deviation 14.
+    expect(Math.abs(countOf('1000') - 270)).toBeLessThan(5 * 14)
+    expect(Math.abs(countOf('1100') - 270)).toBeLessThan(5 * 14)
+  })
+
+  // P = 4 with two streams left out, and the model of P = 2 that train makes of it.
+  it.each(['dynamic', 'static', 'average'] as const)('is a model of a smaller P, %s', async (aggregation) => {
+    const { plan, model, ids } = await sample('parscale-p4')
+    const loss = async (n: number, kept?: readonly number[]) => {
+      const config = { ...plan.config, parscale: { ...plan.config.parscale, n, aggregation } }
+      const trainable = [...backboneParameters(config, plan.tied), ...streamParameters(config)]
+      const values = trainable.map(({ name, shape }) => {
+        const stored = name.endsWith('.logits') ? Float32Array.of(0.3, -0.5, 0.8, 0.1) : model.get(name)!
+        const from = name.endsWith('.logits') ? [4] : storedShapes.get(name)!
+        return [name, new Tensor('float32', firstStreams(stored, from, shape, { stored: 4, wanted: n })!, shape)]
+      })
+      const of: TrainPlan = { ...plan, config, trainable, aids: kept ? { nestStreams: 0.5 } : {} }
+      const session = await runtime.createSession(gradientGraph(of))
+      const noise = kept && { first_streams: new Tensor('float32', Float32Array.from([...kept, ...kept]), [2, 4]) }
+      const out = await session.run({ ...Object.fromEntries(values), ...lossFeeds(of)([{ ids }])[0], ...noise })
+      await session.dispose()
+      return Number(out.loss!.data[0])
+    }
+    const storedShapes = new Map(
+      [...backboneParameters(plan.config, plan.tied), ...streamParameters(plan.config)].map(({ name, shape }) => [name, shape]),
+    )
+    const nested = await loss(4, [1, 1, leftOut, leftOut])
+    expect(Math.abs(nested - (await loss(2)))).toBeLessThan(2e-6)
+    expect(Math.abs(nested - (await loss(4)))).toBeGreaterThan(1e-4)
   })
 })
 
