@@ -6,15 +6,21 @@
  * not reported, is run with the other seeds.
  */
 
-/** A backbone. All of them read bytes: a vocabulary of 257, tied embeddings. */
+/** A backbone, with tied embeddings. */
 export interface Size {
   /** Its parameters without streams, in words. */
   readonly name: string
   readonly hidden: number
   readonly layers: number
   readonly heads: number
+  readonly kvHeads: number
   readonly intermediate: number
-  /** Steps of 2,048 bytes: 2,500 read half of the text once. */
+  /** 257: it reads bytes. */
+  readonly vocabulary: number
+  /** Tokens that see each other in training, and those that may when it is used. */
+  readonly context: number
+  readonly positions: number
+  /** Steps of 2,048 tokens: 2,500 read half of the bytes once. */
   readonly steps: number
   /** Learning rates to begin with; where the best is the first or the last of them, the next one is tried, too. */
   readonly rates: readonly number[]
@@ -40,7 +46,11 @@ const size = (name: string, hidden: number, layers: number, heads: number, rates
   hidden,
   layers,
   heads,
+  kvHeads: heads,
   intermediate: 3 * hidden,
+  vocabulary: 257,
+  context: 64,
+  positions: 64,
   steps,
   rates,
 })
@@ -54,6 +64,8 @@ export const sizes = {
   '171k': size('171k', 64, 3, 4, [5e-3, 1e-2]),
   '222k': size('222k', 64, 4, 4, [5e-3, 1e-2]),
   '340k': size('340k', 80, 4, 5, [5e-3, 1e-2]),
+  /** The shape of the model that ships: it reads tokens, and all of the text 3.4 times. */
+  shipped: { ...size('shipped', 64, 3, 2, [1e-2], 6000), kvHeads: 1, vocabulary: 1024, context: 256, positions: 512 },
 } satisfies Record<string, Size>
 
 const single = (name: string, title: string, ...args: string[]): Variant => ({ name, title, p: 1, args })
@@ -95,6 +107,9 @@ export const variants = {
       'probabilities',
     ),
   lora: (p: number) => streams('lora', 'LoRA of rank 2', p, ...lora, ...balanced),
+  /** As the model that ships: P can be chosen later. */
+  allNested: (p: number) =>
+    streams('all-nested', 'scales, biases and gains, nested', p, ...scalesAndAll, ...balanced, '--nest-streams', '0.5'),
   norms: (p: number) => streams('norms', 'gains and biases', p, '--streams', 'bitfit,norms', ...balanced),
 }
 
@@ -105,6 +120,7 @@ const ladder = (...names: (keyof typeof sizes)[]): Cell[] => names.map((name) =>
 
 /** In the order in which they are worth having. */
 export const cells: readonly Cell[] = [
+  ...[variants.p1, variants.p1All, variants.all(8), variants.allNested(8)].map((variant) => cell(sizes.shipped, variant)),
   cell(sizes['35k'], variants.p1),
   ...ladder('49k'),
   ...[variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k'], variant)),
@@ -139,10 +155,29 @@ export const runName = ({ cell, rate, seed }: RunName): string => `${cellName(ce
 /** Arguments of `parscale train`, but for --out and --threads. */
 export function runArguments({ cell: { size, variant }, rate, seed }: RunName): string[] {
   return [
-    ...['pretrain', '--data', '.cache/text/**/*.txt', '--held-out', '0.1', '--packing', 'document', '--vocab-size', '257'],
-    ...['--hidden-size', size.hidden, '--layers', size.layers, '--heads', size.heads, '--kv-heads', size.heads].map(String),
-    ...['--intermediate-size', String(size.intermediate), '--set', 'shape.maxPositionEmbeddings=64'],
-    ...['--sequence-length', '64', '--batch-size', '32', '--steps', String(size.steps), '--learning-rate', String(rate)],
+    ...[
+      'pretrain',
+      '--data',
+      '.cache/text/**/*.txt',
+      '--held-out',
+      '0.1',
+      '--packing',
+      'document',
+      '--vocab-size',
+      String(size.vocabulary),
+    ],
+    ...['--hidden-size', size.hidden, '--layers', size.layers, '--heads', size.heads, '--kv-heads', size.kvHeads].map(String),
+    ...['--intermediate-size', String(size.intermediate), '--set', `shape.maxPositionEmbeddings=${size.positions}`],
+    ...[
+      '--sequence-length',
+      String(size.context),
+      '--batch-size',
+      String(2048 / size.context),
+      '--steps',
+      String(size.steps),
+      '--learning-rate',
+      String(rate),
+    ],
     ...['--p', String(variant.p), ...variant.args, '--seed', String(seed)],
     ...['--evaluate-every', '500', '--evaluate-sequences', '64', '--checkpoint-every', '500', '--keep', '1', '--log-every', '50'],
     ...['--set', 'sample.tokens=0'],

@@ -8,7 +8,7 @@ import { type Record, readRecords, reportedDocuments, reportedLoss, type StreamF
 interface Row extends Model {
   readonly cell: Cell
   readonly rate: number
-  /** Nats a byte on the reported documents, mean over seeds. */
+  /** Nats a token, which is a byte unless the size says otherwise, on the reported documents, mean over seeds. */
   readonly loss: number
 }
 
@@ -25,7 +25,10 @@ const controlOf = (name: string): string | undefined =>
 export function report(root: string): string {
   const rows = rowsOf(readRecords(root))
   const names = Object.keys(sizes).filter((name) => rows.some(({ cell }) => cell.size.name === name && !isPlain(cell.variant)))
-  return [ladderTable(rows), ...names.flatMap((name) => sizeTables(name, rows))].join('\n\n')
+  return [
+    ladderTable(rows.filter(({ cell }) => cell.size.vocabulary === 257)),
+    ...names.flatMap((name) => sizeTables(name, rows)),
+  ].join('\n\n')
 }
 
 function rowsOf(records: readonly Record[]): Row[] {
@@ -60,8 +63,10 @@ function ladderTable(rows: readonly Row[]): string {
 function sizeTables(name: string, rows: readonly Row[]): string[] {
   const mine = rows.filter(({ cell }) => cell.size.name === name)
   const base = mine.find(({ cell }) => isPlain(cell.variant))
-  const ladder = ladderOf(rows)
   if (!base) return []
+  // Losses of other tokens cannot be compared.
+  const ladder = ladderOf(rows).filter(({ cell }) => cell.size.vocabulary === base.cell.size.vocabulary)
+  const unit = base.cell.size.vocabulary === 257 ? 'byte' : 'token'
   const control = (row: Row) => mine.find(({ cell }) => cell.variant.name === controlOf(row.cell.variant.name))
   const gains = mine.map((row) =>
     [
@@ -76,7 +81,7 @@ function sizeTables(name: string, rows: readonly Row[]): string[] {
     ].join(' | '),
   )
   const equal = mine
-    .filter(({ cell }) => cell.variant.p > 1)
+    .filter(({ cell }) => cell.variant.p > 1 && ladder.length > 1)
     .map((row) => [row.cell.variant.title, ...currencies.map((currency) => equalCost(row, ladder, currency))].join(' | '))
   const streams = mine
     .filter(({ cell }) => cell.variant.p > 1)
@@ -88,7 +93,7 @@ function sizeTables(name: string, rows: readonly Row[]): string[] {
         '',
         'parameters',
         'rate',
-        'nats a byte, each seed',
+        `nats a ${unit}, each seed`,
         'better than P = 1',
         'than P = 1 with the same of one stream',
         'worth',
@@ -96,7 +101,7 @@ function sizeTables(name: string, rows: readonly Row[]): string[] {
       ],
       gains,
     ),
-    table(`### ${name}: better than P = 1 of equal cost`, ['', ...currencies], equal),
+    ...(ladder.length < 2 ? [] : [table(`### ${name}: better than P = 1 of equal cost`, ['', ...currencies], equal)]),
     table(
       `### ${name}: the streams`,
       ['', 'rho', 'top-1 disagreement', 'entropy / ln P', 'leading share', 'together', 'averaged', 'best alone'],

@@ -20,8 +20,8 @@ import { type Cell, cells, type RunName, runArguments, runName } from './cells.t
 import { nextRuns } from './plan.ts'
 import { hasRecord, isReported, type Record, readRecords, type StreamFigures, writeRecord } from './records.ts'
 
-/** Bytes of each reported document on which streams are looked at. */
-const diagnosedBytes = 256
+/** Tokens of each reported document on which streams are looked at. */
+const diagnosedTokens = 256
 
 export async function runStudy(root: string, { jobs, size }: { jobs: number; size?: string | undefined }): Promise<void> {
   mkdirSync(join(root, 'docs/experiments/streams/runs'), { recursive: true })
@@ -95,7 +95,7 @@ async function keep(root: string, run: RunName): Promise<void> {
     .split('\n')
     .map((line) => JSON.parse(line) as { kind: string; tokens: number; seconds: number })
     .filter(({ kind }) => kind === 'train')
-  const streams = cell.variant.p > 1 ? await streamFigures(root, folder) : undefined
+  const streams = cell.variant.p > 1 ? await streamFigures(root, folder, cell.size.vocabulary) : undefined
   const record: Record = {
     name: runName(run),
     size: cell.size.name,
@@ -115,7 +115,7 @@ async function keep(root: string, run: RunName): Promise<void> {
   rmSync(folder, { recursive: true })
   const loss = documents.reduce((sum, each) => sum + each.nats, 0) / documents.reduce((sum, each) => sum + each.tokens, 0)
   const figures = streams ? `, rho ${streams.rho.toFixed(3)}, disagreement ${streams.disagreement.toFixed(2)}` : ''
-  console.error(`${runName(run)}: ${loss.toFixed(4)} nats a byte${figures}`)
+  console.error(`${runName(run)}: ${loss.toFixed(4)} nats a token${figures}`)
 }
 
 /** All numbers in a safetensors file: a tied embedding stands in it once. */
@@ -127,8 +127,8 @@ function countParameters(file: string): number {
   return Object.values(header).reduce((sum, { shape }) => sum + (shape ? shape.reduce((a, b) => a * b, 1) : 0), 0)
 }
 
-async function streamFigures(root: string, folder: string): Promise<StreamFigures> {
-  const texts = join(root, '.cache/experiments/streams/diagnosed.jsonl')
+async function streamFigures(root: string, folder: string, vocabulary: number): Promise<StreamFigures> {
+  const texts = join(root, `.cache/experiments/streams/diagnosed-${vocabulary}.jsonl`)
   if (!existsSync(texts)) writeFileSync(texts, await diagnosedTexts(folder))
   const { stdout, status } = spawnSync(
     process.execPath,
@@ -159,7 +159,7 @@ async function streamFigures(root: string, folder: string): Promise<StreamFigure
   }
 }
 
-/** The beginnings of the reported documents, JSON lines. All runs have the same tokenizer and the same held-out documents. */
+/** The beginnings of the reported documents, JSON lines: for all runs with this tokenizer. */
 async function diagnosedTexts(folder: string): Promise<string> {
   const inputs = await openRunInputs(
     createIo(),
@@ -171,7 +171,7 @@ async function diagnosedTexts(folder: string): Promise<string> {
     const { heldOut, tokenizer } = inputs
     const begins = [0, ...heldOut.ends].slice(0, heldOut.documents).filter((_, i) => isReported(i))
     const texts = begins.map(async (start) => {
-      const { ids } = await heldOut.read(start, diagnosedBytes)
+      const { ids } = await heldOut.read(start, diagnosedTokens)
       return JSON.stringify({ text: tokenizer.decode([...ids]) })
     })
     return `${(await Promise.all(texts)).join('\n')}\n`
