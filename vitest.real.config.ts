@@ -20,7 +20,6 @@ export default defineConfig({
     env: { PARSCALE_CACHE: fileURLToPath(new URL('.cache/tests', import.meta.url)) },
     testTimeout: 900_000,
     hookTimeout: 900_000,
-    maxWorkers: 1,
-    fileParallelism: false,
+    maxWorkers: 2,
   },
 })

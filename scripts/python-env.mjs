@@ -5,8 +5,8 @@
  *     node scripts/python-env.mjs onnx      a second run finds it made and installs nothing
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 /** What each environment holds, pinned. */
@@ -60,8 +60,37 @@ export function pythonEnvironment(name) {
   // Written last, so that an interrupted or outdated environment is made anew.
   const stamp = join(folder, 'installed.txt')
   const contents = `${requirements.join('\n')}\n`
-  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === contents) return interpreter
+  const isThere = () => existsSync(stamp) && readFileSync(stamp, 'utf8') === contents
+  if (isThere()) return interpreter
+  return alone(`${folder}.lock`, () => {
+    if (!isThere()) make(folder, interpreter, requirements)
+    writeFileSync(stamp, contents)
+    return interpreter
+  })
+}
 
+/** One process at a time, by a folder that only one can make. One that was killed holds it up for ten minutes. */
+function alone(lock, work) {
+  mkdirSync(dirname(lock), { recursive: true })
+  for (;;) {
+    try {
+      mkdirSync(lock)
+      break
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error
+    }
+    const made = statSync(lock, { throwIfNoEntry: false })?.mtimeMs
+    if (made !== undefined && Date.now() - made > 600_000) rmSync(lock, { recursive: true, force: true })
+    else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500)
+  }
+  try {
+    return work()
+  } finally {
+    rmSync(lock, { recursive: true, force: true })
+  }
+}
+
+function make(folder, interpreter, requirements) {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   console.error(`making ${folder} with ${requirements.join(', ')}`)
@@ -72,8 +101,6 @@ export function pythonEnvironment(name) {
     ['-m', 'pip', 'install', '--quiet', '--no-cache-dir', ...requirements],
     'the packages come from PyPI: check the network',
   )
-  writeFileSync(stamp, contents)
-  return interpreter
 }
 
 /** Runs a command with its talk on our stderr, as stdout is for the path. */
