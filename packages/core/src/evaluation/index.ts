@@ -1,5 +1,4 @@
-export type { Judgement, Verdict } from './code/judgement.ts'
-export { verdicts } from './code/judgement.ts'
+export * from './code/index.ts'
 export { type Comparison, collectComparison, compareIds } from './compare.ts'
 export { type Alarm, alarmThresholds } from './diagnose/alarms.ts'
 export type { StreamCorrelation } from './diagnose/correlation.ts'

@@ -34,8 +34,8 @@ export interface RunOptions {
 /** Root is limited in no number of processes, in whatever namespace: so root becomes Debian's `nobody`. */
 const nobody = 65534
 const watchEveryMs = 50
-/** After the program's own time, for the judge to say so. */
-const graceMs = 2000
+/** A judge that has not said anything by then is stuck. It gives a program more time itself where the machine is busy. */
+const longestMs = ({ wallSeconds }: Limits): number => 4000 * wallSeconds + 5000
 const longestMessage = 2 ** 16
 
 const environment = {
@@ -105,7 +105,7 @@ export async function runProgram(program: Program, { python, limits, signal }: R
     ended ??= { verdict, result, seconds: (performance.now() - started) / 1000 }
     child.kill('SIGKILL')
   }
-  const clock = setTimeout(() => kill('time', 'timed out'), 1000 * limits.wallSeconds + graceMs)
+  const clock = setTimeout(() => kill('time', 'timed out'), longestMs(limits))
   const watch = setInterval(async () => {
     const pid = Number(/"child-pid": (\d+)/.exec(told())?.[1] ?? 0)
     if (pid && (await residentBytes(pid)) > limits.memoryBytes) kill('memory', 'failed: out of memory')
@@ -121,7 +121,11 @@ export async function runProgram(program: Program, { python, limits, signal }: R
     if (text !== '') return JSON.parse(text) as Judgement
     const complaint = complained().trim().split('\n').at(-1) ?? ''
     if (told() === '' || complaint.startsWith('bwrap: ')) return refused(complaint || 'bubblewrap ended without a word')
-    return { verdict: 'killed', result: 'failed: the judge ended without a verdict', seconds: (performance.now() - started) / 1000 }
+    return {
+      verdict: 'killed',
+      result: 'failed: the judge ended without a verdict',
+      seconds: (performance.now() - started) / 1000,
+    }
   } finally {
     clearTimeout(clock)
     clearInterval(watch)
