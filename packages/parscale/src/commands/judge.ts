@@ -1,7 +1,6 @@
 /** `parscale judge`: whether generated programs pass the checks of their problems, each run in a sandbox; pass@k. */
-import { createReadStream } from 'node:fs'
-import { access } from 'node:fs/promises'
-import { createInterface } from 'node:readline'
+import { existsSync } from 'node:fs'
+import { pipeline, Readable } from 'node:stream'
 import { createGunzip } from 'node:zlib'
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { checkpointError, usageError } from '@parscale/core/internal'
@@ -16,6 +15,7 @@ import {
   type Verdict,
   verdicts,
 } from '@parscale/core/internal/evaluation'
+import { openToRead } from '@parscale/core/internal/node/disk'
 import { judgeSamples } from '../sandbox/judge-samples.ts'
 import { limitsOf } from '../sandbox/limits.ts'
 import { openResults } from '../sandbox/results-file.ts'
@@ -57,7 +57,7 @@ export function register(command: Command, io: Io): void {
       const allowCode = flags.allowCode ?? false
       const problems = allowCode ? await readProblems(flags.problems) : new Map<string, Problem>()
       const out = flags.out ?? `${path}_results.jsonl`
-      if (!flags.resume && allowCode && (await exists(out)))
+      if (!flags.resume && allowCode && existsSync(out))
         throw usageError(`${out}: is there already; go on with --resume, or name another file with --out`, { flag: 'out' })
       const samples = readSamples(path)
       const counts = new Map<string, { samples: number; passed: number }>()
@@ -158,32 +158,41 @@ async function* readSamples(path: string): AsyncGenerator<Sample> {
 
 /** Lines that are not blank, with their numbers. */
 async function* lines(path: string, flag?: string): AsyncGenerator<[number, string]> {
-  const file = createReadStream(path)
-  const input = path.endsWith('.gz') ? file.pipe(createGunzip()) : file
-  // Node's lines do not pass on what went wrong with their stream.
-  let failed: NodeJS.ErrnoException | undefined
-  const reader = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })
-  for (const stream of new Set([file, input]))
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      failed = error
-      reader.close()
-    })
-  let line = 0
-  for await (const text of reader) {
-    line++
-    if (text.trim() !== '') yield [line, text]
-  }
-  if (failed) {
-    const why = failed.code?.startsWith('Z_') ? 'is no whole gzip file' : whyUnread(failed)
-    throw usageError(`${flag ? `--${flag} ` : ''}${path}: ${why}`, { flag, cause: failed })
+  try {
+    const file = await openToRead(path)
+    try {
+      const bytes = Readable.from(file.createReadStream({ autoClose: false, highWaterMark: 2 ** 16 }))
+      const whole = path.endsWith('.gz') ? pipeline(bytes, createGunzip(), () => {}) : bytes // errors come out of its end, too
+      let line = 0
+      for await (const text of linesOf(whole)) {
+        line++
+        if (text.trim() !== '') yield [line, text]
+      }
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    const cause = error as NodeJS.ErrnoException
+    if (typeof cause.code !== 'string') throw error
+    const why = cause.code.startsWith('Z_') ? 'is no whole gzip file' : whyUnread(cause)
+    throw usageError(`${flag ? `--${flag} ` : ''}${path}: ${why}`, { flag, cause })
   }
 }
 
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  )
+/** Without what ends them. */
+async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const part of bytes) {
+    const [first = '', ...more] = decoder.decode(part, { stream: true }).split('\n')
+    rest += first
+    for (const next of more) {
+      yield rest
+      rest = next
+    }
+  }
+  yield rest
+}
 
 function positive(text: string): number {
   const value = number(text)

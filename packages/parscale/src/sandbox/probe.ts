@@ -2,9 +2,7 @@
  * Whether the sandbox holds on this machine: programs that try to get out of it are judged, and the checks say what each must have
  * met. Some systems forbid namespaces, and some limits are none for some users; nothing but trying tells.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { homedir } from 'node:os'
 import process from 'node:process'
 import { unsupportedError } from '@parscale/core/internal'
 import { type Limits, limitsOf } from './limits.ts'
@@ -48,9 +46,9 @@ def processes(most):
             return count
     return most
 
-def probe(canary, host, memory, most):
+def probe(outside, host, memory, most):
     return {
-        'file': os.path.exists(canary),
+        'files': [path for path in outside if os.path.exists(path)],
         'proc': os.listdir('/proc'),
         'signal': outcome(os.kill, host, 0),
         'root': outcome(write, '/escaped'),
@@ -63,10 +61,13 @@ def probe(canary, host, memory, most):
     }
 `
 
-const checks = (canary: string, limits: Limits) => `
+/** What no program has to see. */
+const outside = () => ['/etc/passwd', '/sys', '/root', '/home', homedir(), process.cwd()].filter((path) => path !== '/')
+
+const checks = (limits: Limits) => `
 def check(probe):
-    found = probe(${JSON.stringify(canary)}, ${process.pid}, ${limits.memoryBytes}, ${limits.processes})
-    assert found['file'] is False, 'a program can read files of this machine'
+    found = probe(${JSON.stringify(outside())}, ${process.pid}, ${limits.memoryBytes}, ${limits.processes})
+    assert found['files'] == [], 'a program can read files of this machine'
     assert found['proc'] == [], 'a program can read /proc'
     assert found['signal'] == 'ProcessLookupError', 'a program can signal processes of this machine'
     assert found['root'] in ('OSError', 'PermissionError'), 'a program can write to /'
@@ -90,23 +91,16 @@ const ended = [
 
 /** @throws unsupported error with the reason where the sandbox cannot be made, or does not hold */
 export async function probeSandbox(python: Python, limits: Limits, signal?: AbortSignal): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'parscale-canary-'))
-  try {
-    const canary = join(folder, 'canary')
-    await writeFile(canary, 'outside')
-    const options = { python, signal, limits: { ...limitsOf(10, limits.memoryBytes) } }
-    const tried = await runProgram({ program: attempts, prelude: '', test: checks(canary, limits), entryPoint: 'probe' }, options)
-    if (tried.verdict !== 'pass') throw refusal(tried.result)
-    const short = { ...options, limits: { ...options.limits, wallSeconds: 0.5 } }
-    await Promise.all(
-      ended.map(async ({ verdict, program, what }) => {
-        const found = await runProgram({ program, prelude: '', test: '' }, verdict === 'time' ? short : options)
-        if (found.verdict !== verdict) throw refusal(`${what} does not hold (${found.result})`)
-      }),
-    )
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
+  const options = { python, signal, limits: limitsOf(10, limits.memoryBytes) }
+  const tried = await runProgram({ program: attempts, prelude: '', test: checks(options.limits), entryPoint: 'probe' }, options)
+  if (tried.verdict !== 'pass') throw refusal(tried.result)
+  const short = { ...options, limits: { ...options.limits, wallSeconds: 0.5 } }
+  await Promise.all(
+    ended.map(async ({ verdict, program, what }) => {
+      const found = await runProgram({ program, prelude: '', test: '' }, verdict === 'time' ? short : options)
+      if (found.verdict !== verdict) throw refusal(`${what} does not hold (${found.result})`)
+    }),
+  )
 }
 
 /** What people can do, by what bubblewrap says. */

@@ -1,6 +1,7 @@
 /** The Python that judges and runs programs, and the folders of it that the sandbox shows, read-only. */
 import { execFile } from 'node:child_process'
-import { access, constants, lstat, readlink } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { realpath } from 'node:fs/promises'
 import { delimiter, isAbsolute, join } from 'node:path'
 import process from 'node:process'
 import { promisify } from 'node:util'
@@ -22,7 +23,7 @@ const systemFolders = ['/lib', '/lib64', '/lib32', '/bin', '/sbin']
  * @throws usage error when it cannot be run
  */
 export async function findPython(asked?: string): Promise<Python> {
-  const found = asked === undefined ? ((await onPath('/usr/bin/python3')) ?? (await onPath('python3'))) : await onPath(asked)
+  const found = asked === undefined ? (onPath('/usr/bin/python3') ?? onPath('python3')) : onPath(asked)
   if (!found) {
     const message = asked === undefined ? 'there is no python3; install it (Debian: apt-get install python3)' : 'cannot be run'
     throw asked === undefined ? runtimeError(message) : usageError(`--python ${asked}: ${message}`, { flag: 'python' })
@@ -36,26 +37,16 @@ export async function findPython(asked?: string): Promise<Python> {
   if (major < 3 || minor < 8) throw usageError(`--python ${found}: is ${version}; 3.8 or later is needed`, { flag: 'python' })
   const binds = ['--ro-bind', '/usr', '/usr', '--ro-bind-try', '/etc/ld.so.cache', '/etc/ld.so.cache']
   for (const folder of systemFolders) {
-    const entry = await lstat(folder).catch(() => undefined)
-    if (entry?.isSymbolicLink()) binds.push('--symlink', await readlink(folder), folder)
-    else if (entry) binds.push('--ro-bind', folder, folder)
+    const real = await realpath(folder).catch(() => undefined)
+    if (real === folder) binds.push('--ro-bind', folder, folder)
+    else if (real) binds.push('--symlink', real, folder)
   }
   // A virtual environment, or one built at home.
   for (const prefix of new Set(prefixes)) if (!`${prefix}/`.startsWith('/usr/')) binds.push('--ro-bind', prefix, prefix)
   return { path, version, binds }
 }
 
-async function onPath(name: string): Promise<string | undefined> {
+function onPath(name: string): string | undefined {
   const places = isAbsolute(name) ? [''] : name.includes('/') ? [process.cwd()] : (process.env.PATH ?? '').split(delimiter)
-  for (const place of places) {
-    const path = join(place, name)
-    if (
-      await access(path, constants.X_OK).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path
-  }
-  return undefined
+  return places.map((place) => join(place, name)).find((path) => existsSync(path))
 }

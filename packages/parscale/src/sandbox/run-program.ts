@@ -93,7 +93,8 @@ export async function runProgram(program: Program, { python, limits, signal }: R
   const said = collect(verdict)
   const complained = collect(errors)
   const told = collect(infoPipe)
-  scriptPipe.end((source ??= readFileSync(judgeScript)))
+  source ??= readFileSync(judgeScript)
+  scriptPipe.end(source)
   filterPipe.end(calls)
   const { program: text, ...checks } = program
   input.write(documentOf({ ...limits, folders: ['/tmp'], program: text }))
