@@ -268,6 +268,7 @@ def run_program(job, source, sink):
     module = types.ModuleType('solution')
     sys.modules['solution'] = module
     sys.argv = ['solution.py']
+    sys.path[:] = [path for path in sys.path if path not in ('', '/')]
     try:
         exec(compile(job['program'], 'solution.py', 'exec', dont_inherit=True), module.__dict__)
         peer.lend(module)
