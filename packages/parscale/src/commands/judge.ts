@@ -16,11 +16,11 @@ import {
   verdicts,
 } from '@parscale/core/internal/evaluation'
 import { openToRead } from '@parscale/core/internal/node/disk'
-import { judgeSamples } from '../sandbox/judge-samples.ts'
+import { judgeSamples, problemOf } from '../sandbox/judge-samples.ts'
 import { limitsOf } from '../sandbox/limits.ts'
 import { openResults } from '../sandbox/results-file.ts'
 import { type Io, report } from '../terminal/io.ts'
-import { bytesArgument, countList } from '../terminal/quantity.ts'
+import { bytesArgument, counted, countList } from '../terminal/quantity.ts'
 import { textTable } from '../terminal/text-table.ts'
 import { whyUnread } from '../terminal/why-unread.ts'
 import { integer, number } from './options.ts'
@@ -62,7 +62,8 @@ export function register(command: Command, io: Io): void {
       const samples = readSamples(path)
       const counts = new Map<string, { samples: number; passed: number }>()
       const found = Object.fromEntries(verdicts.map((each) => [each, 0])) as Record<Verdict, number>
-      const count = (taskId: string, verdict: Verdict) => {
+      const count = (name: string, verdict: Verdict) => {
+        const taskId = problemOf(problems, name).taskId
         found[verdict]++
         const tally = counts.get(taskId) ?? { samples: 0, passed: 0 }
         counts.set(taskId, { samples: tally.samples + 1, passed: tally.passed + (verdict === 'pass' ? 1 : 0) })
@@ -134,8 +135,8 @@ function judgeReport(
       ? textTable([['', 'value', 'standard error', '95% interval', 'problems'], ...rows], { width })
       : `no pass@k: a problem has ${least} samples, fewer than the least of --k\n`
   const kinds = verdicts.filter((each) => found[each] > 0).map((each) => `${found[each]} ${each}`)
-  const absent = missing > 0 ? `${missing} problems have no sample and are not counted.\n` : ''
-  return `${table}\nverdicts: ${kinds.join(', ')}\n${absent}results: ${out}\n`
+  const absent = `${counted(missing, 'problem')} ${missing === 1 ? 'has no sample and is' : 'have no sample and are'} not counted.\n`
+  return `${table}\nverdicts: ${kinds.join(', ')}\n${missing > 0 ? absent : ''}results: ${out}\n`
 }
 
 async function readProblems(path: string): Promise<Map<string, Problem>> {

@@ -54,7 +54,7 @@ export async function* judgeSamples(
   const pending: Promise<JudgedSample>[] = []
   const judged = async (sample: Sample): Promise<JudgedSample> => {
     try {
-      const judgement = await runProgram(programOf(problemOf(problems, sample), sample), { python, limits, signal: either })
+      const judgement = await runProgram(programOf(problemOf(problems, sample.taskId), sample), { python, limits, signal: either })
       if (judgement.verdict === 'refused') throw runtimeError(`${sample.taskId}: the sandbox held no longer: ${judgement.result}`)
       return { sample, judgement }
     } finally {
@@ -77,7 +77,8 @@ export async function* judgeSamples(
   }
 }
 
-function problemOf(problems: ReadonlyMap<string, Problem>, { taskId }: Sample): Problem {
+/** evalplus names problems of MBPP `Mbpp/2`, the data set names them 2. @throws usage error when there is none of the name */
+export function problemOf(problems: ReadonlyMap<string, Problem>, taskId: string): Problem {
   const found = problems.get(taskId) ?? problems.get(taskId.replace(/^Mbpp\//, ''))
   if (found) return found
   const [first] = problems.keys()

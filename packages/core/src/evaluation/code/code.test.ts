@@ -58,8 +58,8 @@ describe('problems and samples', () => {
   it.each([
     ['[]', 'is no JSON object'],
     ['{"completion": ""}', 'has no "task_id"'],
-    ['{"task_id": "a"}', 'neither "completion" nor "solution"'],
-    ['{"task_id": "a", "completion": 1}', 'neither "completion" nor "solution"'],
+    ['{"task_id": "a"}', 'has neither "completion" nor "solution"'],
+    ['{"task_id": "a", "completion": 1}', 'has neither "completion" nor "solution"'],
   ])('refuses the sample %s', (line, message) => expect(() => parseSample(line, 'file', 3)).toThrow(`file, line 3: ${message}`))
   it('names the benchmarks that there are', () => expect(() => codeBenchmark('human_eval')).toThrow('humaneval, humaneval_plus, mbpp'))
 })
