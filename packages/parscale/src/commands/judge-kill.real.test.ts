@@ -7,10 +7,10 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRandom } from '@parscale/core/internal'
-import { expect, it as always } from 'vitest'
+import { it as always, expect } from 'vitest'
+import { cliPath } from '../package-files.ts'
 import { hasBubblewrap } from '../sandbox/testing/judged.ts'
 import { judges } from '../sandbox/testing/run-hostile.ts'
-import { cliPath } from '../package-files.ts'
 
 const it = always.runIf(hasBubblewrap)
 
@@ -22,8 +22,13 @@ it('loses nothing', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'parscale-judge-kill-'))
   try {
     const [samples, problems, out] = ['samples.jsonl', 'problems.jsonl', 'out.jsonl'].map((name) => join(folder, name))
-    await writeFile(problems!, `${JSON.stringify({ task_id: 'T', prompt: 'def f():\n', entry_point: 'f', test: 'def check(c): c()' })}\n`)
-    const lines = Array.from({ length: count }, (_, i) => JSON.stringify({ task_id: 'T', completion: '    import time; time.sleep(0.05)', i }))
+    await writeFile(
+      problems!,
+      `${JSON.stringify({ task_id: 'T', prompt: 'def f():\n', entry_point: 'f', test: 'def check(c): c()' })}\n`,
+    )
+    const lines = Array.from({ length: count }, (_, i) =>
+      JSON.stringify({ task_id: 'T', completion: '    import time; time.sleep(0.05)', i }),
+    )
     await writeFile(samples!, `${lines.join('\n')}\n`)
     const random = createRandom(5)
     const run = async (endsAfterMs?: number, signal: NodeJS.Signals = 'SIGKILL') => {
@@ -44,7 +49,11 @@ it('loses nothing', async () => {
       expect(judges()).toEqual([])
       return { code, said }
     }
-    const results = async () => (await readFile(out!, 'utf8')).split('\n').slice(0, -1).map((line) => JSON.parse(line).i as number)
+    const results = async () =>
+      (await readFile(out!, 'utf8'))
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line).i as number)
     let whole = 0
     for (let i = 0; i < kills; i++) {
       const { code } = await run(200 + random.below(2500), i % 4 === 3 ? 'SIGINT' : 'SIGKILL')

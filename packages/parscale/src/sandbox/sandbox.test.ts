@@ -1,5 +1,5 @@
 /** Programs in the real sandbox: right ones, wrong ones, and one hostile one of each kind. */
-import { expect, it as always, describe as alwaysDescribe } from 'vitest'
+import { it as always, describe as alwaysDescribe, expect } from 'vitest'
 import { limitsOf } from './limits.ts'
 import { probeSandbox } from './probe.ts'
 import { findPython } from './python.ts'
@@ -28,14 +28,38 @@ describe('passes what is right:', () => {
     ['counters', 'import collections\ndef f(x): return collections.Counter(x)', 'assert f("aab") == {"a": 2, "b": 1}'],
     ['a generator', 'def f(x):\n  for i in range(x): yield i', 'assert list(f(3)) == [0, 1, 2] and tuple(f(2)) == (0, 1)'],
     ['a function of the checks', 'def f(x, key): return sorted(x, key=key)', 'assert f([1, 2], lambda x: -x) == [2, 1]'],
-    ['a builtin exception', 'def f(x): raise KeyError(x)', 'try: f(1)\n    except KeyError as e: assert e.args == (1,)\n    else: assert False'],
-    ['a class of the program', 'class P:\n  def __init__(s, a): s.a = a\ndef f(x): return P(x)', 'assert f(3).a == 3 and P(4).a == 4'],
+    [
+      'a builtin exception',
+      'def f(x): raise KeyError(x)',
+      'try: f(1)\n    except KeyError as e: assert e.args == (1,)\n    else: assert False',
+    ],
+    [
+      'a class of the program',
+      'class P:\n  def __init__(s, a): s.a = a\ndef f(x): return P(x)',
+      'assert f(3).a == 3 and P(4).a == 4',
+    ],
     ['state between calls', 'n = 0\ndef f():\n  global n\n  n += 1\n  return n', 'assert (f(), f()) == (1, 2)'],
-    ['threads', 'from multiprocessing.pool import ThreadPool\ndef f(x): return ThreadPool(4).map(abs, x)', 'assert f([-1]) == [1]'],
-    ['processes', 'from concurrent.futures import *\ndef f(x):\n  with ProcessPoolExecutor(2) as p: return list(p.map(abs, x))', 'assert f([-1]) == [1]'],
+    [
+      'threads',
+      'from multiprocessing.pool import ThreadPool\ndef f(x): return ThreadPool(4).map(abs, x)',
+      'assert f([-1]) == [1]',
+    ],
+    [
+      'processes',
+      'from concurrent.futures import *\ndef f(x):\n  with ProcessPoolExecutor(2) as p: return list(p.map(abs, x))',
+      'assert f([-1]) == [1]',
+    ],
     ['asyncio', 'import asyncio\nasync def g(x): return x\ndef f(x): return asyncio.run(g(x))', 'assert f(1) == 1'],
-    ['temporary files', 'import tempfile\ndef f(x):\n  with tempfile.TemporaryFile() as t:\n    t.write(x); t.seek(0); return t.read()', 'assert f(b"a") == b"a"'],
-    ['a program of the system', 'import subprocess\ndef f(x): return subprocess.check_output(["echo", x]).decode()', 'assert f("a") == "a\\n"'],
+    [
+      'temporary files',
+      'import tempfile\ndef f(x):\n  with tempfile.TemporaryFile() as t:\n    t.write(x); t.seek(0); return t.read()',
+      'assert f(b"a") == b"a"',
+    ],
+    [
+      'a program of the system',
+      'import subprocess\ndef f(x): return subprocess.check_output(["echo", x]).decode()',
+      'assert f("a") == "a\\n"',
+    ],
   ])('%s', async (_, program, check) => {
     expect(await judge(program, check)).toMatchObject({ verdict: 'pass', result: 'passed' })
   })
@@ -49,7 +73,12 @@ describe('says what is wrong:', () => {
     ['error', 'failed: own', 'class Own(Exception): pass\ndef f(): raise Own("own")', 'f()'],
     ['time', 'timed out', 'def f():\n  while True: pass', 'try: f()\n    except: pass'],
     ['memory', 'failed: out of memory', 'def f(): return bytearray(1 << 40)', 'f()'],
-    ['killed', 'failed: the program ended by SIGSEGV', 'import os\ndef f(): os.kill(os.getpid(), 11)', 'try: f()\n    except: pass'],
+    [
+      'killed',
+      'failed: the program ended by SIGSEGV',
+      'import os\ndef f(): os.kill(os.getpid(), 11)',
+      'try: f()\n    except: pass',
+    ],
   ])('%s: %s', async (verdict, result, program, check) => {
     expect(await judge(program, check, limitsOf(0.5))).toMatchObject({ verdict, result })
   })

@@ -15,8 +15,14 @@ describe('the code in an answer', () => {
     ['tildes', `~~~py\n${code}~~~\n`],
     ['four ticks', `${fence}\`python\n${code}${fence}\`\n`],
     ['Windows lines', `${fence}python\r\n${code.replaceAll('\n', '\r\n')}${fence}\r\n`],
-    ['the block of the function', `${fence}python\nf(1) # an example that is much longer than the function is\n${fence}\n${fence}python\n${code}${fence}`],
-    ['the block of Python', `${fence}bash\npip install something-with-a-long-name-and-more\n${fence}\n${fence}python\n${code}${fence}`],
+    [
+      'the block of the function',
+      `${fence}python\nf(1) # an example that is much longer than the function is\n${fence}\n${fence}python\n${code}${fence}`,
+    ],
+    [
+      'the block of Python',
+      `${fence}bash\npip install something-with-a-long-name-and-more\n${fence}\n${fence}python\n${code}${fence}`,
+    ],
     ['no block', code],
   ])('%s', (_, answer) => expect(extractCode(answer, { entryPoint: 'f' })).toBe(code))
 
@@ -28,8 +34,20 @@ describe('the code in an answer', () => {
 })
 
 describe('problems and samples', () => {
-  const humanEval = { task_id: 'HumanEval/0', prompt: 'def f(x):\n', entry_point: 'f', test: 'def check(c): pass', canonical_solution: '    return x' }
-  const mbpp = { task_id: 11, text: 'Twice x.', code: 'def f(x): return 2 * x', test_list: ['assert f(1) == 2'], test_setup_code: 'import math' }
+  const humanEval = {
+    task_id: 'HumanEval/0',
+    prompt: 'def f(x):\n',
+    entry_point: 'f',
+    test: 'def check(c): pass',
+    canonical_solution: '    return x',
+  }
+  const mbpp = {
+    task_id: 11,
+    text: 'Twice x.',
+    code: 'def f(x): return 2 * x',
+    test_list: ['assert f(1) == 2'],
+    test_setup_code: 'import math',
+  }
 
   it('HumanEval: a completion continues the prompt, a solution stands alone', () => {
     const problem = parseProblem(JSON.stringify(humanEval), 'file', 1)
@@ -61,5 +79,6 @@ describe('problems and samples', () => {
     ['{"task_id": "a"}', 'has neither "completion" nor "solution"'],
     ['{"task_id": "a", "completion": 1}', 'has neither "completion" nor "solution"'],
   ])('refuses the sample %s', (line, message) => expect(() => parseSample(line, 'file', 3)).toThrow(`file, line 3: ${message}`))
-  it('names the benchmarks that there are', () => expect(() => codeBenchmark('human_eval')).toThrow('humaneval, humaneval_plus, mbpp'))
+  it('names the benchmarks that there are', () =>
+    expect(() => codeBenchmark('human_eval')).toThrow('humaneval, humaneval_plus, mbpp'))
 })

@@ -19,7 +19,11 @@ describe('pass@k', () => {
         for (let k = 1; k <= n; k++) expect(passAtK({ samples: n, passed: c }, k)).toBeCloseTo(exact(n, c, k), 12)
   })
   it('stays exact where the binomials overflow', () => {
-    for (const [n, c, k] of [[2000, 3, 1000], [5000, 1, 100], [10_000, 9_000, 5_000]] as const)
+    for (const [n, c, k] of [
+      [2000, 3, 1000],
+      [5000, 1, 100],
+      [10_000, 9_000, 5_000],
+    ] as const)
       expect(passAtK({ samples: n, passed: c }, k)).toBeCloseTo(exact(n, c, k), 11)
   })
   it('has the standard error of a mean over problems', () => {
@@ -30,7 +34,13 @@ describe('pass@k', () => {
     expect(standardError).toBeCloseTo(Math.sqrt(0.546875 / 3 / 4), 12)
     expect(estimatePassAtK([{ samples: 2, passed: 1 }], 1).standardError).toBeUndefined()
   })
-  it.each([[2, 3, 1], [2, 1, 3], [2, -1, 1], [2, 1, 0], [2, 0.5, 1]])('refuses n %d, c %d, k %d', (samples, passed, k) => {
+  it.each([
+    [2, 3, 1],
+    [2, 1, 3],
+    [2, -1, 1],
+    [2, 1, 0],
+    [2, 0.5, 1],
+  ])('refuses n %d, c %d, k %d', (samples, passed, k) => {
     expect(() => passAtK({ samples, passed }, k)).toThrow(/1 <= k <= samples/)
   })
   it('refuses no problems', () => expect(() => estimatePassAtK([], 1)).toThrow('no problems'))

@@ -94,5 +94,8 @@ function descendsFrom(pid: number, ancestor: number): boolean {
     if (at === ancestor) return true
     at = Number(/\) \w (\d+)/.exec(readFileSync(`/proc/${at}/stat`, 'utf8'))?.[1])
   }
-  return readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') ') && Number(/\) \w (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]) === 1
+  return (
+    readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') ') &&
+    Number(/\) \w (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]) === 1
+  )
 }
