@@ -445,9 +445,13 @@ class Judge:
         self.deadline = self.started + job['wallSeconds']
         self.child = None
         self.status = None
+        self.finished = False
 
     def finish(self, verdict, result):
         """Says the verdict and ends the sandbox, and so every process in it."""
+        if self.finished:
+            return  # the alarm, while the verdict is being written
+        self.finished = True
         text = json.dumps({'verdict': verdict, 'result': result[:TEXT_LIMIT], 'seconds': time.monotonic() - self.started})
         write_all(VERDICT, text.encode('ascii', 'replace'))
         os._exit(0)

@@ -126,8 +126,8 @@ export async function runProgram(program: Program, { python, limits, signal }: R
     signal?.throwIfAborted()
     if (failure) return refused(failure)
     if (ended) return ended
-    const text = said()
-    if (text !== '') return JSON.parse(text) as Judgement
+    const judgement = parsed(said())
+    if (judgement) return judgement
     const complaint = complained().trim().split('\n').at(-1) ?? ''
     if (told() === '' || complaint.startsWith('bwrap: ')) return refused(complaint || 'bubblewrap ended without a word')
     return {
@@ -139,6 +139,15 @@ export async function runProgram(program: Program, { python, limits, signal }: R
     clearTimeout(clock)
     clearInterval(watch)
     signal?.removeEventListener('abort', abort)
+  }
+}
+
+/** Undefined where the judge was ended before, or while, it said something. */
+function parsed(text: string): Judgement | undefined {
+  try {
+    return JSON.parse(text) as Judgement
+  } catch {
+    return undefined
   }
 }
 
