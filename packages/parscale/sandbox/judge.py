@@ -13,6 +13,7 @@ checks. File descriptor 3 gets the verdict: one JSON object.
 """
 
 import builtins
+import fcntl
 import importlib
 import io
 import json
@@ -255,7 +256,8 @@ def run_program(job, source, sink):
     null = os.open('/dev/null', os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    # The verdict's descriptor goes with all others.
+    # The verdict's descriptor goes with all others. From high numbers, so that neither takes the other's place.
+    source, sink = fcntl.fcntl(source, fcntl.F_DUPFD, 20), fcntl.fcntl(sink, fcntl.F_DUPFD, 20)
     os.dup2(source, 10)
     os.dup2(sink, 11)
     os.closerange(3, 10)

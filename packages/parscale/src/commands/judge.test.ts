@@ -1,7 +1,10 @@
 /** `parscale judge` from samples to results. */
+
+import { existsSync } from 'node:fs'
 import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import process from 'node:process'
 import { gzipSync } from 'node:zlib'
 import { afterAll, describe as always, beforeAll, expect, it } from 'vitest'
 import { hasBubblewrap } from '../sandbox/testing/judged.ts'
@@ -96,6 +99,17 @@ always('judge refuses', () => {
   }
   it('to run code without being asked to', async () =>
     await refused([samples, '--problems', problems], /programs that a model wrote.*--allow-code/))
+  it.runIf(existsSync('/usr/bin/python3'))('where there is no bubblewrap', async () => {
+    const path = process.env.PATH
+    process.env.PATH = folder
+    try {
+      const words = [samples, '--problems', problems, '--allow-code', '--out', join(folder, 'none.jsonl')]
+      await refused(words, /does not hold here: there is no bwrap; install bubblewrap .*nothing was run/, 3)
+    } finally {
+      process.env.PATH = path
+    }
+    expect(existsSync(join(folder, 'none.jsonl'))).toBe(false)
+  })
   it('problems that are not there', async () =>
     await refused([samples, '--problems', join(folder, 'none'), '--allow-code'], /--problems .*none: there is no such file/))
   it('what is no gzip file', async () => {
@@ -112,5 +126,6 @@ always('judge refuses', () => {
   it('an interpreter that is none', async () => {
     const words = ['--python', '/nowhere/python3', '--allow-code', '--out', join(folder, 'python.jsonl')]
     await refused([samples, '--problems', problems, ...words], /--python \/nowhere\/python3: cannot be run/)
+    expect(existsSync(join(folder, 'python.jsonl'))).toBe(false)
   })
 })

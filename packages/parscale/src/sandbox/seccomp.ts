@@ -130,6 +130,8 @@ export function seccompFilter(arch: NodeJS.Architecture = process.arch): Buffer 
     ...denied.flatMap((row) => (row[machine.column] ? [equal(row[machine.column], 0, 1), end(ret.errno(EPERM))] : [])),
     // clone with any CLONE_NEW...
     ...whenArgument(x64 ? 56 : 220, 0, anyBit(0x7e020000, 0, 1)),
+    // Limits of another process: prlimit64
+    ...whenArgument(x64 ? 302 : 261, 0, anyBit(0xffffffff, 0, 1)),
     // Typing into a terminal: TIOCSTI, TIOCLINUX
     ...whenArgument(x64 ? 16 : 29, 1, equal(0x5412, 0, 1)),
     ...whenArgument(x64 ? 16 : 29, 1, equal(0x541c, 0, 1)),
