@@ -158,7 +158,7 @@ const closed = (child: ChildProcess): Promise<string | undefined> =>
   new Promise((resolve) => {
     child.once('error', (error: NodeJS.ErrnoException) =>
       resolve(
-        error.code === 'ENOENT'
+        error.code === 'ENOENT' || error.code === 'EACCES' // of a folder on the way that nobody may read
           ? 'there is no bwrap; install bubblewrap (Debian: apt-get install bubblewrap)'
           : `bwrap cannot be started (${error.code ?? error.message})`,
       ),
