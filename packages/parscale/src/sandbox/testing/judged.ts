@@ -1,0 +1,22 @@
+/** Samples judged as `parscale judge` does it; and whether this machine can. */
+import { spawnSync } from 'node:child_process'
+import process from 'node:process'
+import { type Problem, parseSample } from '@parscale/core/internal/evaluation'
+import { type JudgedSample, judgeSamples } from '../judge-samples.ts'
+import type { Limits } from '../limits.ts'
+
+/** Where bubblewrap is missing, tests of the sandbox are left out, and say so. */
+export const hasBubblewrap = spawnSync('bwrap', ['--version']).status === 0
+if (!hasBubblewrap) process.stderr.write('tests of the sandbox are left out: there is no bwrap (apt-get install bubblewrap)\n')
+
+export async function judged(
+  problems: readonly Problem[],
+  samples: readonly { task_id: string; completion?: string; solution?: string }[],
+  options: { limits?: Limits; workers?: number } = {},
+): Promise<JudgedSample[]> {
+  const parsed = samples.map((each, i) => parseSample(JSON.stringify(each), 'samples', i + 1))
+  const byId = new Map(problems.map((each) => [each.taskId, each]))
+  const results: JudgedSample[] = []
+  for await (const each of judgeSamples(byId, parsed, { allowCode: true, ...options })) results.push(each)
+  return results
+}
