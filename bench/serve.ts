@@ -11,7 +11,7 @@
  * for it.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
 import process from 'node:process'
@@ -190,20 +190,29 @@ async function* throughput(): AsyncGenerator<Row> {
   await peer.dispose()
 }
 
+/** Milliseconds that this thread has computed, which what others do on the machine hardly changes. Linux; NaN elsewhere. */
+const ownMs = () =>
+  existsSync('/proc/self/schedstat') ? Number(readFileSync('/proc/self/schedstat', 'utf8').split(' ')[0]) / 1e6 : Number.NaN
+
 /** Eight clients over HTTP, the same eight requests given to the scheduler, and the bare steps of the engine. */
 async function* share(): AsyncGenerator<Row> {
   const server = await serving(atOnce)
   const { scheduler } = server.text
   const [http, within, bare]: [number[], number[], number[]] = [[], [], []]
+  /** Of the thread that serves, a token of each client. */
+  const computed: { http: number[]; scheduler: number[] } = { http: [], scheduler: [] }
   for (const round of roundsWithin((1000 * seconds) / 2, 'warm')) {
     const length = round === 0 ? 8 : answer(8)
+    const before = ownMs()
     const over = await together(8, (i) => stream(server.url, ids(64, i), length))
+    const between = ownMs()
     const direct = await together(8, async (i) => {
       const times: number[] = []
       const onToken = () => void times.push(performance.now())
       await scheduler.submit({ promptIds: ids(64, i), p: 1, maxTokens: length, sampling: { temperature: 0 }, onToken })
       return { status: 200, started: 0, ended: 0, times, whole: true }
     })
+    const after = ownMs()
     const engine = new Engine(model)
     const sequences = Array.from({ length: 8 }, () => engine.open({ p: 1, room: 64 + 2 * tokens }))
     for (const [i, sequence] of sequences.entries()) await engine.prefill(sequence, ids(64, i))
@@ -217,6 +226,8 @@ async function* share(): AsyncGenerator<Row> {
     }
     for (const sequence of sequences) engine.close(sequence)
     if (round === 0) continue
+    computed.http.push((between - before) / length)
+    computed.scheduler.push((after - between) / length)
     http.push(tokenMs(over))
     within.push(tokenMs(direct))
     bare.push(spreadOf(gaps(times)).lowerQuartile)
@@ -233,6 +244,12 @@ async function* share(): AsyncGenerator<Row> {
     {
       what: 'the same, ms a token of each client',
       ...{ figures, measured: own, goal: 1, bound: 'most', unit: ' ms' },
+    },
+    {
+      what: 'the same as processor time of the thread that serves',
+      figures: { scheduler: median(computed.scheduler), http: median(computed.http) },
+      measured: median(computed.http.map((one, i) => one - computed.scheduler[i]!)),
+      ...{ goal: 1, bound: 'most', unit: ' ms' },
     },
   ]
 }
@@ -384,7 +401,7 @@ async function* overload(): AsyncGenerator<Row> {
   ]
 }
 
-const number = ({ measured, unit }: Row) => (unit === '' ? String(measured) : measured.toFixed(unit === 'x' ? 2 : 1))
+const number = ({ measured, unit }: Row) => (unit === '' ? String(measured) : measured.toFixed(unit === '%' ? 1 : 2))
 function printed(row: Row): string {
   const { what, figures, measured, goal, bound, unit } = row
   const reached = (bound === 'least' ? measured >= goal : measured <= goal) ? 'reached' : 'missed'
