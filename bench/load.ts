@@ -79,6 +79,20 @@ try {
   rmSync(folder, { recursive: true })
 }
 
+/** MB a minute, by least squares. */
+function slope(some: readonly Figure[]): number {
+  const mean = (value: (figure: Figure) => number) => some.reduce((sum, one) => sum + value(one), 0) / some.length
+  const [minute, resident] = [mean(({ seconds }) => seconds / 60), mean(({ residentMB }) => residentMB)]
+  const [over, under] = some.reduce(
+    ([over, under], { seconds, residentMB }) => {
+      const apart = seconds / 60 - minute
+      return [over + apart * (residentMB - resident), under + apart * apart]
+    },
+    [0, 0],
+  )
+  return over / under
+}
+
 const [first, last] = [figures[0]!, figures.at(-1)!]
 const apart = (last.seconds - first.seconds) / 60
 const result = {
@@ -86,11 +100,13 @@ const result = {
   tokensRatio: last.tokensPerSecond / first.tokensPerSecond,
   cpuRatio: last.tokensPerCpuSecond / first.tokensPerCpuSecond,
   residentMBPerMinute: (last.residentMB - first.residentMB) / apart,
+  /** Of the second half alone: what a process takes until it is warm is no growth. */
+  lateMBPerMinute: slope(figures.slice(Math.floor(figures.length / 2))),
 }
 if (flags.json) process.stdout.write(`${JSON.stringify(result, null, 2)}\n`)
 else
   process.stdout.write(
-    `${counts.requests} requests of ${clients} clients, ${counts.aborted} left, ${counts.faults.length} faults; last against first: tokens/s ${result.tokensRatio.toFixed(3)}x, of processor time ${result.cpuRatio.toFixed(3)}x, resident ${first.residentMB.toFixed(1)} to ${last.residentMB.toFixed(1)} MB, ${result.residentMBPerMinute.toFixed(2)} MB a minute\n`,
+    `${counts.requests} requests of ${clients} clients, ${counts.aborted} left, ${counts.faults.length} faults; last against first: tokens/s ${result.tokensRatio.toFixed(3)}x, of processor time ${result.cpuRatio.toFixed(3)}x, resident ${first.residentMB.toFixed(1)} to ${last.residentMB.toFixed(1)} MB, ${result.residentMBPerMinute.toFixed(2)} MB a minute, in the second half ${result.lateMBPerMinute.toFixed(2)}\n`,
   )
 for (const fault of counts.faults) process.stderr.write(`${fault}\n`)
 if (counts.faults.length > 0) process.exitCode = 1

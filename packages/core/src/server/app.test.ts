@@ -137,6 +137,13 @@ describe('what is wrong with a request', () => {
     ['a number as a prompt', '/v1/completions', { ...complete, prompt: 1 }, 400, { param: 'prompt' }],
     ['an unknown model', '/v1/completions', { ...complete, model: 'gpt' }, 404, { code: 'model_not_found', param: 'model' }],
     ['a P that the model has not', '/v1/completions', { ...complete, model: 'tiny:p3' }, 400, { param: 'parscale.p' }],
+    [
+      'a P that is none',
+      '/v1/completions',
+      { ...complete, parscale: { p: 'many' } },
+      400,
+      { message: 'parscale.p: Invalid input: expected a number of streams or "auto"' },
+    ],
     ['an empty prompt', '/v1/completions', { ...complete, prompt: '' }, 400, { param: 'prompt' }],
     ['no prompts', '/v1/completions', { ...complete, prompt: [] }, 400, { param: 'prompt' }],
     [

@@ -78,6 +78,7 @@ export function createServerApp(options: ServerOptions): ServerApp {
     report: options.onError ?? (() => {}),
   }
   const began = now()
+  let openApi: ReturnType<typeof openApiDocument> | undefined
   /** Of requests under way. */
   const scopes = new Set<RequestScope>()
   signal?.addEventListener('abort', () => {
@@ -125,7 +126,8 @@ export function createServerApp(options: ServerOptions): ServerApp {
   app.onError((error, c) => refused(noteFailure(error, c.get('scope'), context)))
   app.notFound(async (c) => {
     const other = await options.otherwise?.(c.req.raw)
-    return other ?? refused(notFound(`there is no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'unknown_url'))
+    if (other) return other
+    throw notFound(`there is no ${c.req.method} ${c.req.path.slice(0, 200)}`, 'unknown_url')
   })
   const { origins = [] } = options
   if (origins.length > 0)
@@ -162,7 +164,9 @@ export function createServerApp(options: ServerOptions): ServerApp {
   })
   app.get('/openapi.json', (c) => {
     c.get('scope').record.path = '/openapi.json'
-    return c.json(openApiDocument(routes, version))
+    // Its schemas take a while to be made.
+    openApi ??= openApiDocument(routes, version)
+    return c.json(openApi)
   })
   app.use(async (_, next) => {
     if (state() === 'ending') throw serverEnding()
@@ -181,7 +185,10 @@ export function createServerApp(options: ServerOptions): ServerApp {
   for (const { method, path } of [...routes, ...ownRoutes])
     methods.set(path, [...(methods.get(path) ?? []), method.toUpperCase()])
   for (const [path, allowed] of methods)
-    app.all(path, (c) => refused(wrongMethod(c.req.method, c.req.path.slice(0, 200), allowed), { allow: allowed.join(', ') }))
+    app.all(path, (c) => {
+      const error = wrongMethod(c.req.method, c.req.path.slice(0, 200), allowed)
+      return refused(noteFailure(error, c.get('scope'), context), { allow: allowed.join(', ') })
+    })
   return { fetch: (request) => app.fetch(request), metrics, active: () => scopes.size }
 }
 

@@ -141,6 +141,44 @@ it('lets go at once of who leaves while a model is being loaded, and unloads wha
   }
 })
 
+it('unloads what is loaded for nobody any more when it is there, and what another one waits for not at all', async () => {
+  let there = gate()
+  const load = vi.fn(async () => {
+    await there.passed
+    return textModel()
+  })
+  const registry = new ModelRegistry([{ id: 'a', load }])
+  /** A model that is being loaded, and whoever asked for it is gone. */
+  const abandoned = async () => {
+    const left = new AbortController()
+    const gone = registry.acquire('a', { signal: left.signal })
+    left.abort(new Error('gone'))
+    await expect(gone).rejects.toThrow('gone')
+    expect(registry.statuses[0]).toMatchObject({ state: 'loading', users: 0 })
+  }
+  await abandoned()
+  const unloaded = registry.unload('a')
+  there.open()
+  await unloaded
+  expect(states(registry)).toEqual(['unloaded'])
+  const first = await load.mock.results[0]!.value
+  expect(first.model.isDisposed).toBe(true)
+
+  there = gate()
+  await abandoned()
+  const refused = registry.unload('a')
+  refused.catch(() => {})
+  const comes = registry.acquire('a')
+  there.open()
+  await expect(refused).rejects.toMatchObject({ status: 409, facts: { code: 'model_in_use' } })
+  const { model, release } = await comes
+  expect(model.text.model.isDisposed).toBe(false)
+  expect(states(registry)).toEqual(['ready'])
+  release()
+  expect(load).toHaveBeenCalledTimes(2)
+  await registry.close()
+})
+
 it('keeps what is used or pinned however idle, and unloads the rest', async () => {
   vi.useFakeTimers()
   try {

@@ -152,9 +152,15 @@ export class ModelRegistry {
     ;(await this.acquire(id, wait)).release()
   }
 
-  /** Frees a model's memory. @throws conflict while requests use it */
+  /**
+   * Frees a model's memory. What is being loaded for nobody any more is freed when it is there: loading cannot be broken off.
+   *
+   * @throws conflict while requests use it
+   */
   async unload(id: string): Promise<void> {
     const entry = this.#entry(id)
+    // Until it is there somebody may come for it.
+    while (entry.users === 0 && entry.loading) await entry.loading.catch(() => {})
     if (entry.users > 0)
       throw new ApiError(
         409,
@@ -187,6 +193,7 @@ export class ModelRegistry {
       entry.loaded = undefined
       entry.state = 'unloaded'
       await loaded?.text.dispose()
+      await entry.unloading
     }
   }
 
@@ -233,7 +240,8 @@ export class ModelRegistry {
   #touch(entry: Entry): void {
     entry.lastUsed = Date.now()
     clearTimeout(entry.timer)
-    if (entry.users > 0 || entry.spec.pinned || this.#idleMs === Infinity) return
+    // What is being loaded is idle from when it is there on.
+    if (!entry.loaded || entry.users > 0 || entry.spec.pinned || this.#idleMs === Infinity) return
     entry.timer = setTimeout(() => {
       if (entry.users === 0) this.unload(entry.spec.id).catch(() => {})
     }, this.#idleMs)

@@ -4,6 +4,7 @@ import { usageError } from '@parscale/core/internal'
 import { packageVersion } from '../package-files.ts'
 import { readKeys } from '../serve/keys.ts'
 import { nameModels } from '../serve/model-names.ts'
+import { gatherLines } from '../serve/request-log.ts'
 import { serve } from '../serve/serve.ts'
 import type { Io } from '../terminal/io.ts'
 import { collect, type FlagsOf, integer, loadOptions, seconds, withModel } from './options.ts'
@@ -66,6 +67,7 @@ export function register(command: Command, io: Io): void {
       const models = nameModels(given)
       io.finishWithoutReader?.()
       const { maxNewTokens, idleUnload } = flags
+      const lines = gatherLines((text) => io.stdout(text))
       await serve({
         ...{
           host: flags.host,
@@ -101,8 +103,8 @@ export function register(command: Command, io: Io): void {
         version: packageVersion(),
         signal: io.signal,
         say: (line) => io.stderr(`${line}\n`),
-        log: flags.log ? (line) => io.stdout(line) : () => {},
-      })
+        log: flags.log ? lines.log : () => {},
+      }).finally(lines.flush)
     })
 }
 

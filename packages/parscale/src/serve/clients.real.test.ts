@@ -34,6 +34,7 @@ it("PyPI's openai", async () => {
     structured: city,
     called: [['weather', city]],
     error: ['context_length_exceeded', expect.stringMatching(/8192/)],
+    large: [413, 'body_too_large'],
   })
   for (const same of ['streamed', 'response', 'final']) expect(got[same]).toBe(answer)
   const events = got.events as string[]

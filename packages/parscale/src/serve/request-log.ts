@@ -1,4 +1,4 @@
-/** One line of JSON for each request. Nothing of what was said is in it. */
+/** One line of JSON for each request, nothing of what was said in it, and few writes for many lines. */
 import type { RequestRecord } from '@parscale/core/internal/server'
 
 const ms = (value: number) => Math.round(value * 10) / 10
@@ -12,4 +12,21 @@ export function logLine(record: RequestRecord): string {
     ...(firstTokenMs !== undefined && { first_token_ms: ms(firstTokenMs) }),
     ms: ms(performance.now() - started),
   })}\n`
+}
+
+/** Lines that come in one turn of the event loop, as those of answers that end with one step, are one write. */
+export function gatherLines(write: (text: string) => void): { log(line: string): void; flush(): void } {
+  let held = ''
+  const flush = () => {
+    const text = held
+    held = ''
+    if (text !== '') write(text)
+  }
+  return {
+    log(line) {
+      if (held === '') setImmediate(flush)
+      held += line
+    },
+    flush,
+  }
 }

@@ -14,6 +14,10 @@ const published = (name: string) => renderings.find((one) => one.name.includes(n
 const newerMistral = (id: string) =>
   `{% if tools %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}{% for m in messages %}{% if m.role == 'user' %}[INST]{{ m.content }}[/INST]{% else %}{{ m.content }}{% for c in m.tool_calls %}[TOOL_CALLS]{{ c.function.name }}${id}[ARGS]{{ c.function.arguments | tojson }}{% endfor %}</s>{% endif %}{% endfor %}`
 
+/** As Llama 3.1's template writes tools and calls, and no more of it. */
+const llamaWithTools =
+  '{% if tools %}{% for t in tools %}{{ t | tojson(indent=4) }}{% endfor %}{% endif %}{% for m in messages %}{% if m.tool_calls %}{{ \'{"name": "\' + m.tool_calls[0].function.name + \'", "parameters": \' }}{{ m.tool_calls[0].function.arguments | tojson }}{{ "}" }}{% else %}{{ m.content }}{% endif %}<|eot_id|>{% endfor %}'
+
 const cases: [string, string, string | undefined, string | undefined][] = [
   ['Qwen 2.5', published('qwen2_5.jinja'), 'hermes', undefined],
   ['Qwen with tools', templates['qwen-tools']!, 'hermes', undefined],
@@ -23,6 +27,7 @@ const cases: [string, string, string | undefined, string | undefined][] = [
   ['newer Mistral with ids', newerMistral('[CALL_ID]{{ c.id }}'), 'mistral-args', undefined],
   ['SmolLM2', templates.smollm2!, undefined, undefined],
   ['Llama 3', templates.llama3!, undefined, undefined],
+  ['Llama 3.1', llamaWithTools, 'llama', undefined],
 ]
 
 it.each(cases)('%s', (_, chatTemplate, tools, open) => {

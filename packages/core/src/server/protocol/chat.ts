@@ -11,7 +11,7 @@ export const toolCall = z.looseObject({
 
 export const message = z.looseObject({
   role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
-  content: z.union([z.string(), z.array(part)]).nullish(),
+  content: z.union([z.string(), z.array(part)], { error: 'Invalid input: expected a string or a list of parts' }).nullish(),
   name: z.string().nullish(),
   tool_calls: z.array(toolCall).nullish(),
   tool_call_id: z.string().nullish(),
@@ -31,10 +31,13 @@ export const tool = z.looseObject({
 })
 export type Tool = z.infer<typeof tool>
 
-export const toolChoice = z.union([
-  z.enum(['none', 'auto', 'required']),
-  z.looseObject({ type: z.string(), function: z.looseObject({ name: z.string() }).optional() }),
-])
+export const toolChoice = z.union(
+  [
+    z.enum(['none', 'auto', 'required']),
+    z.looseObject({ type: z.string(), function: z.looseObject({ name: z.string() }).optional() }),
+  ],
+  { error: 'Invalid input: expected "none", "auto", "required" or an object with a type' },
+)
 
 export const responseFormat = z.looseObject({
   type: z.enum(['text', 'json_object', 'json_schema', 'regex']),

@@ -13,7 +13,7 @@ export const completionRequest = z.object({
   suffix: z.string().nullish(),
   max_tokens: z.int().min(0).nullish(),
   echo: z.boolean().nullish(),
-  logprobs: z.union([z.int().min(0), z.boolean()]).nullish(),
+  logprobs: z.union([z.int().min(0), z.boolean()], { error: 'Invalid input: expected a number or a boolean' }).nullish(),
   response_format: responseFormat.nullish(),
 })
 export type CompletionRequest = z.infer<typeof completionRequest>

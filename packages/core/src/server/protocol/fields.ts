@@ -42,7 +42,7 @@ const biases = quick<Record<string, number>>(
 export const parscaleField = z
   .object({
     p: z
-      .union([z.int().min(1), z.literal('auto')])
+      .union([z.int().min(1), z.literal('auto')], { error: 'Invalid input: expected a number of streams or "auto"' })
       .nullish()
       .describe('Streams. "auto": the server chooses by its load. Default: what the operator set.'),
     streams: z

@@ -7,13 +7,17 @@ export type ResponseInput = z.infer<typeof item>
 
 export const responseRequest = z.object({
   model: modelField,
-  input: z.union([z.string(), z.array(item)]),
+  input: z.union([z.string(), z.array(item)], { error: 'Invalid input: expected a string or a list of items' }),
   instructions: z.string().nullish(),
   ...samplingFields,
   stream: z.boolean().nullish(),
   max_output_tokens: z.int().min(1).nullish(),
   tools: z.array(z.looseObject({ type: z.string() })).nullish(),
-  tool_choice: z.union([z.enum(['none', 'auto', 'required']), z.looseObject({ type: z.string() })]).nullish(),
+  tool_choice: z
+    .union([z.enum(['none', 'auto', 'required']), z.looseObject({ type: z.string() })], {
+      error: 'Invalid input: expected "none", "auto", "required" or an object with a type',
+    })
+    .nullish(),
   parallel_tool_calls: z.boolean().nullish(),
   text: z.looseObject({ format: z.looseObject({ type: z.string() }).nullish() }).nullish(),
   reasoning: z.looseObject({ effort: z.string().nullish() }).nullish(),

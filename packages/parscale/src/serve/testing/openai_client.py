@@ -2,7 +2,7 @@
 import json
 import sys
 
-from openai import BadRequestError, OpenAI
+from openai import APIStatusError, BadRequestError, OpenAI
 
 client = OpenAI(base_url=sys.argv[1], api_key="none", max_retries=0)
 model = sys.argv[2]
@@ -44,4 +44,9 @@ try:
     client.chat.completions.create(**{**asked, "messages": [{"role": "user", "content": "word " * 20000}]})
 except BadRequestError as error:
     out["error"] = [error.code, error.message]
+try:
+    # Refused before it is read: far more than what sockets hold is still on its way.
+    client.completions.create(model=model, prompt="x" * 50 * 2**20)
+except APIStatusError as error:
+    out["large"] = [error.status_code, error.code]
 print(json.dumps(out))
