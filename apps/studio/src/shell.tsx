@@ -100,8 +100,8 @@ function Status() {
   }
   return (
     <p role="status">
-      <span class={`dot ${connection.value}`} />
-      {inPage.value ? inPage.value.runs : words[connection.value]}
+      <span class={`dot ${inPage.value ? 'here' : connection.value}`} />
+      {inPage.value ? `in this page: ${inPage.value.runs}` : words[connection.value]}
       <br />
       {info.value ? `parscale ${info.value.version}` : '\u00a0'}
     </p>

@@ -13,9 +13,10 @@ export interface Segment extends Setting {
 }
 export type State = 'idle' | 'running' | 'stopped' | 'done' | 'lost' | 'refused'
 
-/** Milliseconds per token by P, of texts that ran alone. */
+/** Milliseconds per token by P, of texts that ran alone and of the model that wrote last. */
 export const pace = signal<ReadonlyMap<number, { readonly ms: number; readonly tokens: number }>>(new Map())
 const times = new Map<number, number[]>()
+let timed = ''
 /** Traces that run now: times of those that share steps are no measurement. */
 let runningNow = 0
 
@@ -53,6 +54,19 @@ export class TraceRun {
     this.segments = []
     this.cursor.value = undefined
     await this.#run({ p: asked.p, without: asked.without }, plan)
+  }
+
+  /** Back to before the first start. */
+  reset(): void {
+    this.stop()
+    // What is under way ends without a word.
+    this.#controller = undefined
+    this.tokens = []
+    this.segments = []
+    this.cursor.value = undefined
+    this.problem.value = ''
+    this.state.value = 'idle'
+    this.version.value++
   }
 
   /** Goes on where a text stopped or was lost. */
@@ -134,10 +148,12 @@ export class TraceRun {
     this.version.value++
     // The first of a request has its prompt in its time.
     if (runningNow > 1 || begins) return
+    if (timed !== this.#asked!.model) times.clear()
+    timed = this.#asked!.model
     const list = times.get(p) ?? []
     list.push(...tokens.map(({ ms }) => ms))
     times.set(p, list.slice(-400))
-    pace.value = new Map(pace.value).set(p, { ms: median(list), tokens: list.length })
+    pace.value = new Map([...times].map(([p, list]) => [p, { ms: median(list), tokens: list.length }]))
   }
 
   async #promptIds(): Promise<readonly number[]> {

@@ -5,7 +5,7 @@ import { useComputed, useSignal } from '@preact/signals'
 import { contours } from 'd3-contour'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { type ChartScales, Legend, XyChart } from '../charts/xy-chart.tsx'
-import { css, short } from '../streams.ts'
+import { css, extent, short } from '../streams.ts'
 import { Drop, Segments } from '../ui.tsx'
 import { fitted, lawName, own, refit, refitsWanted, type Source, source, thetas } from './law-fits.ts'
 
@@ -387,14 +387,13 @@ function Parameters() {
       </div>
       <p class="note">
         {fit.points.length} points, R² = {fit.r2.toFixed(4)}. Largest miss:{' '}
-        {Math.max(...fit.residuals.map(({ error }) => Math.abs(error))).toFixed(4)} nats.
+        {extent(fit.residuals.map(({ error }) => Math.abs(error)))[1].toFixed(4)} nats.
       </p>
     </section>
   )
 }
 
 const trim = (value: number) => String(Number(value.toPrecision(3)))
-const extent = (values: readonly number[]): [number, number] => [Math.min(...values), Math.max(...values)]
 const logRange = (low: number, high: number, n: number) =>
   Array.from({ length: n }, (_, i) => low * (high / low) ** (i / (n - 1)))
 

@@ -37,7 +37,7 @@ export function register(command: Command, io: Io): void {
       const models = nameModels(given)
       const load = loadOptions(io, flags)
       if (flags.export !== undefined) {
-        await exportStudio(flags.export, { models, load, say: (line) => io.stderr(`${line}\n`), signal: io.signal })
+        await exportStudio(flags.export, { models, load, env: io.env, say: (line) => io.stderr(`${line}\n`), signal: io.signal })
         return
       }
       const runs = resolve(flags.runs)
