@@ -16,8 +16,8 @@ const greedy = { maxTokens: 10, temperature: 0 }
 
 it('known tokens are those of Node', async () => {
   const text = await loadTextModel(undefined, { threads: 1, engine: 'onnx' })
-  const digest = JSON.parse(readDocument('packages/parscale/models/small/streams/p8/config.json')).parscale_backbone_sha256
-  const known = knownTokens[digest]!
+  const [known] = Object.values(knownTokens)
+  if (!known) throw new Error('run scripts/known-tokens.ts')
   for (const [p, ids] of Object.entries(known.ids)) {
     const { tokens } = await text.generate(text.tokenizer.decode(known.promptIds), { p: Number(p), maxTokens: 8, temperature: 0 })
     expect(tokens.map(({ id }) => id)).toEqual(ids)

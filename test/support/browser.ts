@@ -9,7 +9,7 @@ import { type BuildOptions, build } from 'esbuild'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { root } from './markdown.ts'
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 
 /** Why there is no browser to test with; undefined where there is one. */
 export const noBrowser: string | undefined = existsSync(executablePath)

@@ -1,7 +1,7 @@
 /** A model inside of the page: started in a worker, said how far it is, and put beside the server's models. */
 import type { BrowserLoadOptions, BrowserModel, BrowserModelInfo, BrowserSource, LoadProgress } from '@parscale/core/web'
 import { signal } from '@preact/signals'
-import { inPage } from './api.ts'
+import { inPage, info as served } from './api.ts'
 import { bytes } from './streams.ts'
 
 export type Device = NonNullable<BrowserLoadOptions['device']>
@@ -60,7 +60,7 @@ export async function startPageModel(source?: BrowserSource): Promise<void> {
     const { positionBytes } = await started.memory()
     const { info } = started
     inPage.value = {
-      about: aboutOf(info, positionBytes),
+      about: aboutOf(source ? info.name : (served.value?.models[0]?.id ?? info.name), info, positionBytes),
       name: info.name,
       runs: runsWords(info),
       fetch: (path, init) => started.fetch(path, init),
@@ -86,7 +86,8 @@ export function stopPageModel(): void {
 }
 
 const aboutOf = (
-  { name, availableP, hasChatTemplate, weights, contextTokens, vocabSize, parameters }: BrowserModelInfo,
+  name: string,
+  { availableP, hasChatTemplate, weights, contextTokens, vocabSize, parameters }: BrowserModelInfo,
   bytesPerPosition: number,
 ) => ({
   ...{ id: `${name} in this page`, state: 'ready', problem: null, path: null, p: availableP, chat: hasChatTemplate },

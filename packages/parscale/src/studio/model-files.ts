@@ -78,7 +78,7 @@ export async function modelFile(request: Request, model: string): Promise<Respon
   const files = modelFiles(model)
   const list = await files.list()
   const path = decoded(new URL(request.url).pathname.slice('/studio/model/'.length))
-  if (path === 'files.json') return Response.json(list.map(({ path, size }) => ({ path, size })))
+  if (path === 'files.json') return Response.json(list)
   const file = list.find((each) => each.path === path)
   return file ? ranged(files, file, request) : new Response(null, { status: 404 })
 }

@@ -106,8 +106,4 @@ function KeptModels() {
   )
 }
 
-/** An address without what it has in common with this page's. */
-const short = (name: string): string => {
-  const here = new URL('.', document.baseURI).href
-  return name.startsWith(here) ? `of this page: ${name.slice(here.length)}` : name
-}
+const short = (name: string): string => (name.startsWith(new URL('.', document.baseURI).href) ? 'the model of this page' : name)
