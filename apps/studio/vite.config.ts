@@ -15,11 +15,13 @@ const packedRuntime: Plugin = {
   apply: 'build',
   async closeBundle() {
     const assets = join(outDir, 'assets')
-    for (const file of await readdir(assets)) {
-      if (!file.endsWith('.wasm')) continue
-      await writeFile(join(assets, `${file}.gz`), await promisify(gzip)(await readFile(join(assets, file))))
-      await rm(join(assets, file))
-    }
+    const modules = (await readdir(assets)).filter((file) => file.endsWith('.wasm'))
+    await Promise.all(
+      modules.map(async (file) => {
+        await writeFile(join(assets, `${file}.gz`), await promisify(gzip)(await readFile(join(assets, file))))
+        await rm(join(assets, file))
+      }),
+    )
   },
 }
 
@@ -52,5 +54,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     // Only the runtime's modules are larger, and they come when they are asked for.
     chunkSizeWarningLimit: 1000,
+    // How long plugins take is nothing that somebody who starts the studio has to know.
+    rolldownOptions: { checks: { pluginTimings: false } },
   },
 })

@@ -31,6 +31,7 @@ export class TraceRun {
   #controller: AbortController | undefined
   #next: Setting | undefined
   #ids: readonly number[] | undefined
+  #told: ReturnType<typeof setTimeout> | undefined
 
   get text(): string {
     return this.tokens.map(({ text }) => text).join('')
@@ -135,6 +136,7 @@ export class TraceRun {
       this.problem.value = error instanceof Error ? error.message : String(error)
     } finally {
       runningNow--
+      this.#draw()
     }
   }
 
@@ -145,7 +147,7 @@ export class TraceRun {
   #take(tokens: readonly Token[], { p }: Setting): void {
     const begins = this.segments.some(({ at }) => at === this.tokens.length)
     this.tokens.push(...tokens)
-    this.version.value++
+    this.#tell()
     // The first of a request has its prompt in its time.
     if (runningNow > 1 || begins) return
     if (timed !== this.#asked!.model) times.clear()
@@ -153,6 +155,20 @@ export class TraceRun {
     const list = times.get(p) ?? []
     list.push(...tokens.map(({ ms }) => ms))
     times.set(p, list.slice(-400))
+  }
+
+  /**
+   * Draws what came: once a frame, and less often the longer a text is, as some of what is drawn is of all of it. Tokens may come
+   * faster than they can be seen.
+   */
+  #tell(): void {
+    this.#told ??= setTimeout(() => this.#draw(), Math.max(16, this.tokens.length / 40))
+  }
+
+  #draw(): void {
+    clearTimeout(this.#told)
+    this.#told = undefined
+    this.version.value++
     pace.value = new Map([...times].map(([p, list]) => [p, { ms: median(list), tokens: list.length }]))
   }
 

@@ -141,7 +141,7 @@ export function Guide() {
           </a>
         )}
         <a href={link[0]}>Look closer: {link[1]}</a>
-        <span class="note" role="status">
+        <span class="note state" role="status">
           {ready ? '' : model?.state === 'failed' ? `The model cannot be loaded: ${model.problem}` : 'The model is being loaded.'}
         </span>
       </div>

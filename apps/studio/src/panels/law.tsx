@@ -154,7 +154,7 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
     asked.value = { ...asked.value!, ...next }
   }
   const interval = (found: { interval: { low: number; high: number } | undefined }, format: (value: number) => string) =>
-    found.interval ? ` (${format(found.interval.low)} to ${format(found.interval.high)})` : ''
+    found.interval && `${format(found.interval.low)} to ${format(found.interval.high)}`
   const factor = equal.value / at.N
   return (
     <>
@@ -162,11 +162,17 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
         <h2 id="curves-title">Loss over N</h2>
         <p class="answer" aria-live="polite">
           <strong>{short(at.N)}</strong> parameters with <strong>P = {trim(at.P)}</strong> have the loss{' '}
-          <strong>{loss.value.toFixed(4)}</strong>
-          <Small text={interval(loss, (value) => value.toFixed(4))} />, as a model of P = 1 with{' '}
+          <strong>{loss.value.toFixed(4)}</strong>, as a model of P = 1 with{' '}
           {equal.value === Infinity ? 'no size at all' : <strong>{short(equal.value)}</strong>}
-          <Small text={interval(equal, short)} />
           {Number.isFinite(factor) && at.P > 1 && <>: {factor.toFixed(2)} times as many.</>}
+        </p>
+        {/* They come later than the answer, and move nothing. */}
+        <p class="note intervals">
+          {interval(loss, String) && (
+            <>
+              95% of the refits: loss {interval(loss, (value) => value.toFixed(4))}; P = 1 with {interval(equal, short)}
+            </>
+          )}
         </p>
         <div class="two">
           <div class="field">
@@ -230,9 +236,6 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
     </>
   )
 }
-
-const Small = ({ text }: { text: string }) =>
-  text ? <span style={{ color: 'var(--soft)', fontSize: '0.78em' }}>{text}</span> : null
 
 function Handle({
   scales,

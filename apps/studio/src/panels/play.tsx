@@ -245,7 +245,7 @@ export function Play() {
             <button type="button" disabled={running.value || main.version.value === 0} onClick={() => void share()}>
               Link to this trace
             </button>
-            <span class="note" role="status">
+            <span class="note state" role="status">
               {copied.value || stateWords(main, model)}
             </span>
           </div>

@@ -37,12 +37,13 @@ export function Training() {
         <h1>Training</h1>
         <p class="lead">
           Recycling leaves a model's weights as they are and learns what makes streams differ: prefixes, and the network that
-          weighs what they say. Runs are read from {folder ? <code>{folder}</code> : 'a folder'} while they are written.
+          weighs what they say. Runs are shown while they are written.
         </p>
       </div>
       <NewRun onStarted={(name) => (chosen.value = [name])} />
       <section class="block" aria-labelledby="runs-title">
         <h2 id="runs-title">Runs</h2>
+        <p class="note one-line">{folder ? <code>{folder}</code> : ''}</p>
         {runs.length === 0 ? (
           <p class="note" style={{ minHeight: '60px' }}>
             There are none yet. Start one above, or: <code>parscale train recycle --data notes.txt --p 4 --out runs/first</code>

@@ -1,5 +1,15 @@
 /** What the page asks of its server, with the model that ships: without a browser, and without the page's build. */
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -155,6 +165,27 @@ describe('runs', () => {
     expect(found[0]).toMatchObject({ state: 'damaged', problem: expect.stringMatching(/config\.json cannot be read/) })
   })
 
+  it('tells of several runs in one stream: what there is, then what is added', async () => {
+    metrics('half', '{"step":1,"kind":"train","loss":3}\n')
+    metrics('other', '{"step":5,"kind":"train","loss":2}\n')
+    expect((await fetch('/studio/runs/events?run=..%2Fup')).status).toBe(400)
+    const left = new AbortController()
+    const response = await fetch('/studio/runs/events?run=half&run=other', { signal: left.signal })
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+    const next = async () => JSON.parse((await reader.read()).value!.replace(/^data: /, ''))
+    const first = await next()
+    expect(first.runs.map(({ name }: { name: string }) => name).sort()).toEqual(['half', 'other'])
+    expect(first.news).toMatchObject([
+      { name: 'half', records: [{ step: 1 }] },
+      { name: 'other', records: [{ step: 5 }] },
+    ])
+    appendFileSync(join(runs, 'other', 'metrics.jsonl'), '{"step":6,"kind":"train","loss":1}\n')
+    expect((await next()).news).toMatchObject([{ name: 'other', reset: false, records: [{ step: 6 }] }])
+    left.abort()
+    await reader.cancel()
+    rmSync(join(runs, 'other'), { recursive: true })
+  })
+
   it('refuses trainings with a reason', async () => {
     const asked = { name: 'mine', model: 'small', text: 'short', p: 2, steps: 5 }
     expect(await message(await post('/studio/runs', asked))).toMatch(/5 characters; streams need at least 2000/)
@@ -189,8 +220,15 @@ describe('trainings', () => {
     const step = async () => Math.max(0, ...(await new RunReader(join(runs, 'one')).news()).records.map((each) => each.step))
     await expect.poll(async () => (await step()) >= 2 || about().code !== undefined, { timeout: 100_000 }).toBe(true)
     expect(about().code, about().said).toBeUndefined()
+    // One list, asked again and again, keeps up with what is written.
+    const list = new RunList(runs)
+    const listed = async (ours: string[]) => (await list.list(new Set(ours))).find(({ name }) => name === 'one')!
+    expect(await listed(['one'])).toMatchObject({ state: 'running', p: 2, steps: 5000, problem: null })
+    const before = (await listed(['one'])).step
+    await expect.poll(async () => (await listed(['one'])).step, { timeout: 60_000 }).toBeGreaterThan(before)
     trainings.close()
     await expect.poll(() => about().code, { timeout: 60_000 }).toBe(130)
+    expect((await listed(['one'])).step).toBe(await step())
     const saved = readdirSync(join(runs, 'one', 'checkpoints')).join()
     expect(saved).toContain(String(await step()))
     rmSync(join(runs, 'one'), { recursive: true })
