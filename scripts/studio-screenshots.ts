@@ -6,12 +6,13 @@
  * Needs Chromium: CHROMIUM, or /usr/bin/chromium.
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { chromium, type Page } from 'playwright-core'
+import { paletted } from './palette-png.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const runs = mkdtempSync(join(tmpdir(), 'parscale-studio-'))
@@ -25,18 +26,18 @@ const panels: Readonly<Record<string, (page: Page) => Promise<void>>> = {
     await page.getByRole('button', { name: 'Next' }).click()
     await page
       .getByText('Token 48 of 48')
-      .waitFor({ timeout: 30_000 })
+      .waitFor({ timeout: 120_000 })
       .catch(() => {})
     await page.getByRole('slider').fill('9')
   },
   play: async (page) => {
     await page.getByRole('button', { name: 'Write', exact: true }).click()
-    await page.getByText(/120 tokens, .* each\./).waitFor({ timeout: 30_000 })
+    await page.getByText(/120 tokens, .* each\./).waitFor({ timeout: 120_000 })
     await page.getByRole('group', { name: /^The text/ }).focus()
     for (let i = 0; i < 9; i++) await page.keyboard.press('ArrowRight')
   },
   law: async (page) => {
-    await page.getByText('refits').first().waitFor({ timeout: 20_000 })
+    await page.getByText('refits').first().waitFor({ timeout: 120_000 })
     await page.waitForTimeout(1500)
   },
   price: async (page) => void (await page.waitForTimeout(800)),
@@ -53,7 +54,11 @@ const panels: Readonly<Record<string, (page: Page) => Promise<void>>> = {
     await page.getByText('loss together').waitFor({ timeout: 120_000 })
     await page.waitForTimeout(500)
   },
-  model: async (page) => void (await page.waitForTimeout(500)),
+  model: async (page) => {
+    await page.getByRole('button', { name: 'Run it in this page' }).click()
+    await page.getByText(/^Runs in this page/).waitFor({ timeout: 240_000 })
+    await page.waitForTimeout(500)
+  },
 }
 
 const server = spawn(
@@ -91,7 +96,7 @@ try {
         const path = join(folder, `${name}-${theme}-${width}.png`)
         mkdirSync(dirname(path), { recursive: true })
         await page.evaluate(() => scrollTo(0, 0))
-        await page.screenshot({ path, fullPage: true })
+        writeFileSync(path, paletted(await page.screenshot({ fullPage: true })))
       }
       await page.close()
     }
