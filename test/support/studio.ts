@@ -109,7 +109,7 @@ export function studio(): Studio {
         .evaluateAll(
           (rows, i) =>
             rows
-              .filter((row) => row.children.length > 4 && /^\d+%$/.test(row.children[1]!.textContent!))
+              .filter((row) => row.children.length >= 4 && /^\d+%$/.test(row.children[1]!.textContent!))
               .map((row) => row.children[i]!.textContent!),
           index,
         )
