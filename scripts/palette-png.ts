@@ -37,13 +37,16 @@ export function paletted(png: Buffer): Buffer {
   ])
 }
 
-/** The most frequent colours, none of them close to one that is taken already. */
+/** Surfaces and lines as they are, however alike. */
+const flat = 48
+
+/** The most frequent colours; behind the flat ones, none that is close to one that is taken already. */
 function chosen(counts: ReadonlyMap<number, number>): number[] {
   const byCount = [...counts].sort((a, b) => b[1] - a[1]).map(([colour]) => colour)
   if (byCount.length <= 256) return byCount
   for (let apart = 4; ; apart *= 2) {
-    const palette: number[] = []
-    for (const colour of byCount) {
+    const palette: number[] = byCount.slice(0, flat)
+    for (const colour of byCount.slice(flat)) {
       if (palette.length > 256) break
       if (palette.every((taken) => distance(taken, colour) >= apart)) palette.push(colour)
     }

@@ -5,7 +5,7 @@ import { connection, info, inPage } from './api.ts'
 import { Guide } from './panels/guide.tsx'
 import { Play } from './panels/play.tsx'
 import { route } from './route.ts'
-import { setTheme, type Theme, theme } from './theme.ts'
+import { painted, setTheme, type Theme, theme } from './theme.ts'
 
 const panels = [
   { name: 'guide', title: 'Guide' },
@@ -83,6 +83,8 @@ export function Shell() {
 
 /** The choice of colours where there is no room for the column's foot. */
 function PhoneTheme() {
+  // The system may change its mind.
+  void painted.value
   const dark = theme.value === 'dark' || (theme.value === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
   return (
     <button type="button" class="quiet phone" onClick={() => setTheme(dark ? 'light' : 'dark')}>

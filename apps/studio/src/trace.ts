@@ -1,7 +1,7 @@
 /** A text while it is written: its tokens, under which P they were made, and what to do when the server goes away. */
 import { signal } from '@preact/signals'
 import { type Asked, complete, Gone, type Token, tokenize } from './api.ts'
-import { median } from './streams.ts'
+import { mean } from './streams.ts'
 
 export interface Setting {
   readonly p: number
@@ -37,9 +37,9 @@ export class TraceRun {
     return this.tokens.map(({ text }) => text).join('')
   }
 
-  /** The last time per token, over the last tokens. */
+  /** Milliseconds per token, over the last tokens: a mean, as a busy page reads several at once. */
   get recentMs(): number {
-    return median(this.tokens.slice(-24).map(({ ms }) => ms))
+    return mean(this.tokens.slice(1).slice(-48).map(({ ms }) => ms))
   }
 
   /**
@@ -169,7 +169,7 @@ export class TraceRun {
     clearTimeout(this.#told)
     this.#told = undefined
     this.version.value++
-    pace.value = new Map([...times].map(([p, list]) => [p, { ms: median(list), tokens: list.length }]))
+    pace.value = new Map([...times].map(([p, list]) => [p, { ms: mean(list), tokens: list.length }]))
   }
 
   async #promptIds(): Promise<readonly number[]> {

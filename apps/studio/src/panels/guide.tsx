@@ -4,7 +4,7 @@ import type { ComponentType } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { connection, currentModel, isRecorded, type ModelInfo, recordedTraces, type Token } from '../api.ts'
 import { PageModelBar } from '../page-model-bar.tsx'
-import { bytes, css, leader, median, percent, shown } from '../streams.ts'
+import { bytes, css, leader, mean, percent, shown } from '../streams.ts'
 import { TraceRun } from '../trace.ts'
 
 interface Step {
@@ -333,7 +333,7 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
         await run.start({ model: id ?? '', prompt, p, without: [], seed: 1, temperature: 0.8, maxTokens: 40 })
         if (left.signal.aborted) return
         if (run.state.value !== 'done') throw new Error(run.problem.value)
-        measured.value = [...measured.value, { p, ms: median(run.tokens.slice(1).map(({ ms }) => ms)) }]
+        measured.value = [...measured.value, { p, ms: mean(run.tokens.slice(1).map(({ ms }) => ms)) }]
       }
     }
     measured.value = []
@@ -396,5 +396,5 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
 }
 
 function paceOf(list: readonly { readonly ms: number }[]): number {
-  return median(list.slice(1).map(({ ms }, i) => ms - list[i]!.ms))
+  return mean(list.slice(1).map(({ ms }, i) => ms - list[i]!.ms))
 }

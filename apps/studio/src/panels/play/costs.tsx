@@ -57,7 +57,7 @@ export function Costs({ model, runs }: { model: ModelInfo | undefined; runs: rea
         </tbody>
       </table>
       <p class="note" style={{ marginTop: '10px' }}>
-        Medians of the texts that ran alone, the way to this page included. KV: keys and values of 1,024 tokens.
+        Means of the texts that ran alone, the way to this page included. KV: keys and values of 1,024 tokens.
       </p>
       <dl class="stats" style={{ marginTop: '12px', gridTemplateColumns: '1fr 1fr' }}>
         <div>
