@@ -6,7 +6,7 @@
  * Needs Chromium: CHROMIUM, or /usr/bin/chromium.
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
@@ -15,7 +15,9 @@ import { chromium, type Page } from 'playwright-core'
 import { paletted } from './palette-png.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const runs = mkdtempSync(join(tmpdir(), 'parscale-studio-'))
+// A name that is the same each time: the training panel shows it.
+const runs = join(tmpdir(), 'parscale-studio', 'runs')
+rmSync(runs, { recursive: true, force: true })
 const text = speeches()
 const [folder = join(root, 'docs/pictures/studio'), ...only] = process.argv.slice(2)
 
@@ -42,6 +44,7 @@ const panels: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   },
   price: async (page) => void (await page.waitForTimeout(800)),
   training: async (page) => {
+    await page.getByText(runs).waitFor()
     if ((await page.getByRole('rowheader', { name: 'speeches', exact: true }).count()) === 0) {
       await page
         .getByLabel('Choose a text')

@@ -39,7 +39,8 @@ export class TraceRun {
 
   /** Milliseconds per token, over the last tokens: a mean, as a busy page reads several at once. */
   get recentMs(): number {
-    return mean(this.tokens.slice(1).slice(-48).map(({ ms }) => ms))
+    // The first has the prompt in its time.
+    return mean(this.tokens.slice(Math.max(1, this.tokens.length - 48)).map(({ ms }) => ms))
   }
 
   /**
