@@ -36,6 +36,11 @@ export function Shell() {
       scrollTo(0, 0)
     }
   }, [name])
+  // A page that runs the model itself is to need no server for its panels either.
+  const alone = inPage.value !== undefined
+  useEffect(() => {
+    if (alone) for (const load of Object.values(lazy)) load().catch(() => {})
+  }, [alone])
   return (
     <>
       <button type="button" class="skip" onClick={() => main.current?.focus()}>

@@ -353,7 +353,7 @@ function Contours({ low, high, at }: { low: number; high: number; at: { N: numbe
         )}
       />
       <p class="note">
-        Lighter is lower. Along an edge the loss is the same: going up a line, streams take the place of parameters.
+        Fainter is lower. Along an edge the loss is the same: going up a line, streams take the place of parameters.
       </p>
     </section>
   )
