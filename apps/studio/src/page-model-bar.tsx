@@ -2,12 +2,14 @@
 import { connection, inPage, isRecorded } from './api.ts'
 import { pageModel, progressWords, runsWords, startPageModel, stopPageModel } from './page-model.ts'
 
-export function PageModelBar() {
+/** @param model the id of the one that is asked; default: the page's own where there is one */
+export function PageModelBar({ model }: { model?: string | undefined }) {
   const now = pageModel.value
+  const isPage = inPage.value !== undefined && (model === undefined || model === inPage.value.about.id)
   return (
     <div class="runs" role="group" aria-label="Where it runs">
       <span class="note" role="status">
-        {now.state === 'ready'
+        {now.state === 'ready' && isPage
           ? `Runs in this page, without a server: ${runsWords(now.info)}.`
           : now.state === 'loading'
             ? `${progressWords(now.progress).words} …`

@@ -250,7 +250,7 @@ export function Play() {
             </span>
           </div>
         )}
-        <PageModelBar />
+        <PageModelBar model={model?.id} />
         <Trouble run={main} onResume={() => void main.resume({ p: p.value, without })} />
       </div>
 
