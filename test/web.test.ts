@@ -49,7 +49,7 @@ describe.skipIf(noBrowser)('in Chromium', { timeout: 120_000 }, () => {
       [prompts, { ...greedy, p }] as const,
     )
 
-  it('runs on one thread where the page is not pages.isolated, says so, and does what Node does', async () => {
+  it('runs on one thread where the page is not isolated, says so, and does what Node does', async () => {
     const { page, context, errors } = await openPage(pages.browser, pages.plain)
     const info = await loadedFrom(page, { source: { url: '/models/small' }, device: 'wasm', threads: 2 })
     expect(info).toMatchObject({ backend: 'wasm', build: 'wasm', threads: 1, selfTest: 'known tokens', availableP: [1, 2, 4, 8] })
@@ -123,7 +123,7 @@ describe.skipIf(noBrowser)('in Chromium', { timeout: 120_000 }, () => {
     await context.close()
   })
 
-  it('runs on two threads where the page is pages.isolated, from what is kept when the network is cut', async () => {
+  it('runs on two threads where the page is isolated, from what is kept when the network is cut', async () => {
     const { page, context } = await openPage(pages.browser, pages.isolated)
     const options = { source: { url: '/models/small/' }, device: 'wasm', threads: 2 } as const
     const info = await loadedFrom(page, options)

@@ -1,5 +1,5 @@
 /** The panels of the studio in Chromium, with the real server and the model that ships, by mouse and by keyboard. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { expect, it } from 'vitest'
@@ -310,4 +310,17 @@ it('is below 150 KB of script, whole', () => {
   const bytes = scripts.reduce((sum, path) => sum + gzipSync(readFileSync(join(studioFolder, path))).byteLength, 0)
   expect(scripts.length).toBeGreaterThan(0)
   expect(bytes).toBeLessThan(150_000)
+})
+
+it('sends each file compressed to who takes that, and the same to who does not', async () => {
+  const assets = readdirSync(join(studioFolder, 'assets')).map((file) => `assets/${file.replace(/\.gz$/, '')}`)
+  for (const path of ['', ...assets]) {
+    const [plain, packed] = await Promise.all(
+      ['identity', 'gzip'].map((coding) => fetch(`${studio.url}/${path}`, { headers: { 'accept-encoding': coding } })),
+    )
+    expect([path, plain!.headers.get('content-encoding')]).toEqual([path, null])
+    expect([path, packed!.headers.get('content-encoding')]).toEqual([path, path.endsWith('.woff2') ? null : 'gzip'])
+    const [a, b] = await Promise.all([plain!.arrayBuffer(), packed!.arrayBuffer()])
+    expect(Buffer.from(a).equals(Buffer.from(b)), path).toBe(true)
+  }
 })
