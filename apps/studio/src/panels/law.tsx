@@ -369,7 +369,7 @@ function Parameters() {
       <h2 id="fit-title">The fit</h2>
       <p class="note">loss = {laws[fit.law.name].formula}</p>
       <div class="scroll">
-        <table>
+        <table class="even">
           <thead>
             <tr>
               <th scope="col">Parameter</th>

@@ -1,6 +1,6 @@
 /** Training runs while they are written, runs side by side, a run of the reader's own, and a diagnosis of a text. */
 import { useSignal } from '@preact/signals'
-import { useEffect, useMemo } from 'preact/hooks'
+import { useMemo } from 'preact/hooks'
 import { connection, post } from '../api.ts'
 import { LiveChart } from '../charts/live-chart.tsx'
 import { Legend } from '../charts/xy-chart.tsx'
@@ -13,11 +13,12 @@ const words = { running: 'trains', finished: 'finished', stopped: 'stopped', dam
 
 export function Training() {
   const chosen = useSignal<readonly string[]>([])
-  const followed = useRuns(chosen.value)
+  const newest = useSignal<string | undefined>(undefined)
+  // Until something is chosen the newest is shown.
+  const names = chosen.value.length > 0 || newest.value === undefined ? chosen.value : [newest.value]
+  const followed = useRuns(names)
   const { runs, folder } = followed
-  useEffect(() => {
-    if (chosen.value.length === 0 && runs[0]) chosen.value = [runs[0].name]
-  }, [runs[0]?.name])
+  newest.value = runs[0]?.name
   if (connection.value === 'alone')
     return (
       <div class="panel">
@@ -27,9 +28,9 @@ export function Training() {
         </p>
       </div>
     )
-  const [first] = chosen.value
+  const [first] = names
   const toggle = (name: string) => {
-    chosen.value = chosen.value.includes(name) ? chosen.value.filter((each) => each !== name) : [...chosen.value, name].slice(-4)
+    chosen.value = names.includes(name) ? names.filter((each) => each !== name) : [...names, name].slice(-4)
   }
   return (
     <div class="panel">
@@ -41,56 +42,63 @@ export function Training() {
         </p>
       </div>
       <NewRun onStarted={(name) => (chosen.value = [name])} />
-      <section class="block" aria-labelledby="runs-title">
-        <h2 id="runs-title">Runs</h2>
-        <p class="note one-line">{folder ? <code>{folder}</code> : ''}</p>
-        {runs.length === 0 ? (
-          <p class="note" style={{ minHeight: '60px' }}>
-            There are none yet. Start one above, or: <code>parscale train recycle --data notes.txt --p 4 --out runs/first</code>
-          </p>
-        ) : (
-          <div class="scroll" tabIndex={0} role="region" aria-label="Runs, table">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Run</th>
-                  <th scope="col" class="text">
-                    State
-                  </th>
-                  <th scope="col">P</th>
-                  <th scope="col">Step</th>
-                  <th scope="col">Held-out loss</th>
-                  <th scope="col">Shown</th>
-                </tr>
-              </thead>
-              <tbody>
-                {runs.map((run) => (
-                  <tr key={run.name}>
-                    <th scope="row">{run.name}</th>
-                    <td class="text" style={{ whiteSpace: run.problem ? 'normal' : 'nowrap' }}>
-                      {run.problem ?? `${run.recipe}, ${words[run.state]}`}
-                    </td>
-                    <td>{run.p || '–'}</td>
-                    <td>{run.steps ? `${run.step} of ${run.steps}` : '–'}</td>
-                    <td>{run.heldOutLoss?.toFixed(4) ?? '–'}</td>
-                    <td>
-                      <input
-                        type="checkbox"
-                        aria-label={`Show ${run.name}`}
-                        checked={chosen.value.includes(run.name)}
-                        onChange={() => toggle(run.name)}
-                      />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-      </section>
-      <Shown names={chosen.value} followed={followed} key={chosen.value.join('/')} />
-      {first === undefined && <div style={{ minHeight: '100px' }} />}
-      <Diagnose />
+      {connection.value === 'here' && folder === '' ? (
+        <div style={{ minHeight: '100vh' }} />
+      ) : (
+        <>
+          <section class="block" aria-labelledby="runs-title">
+            <h2 id="runs-title">Runs</h2>
+            <p class="note one-line">{folder ? <code>{folder}</code> : ''}</p>
+            {runs.length === 0 ? (
+              <p class="note" style={{ minHeight: '60px' }}>
+                There are none yet. Start one above, or:{' '}
+                <code>parscale train recycle --data notes.txt --p 4 --out runs/first</code>
+              </p>
+            ) : (
+              <div class="scroll" tabIndex={0} role="region" aria-label="Runs, table">
+                <table>
+                  <thead>
+                    <tr>
+                      <th scope="col">Run</th>
+                      <th scope="col" class="text">
+                        State
+                      </th>
+                      <th scope="col">P</th>
+                      <th scope="col">Step</th>
+                      <th scope="col">Held-out loss</th>
+                      <th scope="col">Shown</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {runs.map((run) => (
+                      <tr key={run.name}>
+                        <th scope="row">{run.name}</th>
+                        <td class="text" style={{ whiteSpace: run.problem ? 'normal' : 'nowrap' }}>
+                          {run.problem ?? `${run.recipe}, ${words[run.state]}`}
+                        </td>
+                        <td>{run.p || '–'}</td>
+                        <td>{run.steps ? `${run.step} of ${run.steps}` : '–'}</td>
+                        <td>{run.heldOutLoss?.toFixed(4) ?? '–'}</td>
+                        <td>
+                          <input
+                            type="checkbox"
+                            aria-label={`Show ${run.name}`}
+                            checked={names.includes(run.name)}
+                            onChange={() => toggle(run.name)}
+                          />
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+          </section>
+          <Shown names={names} followed={followed} key={names.join('/')} />
+          {first === undefined && <div style={{ minHeight: '100px' }} />}
+          <Diagnose />
+        </>
+      )}
     </div>
   )
 }
@@ -98,6 +106,8 @@ export function Training() {
 function Shown({ names, followed }: { names: readonly string[]; followed: Followed }) {
   if (names.length === 0) return null
   const lives = names.map((name) => liveOf(followed, name))
+  // What comes at once moves nothing.
+  if (lives.some(({ run, records }) => run && run.step > 0 && records.length === 0)) return <div style={{ minHeight: '100vh' }} />
   if (names.length === 1) return <OneRun name={names[0]!} live={lives[0]!} />
   return <Compared names={names} lives={lives} />
 }
