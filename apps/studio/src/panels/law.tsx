@@ -225,7 +225,8 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
         <Legend series={series} />
         <p class="note">
           Drag the ring, or use the sliders. The dashed line goes to the P = 1 curve at the same loss. Bands and brackets are 95 %
-          intervals from refits to residuals that are dealt out anew ({thetas.value.length} of {refitsWanted} refits).
+          intervals from refits to residuals that are dealt out anew ({String(thetas.value.length).padStart(3, '\u2007')} of{' '}
+          {refitsWanted} refits).
           {[...new Set([...loss.warnings, ...equal.warnings])].map((warning) => ` ${warning}.`)}
         </p>
       </section>
