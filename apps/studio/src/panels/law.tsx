@@ -170,7 +170,8 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
         <p class="note intervals">
           {interval(loss, String) && (
             <>
-              95% of the refits: loss {interval(loss, (value) => value.toFixed(4))}; P = 1 with {interval(equal, short)}
+              95% of the refits: loss {interval(loss, (value) => value.toFixed(4))}
+              <br />P = 1 with {interval(equal, short)}
             </>
           )}
         </p>
