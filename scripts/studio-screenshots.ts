@@ -6,15 +6,18 @@
  * Needs Chromium: CHROMIUM, or /usr/bin/chromium.
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { chromium, type Page } from 'playwright-core'
+import { paletted } from './palette-png.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const runs = mkdtempSync(join(tmpdir(), 'parscale-studio-'))
+// A name that is the same each time: the training panel shows it.
+const runs = join(tmpdir(), 'parscale-studio', 'runs')
+rmSync(runs, { recursive: true, force: true })
 const text = speeches()
 const [folder = join(root, 'docs/pictures/studio'), ...only] = process.argv.slice(2)
 
@@ -25,22 +28,23 @@ const panels: Readonly<Record<string, (page: Page) => Promise<void>>> = {
     await page.getByRole('button', { name: 'Next' }).click()
     await page
       .getByText('Token 48 of 48')
-      .waitFor({ timeout: 30_000 })
+      .waitFor({ timeout: 120_000 })
       .catch(() => {})
     await page.getByRole('slider').fill('9')
   },
   play: async (page) => {
     await page.getByRole('button', { name: 'Write', exact: true }).click()
-    await page.getByText(/120 tokens, .* each\./).waitFor({ timeout: 30_000 })
+    await page.getByText(/120 tokens, .* each\./).waitFor({ timeout: 120_000 })
     await page.getByRole('group', { name: /^The text/ }).focus()
     for (let i = 0; i < 9; i++) await page.keyboard.press('ArrowRight')
   },
   law: async (page) => {
-    await page.getByText('refits').first().waitFor({ timeout: 20_000 })
+    await page.getByText('refits').first().waitFor({ timeout: 120_000 })
     await page.waitForTimeout(1500)
   },
   price: async (page) => void (await page.waitForTimeout(800)),
   training: async (page) => {
+    await page.getByText(runs).waitFor()
     if ((await page.getByRole('rowheader', { name: 'speeches', exact: true }).count()) === 0) {
       await page
         .getByLabel('Choose a text')
@@ -53,7 +57,11 @@ const panels: Readonly<Record<string, (page: Page) => Promise<void>>> = {
     await page.getByText('loss together').waitFor({ timeout: 120_000 })
     await page.waitForTimeout(500)
   },
-  model: async (page) => void (await page.waitForTimeout(500)),
+  model: async (page) => {
+    await page.getByRole('button', { name: 'Run it in this page' }).click()
+    await page.getByText(/^Runs in this page/).waitFor({ timeout: 240_000 })
+    await page.waitForTimeout(500)
+  },
 }
 
 const server = spawn(
@@ -91,7 +99,7 @@ try {
         const path = join(folder, `${name}-${theme}-${width}.png`)
         mkdirSync(dirname(path), { recursive: true })
         await page.evaluate(() => scrollTo(0, 0))
-        await page.screenshot({ path, fullPage: true })
+        writeFileSync(path, paletted(await page.screenshot({ fullPage: true })))
       }
       await page.close()
     }

@@ -1,36 +1,21 @@
 /** Models in pages, at length: WebGPU, GPUs that compute wrongly or are lost, memory over many texts. */
 import { join } from 'node:path'
-import { loadTextModel, type TextModel } from 'parscale'
-import type { Browser } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { bundlePage, launch, noBrowser, openPage, removeFolder, type Site, serveSite } from './support/browser.ts'
+import { loadTextModel } from 'parscale'
+import { describe, expect, it } from 'vitest'
+import { noBrowser, openPage } from './support/browser.ts'
 import { root } from './support/markdown.ts'
-import { loadedFrom, type PageGlobals, pageProgram, spyProgram } from './support/web-page.ts'
+import { loadedFrom, type PageGlobals, spyProgram, webPages } from './support/web-page.ts'
 
 const mounts = { '/models/small/': join(root, 'packages/parscale/models/small'), '/smollm2/': join(root, '.cache/smollm2') }
 const gguf = join(root, '.cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf')
 
 describe.skipIf(noBrowser)('in Chromium', () => {
-  let folder: string
-  let browser: Browser
-  let site: Site
-  let text: TextModel
-  beforeAll(async () => {
-    folder = await bundlePage(pageProgram, spyProgram)
-    site = await serveSite(folder, mounts, { isolated: true })
-    browser = await launch()
-    text = await loadTextModel(undefined, { threads: 1, engine: 'onnx' })
-  })
-  afterAll(async () => {
-    await browser?.close()
-    await Promise.all([site?.close(), text?.dispose()])
-    removeFolder(folder)
-  })
+  const pages = webPages(mounts, spyProgram)
 
   const source = { url: '/models/small/' }
 
   it('runs on WebGPU as in Node', { timeout: 120_000 }, async () => {
-    const { page, context } = await openPage(browser, site)
+    const { page, context } = await openPage(pages.browser, pages.isolated)
     const info = await loadedFrom(page, { source, device: 'webgpu' })
     expect(info).toMatchObject({ backend: 'webgpu', build: 'jspi', selfTest: 'known tokens', notes: [] })
     const few = { p: 8, maxTokens: 4, temperature: 0 }
@@ -38,12 +23,12 @@ describe.skipIf(noBrowser)('in Chromium', () => {
       async (few) => (await (globalThis as unknown as PageGlobals).model.generate('The whale', few)).text,
       few,
     )
-    expect(result).toBe((await text.generate('The whale', few)).text)
+    expect(result).toBe((await pages.node.generate('The whale', few)).text)
     await context.close()
   })
 
   it('unpacks a GGUF file, and talks', async () => {
-    const { page, context } = await openPage(browser, site)
+    const { page, context } = await openPage(pages.browser, pages.isolated)
     const info = await loadedFrom(page, {
       source: { url: '/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf' },
       device: 'wasm',
@@ -65,7 +50,7 @@ describe.skipIf(noBrowser)('in Chromium', () => {
   })
 
   it('goes on with WASM where the GPU is lost in the middle of a text', async () => {
-    const { page, context } = await openPage(browser, site)
+    const { page, context } = await openPage(pages.browser, pages.isolated)
     const result = await page.evaluate(async (source) => {
       const { web } = globalThis as unknown as PageGlobals
       const told: string[] = []
@@ -85,7 +70,7 @@ describe.skipIf(noBrowser)('in Chromium', () => {
       const again = await model.generate('My fellow citizens', { p: 8, maxTokens: 24, temperature: 0 })
       return { before, text, again: again.text, told, info: model.info }
     }, source)
-    const { text: expected } = await text.generate('My fellow citizens', { p: 8, maxTokens: 24, temperature: 0 })
+    const { text: expected } = await pages.node.generate('My fellow citizens', { p: 8, maxTokens: 24, temperature: 0 })
     expect(result).toMatchObject({ before: 'webgpu', text: expected, again: expected, told: ['wasm'] })
     expect(result.info).toMatchObject({ backend: 'wasm', why: expect.stringMatching(/^WASM runs, as the GPU was lost/) })
     expect(result.info.notes).toEqual([expect.stringMatching(/^The GPU was lost \(.*\); WASM took over\.$/)])
@@ -93,7 +78,7 @@ describe.skipIf(noBrowser)('in Chromium', () => {
   })
 
   it('takes WASM where a GPU computes wrongly', async () => {
-    const { page, context } = await openPage(browser, site)
+    const { page, context } = await openPage(pages.browser, pages.isolated)
     const result = await page.evaluate(async (source) => {
       const globals = globalThis as unknown as PageGlobals
       globals.model = await globals.web.loadInBrowser({
@@ -108,7 +93,7 @@ describe.skipIf(noBrowser)('in Chromium', () => {
   })
 
   it('keeps no memory over 100 texts', async () => {
-    const { page, context } = await openPage(browser, site)
+    const { page, context } = await openPage(pages.browser, pages.isolated)
     await loadedFrom(page, { source, device: 'wasm', threads: 1 })
     const generate = (count: number) =>
       page.evaluate(async (count) => {

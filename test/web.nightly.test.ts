@@ -1,11 +1,10 @@
 /** Models in pages: 200 prompts on each backend give what Node gives. Slow where Chromium computes WebGPU on the CPU. */
 import { join } from 'node:path'
-import { loadTextModel, type TextModel } from 'parscale'
-import type { Browser, Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { bundlePage, launch, noBrowser, openPage, removeFolder, type Site, serveSite } from './support/browser.ts'
+import type { Page } from 'playwright-core'
+import { describe, expect, it } from 'vitest'
+import { noBrowser, openPage } from './support/browser.ts'
 import { root } from './support/markdown.ts'
-import { loadedFrom, type PageGlobals, pageProgram } from './support/web-page.ts'
+import { loadedFrom, type PageGlobals, webPages } from './support/web-page.ts'
 
 const mounts = { '/models/small/': join(root, 'packages/parscale/models/small') }
 
@@ -39,21 +38,7 @@ const prompts = beginnings.flatMap((beginning) => endings.map((ending) => `${beg
 const greedy = { maxTokens: 12, temperature: 0 }
 
 describe.skipIf(noBrowser)('in Chromium', () => {
-  let folder: string
-  let browser: Browser
-  let site: Site
-  let text: TextModel
-  beforeAll(async () => {
-    folder = await bundlePage(pageProgram)
-    site = await serveSite(folder, mounts, { isolated: true })
-    browser = await launch()
-    text = await loadTextModel(undefined, { threads: 1, engine: 'onnx' })
-  })
-  afterAll(async () => {
-    await browser?.close()
-    await Promise.all([site?.close(), text?.dispose()])
-    removeFolder(folder)
-  })
+  const pages = webPages(mounts)
 
   const source = { url: '/models/small/' }
   /** Many at once, which share steps: a GPU that is computed takes as long for one row as for many. */
@@ -74,11 +59,11 @@ describe.skipIf(noBrowser)('in Chromium', () => {
     ['wasm', 2],
     ['webgpu', 1],
   ] as const)('200 prompts on %s, threads: %i, give what Node gives', async (device, threads) => {
-    const { page, context } = await openPage(browser, site)
+    const { page, context } = await openPage(pages.browser, pages.isolated)
     const info = await loadedFrom(page, { source, device, threads })
     expect(info).toMatchObject({ backend: device, threads, notes: [] })
     for (const p of [1, 8]) {
-      const expected = (await text.generateBatch(prompts, { ...greedy, p })).map((result) => result.text)
+      const expected = (await pages.node.generateBatch(prompts, { ...greedy, p })).map((result) => result.text)
       const began = Date.now()
       expect(await inPage(page, p)).toEqual(expected)
       console.log(

@@ -9,7 +9,7 @@ import { type BuildOptions, build } from 'esbuild'
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import { root } from './markdown.ts'
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+export const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 
 /** Why there is no browser to test with; undefined where there is one. */
 export const noBrowser: string | undefined = existsSync(executablePath)
@@ -80,11 +80,14 @@ export interface Site {
   close(): Promise<void>
 }
 
-/** Serves `/` as an empty page, the bundle's files, `/ort/` and folders by their prefix. With `isolated`, COOP and COEP. */
+/**
+ * Serves `/` as an empty page, the bundle's files, `/ort/` and folders by their prefix. With `isolated`, COOP and COEP; `policy` is
+ * the Content-Security-Policy in place of a strict one.
+ */
 export async function serveSite(
   folder: string,
   mounts: Readonly<Record<string, string>>,
-  options: { readonly isolated: boolean },
+  options: { readonly isolated: boolean; readonly policy?: string },
 ): Promise<Site> {
   const all = { '/ort/': join(root, 'node_modules/onnxruntime-web/dist'), ...mounts, '/': folder }
   const requests: string[] = []
@@ -96,7 +99,7 @@ export async function serveSite(
       response.setHeader('cross-origin-opener-policy', 'same-origin')
       response.setHeader('cross-origin-embedder-policy', 'require-corp')
     }
-    response.setHeader('content-security-policy', csp)
+    response.setHeader('content-security-policy', options.policy ?? csp)
     try {
       if (site.intercept?.(request, response)) return
     } catch (error) {

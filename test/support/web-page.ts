@@ -1,7 +1,10 @@
 /** The program of the page that tests of @parscale/core/web open, and how they load a model in it. */
 import type * as web from '@parscale/core/web'
 import type OpenAI from 'openai'
-import type { Page } from 'playwright-core'
+import { loadTextModel, type TextModel } from 'parscale'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll } from 'vitest'
+import { bundlePage, launch, removeFolder, type Site, serveSite } from './browser.ts'
 
 /** What the page's program leaves in its global scope. */
 export interface PageGlobals {
@@ -55,3 +58,32 @@ export const spyProgram = `
     }
   }
 `
+
+/** Filled before the first test of the block that asks for it. */
+export interface WebPages {
+  readonly browser: Browser
+  /** Pages with COOP and COEP, and pages without. */
+  readonly isolated: Site
+  readonly plain: Site
+  /** The model that ships, in Node. */
+  readonly node: TextModel
+}
+
+/** A page over @parscale/core/web on two hosts, and the model that ships in Node, for the tests of a block. @param spy as bundlePage's */
+export function webPages(mounts: Readonly<Record<string, string>>, spy?: string): WebPages {
+  const pages = {} as { -readonly [Key in keyof WebPages]: WebPages[Key] }
+  let folder: string
+  beforeAll(async () => {
+    folder = await bundlePage(pageProgram, spy)
+    pages.isolated = await serveSite(folder, mounts, { isolated: true })
+    pages.plain = await serveSite(folder, mounts, { isolated: false })
+    pages.browser = await launch()
+    pages.node = await loadTextModel(undefined, { threads: 1, engine: 'onnx' })
+  })
+  afterAll(async () => {
+    await pages.browser?.close()
+    await Promise.all([pages.isolated?.close(), pages.plain?.close(), pages.node?.dispose()])
+    removeFolder(folder)
+  })
+  return pages
+}

@@ -16,6 +16,7 @@ export interface ModelInfo {
   readonly heads?: number
   readonly kvHeads?: number
   readonly vocabulary?: number
+  readonly parameters?: number
   readonly bytesPerPosition?: number
 }
 
@@ -76,10 +77,19 @@ type Fetch = (path: string, init?: RequestInit) => Promise<Response>
 
 const here: Fetch = (path, init) => fetch(new URL(`.${path}`, document.baseURI), init)
 
-/** Of a model inside of the page, where one was started: answers in place of the server. */
-export const inPage = signal<
-  { readonly fetch: Fetch; readonly id: string; readonly p: readonly number[]; readonly runs: string } | undefined
->(undefined)
+/** A model inside of the page, where one was started (page-model.ts). It stands beside those of the server. */
+export interface InPage {
+  readonly about: ModelInfo
+  /** Its name where it answers. */
+  readonly name: string
+  /** What runs it, in words: `WASM, 2 threads`. */
+  readonly runs: string
+  /** Answers as the server does. */
+  readonly fetch: Fetch
+  /** Bytes of keys and values now, and of the weights. */
+  memory(): Promise<{ readonly cacheBytes: number; readonly weightBytes: number }>
+}
+export const inPage = signal<InPage | undefined>(undefined)
 
 export const info = signal<Info | undefined>(undefined)
 export const connection = signal<'connecting' | 'here' | 'gone' | 'alone'>('connecting')
@@ -100,13 +110,27 @@ export async function loadInfo(): Promise<void> {
     setTimeout(() => void loadInfo(), 400)
 }
 
-/** The model that answers, with its P. */
-export function currentModel(id: string): ModelInfo | undefined {
-  const models = info.value?.models ?? []
+/** All that can answer, the page's own first: recorded traces are for want of one. */
+export function allModels(): readonly ModelInfo[] {
+  const others = info.value?.models ?? []
   const page = inPage.value
-  if (page && (id === page.id || id === ''))
-    return { id: page.id, state: 'ready', problem: null, path: null, p: page.p, chat: false }
+  if (!page) return others
+  return connection.value === 'alone' ? [page.about] : [page.about, ...others]
+}
+
+/** The model of this id, or else the first that answers. */
+export function currentModel(id: string): ModelInfo | undefined {
+  const models = allModels()
   return models.find((model) => model.id === id) ?? models[0]
+}
+
+/** Whether what is shown was recorded, as there is neither a server nor a model in the page. */
+export const isRecorded = (): boolean => connection.value === 'alone' && !inPage.value
+
+/** Who answers for a model, and under which name. */
+function answers(model: string): { ask: Fetch; name: string; isPage: boolean } {
+  const page = inPage.value
+  return page?.about.id === model ? { ask: page.fetch, name: page.name, isPage: true } : { ask: here, name: model, isPage: false }
 }
 
 export async function json<T>(path: string, init?: RequestInit): Promise<T> {
@@ -150,10 +174,17 @@ function lost(): void {
  * @throws Refused with the server's words; Gone where the answer ended in the middle
  */
 export async function* complete(asked: Asked, signal: AbortSignal): AsyncGenerator<Token[], string | undefined> {
-  if (connection.value === 'alone' && !inPage.value) return yield* replay(asked, signal)
+  if (isRecorded()) return yield* replay(asked, signal)
   const { model, prompt, p, without, seed, temperature, maxTokens } = asked
+  const { ask, name, isPage } = answers(model)
+  const gone = (message: string, cause: unknown): Error => {
+    // A model in the page says itself what is wrong with it.
+    if (isPage) return new Refused(cause instanceof Error ? cause.message : message)
+    lost()
+    return new Gone(message, { cause })
+  }
   const body = {
-    ...{ model, prompt, stream: true, logprobs: 5, seed, temperature, max_tokens: maxTokens },
+    ...{ model: name, prompt, stream: true, logprobs: 5, seed, temperature, max_tokens: maxTokens },
     parscale: { p, streams: true, without },
   }
   const request: RequestInit = {
@@ -164,13 +195,10 @@ export async function* complete(asked: Asked, signal: AbortSignal): AsyncGenerat
   }
   let response: Response
   try {
-    response = await (inPage.value && inPage.value.id === model
-      ? inPage.value.fetch('/v1/completions', request)
-      : here('/v1/completions', request))
+    response = await ask('/v1/completions', request)
   } catch (error) {
     if (signal.aborted) return undefined
-    lost()
-    throw new Gone('the server does not answer', { cause: error })
+    throw gone('the server does not answer', error)
   }
   if (!response.ok || !response.body) await answered(response)
   let last = performance.now()
@@ -195,13 +223,9 @@ export async function* complete(asked: Asked, signal: AbortSignal): AsyncGenerat
   } catch (error) {
     if (error instanceof Refused) throw error
     if (signal.aborted) return undefined
-    lost()
-    throw new Gone('the server stopped in the middle of the text', { cause: error })
+    throw gone('the server stopped in the middle of the text', error)
   }
-  if (!done && !signal.aborted) {
-    lost()
-    throw new Gone('the server stopped in the middle of the text')
-  }
+  if (!done && !signal.aborted) throw gone('the server stopped in the middle of the text', undefined)
   return reason
 }
 
@@ -303,11 +327,10 @@ export interface Message {
 
 /** Token ids of a text or a conversation, as the model reads it. */
 export async function tokenize(model: string, prompt: string | readonly Message[]): Promise<number[]> {
-  const body = typeof prompt === 'string' ? { model, prompt } : { model, messages: prompt, add_generation_prompt: true }
-  const page = inPage.value
-  if (page && page.id === model) {
-    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
-    return (await answered<{ tokens: number[] }>(await page.fetch('/tokenize', init))).tokens
-  }
-  return (await post<{ tokens: number[] }>('/tokenize', body)).tokens
+  const { ask, name, isPage } = answers(model)
+  const body =
+    typeof prompt === 'string' ? { model: name, prompt } : { model: name, messages: prompt, add_generation_prompt: true }
+  if (!isPage) return (await post<{ tokens: number[] }>('/tokenize', body)).tokens
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }
+  return (await answered<{ tokens: number[] }>(await ask('/tokenize', init))).tokens
 }

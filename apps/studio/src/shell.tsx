@@ -5,7 +5,7 @@ import { connection, info, inPage } from './api.ts'
 import { Guide } from './panels/guide.tsx'
 import { Play } from './panels/play.tsx'
 import { route } from './route.ts'
-import { setTheme, type Theme, theme } from './theme.ts'
+import { painted, setTheme, type Theme, theme } from './theme.ts'
 
 const panels = [
   { name: 'guide', title: 'Guide' },
@@ -36,6 +36,11 @@ export function Shell() {
       scrollTo(0, 0)
     }
   }, [name])
+  // A page that runs the model itself is to need no server for its panels either.
+  const alone = inPage.value !== undefined
+  useEffect(() => {
+    if (alone) for (const load of Object.values(lazy)) load().catch(() => {})
+  }, [alone])
   return (
     <>
       <button type="button" class="skip" onClick={() => main.current?.focus()}>
@@ -83,6 +88,8 @@ export function Shell() {
 
 /** The choice of colours where there is no room for the column's foot. */
 function PhoneTheme() {
+  // The system may change its mind.
+  void painted.value
   const dark = theme.value === 'dark' || (theme.value === 'system' && matchMedia('(prefers-color-scheme: dark)').matches)
   return (
     <button type="button" class="quiet phone" onClick={() => setTheme(dark ? 'light' : 'dark')}>
@@ -100,8 +107,8 @@ function Status() {
   }
   return (
     <p role="status">
-      <span class={`dot ${connection.value}`} />
-      {inPage.value ? inPage.value.runs : words[connection.value]}
+      <span class={`dot ${inPage.value ? 'here' : connection.value}`} />
+      {inPage.value ? `in this page: ${inPage.value.runs}` : words[connection.value]}
       <br />
       {info.value ? `parscale ${info.value.version}` : '\u00a0'}
     </p>

@@ -48,7 +48,12 @@ export function short(value: number): string {
   const [size, unit] = units.find(([size]) => Math.abs(value) >= size * 0.9995) ?? [1, '']
   return `${Number((value / size).toPrecision(3))}${unit}`
 }
-export const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  return sorted.length === 0 ? Number.NaN : sorted[sorted.length >> 1]!
-}
+/** NaN of none. */
+export const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
+
+/** The least and the most of any number of values: those of a long file are more than a call takes as arguments. */
+export const extent = (values: readonly number[]): [least: number, most: number] =>
+  values.reduce<[number, number]>(
+    ([least, most], value) => [Math.min(least, value), Math.max(most, value)],
+    [Infinity, -Infinity],
+  )

@@ -1,7 +1,7 @@
 /** A text while it is written: its tokens, under which P they were made, and what to do when the server goes away. */
 import { signal } from '@preact/signals'
 import { type Asked, complete, Gone, type Token, tokenize } from './api.ts'
-import { median } from './streams.ts'
+import { mean } from './streams.ts'
 
 export interface Setting {
   readonly p: number
@@ -13,9 +13,10 @@ export interface Segment extends Setting {
 }
 export type State = 'idle' | 'running' | 'stopped' | 'done' | 'lost' | 'refused'
 
-/** Milliseconds per token by P, of texts that ran alone. */
+/** Milliseconds per token by P, of texts that ran alone and of the model that wrote last. */
 export const pace = signal<ReadonlyMap<number, { readonly ms: number; readonly tokens: number }>>(new Map())
 const times = new Map<number, number[]>()
+let timed = ''
 /** Traces that run now: times of those that share steps are no measurement. */
 let runningNow = 0
 
@@ -30,14 +31,16 @@ export class TraceRun {
   #controller: AbortController | undefined
   #next: Setting | undefined
   #ids: readonly number[] | undefined
+  #told: ReturnType<typeof setTimeout> | undefined
 
   get text(): string {
     return this.tokens.map(({ text }) => text).join('')
   }
 
-  /** The last time per token, over the last tokens. */
+  /** Milliseconds per token, over the last tokens: a mean, as a busy page reads several at once. */
   get recentMs(): number {
-    return median(this.tokens.slice(-24).map(({ ms }) => ms))
+    // The first has the prompt in its time.
+    return mean(this.tokens.slice(Math.max(1, this.tokens.length - 48)).map(({ ms }) => ms))
   }
 
   /**
@@ -53,6 +56,19 @@ export class TraceRun {
     this.segments = []
     this.cursor.value = undefined
     await this.#run({ p: asked.p, without: asked.without }, plan)
+  }
+
+  /** Back to before the first start. */
+  reset(): void {
+    this.stop()
+    // What is under way ends without a word.
+    this.#controller = undefined
+    this.tokens = []
+    this.segments = []
+    this.cursor.value = undefined
+    this.problem.value = ''
+    this.state.value = 'idle'
+    this.version.value++
   }
 
   /** Goes on where a text stopped or was lost. */
@@ -121,6 +137,7 @@ export class TraceRun {
       this.problem.value = error instanceof Error ? error.message : String(error)
     } finally {
       runningNow--
+      this.#draw()
     }
   }
 
@@ -131,13 +148,29 @@ export class TraceRun {
   #take(tokens: readonly Token[], { p }: Setting): void {
     const begins = this.segments.some(({ at }) => at === this.tokens.length)
     this.tokens.push(...tokens)
-    this.version.value++
+    this.#tell()
     // The first of a request has its prompt in its time.
     if (runningNow > 1 || begins) return
+    if (timed !== this.#asked!.model) times.clear()
+    timed = this.#asked!.model
     const list = times.get(p) ?? []
     list.push(...tokens.map(({ ms }) => ms))
     times.set(p, list.slice(-400))
-    pace.value = new Map(pace.value).set(p, { ms: median(list), tokens: list.length })
+  }
+
+  /**
+   * Draws what came: once a frame, and less often the longer a text is, as some of what is drawn is of all of it. Tokens may come
+   * faster than they can be seen.
+   */
+  #tell(): void {
+    this.#told ??= setTimeout(() => this.#draw(), Math.max(16, this.tokens.length / 40))
+  }
+
+  #draw(): void {
+    clearTimeout(this.#told)
+    this.#told = undefined
+    this.version.value++
+    pace.value = new Map([...times].map(([p, list]) => [p, { ms: mean(list), tokens: list.length }]))
   }
 
   async #promptIds(): Promise<readonly number[]> {

@@ -82,7 +82,8 @@ export function Drop({
   label,
 }: {
   children: ComponentChildren
-  onFiles: (files: File[]) => void
+  /** `drop`, where they were dropped, has folders too. It is to be read at once: the browser forgets it. */
+  onFiles: (files: File[], drop?: DataTransfer) => void
   accept?: string
   multiple?: boolean
   label: string
@@ -101,7 +102,7 @@ export function Drop({
         event.preventDefault()
         setOver(false)
         const files = [...(event.dataTransfer?.files ?? [])]
-        if (files.length > 0) onFiles(files)
+        if (files.length > 0) onFiles(files, event.dataTransfer!)
       }}
     >
       <div class="row" style={{ alignItems: 'center' }}>
@@ -125,3 +126,47 @@ export function Drop({
     </div>
   )
 }
+
+/** Bounds hold as soon as the field is left. */
+export function NumberField({
+  id,
+  label,
+  value,
+  least,
+  most,
+  step = 1,
+  onChange,
+}: {
+  id: string
+  label: string
+  value: number
+  least: number
+  most: number
+  step?: number
+  onChange: (value: number) => void
+}) {
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      <input
+        id={id}
+        type="number"
+        min={least}
+        max={most}
+        step={step}
+        value={value}
+        // While it is typed as well: the page may be drawn anew before the field is left.
+        onInput={(event) => {
+          const next = event.currentTarget.valueAsNumber
+          if (next >= least && next <= most) onChange(next)
+        }}
+        onChange={(event) => {
+          const next = event.currentTarget.valueAsNumber
+          if (Number.isFinite(next)) onChange(Math.min(most, Math.max(least, next)))
+        }}
+      />
+    </div>
+  )
+}
+
+export const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`

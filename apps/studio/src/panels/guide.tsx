@@ -1,9 +1,10 @@
 /** The guided minute: what streams are, shown on the model that runs, one sentence at a time. */
 import { useSignal } from '@preact/signals'
 import type { ComponentType } from 'preact'
-import { useEffect, useMemo, useState } from 'preact/hooks'
-import { connection, currentModel, inPage, type ModelInfo, recordedTraces, type Token } from '../api.ts'
-import { bytes, css, leader, median, percent, shown } from '../streams.ts'
+import { useEffect, useState } from 'preact/hooks'
+import { connection, currentModel, isRecorded, type ModelInfo, recordedTraces, type Token } from '../api.ts'
+import { PageModelBar } from '../page-model-bar.tsx'
+import { bytes, css, leader, mean, percent, shown } from '../streams.ts'
 import { TraceRun } from '../trace.ts'
 
 interface Step {
@@ -44,6 +45,8 @@ const length = 48
 /** Kept while other panels are looked at. */
 const whole = new TraceRun()
 const knocked = new TraceRun()
+/** Which model they are of. */
+let wrote: string | undefined
 
 export function Guide() {
   const step = useSignal(0)
@@ -56,9 +59,15 @@ export function Guide() {
   const go = (next: number) => {
     step.value = Math.max(0, Math.min(steps.length - 1, next))
   }
+  // Another model answers: what the one before wrote goes.
+  useEffect(() => {
+    if (model === undefined || wrote === model.id) return
+    wrote = model.id
+    for (const run of [whole, knocked]) run.reset()
+  }, [model?.id])
   useEffect(() => {
     if (ready && step.value >= 1 && whole.state.value === 'idle') void whole.start(asked(p, []))
-  }, [ready, step.value])
+  }, [ready, step.value, model?.id])
   const heaviest = whole.state.value === 'done' ? leader(meanWeights(whole.tokens, p)) : 0
   useEffect(() => {
     if (step.value === 3 && whole.state.value === 'done' && knocked.state.value === 'idle' && p > 1)
@@ -97,7 +106,7 @@ export function Guide() {
             <button
               type="button"
               onClick={() => {
-                for (const run of [whole, knocked]) if (run.state.value !== 'done') run.state.value = 'idle'
+                for (const run of [whole, knocked]) if (run.state.value !== 'done') run.reset()
                 void whole.start(asked(p, []))
               }}
             >
@@ -132,10 +141,11 @@ export function Guide() {
           </a>
         )}
         <a href={link[0]}>Look closer: {link[1]}</a>
-        <span class="note" role="status">
+        <span class="note state" role="status">
           {ready ? '' : model?.state === 'failed' ? `The model cannot be loaded: ${model.problem}` : 'The model is being loaded.'}
         </span>
       </div>
+      <PageModelBar />
     </div>
   )
 }
@@ -305,8 +315,8 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
   const measured = useSignal<readonly Measured[]>([])
   const problem = useSignal('')
   const all = model?.p ?? []
-  const recorded = connection.value === 'alone' && !inPage.value
-  const id = useMemo(() => model?.id, [])
+  const recorded = isRecorded()
+  const id = model?.id
   useEffect(() => {
     const left = new AbortController()
     const measure = async () => {
@@ -323,13 +333,13 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
         await run.start({ model: id ?? '', prompt, p, without: [], seed: 1, temperature: 0.8, maxTokens: 40 })
         if (left.signal.aborted) return
         if (run.state.value !== 'done') throw new Error(run.problem.value)
-        measured.value = [...measured.value, { p, ms: median(run.tokens.slice(1).map(({ ms }) => ms)) }]
+        measured.value = [...measured.value, { p, ms: mean(run.tokens.slice(1).map(({ ms }) => ms)) }]
       }
     }
     measured.value = []
     measure().catch((error) => (problem.value = (error as Error).message))
     return () => left.abort()
-  }, [])
+  }, [model?.id])
   const most = Math.max(...measured.value.map(({ ms }) => ms), 1e-9)
   const base = measured.value.find(({ p }) => p === 1)?.ms
   return (
@@ -386,5 +396,5 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
 }
 
 function paceOf(list: readonly { readonly ms: number }[]): number {
-  return median(list.slice(1).map(({ ms }, i) => ms - list[i]!.ms))
+  return mean(list.slice(1).map(({ ms }, i) => ms - list[i]!.ms))
 }

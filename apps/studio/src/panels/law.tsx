@@ -5,7 +5,7 @@ import { useComputed, useSignal } from '@preact/signals'
 import { contours } from 'd3-contour'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
 import { type ChartScales, Legend, XyChart } from '../charts/xy-chart.tsx'
-import { css, short } from '../streams.ts'
+import { css, extent, short } from '../streams.ts'
 import { Drop, Segments } from '../ui.tsx'
 import { fitted, lawName, own, refit, refitsWanted, type Source, source, thetas } from './law-fits.ts'
 
@@ -154,7 +154,7 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
     asked.value = { ...asked.value!, ...next }
   }
   const interval = (found: { interval: { low: number; high: number } | undefined }, format: (value: number) => string) =>
-    found.interval ? ` (${format(found.interval.low)} to ${format(found.interval.high)})` : ''
+    found.interval && `${format(found.interval.low)} to ${format(found.interval.high)}`
   const factor = equal.value / at.N
   return (
     <>
@@ -162,11 +162,18 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
         <h2 id="curves-title">Loss over N</h2>
         <p class="answer" aria-live="polite">
           <strong>{short(at.N)}</strong> parameters with <strong>P = {trim(at.P)}</strong> have the loss{' '}
-          <strong>{loss.value.toFixed(4)}</strong>
-          <Small text={interval(loss, (value) => value.toFixed(4))} />, as a model of P = 1 with{' '}
+          <strong>{loss.value.toFixed(4)}</strong>, as a model of P = 1 with{' '}
           {equal.value === Infinity ? 'no size at all' : <strong>{short(equal.value)}</strong>}
-          <Small text={interval(equal, short)} />
           {Number.isFinite(factor) && at.P > 1 && <>: {factor.toFixed(2)} times as many.</>}
+        </p>
+        {/* They come later than the answer, and move nothing. */}
+        <p class="note intervals">
+          {interval(loss, String) && (
+            <>
+              95% of the refits: loss {interval(loss, (value) => value.toFixed(4))}
+              <br />P = 1 with {interval(equal, short)}
+            </>
+          )}
         </p>
         <div class="two">
           <div class="field">
@@ -219,7 +226,8 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
         <Legend series={series} />
         <p class="note">
           Drag the ring, or use the sliders. The dashed line goes to the P = 1 curve at the same loss. Bands and brackets are 95 %
-          intervals from refits to residuals that are dealt out anew ({thetas.value.length} of {refitsWanted} refits).
+          intervals from refits to residuals that are dealt out anew ({String(thetas.value.length).padStart(3, '\u2007')} of{' '}
+          {refitsWanted} refits).
           {[...new Set([...loss.warnings, ...equal.warnings])].map((warning) => ` ${warning}.`)}
         </p>
       </section>
@@ -230,9 +238,6 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
     </>
   )
 }
-
-const Small = ({ text }: { text: string }) =>
-  text ? <span style={{ color: 'var(--soft)', fontSize: '0.78em' }}>{text}</span> : null
 
 function Handle({
   scales,
@@ -350,7 +355,7 @@ function Contours({ low, high, at }: { low: number; high: number; at: { N: numbe
         )}
       />
       <p class="note">
-        Lighter is lower. Along an edge the loss is the same: going up a line, streams take the place of parameters.
+        Fainter is lower. Along an edge the loss is the same: going up a line, streams take the place of parameters.
       </p>
     </section>
   )
@@ -366,7 +371,7 @@ function Parameters() {
       <h2 id="fit-title">The fit</h2>
       <p class="note">loss = {laws[fit.law.name].formula}</p>
       <div class="scroll">
-        <table>
+        <table class="even">
           <thead>
             <tr>
               <th scope="col">Parameter</th>
@@ -387,14 +392,13 @@ function Parameters() {
       </div>
       <p class="note">
         {fit.points.length} points, R² = {fit.r2.toFixed(4)}. Largest miss:{' '}
-        {Math.max(...fit.residuals.map(({ error }) => Math.abs(error))).toFixed(4)} nats.
+        {extent(fit.residuals.map(({ error }) => Math.abs(error)))[1].toFixed(4)} nats.
       </p>
     </section>
   )
 }
 
 const trim = (value: number) => String(Number(value.toPrecision(3)))
-const extent = (values: readonly number[]): [number, number] => [Math.min(...values), Math.max(...values)]
 const logRange = (low: number, high: number, n: number) =>
   Array.from({ length: n }, (_, i) => low * (high / low) ** (i / (n - 1)))
 

@@ -1,24 +1,17 @@
 /** The playground: a text while it is written, by how many streams, and what each of them had to say. */
 import { useComputed, useSignal } from '@preact/signals'
 import { useEffect, useMemo, useRef } from 'preact/hooks'
-import {
-  type Asked,
-  connection,
-  currentModel,
-  info,
-  inPage,
-  json,
-  type Message,
-  type ModelInfo,
-  recordedTraces,
-  tokenize,
-} from '../api.ts'
-import { Markdown } from '../markdown.tsx'
+import { type Asked, allModels, currentModel, isRecorded, recordedTraces } from '../api.ts'
+import { PageModelBar } from '../page-model-bar.tsx'
 import { replaceRoute, route } from '../route.ts'
-import { bytes, css, disagreement, evenness, leader, percent } from '../streams.ts'
 import { type ColourBy, Overview, TokenDetail, TokenView } from '../token-view.tsx'
-import { pace, type Segment, TraceRun } from '../trace.ts'
-import { Chips, Segments } from '../ui.tsx'
+import { type Segment, TraceRun } from '../trace.ts'
+import { Chips, NumberField, Segments } from '../ui.tsx'
+import { addressOf, listOf, numberOr, planOf } from './play/address.ts'
+import { Costs } from './play/costs.tsx'
+import { stateWords, Trouble } from './play/state.tsx'
+import { Summary } from './play/summary.tsx'
+import { Talk } from './play/talk.tsx'
 
 const defaultPrompt = 'The people of the United States'
 
@@ -49,7 +42,7 @@ export function Play() {
     if (!all.includes(p.value)) p.value = all.at(-1)!
   }, [all.join()])
   useEffect(() => {
-    if (connection.value === 'alone')
+    if (isRecorded())
       void recordedTraces().then((traces) => {
         recorded.value = [...new Set(traces.map(({ prompt }) => prompt))]
         const [first] = traces
@@ -59,7 +52,7 @@ export function Play() {
           maxTokens.value = 64
         }
       })
-  }, [connection.value])
+  }, [isRecorded()])
   // Streams that this P does not have cannot be out; one has to be left.
   const without = out.value.filter((stream) => stream < p.value).slice(0, p.value - 1)
 
@@ -67,27 +60,10 @@ export function Play() {
     model: model?.id ?? '',
     ...{ prompt, p: p.value, without, seed: seed.value, temperature: temperature.value, maxTokens: maxTokens.value },
   })
-  const address = (plan: readonly Segment[]) => {
-    const more = new URLSearchParams({
-      ...(modelId.value !== '' && { model: modelId.value }),
-      ...{
-        prompt: asText.value,
-        p: String(plan[0]?.p ?? p.value),
-        seed: String(seed.value),
-        temperature: String(temperature.value),
-      },
-      tokens: String(maxTokens.value),
-      ...((plan[0]?.without ?? without).length > 0 && { out: (plan[0]?.without ?? without).map((i) => i + 1).join(',') }),
-      ...(compare.value && { beside: '1' }),
-      ...(plan.length > 1 && {
-        changes: plan
-          .slice(1)
-          .map(({ at, p, without }) => [at, p, ...without.map((i) => i + 1)].join('-'))
-          .join('.'),
-      }),
-    })
-    return more
-  }
+  const settings = () => ({
+    ...{ model: modelId.value, prompt: asText.value, p: p.value, without, seed: seed.value, temperature: temperature.value },
+    ...{ tokens: maxTokens.value, beside: compare.value },
+  })
   const go = async (plan: readonly Segment[] = []) => {
     copied.value = ''
     const prompt = asText.value
@@ -109,8 +85,7 @@ export function Play() {
   }, [model?.state])
 
   const share = async () => {
-    const query = address(main.segments)
-    replaceRoute('play', query)
+    replaceRoute('play', addressOf({ ...settings(), plan: main.segments }))
     try {
       await navigator.clipboard.writeText(location.href)
       copied.value = 'The address is on the clipboard, and in the address bar.'
@@ -143,11 +118,11 @@ export function Play() {
             ]}
             onChange={(value) => (mode.value = value)}
           />
-          {(info.value?.models.length ?? 0) > 1 && (
+          {allModels().length > 1 && (
             <div class="field">
               <label for="play-model">Model</label>
               <select id="play-model" value={model?.id} onChange={(event) => (modelId.value = event.currentTarget.value)}>
-                {info.value!.models.map(({ id }) => (
+                {allModels().map(({ id }) => (
                   <option key={id}>{id}</option>
                 ))}
               </select>
@@ -157,7 +132,7 @@ export function Play() {
         {mode.value === 'text' && (
           <div class="field">
             <label for="prompt">Prompt</label>
-            {recorded.value.length > 0 && !inPage.value ? (
+            {isRecorded() && recorded.value.length > 0 ? (
               <select id="prompt" value={asText.value} onChange={(event) => (asText.value = event.currentTarget.value)}>
                 {recorded.value.map((prompt) => (
                   <option key={prompt}>{prompt}</option>
@@ -270,11 +245,12 @@ export function Play() {
             <button type="button" disabled={running.value || main.version.value === 0} onClick={() => void share()}>
               Link to this trace
             </button>
-            <span class="note" role="status">
+            <span class="note state" role="status">
               {copied.value || stateWords(main, model)}
             </span>
           </div>
         )}
+        <PageModelBar model={model?.id} />
         <Trouble run={main} onResume={() => void main.resume({ p: p.value, without })} />
       </div>
 
@@ -361,341 +337,4 @@ export function Play() {
 
 function segmentAt(run: TraceRun, index: number | undefined): Segment | undefined {
   return index === undefined ? undefined : run.segments.findLast(({ at }) => at <= index)
-}
-
-function stateWords(run: TraceRun, model: ModelInfo | undefined): string {
-  if (model?.state === 'failed') return `The model cannot be loaded: ${model.problem}`
-  if (model?.state !== 'ready') return connection.value === 'gone' ? 'The server does not answer.' : 'The model is being loaded.'
-  const n = run.version.value >= 0 ? run.tokens.length : 0
-  switch (run.state.value) {
-    case 'running':
-      return `${n} tokens, ${run.recentMs >= 0 ? `${run.recentMs.toFixed(1)} ms each` : 'reading the prompt'}`
-    case 'stopped':
-      return `Stopped after ${n} tokens.`
-    case 'done':
-      return `${n} tokens, ${run.recentMs.toFixed(1)} ms each.`
-    default:
-      return ''
-  }
-}
-
-function Trouble({ run, onResume }: { run: TraceRun; onResume: () => void }) {
-  const { value: state } = run.state
-  if (state === 'refused')
-    return (
-      <p class="message" role="alert">
-        {run.problem.value}
-      </p>
-    )
-  if (state !== 'lost') return null
-  const back = connection.value === 'here'
-  return (
-    <div class="message" role="alert">
-      <span>
-        {back
-          ? 'The server is back.'
-          : `${sentence(run.problem.value)} The ${run.tokens.length} tokens so far are kept; it is looked for.`}
-      </span>
-      <button type="button" disabled={!back} onClick={onResume}>
-        Go on where it stopped
-      </button>
-    </div>
-  )
-}
-
-const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`
-
-function Summary({ run }: { run: TraceRun }) {
-  const tokens = run.version.value >= 0 ? run.tokens.filter(({ weights }) => weights.length > 1) : []
-  const p = tokens.at(-1)?.weights.length ?? 0
-  const same = tokens.filter(({ weights }) => weights.length === p)
-  const mean = (of: (token: (typeof same)[number]) => number) => same.reduce((sum, token) => sum + of(token), 0) / same.length
-  return (
-    <div class="block" style={{ minHeight: '120px' }}>
-      {same.length === 0 ? (
-        <p class="note">From left to right the tokens, a row for each stream: darker where it weighs more.</p>
-      ) : (
-        <>
-          <dl class="stats">
-            <div>
-              <dt>tokens with P = {p}</dt>
-              <dd>{same.length}</dd>
-            </div>
-            <div>
-              <dt>evenness of the weights</dt>
-              <dd>
-                {mean(({ weights }) => evenness(weights)).toFixed(3)} <small>of 1</small>
-              </dd>
-            </div>
-            <div>
-              <dt>streams that disagree</dt>
-              <dd>{percent(mean(disagreement))}</dd>
-            </div>
-            <div>
-              <dt>mean probability</dt>
-              <dd>{percent(mean(({ logprob }) => Math.exp(logprob)))}</dd>
-            </div>
-          </dl>
-          <div class="legend">
-            {Array.from({ length: p }, (_, i) => (
-              <span key={i}>
-                <i style={{ background: css(i) }} />
-                {i + 1}: weighs {percent(mean(({ weights }) => weights[i]!))}, leads{' '}
-                {percent(mean(({ weights }) => Number(leader(weights) === i)))}
-              </span>
-            ))}
-          </div>
-        </>
-      )}
-    </div>
-  )
-}
-
-/** Time per token and memory, by P, as they were here. */
-function Costs({ model, runs }: { model: ModelInfo | undefined; runs: readonly TraceRun[] }) {
-  const now = useSignal<{ rssBytes: number; models: { id: string; cacheBytes: number }[] } | undefined>(undefined)
-  const running = runs.some(({ state }) => state.value === 'running')
-  useEffect(() => {
-    if (connection.value !== 'here' || inPage.value) return
-    let stopped = false
-    const look = async () => {
-      try {
-        now.value = await json('/studio/now')
-      } catch {
-        // The connection says so.
-      }
-      if (!stopped) timer = setTimeout(look, running ? 700 : 5000)
-    }
-    let timer = setTimeout(look, 0)
-    return () => {
-      stopped = true
-      clearTimeout(timer)
-    }
-  }, [running, connection.value])
-  const all = model?.p ?? []
-  const base = pace.value.get(1)?.ms
-  const context = 1024
-  return (
-    <section class="card" aria-labelledby="cost-title">
-      <h2 id="cost-title">What it costs here</h2>
-      <table style={{ marginTop: '8px' }}>
-        <thead>
-          <tr>
-            <th scope="col">P</th>
-            <th scope="col">ms a token</th>
-            <th scope="col">of P = 1</th>
-            <th scope="col">KV, 1K</th>
-          </tr>
-        </thead>
-        <tbody>
-          {all.map((p) => {
-            const found = pace.value.get(p)
-            return (
-              <tr key={p}>
-                <td>{p}</td>
-                <td>{found ? found.ms.toFixed(2) : '–'}</td>
-                <td>{found && base ? `${(found.ms / base).toFixed(2)}×` : '–'}</td>
-                <td>{model?.bytesPerPosition ? bytes(p * context * model.bytesPerPosition) : '–'}</td>
-              </tr>
-            )
-          })}
-        </tbody>
-      </table>
-      <p class="note" style={{ marginTop: '10px' }}>
-        Medians of the texts that ran alone, the way to this page included. KV: keys and values of 1,024 tokens.
-      </p>
-      <dl class="stats" style={{ marginTop: '12px', gridTemplateColumns: '1fr 1fr' }}>
-        <div>
-          <dt>keys and values now</dt>
-          <dd>{now.value ? bytes(now.value.models.find(({ id }) => id === model?.id)?.cacheBytes ?? 0) : '–'}</dd>
-        </div>
-        <div>
-          <dt>memory of the server</dt>
-          <dd>{now.value ? bytes(now.value.rssBytes) : '–'}</dd>
-        </div>
-      </dl>
-    </section>
-  )
-}
-
-/** A conversation: turns can be edited and written anew. */
-function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (prompt: readonly number[]) => Asked }) {
-  const turns = useSignal<readonly Message[]>([])
-  const draft = useSignal('')
-  const editing = useSignal<number | undefined>(undefined)
-  const run = useMemo(() => new TraceRun(), [])
-  const problem = useSignal('')
-  if (model?.state === 'ready' && !model.chat)
-    return (
-      <p class="message fine">
-        {model.id} has no chat template: it goes on with texts and does not answer. Load a model that was trained on
-        conversations, as with <code>parscale studio ./SmolLM2-135M-Instruct.gguf</code>.
-      </p>
-    )
-  const answer = async (conversation: readonly Message[]) => {
-    turns.value = conversation
-    problem.value = ''
-    try {
-      const ids = await tokenize(model!.id, conversation)
-      await run.start({ ...asked(ids) })
-      if (run.tokens.length > 0) turns.value = [...conversation, { role: 'assistant', content: run.text }]
-    } catch (error) {
-      problem.value = error instanceof Error ? error.message : String(error)
-    }
-  }
-  const send = () => {
-    const content = draft.value.trim()
-    if (content === '' || run.state.value === 'running') return
-    const before = editing.value === undefined ? turns.value : turns.value.slice(0, editing.value)
-    editing.value = undefined
-    draft.value = ''
-    void answer([...before, { role: 'user', content }])
-  }
-  const running = run.state.value === 'running'
-  const live = running && run.version.value >= 0 ? run.text : ''
-  return (
-    <section class="block" aria-label="Conversation">
-      <div class="talk">
-        {turns.value.map((turn, i) => (
-          <div class={`turn ${turn.role}`} key={i}>
-            <h3>{turn.role === 'user' ? 'You' : model?.id}</h3>
-            <div class="said">{turn.role === 'user' ? turn.content : <Markdown text={turn.content} />}</div>
-            {turn.role === 'user' && !running && (
-              <div>
-                <button
-                  type="button"
-                  class="quiet"
-                  onClick={() => {
-                    editing.value = i
-                    draft.value = turn.content
-                  }}
-                >
-                  Edit
-                </button>
-                <button type="button" class="quiet" onClick={() => void answer(turns.value.slice(0, i + 1))}>
-                  Answer again
-                </button>
-              </div>
-            )}
-          </div>
-        ))}
-        {running && (
-          <div class="turn assistant">
-            <h3>{model?.id}</h3>
-            <div class="said" style={{ whiteSpace: 'pre-wrap' }}>
-              {live || '…'}
-            </div>
-          </div>
-        )}
-      </div>
-      {(problem.value || run.state.value === 'refused' || run.state.value === 'lost') && (
-        <p class="message" role="alert">
-          {problem.value || run.problem.value}
-        </p>
-      )}
-      <div class="field">
-        <label for="message">{editing.value === undefined ? 'Message' : 'The message anew; what follows it is dropped'}</label>
-        <textarea
-          id="message"
-          rows={2}
-          value={draft.value}
-          onInput={(event) => (draft.value = event.currentTarget.value)}
-          onKeyDown={(event) => {
-            if (event.key === 'Enter' && !event.shiftKey) {
-              event.preventDefault()
-              send()
-            }
-          }}
-        />
-      </div>
-      <div class="row">
-        {running ? (
-          <button type="button" class="main" onClick={() => run.stop()}>
-            Stop
-          </button>
-        ) : (
-          <button type="button" class="main" disabled={model?.state !== 'ready'} onClick={send}>
-            Send
-          </button>
-        )}
-      </div>
-      <TokenView
-        tokens={run.tokens}
-        version={run.version}
-        cursor={run.cursor}
-        label="The last answer"
-        empty="The tokens of the answer stand here."
-        colourBy="stream"
-        height={220}
-      />
-      <TokenDetail
-        token={run.cursor.value === undefined ? undefined : run.tokens[run.cursor.value]}
-        index={run.cursor.value}
-        out={[]}
-      />
-    </section>
-  )
-}
-
-function NumberField({
-  id,
-  label,
-  value,
-  least,
-  most,
-  step = 1,
-  onChange,
-}: {
-  id: string
-  label: string
-  value: number
-  least: number
-  most: number
-  step?: number
-  onChange: (value: number) => void
-}) {
-  return (
-    <div class="field">
-      <label for={id}>{label}</label>
-      <input
-        id={id}
-        type="number"
-        min={least}
-        max={most}
-        step={step}
-        value={value}
-        // While it is typed as well: the page may be drawn anew before the field is left.
-        onInput={(event) => {
-          const next = event.currentTarget.valueAsNumber
-          if (next >= least && next <= most) onChange(next)
-        }}
-        onChange={(event) => {
-          const next = event.currentTarget.valueAsNumber
-          if (Number.isFinite(next)) onChange(Math.min(most, Math.max(least, next)))
-        }}
-      />
-    </div>
-  )
-}
-
-function numberOr(text: string | null, otherwise: number): number {
-  const value = Number(text)
-  return text === null || text === '' || !Number.isFinite(value) ? otherwise : value
-}
-
-const listOf = (text: string | null): number[] =>
-  (text ?? '')
-    .split(',')
-    .filter((part) => /^\d+$/.test(part))
-    .map((part) => Number(part) - 1)
-
-/** `24-8-3.60-1`: from token 24 on P = 8 without stream 3, from 60 on P = 1. */
-function planOf(text: string | null): Segment[] {
-  return (text ?? '')
-    .split('.')
-    .filter((part) => /^\d+(-\d+)+$/.test(part))
-    .map((part) => {
-      const [at, p, ...out] = part.split('-').map(Number)
-      return { at: at!, p: p!, without: out.map((stream) => stream - 1) }
-    })
 }

@@ -7,7 +7,7 @@ import { predictLoss } from '@parscale/core/law'
 import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'
 import { Legend, XyChart } from '../charts/xy-chart.tsx'
-import { bytes, css, short } from '../streams.ts'
+import { bytes, css, extent, short } from '../streams.ts'
 import { Drop } from '../ui.tsx'
 import { fitted } from './law-fits.ts'
 
@@ -176,8 +176,8 @@ function Front({ plan, device }: { plan: Plan; device: Device }) {
   const { best, pareto } = plan
   const times = pareto.map(({ secondsPerToken }) => 1000 * secondsPerToken)
   const losses = pareto.map(({ loss }) => loss)
-  const [fast, slow] = [Math.min(...times), Math.max(...times)]
-  const [least, most] = [Math.min(...losses), Math.max(...losses)]
+  const [fast, slow] = extent(times)
+  const [least, most] = extent(losses)
   const series = streams.map((p) => ({
     name: `P = ${p}`,
     colour: colourOf(p),

@@ -1,74 +1,24 @@
 /** Training runs while they are written, runs side by side, a run of the reader's own, and a diagnosis of a text. */
 import { useSignal } from '@preact/signals'
-import { useEffect, useMemo } from 'preact/hooks'
-import { connection, currentModel, events, info, json, post } from '../api.ts'
+import { useMemo } from 'preact/hooks'
+import { connection, post } from '../api.ts'
 import { LiveChart } from '../charts/live-chart.tsx'
 import { Legend } from '../charts/xy-chart.tsx'
 import { css } from '../streams.ts'
-import { Drop } from '../ui.tsx'
-import { type Diagnosed, DiagnosisView } from './diagnosis.tsx'
-
-interface Run {
-  readonly name: string
-  readonly recipe: string
-  readonly base: string | null
-  readonly p: number
-  readonly step: number
-  readonly steps: number
-  readonly heldOutLoss: number | null
-  readonly changed: number
-  readonly problem: string | null
-  readonly state: 'running' | 'finished' | 'stopped' | 'damaged'
-}
-interface Rec {
-  readonly step: number
-  readonly kind: string
-  readonly loss?: number
-  readonly rho?: number
-  readonly weightEntropy?: number
-  readonly streamLosses?: readonly number[]
-  readonly message?: string
-}
-interface Sample {
-  readonly step: number
-  readonly prompt: string
-  readonly text: string
-}
-interface Live {
-  readonly records: readonly Rec[]
-  readonly samples: readonly Sample[]
-  readonly run: Run | null
-  readonly process: { readonly said: string; readonly code?: number | null } | null
-}
-const nothing: Live = { records: [], samples: [], run: null, process: null }
+import { Diagnose } from './training/diagnose.tsx'
+import { NewRun } from './training/new-run.tsx'
+import { type Followed, type Live, liveOf, type Rec, useRuns } from './training/runs.ts'
 
 const words = { running: 'trains', finished: 'finished', stopped: 'stopped', damaged: 'cannot be read' }
 
 export function Training() {
-  const runs = useSignal<readonly Run[]>([])
-  const folder = useSignal('')
   const chosen = useSignal<readonly string[]>([])
-  useEffect(() => {
-    if (connection.value !== 'here') return
-    let stopped = false
-    let timer: ReturnType<typeof setTimeout>
-    const look = async () => {
-      try {
-        const found = await json<{ folder: string; runs: Run[] }>('/studio/runs')
-        runs.value = found.runs
-        folder.value = found.folder
-        if (chosen.value.length === 0 && found.runs[0]) chosen.value = [found.runs[0].name]
-      } catch {
-        // The connection says so.
-      }
-      if (!stopped) timer = setTimeout(look, 3000)
-    }
-    void look()
-    return () => {
-      stopped = true
-      clearTimeout(timer)
-    }
-  }, [connection.value])
+  const newest = useSignal<string | undefined>(undefined)
+  // Until something is chosen the newest is shown.
+  const names = chosen.value.length > 0 || newest.value === undefined ? chosen.value : [newest.value]
+  const followed = useRuns(names)
+  const { runs, folder } = followed
+  newest.value = runs[0]?.name
   if (connection.value === 'alone')
     return (
       <div class="panel">
@@ -78,9 +28,9 @@ export function Training() {
         </p>
       </div>
     )
-  const [first] = chosen.value
+  const [first] = names
   const toggle = (name: string) => {
-    chosen.value = chosen.value.includes(name) ? chosen.value.filter((each) => each !== name) : [...chosen.value, name].slice(-4)
+    chosen.value = names.includes(name) ? names.filter((each) => each !== name) : [...names, name].slice(-4)
   }
   return (
     <div class="panel">
@@ -88,111 +38,83 @@ export function Training() {
         <h1>Training</h1>
         <p class="lead">
           Recycling leaves a model's weights as they are and learns what makes streams differ: prefixes, and the network that
-          weighs what they say. Runs are read from {folder.value ? <code>{folder.value}</code> : 'a folder'} while they are
-          written.
+          weighs what they say. Runs are shown while they are written.
         </p>
       </div>
       <NewRun onStarted={(name) => (chosen.value = [name])} />
-      <section class="block" aria-labelledby="runs-title">
-        <h2 id="runs-title">Runs</h2>
-        {runs.value.length === 0 ? (
-          <p class="note" style={{ minHeight: '60px' }}>
-            There are none yet. Start one above, or: <code>parscale train recycle --data notes.txt --p 4 --out runs/first</code>
-          </p>
-        ) : (
-          <div class="scroll" tabIndex={0} role="region" aria-label="Runs, table">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Run</th>
-                  <th scope="col" class="text">
-                    State
-                  </th>
-                  <th scope="col">P</th>
-                  <th scope="col">Step</th>
-                  <th scope="col">Held-out loss</th>
-                  <th scope="col">Shown</th>
-                </tr>
-              </thead>
-              <tbody>
-                {runs.value.map((run) => (
-                  <tr key={run.name}>
-                    <th scope="row">{run.name}</th>
-                    <td class="text" style={{ whiteSpace: run.problem ? 'normal' : 'nowrap' }}>
-                      {run.problem ?? `${run.recipe}, ${words[run.state]}`}
-                    </td>
-                    <td>{run.p || '–'}</td>
-                    <td>{run.steps ? `${run.step} of ${run.steps}` : '–'}</td>
-                    <td>{run.heldOutLoss?.toFixed(4) ?? '–'}</td>
-                    <td>
-                      <input
-                        type="checkbox"
-                        aria-label={`Show ${run.name}`}
-                        checked={chosen.value.includes(run.name)}
-                        onChange={() => toggle(run.name)}
-                      />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-      </section>
-      <Shown names={chosen.value} key={chosen.value.join('/')} />
-      {first === undefined && <div style={{ minHeight: '100px' }} />}
-      <Diagnose />
+      {connection.value === 'here' && folder === '' ? (
+        <div style={{ minHeight: '100vh' }} />
+      ) : (
+        <>
+          <section class="block" aria-labelledby="runs-title">
+            <h2 id="runs-title">Runs</h2>
+            <p class="note one-line">{folder ? <code>{folder}</code> : ''}</p>
+            {runs.length === 0 ? (
+              <p class="note" style={{ minHeight: '60px' }}>
+                There are none yet. Start one above, or:{' '}
+                <code>parscale train recycle --data notes.txt --p 4 --out runs/first</code>
+              </p>
+            ) : (
+              <div class="scroll" tabIndex={0} role="region" aria-label="Runs, table">
+                <table>
+                  <thead>
+                    <tr>
+                      <th scope="col">Run</th>
+                      <th scope="col" class="text">
+                        State
+                      </th>
+                      <th scope="col">P</th>
+                      <th scope="col">Step</th>
+                      <th scope="col">Held-out loss</th>
+                      <th scope="col">Shown</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {runs.map((run) => (
+                      <tr key={run.name}>
+                        <th scope="row">{run.name}</th>
+                        <td class="text" style={{ whiteSpace: run.problem ? 'normal' : 'nowrap' }}>
+                          {run.problem ?? `${run.recipe}, ${words[run.state]}`}
+                        </td>
+                        <td>{run.p || '–'}</td>
+                        <td>{run.steps ? `${run.step} of ${run.steps}` : '–'}</td>
+                        <td>{run.heldOutLoss?.toFixed(4) ?? '–'}</td>
+                        <td>
+                          <input
+                            type="checkbox"
+                            aria-label={`Show ${run.name}`}
+                            checked={names.includes(run.name)}
+                            onChange={() => toggle(run.name)}
+                          />
+                        </td>
+                      </tr>
+                    ))}
+                  </tbody>
+                </table>
+              </div>
+            )}
+          </section>
+          <Shown names={names} followed={followed} key={names.join('/')} />
+          {first === undefined && <div style={{ minHeight: '100px' }} />}
+          <Diagnose />
+        </>
+      )}
     </div>
   )
 }
 
-/** News of a run as long as it is shown. */
-function useRun(name: string | undefined): Live {
-  const live = useSignal<Live>(nothing)
-  useEffect(() => {
-    if (name === undefined) return
-    const left = new AbortController()
-    const read = async () => {
-      for (;;) {
-        try {
-          const response = await fetch(new URL(`./studio/runs/${encodeURIComponent(name)}/events`, document.baseURI), {
-            signal: left.signal,
-          })
-          if (response.ok && response.body) {
-            live.value = nothing
-            for await (const data of events(response.body)) {
-              const news = JSON.parse(data) as Live & { reset: boolean }
-              const before = news.reset ? nothing : live.value
-              live.value = {
-                ...news,
-                records: [...before.records, ...news.records],
-                samples: [...before.samples, ...news.samples],
-              }
-            }
-          }
-        } catch {
-          if (left.signal.aborted) return
-        }
-        if (left.signal.aborted) return
-        await new Promise((resolve) => setTimeout(resolve, 1500))
-      }
-    }
-    void read()
-    return () => left.abort()
-  }, [name])
-  return live.value
-}
-
-function Shown({ names }: { names: readonly string[] }) {
+function Shown({ names, followed }: { names: readonly string[]; followed: Followed }) {
   if (names.length === 0) return null
-  if (names.length === 1) return <OneRun name={names[0]!} />
-  return <Compared names={names} />
+  const lives = names.map((name) => liveOf(followed, name))
+  // What comes at once moves nothing.
+  if (lives.some(({ run, records }) => run && run.step > 0 && records.length === 0)) return <div style={{ minHeight: '100vh' }} />
+  if (names.length === 1) return <OneRun name={names[0]!} live={lives[0]!} />
+  return <Compared names={names} lives={lives} />
 }
 
 const dash = (i: number) => css([4, 5, 2, 6][i % 4]!)
 
-function OneRun({ name }: { name: string }) {
-  const live = useRun(name)
+function OneRun({ name, live }: { name: string; live: Live }) {
   const { records, samples, run } = live
   const problem = useSignal('')
   const charts = useMemo(() => chartsOf(records), [records])
@@ -336,9 +258,8 @@ function chartsOf(records: readonly Rec[]): Record<'loss' | 'streams' | 'rho' | 
   }
 }
 
-/** The same curve of up to four runs. Hooks are of fixed number. */
-function Compared({ names }: { names: readonly string[] }) {
-  const lives = [useRun(names[0]!), useRun(names[1]!), useRun(names[2]), useRun(names[3])].slice(0, names.length)
+/** The same curve of up to four runs. */
+function Compared({ names, lives }: { names: readonly string[]; lives: readonly Live[] }) {
   const curve = (kind: string, of: (record: Rec) => number | undefined): Curves => ({
     data: columns(lives.map(({ records }) => valuesOf(records, kind, of))),
     series: names.map((name, i) => ({ name, colour: dash(i), points: kind !== 'train' })),
@@ -356,186 +277,6 @@ function Compared({ names }: { names: readonly string[] }) {
           chart={curve('streams', ({ weightEntropy }) => weightEntropy)}
         />
       </div>
-    </section>
-  )
-}
-
-function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
-  const text = useSignal('')
-  const file = useSignal('')
-  const name = useSignal('')
-  const p = useSignal(2)
-  const steps = useSignal(60)
-  const problem = useSignal('')
-  const busy = useSignal(false)
-  const model = currentModel('')
-  const take = async ([first]: File[]) => {
-    problem.value = ''
-    if (first!.size > 12e6) {
-      problem.value = `${first!.name} has ${(first!.size / 1e6).toFixed(0)} MB; from the page at most 12 MB. Larger ones: parscale train recycle --data ${first!.name}`
-      return
-    }
-    const read = new Uint8Array(await first!.arrayBuffer())
-    try {
-      text.value = new TextDecoder('utf-8', { fatal: true }).decode(read)
-    } catch {
-      problem.value = `${first!.name} is no text in UTF-8`
-      return
-    }
-    file.value = first!.name
-    if (name.value === '')
-      name.value =
-        first!.name
-          .replace(/\.\w+$/, '')
-          .replace(/[^\w-]+/g, '-')
-          .slice(0, 40) || 'run'
-  }
-  const start = async () => {
-    problem.value = ''
-    busy.value = true
-    try {
-      const started = await post<{ name: string }>('/studio/runs', {
-        name: name.value,
-        model: model!.id,
-        text: text.value,
-        p: p.value,
-        steps: steps.value,
-      })
-      onStarted(started.name)
-      name.value = ''
-    } catch (error) {
-      problem.value = sentence((error as Error).message)
-    }
-    busy.value = false
-  }
-  return (
-    <section class="block" aria-labelledby="new-title">
-      <h2 id="new-title">Recycle {model ? model.id : 'the model'} on a text of yours</h2>
-      <Drop label="Choose a text" accept=".txt,.md,text/plain" onFiles={(files) => void take(files)}>
-        {file.value
-          ? `${file.value}: ${text.value.length.toLocaleString('en')} characters`
-          : 'or drop it here; UTF-8, paragraphs apart'}
-      </Drop>
-      <div class="row">
-        <div class="field">
-          <label for="run-name">Name of the run</label>
-          <input id="run-name" type="text" value={name.value} onInput={(event) => (name.value = event.currentTarget.value)} />
-        </div>
-        <div class="field">
-          <label for="run-p">Streams, P</label>
-          <select id="run-p" value={String(p.value)} onChange={(event) => (p.value = Number(event.currentTarget.value))}>
-            {[2, 3, 4, 6, 8].map((n) => (
-              <option key={n}>{n}</option>
-            ))}
-          </select>
-        </div>
-        <div class="field">
-          <label for="run-steps">Steps</label>
-          <input
-            id="run-steps"
-            type="number"
-            min={1}
-            max={100_000}
-            value={steps.value}
-            onInput={(event) => {
-              if (event.currentTarget.valueAsNumber >= 1) steps.value = Math.round(event.currentTarget.valueAsNumber)
-            }}
-          />
-        </div>
-        <button
-          type="button"
-          class="main"
-          disabled={busy.value || text.value === '' || name.value === '' || !model}
-          onClick={() => void start()}
-        >
-          Train
-        </button>
-      </div>
-      {problem.value && (
-        <p class="message" role="alert">
-          {problem.value}
-        </p>
-      )}
-    </section>
-  )
-}
-
-const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`
-
-function Diagnose() {
-  const text = useSignal('')
-  const found = useSignal<Diagnosed | undefined>(undefined)
-  const problem = useSignal('')
-  const busy = useSignal(false)
-  const model = currentModel('')
-  const id = useSignal('')
-  const p = useSignal(0)
-  const used = info.value?.models.find((each) => each.id === id.value) ?? model
-  const choices = (used?.p ?? []).filter((n) => n > 1)
-  const run = async () => {
-    busy.value = true
-    problem.value = ''
-    try {
-      found.value = await post<Diagnosed>('/studio/diagnose', {
-        model: used!.id,
-        text: text.value,
-        p: choices.includes(p.value) ? p.value : undefined,
-      })
-    } catch (error) {
-      problem.value = sentence((error as Error).message)
-    }
-    busy.value = false
-  }
-  return (
-    <section class="block" aria-labelledby="diagnose-title">
-      <h2 id="diagnose-title">Do the streams work? A diagnosis on a text</h2>
-      <p class="note">
-        What each stream would lose alone, together and without one of them; how alike they are; who weighs how much. Up to 4,096
-        tokens.
-      </p>
-      <div class="field">
-        <label for="diagnose-text">Text</label>
-        <textarea id="diagnose-text" rows={4} value={text.value} onInput={(event) => (text.value = event.currentTarget.value)} />
-      </div>
-      <div class="row">
-        {(info.value?.models.length ?? 0) > 1 && (
-          <div class="field">
-            <label for="diagnose-model">Model</label>
-            <select id="diagnose-model" value={used?.id} onChange={(event) => (id.value = event.currentTarget.value)}>
-              {info.value!.models.map((each) => (
-                <option key={each.id}>{each.id}</option>
-              ))}
-            </select>
-          </div>
-        )}
-        <div class="field">
-          <label for="diagnose-p">Streams, P</label>
-          <select
-            id="diagnose-p"
-            value={String(choices.includes(p.value) ? p.value : (choices.at(-1) ?? ''))}
-            onChange={(event) => (p.value = Number(event.currentTarget.value))}
-          >
-            {choices.map((n) => (
-              <option key={n}>{n}</option>
-            ))}
-          </select>
-        </div>
-        <button
-          type="button"
-          class="main"
-          disabled={busy.value || text.value.trim() === '' || choices.length === 0}
-          onClick={() => void run()}
-        >
-          {busy.value ? 'Reading' : 'Diagnose'}
-        </button>
-        {choices.length === 0 && used && <span class="note">{used.id} has one stream: there is nothing to compare.</span>}
-      </div>
-      {problem.value && (
-        <p class="message" role="alert">
-          {problem.value}
-        </p>
-      )}
-      {found.value && <DiagnosisView found={found.value} />}
     </section>
   )
 }

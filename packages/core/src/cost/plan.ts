@@ -114,7 +114,7 @@ export function familyShapes(
 
 function impossible(device: Device, limits: Required<Budget>, all: readonly Candidate[]) {
   const needs = limitKeys.flatMap((key) => {
-    const least = Math.min(...all.map((candidate) => candidate[key]))
+    const least = all.reduce((least, candidate) => Math.min(least, candidate[key]), Infinity)
     return least > limits[key]
       ? [`${limitTexts[key](limits[key])}, and the smallest candidate needs ${limitTexts[key](least)}`]
       : []

@@ -3,6 +3,7 @@ export { createServerApp, type ServerApp, type ServerOptions, type ServerState }
 export type { Constrain, Demand } from './context.ts'
 export { ApiError, serverEnding, toApiError } from './errors.ts'
 export { grammarConstraints } from './grammars.ts'
+export { readJson } from './json-body.ts'
 export { defaultLimits, type ServerLimits } from './limits.ts'
 export type { LoopDelay } from './metrics.ts'
 export { type LoadedModel, ModelRegistry, type ModelSpec, type ModelState, type ModelStatus } from './models.ts'

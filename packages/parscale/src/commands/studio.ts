@@ -37,7 +37,7 @@ export function register(command: Command, io: Io): void {
       const models = nameModels(given)
       const load = loadOptions(io, flags)
       if (flags.export !== undefined) {
-        await exportStudio(flags.export, { models, load, say: (line) => io.stderr(`${line}\n`), signal: io.signal })
+        await exportStudio(flags.export, { models, load, env: io.env, say: (line) => io.stderr(`${line}\n`), signal: io.signal })
         return
       }
       const runs = resolve(flags.runs)
@@ -45,6 +45,8 @@ export function register(command: Command, io: Io): void {
         ...{ host: '127.0.0.1', port: flags.port, models, load, drainMs: 3000, version: packageVersion(), signal: io.signal },
         scheduling: { maxRows: 64, keptBytes: 256 * 2 ** 20 },
         limits: {},
+        // Models that are dropped have gigabytes, and only this machine can send them.
+        requestMs: 3_600_000,
         policy: { p: flags.p },
         say: (line) => io.detail?.(`${line}\n`),
         log: () => {},

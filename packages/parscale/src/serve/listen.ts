@@ -15,6 +15,8 @@ export interface ListenOptions {
   readonly port: number
   /** Paths of PEM files. */
   readonly tls?: TlsFiles
+  /** Milliseconds until a whole request, its body included, must be here. Default: 120 s. */
+  readonly requestMs?: number
   /** Milliseconds after which a client that takes none of its answer is cut off. Default: 60 s. */
   readonly unreadMs?: number
   /** What is still read of a body that was refused. Default: nginx's, 5 s without a byte, 30 s in all. */
@@ -43,7 +45,7 @@ export interface Listener {
 
 /** Milliseconds until headers, and until a whole request, must be here. */
 const headersTimeout = 20_000
-const requestTimeout = 120_000
+const usualRequestMs = 120_000
 /** Longer than balancers keep a connection that nobody uses (60 s): else they send a request on one that is being closed. */
 const keepAliveTimeout = 75_000
 /** For a request on its way when the server ends. To Node a connection that has sent none yet is not idle. */
@@ -51,7 +53,7 @@ const silentMs = 500
 
 export async function listen(
   app: Pick<ServerApp, 'fetch'>,
-  { host, port, tls, unreadMs = 60_000, lingering = { idleMs: 5000, mostMs: 30_000 } }: ListenOptions,
+  { host, port, tls, requestMs = usualRequestMs, unreadMs = 60_000, lingering = { idleMs: 5000, mostMs: 30_000 } }: ListenOptions,
 ): Promise<Listener> {
   const eventStreams = new WeakSet<object>()
   const answer = getRequestListener(
@@ -67,7 +69,7 @@ export async function listen(
     },
     { overrideGlobalObjects: false, errorHandler: unreadable },
   )
-  const limits = { headersTimeout, requestTimeout, keepAliveTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
+  const limits = { headersTimeout, requestTimeout: requestMs, keepAliveTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
   keepHalfClosed(server, eventStreams)
   cutUnread(server, unreadMs)

@@ -1,6 +1,7 @@
 /** The page's files as the build left them, with headers that let it run what is its own and nothing else. */
 import { readFile } from 'node:fs/promises'
 import { extname, join } from 'node:path'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { usageError } from '@parscale/core/internal'
 import { studioFolder } from '../package-files.ts'
 
@@ -54,16 +55,38 @@ export async function page(request: Request): Promise<Response | undefined> {
   // Names of the build have no other characters, and no way up.
   if (type === undefined || !/^(?:[\w-]+\/)?[\w.-]+$/.test(path) || path.includes('..') || path.startsWith('studio/'))
     return undefined
-  const bytes = await readFile(join(studioFolder, path)).catch(() => undefined)
-  if (bytes === undefined) return path === 'index.html' ? notBuilt() : undefined
+  const found = await fileOf(path, request)
+  if (found === undefined) return path === 'index.html' ? notBuilt() : undefined
+  const { bytes, coding } = found
   return new Response(request.method === 'HEAD' ? null : new Uint8Array(bytes), {
     headers: {
       ...headers,
+      ...(coding && { 'content-encoding': coding }),
+      vary: 'accept-encoding',
       'content-type': type,
       'content-length': String(bytes.byteLength),
       'cache-control': isHashed(path) ? 'public, max-age=31536000, immutable' : 'no-cache',
     },
   })
+}
+
+/** What compresses well, as the browser gets it. Hashed names are of their content, so that each is compressed once. */
+const compressed = new Map<string, Uint8Array>()
+const compressible = new Set(['.html', '.js', '.mjs', '.css', '.svg', '.json'])
+
+/** The runtime of the page is published compressed, a quarter of its size; whoever cannot read that gets it as it was. */
+async function fileOf(path: string, request: Request): Promise<{ bytes: Uint8Array; coding?: string } | undefined> {
+  const read = (path: string) => readFile(join(studioFolder, path)).catch(() => undefined)
+  const takesGzip = /\bgzip\b/.test(request.headers.get('accept-encoding') ?? '')
+  const known = takesGzip ? compressed.get(path) : undefined
+  if (known) return { bytes: known, coding: 'gzip' }
+  const plain = await read(path)
+  if (plain && !(takesGzip && compressible.has(extname(path)))) return { bytes: plain }
+  const packed = plain ? gzipSync(plain) : await read(`${path}.gz`)
+  if (!packed) return undefined
+  if (!takesGzip) return { bytes: gunzipSync(packed) }
+  if (plain && isHashed(path)) compressed.set(path, packed)
+  return { bytes: packed, coding: 'gzip' }
 }
 
 const notBuilt = () => new Response(`${missing}\n`, { status: 500, headers: { 'content-type': 'text/plain; charset=utf-8' } })

@@ -1,22 +1,21 @@
 /** What the page asks beside the API: the machine, runs and their news, a diagnosis, models that were dropped, trainings. */
-import { readdir } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import process from 'node:process'
 import { isParscaleError, usageError } from '@parscale/core/internal'
 import { diagnose } from '@parscale/core/internal/evaluation'
-import { writeWholeFile } from '@parscale/core/internal/node/disk'
-import { type ModelRegistry, type ModelStatus, toApiError } from '@parscale/core/internal/server'
+import { type ModelRegistry, type ModelStatus, readJson, toApiError } from '@parscale/core/internal/server'
 import { Hono } from 'hono'
 import { z } from 'zod'
 import { resolveModel } from '../load/find-model.ts'
-import { type LoadOptions, loadTextModel } from '../load/load.ts'
+import type { LoadOptions } from '../load/load.ts'
 import { availableMemoryBytes } from '../load/memory.ts'
 import { packageVersion } from '../package-files.ts'
 import type { Beside } from '../serve/serve.ts'
-import { type ModelFilesHere, modelFiles } from './model-files.ts'
+import { droppedModels } from './dropped-models.ts'
+import { modelFile } from './model-files.ts'
 import { page } from './pages.ts'
-import { isRunName, listRuns, RunReader } from './runs.ts'
+import { isRunName, RunList, RunReader } from './runs.ts'
 import { Trainings } from './trainings.ts'
 
 export interface StudioOptions {
@@ -30,10 +29,12 @@ export interface StudioOptions {
   readonly env: NodeJS.ProcessEnv
 }
 
-/** Milliseconds between two looks at a run's files. */
+/** Milliseconds between two looks at the files of runs. */
 const lookMs = 700
 const leastDiagnosed = 3
 const mostDiagnosed = 4096
+/** Runs whose curves one page follows. */
+const mostFollowed = 8
 /** Of what a page may send at once, but for models. */
 const mostBytes = 16 * 2 ** 20
 
@@ -67,28 +68,24 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
       })),
     }),
   )
-  /** The first model's files, for the runtime in the page. */
-  app.get('/studio/model/*', async (c) => {
-    const files = modelFiles(await pathOf(options.models[0]!.id))
-    const path = decoded(c.req.path.slice('/studio/model/'.length))
-    const list = await files.list()
-    if (path === 'files.json') return c.json(list)
-    const file = list.find((each) => each.path === path)
-    return file ? ranged(files, file, c.req.header('range')) : c.notFound()
-  })
+  app.get('/studio/model/*', async (c) => await modelFile(c.req.raw, await pathOf(options.models[0]!.id)))
 
-  app.get('/studio/runs', async (c) => c.json({ folder: options.runs, runs: await listRuns(options.runs, trainings.running) }))
-  app.get('/studio/runs/:name/events', async (c) => {
-    const path = runPath(options.runs, c.req.param('name'))
-    const name = basename(path)
-    const state = async () => {
-      const runs = await listRuns(options.runs, trainings.running)
-      return { run: runs.find((run) => run.name === name) ?? null, process: trainings.about(name) ?? null }
-    }
-    return eventsOf(path, state, AbortSignal.any([c.req.raw.signal, ended.signal]))
+  const runs = new RunList(options.runs)
+  /** One stream for all that a page shows: a browser gives a host six connections, for all of its pages together. */
+  app.get('/studio/runs/events', (c) => {
+    const readers = (c.req.queries('run') ?? []).slice(0, mostFollowed).map((name) => ({
+      name,
+      reader: new RunReader(runPath(options.runs, name)),
+    }))
+    const about = async () => ({
+      folder: options.runs,
+      runs: await runs.list(trainings.running),
+      processes: Object.fromEntries(readers.map(({ name }) => [name, trainings.about(name) ?? null])),
+    })
+    return eventsOf(readers, about, AbortSignal.any([c.req.raw.signal, ended.signal]))
   })
   app.post('/studio/runs', async (c) => {
-    const asked = trainingRequest.parse(await body(c.req.raw))
+    const asked = trainingRequest.parse(await readJson(c.req.raw, mostBytes))
     await trainings.start({ ...asked, model: await pathOf(asked.model) })
     return c.json({ name: asked.name })
   })
@@ -98,7 +95,7 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
   })
 
   app.post('/studio/diagnose', async (c) => {
-    const { model: id, text, p } = diagnosisRequest.parse(await body(c.req.raw))
+    const { model: id, text, p } = diagnosisRequest.parse(await readJson(c.req.raw, mostBytes))
     const { model, release } = await registry.acquire(registry.find(id).id)
     try {
       const all = await model.text.tokenizer.encodeLong(text, { signal: c.req.raw.signal })
@@ -112,42 +109,7 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
     }
   })
 
-  /** Files of a model, one after the other, then `load`. */
-  app.put('/studio/models/:name/:file', async (c) => {
-    const { name, file } = { name: safeName(c.req.param('name')), file: safeName(c.req.param('file')) }
-    const bytes = Number(c.req.header('content-length') ?? 0)
-    if (bytes > totalmem())
-      throw usageError(`${file} has ${gigabytes(bytes)}, and this machine ${gigabytes(totalmem())} of memory: it does not fit`)
-    const content = c.req.raw.body
-    if (!content) throw usageError(`${file} is empty`)
-    await writeWholeFile(join(options.dropped, name, file), async (sink) => {
-      for await (const part of content) await sink.write(part)
-    })
-    return c.json({})
-  })
-  app.post('/studio/models/:name/load', async (c) => {
-    const name = safeName(c.req.param('name'))
-    const folder = join(options.dropped, name)
-    const files: string[] = await readdir(folder).catch(() => [])
-    const gguf = files.find((file) => /\.gguf$/i.test(file))
-    const path = gguf === undefined ? folder : join(folder, gguf)
-    let id = name
-    for (let i = 2; registry.statuses.some((status) => status.id === id); i++) id = `${name}-${i}`
-    // Before it stands among the models: one that cannot be loaded is none.
-    const text = await loadTextModel(path, options.load)
-    let first: typeof text | undefined = text
-    registry.add({
-      id,
-      load: async () => {
-        const taken = first ?? (await loadTextModel(path, options.load))
-        first = undefined
-        return taken
-      },
-    })
-    paths.set(id, path)
-    await registry.load(id)
-    return c.json({ id })
-  })
+  droppedModels(app, registry, options, paths)
   app.onError((error, c) => {
     const message =
       error instanceof z.ZodError ? `the request: ${error.issues[0]!.path.join('.')}: ${error.issues[0]!.message}` : undefined
@@ -215,9 +177,12 @@ function modelInfo({ id, state, problem, loaded }: ModelStatus, path: string | u
   }
 }
 
-/** News of a run until the page leaves. */
-function eventsOf(path: string, state: () => Promise<unknown>, signal: AbortSignal): Response {
-  const reader = new RunReader(path)
+/** What is added to runs, and what there is to say about all of them, until the page leaves. */
+function eventsOf(
+  readers: readonly { readonly name: string; readonly reader: RunReader }[],
+  about: () => Promise<object>,
+  signal: AbortSignal,
+): Response {
   const utf8 = new TextEncoder()
   let last = ''
   let silent = 0
@@ -225,12 +190,14 @@ function eventsOf(path: string, state: () => Promise<unknown>, signal: AbortSign
     async pull(controller) {
       for (;;) {
         if (signal.aborted) return controller.close()
-        const news = await reader.news()
-        const about = JSON.stringify(await state())
-        if (news.reset || news.records.length > 0 || news.samples.length > 0 || about !== last) {
-          last = about
+        const all = await Promise.all(readers.map(async ({ name, reader }) => ({ name, ...(await reader.news()) })))
+        const news = all.filter(({ reset, records, samples }) => reset || records.length > 0 || samples.length > 0)
+        const found = await about()
+        const now = JSON.stringify(found)
+        if (news.length > 0 || now !== last) {
+          last = now
           silent = 0
-          return controller.enqueue(utf8.encode(`data: ${JSON.stringify({ ...news, ...JSON.parse(about) })}\n\n`))
+          return controller.enqueue(utf8.encode(`data: ${JSON.stringify({ ...found, news })}\n\n`))
         }
         // So that a connection that is gone is found.
         silent += lookMs
@@ -262,54 +229,3 @@ function runPath(root: string, name: string): string {
   if (!isRunName(name)) throw usageError(`${JSON.stringify(name.slice(0, 100))} is no name of a run`)
   return join(root, name)
 }
-
-function safeName(name: string): string {
-  const safe = name.replace(/[^\w.-]/g, '_')
-  if (!/^[\w][\w.-]{0,199}$/.test(safe) || safe.includes('..'))
-    throw usageError(`${JSON.stringify(name.slice(0, 100))} is no name of a file`)
-  return safe
-}
-
-async function body(request: Request): Promise<unknown> {
-  if (Number(request.headers.get('content-length') ?? 0) > mostBytes)
-    throw usageError(`at most ${mostBytes / 2 ** 20} MB of text can be sent at once`)
-  if (!request.headers.get('content-type')?.startsWith('application/json'))
-    throw usageError('the body should be application/json')
-  try {
-    return await request.json()
-  } catch (cause) {
-    throw usageError('the body is no JSON', { cause })
-  }
-}
-
-/** Undefined for what is no text behind its percent signs. */
-function decoded(path: string): string | undefined {
-  try {
-    return decodeURIComponent(path)
-  } catch {
-    return undefined
-  }
-}
-
-function ranged(files: ModelFilesHere, { path, size }: { path: string; size: number }, range: string | undefined): Response {
-  const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? []
-  const headers = {
-    'content-type': 'application/octet-stream',
-    'accept-ranges': 'bytes',
-    'cross-origin-resource-policy': 'same-origin',
-  }
-  if (from === undefined)
-    return new Response(files.read(path, 0, size), { headers: { ...headers, 'content-length': String(size) } })
-  const end = Math.min(size - 1, to ? Number(to) : Infinity)
-  if (Number(from) > end) return new Response(null, { status: 416, headers: { 'content-range': `bytes */${size}` } })
-  return new Response(files.read(path, Number(from), end + 1), {
-    status: 206,
-    headers: {
-      ...headers,
-      'content-length': String(end + 1 - Number(from)),
-      'content-range': `bytes ${from}-${end}/${size}`,
-    },
-  })
-}
-
-const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`

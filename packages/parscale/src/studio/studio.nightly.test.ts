@@ -1,187 +1,94 @@
-/** The page in Chromium, with the real server and the model that ships: every panel, by mouse and by keyboard. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
-import { extname, join } from 'node:path'
-import process from 'node:process'
+/** The panels of the studio in Chromium, with the real server and the model that ships, by mouse and by keyboard. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
-import axe from 'axe-core'
-import { type Browser, chromium, type Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
-import { cliPath, studioFolder } from '../package-files.ts'
+import { expect, it } from 'vitest'
+import { noBrowser } from '../../../../test/support/browser.ts'
+import { studio as startStudio } from '../../../../test/support/studio.ts'
+import { studioFolder } from '../package-files.ts'
 
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
-const browserHere = existsSync(executablePath)
-const withBrowser = it.skipIf(!browserHere)
+const withBrowser = it.skipIf(noBrowser)
 const slow = { timeout: 300_000 }
-
-const folder = mkdtempSync(join(tmpdir(), 'parscale-studio-'))
-let browser: Browser
-let server: ChildProcess
-let url: string
-let page: Page
-/** What the page asked elsewhere, errors, and violations of the policy. */
-let outside: string[]
-let faults: string[]
-
-/** @param port 0: any */
-async function start(port = 0): Promise<void> {
-  server = spawn(
-    process.execPath,
-    [cliPath, 'studio', '--port', String(port), '--runs', join(folder, 'runs'), '--threads', '1'],
-    {
-      env: { ...process.env, PARSCALE_CACHE: join(folder, 'cache') },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
-  let said = ''
-  url = await new Promise<string>((resolve, reject) => {
-    const hear = (part: Buffer) => {
-      said += part
-      const found = /The studio: (\S+)/.exec(said)
-      if (found) resolve(found[1]!)
-    }
-    server.stdout!.on('data', hear)
-    server.stderr!.on('data', hear)
-    server.on('close', () => reject(new Error(said)))
-  })
-}
-
-async function kill(signal: NodeJS.Signals): Promise<void> {
-  const ended = new Promise((resolve) => server.once('close', resolve))
-  server.kill(signal)
-  await ended
-}
-
-beforeAll(async () => {
-  await start()
-  if (browserHere) browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-})
-afterAll(async () => {
-  await browser?.close()
-  await kill('SIGTERM')
-  rmSync(folder, { recursive: true, force: true })
-})
-beforeEach(async () => {
-  if (!browserHere) return
-  page = await browser.newPage({ viewport: { width: 1280, height: 860 } })
-  page.setDefaultTimeout(90_000)
-  ;[outside, faults] = [[], []]
-  page.on('request', (request) => {
-    if (!request.url().startsWith(url) && !request.url().startsWith('data:') && !request.url().startsWith('blob:'))
-      outside.push(request.url())
-  })
-  page.on('pageerror', (error) => faults.push(String(error)))
-  page.on('console', (message) => {
-    if (/Content.Security.Policy/i.test(message.text())) faults.push(message.text())
-  })
-})
-afterEach(async () => {
-  if (!browserHere) return
-  await page.close()
-  expect(outside).toEqual([])
-  expect(faults).toEqual([])
-})
-
-const open = async (panel: string) => {
-  await page.goto(`${url}/#/${panel}`)
-  await page.locator('h1').waitFor()
-}
-async function violations(): Promise<string[]> {
-  await page.evaluate(axe.source)
-  const result = await page.evaluate(() => (globalThis as unknown as { axe: typeof axe }).axe.run())
-  return result.violations.map(
-    ({ id, nodes }) =>
-      `${id}: ${nodes.map(({ html, failureSummary }) => `${html.slice(0, 160)} ${failureSummary ?? ''}`).join(' | ')}`,
-  )
-}
-const tokens = () => page.getByRole('group', { name: /^The text:/ })
-const write = async (n: number) => {
-  await page.getByLabel('Tokens', { exact: true }).fill(String(n))
-  await page.getByRole('button', { name: /^Write( again)?$/ }).click()
-}
-const written = (n: number) => page.getByText(new RegExp(`^${n} tokens, .* ms each\\.$`)).waitFor()
-/** A column of the table of tokens: 0 is the token, 1 its probability, then the streams. */
-const column = async (i: number) => {
-  if ((await page.getByRole('button', { name: 'As a table' }).count()) > 0)
-    await page.getByRole('button', { name: 'As a table' }).click()
-  return await page
-    .locator('.panel table tbody tr')
-    .evaluateAll(
-      (rows, i) =>
-        rows
-          .filter((row) => row.children.length > 4 && /^\d+%$/.test(row.children[1]!.textContent!))
-          .map((row) => row.children[i]!.textContent!),
-      i,
-    )
-}
+const studio = startStudio()
+const page = () => studio.page
 
 withBrowser('plays: P switched, a stream knocked out, the same text again from a link', slow, async () => {
-  await open('play')
-  await write(24)
-  await written(24)
-  const first = await column(0)
+  await studio.open('play')
+  await studio.write(24)
+  await studio.written(24)
+  const first = await studio.column(0)
   expect(first.length).toBe(24)
   // By keyboard to the third token: what each stream said of it.
-  await tokens().focus()
-  for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowRight')
-  await page.getByText(/^token 3 · probability/).waitFor()
-  expect(await page.getByRole('table', { name: 'What each stream said' }).getByRole('row').count()).toBe(9)
-  expect(await violations()).toEqual([])
+  await studio.tokens().focus()
+  for (let i = 0; i < 3; i++) await page().keyboard.press('ArrowRight')
+  await page()
+    .getByText(/^token 3 · probability/)
+    .waitFor()
+  expect(await page().getByRole('table', { name: 'What each stream said' }).getByRole('row').count()).toBe(9)
+  expect(await studio.violations()).toEqual([])
   // The same seed gives the same text; without a stream its weight is nothing.
-  await page.getByRole('button', { name: 'Stream 1', exact: true }).click()
-  await page.getByRole('button', { name: 'Write again' }).click()
-  await written(24)
-  expect(new Set(await column(2))).toEqual(new Set(['0%']))
-  await page.getByRole('button', { name: 'Link to this trace' }).click()
-  await page.getByText(/address bar/).waitFor()
-  const knocked = await column(0)
-  const address = page.url()
+  await page().getByRole('button', { name: 'Stream 1', exact: true }).click()
+  await page().getByRole('button', { name: 'Write again' }).click()
+  await studio.written(24)
+  expect(new Set(await studio.column(2))).toEqual(new Set(['0%']))
+  await page().getByRole('button', { name: 'Link to this trace' }).click()
+  await page()
+    .getByText(/address bar/)
+    .waitFor()
+  const knocked = await studio.column(0)
+  const address = page().url()
   expect(address).toContain('out=1')
-  await page.goto('about:blank')
-  await page.goto(address)
-  await written(24)
-  expect(await column(0)).toEqual(knocked)
+  await page().goto('about:blank')
+  await page().goto(address)
+  await studio.written(24)
+  expect(await studio.column(0)).toEqual(knocked)
 })
 
 withBrowser('switches P while a text is written, stops it, goes on, and repeats all of that from a link', slow, async () => {
-  await open('play')
-  await write(400)
-  await page.getByText(/^\d\d+ tokens, .* ms each$/).waitFor()
-  await page.getByRole('radiogroup', { name: 'Streams, P' }).getByText('2', { exact: true }).click()
-  await page.waitForTimeout(600)
-  await page.getByRole('button', { name: 'Stop' }).click()
-  await page.getByText(/^Stopped after/).waitFor()
-  await page.getByLabel('Tokens', { exact: true }).fill('40')
-  await page.getByRole('button', { name: 'Link to this trace' }).click()
-  expect(page.url()).toMatch(/p=8.*changes=\d+-2/)
+  await studio.open('play')
+  await studio.write(400)
+  await page()
+    .getByText(/^\d\d+ tokens, .* ms each$/)
+    .waitFor()
+  await page().getByRole('radiogroup', { name: 'Streams, P' }).getByText('2', { exact: true }).click()
+  await page().waitForTimeout(600)
+  await page().getByRole('button', { name: 'Stop' }).click()
+  await page()
+    .getByText(/^Stopped after/)
+    .waitFor()
+  await page().getByLabel('Tokens', { exact: true }).fill('40')
+  await page().getByRole('button', { name: 'Link to this trace' }).click()
+  expect(page().url()).toMatch(/p=8.*changes=\d+-2/)
 })
 
 withBrowser('puts P = 1 beside it with the same seed', slow, async () => {
-  await open('play')
-  await page.getByLabel('P = 1 beside it').check()
-  await write(12)
-  await written(12)
-  await page.getByRole('group', { name: 'The text of P = 1: 12 tokens', exact: false }).waitFor()
+  await studio.open('play')
+  await page().getByLabel('P = 1 beside it').check()
+  await studio.write(12)
+  await studio.written(12)
+  await page().getByRole('group', { name: 'The text of P = 1: 12 tokens', exact: false }).waitFor()
 })
 
 withBrowser('keeps what was written where the server is killed in the middle, and goes on when it is back', slow, async () => {
-  await open('play')
-  await write(2000)
-  await page.getByText(/^\d\d+ tokens, .* ms each$/).waitFor()
-  const port = Number(new URL(url).port)
-  await kill('SIGKILL')
-  await page.getByText(/The \d+ tokens so far are kept/).waitFor()
-  const kept = Number(/The (\d+) tokens/.exec((await page.getByRole('alert').textContent())!)![1])
+  await studio.open('play')
+  await studio.write(2000)
+  await page()
+    .getByText(/^\d\d+ tokens, .* ms each$/)
+    .waitFor()
+  const port = Number(new URL(studio.url).port)
+  await studio.kill('SIGKILL')
+  await page()
+    .getByText(/The \d+ tokens so far are kept/)
+    .waitFor()
+  const kept = Number(/The (\d+) tokens/.exec((await page().getByRole('alert').textContent())!)![1])
   expect(kept).toBeGreaterThan(9)
-  await start(port)
-  await page.getByText('The server is back.').waitFor()
-  await page.getByRole('button', { name: 'Go on where it stopped' }).click()
+  await studio.start(port)
+  await page().getByText('The server is back.').waitFor()
+  await page().getByRole('button', { name: 'Go on where it stopped' }).click()
   await expect
-    .poll(async () => Number(/(\d+) tokens/.exec((await tokens().getAttribute('aria-label'))!)![1]), { timeout: 60_000 })
+    .poll(async () => Number(/(\d+) tokens/.exec((await studio.tokens().getAttribute('aria-label'))!)![1]), { timeout: 60_000 })
     .toBeGreaterThan(kept + 5)
-  await page.getByRole('button', { name: 'Stop' }).click()
+  await page().getByRole('button', { name: 'Stop' }).click()
 })
 
 withBrowser('takes ten thousand tokens of eight streams, and draws what is seen of them', slow, async () => {
@@ -205,16 +112,18 @@ withBrowser('takes ten thousand tokens of eight streams, and draws what is seen 
   }
   const events = Array.from({ length: n }, (_, i) => `data: ${JSON.stringify(chunk(i))}\n\n`).join('')
   // The model's own context is shorter: its answer is made here.
-  await page.route('**/v1/completions', (route) =>
+  await page().route('**/v1/completions', (route) =>
     route.fulfill({ contentType: 'text/event-stream', body: `${events}data: [DONE]\n\n` }),
   )
-  await open('play')
-  await write(n)
-  await written(n)
-  await tokens().focus()
-  await page.keyboard.press('End')
-  await page.getByText(/^token 10000 · probability/).waitFor()
-  const canvas = page.locator('.tokens canvas')
+  await studio.open('play')
+  await studio.write(n)
+  await studio.written(n)
+  await studio.tokens().focus()
+  await page().keyboard.press('End')
+  await page()
+    .getByText(/^token 10000 · probability/)
+    .waitFor()
+  const canvas = page().locator('.tokens canvas')
   // As large as what is seen, however long the text; and at its end something is drawn.
   type Canvas = {
     readonly width: number
@@ -231,55 +140,69 @@ withBrowser('takes ten thousand tokens of eight streams, and draws what is seen 
 })
 
 withBrowser('bends the law: sliders, a CSV of the reader, and one that will not do', slow, async () => {
-  await open('law')
-  await page.getByText('Loss over N', { exact: true }).waitFor()
-  const answer = page.locator('.answer')
+  await studio.open('law')
+  await page().getByText('Loss over N', { exact: true }).waitFor()
+  const answer = page().locator('.answer')
   // The paper's headline: 1.6B with P = 8 does what some 2.8B do.
   expect(await answer.textContent()).toMatch(/1\.57B parameters with P = 8 have the loss 1\.04\d.* 2\.[789]\d?B/)
-  await page.getByLabel(/^P, streams/).focus()
-  for (let i = 0; i < 20; i++) await page.keyboard.press('ArrowLeft')
+  await page()
+    .getByLabel(/^P, streams/)
+    .focus()
+  for (let i = 0; i < 20; i++) await page().keyboard.press('ArrowLeft')
   expect(await answer.textContent()).toMatch(/P = 4 /)
-  await page.getByText(/200 of 200 refits/).waitFor()
-  expect(await violations()).toEqual([])
-  await page
+  await page()
+    .getByText(/200 of 200 refits/)
+    .waitFor()
+  expect(await studio.violations()).toEqual([])
+  await page()
     .getByLabel('Choose a file')
     .setInputFiles({ name: 'bad.csv', mimeType: 'text/csv', buffer: Buffer.from('size,loss\n1,2\n') })
-  expect(await page.getByRole('alert').textContent()).toMatch(/bad\.csv, line 1: no column 'N'.* The points before stay/)
+  expect(await page().getByRole('alert').textContent()).toMatch(/bad\.csv, line 1: no column 'N'.* The points before stay/)
   // Made by loss = 1 + (1e8 / (N (0.5 ln P + 1)))^0.3: the fit finds it again.
   const rows = [2e8, 4e8, 8e8, 2e9].flatMap((N) =>
     [1, 2, 8].map((P) => `${N},${P},${1 + (1e8 / (N * (0.5 * Math.log(P) + 1))) ** 0.3}`),
   )
-  await page
+  await page()
     .getByLabel('Choose a file')
     .setInputFiles({ name: 'mine.csv', mimeType: 'text/csv', buffer: Buffer.from(`N,P,loss\n${rows.join('\n')}\n`) })
-  await page.getByText('12 points read.').waitFor()
-  expect(await page.getByRole('row', { name: /^k / }).getByRole('cell').first().textContent()).toBe('0.5000')
+  await page().getByText('12 points read.').waitFor()
+  expect(await page().getByRole('row', { name: /^k / }).getByRole('cell').first().textContent()).toBe('0.5000')
 })
 
 withBrowser(
   'prices: another budget, another model; Figure 4 with the row where streams lose; a bench beside it',
   slow,
   async () => {
-    await open('price')
-    const answer = page.locator('.answer')
+    await studio.open('price')
+    const answer = page().locator('.answer')
     const before = await answer.textContent()
-    await page.getByLabel(/^Memory/).focus()
-    for (let i = 0; i < 60; i++) await page.keyboard.press('ArrowLeft')
+    await page()
+      .getByLabel(/^Memory/)
+      .focus()
+    for (let i = 0; i < 60; i++) await page().keyboard.press('ArrowLeft')
     expect(await answer.textContent()).not.toBe(before)
-    await page.getByLabel(/^Time a token/).fill(String(Math.log(0.5)))
-    expect(await page.getByRole('alert').textContent()).toMatch(/no candidate meets the budget/)
-    await page.getByLabel(/^Time a token/).fill(String(Math.log(400)))
-    expect(await page.getByRole('row', { name: /batch 8: streams lose in time/ }).textContent()).toMatch(/0\.88/)
+    await page()
+      .getByLabel(/^Time a token/)
+      .fill(String(Math.log(0.5)))
+    expect(await page().getByRole('alert').textContent()).toMatch(/no candidate meets the budget/)
+    await page()
+      .getByLabel(/^Time a token/)
+      .fill(String(Math.log(400)))
+    expect(
+      await page()
+        .getByRole('row', { name: /batch 8: streams lose in time/ })
+        .textContent(),
+    ).toMatch(/0\.88/)
     const bench = readFileSync(new URL('../testing/recorded-bench.json', import.meta.url))
-    await page
+    await page()
       .getByLabel('Choose a bench result')
       .setInputFiles({ name: 'bench.json', mimeType: 'application/json', buffer: bench })
-    await page.getByRole('region', { name: 'Measured beside computed' }).waitFor()
-    expect(await violations()).toEqual([])
-    await page
+    await page().getByRole('region', { name: 'Measured beside computed' }).waitFor()
+    expect(await studio.violations()).toEqual([])
+    await page()
       .getByLabel('Choose a bench result')
       .setInputFiles({ name: 'x.json', mimeType: 'application/json', buffer: Buffer.from('{}') })
-    expect(await page.getByRole('alert').textContent()).toMatch(/x\.json is no result of a bench/)
+    expect(await page().getByRole('alert').textContent()).toMatch(/x\.json is no result of a bench/)
   },
 )
 
@@ -289,73 +212,95 @@ const speech = Array.from(
 ).join('\n\n')
 
 withBrowser('trains on a dropped text, stops, and diagnoses', slow, async () => {
-  await open('training')
-  await page
+  await studio.open('training')
+  await page()
     .getByLabel('Choose a text')
     .setInputFiles({ name: 'speech.txt', mimeType: 'text/plain', buffer: Buffer.from(speech) })
-  await page.getByLabel('Steps').fill('5000')
-  await page.getByLabel('Steps').blur()
-  await page.getByRole('button', { name: 'Train' }).click()
-  await page.getByText(/trains, step [1-9]\d* of 5000/).waitFor()
-  await page.getByRole('button', { name: 'Stop' }).click()
-  await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached' })
+  await page().getByLabel('Steps').fill('5000')
+  await page().getByLabel('Steps').blur()
+  await page().getByRole('button', { name: 'Train' }).click()
+  await page()
+    .getByText(/trains, step [1-9]\d* of 5000/)
+    .waitFor()
+  await page().getByRole('button', { name: 'Stop' }).click()
+  await page().getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached' })
   // It wrote a checkpoint, and says so.
-  await page
+  await page()
     .getByText(/(stopped|trains), step \d+ of 5000/)
     .first()
     .waitFor()
-  expect(existsSync(join(folder, 'runs', 'speech', 'checkpoints'))).toBe(true)
-  await page.getByLabel('Text', { exact: true }).fill(speech.slice(0, 300))
-  await page.getByRole('button', { name: 'Diagnose' }).click()
-  await page.getByText('loss together').waitFor()
-  expect(await violations()).toEqual([])
+  expect(existsSync(join(studio.folder, 'runs', 'speech', 'checkpoints'))).toBe(true)
+  await page().getByLabel('Text', { exact: true }).fill(speech.slice(0, 300))
+  await page().getByRole('button', { name: 'Diagnose' }).click()
+  await page().getByText('loss together').waitFor()
+  expect(await studio.violations()).toEqual([])
 })
 
 withBrowser('says what is no model, and guides through a minute', slow, async () => {
-  await open('model')
-  await page
+  await studio.open('model')
+  await page()
     .getByLabel('Choose files')
     .setInputFiles({ name: 'x.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('PK\u0003\u0004') })
-  expect(await page.getByRole('alert').textContent()).toMatch(/x\.gguf is no GGUF file/)
-  expect(await violations()).toEqual([])
-  await page.emulateMedia({ reducedMotion: 'reduce', colorScheme: 'dark' })
-  await open('guide')
-  expect(await violations()).toEqual([])
-  await page.getByRole('button', { name: 'Begin' }).click()
-  await page.getByText(/of 48/).waitFor()
-  await page.getByRole('button', { name: 'Next' }).click()
-  await page.getByRole('button', { name: 'Next' }).click()
-  await page.getByText(/The same seed; from token|The same text/).waitFor()
-  expect(await violations()).toEqual([])
-  await page.getByRole('button', { name: 'Next' }).click()
-  await page.getByText(/do what/).waitFor()
-  await page.getByRole('button', { name: 'Next' }).click()
-  await expect.poll(() => page.getByText('…', { exact: true }).count(), { timeout: 120_000 }).toBe(0)
-  expect(await violations()).toEqual([])
+  expect(await page().getByRole('alert').textContent()).toMatch(/x\.gguf is no GGUF file/)
+  expect(await studio.violations()).toEqual([])
+  await page().emulateMedia({ reducedMotion: 'reduce', colorScheme: 'dark' })
+  await studio.open('guide')
+  expect(await studio.violations()).toEqual([])
+  await page().getByRole('button', { name: 'Begin' }).click()
+  await page().getByText(/of 48/).waitFor()
+  await page().getByRole('button', { name: 'Next' }).click()
+  await page().getByRole('button', { name: 'Next' }).click()
+  await page()
+    .getByText(/The same seed; from token|The same text/)
+    .waitFor()
+  expect(await studio.violations()).toEqual([])
+  await page().getByRole('button', { name: 'Next' }).click()
+  await page()
+    .getByText(/do what/)
+    .waitFor()
+  await page().getByRole('button', { name: 'Next' }).click()
+  await expect.poll(() => page().getByText('…', { exact: true }).count(), { timeout: 120_000 }).toBe(0)
+  expect(await studio.violations()).toEqual([])
 })
 
-withBrowser('shifts nothing, and fits a phone', slow, async () => {
-  await page.setViewportSize({ width: 390, height: 844 })
-  for (const panel of ['guide', 'play', 'law', 'price', 'training', 'model']) {
-    await page.goto('about:blank')
-    await page.addInitScript(() => {
-      const kept = globalThis as unknown as { shift: number }
-      kept.shift = 0
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries() as unknown as { value: number; hadRecentInput: boolean }[])
-          if (!entry.hadRecentInput) kept.shift += entry.value
-      }).observe({ type: 'layout-shift', buffered: true })
-    })
-    await open(panel)
-    await page.waitForTimeout(1500)
-    const { shift, wide } = await page.evaluate(() => ({
+const panels = ['guide', 'play', 'law', 'price', 'training', 'model']
+
+withBrowser.each([390, 1280])('shifts nothing, and fits %i pixels', slow, async (width) => {
+  await page().setViewportSize({ width, height: 844 })
+  await page().addInitScript(() => {
+    const kept = globalThis as unknown as { shift: number }
+    kept.shift = 0
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries() as unknown as { value: number; hadRecentInput: boolean }[])
+        if (!entry.hadRecentInput) kept.shift += entry.value
+    }).observe({ type: 'layout-shift', buffered: true })
+  })
+  for (const panel of panels) {
+    await page().goto('about:blank')
+    await studio.open(panel)
+    // The law's intervals come last.
+    if (panel === 'law')
+      await page()
+        .getByText(/200 of 200 refits/)
+        .waitFor()
+    await page().waitForTimeout(1500)
+    const { shift, wide } = await page().evaluate(() => ({
       shift: (globalThis as unknown as { shift: number }).shift,
       wide: (globalThis as unknown as { document: { documentElement: { scrollWidth: number } } }).document.documentElement
         .scrollWidth,
     }))
     // Less where a scroll bar takes room.
-    expect(wide).toBeLessThanOrEqual(390)
+    expect(wide).toBeLessThanOrEqual(width)
     expect({ panel, shift: Math.round(shift * 1000) / 1000 }).toEqual({ panel, shift: 0 })
+  }
+})
+
+withBrowser.each(['light', 'dark'] as const)('has nothing that axe finds, in any panel, %s', slow, async (colorScheme) => {
+  await page().emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+  for (const panel of panels) {
+    await studio.open(panel)
+    await page().waitForTimeout(500)
+    expect({ panel, found: await studio.violations() }).toEqual({ panel, found: [] })
   }
 })
 
@@ -367,38 +312,15 @@ it('is below 150 KB of script, whole', () => {
   expect(bytes).toBeLessThan(150_000)
 })
 
-withBrowser('stands alone: exported, with recorded traces, on any web host', slow, async () => {
-  const out = join(folder, 'page')
-  const child = spawn(process.execPath, [cliPath, 'studio', '--export', out, '--threads', '1'], { stdio: 'ignore' })
-  expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0)
-  const types: Record<string, string> = {
-    '.html': 'text/html',
-    '.js': 'text/javascript',
-    '.css': 'text/css',
-    '.json': 'application/json',
-    '.svg': 'image/svg+xml',
-    '.woff2': 'font/woff2',
+it('sends each file compressed to who takes that, and the same to who does not', async () => {
+  const assets = readdirSync(join(studioFolder, 'assets')).map((file) => `assets/${file.replace(/\.gz$/, '')}`)
+  for (const path of ['', ...assets]) {
+    const [plain, packed] = await Promise.all(
+      ['identity', 'gzip'].map((coding) => fetch(`${studio.url}/${path}`, { headers: { 'accept-encoding': coding } })),
+    )
+    expect([path, plain!.headers.get('content-encoding')]).toEqual([path, null])
+    expect([path, packed!.headers.get('content-encoding')]).toEqual([path, path.endsWith('.woff2') ? null : 'gzip'])
+    const [a, b] = await Promise.all([plain!.arrayBuffer(), packed!.arrayBuffer()])
+    expect(Buffer.from(a).equals(Buffer.from(b)), path).toBe(true)
   }
-  const host = createServer((request, response) => {
-    const path = decodeURIComponent(new URL(request.url!, 'http://x').pathname).replace(/^\/sub\//, '')
-    const file = join(out, path === '' ? 'index.html' : path)
-    if (!existsSync(file)) return void response.writeHead(404).end()
-    response.writeHead(200, { 'content-type': types[extname(file)] ?? 'application/octet-stream' }).end(readFileSync(file))
-  })
-  await new Promise<void>((resolve) => host.listen(0, '127.0.0.1', resolve))
-  const before = url
-  const address = host.address()
-  url = `http://127.0.0.1:${typeof address === 'object' ? address!.port : 0}/sub`
-  try {
-    await open('play')
-    await page.getByRole('button', { name: 'Write', exact: true }).click()
-    await written(64)
-    await page.getByText('no server: recorded traces').waitFor()
-    expect(outside).toEqual([])
-  } finally {
-    url = before
-    host.close()
-    outside = []
-  }
-  writeFileSync(join(folder, 'done'), '')
 })

@@ -1,5 +1,15 @@
 /** What the page asks of its server, with the model that ships: without a browser, and without the page's build. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -11,7 +21,7 @@ import type { Beside } from '../serve/serve.ts'
 import { exportedInfo, isExport } from './export-studio.ts'
 import { modelFiles } from './model-files.ts'
 import { contentPolicy } from './pages.ts'
-import { listRuns, RunReader } from './runs.ts'
+import { RunList, RunReader } from './runs.ts'
 import { info, studioBeside } from './studio-app.ts'
 import { record } from './traces.ts'
 import { documentsOf, Trainings } from './trainings.ts'
@@ -66,12 +76,24 @@ describe('what is there', () => {
     ])
   })
 
+  it('tells a file that was changed from the one before, as pages keep them', async () => {
+    const model = join(folder, 'changing')
+    mkdirSync(model)
+    const tag = async () => (await modelFiles(model).list())[0]!.tag
+    writeFileSync(join(model, 'config.json'), '{}')
+    const before = await tag()
+    expect(await tag()).toBe(before)
+    writeFileSync(join(model, 'config.json'), '[]')
+    utimesSync(join(model, 'config.json'), 1, 1)
+    expect(await tag()).not.toBe(before)
+  })
+
   it('passes over links to nowhere below a model', async () => {
     const model = join(folder, 'linked')
     mkdirSync(join(model, 'streams'), { recursive: true })
     writeFileSync(join(model, 'config.json'), '{}')
     symlinkSync(join(model, 'gone'), join(model, 'streams/model.safetensors'))
-    expect(await modelFiles(model).list()).toEqual([{ path: 'config.json', size: 2 }])
+    expect(await modelFiles(model).list()).toMatchObject([{ path: 'config.json', size: 2 }])
   })
 
   it('writes an export over an export only, and keeps paths of this disk to itself', async () => {
@@ -138,9 +160,30 @@ describe('runs', () => {
 
   it('says what is wrong with a folder that is half written, and passes over what is none', async () => {
     mkdirSync(join(runs, 'texts'), { recursive: true })
-    const found = await listRuns(runs, new Set())
+    const found = await new RunList(runs).list(new Set())
     expect(found.map(({ name }) => name)).toEqual(['half'])
     expect(found[0]).toMatchObject({ state: 'damaged', problem: expect.stringMatching(/config\.json cannot be read/) })
+  })
+
+  it('tells of several runs in one stream: what there is, then what is added', async () => {
+    metrics('half', '{"step":1,"kind":"train","loss":3}\n')
+    metrics('other', '{"step":5,"kind":"train","loss":2}\n')
+    expect((await fetch('/studio/runs/events?run=..%2Fup')).status).toBe(400)
+    const left = new AbortController()
+    const response = await fetch('/studio/runs/events?run=half&run=other', { signal: left.signal })
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader()
+    const next = async () => JSON.parse((await reader.read()).value!.replace(/^data: /, ''))
+    const first = await next()
+    expect(first.runs.map(({ name }: { name: string }) => name).sort()).toEqual(['half', 'other'])
+    expect(first.news).toMatchObject([
+      { name: 'half', records: [{ step: 1 }] },
+      { name: 'other', records: [{ step: 5 }] },
+    ])
+    appendFileSync(join(runs, 'other', 'metrics.jsonl'), '{"step":6,"kind":"train","loss":1}\n')
+    expect((await next()).news).toMatchObject([{ name: 'other', reset: false, records: [{ step: 6 }] }])
+    left.abort()
+    await reader.cancel()
+    rmSync(join(runs, 'other'), { recursive: true })
   })
 
   it('refuses trainings with a reason', async () => {
@@ -177,8 +220,15 @@ describe('trainings', () => {
     const step = async () => Math.max(0, ...(await new RunReader(join(runs, 'one')).news()).records.map((each) => each.step))
     await expect.poll(async () => (await step()) >= 2 || about().code !== undefined, { timeout: 100_000 }).toBe(true)
     expect(about().code, about().said).toBeUndefined()
+    // One list, asked again and again, keeps up with what is written.
+    const list = new RunList(runs)
+    const listed = async (ours: string[]) => (await list.list(new Set(ours))).find(({ name }) => name === 'one')!
+    expect(await listed(['one'])).toMatchObject({ state: 'running', p: 2, steps: 5000, problem: null })
+    const before = (await listed(['one'])).step
+    await expect.poll(async () => (await listed(['one'])).step, { timeout: 60_000 }).toBeGreaterThan(before)
     trainings.close()
     await expect.poll(() => about().code, { timeout: 60_000 }).toBe(130)
+    expect((await listed(['one'])).step).toBe(await step())
     const saved = readdirSync(join(runs, 'one', 'checkpoints')).join()
     expect(saved).toContain(String(await step()))
     rmSync(join(runs, 'one'), { recursive: true })
@@ -193,10 +243,18 @@ it('diagnoses a text', async () => {
 })
 
 it('takes a model that is dropped, file by file, and says what is none', async () => {
-  const put = (file: string, content: string) => fetch(`/studio/models/mine/${file}`, { method: 'PUT', body: content })
-  expect((await put('model.gguf', 'no model at all, whatever its name')).status).toBe(200)
+  const put = (path: string, body: BodyInit) =>
+    fetch(`/studio/models/${path}`, { method: 'PUT', body, duplex: 'half' } as RequestInit)
+  const begin = async (bytes = 34) => await post('/studio/models', { name: 'mine', bytes })
+  expect(await message(await begin(1e15))).toMatch(/1000000\.0 GB, and .* free: it does not fit/)
+  expect((await put('mine/model.gguf', 'for nobody')).status).toBe(400)
+  // Two of one name do not share a folder.
+  const names = await Promise.all([begin(), begin()].map(async (each) => ((await (await each).json()) as { name: string }).name))
+  expect(names.sort()).toEqual(['mine', 'mine-2'])
+  expect((await put('mine/model.gguf', 'no model at all, whatever its name')).status).toBe(200)
   const response = await post('/studio/models/mine/load', {})
   expect(response.status).toBe(400)
   expect(await message(response)).toMatch(/model\.gguf/)
   expect(registry.statuses.map(({ id }) => id)).toEqual(['small'])
+  expect(existsSync(join(folder, 'dropped', 'mine'))).toBe(false)
 })

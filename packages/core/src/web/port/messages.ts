@@ -63,9 +63,10 @@ export function sendError(error: unknown): SentError {
   if (!(error instanceof Error || error instanceof DOMException)) return { name: 'Error', message: String(error) }
   const { name, message } = error
   if (!isParscaleError(error)) return { name, message }
-  // Causes and what was found may be anything.
+  // Causes and what was found may be anything; lengths in headers are of 64 bits.
   const { cause: _, ...facts } = error.facts
-  return { name, message, kind: error.kind, facts: JSON.parse(JSON.stringify(facts)) as ErrorFacts }
+  const plain = JSON.stringify(facts, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+  return { name, message, kind: error.kind, facts: JSON.parse(plain) as ErrorFacts }
 }
 
 export function receiveError({ name, message, kind, facts }: SentError): Error {

@@ -1,4 +1,6 @@
 import { expect, it } from 'vitest'
+import { checkpointError } from '../../errors.ts'
+import { receiveError, sendError } from './messages.ts'
 import { loadInWorker } from './remote-model.ts'
 import { type Port, servePort } from './serve-port.ts'
 
@@ -32,4 +34,9 @@ it('does not give up a worker that runs, however long it loads', async () => {
   } finally {
     globalThis.fetch = fetch
   }
+})
+
+it('sends what is wrong with a model, whatever was found in it', () => {
+  const sent = sendError(checkpointError('the header is too long', { found: { length: 2n ** 63n } }))
+  expect(receiveError(structuredClone(sent))).toMatchObject({ kind: 'checkpoint', message: 'the header is too long' })
 })

@@ -42,10 +42,10 @@ async function listFolder(url: string, headers: Headers, signal?: AbortSignal): 
   const listed = await get(url + listing, headers, signal)
   if (!listed) return neededFiles(await probe(url, headers, signal), url)
   const files = neededFiles(parseListing(await listed.text(), url, headers), url)
-  return await Promise.all(files.map((file) => (file.sha256 === undefined ? tagged(file, url, headers, signal) : file)))
+  return await Promise.all(files.map((file) => (file.tag === undefined ? tagged(file, url, headers, signal) : file)))
 }
 
-/** Without a digest only the server can say whether a file of the same size is another one. */
+/** Without a digest or a tag only the server can say whether a file of the same size is another one. */
 async function tagged(file: SourceFile, url: string, headers: Headers, signal?: AbortSignal): Promise<SourceFile> {
   const { path, size } = file
   const tag = (await findFile(path, url + path, headers, signal))?.tag
@@ -55,15 +55,16 @@ async function tagged(file: SourceFile, url: string, headers: Headers, signal?: 
 function parseListing(text: string, url: string, headers: Headers): SourceFile[] {
   const file = url + listing
   const entries = parseJsonText(text, file)
-  const isEntry = (entry: unknown): entry is { path: string; size: number; sha256?: unknown } => {
+  const isEntry = (entry: unknown): entry is { path: string; size: number; sha256?: unknown; tag?: unknown } => {
     const { path, size } = (entry ?? {}) as { path?: unknown; size?: unknown }
     return typeof path === 'string' && Number.isSafeInteger(size) && (size as number) >= 0
   }
   if (!Array.isArray(entries) || !entries.every(isEntry))
-    throw checkpointError(`${file}: expected a list of { path, size, sha256 }`, { file })
-  return entries.map(({ path, size, sha256 }) => {
+    throw checkpointError(`${file}: expected a list of { path, size, sha256, tag }`, { file })
+  return entries.map(({ path, size, sha256, tag }) => {
     const digest = typeof sha256 === 'string' ? sha256.toLowerCase() : undefined
-    return remoteFile({ path, size, sha256: digest, tag: digest }, url + path, headers)
+    const version = digest ?? (typeof tag === 'string' ? tag : undefined)
+    return remoteFile({ path, size, sha256: digest, tag: version }, url + path, headers)
   })
 }
 

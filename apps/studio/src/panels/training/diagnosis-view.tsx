@@ -1,6 +1,6 @@
 /** A diagnosis as pictures: losses, pairs of streams, weights. */
-import { XyChart } from '../charts/xy-chart.tsx'
-import { css, percent } from '../streams.ts'
+import { XyChart } from '../../charts/xy-chart.tsx'
+import { css, percent } from '../../streams.ts'
 
 interface Figure {
   readonly loss: number
