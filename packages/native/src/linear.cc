@@ -189,7 +189,8 @@ void LinearLayers::multiplyMany(const Linear& layer, size_t panel, size_t panels
   const Tile* tiles = &inputs.tiles[from / inputs.tileRows];
   const size_t count = (to - from + inputs.tileRows - 1) / inputs.tileRows;
   const size_t room = (count - 1) * inputs.tileRows + tiles[count - 1].room;
-  kernels_.manyRows->product(*layer.weights, panel, tiles, count, true, results);
+  kernels_.manyRows->product(*layer.weights, panel, tiles, count, true, {layer.out + from * layer.stride + panel * lanes, layer.stride},
+                             results);
   for (size_t row = from; row < to; row++)
     for (size_t p = 0; p < panels; p++) put(layer, panel + p, row, results + (p * room + row - from) * lanes);
 }

@@ -118,7 +118,7 @@ Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
   std::vector<Words> outputs(rows);
   for (size_t panel = 0; many && panel < m.panels(); panel += many->panelsAtOnce) {
     Aligned out(many->panelsAtOnce * room * lanes * 4);
-    many->product(m, panel, tiles.data(), tiles.size(), false, reinterpret_cast<float*>(out.data()));
+    many->product(m, panel, tiles.data(), tiles.size(), false, Destination(), reinterpret_cast<float*>(out.data()));
     for (size_t p = 0; p < many->panelsAtOnce && panel + p < m.panels(); p++)
       for (size_t row = 0; row < rows; row++)
         append(outputs[row], reinterpret_cast<float*>(out.data()) + (p * room + row) * lanes, lanes);

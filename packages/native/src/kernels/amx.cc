@@ -137,7 +137,7 @@ struct alignas(64) Scratch {
 };
 
 template <int bits, bool minima>
-void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const Tile* tiles, size_t count, bool prefetches, float* out, size_t outStep) {
+void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out, size_t outStep) {
   Scratch scratch;
   const size_t record = w.recordBytes(), header = minima ? 128 : 64, halves = w.blockSize / tileInputs;
   const size_t blocks = w.inputs / w.blockSize, atOnce = inputsAtOnce / w.blockSize, blockBytes = w.blockSize * lanes;
@@ -173,6 +173,13 @@ void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const 
       for (size_t b = 0; b < now; b++, turn ^= 1) {
         const size_t block = from + b;
         const int8_t* in = x.integers + block * w.blockSize * x.room;
+        // Each row's results are far from the last one's: nobody else asks for them.
+        const size_t last = from + atOnce >= blocks ? (b + 1) * x.room / now : 0;
+        for (size_t m = b * x.room / now; m < last; m++) {
+          const auto* line = reinterpret_cast<const uint8_t*>(to.at + (row + m) * to.stride);
+          prefetch(line);
+          prefetch(line + 64);
+        }
         const uint8_t *first = scratch.weights[0] + b * blockBytes, *second = scratch.weights[1] + b * blockBytes;
         if (two) multiplyBlock<minima, 2>(in, halves, first, second, waiting, scratch.sums[turn]);
         else multiplyBlock<minima, 1>(in, halves, first, second, waiting, scratch.sums[turn]);
@@ -192,7 +199,7 @@ void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const 
 
 bool takes(size_t blockSize) { return blockSize >= tileInputs && blockSize <= inputsAtOnce && inputsAtOnce % blockSize == 0; }
 
-void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, bool prefetches, float* out) {
+void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out) {
   _tile_loadconfig(&tileShapes);
   size_t room = 0;
   for (size_t t = 0; t < count; t++) room += tiles[t].room;
@@ -200,10 +207,10 @@ void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, boo
   // Behind the last panel: the same once more.
   const bool two = panel + 1 < w.panels();
   const size_t step = two ? w.panelBytes() : 0, outStep = room * lanes;
-  if (w.format == Format::int8 && w.hasMinima) panelsTimesTiles<8, true>(w, at, step, tiles, count, prefetches, out, outStep);
-  else if (w.format == Format::int8) panelsTimesTiles<8, false>(w, at, step, tiles, count, prefetches, out, outStep);
-  else if (w.hasMinima) panelsTimesTiles<4, true>(w, at, step, tiles, count, prefetches, out, outStep);
-  else panelsTimesTiles<4, false>(w, at, step, tiles, count, prefetches, out, outStep);
+  if (w.format == Format::int8 && w.hasMinima) panelsTimesTiles<8, true>(w, at, step, tiles, count, prefetches, to, out, outStep);
+  else if (w.format == Format::int8) panelsTimesTiles<8, false>(w, at, step, tiles, count, prefetches, to, out, outStep);
+  else if (w.hasMinima) panelsTimesTiles<4, true>(w, at, step, tiles, count, prefetches, to, out, outStep);
+  else panelsTimesTiles<4, false>(w, at, step, tiles, count, prefetches, to, out, outStep);
   _tile_release();
 }
 

@@ -80,6 +80,12 @@ struct VisibleRange {
   float prefixScore = 0;
 };
 
+// Where results of a panel will be put: the first row's, and floats from row to row.
+struct Destination {
+  const float* at = nullptr;
+  size_t stride = 0;
+};
+
 // Products of many rows, where an instruction set has something of its own for them. They give the bits of `Kernels::product`.
 struct ManyRows {
   // From so many rows on they are faster.
@@ -88,8 +94,8 @@ struct ManyRows {
   size_t tileRows, roomStep, width, panelsAtOnce;
   bool (*takes)(size_t blockSize);
   // `panelsAtOnce` panels (fewer where the matrix ends) times several tiles, of which all but the last are full: out [panelsAtOnce][room of all][16].
-  // `prefetches`: the weights come from memory.
-  void (*product)(const Matrix&, size_t panel, const Tile* tiles, size_t count, bool prefetches, float* out);
+  // `prefetches`: the weights come from memory. Prefetches the destination of the first two panels as well, line by line.
+  void (*product)(const Matrix&, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination&, float* out);
 };
 
 struct Kernels {
