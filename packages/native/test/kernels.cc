@@ -95,7 +95,7 @@ Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
   const std::vector<float> x = random.floats(rows * m.inputs, 3);
   const size_t blocks = m.quantised() ? m.inputs / m.blockSize : 1;
   // Which rows share a tile makes no difference.
-  const ManyRows* many = rows > 17 && m.quantised() && kernels.manyRows && kernels.manyRows->takes(m.blockSize) ? kernels.manyRows : nullptr;
+  const ManyRows* many = m.quantised() && kernels.manyRows && kernels.manyRows->takes(m.blockSize) ? kernels.manyRows : nullptr;
   const size_t tileRows = many ? many->tileRows : kernels.tileRows, step = many ? many->roomStep : 1;
   const size_t room = (rows + step - 1) / step * step;
   Aligned floats(room * m.inputs * 4), integers(room * m.inputs), scales(room * blocks * 4), sums(room * blocks * 4);
