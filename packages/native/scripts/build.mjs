@@ -41,6 +41,7 @@ const sources = {
       fused,
     ],
     'graphs/avx512': ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma', '-mprefer-vector-width=512', fused],
+    'kernels/amx': ['-mamx-tile', '-mamx-int8', '-mgfni', '-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mfma'],
     'kernels/avxvnni': [...avx2, '-mavxvnni'],
     'kernels/avx512vnni': ['-mavx512f', '-mavx512bw', '-mavx512dq', '-mavx512vl', '-mavx512vnni', '-mfma', '-mf16c'],
   },
@@ -52,7 +53,7 @@ const sources = {
 }
 
 /** What a program of test/ needs besides the file of its own name, below test/. */
-const programs = { fuzz: {}, kernels: { x64: { 'avxvnni-in-words': avx2 } }, stress: {} }
+const programs = { fuzz: {}, kernels: { x64: { 'avxvnni-in-words': avx2 } }, stress: {}, 'without-tiles': {} }
 
 /** CPUs that there is code for. */
 export const architectures = Object.keys(sources)

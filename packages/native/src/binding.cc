@@ -142,6 +142,14 @@ napi_value instructionSets(napi_env env, Arguments) {
   return list;
 }
 
+// () => string | undefined
+napi_value refusedInstructionSet(napi_env env, Arguments) {
+  if (const char* name = refusedKernels()) return string(env, name);
+  napi_value nothing;
+  must(napi_get_undefined(env, &nothing));
+  return nothing;
+}
+
 // C would take a name that ends early for another file's.
 std::string pathOf(napi_env env, napi_value value) {
   const std::string path = stringOf(env, value, "path");
@@ -424,6 +432,7 @@ napi_value init(napi_env env, napi_value exports) {
   try {
     keepArrayBuffer(env);
     add("instructionSets", entry<instructionSets>);
+    add("refusedInstructionSet", entry<refusedInstructionSet>);
     add("openModel", entry<openModel>);
     add("openAggregator", entry<openAggregator>);
     add("describe", entry<describe>);

@@ -36,4 +36,6 @@ std::vector<const Kernels*> availableKernels() {
   return found;
 }
 
+const char* refusedKernels() { return nullptr; }
+
 }  // namespace parscale

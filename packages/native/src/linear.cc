@@ -8,13 +8,16 @@ namespace {
 
 // Rows that are multiplied with one panel after the other: their inputs should stay in a core's second cache level.
 constexpr size_t inputBytesAtOnce = 256 * 1024;
+// CPUs with products of many rows have more of that, and unpack the weights for all of these.
+constexpr size_t manyInputBytesAtOnce = 1024 * 1024, manyRowsAtOnce = 512;
 
 // Weights that a thread takes at once: long runs read memory best, short ones leave nobody waiting at the end.
 constexpr size_t weightBytesAtOnce = 128 * 1024;
 
 // How far ahead products prefetch weights: with less, eight rows wait for memory; with more, the beginning of a thread's range does.
 constexpr size_t prefetchDistance = 8192;
-// Fewer rows are over so soon that the CPU's own prefetching is better left alone.
+// Fewer rows are over so soon that the CPU's own prefetching is better left alone, but on the Intel servers that have products of many rows:
+// there one row took a tenth longer.
 constexpr size_t prefetchRows = 3;
 
 // Weights that a thread prefetches for before a product begins: they should stay in a core's own caches until then.
@@ -23,6 +26,11 @@ constexpr size_t prefetchBytes = 1024 * 1024;
 size_t blockSizeOf(const Matrix& m) { return m.quantised() ? m.blockSize : 0; }
 
 }  // namespace
+
+bool LinearLayers::takesMany(size_t rows, const Matrix& m) const {
+  const ManyRows* many = kernels_.manyRows;
+  return many && rows >= many->rows && m.quantised() && many->takes(m.blockSize);
+}
 
 void LinearLayers::prepare(size_t rows, const std::vector<Linear>& layers) {
   inputs_ = layers[0].weights->inputs;
@@ -34,44 +42,72 @@ void LinearLayers::prepare(size_t rows, const std::vector<Linear>& layers) {
     if (i < blockSizes_) continue;
     if (i == byBlockSize_.size()) byBlockSize_.emplace_back();
     blockSizes_++;
-    Inputs& in = byBlockSize_[i];
-    in.blockSize = blockSize;
-    in.tiles.clear();
-    float* floats = blockSize == 0 ? in.floats.room(rows * inputs_) : nullptr;
-    int8_t* integers = blockSize == 0 ? nullptr : in.integers.room(rows * inputs_);
-    float* scales = blockSize == 0 ? nullptr : in.scales.room(rows * inputs_ / blockSize);
-    int32_t* sums = blockSize == 0 ? nullptr : in.sums.room(rows * inputs_ / blockSize);
-    for (size_t row = 0; row < rows; row += kernels_.tileRows) {
-      Tile tile;
-      tile.rows = std::min(kernels_.tileRows, rows - row);
-      if (blockSize == 0) {
-        tile.floats = floats + row * inputs_;
-      } else {
-        tile.integers = integers + row * inputs_;
-        tile.scales = scales + row * (inputs_ / blockSize);
-        tile.sums = sums + row * (inputs_ / blockSize);
-      }
-      in.tiles.push_back(tile);
+    byBlockSize_[i].blockSize = blockSize;
+    byBlockSize_[i].many = takesMany(rows, *layer.weights);
+    prepareTiles(byBlockSize_[i], rows);
+  }
+  const ManyRows* many = kernels_.manyRows;
+  if (!many || rows < many->rows) return;
+  const size_t room = std::min(cut(rows, layers).rowsAtOnce, rows + many->tileRows) * lanes * many->panelsAtOnce;
+  for (Buffer<float>& results : results_) results.room(room);
+}
+
+void LinearLayers::prepareTiles(Inputs& in, size_t rows) {
+  const bool floats = in.blockSize == 0;
+  const size_t step = in.many ? kernels_.manyRows->roomStep : 1, blocks = floats ? 0 : inputs_ / in.blockSize;
+  const size_t room = (rows + step - 1) / step * step;
+  in.tileRows = in.many ? kernels_.manyRows->tileRows : kernels_.tileRows;
+  in.tiles.clear();
+  Tile all;
+  if (floats) {
+    all.floats = in.floats.room(rows * inputs_);
+  } else {
+    all.integers = in.integers.room(room * inputs_);
+    all.scales = in.scales.room(room * blocks);
+    all.sums = in.sums.room(room * blocks);
+  }
+  for (size_t row = 0; row < rows; row += in.tileRows) {
+    Tile tile;
+    tile.rows = std::min(in.tileRows, rows - row);
+    tile.room = std::min(in.tileRows, room - row);
+    if (in.many) tile.width = kernels_.manyRows->width;
+    if (floats) {
+      tile.floats = all.floats + row * inputs_;
+    } else {
+      tile.integers = all.integers + row * inputs_;
+      tile.scales = all.scales + row * blocks;
+      tile.sums = all.sums + row * blocks;
     }
+    for (size_t at = 0; at < blocks * tile.room; at += tile.room) {
+      std::fill(tile.scales + at + tile.rows, tile.scales + at + tile.room, 0.0f);
+      std::fill(tile.sums + at + tile.rows, tile.sums + at + tile.room, 0);
+    }
+    in.tiles.push_back(tile);
   }
 }
 
 void LinearLayers::fill(size_t row, const float* x, Prefetch& prefetch) {
   for (size_t i = 0; i < blockSizes_; i++) {
     const Inputs& in = byBlockSize_[i];
-    kernels_.fillTile(x, inputs_, in.blockSize, in.tiles[row / kernels_.tileRows], row % kernels_.tileRows, prefetch);
+    kernels_.fillTile(x, inputs_, in.blockSize, in.tiles[row / in.tileRows], row % in.tileRows, prefetch);
   }
 }
 
 LinearLayers::Cut LinearLayers::cut(size_t rows, const std::vector<Linear>& layers) const {
   Cut c;
   c.panels = 0;
-  for (const Linear& layer : layers) c.panels += layer.weights->panels();
-  c.tiles = (rows + kernels_.tileRows - 1) / kernels_.tileRows;
-  c.tilesAtOnce = std::max<size_t>(1, inputBytesAtOnce / (kernels_.tileRows * layers[0].weights->inputs));
-  c.rowBlocks = (c.tiles + c.tilesAtOnce - 1) / c.tilesAtOnce;
+  bool many = false;
+  for (const Linear& layer : layers) {
+    c.panels += layer.weights->panels();
+    many = many || takesMany(rows, *layer.weights);
+  }
+  const size_t unit = many ? kernels_.manyRows->tileRows : kernels_.tileRows;
+  const size_t bytes = many ? manyInputBytesAtOnce : inputBytesAtOnce, most = many ? manyRowsAtOnce : SIZE_MAX;
+  c.rowsAtOnce = std::max<size_t>(1, std::min(bytes / layers[0].weights->inputs, most) / unit) * unit;
+  c.rowBlocks = (rows + c.rowsAtOnce - 1) / c.rowsAtOnce;
   const size_t longest = std::min(weightBytesAtOnce / layers[0].weights->panelBytes(), c.panels / (pool_.threads() * 4));
-  c.run = std::max<size_t>(1, longest);
+  const size_t step = many ? kernels_.manyRows->panelsAtOnce : 1;
+  c.run = std::max<size_t>(1, longest / step) * step;
   c.runs = (c.panels + c.run - 1) / c.run;
   return c;
 }
@@ -100,14 +136,23 @@ void LinearLayers::expect(size_t rows, const std::vector<Linear>& layers) {
 
 void LinearLayers::multiply(size_t rows, const std::vector<Linear>& layers) {
   const Cut c = cut(rows, layers);
-  pool_.run(c.items(), [&](size_t item, size_t) {
-    const size_t firstTile = item / c.runs * c.tilesAtOnce, lastTile = std::min(c.tiles, firstTile + c.tilesAtOnce);
+  pool_.run(c.items(), [&](size_t item, size_t thread) {
+    const size_t from = item / c.runs * c.rowsAtOnce, to = std::min(rows, from + c.rowsAtOnce);
     size_t panel = item % c.runs * c.run;
-    for (const size_t end = std::min(c.panels, panel + c.run); panel < end; panel++) {
+    const size_t end = std::min(c.panels, panel + c.run);
+    while (panel < end) {
       const Place at = position(layers, panel);
       size_t i = 0;
       while (byBlockSize_[i].blockSize != blockSizeOf(*at.layer->weights)) i++;
-      multiplyPanel(*at.layer, at.panel, byBlockSize_[i], firstTile, lastTile);
+      const Inputs& inputs = byBlockSize_[i];
+      if (!inputs.many) {
+        multiplyPanel(*at.layer, at.panel, inputs, from, to);
+        panel++;
+        continue;
+      }
+      const size_t panels = std::min({kernels_.manyRows->panelsAtOnce, at.layer->weights->panels() - at.panel, end - panel});
+      multiplyMany(*at.layer, at.panel, panels, inputs, from, to, results_[thread].room(0));
+      panel += panels;
     }
   });
   expected_ = nullptr;
@@ -130,27 +175,39 @@ void LinearLayers::adaptOutputs(const LinearAdapters& adapters, size_t row, size
     for (size_t i = 0; i < n; i++) y[i] += bias[from + i];
 }
 
-void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t firstTile,
-                                 size_t lastTile) const {
-  const size_t from = panel * lanes, n = std::min<size_t>(lanes, layer.weights->outputs - from);
-  for (size_t t = firstTile; t < lastTile; t++) {
+void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t from, size_t to) const {
+  for (size_t row = from; row < to; row += inputs.tileRows) {
+    const Tile& tile = inputs.tiles[row / inputs.tileRows];
     alignas(64) float out[16 * lanes];
-    const bool prefetches = t == firstTile && inputs.tiles[t].rows >= prefetchRows;
-    kernels_.product(*layer.weights, panel, inputs.tiles[t], prefetches ? prefetchDistance : 0, out);
-    for (size_t m = 0; m < inputs.tiles[t].rows; m++) {
-      float* to = layer.out + (t * kernels_.tileRows + m) * layer.stride + from;
-      float* y = out + m * lanes;
-      if (layer.bias)
-        for (size_t i = 0; i < n; i++) y[i] += layer.bias[from + i];
-      if (layer.adapters) adaptOutputs(*layer.adapters, t * kernels_.tileRows + m, panel, n, y);
-      if (layer.add)
-        for (size_t i = 0; i < n; i++) to[i] += y[i];
-      else if (n == lanes)
-        std::memcpy(to, y, lanes * sizeof(float));
-      else
-        std::memcpy(to, y, n * sizeof(float));
-    }
+    const bool prefetches = row == from && (tile.rows >= prefetchRows || kernels_.manyRows);
+    kernels_.product(*layer.weights, panel, tile, prefetches ? prefetchDistance : 0, out);
+    for (size_t m = 0; m < tile.rows; m++) put(layer, panel, row + m, out + m * lanes);
   }
+}
+
+void LinearLayers::multiplyMany(const Linear& layer, size_t panel, size_t panels, const Inputs& inputs, size_t from, size_t to,
+                                float* results) const {
+  const Tile* tiles = &inputs.tiles[from / inputs.tileRows];
+  const size_t count = (to - from + inputs.tileRows - 1) / inputs.tileRows;
+  const size_t room = (count - 1) * inputs.tileRows + tiles[count - 1].room;
+  kernels_.manyRows->product(*layer.weights, panel, tiles, count, true, {layer.out + from * layer.stride + panel * lanes, layer.stride},
+                             results);
+  for (size_t row = from; row < to; row++)
+    for (size_t p = 0; p < panels; p++) put(layer, panel + p, row, results + (p * room + row - from) * lanes);
+}
+
+void LinearLayers::put(const Linear& layer, size_t panel, size_t row, float* y) const {
+  const size_t from = panel * lanes, n = std::min<size_t>(lanes, layer.weights->outputs - from);
+  float* to = layer.out + row * layer.stride + from;
+  if (layer.bias)
+    for (size_t i = 0; i < n; i++) y[i] += layer.bias[from + i];
+  if (layer.adapters) adaptOutputs(*layer.adapters, row, panel, n, y);
+  if (layer.add)
+    for (size_t i = 0; i < n; i++) to[i] += y[i];
+  else if (n == lanes)
+    std::memcpy(to, y, lanes * sizeof(float));
+  else
+    std::memcpy(to, y, n * sizeof(float));
 }
 
 }  // namespace parscale

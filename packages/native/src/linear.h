@@ -22,7 +22,7 @@ struct Linear {
 
 class LinearLayers {
  public:
-  LinearLayers(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), prefetches_(pool.threads()) {}
+  LinearLayers(const Kernels& kernels, ThreadPool& pool) : kernels_(kernels), pool_(pool), prefetches_(pool.threads()), results_(pool.threads()) {}
 
   // `source(row, prefetch)` gives a row of inputs, and may compute it: it is called once for each, by any thread. All matrices have
   // the same number of inputs. `adapters` is of the rows, where a matrix has any. Throws std::bad_alloc before anything is computed.
@@ -43,7 +43,7 @@ class LinearLayers {
  private:
   // How a product is cut into items: runs of panels, once for each block of rows.
   struct Cut {
-    size_t panels, run, runs, tiles, tilesAtOnce, rowBlocks;
+    size_t panels, run, runs, rowsAtOnce, rowBlocks;
     size_t items() const { return rowBlocks * runs; }
   };
   // A panel of one of the matrices.
@@ -59,19 +59,27 @@ class LinearLayers {
   // The inputs in tiles, once for each block size in use.
   struct Inputs {
     size_t blockSize = 0;
+    // Whether they lie as products of many rows want them.
+    bool many = false;
+    size_t tileRows = 0;
     std::vector<Tile> tiles;
     Buffer<float> floats, scales;
     Buffer<int8_t> integers;
     Buffer<int32_t> sums;
   };
 
+  bool takesMany(size_t rows, const Matrix&) const;
   void prepare(size_t rows, const std::vector<Linear>& layers);
+  void prepareTiles(Inputs& in, size_t rows);
   void fill(size_t row, const float* x, Prefetch& prefetch);
   Cut cut(size_t rows, const std::vector<Linear>& layers) const;
   static Place position(const std::vector<Linear>& layers, size_t panel);
   void multiply(size_t rows, const std::vector<Linear>& layers);
   void adaptOutputs(const LinearAdapters&, size_t row, size_t panel, size_t n, float* y) const;
-  void multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t firstTile, size_t lastTile) const;
+  void multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t from, size_t to) const;
+  void multiplyMany(const Linear& layer, size_t panel, size_t panels, const Inputs& inputs, size_t from, size_t to, float* results) const;
+  // A row's results of a panel, to where they belong.
+  void put(const Linear& layer, size_t panel, size_t row, float* y) const;
 
   const Kernels& kernels_;
   ThreadPool& pool_;
@@ -82,6 +90,8 @@ class LinearLayers {
   RowAdapters adapters_;
   const Matrix* expected_ = nullptr;
   std::vector<ThreadPrefetch> prefetches_;
+  // Of each thread's product of many rows.
+  std::vector<Buffer<float>> results_;
 };
 
 }  // namespace parscale

@@ -4,14 +4,16 @@ import { quantisedBytes } from '@parscale/core/internal/checkpoint'
 import type { DecoderKind } from '@parscale/core/internal/generation'
 import { elementCount, estimateMemory, type MemoryEstimate, type MemoryQuestion } from '@parscale/core/internal/model'
 import { type NativeDecoderOptions, nativeDecoder, nativeRefusal, packModel } from './native-decoder.ts'
-import { instructionSets } from './native-model.ts'
+import { instructionSets, refusedInstructionSet } from './native-model.ts'
 import { nativeModule } from './native-module.ts'
 
 export const nativeDecoders: DecoderKind<NativeDecoderOptions> = {
   name: 'native',
   readsOnce: true,
   get runsWith() {
-    return instructionSets()[0]
+    const [best] = instructionSets()
+    const refused = refusedInstructionSet()
+    return refused === undefined ? best : `${best}, as the system refuses ${refused}`
   },
   refusal(configs, { device = 'cpu' }) {
     if (device !== 'cpu') return { kind: 'usage', reason: `the native step runs on the CPU only, not on ${device}` }

@@ -52,6 +52,12 @@ export function instructionSets(): string[] {
   return 'module' in loaded ? loaded.module.instructionSets() : []
 }
 
+/** A better one than those, which the CPU has but the system does not let this process use. */
+export function refusedInstructionSet(): string | undefined {
+  const loaded = nativeModule()
+  return 'module' in loaded ? loaded.module.refusedInstructionSet() : undefined
+}
+
 export class NativeModel {
   readonly facts: ModelFacts
   readonly #native: NativeModule

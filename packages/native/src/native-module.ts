@@ -46,6 +46,8 @@ export interface StepOutput {
 /** What binding.cc exports. All check what they are given; errors have a `code` (native-model.ts). */
 export interface NativeModule {
   instructionSets(): string[]
+  /** A better one, which the CPU could run but the system refuses. */
+  refusedInstructionSet(): string | undefined
   openModel(path: string, threads: number, cacheType: number, instructionSet: string): ModelHandle
   openAggregator(path: string): AggregatorHandle
   describe(model: ModelHandle): ModelFacts

@@ -21,7 +21,7 @@ const sources = {
 
 async function quantised(folder: string, bits: 8 | 4): Promise<string> {
   const into = join(temporary, `${folder.replace('/', '-')}-${bits}`)
-  await quantiseModel(`${fixturesFolder}${folder}`, into, { bits, blockSize: 32 })
+  await quantiseModel(`${fixturesFolder}${folder}`, into, { bits, blockSize: 64 })
   return into
 }
 

@@ -1,7 +1,7 @@
 // Every kernel of every instruction set that this CPU has, against the portable ones, bit for bit.
 //   kernels        prints the instruction sets, best first, then "bits" and a number that all CPUs share, then "ok" or what differed
 //   kernels names  the instruction sets only
-//   kernels WORDS  x64: prints what a CPU that says these words of itself would run (CpuWords, five numbers)
+//   kernels WORDS  x64: prints what a CPU that says these words of itself would run (CpuWords, six numbers; a seventh: without permission for tiles)
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -92,37 +92,56 @@ Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
     for (size_t record = 0; record < m.panels() * m.panelBytes(); record += m.recordBytes())
       for (size_t at = 0; at < (m.hasMinima ? 128 : 64); at += 4) put(record + at, random.uniform());
 
-  const std::vector<float> x = random.floats(24 * m.inputs, 3);
+  const std::vector<float> x = random.floats(rows * m.inputs, 3);
   const size_t blocks = m.quantised() ? m.inputs / m.blockSize : 1;
-  Words words;
-  // The portable ones take fewer rows at once: which rows share a tile makes no difference.
-  for (size_t from = 0; from < rows; from += kernels.tileRows) {
-    const size_t n = std::min(kernels.tileRows, rows - from);
-    Aligned floats(n * m.inputs * 4), integers(n * m.inputs), scales(n * blocks * 4), sums(n * blocks * 4);
+  // Which rows share a tile makes no difference.
+  const ManyRows* many = m.quantised() && kernels.manyRows && kernels.manyRows->takes(m.blockSize) ? kernels.manyRows : nullptr;
+  const size_t tileRows = many ? many->tileRows : kernels.tileRows, step = many ? many->roomStep : 1;
+  const size_t room = (rows + step - 1) / step * step;
+  Aligned floats(room * m.inputs * 4), integers(room * m.inputs), scales(room * blocks * 4), sums(room * blocks * 4);
+  std::vector<Tile> tiles;
+  Prefetch none;
+  for (size_t from = 0; from < rows; from += tileRows) {
     Tile tile;
-    tile.rows = n;
-    tile.floats = reinterpret_cast<float*>(floats.data());
-    tile.integers = reinterpret_cast<int8_t*>(integers.data());
-    tile.scales = reinterpret_cast<float*>(scales.data());
-    tile.sums = reinterpret_cast<int32_t*>(sums.data());
-    Prefetch none;
-    for (size_t row = 0; row < n; row++)
+    tile.rows = std::min(tileRows, rows - from);
+    tile.room = std::min(tileRows, room - from);
+    if (many) tile.width = many->width;
+    tile.floats = reinterpret_cast<float*>(floats.data()) + from * m.inputs;
+    tile.integers = reinterpret_cast<int8_t*>(integers.data()) + from * m.inputs;
+    tile.scales = reinterpret_cast<float*>(scales.data()) + from * blocks;
+    tile.sums = reinterpret_cast<int32_t*>(sums.data()) + from * blocks;
+    for (size_t row = 0; row < tile.rows; row++)
       kernels.fillTile(&x[(from + row) * m.inputs], m.inputs, m.quantised() ? m.blockSize : 0, tile, row, none);
-    std::vector<Words> outputs(n);
+    tiles.push_back(tile);
+  }
+
+  std::vector<Words> outputs(rows);
+  for (size_t panel = 0; many && panel < m.panels(); panel += many->panelsAtOnce) {
+    Aligned out(many->panelsAtOnce * room * lanes * 4);
+    many->product(m, panel, tiles.data(), tiles.size(), false, Destination(), reinterpret_cast<float*>(out.data()));
+    for (size_t p = 0; p < many->panelsAtOnce && panel + p < m.panels(); p++)
+      for (size_t row = 0; row < rows; row++)
+        append(outputs[row], reinterpret_cast<float*>(out.data()) + (p * room + row) * lanes, lanes);
+  }
+  for (size_t t = 0; !many && t < tiles.size(); t++)
     for (size_t panel = 0; panel < m.panels(); panel++) {
       alignas(64) float out[16 * lanes];
-      kernels.product(m, panel, tile, 0, out);
-      for (size_t row = 0; row < n; row++) append(outputs[row], out + row * lanes, lanes);
+      kernels.product(m, panel, tiles[t], 0, out);
+      for (size_t row = 0; row < tiles[t].rows; row++) append(outputs[t * tileRows + row], out + row * lanes, lanes);
     }
-    for (size_t row = 0; row < n; row++) {
-      words.insert(words.end(), outputs[row].begin(), outputs[row].end());
-      if (!m.quantised()) continue;
-      for (size_t b = 0; b < blocks; b++) {
-        append(words, tile.scales + b * n + row, 1);
-        words.push_back(uint32_t(tile.sums[b * n + row]));
-      }
-      for (size_t k = 0; k < m.inputs; k++) words.push_back(uint32_t(tile.integers[k / 16 * 16 * n + row * 16 + k % 16]));
+
+  Words words;
+  for (size_t row = 0; row < rows; row++) {
+    words.insert(words.end(), outputs[row].begin(), outputs[row].end());
+    if (!m.quantised()) continue;
+    const Tile& tile = tiles[row / tileRows];
+    const size_t within = row % tileRows;
+    for (size_t b = 0; b < blocks; b++) {
+      append(words, tile.scales + b * tile.room + within, 1);
+      words.push_back(uint32_t(tile.sums[b * tile.room + within]));
     }
+    for (size_t k = 0; k < m.inputs; k++)
+      words.push_back(uint32_t(tile.integers[(k / tile.width * tile.room + within) * tile.width + k % tile.width]));
   }
   return words;
 }
@@ -146,6 +165,19 @@ void addProducts(std::vector<Case>& cases) {
       add("int4", Format::int4, 256, blockSize, minima);
     }
   }
+  // Where kernels for many rows begin, and where their tiles end.
+  for (const Format format : {Format::int8, Format::int4})
+    for (const bool minima : {false, true})
+      for (const uint32_t blockSize : {32, 64, 128, 256, 512})
+        for (const size_t rows : {31, 32, 33, 47, 48, 49, 63, 64, 65, 80}) {
+          Matrix m;
+          m.format = format;
+          m.inputs = 1536 + (blockSize < 512 ? blockSize : 0);
+          m.blockSize = blockSize;
+          m.hasMinima = minima;
+          cases.push_back({std::string(format == Format::int8 ? "int8" : "int4") + " product of " + std::to_string(rows) + " rows, blocks of " + std::to_string(blockSize),
+                           [=](const Kernels& k) { return product(k, m, rows, uint32_t(rows + blockSize)); }});
+        }
   // The largest integers on both sides: nothing may be cut off on the way to 32 bits.
   cases.push_back({"the largest sums", [](const Kernels& k) {
     Words words;
@@ -166,7 +198,7 @@ void addProducts(std::vector<Case>& cases) {
           float scale;
           int32_t sum;
           Tile tile;
-          tile.rows = 1;
+          tile.rows = tile.room = 1;
           tile.integers = reinterpret_cast<int8_t*>(integers.data());
           tile.scales = &scale;
           tile.sums = &sum;
@@ -189,7 +221,7 @@ void addProducts(std::vector<Case>& cases) {
       float scales[2];
       int32_t sums[2];
       Tile tile;
-      tile.rows = 1;
+      tile.rows = tile.room = 1;
       tile.integers = reinterpret_cast<int8_t*>(integers.data());
       tile.scales = scales;
       tile.sums = sums;
@@ -289,7 +321,7 @@ int main(int count, char** arguments) {
   std::vector<const Kernels*> all = availableKernels();
 #if defined(__x86_64__)
   const auto word = [&](int i) { return unsigned(std::strtoul(arguments[i], nullptr, 0)); };
-  if (count == 6) all = kernelsFor({word(1), word(2), word(3), word(4), word(5)});
+  if (count >= 7) all = kernelsFor({word(1), word(2), word(3), word(4), word(5), word(6)}, count == 7);
 #endif
   for (const Kernels* kernels : all) std::puts(kernels->name);
   if (count > 1) return 0;

@@ -64,20 +64,27 @@ describe('the instruction set', () => {
   const everything = {
     leaf1c: [12, 27, 28, 29],
     leaf7b: [5, 16, 17, 30, 31],
-    leaf7c: [11],
+    leaf7c: [8, 11],
+    leaf7d: [24, 25],
     leaf7part1a: [4],
-    kept: [1, 2, 5, 6, 7],
+    kept: [1, 2, 5, 6, 7, 17, 18],
   }
-  const all = ['avx512vnni', 'avxvnni', 'avx2', 'portable']
+  const all = ['amx', 'avx512vnni', 'avxvnni', 'avx2', 'portable']
+  const withoutAvx512 = all.slice(2)
   it.each([
     ['nothing', {}, all],
-    ['AVX-512 F', { leaf7b: [16] }, all.slice(1)],
-    ['AVX-512 DQ', { leaf7b: [17] }, all.slice(1)],
-    ['AVX-512 BW', { leaf7b: [30] }, all.slice(1)],
-    ['AVX-512 VL', { leaf7b: [31] }, all.slice(1)],
-    ['AVX-512 VNNI', { leaf7c: [11] }, all.slice(1)],
-    ['the wide registers, by the system', { kept: [5, 6, 7] }, all.slice(1)],
-    ['AVX-VNNI', { leaf7part1a: [4] }, ['avx512vnni', 'avx2', 'portable']],
+    ['AMX', { leaf7d: [24] }, all.slice(1)],
+    ["AMX's integers", { leaf7d: [25] }, all.slice(1)],
+    ['GFNI', { leaf7c: [8] }, all.slice(1)],
+    ["AMX's shapes, by the system", { kept: [17] }, all.slice(1)],
+    ["AMX's tiles, by the system", { kept: [18] }, all.slice(1)],
+    ['AVX-512 F', { leaf7b: [16] }, withoutAvx512],
+    ['AVX-512 DQ', { leaf7b: [17] }, withoutAvx512],
+    ['AVX-512 BW', { leaf7b: [30] }, withoutAvx512],
+    ['AVX-512 VL', { leaf7b: [31] }, withoutAvx512],
+    ['AVX-512 VNNI', { leaf7c: [11] }, withoutAvx512],
+    ['the wide registers, by the system', { kept: [5, 6, 7] }, withoutAvx512],
+    ['AVX-VNNI', { leaf7part1a: [4] }, ['amx', 'avx512vnni', 'avx2', 'portable']],
     ['both kinds of VNNI', { leaf7c: [11], leaf7part1a: [4] }, ['avx2', 'portable']],
     ['AVX2', { leaf7b: [5] }, ['portable']],
     ['FMA', { leaf1c: [12] }, ['portable']],
@@ -91,6 +98,23 @@ describe('the instruction set', () => {
     const program = await kernelsFor('x64')
     const { stdout } = await run(program, words.map(String))
     expect(stdout.trim().split('\n')).toEqual(expected)
+    const refused = await run(program, [...words.map(String), 'refused'])
+    expect(refused.stdout.trim().split('\n')).toEqual(expected.filter((name) => name !== 'amx'))
+  })
+})
+
+describe.runIf(process.platform === 'linux' && process.arch === 'x64')('a Linux that refuses tiles', () => {
+  it('gets the next best kernels, and is told', async () => {
+    const refusing = await build({ program: 'without-tiles' })
+    const { stdout } = await run(refusing, [await kernelsFor('x64'), 'names'])
+    expect(stdout).not.toContain('amx')
+    const here = (await run(await kernelsFor('x64'), ['names'])).stdout
+    expect(`amx\n${stdout}`.includes(here)).toBe(true)
+    const script = "import { nativeDecoders } from '@parscale/native'; console.log(nativeDecoders.runsWith)"
+    const node = [process.execPath, '--import', 'tsx', '--conditions=source', '--input-type=module', '-e', script]
+    const said = (await run(refusing, node)).stdout.trim()
+    const best = stdout.split('\n')[0]
+    expect(said).toBe(here.startsWith('amx') ? `${best}, as the system refuses amx` : best)
   })
 })
 
@@ -108,7 +132,7 @@ describe('compiled code', () => {
   it('for one instruction set is never linked into what all CPUs run', async () => {
     const found = { avx512: 0, avx2: 0, vnni: 0, other: 0 }
     for (const [name, code] of await functions('x64')) {
-      if (/Avx512Vnni|Avx512Graph|AmxGraph/.test(name)) found.avx512 += Number(code.includes('%zmm'))
+      if (/Avx512Vnni|Avx512Graph|AmxGraph|AmxTiles/.test(name)) found.avx512 += Number(code.includes('%zmm'))
       else if (/Avx2|AvxVnni/.test(name)) {
         expect(code, name).not.toMatch(/%zmm|%ymm(1[6-9]|2\d|3[01])|%k[1-7]/)
         found.avx2 += Number(code.includes('%ymm'))

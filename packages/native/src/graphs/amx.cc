@@ -8,11 +8,6 @@
 
 #include <immintrin.h>
 
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-#endif
-
 namespace parscale {
 namespace {
 namespace AmxGraph {
@@ -239,15 +234,5 @@ constexpr GraphKernels withTiles() {
 
 // Nothing of this file runs before it is known that the CPU can.
 extern constexpr GraphKernels amxGraphKernels = AmxGraph::withTiles();
-
-// Linux keeps tiles for a process only after it has asked.
-bool tilesAllowed() {
-#if defined(__linux__) && defined(SYS_arch_prctl)
-  constexpr int requestPermission = 0x1023, tileData = 18;
-  return syscall(SYS_arch_prctl, requestPermission, tileData) == 0;
-#else
-  return false;
-#endif
-}
 
 }  // namespace parscale

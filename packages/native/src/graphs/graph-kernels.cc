@@ -7,18 +7,20 @@
 #endif
 
 #include "../instruction-sets.h"
+#if defined(__x86_64__)
+#include "../instruction-sets-x64.h"
+#endif
 
 namespace parscale {
 
 extern const GraphKernels portableGraphKernels;
 #if defined(__x86_64__)
 extern const GraphKernels amxGraphKernels, avx512GraphKernels, avx2GraphKernels;
-bool tilesAllowed();
 
 namespace {
 
-// Tiles, their products of bfloat16, conversions to it, and a system that keeps both parts of their state.
-bool hasTiles() {
+// Tiles of bfloat16, conversions to it, and a system that keeps both parts of their state.
+bool hasFloatTiles() {
   unsigned a, b, c, d, low, high;
   if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || a < 1 || !(d >> 22 & 1) || !(d >> 24 & 1)) return false;
   if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a >> 5 & 1)) return false;
@@ -34,8 +36,8 @@ const GraphKernels& graphKernels(bool exact) {
 #if defined(__x86_64__)
   // The step's list is of the same registers, best first.
   const char* best = availableKernels().front()->name;
-  if (std::strstr(best, "avx512")) {
-    static const bool tiles = hasTiles();
+  if (std::strstr(best, "avx512") || std::strstr(best, "amx")) {
+    static const bool tiles = hasFloatTiles();
     return tiles && !exact ? amxGraphKernels : avx512GraphKernels;
   }
   if (std::strstr(best, "avx")) return avx2GraphKernels;

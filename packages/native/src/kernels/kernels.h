@@ -41,10 +41,12 @@ struct Matrix {
 };
 
 // Inputs of a product, M rows side by side so that a tile of weights meets them in the order of memory.
-// float products: values [K][M]. Integer products: values int8 [K / 16][M][16], scales and sums [K / blockSize][M], where a
+// float products: values [K][M]. Integer products: values int8 [K / width][room][width], scales and sums [K / blockSize][room], where a
 // sum is that of a row's integers in a block.
 struct Tile {
   size_t rows = 0;
+  // Rows that there is room for, and neighbouring inputs of a row: `rows` and 16 but for products of many rows.
+  size_t room = 0, width = 16;
   float* floats = nullptr;
   int8_t* integers = nullptr;
   float* scales = nullptr;
@@ -78,6 +80,24 @@ struct VisibleRange {
   float prefixScore = 0;
 };
 
+// Where results of a panel will be put: the first row's, and floats from row to row.
+struct Destination {
+  const float* at = nullptr;
+  size_t stride = 0;
+};
+
+// Products of many rows, where an instruction set has something of its own for them. They give the bits of `Kernels::product`.
+struct ManyRows {
+  // From so many rows on they are faster.
+  size_t rows;
+  // The most rows that a tile may have; its room is a multiple of `roomStep`, and rows behind the last one need only zeros for scales and sums.
+  size_t tileRows, roomStep, width, panelsAtOnce;
+  bool (*takes)(size_t blockSize);
+  // `panelsAtOnce` panels (fewer where the matrix ends) times several tiles, of which all but the last are full: out [panelsAtOnce][room of all][16].
+  // `prefetches`: the weights come from memory. Prefetches the destination of the first two panels as well, line by line.
+  void (*product)(const Matrix&, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination&, float* out);
+};
+
 struct Kernels {
   const char* name;
   // The most rows that a tile may have.
@@ -102,6 +122,9 @@ struct Kernels {
   // Attention of G queries [G][D], already scaled, to what they see: out [G][D]. `scores` is room for
   // G * (positions rounded up to 16) floats.
   void (*attend)(const CachedHead&, const VisibleRange&, const float* queries, size_t groups, float* scores, float* out, Prefetch&);
+
+  // Null: there is nothing of this kind.
+  const ManyRows* manyRows;
 };
 
 }  // namespace parscale

@@ -160,15 +160,16 @@ void fillTile(const float* x, size_t inputs, size_t blockSize, const Tile& tile,
     }
     const float extreme = Isa::largest(largest);
     const auto factor = Isa::set(extreme > 0 ? 127 / extreme : 0);
-    int8_t* out = tile.integers + (block * blockSize * M + row * lanes);
     auto sums = Isa::start(0);
-    for (size_t k = 0; k < blockSize; k += lanes, out += M * lanes) {
+    for (size_t k = 0; k < blockSize; k += lanes) {
+      const size_t input = block * blockSize + k;
+      int8_t* out = tile.integers + (input / tile.width * tile.room + row) * tile.width + input % tile.width;
       prefetchLine<Isa>(prefetch);
       const auto scaled = Isa::mul(Isa::load(x + k), factor);
       sums = Isa::addIntegers(sums, Isa::roundToBytes(Isa::max(Isa::min(scaled, Isa::set(127)), Isa::set(-127)), out));
     }
-    tile.scales[block * M + row] = extreme / 127 + Isa::sum(zero);
-    tile.sums[block * M + row] = Isa::sumOfIntegers(sums);
+    tile.scales[block * tile.room + row] = extreme / 127 + Isa::sum(zero);
+    tile.sums[block * tile.room + row] = Isa::sumOfIntegers(sums);
   }
 }
 
@@ -475,7 +476,8 @@ constexpr Kernels kernelsOf(const char* name) {
           silu<Isa>,
           softmax<Isa>,
           appendKv<Isa>,
-          attend<Isa>};
+          attend<Isa>,
+          nullptr};
 }
 
 }  // namespace parscale

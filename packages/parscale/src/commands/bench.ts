@@ -117,14 +117,18 @@ export function register(command: Command, io: Io): void {
     })
 }
 
-/** `auto` is what other commands would take for the model, or for one with prefixes as streams. */
+/** `auto` is what other commands would take for the model, or for one with prefixes as streams. Says what they run with. */
 async function enginesOf(
   choices: readonly EngineChoice[],
   model: { readonly source: string | undefined } | undefined,
-  { env }: Io,
+  { env, stderr }: Io,
 ): Promise<EngineName[]> {
   const outline = model && (await outlineModel(model.source, { env }))
   const names = new Set<EngineName>()
-  for (const engine of choices) names.add((await (outline ? engineOf(outline, { engine }) : chooseEngine([], { engine }))).engine)
+  for (const choice of choices) {
+    const { engine, decoders } = await (outline ? engineOf(outline, { engine: choice }) : chooseEngine([], { engine: choice }))
+    if (!names.has(engine) && decoders.runsWith !== undefined) stderr(`${engine} runs with ${decoders.runsWith}\n`)
+    names.add(engine)
+  }
   return [...names]
 }
