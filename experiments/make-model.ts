@@ -32,7 +32,16 @@ const batch = ['--batch-size', '8', '--sequence-length', '256', '--evaluate-sequ
 const backbone = [
   ...['pretrain', ...data, '--p', '1', '--steps', '6000', '--vocab-size', '1024', '--hidden-size', '64', '--layers', '3'],
   ...['--heads', '2', '--kv-heads', '1', '--head-dim', '32', '--intermediate-size', '192', ...batch],
-  ...['--set', 'shape.maxPositionEmbeddings=512', '--learning-rate', '1e-2', '--evaluate-every', '500', '--checkpoint-every', '500'],
+  ...[
+    '--set',
+    'shape.maxPositionEmbeddings=512',
+    '--learning-rate',
+    '1e-2',
+    '--evaluate-every',
+    '500',
+    '--checkpoint-every',
+    '500',
+  ],
 ]
 const rounded = `${work}/backbone-bf16`
 /** One stream has the same as each of several: the control. */
