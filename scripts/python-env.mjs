@@ -37,6 +37,8 @@ export const environments = {
   inspect: ['inspect_ai==0.3.285', 'openai==3.57.0'],
   /** Another one: an evaluation harness (800 MB). */
   harness: ['lm_eval[api]==0.4.13'],
+  /** The same, running models by itself: what `parscale eval` must equal. Several gigabytes on Linux, as above. */
+  evaluation: ['lm_eval[hf]==0.4.13', 'torch==2.15.0', 'transformers==5.23.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
   /** Makes requests of an OpenAPI document (95 MB). */
   schemathesis: ['schemathesis==4.32.5'],
   /** Judges manifests by Kubernetes' own schemas (75 MB). */

@@ -12,6 +12,9 @@ export const packageVersion = (): string =>
 /** The model that ships with the package: small, trained on public prose, with P = 1, 2, 4 and 8. Its card is README.md in it. */
 export const shippedModel = fileURLToPath(new URL('../models/small', import.meta.url))
 
+/** Task files that ship with the package, for `parscale eval`. */
+export const taskFolder = fileURLToPath(new URL('../tasks', import.meta.url))
+
 /** The studio's page as `npm run build` leaves it. */
 export const studioFolder = fileURLToPath(new URL('../dist/studio-page', import.meta.url))
 

@@ -88,7 +88,8 @@ export function isFilter(name: string): boolean {
 export function callFilter(runtime: Runtime, name: string, args: Arguments): Value {
   if (refusedFilters.includes(name)) throw notSupported(`the filter ${name}`)
   const own = Object.hasOwn(aliases, name) ? aliases[name]! : name
-  const filter = Object.hasOwn(freeFilters, own) ? freeFilters[own] : filters.get(own)
+  const given = runtime.filters && Object.hasOwn(runtime.filters, own) ? runtime.filters[own] : undefined
+  const filter = given ?? (Object.hasOwn(freeFilters, own) ? freeFilters[own] : filters.get(own))
   if (!filter) throw runtimeError(`No filter named '${name}' found.`)
   runtime.budget.spend(1)
   return filter(runtime, args)
