@@ -43,7 +43,7 @@ export async function findTasks(names: readonly string[], includePath?: string):
     if (found === undefined) throw usageError(`--tasks: ${name} names neither a task nor a group`, { flag: 'tasks', found: name })
     return found
   })
-  return await selectTasks(taskFiles, index, asked)
+  return selectTasks(index, asked)
 }
 
 async function userFiles(folder: string): Promise<string[]> {

@@ -84,24 +84,41 @@ const groupSchema = z.strictObject({
 })
 
 /** Every task and group that the files define, by name: a user's file goes before one that ships. */
-export type TaskIndex = ReadonlyMap<string, { readonly path: string; readonly fields: Fields }>
+export type TaskIndex = ReadonlyMap<
+  string,
+  {
+    readonly path: string
+    readonly fields: Fields
+    /** Written out in a group's file. */
+    readonly isMember?: true
+  }
+>
 
 export async function indexTaskFiles(files: TaskFiles, paths: readonly string[]): Promise<TaskIndex> {
-  const index = new Map<string, { path: string; fields: Fields }>()
+  const index = new Map<string, { path: string; fields: Fields; isMember?: true }>()
   for (const path of paths) {
     const fields = await readTaskFile(files, path)
-    for (const name of [fields.group, fields.group === undefined ? fields.task : undefined])
-      if (typeof name === 'string') index.set(name, { path, fields })
+    const { group, task } = fields
+    if (typeof group === 'string') index.set(group, { path, fields })
+    else if (typeof task === 'string') index.set(task, { path, fields })
+    if (group === undefined || !Array.isArray(task)) continue
+    // Tasks that a group writes out can be asked for by themselves.
+    for (const { include, ...own } of task.filter(isFields)) {
+      if (typeof own.task !== 'string' || typeof include !== 'string') continue
+      index.set(own.task, { path, fields: { ...(await readTaskFile(files, files.resolve(path, include))), ...own }, isMember: true })
+    }
   }
   return index
 }
 
+const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null
+
 /** @throws usage error for a name that there is not, with those that there are; as taskConfig */
-export async function selectTasks(files: TaskFiles, index: TaskIndex, names: readonly string[]): Promise<TaskSet> {
+export function selectTasks(index: TaskIndex, names: readonly string[]): TaskSet {
   const tasks = new Map<string, TaskConfig>()
   const groups = new Map<string, TaskGroup>()
 
-  async function add(name: string, overrides: Fields, open: readonly string[]): Promise<readonly string[]> {
+  function add(name: string, overrides: Fields, open: readonly string[]): readonly string[] {
     const found = index.get(name)
     if (!found) return addTag(name, overrides, open)
     if (open.includes(name)) throw usageError(`${found.path}: the group ${name} holds itself`, { file: found.path })
@@ -113,7 +130,7 @@ export async function selectTasks(files: TaskFiles, index: TaskIndex, names: rea
     if (!parsed.success) throw usageError(`${found.path}: ${issueText(parsed.error)}`, { file: found.path })
     const { group, group_alias: alias, task, aggregate_metric_list: aggregates, metadata } = parsed.data
     const members: string[] = []
-    for (const member of [task].flat()) members.push(...(await addMember(member, found.path, overrides, [...open, name])))
+    for (const member of [task].flat()) members.push(...(addMember(member, found.path, overrides, [...open, name])))
     groups.set(group, {
       name: group,
       alias: alias ?? group,
@@ -129,28 +146,34 @@ export async function selectTasks(files: TaskFiles, index: TaskIndex, names: rea
   }
 
   /** A name, or a task written right there with the fields it does not share. */
-  async function addMember(member: string | Fields, path: string, overrides: Fields, open: readonly string[]) {
-    if (typeof member === 'string') return await add(member, overrides, open)
-    const { task, include, ...fields } = member
+  function addMember(member: string | Fields, path: string, overrides: Fields, open: readonly string[]) {
+    if (typeof member === 'string') return add(member, overrides, open)
+    const { task, include: _, ...fields } = member
     if (typeof task !== 'string')
       throw usageError(`${path}: task: expected names of tasks, or mappings with a field task`, { file: path })
-    if (index.has(task)) return await add(task, { ...overrides, ...fields }, open)
-    const base = typeof include === 'string' ? await readTaskFile(files, files.resolve(path, include)) : {}
-    if (!tasks.has(task)) tasks.set(task, taskConfig({ ...base, ...overrides, ...fields, task }, path))
+    if (index.has(task)) return add(task, { ...overrides, ...fields }, open)
+    if (!tasks.has(task)) tasks.set(task, taskConfig({ ...overrides, ...fields, task }, path))
     return [task]
   }
 
-  async function addTag(name: string, overrides: Fields, open: readonly string[]): Promise<readonly string[]> {
+  function addTag(name: string, overrides: Fields, open: readonly string[]): readonly string[] {
     const tagged = [...index].filter(([, { fields }]) => fields.group === undefined && [fields.tag ?? []].flat().includes(name))
     if (tagged.length === 0) throw usageError(unknownTask(name, index), { flag: 'tasks', found: name })
     const added: string[] = []
-    for (const [task] of tagged.sort(([a], [b]) => (a < b ? -1 : 1))) added.push(...(await add(task, overrides, open)))
+    for (const [task] of tagged.sort(([a], [b]) => (a < b ? -1 : 1))) added.push(...(add(task, overrides, open)))
     return added
   }
 
-  for (const name of names) await add(name, {}, [])
+  for (const name of names) add(name, {}, [])
   return { tasks: [...tasks.values()], groups: [...groups.values()] }
 }
 
 const unknownTask = (name: string, index: TaskIndex) =>
-  `--tasks: there is no task ${JSON.stringify(name)}; there are ${[...index.keys()].sort().join(', ')}, and any YAML file by its path`
+  `--tasks: there is no task ${JSON.stringify(name)}; there are ${shownNames(index)}, and any YAML file by its path`
+
+/** Without the many of groups. */
+const shownNames = (index: TaskIndex): string =>
+  [...index]
+    .flatMap(([name, { isMember }]) => (isMember ? [] : [name]))
+    .sort()
+    .join(', ')
