@@ -72,7 +72,7 @@ function sharedShots(tasks: readonly BuiltTask[]): string {
 }
 
 function figureCells({ metric, filter, value, standardError, values }: Figure, shots: string): Cells {
-  const bounds = interval(values, value, standardError)
+  const bounds = interval(metric.aggregation, values, value, standardError)
   const range = bounds ? `${decimals(bounds.low)} to ${decimals(bounds.high)}` : ''
   return [filter, shots, metric.name, metric.higherIsBetter ? '↑' : '↓', decimals(value), '±', decimals(standardError), range]
 }

@@ -14,14 +14,28 @@ const normal975 = 1.959963984540054
 const isBinary = (values: readonly Value[]): values is readonly number[] => values.every((value) => value === 0 || value === 1)
 
 /**
- * 95 % interval: of a share, Wilson's (E. Wilson, JASA 22, 1927), which holds near 0 and 1; of other figures with a standard error,
- * the normal one. Undefined where neither is known.
+ * 95 % interval: of a share, Wilson's (E. Wilson, JASA 22, 1927), which holds near 0 and 1; of another mean, the normal one; of what
+ * is no mean, percentiles of questions drawn with replacement. Undefined for one question.
  */
-export function interval(values: readonly Value[], value: number, standardError: number | undefined): Interval | undefined {
-  if (values.length > 0 && isBinary(values)) return wilson(value, values.length)
-  if (standardError === undefined) return undefined
-  return { low: value - normal975 * standardError, high: value + normal975 * standardError }
+export function interval(
+  aggregation: Aggregation,
+  values: readonly Value[],
+  value: number,
+  standardError: number | undefined,
+  seed = 0,
+): Interval | undefined {
+  if (values.length < 2) return undefined
+  if (isBinary(values)) return wilson(value, values.length)
+  if (aggregation.name === 'mean' && standardError !== undefined)
+    return { low: value - normal975 * standardError, high: value + normal975 * standardError }
+  const random = createRandom(seed)
+  const drawn = Array.from({ length: intervalDraws }, () =>
+    aggregation.of(values.map(() => values[random.below(values.length)]!)),
+  ).sort(ascending)
+  return { low: quantile(drawn, 0.025), high: quantile(drawn, 0.975) }
 }
+
+const intervalDraws = 2000
 
 export function wilson(share: number, count: number): Interval {
   const z2 = normal975 ** 2
