@@ -1,5 +1,5 @@
 /** Task files of a folder or of a user's own: YAML with `include`, groups and tags, to checked configurations by name. */
-import { parseDocument } from 'yaml'
+import { parseDocument, type ScalarTag, type Tags } from 'yaml'
 import * as z from 'zod'
 import { checkpointError, usageError } from '../../errors.ts'
 import { Builtin, issueText, PythonFunction, type TaskConfig, taskConfig } from './config.ts'
@@ -32,9 +32,20 @@ export interface TaskGroup {
 
 type Fields = Record<string, unknown>
 
-const tags = [
+const own: Tags = [
   { tag: '!function', resolve: (text: string) => new PythonFunction(text) },
   { tag: '!builtin', resolve: (text: string) => new Builtin(text) },
+]
+
+/** PyYAML's true and false: `y` and `n`, which YAML 1.1 has as well, are texts. */
+const python: Readonly<Record<string, RegExp>> = { true: /^(?:yes|Yes|YES|true|True|TRUE|on|On|ON)$/, false: /^(?:no|No|NO|false|False|FALSE|off|Off|OFF)$/ }
+
+const customTags = (tags: Tags): Tags => [
+  ...tags.map((tag) => {
+    if (typeof tag !== 'object' || tag.tag !== 'tag:yaml.org,2002:bool' || !('test' in tag)) return tag
+    return { ...tag, test: python[String(tag.test?.test('true') === true)] } as ScalarTag
+  }),
+  ...own,
 ]
 
 /** Deeper than any chain of includes. */
@@ -47,7 +58,7 @@ const maxIncludes = 16
  */
 export async function readTaskFile(files: TaskFiles, path: string, depth = 0): Promise<Fields> {
   // YAML 1.1, as PyYAML reads it: yes and no are true and false.
-  const document = parseDocument(await files.read(path), { version: '1.1', merge: true, customTags: tags })
+  const document = parseDocument(await files.read(path), { version: '1.1', merge: true, customTags })
   const [error] = document.errors
   if (error) throw checkpointError(`${path}: is no YAML: ${error.message.split('\n')[0]}`, { file: path, cause: error })
   const value: unknown = document.toJS({ maxAliasCount: 100 })

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import time
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -81,6 +82,7 @@ def main():
             models[path] = HFLM(pretrained=path, device="cpu", dtype="float32", batch_size=run.get("batch_size", 4))
         task = task_of(run)
         name = task.config.task
+        started = time.perf_counter()
         results = evaluate(
             models[path],
             {"tasks": {name: task}, "groups": {}, "group_map": {}},
@@ -89,11 +91,12 @@ def main():
             apply_chat_template=run.get("chat", False),
             fewshot_as_multiturn=run.get("multiturn", False),
         )
+        seconds = time.perf_counter() - started
         samples = [
             {key: sample[key] for key in ("doc_id", "filter", "arguments", "resps", "filtered_resps", "target", "doc_hash", "prompt_hash", "target_hash", *sample["metrics"])}
             for sample in results["samples"][name]
         ]
-        found.append({"results": results["results"][name], "samples": samples})
+        found.append({"results": results["results"][name], "samples": samples, "seconds": seconds})
     json.dump(found, stdout, default=lambda value: value.item() if hasattr(value, "item") else str(value))
 
 

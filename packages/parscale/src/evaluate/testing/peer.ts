@@ -22,10 +22,12 @@ export interface PeerAnswer {
   readonly requests?: readonly (readonly [number, readonly unknown[]])[]
   readonly results?: Readonly<Record<string, number | string>>
   readonly samples?: readonly PeerSample[]
+  /** Of `evaluate`, the model loaded. */
+  readonly seconds?: number
 }
 
 /** @throws with what it says where it fails */
-export function askPeer(runs: readonly (PeerRun & { readonly model?: string })[]): Promise<PeerAnswer[]> {
+export function askPeer(runs: readonly (PeerRun & { readonly model?: string; readonly batch_size?: number })[]): Promise<PeerAnswer[]> {
   const script = fileURLToPath(new URL('lm_eval_peer.py', import.meta.url))
   const child = spawn(pythonEnvironment('evaluation'), [script], { stdio: ['pipe', 'pipe', 'pipe'] })
   let [stdout, stderr] = ['', '']
