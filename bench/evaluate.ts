@@ -9,17 +9,26 @@ import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { randomFrom } from '../packages/core/src/testing/small-random.ts'
-import { askPeer } from '../packages/parscale/src/evaluate/testing/peer.ts'
 import { evaluateHere } from '../packages/parscale/src/evaluate/testing/evaluate-here.ts'
+import { askPeer } from '../packages/parscale/src/evaluate/testing/peer.ts'
 import { loadTextModel } from '../packages/parscale/src/load/load.ts'
 import { fetchSmolLM2 } from '../scripts/fetch-smollm2.mjs'
 
-const { values } = parseArgs({ options: { items: { type: 'string', default: '32' }, rounds: { type: 'string', default: '2' }, shots: { type: 'string', default: '0' } } })
+const { values } = parseArgs({
+  options: {
+    items: { type: 'string', default: '32' },
+    rounds: { type: 'string', default: '2' },
+    shots: { type: 'string', default: '0' },
+  },
+})
 const [items, rounds, shots] = [Number(values.items), Number(values.rounds), Number(values.shots)]
 
-const words = `time year people way day man thing woman life child world school state family student group country problem hand part place
+const words =
+  `time year people way day man thing woman life child world school state family student group country problem hand part place
 case week company system program question work government number night point home water room mother area money story fact month lot right
-study book eye job word business issue side kind head house service friend father power hour game line end member law car city community`.split(/\s+/)
+study book eye job word business issue side kind head house service friend father power hour game line end member law car city community`.split(
+    /\s+/,
+  )
 
 const random = randomFrom(19)
 const text = (count: number) => Array.from({ length: count }, () => random.pick(words)).join(' ')
@@ -62,4 +71,5 @@ const peer = best.at(-1)![1]
 process.stdout.write(
   `${cpus()[0]!.model}, ${availableParallelism()} CPUs, load ${loadavg()[0]!.toFixed(1)}; ${items} questions, ${shots} examples\n`,
 )
-for (const [name, rate] of best) process.stdout.write(`${rate.toFixed(2).padStart(8)} a second  ${(rate / peer).toFixed(2)}x  ${name}\n`)
+for (const [name, rate] of best)
+  process.stdout.write(`${rate.toFixed(2).padStart(8)} a second  ${(rate / peer).toFixed(2)}x  ${name}\n`)

@@ -99,9 +99,14 @@ export function splitFiles(
   files: readonly ListedFile[],
   { name, split }: Pick<DatasetOptions, 'name' | 'split'>,
 ): readonly ListedFile[] {
-  const shard = /^(?:(?<folder>.+)\/)?(?<split>[^/]+?)(?:-\d+-of-\d+(?:-[0-9a-f]+)?|\/\d+)?\.parquet$/
+  const shards = [
+    /^(?:(?<folder>.+)\/)?(?<split>[^/]+)\/\d+\.parquet$/,
+    /^(?:(?<folder>.+)\/)?(?<split>[^/]+?)(?:-\d+-of-\d+(?:-[0-9a-f]+)?)?\.parquet$/,
+  ]
+  const partsOf = (path: string) =>
+    (shards[0]!.exec(path) ?? shards[1]!.exec(path))?.groups as { folder?: string; split: string } | undefined
   const found = files
-    .map((file) => ({ file, ...(shard.exec(file.path)?.groups as { folder?: string; split: string } | undefined) }))
+    .map((file) => ({ file, ...partsOf(file.path) }))
     .filter(({ split: its }) => its === split)
   const folders = new Set(found.map(({ folder }) => folder))
   const chosen =

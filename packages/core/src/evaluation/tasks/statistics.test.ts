@@ -3,7 +3,9 @@ import { taskConfig } from './config.ts'
 import { taskMetrics } from './metrics.ts'
 import { compareRuns, mcNemar, wilson } from './statistics.ts'
 
-const [mean] = taskMetrics(taskConfig({ task: 't', output_type: 'multiple_choice', doc_to_text: 'q', doc_to_target: 'a', doc_to_choice: 'c' }, 'f'))
+const [mean] = taskMetrics(
+  taskConfig({ task: 't', output_type: 'multiple_choice', doc_to_text: 'q', doc_to_target: 'a', doc_to_choice: 'c' }, 'f'),
+)
 
 describe('intervals and pairs', () => {
   // Exact: Python's fractions, 2 sum comb(n, k) / 2^n.
@@ -31,7 +33,11 @@ describe('intervals and pairs', () => {
 
   it('pairs questions: a gain on each is certain, however much questions differ', () => {
     const first = Array.from({ length: 200 }, (_, i) => i % 10)
-    const certain = compareRuns(mean!.aggregation, first, first.map((value) => value + 0.1))
+    const certain = compareRuns(
+      mean!.aggregation,
+      first,
+      first.map((value) => value + 0.1),
+    )
     expect(certain.difference).toBeCloseTo(0.1)
     expect(certain.interval.low).toBeCloseTo(0.1)
     expect(certain.interval.high).toBeCloseTo(0.1)

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import { taskFilters } from './filters.ts'
+import { taskMetrics } from './metrics.ts'
 import { PythonRandom } from './python/random.ts'
 import { buildTask } from './requests.ts'
 import { createSampler } from './sampler.ts'
 import { indexTaskFiles, selectTasks, type TaskFiles } from './task-files.ts'
-import { taskFilters } from './filters.ts'
-import { taskMetrics } from './metrics.ts'
 
 /** Files by their paths; all lie in one folder. */
 function filesOf(texts: Readonly<Record<string, string>>): TaskFiles {
@@ -15,7 +15,13 @@ function filesOf(texts: Readonly<Record<string, string>>): TaskFiles {
 }
 
 async function tasksOf(texts: Readonly<Record<string, string>>, names: readonly string[]) {
-  return selectTasks(await indexTaskFiles(filesOf(texts), Object.keys(texts).filter((path) => !path.startsWith('_'))), names)
+  return selectTasks(
+    await indexTaskFiles(
+      filesOf(texts),
+      Object.keys(texts).filter((path) => !path.startsWith('_')),
+    ),
+    names,
+  )
 }
 
 const minimal = 'task: t\noutput_type: multiple_choice\ntest_split: test\ndoc_to_text: q\ndoc_to_target: a\ndoc_to_choice: c\n'
@@ -27,7 +33,13 @@ describe('task files', () => {
       { '_base.yaml': `${minimal}num_fewshot: 5\ntag: some\n`, 'a.yaml': 'include: _base.yaml\ntask: u\nnum_fewshot: 2\n' },
       ['u'],
     )
-    expect(tasks[0]).toMatchObject({ task: 'u', numFewshot: 2, outputType: 'multiple_choice', tags: ['some'], targetDelimiter: ' ' })
+    expect(tasks[0]).toMatchObject({
+      task: 'u',
+      numFewshot: 2,
+      outputType: 'multiple_choice',
+      tags: ['some'],
+      targetDelimiter: ' ',
+    })
   })
 
   it('are read as PyYAML reads them', async () => {
@@ -39,7 +51,8 @@ describe('task files', () => {
   it('are found by group, by tag and by themselves, each task once', async () => {
     const texts = {
       '_base.yaml': minimal,
-      'g.yaml': 'group: g\ntask:\n  - x\n  - task: y\n    include: _base.yaml\n    num_fewshot: 3\naggregate_metric_list:\n  - metric: acc\n',
+      'g.yaml':
+        'group: g\ntask:\n  - x\n  - task: y\n    include: _base.yaml\n    num_fewshot: 3\naggregate_metric_list:\n  - metric: acc\n',
       'x.yaml': minimal.replace('task: t', 'task: x\ntag: marked'),
     }
     const { tasks, groups } = await tasksOf(texts, ['g', 'marked', 'y'])
@@ -95,7 +108,8 @@ describe('task files', () => {
   })
 
   it('may name filters and metrics that there are, with their options', async () => {
-    const filters = (step: string) => oneTask(`${minimal}filter_list:\n  - name: n\n    filter:\n      - ${step}\n`).then(taskFilters)
+    const filters = (step: string) =>
+      oneTask(`${minimal}filter_list:\n  - name: n\n    filter:\n      - ${step}\n`).then(taskFilters)
     await expect(filters('{ function: guess }')).rejects.toThrow('a.yaml: filter_list, n: the filter guess is not supported')
     await expect(filters('{ function: regex, regex_patern: a }')).rejects.toThrow('regex has no option regex_patern')
     await expect(filters('{ function: regex, regex_pattern: "(" }')).rejects.toThrow('a.yaml: filter_list, n: regex:')

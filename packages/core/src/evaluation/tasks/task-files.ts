@@ -38,7 +38,10 @@ const own: Tags = [
 ]
 
 /** PyYAML's true and false: `y` and `n`, which YAML 1.1 has as well, are texts. */
-const python: Readonly<Record<string, RegExp>> = { true: /^(?:yes|Yes|YES|true|True|TRUE|on|On|ON)$/, false: /^(?:no|No|NO|false|False|FALSE|off|Off|OFF)$/ }
+const python: Readonly<Record<string, RegExp>> = {
+  true: /^(?:yes|Yes|YES|true|True|TRUE|on|On|ON)$/,
+  false: /^(?:no|No|NO|false|False|FALSE|off|Off|OFF)$/,
+}
 
 const customTags = (tags: Tags): Tags => [
   ...tags.map((tag) => {
@@ -116,7 +119,11 @@ export async function indexTaskFiles(files: TaskFiles, paths: readonly string[])
     // Tasks that a group writes out can be asked for by themselves.
     for (const { include, ...own } of task.filter(isFields)) {
       if (typeof own.task !== 'string' || typeof include !== 'string') continue
-      index.set(own.task, { path, fields: { ...(await readTaskFile(files, files.resolve(path, include))), ...own }, isMember: true })
+      index.set(own.task, {
+        path,
+        fields: { ...(await readTaskFile(files, files.resolve(path, include))), ...own },
+        isMember: true,
+      })
     }
   }
   return index
@@ -141,7 +148,7 @@ export function selectTasks(index: TaskIndex, names: readonly string[]): TaskSet
     if (!parsed.success) throw usageError(`${found.path}: ${issueText(parsed.error)}`, { file: found.path })
     const { group, group_alias: alias, task, aggregate_metric_list: aggregates, metadata } = parsed.data
     const members: string[] = []
-    for (const member of [task].flat()) members.push(...(addMember(member, found.path, overrides, [...open, name])))
+    for (const member of [task].flat()) members.push(...addMember(member, found.path, overrides, [...open, name]))
     groups.set(group, {
       name: group,
       alias: alias ?? group,
@@ -171,7 +178,7 @@ export function selectTasks(index: TaskIndex, names: readonly string[]): TaskSet
     const tagged = [...index].filter(([, { fields }]) => fields.group === undefined && [fields.tag ?? []].flat().includes(name))
     if (tagged.length === 0) throw usageError(unknownTask(name, index), { flag: 'tasks', found: name })
     const added: string[] = []
-    for (const [task] of tagged.sort(([a], [b]) => (a < b ? -1 : 1))) added.push(...(add(task, overrides, open)))
+    for (const [task] of tagged.sort(([a], [b]) => (a < b ? -1 : 1))) added.push(...add(task, overrides, open))
     return added
   }
 

@@ -1,6 +1,7 @@
 /** Our samples beside lm_eval's: log-likelihoods within a tolerance, everything else equal. */
-import { expect } from 'vitest'
+
 import type { Sample, TaskResult } from '@parscale/core/internal/evaluation/tasks'
+import { expect } from 'vitest'
 import type { PeerAnswer, PeerSample } from './peer.ts'
 
 /** In nats, for all tokens of an answer: two implementations that round in their own order. */

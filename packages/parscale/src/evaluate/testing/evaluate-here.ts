@@ -1,5 +1,14 @@
 /** A run of the peer's, by us. */
-import { type Answerer, answerTask, type BuiltTask, buildTask, ModelAnswerer, type TaskResult, taskData, taskResult } from '@parscale/core/internal/evaluation/tasks'
+import {
+  type Answerer,
+  answerTask,
+  type BuiltTask,
+  buildTask,
+  ModelAnswerer,
+  type TaskResult,
+  taskData,
+  taskResult,
+} from '@parscale/core/internal/evaluation/tasks'
 import type { TextModel } from '@parscale/core/internal/generation'
 import { chatWriter } from '../chat-writer.ts'
 import { DataSets } from '../data-sets.ts'
@@ -21,7 +30,11 @@ export async function buildHere(run: PeerRun, model?: TextModel): Promise<BuiltT
   })
 }
 
-export async function evaluateHere(run: PeerRun, model: TextModel, answerer: Answerer = new ModelAnswerer(model, { p: 1 })): Promise<TaskResult> {
+export async function evaluateHere(
+  run: PeerRun,
+  model: TextModel,
+  answerer: Answerer = new ModelAnswerer(model, { p: 1 }),
+): Promise<TaskResult> {
   const task = await buildHere(run, model)
   return taskResult(task, await answerTask(task, answerer))
 }

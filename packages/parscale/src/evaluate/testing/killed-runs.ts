@@ -24,7 +24,11 @@ export function answersIn(out: string): { p: number; task: string; doc_id: numbe
   const path = join(out, 'answers.jsonl')
   if (!existsSync(path)) return []
   const text = readFileSync(path, 'utf8')
-  const lines = text.slice(0, text.lastIndexOf('\n') + 1).trimEnd().split('\n').slice(1)
+  const lines = text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .trimEnd()
+    .split('\n')
+    .slice(1)
   return lines.map((line) => JSON.parse(line) as { p: number; task: string; doc_id: number })
 }
 

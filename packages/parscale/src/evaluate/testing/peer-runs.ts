@@ -60,8 +60,20 @@ const swag = (activity_label: string, ctx_a: string, ctx_b: string, endings: rea
   label,
 })
 const swagDocs = [
-  swag('Roof shingle removal', 'A man is sitting on a roof.', 'he', ['is ripping up tiles.', 'sings.', ' waits.', 'falls [laughs] down.'], '0'),
-  swag('Baking', '[header] How to bake [title] Mix flour. [step] Use  two eggs.', '', ['Stir. [substeps] Slowly.', 'Sleep.', 'ÉCOLE [x]', 'Go.'], '2'),
+  swag(
+    'Roof shingle removal',
+    'A man is sitting on a roof.',
+    'he',
+    ['is ripping up tiles.', 'sings.', ' waits.', 'falls [laughs] down.'],
+    '0',
+  ),
+  swag(
+    'Baking',
+    '[header] How to bake [title] Mix flour. [step] Use  two eggs.',
+    '',
+    ['Stir. [substeps] Slowly.', 'Sleep.', 'ÉCOLE [x]', 'Go.'],
+    '2',
+  ),
   swag('Élan', 'She runs.', 'éric THEN stops', ['a', 'b', 'c', 'd'], '3'),
 ]
 const blankDocs = [
@@ -88,18 +100,38 @@ export const shippedRuns = (): PeerRun[] => [
   { task: 'openbookqa', docs: { train: bookDocs, validation: bookDocs, test: bookDocs }, num_fewshot: 1 },
   {
     task: 'piqa',
-    docs: splits(['train', 'validation'], [
-      { goal: 'Open a jar', sol1: 'turn the lid', sol2: 'sing', label: 0 },
-      { goal: 'Dry a cup', sol1: 'wet it', sol2: "use a towel's end", label: 1 },
-    ]),
+    docs: splits(
+      ['train', 'validation'],
+      [
+        { goal: 'Open a jar', sol1: 'turn the lid', sol2: 'sing', label: 0 },
+        { goal: 'Dry a cup', sol1: 'wet it', sol2: "use a towel's end", label: 1 },
+      ],
+    ),
     num_fewshot: 1,
   },
   {
     task: 'sciq',
-    docs: splits(['train', 'validation', 'test'], [
-      { question: 'What is H2O?', distractor1: 'salt', distractor2: 'iron', distractor3: 'gold', correct_answer: 'water', support: ' Water is H2O. ' },
-      { question: 'What barks?', distractor1: 'a cat', distractor2: 'a cow', distractor3: 'a hen', correct_answer: 'a dog', support: '' },
-    ]),
+    docs: splits(
+      ['train', 'validation', 'test'],
+      [
+        {
+          question: 'What is H2O?',
+          distractor1: 'salt',
+          distractor2: 'iron',
+          distractor3: 'gold',
+          correct_answer: 'water',
+          support: ' Water is H2O. ',
+        },
+        {
+          question: 'What barks?',
+          distractor1: 'a cat',
+          distractor2: 'a cow',
+          distractor3: 'a hen',
+          correct_answer: 'a dog',
+          support: '',
+        },
+      ],
+    ),
     num_fewshot: 1,
   },
   { task: 'hellaswag', docs: splits(['train', 'validation'], swagDocs), num_fewshot: 2 },

@@ -27,7 +27,9 @@ export interface PeerAnswer {
 }
 
 /** @throws with what it says where it fails */
-export function askPeer(runs: readonly (PeerRun & { readonly model?: string; readonly batch_size?: number })[]): Promise<PeerAnswer[]> {
+export function askPeer(
+  runs: readonly (PeerRun & { readonly model?: string; readonly batch_size?: number })[],
+): Promise<PeerAnswer[]> {
   const script = fileURLToPath(new URL('lm_eval_peer.py', import.meta.url))
   const child = spawn(pythonEnvironment('evaluation'), [script], { stdio: ['pipe', 'pipe', 'pipe'] })
   let [stdout, stderr] = ['', '']

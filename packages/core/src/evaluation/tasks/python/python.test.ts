@@ -6,7 +6,9 @@ import { PythonRandom } from './random.ts'
 import { findAll, pythonRegex, substitute } from './regex.ts'
 import { floatRepr, pythonRepr, wordCount } from './text.ts'
 
-const python = JSON.parse(readFileSync(new URL('../../../../../../fixtures/evaluation/python.json', import.meta.url), 'utf8')) as {
+const python = JSON.parse(
+  readFileSync(new URL('../../../../../../fixtures/evaluation/python.json', import.meta.url), 'utf8'),
+) as {
   random: {
     seed: number
     shuffle: number[]
