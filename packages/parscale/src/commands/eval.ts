@@ -4,6 +4,7 @@ import { usageError } from '@parscale/core/internal'
 import type { TextModel } from '@parscale/core/internal/generation'
 import { loadTextModel } from '../load/load.ts'
 import type { Io } from '../terminal/io.ts'
+import { plotOption } from '../terminal/plots.ts'
 import {
   bitsOption,
   deviceOption,
@@ -70,6 +71,7 @@ const evalOptions = (command: Command) =>
       new Option('--data <task=path>', "a file or folder in place of a task's data set; may be repeated").argParser(local),
     )
     .option('--include-path <folder>', 'a folder of further task files')
+    .addOption(plotOption)
     .option('--truncate', 'cut the beginnings of prompts that are too long, rather than refuse them')
     .addOption(new Option('--format <format>', 'of what is printed').choices(['markdown', 'latex', 'json']).default('markdown'))
     .addOption(new Option('--server <url>', 'ask an OpenAI-compatible server, /v1 included, for the model of this name'))

@@ -6,6 +6,8 @@ import type { TextModel } from '@parscale/core/internal/generation'
 import { makeFolder, writeWholeFile } from '@parscale/core/internal/node'
 import { packageVersion } from '../package-files.ts'
 import type { Io } from '../terminal/io.ts'
+import { drawInFile } from '../terminal/plots.ts'
+import { evaluationCharts } from './charts.ts'
 import { chatWriter } from './chat-writer.ts'
 import { DataSets } from './data-sets.ts'
 import { Journal } from './journal.ts'
@@ -34,6 +36,7 @@ export interface EvaluateFlags {
   readonly truncate?: true | undefined
   readonly format: string
   readonly server?: string | undefined
+  readonly plot?: string | undefined
   readonly signal: AbortSignal
 }
 
@@ -124,6 +127,7 @@ export async function evaluateModel(io: Io, flags: EvaluateFlags, load: (() => P
     await writeWholeFile(join(flags.out, 'comparisons.json'), `${JSON.stringify(json.comparisons, null, 2)}\n`)
     await writeWholeFile(join(flags.out, 'table.md'), markdownTables(rows, pairs))
   }
+  if (flags.plot !== undefined && !predictOnly) await drawInFile(io, flags.plot, evaluationCharts(set, built, runs), 3)
   if (predictOnly) io.stderr(`answers are in ${flags.out}\n`)
   else if (flags.format === 'json') io.stdout(`${JSON.stringify(json, null, 2)}\n`)
   else io.stdout(flags.format === 'latex' ? latexTables(rows, pairs) : markdownTables(rows, pairs))

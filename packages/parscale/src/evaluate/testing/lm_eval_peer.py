@@ -77,9 +77,14 @@ def main():
         if path not in models:
             import torch
             from lm_eval.models.huggingface import HFLM
+            from transformers import PreTrainedTokenizerFast
 
             torch.set_num_threads(2)
-            models[path] = HFLM(pretrained=path, device="cpu", dtype="float32", batch_size=run.get("batch_size", 4))
+            # AutoTokenizer of transformers 5 puts a class' own rules in the place of those in tokenizer.json.
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+            models[path] = HFLM(
+                pretrained=path, tokenizer=tokenizer, device="cpu", dtype="float32", batch_size=run.get("batch_size", 4)
+            )
         task = task_of(run)
         name = task.config.task
         started = time.perf_counter()
