@@ -105,9 +105,7 @@ export function splitFiles(
   ]
   const partsOf = (path: string) =>
     (shards[0]!.exec(path) ?? shards[1]!.exec(path))?.groups as { folder?: string; split: string } | undefined
-  const found = files
-    .map((file) => ({ file, ...partsOf(file.path) }))
-    .filter(({ split: its }) => its === split)
+  const found = files.map((file) => ({ file, ...partsOf(file.path) })).filter(({ split: its }) => its === split)
   const folders = new Set(found.map(({ folder }) => folder))
   const chosen =
     name !== undefined && folders.has(name)

@@ -135,11 +135,8 @@ export function taskMetrics(config: TaskConfig): Metric[] {
   })
 }
 
-/** Judges answers to a task's questions. */
-export interface Judge {
-  /** Metrics by name, of one question. @param answers filtered: a text (or texts) where the model wrote */
-  (item: Item, answers: readonly FilteredAnswer[]): Readonly<Record<string, Value>>
-}
+/** Judges answers to a question: its metrics by name. @param answers filtered: a text (or texts) where the model wrote */
+export type Judge = (item: Item, answers: readonly FilteredAnswer[]) => Readonly<Record<string, Value>>
 
 export type FilteredAnswer = Exclude<Answer, { kind: 'generate_until' }> | string | readonly string[]
 

@@ -6,16 +6,13 @@ import { checkpointError, isParscaleError, ParscaleError } from '../../errors.ts
 import { maxTemplateChars, templateBudget, templateLimit } from './budget.ts'
 import { checkTemplate } from './jinja/checks.ts'
 import { toValue } from './jinja/convert.ts'
-import { PythonError, typeError, valueError } from './jinja/errors.ts'
+import { PythonError } from './jinja/errors.ts'
 import { Execution } from './jinja/execute.ts'
 import { globals } from './jinja/globals.ts'
 import { parse } from './jinja/parser.ts'
-import type { Runtime } from './jinja/runtime.ts'
+import type { RegexReplace, Runtime } from './jinja/runtime.ts'
 import { Scope } from './jinja/scope.ts'
-import { signature } from './jinja/signature.ts'
 import { hiddenNames } from './jinja/symbols.ts'
-import { Text, text } from './jinja/text.ts'
-import { integerOf } from './jinja/values.ts'
 
 export interface PromptTemplate {
   /**
@@ -27,11 +24,6 @@ export interface PromptTemplate {
   render(variables: Readonly<Record<string, unknown>>): string
 }
 
-/** Python's `re.sub(pattern, replacement, text, count)`; 0 replaces all. @throws Error for a pattern that is none */
-export type RegexReplace = (pattern: string, replacement: string, text: string, count: number) => string
-
-const bindReplace = signature('regex_replace', 'string, pattern, repl, count=0')
-
 /**
  * @param regexReplace what the filter of this name does
  * @throws checkpoint error for a text that is no template
@@ -39,32 +31,14 @@ const bindReplace = signature('regex_replace', 'string, pattern, repl, count=0')
 export function compilePromptTemplate(source: string, regexReplace: RegexReplace): PromptTemplate {
   if (source.length > maxTemplateChars)
     throw templateLimit(`it has ${source.length} characters; the limit is ${maxTemplateChars}`)
-  const filters: Runtime['filters'] = {
-    regex_replace: ({ budget }, args) => {
-      const [given, pattern, replacement, count] = bindReplace(args)
-      if (!(given instanceof Text && pattern instanceof Text && replacement instanceof Text))
-        throw typeError('regex_replace: expected string or bytes-like object')
-      const most = integerOf(count!)
-      if (most === undefined) throw typeError('regex_replace: count must be an integer')
-      budget.make(given.value.length)
-      try {
-        const replaced = regexReplace(pattern.value, replacement.value, given.value, Number(most))
-        budget.make(replaced.length)
-        return text(replaced)
-      } catch (error) {
-        if (isParscaleError(error)) throw error
-        throw valueError(error instanceof Error ? error.message : String(error))
-      }
-    },
-  }
   const [template, hidden] = explain(() => {
     const statements = parse(source, { trimBlocks: false, keepTrailingNewline: true })
-    checkTemplate(statements, Object.keys(filters))
+    checkTemplate(statements, ['regex_replace'])
     return [statements, hiddenNames(statements)] as const
   })
   return {
     render(variables) {
-      const runtime: Runtime = { budget: templateBudget(), now: () => new Date(), strict: true, filters }
+      const runtime: Runtime = { budget: templateBudget(), now: () => new Date(), strict: true, regexReplace }
       return explain(() => {
         const scope = new Scope()
         for (const [name, make] of Object.entries(globals)) scope.set(name, make())
