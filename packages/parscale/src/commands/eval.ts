@@ -74,6 +74,7 @@ const evalOptions = (command: Command) =>
     .addOption(plotOption)
     .option('--truncate', 'cut the beginnings of prompts that are too long, rather than refuse them')
     .addOption(new Option('--format <format>', 'of what is printed').choices(['markdown', 'latex', 'json']).default('markdown'))
+    .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' as const }))
     .addOption(new Option('--server <url>', 'ask an OpenAI-compatible server, /v1 included, for the model of this name'))
     .addOption(streamSetOption)
     .addOption(bitsOption())
@@ -92,7 +93,7 @@ export function register(command: Command, io: Io): void {
       const { evaluateModel } = await import('../evaluate/evaluate.ts')
       const options = { ...flags, model, atOnce: flags.batch, signal: io.signal }
       if (flags.server !== undefined) return await evaluateModel(io, options, undefined)
-      const load = () => loadTextModel(model, loadOptions(io, { ...flags, p: Math.max(...(flags.p ?? [1])) }))
+      const load = () => loadTextModel(model, loadOptions(io, { ...flags, p: flags.p && Math.max(...flags.p) }))
       let loaded: TextModel | undefined
       try {
         await evaluateModel(io, options, async () => {

@@ -51,15 +51,16 @@ export class ServerAnswerer implements Answerer {
       throw usageError(
         'an empty context cannot be scored through a server, which puts nothing before the first token; run the model itself',
       )
-    const { logprobs } = await this.#complete(
-      { prompt: context + text, max_tokens: 1, temperature: 0, echo: true, logprobs: 1 },
-      signal,
-    )
+    const asked = { prompt: context + text, max_tokens: 1, temperature: 0, echo: true, logprobs: 1 }
+    const { logprobs, promptTokens } = await this.#complete(asked, signal)
     if (!logprobs) throw hubError(`${this.#options.url}: the server gives no log-probabilities of prompts (echo with logprobs)`)
-    return { kind: 'loglikelihood', ...scored(logprobs, [...bare].length, [...(context + text)].length) }
+    return { kind: 'loglikelihood', ...scored(logprobs, promptTokens, [...(context.slice(bare.length) + text)].length) }
   }
 
-  async #complete(body: Record<string, unknown>, signal: AbortSignal | undefined): Promise<Completion> {
+  async #complete(
+    body: Record<string, unknown>,
+    signal: AbortSignal | undefined,
+  ): Promise<Completion & { readonly promptTokens: number }> {
     const { url, model, p, env } = this.#options
     const target = `${url.replace(/\/+$/, '')}/completions`
     let response: Response
@@ -70,7 +71,7 @@ export class ServerAnswerer implements Answerer {
           'content-type': 'application/json',
           ...(env.OPENAI_API_KEY && { authorization: `Bearer ${env.OPENAI_API_KEY}` }),
         },
-        body: JSON.stringify({ model, ...body, ...(p !== undefined && { p }) }),
+        body: JSON.stringify({ model, ...body, ...(p !== undefined && { parscale: { p } }) }),
         ...(signal && { signal }),
       })
     } catch (cause) {
@@ -79,23 +80,25 @@ export class ServerAnswerer implements Answerer {
     }
     const text = await response.text()
     if (!response.ok) throw hubError(`${target}: ${response.status} ${text.slice(0, 300)}`, { found: response.status })
-    const [choice] = (JSON.parse(text) as { choices?: Completion[] }).choices ?? []
-    if (!choice) throw hubError(`${target}: the answer has no choices`)
-    return choice
+    const { choices, usage } = JSON.parse(text) as { choices?: Completion[]; usage?: { prompt_tokens?: number } }
+    const [choice] = choices ?? []
+    if (!choice || usage?.prompt_tokens === undefined)
+      throw hubError(`${target}: the answer has no choices or no usage.prompt_tokens`)
+    return { ...choice, promptTokens: usage.prompt_tokens }
   }
 }
 
-/** Of the tokens between two characters; the token that was written behind them does not count. */
-function scored(
-  { token_logprobs: values, tokens, top_logprobs: tops, text_offset: offsets }: Logprobs,
-  from: number,
-  to: number,
-) {
+/**
+ * Of the prompt's tokens that begin within its last characters. Servers count characters that lie in several tokens differently, so
+ * that places are told from the end.
+ */
+function scored(logprobs: Logprobs, promptTokens: number, length: number) {
+  const { token_logprobs: values, tokens, top_logprobs: tops, text_offset: offsets } = logprobs
+  const end = offsets[promptTokens] ?? offsets[promptTokens - 1]! + [...tokens[promptTokens - 1]!].length
   let [logLikelihood, isGreedy] = [0, true]
-  for (const [i, offset] of offsets.entries()) {
-    if (offset < from || offset >= to) continue
-    const value = values[i]
-    if (value === null || value === undefined) continue
+  for (let i = 1; i < promptTokens; i++) {
+    if (offsets[i]! < end - length) continue
+    const value = values[i]!
     logLikelihood += value
     const best = Math.max(...Object.values(tops?.[i] ?? { [tokens[i]!]: value }))
     isGreedy &&= value >= best

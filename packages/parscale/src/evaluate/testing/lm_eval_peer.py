@@ -74,7 +74,8 @@ def main():
         if path is None:
             found.append({"requests": requests_of(run)})
             continue
-        if path not in models:
+        dtype = run.get("dtype", "float32")
+        if (path, dtype) not in models:
             import torch
             from lm_eval.models.huggingface import HFLM
             from transformers import PreTrainedTokenizerFast
@@ -82,14 +83,14 @@ def main():
             torch.set_num_threads(2)
             # AutoTokenizer of transformers 5 puts a class' own rules in the place of those in tokenizer.json.
             tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
-            models[path] = HFLM(
-                pretrained=path, tokenizer=tokenizer, device="cpu", dtype="float32", batch_size=run.get("batch_size", 4)
+            models[path, dtype] = HFLM(
+                pretrained=path, tokenizer=tokenizer, device="cpu", dtype=dtype, batch_size=run.get("batch_size", 4)
             )
         task = task_of(run)
         name = task.config.task
         started = time.perf_counter()
         results = evaluate(
-            models[path],
+            models[path, dtype],
             {"tasks": {name: task}, "groups": {}, "group_map": {}},
             limit=run.get("limit"),
             bootstrap_iters=run.get("bootstrap_iters", 100000),

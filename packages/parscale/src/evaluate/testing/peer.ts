@@ -28,7 +28,7 @@ export interface PeerAnswer {
 
 /** @throws with what it says where it fails */
 export function askPeer(
-  runs: readonly (PeerRun & { readonly model?: string; readonly batch_size?: number })[],
+  runs: readonly (PeerRun & { readonly model?: string; readonly batch_size?: number; readonly dtype?: 'float32' | 'float64' })[],
 ): Promise<PeerAnswer[]> {
   const script = fileURLToPath(new URL('lm_eval_peer.py', import.meta.url))
   const child = spawn(pythonEnvironment('evaluation'), [script], { stdio: ['pipe', 'pipe', 'pipe'] })
