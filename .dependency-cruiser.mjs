@@ -21,7 +21,7 @@ const floors = [
   ['terminal'],
   ['hub'],
   ['load'],
-  ['export', 'bench', 'serve', 'ai-sdk', 'sandbox'],
+  ['export', 'bench', 'serve', 'ai-sdk', 'sandbox', 'evaluate'],
   ['train'],
   ['studio'],
   ['commands'],

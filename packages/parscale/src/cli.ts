@@ -33,6 +33,11 @@ export const commands: readonly CommandRow[] = [
   },
   { name: 'score', description: 'log-probabilities and perplexity of a text', load: () => import('./commands/score.ts') },
   {
+    name: 'eval',
+    description: 'tasks of lm-evaluation-harness by P, with intervals',
+    load: () => import('./commands/eval.ts'),
+  },
+  {
     name: 'compare',
     description: 'what fewer bits cost: divergence, agreement and perplexity beside the original',
     load: () => import('./commands/compare.ts'),
@@ -118,7 +123,7 @@ export const commands: readonly CommandRow[] = [
 ]
 
 /** Flags whose value is a file that the command writes. */
-const fileOptions = ['logits', 'plot', 'resume'] as const
+const fileOptions = ['logits', 'plot', 'resume', 'out'] as const
 
 /** The program with all its commands, of which the one that `argv` asks for is loaded, or every one. */
 export async function programFor(argv: readonly string[], rawIo: Io, whole = false): Promise<Command> {

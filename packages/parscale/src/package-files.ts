@@ -15,6 +15,9 @@ export const shippedModel = fileURLToPath(new URL('../models/small', import.meta
 /** What runs in the sandbox of `parscale judge`. */
 export const judgeScript = fileURLToPath(new URL('../sandbox/judge.py', import.meta.url))
 
+/** Task files that ship with the package, for `parscale eval`. */
+export const taskFolder = fileURLToPath(new URL('../tasks', import.meta.url))
+
 /** The studio's page as `npm run build` leaves it. */
 export const studioFolder = fileURLToPath(new URL('../dist/studio-page', import.meta.url))
 

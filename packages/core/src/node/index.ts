@@ -7,6 +7,7 @@ export type { QuantisationPlan, QuantisationSummary } from '../contents/quantise
 export { tokenizerFileBytes } from '../tokenizer/tokenizer-files.ts'
 export * from './disk/index.ts'
 export { documentFiles, readDocuments } from './documents/documents.ts'
+export { parquetRows } from './documents/parquet.ts'
 export { type DatasetOptions, openDataset, type TokenizedDataset } from './documents/token-cache.ts'
 export * from './models/index.ts'
 export { type JsonObject, type ParameterArrays, readCheckpoint, type TrainingCheckpoint } from './runs/checkpoint-files.ts'

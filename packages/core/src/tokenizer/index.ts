@@ -2,6 +2,7 @@
 export { byteTokenizerFiles } from './byte-tokenizer.ts'
 export { type GgufTokenizerFiles, tokenizerFilesFromGguf } from './gguf/tokenizer.ts'
 export { createChatTemplate } from './templates/chat-template.ts'
+export { compilePromptTemplate, type PromptTemplate } from './templates/prompt-template.ts'
 export { createTokenizer } from './tokenizer.ts'
 export { tokenizerFileBytes, tokenizerFiles } from './tokenizer-files.ts'
 export { type BpePreTokenizer, bpePreTokenizers, type TrainBpeOptions, trainBpe } from './train-bpe/train-bpe.ts'

@@ -75,8 +75,13 @@ export const foreignCommands: readonly ForeignCommand[] = [
     instead: 'parscale quantize MODEL --bits 8 --out FOLDER; or run with --bits 8, which keeps what it makes',
   },
   {
-    names: ['perplexity', 'ppl', 'llama-perplexity', 'eval', 'evaluate', 'lm_eval'],
-    from: 'llama.cpp, lm-eval',
+    names: ['evaluate', 'lm_eval', 'lm-eval'],
+    from: 'lm-eval',
+    instead: 'parscale eval MODEL --tasks T,... runs its tasks',
+  },
+  {
+    names: ['perplexity', 'ppl', 'llama-perplexity'],
+    from: 'llama.cpp',
     instead: 'parscale score MODEL --file TEXT gives perplexity',
   },
   {

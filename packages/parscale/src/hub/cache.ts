@@ -22,9 +22,12 @@ export interface ModelCache {
   ref(revision: string): string
 }
 
-/** The places of one model. `repo` and what is passed to the functions must have been checked (names.ts). */
-export function modelCache(cacheDirectory: string, repo: string): ModelCache {
-  const name = `models--${repo.replaceAll('/', '--')}`
+/** What a repository holds. */
+export type RepositoryKind = 'models' | 'datasets'
+
+/** The places of one model or data set. `repo` and what is passed to the functions must have been checked (names.ts). */
+export function modelCache(cacheDirectory: string, repo: string, kind: RepositoryKind = 'models'): ModelCache {
+  const name = `${kind}--${repo.replaceAll('/', '--')}`
   const folder = join(cacheDirectory, name)
   return {
     folder,

@@ -1,7 +1,7 @@
 /** What a repository holds at a revision: the commit, and each file with its size and hash. */
 import { anySignal, hubError } from '@parscale/core/internal'
 import { checkFileName, isCommit, quote } from './names.ts'
-import { type HubClient, hubRequest, unreachable } from './request.ts'
+import { type HubClient, hubRequest, pathOf, unreachable } from './request.ts'
 import { retrying } from './retry.ts'
 
 /** A file's checksum as the hub keeps it: SHA-256 for large files (LFS and Xet), git's blob id for small ones. */
@@ -36,7 +36,7 @@ const maxListingBytes = 32 * 2 ** 20
  * @throws hub error for a refusal, an answer of another form, and file names that would leave the cache.
  */
 export async function fetchListing(client: HubClient): Promise<Listing> {
-  const url = `${client.settings.endpoint}/api/models/${client.repo}/revision/${encodeURIComponent(client.revision)}?blobs=true`
+  const url = `${client.settings.endpoint}/api/${client.kind ?? 'models'}/${client.repo}/revision/${encodeURIComponent(client.revision)}?blobs=true`
   // Somebody sits in front of the first request: whether there is a network at all should not take long to tell.
   const patience = { ...client.retry, attempts: Math.min(3, client.retry.attempts) }
   const text = await retrying(patience, client.signal, async () => {
@@ -131,8 +131,8 @@ export async function fileMetadata(client: HubClient, commit: string, path: stri
 }
 
 /** Where a file's bytes are: `/ORG/NAME/resolve/COMMIT/FILE`. */
-export function fileUrl({ settings, repo }: HubClient, commit: string, path: string): string {
-  return `${settings.endpoint}/${repo}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`
+export function fileUrl(client: HubClient, commit: string, path: string): string {
+  return `${client.settings.endpoint}${pathOf(client)}/resolve/${commit}/${path.split('/').map(encodeURIComponent).join('/')}`
 }
 
 function parseHash(text: unknown): FileHash | undefined {

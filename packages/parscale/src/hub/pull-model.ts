@@ -6,7 +6,7 @@ import { cachedCommit, fileSize, type ModelCache, modelCache, writeRef } from '.
 import { findSnapshot } from './cached-model.ts'
 import { cacheAdvice, checkFreeSpace, writing } from './disk-space.ts'
 import { downloadBlob, partPath } from './download.ts'
-import { fetchListing, fileMetadata, type HubFile } from './listing.ts'
+import { fetchListing, fileMetadata, type HubFile, type ListedFile, type Listing } from './listing.ts'
 import { chooseFiles } from './model-files.ts'
 import { checkRepoId, checkRevision } from './names.ts'
 import { proxiedFetch } from './proxy.ts'
@@ -80,10 +80,22 @@ async function pull(repo: string, settings: HubSettings, options: PullOptions): 
 }
 
 async function pullFrom(client: HubClient, cache: ModelCache, options: PullOptions): Promise<PulledModel> {
-  const { repo, revision } = client
+  const { repo } = client
   const listing = await fetchListing(client).catch((error) => Promise.reject(withSuggestions(error, repo)))
+  return await pullFiles(client, cache, listing, chooseFiles(listing.files, repo, options.include), options)
+}
+
+/** Brings chosen files of a listing into the cache. */
+export async function pullFiles(
+  client: HubClient,
+  cache: ModelCache,
+  listing: Listing,
+  chosen: readonly ListedFile[],
+  options: Pick<PullOptions, 'onProgress' | 'onWait' | 'signal'>,
+): Promise<PulledModel> {
+  const { repo, revision } = client
   const files: HubFile[] = []
-  for (const { path, metadata } of chooseFiles(listing.files, repo, options.include)) {
+  for (const { path, metadata } of chosen) {
     files.push(metadata ? { path, ...metadata } : await fileMetadata(client, listing.commit, path))
   }
 

@@ -3,6 +3,7 @@
  * which drops the Authorization header when the origin changes (Fetch standard, HTTP-redirect fetch, step 13).
  */
 import { hubError, type ParscaleError } from '@parscale/core/internal'
+import type { RepositoryKind } from './cache.ts'
 import { quote } from './names.ts'
 import { type RetryPolicy, retryAfterMs, TransientFailure } from './retry.ts'
 import type { HubSettings } from './settings.ts'
@@ -12,11 +13,17 @@ export interface HubClient {
   readonly settings: HubSettings
   readonly retry: RetryPolicy
   readonly repo: string
+  /** Default: models. */
+  readonly kind?: RepositoryKind
   readonly revision: string
   readonly signal: AbortSignal | undefined
   /** Through a proxy where one is set. */
   readonly fetch: typeof fetch
 }
+
+/** Of a repository's pages: models stand at the root. */
+export const pathOf = ({ repo, kind }: Pick<HubClient, 'repo' | 'kind'>): string =>
+  kind === 'datasets' ? `/datasets/${repo}` : `/${repo}`
 
 export interface HubRequest {
   readonly url: string
@@ -122,7 +129,7 @@ function refusal(client: HubClient, response: Response): ParscaleError {
   const said = response.headers.get('x-error-message')
   const facts = { expected: 'status 200', found: status }
   const answer = `${new URL(url).host} answered ${status}${said ? ` (${quote(said)})` : ''}`
-  const page = `${settings.endpoint}/${repo}`
+  const page = `${settings.endpoint}${pathOf(client)}`
   const tokenHint = settings.token === undefined ? 'set HF_TOKEN to a token that may read it' : 'check that HF_TOKEN may read it'
 
   if (isBusy(status) || !isOwnAnswer(client, response)) return hubError(`${repo}: ${answer}; try again later`, facts)
@@ -139,7 +146,7 @@ function refusal(client: HubClient, response: Response): ParscaleError {
   // The hub hides private repositories: without a right to read, they do not exist.
   if (code === 'RepoNotFound' || status === 401 || status === 404) {
     return hubError(
-      `${repo}: no such model or revision ${quote(revision)}, or a private one; ${answer}; check the name, or ${tokenHint}`,
+      `${repo}: no such ${client.kind === 'datasets' ? 'data set' : 'model'} or revision ${quote(revision)}, or a private one; ${answer}; check the name, or ${tokenHint}`,
       facts,
     )
   }

@@ -47,6 +47,39 @@ export async function* parquetDocuments(source: ByteSource, options: DocumentOpt
   }
 }
 
+/**
+ * Whole rows, each an object of all columns: for data that are small enough to be held. Whole numbers beyond 2^53 are rounded.
+ *
+ * @throws checkpoint error for a damaged file
+ */
+export async function* parquetRows(source: ByteSource, signal?: AbortSignal): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  const orFail = <T>(promise: Promise<T>) => promise.catch((cause) => fail(source.name, cause))
+  const { columns, groups } = await orFail(readFooter(source))
+  for (const column of columns) await orFail(checkOverlaps(groups, column))
+  let before = 0
+  for (const group of groups) {
+    const values: unknown[][] = []
+    for (const column of columns) {
+      const read: unknown[] = []
+      const rows = readRows(source, group, column)
+      for (let next = await orFail(rows.next()); !next.done; next = await orFail(rows.next())) read.push(...next.value)
+      signal?.throwIfAborted()
+      values.push(read)
+    }
+    for (let row = 0; row < group.rows; row++) {
+      const entries = columns.map(({ name }, i) => [name, jsonValue(values[i]![row], `${source.name}, row ${before + row + 1}`)])
+      yield Object.fromEntries(entries)
+    }
+    before += group.rows
+  }
+}
+
+function jsonValue(value: unknown, where: string): unknown {
+  if (typeof value === 'bigint') return Number(value)
+  if (value instanceof BadValue) throw checkpointError(`${where}: a value cannot be read (${value.reason})`, { file: where })
+  return value
+}
+
 /** Bytes that belong to several groups would be read as often as a footer names them. */
 async function checkOverlaps(groups: Footer['groups'], { leaves }: SchemaNode): Promise<void> {
   const chunks = groups.flatMap((group) => leaves.map(({ leaf }) => group.chunk(leaf!.index)))

@@ -54,6 +54,7 @@ export interface SeenRequest {
 }
 
 export interface HubServerOptions {
+  /** Data sets by `datasets/ORG/NAME`. */
   readonly repos: Readonly<Record<string, HubRepo>>
   /** Asked once for each request, with all requests so far (the current one last). */
   readonly fault?: (request: SeenRequest, seen: readonly SeenRequest[]) => Fault | undefined
@@ -97,7 +98,9 @@ export async function startHubServer({
     if (broken?.kind === 'silent') return
     const { pathname } = new URL(seen.url, 'http://hub')
 
-    const [, listed, route, revision] = /^\/api\/models\/(.+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ?? []
+    const [, kind, listedName, route, revision] =
+      /^\/api\/(models|datasets)\/(.+)\/(revision|tree)\/([^/]+)$/.exec(pathname) ?? []
+    const listed = kind === 'datasets' ? `datasets/${listedName}` : listedName
     const [, resolved, commit, file] = /^\/(.+)\/resolve\/([^/]+)\/(.+)$/.exec(pathname) ?? []
     const name = decodeURIComponent(revision ?? commit ?? '')
     const main = repos[listed ?? resolved ?? '']

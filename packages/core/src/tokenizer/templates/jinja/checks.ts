@@ -12,14 +12,16 @@ interface Place {
   readonly inCondition: boolean
   readonly inLoop: boolean
   readonly atTop: boolean
+  /** Filters beside jinja2's own. */
+  readonly filters: readonly string[]
 }
 
 /** @throws TemplateSyntaxError for unknown filters and tests, jumps outside of loops and the like */
-export function checkTemplate(template: readonly Statement[]): void {
+export function checkTemplate(template: readonly Statement[], filters: readonly string[] = []): void {
   const blocks = blockNames(template)
   const twice = blocks.find((name, i) => blocks.indexOf(name) !== i)
   if (twice !== undefined) throw refuse(`block '${twice}' defined twice`)
-  checkBody(template, { inCondition: false, inLoop: false, atTop: true })
+  checkBody(template, { inCondition: false, inLoop: false, atTop: true, filters })
 }
 
 export const blockNames = (body: readonly Statement[]): string[] =>
@@ -65,7 +67,7 @@ function checkBody(body: readonly Statement[], place: Place): void {
 
 function checkStatement(statement: Statement, place: Place): void {
   const inCondition = place.inCondition || statement.kind === 'if'
-  for (const expression of expressions(statement)) checkExpression(expression, inCondition)
+  for (const expression of expressions(statement)) checkExpression(expression, inCondition, place.filters)
   const inner = { ...place, inCondition: false, atTop: false }
   switch (statement.kind) {
     case 'if':
@@ -95,12 +97,12 @@ function checkStatement(statement: Statement, place: Place): void {
   }
 }
 
-function checkExpression(expression: Expression, inCondition: boolean): void {
-  if (expression.kind === 'filter' && !inCondition && !isFilter(expression.name))
+function checkExpression(expression: Expression, inCondition: boolean, filters: readonly string[]): void {
+  if (expression.kind === 'filter' && !inCondition && !isFilter(expression.name) && !filters.includes(expression.name))
     throw refuse(`No filter named '${expression.name}'.`)
   if (expression.kind === 'test' && !inCondition && !isTest(expression.name)) throw refuse(`No test named '${expression.name}'.`)
   const isInner = inCondition || expression.kind === 'condition'
-  for (const child of children(expression)) checkExpression(child, isInner)
+  for (const child of children(expression)) checkExpression(child, isInner, filters)
 }
 
 function checkLoopName(loop: ForNode): void {

@@ -1,4 +1,4 @@
-/** Cuts a template into tokens, as jinja2/lexer.py does with `trim_blocks` and `lstrip_blocks`. In linear time. */
+/** Cuts a template into tokens, as jinja2/lexer.py does. In linear time. */
 import { PythonError } from './errors.ts'
 import { isSpace, whitespace } from './numbers.ts'
 import { readEscapes } from './string-literal.ts'
@@ -39,8 +39,20 @@ const operator = sticky('//|\\*\\*|==|!=|>=|<=|[-+/*%~[\\](){}><=.:|,;]')
 
 const closers: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' }
 
-export function tokenize(template: string): Token[] {
-  const source = template.replace(/\r\n|\r/g, '\n').replace(/\n$/, '')
+/** How white space around tags counts. */
+export interface LexerOptions {
+  /** jinja2's `trim_blocks` and `lstrip_blocks`: white space before a block and the line feed behind it are no text. */
+  readonly trimBlocks: boolean
+  /** jinja2's `keep_trailing_newline`. */
+  readonly keepTrailingNewline: boolean
+}
+
+/** As transformers reads chat templates. */
+export const chatLexer: LexerOptions = { trimBlocks: true, keepTrailingNewline: false }
+
+export function tokenize(template: string, { trimBlocks, keepTrailingNewline }: LexerOptions = chatLexer): Token[] {
+  const lines = template.replace(/\r\n|\r/g, '\n')
+  const source = keepTrailingNewline ? lines : lines.replace(/\n$/, '')
   const tokens: Token[] = []
   let at = 0
   let line = 1
@@ -64,13 +76,13 @@ export function tokenize(template: string): Token[] {
   /** Where a tag is over whose closing brackets end at `end`: `-` takes white space along, a block the line feed behind it. */
   const afterTag = (end: number, sign: string, isBlock: boolean): number => {
     if (sign === '-') return skipSpace(end)
-    return isBlock && sign === '' && source[end] === '\n' ? end + 1 : end
+    return trimBlocks && isBlock && sign === '' && source[end] === '\n' ? end + 1 : end
   }
   /** Text before a tag, without the white space that the tag's sign or `lstrip_blocks` takes away. */
   const data = (end: number, sign: string, isVariable: boolean): void => {
     let stop = end
     if (sign === '-') while (stop > at && isSpace(source[stop - 1]!)) stop--
-    else if (sign === '' && !isVariable) {
+    else if (trimBlocks && sign === '' && !isVariable) {
       let start = end
       while (start > at && source[start - 1] !== '\n' && isSpace(source[start - 1]!)) start--
       if (start < end && (start === at ? atLineStart : source[start - 1] === '\n')) stop = start

@@ -1,11 +1,11 @@
 /** Tokens to statements, as jinja2/parser.py. Expressions are read by `expressions.ts`. */
 
 import { ExpressionParser } from './expressions.ts'
-import { syntaxError, tokenize } from './lexer.ts'
+import { type LexerOptions, syntaxError, tokenize } from './lexer.ts'
 import type { Expression, FilterNode, ForNode, Signature, Statement, Target } from './nodes.ts'
 import { text } from './text.ts'
 
-export const parse = (template: string): Statement[] => new Parser(tokenize(template)).template()
+export const parse = (template: string, options?: LexerOptions): Statement[] => new Parser(tokenize(template, options)).template()
 
 const noArguments = { positional: [], named: [], list: undefined, dict: undefined }
 

@@ -8,7 +8,7 @@ import { Callable, Dict, Iter, isList, Range, Thing, Tuple, typeName, Undefined,
 /** Python's `str(value)`. Never markup. */
 export function stringOf(runtime: Runtime, value: Value): Text {
   if (value instanceof Text) return value.as(false)
-  if (value instanceof Undefined) return emptyText
+  if (value instanceof Undefined) return runtime.strict ? value.fail() : emptyText
   return reprOf(runtime, value)
 }
 

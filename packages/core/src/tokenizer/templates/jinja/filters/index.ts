@@ -8,6 +8,7 @@ import { Text } from '../text.ts'
 import { type Arguments, Iter, truthy, typeName, type Value } from '../values.ts'
 import { attributeGetter, type FreeFilter } from './filter.ts'
 import { numberFilters } from './numbers.ts'
+import { regexReplace } from './regex-replace.ts'
 import { sequenceFilters } from './sequences.ts'
 import { textFilters } from './text.ts'
 
@@ -88,7 +89,8 @@ export function isFilter(name: string): boolean {
 export function callFilter(runtime: Runtime, name: string, args: Arguments): Value {
   if (refusedFilters.includes(name)) throw notSupported(`the filter ${name}`)
   const own = Object.hasOwn(aliases, name) ? aliases[name]! : name
-  const filter = Object.hasOwn(freeFilters, own) ? freeFilters[own] : filters.get(own)
+  const given = own === 'regex_replace' && runtime.regexReplace ? regexReplace : undefined
+  const filter = given ?? (Object.hasOwn(freeFilters, own) ? freeFilters[own] : filters.get(own))
   if (!filter) throw runtimeError(`No filter named '${name}' found.`)
   runtime.budget.spend(1)
   return filter(runtime, args)

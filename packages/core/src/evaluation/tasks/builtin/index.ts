@@ -1,0 +1,23 @@
+/** Processing that lm-evaluation-harness has as Python and templates cannot do, under names of our own (`!builtin NAME`). */
+import { unsupportedError } from '../../../errors.ts'
+import type { Document } from '../config.ts'
+import { judgeMath, withAnswer } from './minerva-math.ts'
+
+/** Metrics of one question, from its document and the texts a model wrote: a number, or several values. */
+export type ResultProcessing = (doc: Document, texts: readonly string[]) => Record<string, number | readonly number[]>
+
+const documents: Readonly<Record<string, (doc: Document) => Document>> = { minerva_math: withAnswer }
+const results: Readonly<Record<string, ResultProcessing>> = {
+  minerva_math: (doc, [text]) => judgeMath(doc, text!),
+}
+
+export const documentProcessing = (name: string, file: string) => find(documents, 'process_docs', name, file)
+export const resultProcessing = (name: string, file: string) => find(results, 'process_results', name, file)
+
+function find<T>(table: Readonly<Record<string, T>>, field: string, name: string, file: string): T {
+  if (Object.hasOwn(table, name)) return table[name]!
+  throw unsupportedError(`${file}: ${field}: there is no !builtin ${name}; there are ${Object.keys(table).join(', ')}`, {
+    file,
+    found: name,
+  })
+}

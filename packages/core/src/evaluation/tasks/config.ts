@@ -1,0 +1,277 @@
+/**
+ * A task's configuration, as lm-evaluation-harness' YAML files spell it (its docs/task_guide.md). Every field is known here: what the
+ * harness would run and we do not is refused by name, and so is what it does not know.
+ */
+import * as z from 'zod'
+import { unsupportedError, usageError } from '../../errors.ts'
+
+export const outputTypes = ['multiple_choice', 'loglikelihood', 'loglikelihood_rolling', 'generate_until'] as const
+export type OutputType = (typeof outputTypes)[number]
+
+/** `!builtin NAME` in our own files: processing that the harness has as Python. */
+export class Builtin {
+  readonly name: string
+  constructor(name: string) {
+    this.name = name
+  }
+}
+
+/** `!function FILE.NAME`: Python, which is refused wherever it stands. */
+export class PythonFunction {
+  readonly name: string
+  constructor(name: string) {
+    this.name = name
+  }
+}
+
+const builtin = z.instanceof(Builtin)
+const split = z.string().nullish()
+const document = z.record(z.string(), z.unknown())
+const textOf = z.union([z.string(), z.int()])
+const targetOf = z.union([z.string(), z.int(), z.array(z.unknown())])
+const choiceOf = z.union([z.string(), z.array(z.string()), z.record(z.string(), z.string())])
+
+const metric = z.looseObject({
+  metric: z.string(),
+  aggregation: z.union([z.string(), builtin]).nullish(),
+  higher_is_better: z.boolean().nullish(),
+})
+
+const filterList = z.array(z.strictObject({ name: z.string(), filter: z.array(z.looseObject({ function: z.string() })) }))
+
+const generation = z.strictObject({
+  until: z.union([z.string(), z.array(z.string())]).nullish(),
+  do_sample: z.boolean().nullish(),
+  temperature: z.number().nullish(),
+  top_p: z.number().nullish(),
+  top_k: z.int().nullish(),
+  max_gen_toks: z.int().positive().nullish(),
+  max_new_tokens: z.int().positive().nullish(),
+  max_tokens: z.int().positive().nullish(),
+  max_completion_tokens: z.int().positive().nullish(),
+})
+
+const fewshot = z.strictObject({
+  sampler: z.string().nullish(),
+  split: split,
+  samples: z.union([z.array(document), builtin]).nullish(),
+  fewshot_indices: z.array(z.int().nonnegative()).nullish(),
+  doc_to_text: textOf.nullish(),
+  doc_to_choice: choiceOf.nullish(),
+  doc_to_target: targetOf.nullish(),
+  gen_prefix: z.string().nullish(),
+  fewshot_delimiter: z.string().nullish(),
+  target_delimiter: z.string().nullish(),
+})
+
+const schema = z.strictObject({
+  task: z.string().min(1),
+  task_alias: z.string().nullish(),
+  tag: z.union([z.string(), z.array(z.string())]).nullish(),
+  dataset_path: z.string().nullish(),
+  dataset_name: z.string().nullish(),
+  dataset_kwargs: z
+    .strictObject({
+      data_files: z
+        .union([z.string(), z.array(z.string()), z.record(z.string(), z.union([z.string(), z.array(z.string())]))])
+        .nullish(),
+      data_dir: z.string().nullish(),
+      revision: z.string().nullish(),
+      field: z.string().nullish(),
+      // Nothing that a repository brings along is run, whatever this says.
+      trust_remote_code: z.boolean().nullish(),
+    })
+    .nullish(),
+  training_split: split,
+  validation_split: split,
+  test_split: split,
+  fewshot_split: split,
+  process_docs: builtin.nullish(),
+  doc_to_text: textOf.nullish(),
+  doc_to_target: targetOf.nullish(),
+  doc_to_choice: choiceOf.nullish(),
+  process_results: builtin.nullish(),
+  description: z.string().nullish(),
+  target_delimiter: z.string().nullish(),
+  fewshot_delimiter: z.string().nullish(),
+  fewshot_config: fewshot.nullish(),
+  num_fewshot: z.int().nonnegative().nullish(),
+  metric_list: z.array(metric).nullish(),
+  output_type: z.enum(outputTypes).nullish(),
+  generation_kwargs: generation.nullish(),
+  repeats: z.int().positive().nullish(),
+  filter_list: filterList.nullish(),
+  gen_prefix: z.string().nullish(),
+  metadata: z.looseObject({ version: z.union([z.number(), z.string()]).nullish() }).nullish(),
+  // These change no figure.
+  should_decontaminate: z.boolean().nullish(),
+  doc_to_decontamination_query: z.string().nullish(),
+})
+
+/** Fields that the harness has and that nothing here does, with the reason. */
+const refused: Readonly<Record<string, string>> = {
+  class: 'tasks written in Python do not run here',
+  custom_dataset: 'data sets made by Python do not run here',
+  use_prompt: 'prompts of promptsource are not supported; write doc_to_text and doc_to_target',
+  doc_to_image: 'models here read text only',
+  doc_to_audio: 'models here read text only',
+}
+
+export type MetricConfig = z.infer<typeof metric>
+export type FilterStep = z.infer<typeof filterList>[number]['filter'][number]
+export type GenerationConfig = z.infer<typeof generation>
+export type TextField = z.infer<typeof textOf>
+export type TargetField = z.infer<typeof targetOf>
+export type ChoiceField = z.infer<typeof choiceOf>
+export type RawConfig = z.infer<typeof schema>
+
+/** How few-shot examples are chosen and written: the task's own fields where it says nothing else. */
+export interface FewshotConfig {
+  readonly sampler: 'default' | 'first_n'
+  readonly split: string | undefined
+  readonly samples: readonly Document[] | Builtin | undefined
+  readonly indices: readonly number[] | undefined
+  readonly text: TextField | undefined
+  readonly target: TargetField | undefined
+  readonly choice: ChoiceField | undefined
+  readonly genPrefix: string | undefined
+  readonly targetDelimiter: string
+  readonly fewshotDelimiter: string
+}
+
+export type Document = Readonly<Record<string, unknown>>
+
+/** A checked configuration with its defaults in place. */
+export interface TaskConfig {
+  readonly task: string
+  readonly alias: string
+  readonly tags: readonly string[]
+  /** As it stood in the files, for results and to know a changed task by. */
+  readonly raw: RawConfig
+  /** The file, for errors. */
+  readonly file: string
+  readonly version: string | number
+  readonly outputType: OutputType
+  readonly text: TextField | undefined
+  readonly target: TargetField | undefined
+  readonly choice: ChoiceField | undefined
+  readonly description: string
+  readonly targetDelimiter: string
+  readonly fewshotDelimiter: string
+  readonly genPrefix: string | undefined
+  readonly numFewshot: number | undefined
+  readonly fewshot: FewshotConfig
+  readonly generation: GenerationSettings
+  readonly repeats: number
+}
+
+/** lm_eval.models.utils.normalize_gen_kwargs */
+export interface GenerationSettings {
+  readonly until: readonly string[]
+  readonly maxTokens: number
+  /** 0: greedy. */
+  readonly temperature: number
+  readonly topP: number | undefined
+  readonly topK: number | undefined
+}
+
+const defaultMaxTokens = 256
+
+/** @param file names the file in errors. @throws usage error for what is wrong, unsupported error for what is not run here */
+export function taskConfig(value: Readonly<Record<string, unknown>>, file: string): TaskConfig {
+  refusePython(value, file)
+  for (const [field, why] of Object.entries(refused)) {
+    if (value[field] !== undefined && value[field] !== null)
+      throw unsupportedError(`${file}: ${field} is not supported: ${why}`, { file, found: field })
+  }
+  if (value.unsafe_code)
+    throw unsupportedError(`${file}: unsafe_code is not supported: code of tasks does not run here`, { file })
+  const { unsafe_code: _, ...known } = value
+  const parsed = schema.safeParse(known)
+  if (!parsed.success) throw usageError(`${file}: ${issueText(parsed.error)}`, { file })
+  return withDefaults(parsed.data, file)
+}
+
+export function issueText(error: z.ZodError): string {
+  const [issue] = error.issues
+  if (!issue) return error.message
+  if (issue.code === 'unrecognized_keys') {
+    const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : ''
+    return `${where}unknown field ${issue.keys.join(', ')}; see docs/evaluate.md for those there are`
+  }
+  return `${issue.path.join('.') || 'the file'}: ${issue.message}`
+}
+
+function refusePython(value: unknown, file: string, path: readonly (string | number)[] = []): void {
+  if (value instanceof PythonFunction) {
+    throw unsupportedError(
+      `${file}: ${path.join('.')}: !function ${value.name} is Python, which is not run here; write it as a template, or take the task that ships with parscale where there is one`,
+      { file, found: value.name },
+    )
+  }
+  if (value instanceof Builtin || typeof value !== 'object' || value === null) return
+  for (const [key, item] of Object.entries(value)) refusePython(item, file, [...path, key])
+}
+
+function withDefaults(raw: RawConfig, file: string): TaskConfig {
+  const own = raw.fewshot_config ?? {}
+  const targetDelimiter = raw.target_delimiter ?? ' '
+  const fewshotDelimiter = raw.fewshot_delimiter ?? '\n\n'
+  const sampler = own.sampler ?? 'default'
+  if (sampler !== 'default' && sampler !== 'first_n')
+    throw unsupportedError(`${file}: fewshot_config.sampler: ${sampler} is not supported; there are default and first_n`, {
+      file,
+    })
+  const outputType = raw.output_type ?? 'generate_until'
+  for (const field of ['doc_to_target', ...(outputType === 'multiple_choice' ? (['doc_to_choice'] as const) : [])] as const) {
+    if (raw[field] === undefined || raw[field] === null)
+      throw usageError(`${file}: ${field} is missing, which output_type ${outputType} needs`, { file, expected: field })
+  }
+  if (outputType !== 'loglikelihood_rolling' && (raw.doc_to_text === undefined || raw.doc_to_text === null))
+    throw usageError(`${file}: doc_to_text is missing, which output_type ${outputType} needs`, { file, expected: 'doc_to_text' })
+  return {
+    task: raw.task,
+    alias: raw.task_alias ?? raw.task,
+    tags: [raw.tag ?? []].flat(),
+    raw,
+    file,
+    version: raw.metadata?.version ?? 'Yaml',
+    outputType,
+    text: raw.doc_to_text ?? undefined,
+    target: raw.doc_to_target ?? undefined,
+    choice: raw.doc_to_choice ?? undefined,
+    description: raw.description ?? '',
+    targetDelimiter,
+    fewshotDelimiter,
+    genPrefix: raw.gen_prefix ?? undefined,
+    numFewshot: raw.num_fewshot ?? undefined,
+    fewshot: {
+      sampler,
+      split: own.split ?? raw.fewshot_split ?? undefined,
+      samples: own.samples ?? undefined,
+      indices: own.fewshot_indices ?? undefined,
+      text: own.doc_to_text ?? raw.doc_to_text ?? undefined,
+      target: own.doc_to_target ?? raw.doc_to_target ?? undefined,
+      choice: own.doc_to_choice ?? raw.doc_to_choice ?? undefined,
+      genPrefix: own.gen_prefix ?? raw.gen_prefix ?? undefined,
+      targetDelimiter: own.target_delimiter ?? targetDelimiter,
+      fewshotDelimiter: own.fewshot_delimiter ?? fewshotDelimiter,
+    },
+    generation: generationSettings(raw.generation_kwargs ?? {}, fewshotDelimiter),
+    repeats: raw.repeats ?? 1,
+  }
+}
+
+function generationSettings(kwargs: GenerationConfig, fewshotDelimiter: string): GenerationSettings {
+  const { until, do_sample: sample, temperature = 0 } = kwargs
+  const drawn = sample === false ? 0 : sample === true && !temperature ? 1 : (temperature ?? 0)
+  return {
+    // Where nothing is said, the delimiter of examples ends an answer.
+    until: until === undefined || until === null ? [fewshotDelimiter] : [until].flat(),
+    maxTokens:
+      kwargs.max_gen_toks ?? kwargs.max_new_tokens ?? kwargs.max_tokens ?? kwargs.max_completion_tokens ?? defaultMaxTokens,
+    temperature: drawn,
+    topP: kwargs.top_p ?? undefined,
+    topK: kwargs.top_k ?? undefined,
+  }
+}

@@ -1,0 +1,109 @@
+"""lm_eval itself: what it asks, and what it makes of a model's answers. A JSON of runs comes on stdin, one of results goes to stdout.
+
+Each run has `task` (a file, or the name of one of lm_eval's own with `docs`, its data set by split), and lm_eval's options.
+Without `model` (a Hugging Face folder) only requests come back.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+os.environ.setdefault("DISABLE_MULTIPROC", "1")
+stdout = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
+import datasets  # noqa: E402
+
+logging.disable(logging.WARNING)
+real_load = datasets.load_dataset
+docs = {}
+
+
+def load_dataset(path=None, name=None, **kwargs):
+    """A task's data set from `docs`, else as it is."""
+    if docs:
+        return datasets.DatasetDict({split: datasets.Dataset.from_list(rows) for split, rows in docs.items()})
+    return real_load(path=path, name=name, **kwargs)
+
+
+datasets.load_dataset = load_dataset
+
+from lm_eval.evaluator import evaluate  # noqa: E402
+from lm_eval.tasks import TaskManager  # noqa: E402
+from lm_eval.tasks._yaml_loader import load_yaml  # noqa: E402
+
+
+def task_of(run):
+    """The task, with few-shot as `simple_evaluate` sets it."""
+    docs.clear()
+    docs.update(run.get("docs", {}))
+    if run["task"].endswith(".yaml"):
+        folder = os.getcwd()
+        os.chdir(os.path.dirname(run["task"]))
+        from lm_eval.api.task import ConfigurableTask
+
+        task = ConfigurableTask(config=load_yaml(run["task"]))
+        os.chdir(folder)
+    else:
+        task = TaskManager().load([run["task"]])["tasks"][run["task"]]
+    shots = run.get("num_fewshot")
+    if shots is not None and task.config.num_fewshot != 0:
+        task.set_config("num_fewshot", shots)
+    if task.config.num_fewshot is None:
+        task.set_config("num_fewshot", 0)
+    task.set_fewshot_seed(run.get("seed", 1234))
+    return task
+
+
+def requests_of(run):
+    task = task_of(run)
+    task.build_all_requests(limit=run.get("limit"))
+    return [[instance.doc_id, list(instance.args)] for instance in task.instances]
+
+
+def main():
+    given = json.load(sys.stdin)
+    models = {}
+    found = []
+    for run in given["runs"]:
+        path = run.get("model")
+        if path is None:
+            found.append({"requests": requests_of(run)})
+            continue
+        dtype = run.get("dtype", "float32")
+        if (path, dtype) not in models:
+            import torch
+            from lm_eval.models.huggingface import HFLM
+            from transformers import PreTrainedTokenizerFast
+
+            torch.set_num_threads(2)
+            # AutoTokenizer of transformers 5 puts a class' own rules in the place of those in tokenizer.json.
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+            models[path, dtype] = HFLM(
+                pretrained=path, tokenizer=tokenizer, device="cpu", dtype=dtype, batch_size=run.get("batch_size", 4)
+            )
+        task = task_of(run)
+        name = task.config.task
+        started = time.perf_counter()
+        results = evaluate(
+            models[path, dtype],
+            {"tasks": {name: task}, "groups": {}, "group_map": {}},
+            limit=run.get("limit"),
+            bootstrap_iters=run.get("bootstrap_iters", 100000),
+            apply_chat_template=run.get("chat", False),
+            fewshot_as_multiturn=run.get("multiturn", False),
+        )
+        seconds = time.perf_counter() - started
+        samples = [
+            {key: sample[key] for key in ("doc_id", "filter", "arguments", "resps", "filtered_resps", "target", "doc_hash", "prompt_hash", "target_hash", *sample["metrics"])}
+            for sample in results["samples"][name]
+        ]
+        found.append({"results": results["results"][name], "samples": samples, "seconds": seconds})
+    json.dump(found, stdout, default=lambda value: value.item() if hasattr(value, "item") else str(value))
+
+
+main()
