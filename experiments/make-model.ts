@@ -27,31 +27,21 @@ if (values.out === undefined) {
   process.exit(2)
 }
 
-const data = ['--data', '.cache/text/**/*.txt', '--data', '.cache/books/**/*.txt', '--held-out', '0.1', '--packing', 'document']
-const batch = ['--batch-size', '8', '--sequence-length', '256', '--evaluate-sequences', '64', '--prompt', 'My fellow citizens, ']
+const data = ['--data', '.cache/text/**/*.txt']
+const batch = ['--batch-size', '4', '--sequence-length', '512', '--prompt', 'My fellow citizens, ', '--log-every', '50']
 const backbone = [
-  ...['pretrain', ...data, '--p', '1', '--steps', '6000', '--vocab-size', '1024', '--hidden-size', '64', '--layers', '3'],
-  ...['--heads', '2', '--kv-heads', '1', '--head-dim', '32', '--intermediate-size', '192', ...batch],
-  ...[
-    '--set',
-    'shape.maxPositionEmbeddings=512',
-    '--learning-rate',
-    '1e-2',
-    '--evaluate-every',
-    '500',
-    '--checkpoint-every',
-    '500',
-  ],
+  ...['pretrain', ...data, '--p', '1', '--steps', '2500', '--vocab-size', '2048', '--hidden-size', '192', '--layers', '6'],
+  ...['--heads', '3', '--kv-heads', '1', '--head-dim', '64', '--intermediate-size', '576', ...batch],
+  ...['--set', 'shape.maxPositionEmbeddings=512', '--learning-rate', '2e-3', '--final-learning-rate', '1e-4'],
+  ...['--warmup-steps', '100', '--evaluate-every', '250', '--checkpoint-every', '250'],
 ]
 const rounded = `${work}/backbone-bf16`
-/** One stream has the same as each of several: the control. */
 const streams = (p: number) => [
-  ...['recycle', '--model', rounded, ...data, '--p', String(p), '--steps', '1000', ...batch],
-  ...['--streams', 'lora,bitfit,norms', '--stream-rank', '8', ...(p === 1 ? ['--input-at-one'] : ['--balance', '0.1'])],
-  ...['--learning-rate', '2e-2', '--evaluate-every', '200', '--checkpoint-every', '200'],
+  ...['recycle', '--model', rounded, ...data, '--p', String(p), '--steps', '100', '--prefix-tokens', '16', ...batch],
+  ...['--learning-rate', '5e-2', '--evaluate-every', '50', '--evaluate-sequences', '16', '--checkpoint-every', '25'],
 ]
 
-for (const kind of ['text', 'books'] as const) fetchText(kind)
+fetchText('text')
 train('backbone', backbone)
 if (!existsSync(join(root, rounded))) parscale('export', `${work}/backbone`, '--out', rounded, '--dtype', 'bf16')
 const sizes = [2, 4, 8]
