@@ -5,9 +5,23 @@ import { type Problem, parseSample } from '@parscale/core/internal/evaluation'
 import { type JudgedSample, judgeSamples } from '../judge-samples.ts'
 import type { Limits } from '../limits.ts'
 
-/** Where bubblewrap is missing, tests of the sandbox are left out, and say so. */
-export const hasBubblewrap = spawnSync('bwrap', ['--version']).status === 0
-if (!hasBubblewrap) process.stderr.write('tests of the sandbox are left out: there is no bwrap (apt-get install bubblewrap)\n')
+/** Where bubblewrap is missing, or the system lets it make no namespaces, tests of the sandbox are left out, and say so. */
+const tried = spawnSync('bwrap', [
+  '--unshare-user',
+  '--unshare-pid',
+  '--unshare-net',
+  '--uid',
+  '65534',
+  '--ro-bind',
+  '/',
+  '/',
+  'true',
+])
+export const hasBubblewrap = tried.status === 0
+if (!hasBubblewrap) {
+  const why = tried.error ? 'there is no bwrap (apt-get install bubblewrap)' : tried.stderr.toString().trim()
+  process.stderr.write(`tests of the sandbox are left out: ${why}\n`)
+}
 
 export async function judged(
   problems: readonly Problem[],
