@@ -2,6 +2,7 @@
  * Every instruction set, on this CPU and on others that qemu plays: which one is chosen, and that all give the bits of the portable
  * one. Needs qemu-user, and Debian's cross compiler for arm64.
  */
+import process from 'node:process'
 import { describe, expect, it } from 'vitest'
 import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { build, run } from './support/programs.ts'
@@ -19,6 +20,9 @@ async function onCpu(arch: Architecture, cpu: string, program: string, args: rea
   const root = arch === process.arch ? [] : ['-L', libraries]
   return (await run(qemu, [...root, '-cpu', cpu, program, ...args])).stdout
 }
+
+/** What qemu takes minutes for. */
+const nightly = process.env.PARSCALE_NIGHTLY !== undefined
 
 const kernelsFor = (arch: Architecture): Promise<string> => build({ program: 'kernels', arch })
 
@@ -38,7 +42,7 @@ describe('all instruction sets give the portable bits', () => {
     for (const other of others) expect(other).toBe(first)
   })
 
-  it('in steps of many threads on arm64', async () => {
+  it.runIf(nightly)('in steps of many threads on arm64', async () => {
     const packed = await packFolder(`${fixturesFolder}transformers/mistral-window`)
     expect(await onCpu('arm64', 'max', await build({ program: 'stress', arch: 'arm64' }), [packed.backbone])).toBe('ok\n')
     packed.remove()
@@ -48,8 +52,12 @@ describe('all instruction sets give the portable bits', () => {
 describe('the instruction set', () => {
   it.each([
     ['arm64', 'cortex-a53', ['portable']],
-    ['x64', 'max', ['avx2', 'portable']],
-    ['x64', 'qemu64', ['portable']],
+    ...(nightly
+      ? ([
+          ['x64', 'max', ['avx2', 'portable']],
+          ['x64', 'qemu64', ['portable']],
+        ] as const)
+      : []),
   ] as const)('on %s, %s: %o, and it runs', async (arch, cpu, expected) => {
     const lines = (await onCpu(arch, cpu, await kernelsFor(arch))).trim().split('\n')
     expect(lines.slice(0, -2)).toEqual(expected)
