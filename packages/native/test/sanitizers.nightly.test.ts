@@ -14,6 +14,10 @@ describe.each(['address,undefined', 'thread'])('-fsanitize=%s finds nothing', (s
   })
 })
 
+it('-fsanitize=address,undefined finds nothing in any kernel', async () => {
+  expect((await run(await build({ program: 'kernels', sanitize: 'address,undefined' }))).stdout).toMatch(/\nok\n$/)
+})
+
 it.each([1, 2])('-fsanitize=address,undefined finds nothing in packed files that are wrong, seed %i', async (seed) => {
   const sanitize = 'address,undefined'
   const fuzz = await build({ program: 'fuzz', sanitize })
