@@ -64,8 +64,8 @@ export const sizes = {
   '171k': size('171k', 64, 3, 4, [5e-3, 1e-2]),
   '222k': size('222k', 64, 4, 4, [5e-3, 1e-2]),
   '340k': size('340k', 80, 4, 5, [5e-3, 1e-2]),
-  /** The shape of the model that ships: it reads tokens, and all of the text 3.4 times. */
-  shipped: { ...size('shipped', 64, 3, 2, [1e-2], 6000), kvHeads: 1, vocabulary: 1024, context: 256, positions: 512 },
+  /** Reads tokens in place of bytes, and all of the text 3.4 times. */
+  tokens: { ...size('tokens', 64, 3, 2, [1e-2], 6000), kvHeads: 1, vocabulary: 1024, context: 256, positions: 512 },
 } satisfies Record<string, Size>
 
 const single = (name: string, title: string, ...args: string[]): Variant => ({ name, title, p: 1, args })
@@ -107,7 +107,7 @@ export const variants = {
       'probabilities',
     ),
   lora: (p: number) => streams('lora', 'LoRA of rank 2', p, ...lora, ...balanced),
-  /** As the model that ships: P can be chosen later. */
+  /** P can be chosen later. */
   allNested: (p: number) =>
     streams('all-nested', 'scales, biases and gains, nested', p, ...scalesAndAll, ...balanced, '--nest-streams', '0.5'),
   norms: (p: number) => streams('norms', 'gains and biases', p, '--streams', 'bitfit,norms', ...balanced),
@@ -120,7 +120,6 @@ const ladder = (...names: (keyof typeof sizes)[]): Cell[] => names.map((name) =>
 
 /** In the order in which they are worth having. */
 export const cells: readonly Cell[] = [
-  ...[variants.p1, variants.p1All, variants.all(8), variants.allNested(8)].map((variant) => cell(sizes.shipped, variant)),
   cell(sizes['35k'], variants.p1),
   ...ladder('49k'),
   ...[variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k'], variant)),
@@ -140,6 +139,7 @@ export const cells: readonly Cell[] = [
     variants.p1Prefix,
     variants.p1Lora,
   ].map((variant) => cell(sizes['35k'], variant)),
+  ...[variants.p1, variants.p1All, variants.all(8), variants.allNested(8)].map((variant) => cell(sizes.tokens, variant)),
 ]
 
 /** Of one run. */

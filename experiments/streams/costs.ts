@@ -5,8 +5,9 @@ import type { Record } from './records.ts'
 export interface Costs {
   /** All numbers that are stored. */
   readonly parameters: number
-  /** Multiplications a token, which attends to half of the context on average, forward: linear layers and attention for each stream, the output embedding once for mixed hidden
-   * states and P times for mixed probabilities. What scales and gains multiply is left out: a few per mille. */
+  /** Multiplications a token, which attends to half of the context on average, forward: linear layers and attention for each stream,
+   * the output embedding once for mixed hidden states and P times for mixed probabilities. What scales and gains multiply is left
+   * out: a few per mille. */
   readonly arithmetic: number
   /** Numbers read for one decoded token at the end of the context: all parameters once, keys and values of every stream. */
   readonly traffic: number
