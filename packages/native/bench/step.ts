@@ -3,15 +3,20 @@
  * ms per token for P rows of one sequence, and the weights' bytes per second against what this machine reads at best.
  *
  *   npx tsx --conditions=source packages/native/bench/step.ts [--bits 8] [--layers 36] [--context 256] [--p 1,8,16] [--threads 2]
- *     [--cache int8] [--prefill 512] [--set avx2] [--steps 8]
+ *     [--cache int8] [--prefill 512] [--set avx2] [--steps 8] [--against /tmp/other/parscale.node]
+ *
+ * `--against`: another build of the module takes turns with this one, step by step, and must give the same bits. Processor time leaves out what others take of the
+ * cores, but counts threads that wait for each other, so on a busy machine compare that of `--threads 1`.
  */
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { availableParallelism, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { spreadOf } from '@parscale/core/internal'
 import type { ModelConfig } from '@parscale/core/internal/model'
-import { type CacheType, NativeModel } from '../src/index.ts'
+import { cacheTypes, type CacheType } from '../src/index.ts'
+import { type NativeModule, nativeModule } from '../src/native-module.ts'
 import { type Layout, lanes, planFile, type Role, recordBytes, tensorBytes } from '../src/packed-layout.ts'
 
 const { values } = parseArgs({
@@ -26,6 +31,7 @@ const { values } = parseArgs({
     prefill: { type: 'string', default: '0' },
     steps: { type: 'string', default: '8' },
     set: { type: 'string' },
+    against: { type: 'string' },
   },
 })
 const print = (line: string) => process.stdout.write(`${line}\n`)
@@ -119,61 +125,117 @@ function writeModel(path: string): number {
   return totalBytes
 }
 
+const loaded = nativeModule()
+if (!('module' in loaded)) throw new Error(loaded.reason)
+const modules = [{ name: '', native: loaded.module }]
+if (values.against) {
+  const native = createRequire(import.meta.url)(resolve(values.against)) as NativeModule
+  modules[0]!.name = 'new '
+  modules.push({ name: 'old ', native })
+}
+
+interface Case {
+  readonly p: number
+  readonly name: string
+  readonly native: NativeModule
+  readonly model: ReturnType<NativeModule['openModel']>
+  readonly rows: readonly number[]
+  readonly ms: number[]
+  readonly processorMs: number[]
+  /** Of the last step. */
+  hidden: Float32Array
+}
+
+const batch = (rows: readonly number[], prefix: number, length: number, count: number) => ({
+  rows: Int32Array.from(rows),
+  prefixes: new Int32Array(rows.length).fill(prefix),
+  prefixScores: new Float32Array(rows.length),
+  lengths: new Int32Array(rows.length).fill(length),
+  counts: new Int32Array(rows.length).fill(count),
+  adapters: new Int32Array(rows.length),
+  ids: Int32Array.from({ length: rows.length * count }, (_, i) => (i * 7919) % V),
+  cosines: new Float32Array((rows.length * count * D) / 2).fill(0.6),
+  sines: new Float32Array((rows.length * count * D) / 2).fill(0.8),
+  wanted: Uint8Array.from({ length: rows.length * count }, (_, i) => (i % count === count - 1 ? 1 : 0)),
+})
+
+/** Notes what some work took, and the processor time of the process. */
+async function time(one: Case, work: () => Promise<unknown>): Promise<void> {
+  const [cpu, start] = [process.cpuUsage(), performance.now()]
+  await work()
+  one.ms.push(performance.now() - start)
+  const { user, system } = process.cpuUsage(cpu)
+  one.processorMs.push((user + system) / 1e3)
+}
+
+function report(cases: readonly Case[], figure: (ms: number, p: number) => string): void {
+  const [first, firstProcessor] = [spreadOf(cases[0]!.ms), spreadOf(cases[0]!.processorMs)]
+  for (const { p, name, ms, processorMs } of cases) {
+    const [wall, processor] = [spreadOf(ms), spreadOf(processorMs)]
+    print(
+      `${name}P ${p}: best ${wall.min.toFixed(1)} ms, median ${wall.median.toFixed(1)} ms, ${figure(wall.min, p)}, ` +
+        `x${(wall.min / first.min).toFixed(2)} of the first (median x${(wall.median / first.median).toFixed(2)}); processor time ` +
+        `${processor.min.toFixed(1)}, ${processor.median.toFixed(1)} ms (x${(processor.min / firstProcessor.min).toFixed(2)}, x${(processor.median / firstProcessor.median).toFixed(2)})`,
+    )
+  }
+}
+
 const folder = mkdtempSync(join(process.env.PARSCALE_CACHE ?? tmpdir(), 'parscale-native-bench-'))
 try {
   const streamed = writeModel(join(folder, 'model'))
-  const model = new NativeModel(join(folder, 'model'), {
-    threads,
-    cacheType: values.cache as CacheType,
-    ...(values.set ? { instructionSet: values.set } : {}),
-  })
+  const set = values.set ?? loaded.module.instructionSets()[0]!
   print(
-    `${format}, ${layers} layers, ${(streamed / 1e9).toFixed(2)} GB, ${model.facts.instructionSet}, ${threads} threads, context ${context}, cache ${values.cache}`,
+    `${format}, ${layers} layers, ${(streamed / 1e9).toFixed(2)} GB, ${set}, ${threads} threads, context ${context}, cache ${values.cache}`,
   )
-  const cases = values.p
+  const open = modules.map(({ name, native }) => ({
+    name,
+    native,
+    model: native.openModel(join(folder, 'model'), threads, cacheTypes.indexOf(values.cache as CacheType), set),
+  }))
+  const cases: Case[] = values.p
     .split(',')
     .map(Number)
-    .map((p) => ({ p, rows: model.openRows(p), ms: [] as number[] }))
-  const batch = (rows: readonly number[], prefix: number, length: number, count: number) => ({
-    rows: Int32Array.from(rows),
-    prefixes: new Int32Array(rows.length).fill(prefix),
-    prefixScores: new Float32Array(rows.length),
-    lengths: new Int32Array(rows.length).fill(length),
-    counts: new Int32Array(rows.length).fill(count),
-    adapters: new Int32Array(rows.length),
-    ids: Int32Array.from({ length: rows.length * count }, (_, i) => (i * 7919) % V),
-    cosines: new Float32Array((rows.length * count * D) / 2).fill(0.6),
-    sines: new Float32Array((rows.length * count * D) / 2).fill(0.8),
-    wanted: Uint8Array.from({ length: rows.length * count }, (_, i) => (i % count === count - 1 ? 1 : 0)),
-  })
-  const prefill = Number(values.prefill)
-  for (const { p, rows } of prefill > 0 ? cases : []) {
-    const start = performance.now()
-    const chunk = Math.max(1, Math.floor(512 / p))
-    for (let at = 0; at < prefill; at += chunk) await model.run(batch(rows, 0, at, Math.min(chunk, prefill - at)))
-    const ms = performance.now() - start
-    print(`P ${p}: prefill of ${prefill} tokens ${ms.toFixed(0)} ms, ${(((prefill * p) / ms) * 1e3).toFixed(0)} row tokens/s`)
-  }
-  // The context is written, not computed.
-  const past = Float32Array.from({ length: kvHeads * context * D }, (_, i) => Math.sin(i * 0.7))
-  for (const row of cases.flatMap(({ rows }) => rows)) for (let l = 0; l < layers; l++) model.writePrefix(row, l, past, past)
-  // In turns, so that what else the machine does meets all cases alike.
-  for (let step = 0; step < Number(values.steps); step++) {
-    for (const { rows, ms } of cases) {
-      const start = performance.now()
-      const { hidden } = await model.run(batch(rows, context, 0, 1))
-      await model.logits(hidden.subarray(0, H))
-      ms.push(performance.now() - start)
-    }
-  }
-  const first = spreadOf(cases[0]!.ms)
-  for (const { p, ms } of cases) {
-    const { min, median } = spreadOf(ms)
-    print(
-      `P ${p}: best ${min.toFixed(1)} ms, median ${median.toFixed(1)} ms, ${(streamed / min / 1e6).toFixed(1)} GB/s, x${(min / first.min).toFixed(2)} of P ${cases[0]!.p} (median x${(median / first.median).toFixed(2)})`,
+    .flatMap((p) =>
+      open.map(({ name, native, model }) => {
+        const rows = Array.from({ length: p }, () => native.openRow(model))
+        return { p, name, native, model, rows, ms: [], processorMs: [], hidden: new Float32Array() }
+      }),
     )
+  const prefill = Number(values.prefill)
+  if (prefill > 0) {
+    for (let turn = 0; turn < Number(values.steps); turn++) {
+      for (const one of cases) {
+        const chunk = Math.max(1, Math.floor(512 / one.p))
+        await time(one, async () => {
+          for (let at = 0; at < prefill; at += chunk)
+            one.hidden = (await one.native.step(one.model, batch(one.rows, 0, at, Math.min(chunk, prefill - at)))).hidden
+        })
+      }
+    }
+    print(`prefill of ${prefill} tokens`)
+    report(cases, (ms, p) => `${(((prefill * p) / ms) * 1e3).toFixed(0)} row tokens/s`)
+  } else {
+    // The context is written, not computed.
+    const past = Float32Array.from({ length: kvHeads * context * D }, (_, i) => Math.sin(i * 0.7))
+    for (const { native, model, rows } of cases)
+      for (const row of rows) for (let l = 0; l < layers; l++) native.writePrefix(model, row, l, past, past)
+    // In turns, so that what else the machine does meets all cases alike.
+    for (let step = 0; step < Number(values.steps); step++) {
+      for (const one of cases) {
+        await time(one, async () => {
+          one.hidden = (await one.native.step(one.model, batch(one.rows, context, 0, 1))).hidden
+          await one.native.logits(one.model, one.hidden.subarray(0, H))
+        })
+      }
+    }
+    report(cases, (ms) => `${(streamed / ms / 1e6).toFixed(1)} GB/s`)
   }
-  await model.dispose()
+  for (const { p, name, hidden } of cases) {
+    const other = cases.find((one) => one.p === p)!.hidden
+    if (Buffer.compare(new Uint8Array(hidden.buffer), new Uint8Array(other.buffer)) !== 0)
+      throw new Error(`P ${p}: ${name}gives other bits`)
+  }
+  for (const { native, model } of open) native.closeModel(model)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

@@ -14,11 +14,14 @@ constexpr size_t manyInputBytesAtOnce = 1024 * 1024, manyRowsAtOnce = 512;
 // Weights that a thread takes at once: long runs read memory best, short ones leave nobody waiting at the end.
 constexpr size_t weightBytesAtOnce = 128 * 1024;
 
-// How far ahead products prefetch weights: with less, eight rows wait for memory; with more, the beginning of a thread's range does.
-constexpr size_t prefetchDistance = 8192;
-// Fewer rows are over so soon that the CPU's own prefetching is better left alone, but on the Intel servers that have products of many rows:
-// there one row took a tenth longer.
-constexpr size_t prefetchRows = 3;
+// How far ahead products prefetch weights, found by bench/products.cc: with less, eight rows wait for memory; with more, the beginning of a
+// thread's range does. One and two rows of large weights are over sooner.
+constexpr size_t prefetchDistance = 8192, shortPrefetchDistance = 4096, shortPrefetchRows = 2;
+
+size_t prefetchDistanceOf(const Matrix& m, size_t rows) {
+  const bool large = m.format == Format::int8 || m.format == Format::f32;
+  return large && rows <= shortPrefetchRows ? shortPrefetchDistance : prefetchDistance;
+}
 
 // Weights that a thread prefetches for before a product begins: they should stay in a core's own caches until then.
 constexpr size_t prefetchBytes = 1024 * 1024;
@@ -179,8 +182,8 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
   for (size_t row = from; row < to; row += inputs.tileRows) {
     const Tile& tile = inputs.tiles[row / inputs.tileRows];
     alignas(64) float out[16 * lanes];
-    const bool prefetches = row == from && (tile.rows >= prefetchRows || kernels_.manyRows);
-    kernels_.product(*layer.weights, panel, tile, prefetches ? prefetchDistance : 0, out);
+    // Only the first tile meets weights that are not in a cache yet.
+    kernels_.product(*layer.weights, panel, tile, row == from ? prefetchDistanceOf(*layer.weights, tile.rows) : 0, out);
     for (size_t m = 0; m < tile.rows; m++) put(layer, panel, row + m, out + m * lanes);
   }
 }

@@ -9,6 +9,7 @@ namespace {
 
 struct Avx2Lanes {
   static constexpr int tileRows = 4;
+  static constexpr int totalRows = 1;
   static constexpr int accumulators = 6;
 
   struct Floats { __m256 low, high; };

@@ -9,6 +9,8 @@ namespace {
 struct Avx512Vnni {
   // 16 sums, 64 weights and a scale fill half of the 32 registers; totals of a block wait in the first cache level.
   static constexpr int tileRows = 16;
+  // Rows whose totals fit in as well.
+  static constexpr int totalRows = 8;
   static constexpr int accumulators = 24;
   static constexpr int32_t shift8 = 0;
 

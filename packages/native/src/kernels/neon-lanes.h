@@ -9,6 +9,7 @@ namespace {
 
 struct NeonLanes {
   static constexpr int tileRows = 4;
+  static constexpr int totalRows = 2;
   static constexpr int accumulators = 6;
 
   struct Floats { float32x4_t v[4]; };

@@ -10,6 +10,7 @@ namespace {
 
 struct Portable {
   static constexpr int tileRows = 4;
+  static constexpr int totalRows = 1;
   static constexpr int accumulators = 4;
   static constexpr int32_t shift8 = 0;
 

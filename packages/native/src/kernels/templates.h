@@ -41,39 +41,42 @@ void storeSome(float* to, typename Isa::Floats x, size_t n) {
 
 // ---- products ----
 
-// out += (integers * scale, + sum * minimum) * the row's own scale. The results stay in the first cache level: the sums of a block
-// need the registers.
-template <class Isa, int M>
-[[gnu::always_inline]] inline void addBlock(const Matrix& w, const float* scales, const float* rowScales, const int32_t* sums,
-                                            const typename Isa::Sums* acc, float* out) {
-  const auto scale = Isa::load(scales);
-  if (!w.hasMinima) {
-    for (int m = 0; m < M; m++, out += lanes)
-      Isa::store(out, Isa::fma(Isa::toFloats(acc[m]), Isa::mul(scale, Isa::set(rowScales[m])), Isa::load(out)));
-    return;
-  }
-  const auto minimum = Isa::load(scales + lanes);
-  for (int m = 0; m < M; m++, out += lanes) {
-    const auto least = Isa::mul(minimum, Isa::set(float(sums[m])));
-    const auto block = Isa::fma(Isa::toFloats(acc[m]), scale, least);
-    Isa::store(out, Isa::fma(block, Isa::set(rowScales[m]), Isa::load(out)));
+// total + (integers * scale, + sum * minimum) * the row's own scale.
+template <class Isa, bool minima>
+[[gnu::always_inline]] inline typename Isa::Floats addBlock(typename Isa::Floats scale, typename Isa::Floats minimum, float rowScale, int32_t sum,
+                                                            typename Isa::Sums integers, typename Isa::Floats total) {
+  if constexpr (minima) {
+    const auto block = Isa::fma(Isa::toFloats(integers), scale, Isa::mul(minimum, Isa::set(float(sum))));
+    return Isa::fma(block, Isa::set(rowScale), total);
+  } else {
+    return Isa::fma(Isa::toFloats(integers), Isa::mul(scale, Isa::set(rowScale)), total);
   }
 }
 
 // Weights are unsigned, inputs signed. An instruction set whose dot product is signed shifts weights by `shift8` first; sums
 // start with what makes up for that and for the zero point, which is the same number for all 16 outputs of a row.
-template <class Isa, int M, int bits>
+template <class Isa, int M, int bits, bool minima>
 void integerProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t distance, float* out) {
-  const int32_t zero = bits == 8 ? (w.hasMinima ? 0 : 128) - Isa::shift8 : w.hasMinima ? 0 : 8;
+  constexpr int32_t zero = bits == 8 ? (minima ? 0 : 128) - Isa::shift8 : minima ? 0 : 8;
+  // Totals of few rows have registers of their own; those of many stay in the first cache level, as the sums of a block need the registers.
+  constexpr bool keeps = M <= Isa::totalRows;
   const int8_t* in = x.integers;
-  for (int m = 0; m < M; m++) Isa::store(out + m * lanes, Isa::set(0));
+  typename Isa::Floats total[keeps ? M : 1];
+  for (int m = 0; m < M; m++) {
+    if constexpr (keeps) total[m] = Isa::set(0);
+    else Isa::store(out + m * lanes, Isa::set(0));
+  }
   for (size_t block = 0; block < w.inputs / w.blockSize; block++) {
     const float* scales = reinterpret_cast<const float*>(at);
     const int32_t* sums = x.sums + block * M;
+    const float* rowScales = x.scales + block * M;
     Isa::prefetch(at + distance);
-    at += w.hasMinima ? 128 : 64;
+    at += minima ? 128 : 64;
     typename Isa::Sums acc[M];
-    for (int m = 0; m < M; m++) acc[m] = Isa::times(Isa::start(sums[m]), -zero);
+    for (int m = 0; m < M; m++) {
+      if constexpr (zero == 0) acc[m] = Isa::start(0);
+      else acc[m] = Isa::times(Isa::start(sums[m]), -zero);
+    }
     for (size_t k = 0; k < w.blockSize; k += 16, in += 16 * M) {
       // 64 bytes hold 4 inputs of 16 outputs in 8 bits, 8 inputs in 4 bits.
       for (int from = 0; from < 16; from += 32 / bits, at += 64) {
@@ -90,8 +93,14 @@ void integerProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t di
         }
       }
     }
-    addBlock<Isa, M>(w, scales, x.scales + block * M, sums, acc, out);
+    const auto scale = Isa::load(scales), minimum = minima ? Isa::load(scales + lanes) : scale;
+    for (int m = 0; m < M; m++) {
+      if constexpr (keeps) total[m] = addBlock<Isa, minima>(scale, minimum, rowScales[m], sums[m], acc[m], total[m]);
+      else Isa::store(out + m * lanes, addBlock<Isa, minima>(scale, minimum, rowScales[m], sums[m], acc[m], Isa::load(out + m * lanes)));
+    }
   }
+  if constexpr (keeps)
+    for (int m = 0; m < M; m++) Isa::store(out + m * lanes, total[m]);
 }
 
 // Sums of 128 products are added to the total one by one: that loses fewer bits than one long sum.
@@ -122,8 +131,8 @@ void productOf(const Matrix& w, const uint8_t* panel, const Tile& x, size_t dist
   switch (w.format) {
     case Format::f32: return floatProduct<Isa, M, Format::f32>(w, panel, x, distance, out);
     case Format::bf16: return floatProduct<Isa, M, Format::bf16>(w, panel, x, distance, out);
-    case Format::int8: return integerProduct<Isa, M, 8>(w, panel, x, distance, out);
-    case Format::int4: return integerProduct<Isa, M, 4>(w, panel, x, distance, out);
+    case Format::int8: return w.hasMinima ? integerProduct<Isa, M, 8, true>(w, panel, x, distance, out) : integerProduct<Isa, M, 8, false>(w, panel, x, distance, out);
+    case Format::int4: return w.hasMinima ? integerProduct<Isa, M, 4, true>(w, panel, x, distance, out) : integerProduct<Isa, M, 4, false>(w, panel, x, distance, out);
   }
 }
 
