@@ -106,7 +106,7 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
     const size_t from = r.prefix + r.length, to = from + r.count;
     cache_.forgetFrom(r.cacheRow, to);
     cache_.makeWritable(r.cacheRow, from, to);
-    for (size_t index = 0; index < r.count; index++) tokens_.push_back({row, index});
+    for (size_t index = 0; index < r.count; index++) tokens_.push_back({row, index, tokens_.size()});
     numbers_.insert(numbers_.end(), r.count, r.adapter);
     positions = std::max(positions, (to + lanes - 1) / lanes * lanes);
   }
@@ -135,8 +135,8 @@ void Model::step(const StepInput& input, float* hidden, uint8_t* finite) {
     attention(input, layer);
     mlp(layer);
   }
-  for (size_t token = 0, wanted = 0; token < M; token++) {
-    if (!input.wanted[token]) continue;
+  for (size_t token = 0, wanted = 0; token < tokens_.size(); token++) {
+    if (!input.wanted[tokens_[token].number]) continue;
     float* out = hidden + wanted++ * H;
     kernels_.rmsNorm(x_ + token * H, w.finalNorm, H, w.rmsNormEps, out);
     scaleBy(vectorOf(adapters_.finalNorm, token), out, H);
@@ -181,18 +181,51 @@ Linear Model::linear(size_t layer, LinearRole role, const Matrix& weights, const
 
 RowAdapters Model::rowAdapters() const { return {numbers_.data(), low_, adapters_.lowStride()}; }
 
+// Whether of some tokens nothing but keys and values is needed from here on. What streams own is numbered by row, so those steps do it all.
+bool Model::onlyKeysOfSome(const StepInput& input, size_t layer) const {
+  const auto all = [](const auto& numbers, auto good) { return std::all_of(numbers.begin(), numbers.end(), good); };
+  return layer + 1 == weights_.layers.size() && !all(input.wanted, [](uint8_t wanted) { return wanted != 0; }) &&
+         all(numbers_, [](uint32_t number) { return number == 0; });
+}
+
+// From here on the step is about the wanted tokens only.
+void Model::keepWanted(const StepInput& input) {
+  const size_t H = weights_.hidden;
+  size_t kept = 0;
+  for (size_t token = 0; token < tokens_.size(); token++) {
+    if (!input.wanted[tokens_[token].number]) continue;
+    if (kept < token) {
+      std::copy_n(x_ + token * H, H, x_ + kept * H);
+      std::copy_n(normed_ + token * H, H, normed_ + kept * H);
+      tokens_[kept] = tokens_[token];
+    }
+    kept++;
+  }
+  tokens_.resize(kept);
+  numbers_.resize(kept);
+}
+
 // x += o(attention(norm(x)))
 void Model::attention(const StepInput& input, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
-  const size_t M = tokens_.size(), H = weights_.hidden, heads = weights_.kvHeads;
+  size_t M = tokens_.size();
+  const size_t H = weights_.hidden, heads = weights_.kvHeads;
   const size_t Q = size_t(weights_.heads) * weights_.headDim, K = heads * weights_.headDim;
-  const std::vector<Linear> qkv{linear(layer, LinearRole::q, w.q, w.qBias, q_, Q), linear(layer, LinearRole::k, w.k, w.kBias, k_, K),
-                                linear(layer, LinearRole::v, w.v, w.vBias, v_, K)};
-  linear_.run(M, qkv, [&](size_t token, Prefetch&) { return normed(layer, InputRole::qkv, token); }, rowAdapters());
+  const Linear q = linear(layer, LinearRole::q, w.q, w.qBias, q_, Q), k = linear(layer, LinearRole::k, w.k, w.kBias, k_, K),
+               v = linear(layer, LinearRole::v, w.v, w.vBias, v_, K);
+  const bool onlyKeys = onlyKeysOfSome(input, layer);
+  linear_.run(M, onlyKeys ? std::vector<Linear>{k, v} : std::vector<Linear>{q, k, v},
+              [&](size_t token, Prefetch&) { return normed(layer, InputRole::qkv, token); }, rowAdapters());
   // A token of a longer chunk sees those before it: all of them are in the cache before the first one looks.
-  const bool oneEach = M == input.rows.size();
+  const bool oneEach = M == input.rows.size() && !onlyKeys;
   if (!oneEach) {
     pool_.run(M * heads, [&](size_t item, size_t) { appendToken(input, layer, item / heads, item % heads); });
+  }
+  if (onlyKeys) {
+    keepWanted(input);
+    M = tokens_.size();
+    if (M == 0) return;
+    linear_.run(M, {q}, [&](size_t token, Prefetch&) { return normed_ + token * H; }, rowAdapters());
   }
   const std::vector<Linear> output{linear(layer, LinearRole::o, w.o, w.oBias, x_, H, true)};
   linear_.expect(M, output);
@@ -209,7 +242,8 @@ void Model::appendToken(const StepInput& input, size_t layer, size_t token, size
   const StepRow& row = input.rows[tokens_[token].row];
   const size_t D = weights_.headDim, at = (token * weights_.kvHeads + kvHead) * D;
   if (w.kNorm) kernels_.rmsNorm(k_ + at, w.kNorm, D, weights_.rmsNormEps, k_ + at);
-  kernels_.rotate(k_ + at, &input.cosines[token * (D / 2)], &input.sines[token * (D / 2)], D / 2);
+  const size_t angles = tokens_[token].number * (D / 2);
+  kernels_.rotate(k_ + at, &input.cosines[angles], &input.sines[angles], D / 2);
   const CachedHead head = cache_.head(row.cacheRow, layer, kvHead);
   const size_t position = row.prefix + row.length + tokens_[token].index;
   if (!kernels_.appendKv(head, position, k_ + at, v_ + at)) finite_[tokens_[token].row].store(false, std::memory_order_relaxed);
@@ -221,9 +255,10 @@ void Model::attendToken(const StepInput& input, size_t layer, size_t token, size
   const size_t D = weights_.headDim, groups = weights_.heads / weights_.kvHeads;
   const size_t at = (token * weights_.heads + kvHead * groups) * D;
   const float scale = 1 / std::sqrt(float(D));
+  const size_t angles = tokens_[token].number * (D / 2);
   for (float* query = q_ + at; query < q_ + at + groups * D; query += D) {
     if (w.qNorm) kernels_.rmsNorm(query, w.qNorm, D, weights_.rmsNormEps, query);
-    kernels_.rotate(query, &input.cosines[token * (D / 2)], &input.sines[token * (D / 2)], D / 2);
+    kernels_.rotate(query, &input.cosines[angles], &input.sines[angles], D / 2);
     for (size_t d = 0; d < D; d++) query[d] *= scale;
   }
   const size_t index = row.length + tokens_[token].index, window = weights_.windows[layer];
@@ -237,6 +272,7 @@ void Model::attendToken(const StepInput& input, size_t layer, size_t token, size
 void Model::mlp(size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t M = tokens_.size(), H = weights_.hidden, I = weights_.intermediate;
+  if (M == 0) return;
   const std::vector<Linear> gateUp{linear(layer, LinearRole::gate, w.gate, w.gateBias, gate_, I),
                                    linear(layer, LinearRole::up, w.up, w.upBias, up_, I)};
   linear_.run(M, gateUp, [&](size_t token, Prefetch&) { return normed(layer, InputRole::gateUp, token); }, rowAdapters());

@@ -68,12 +68,14 @@ class Model {
   void cancel() { cancelled_.store(true); }
 
  private:
-  // A token of the step: its row, and which of the row's new tokens it is.
+  // A token of the step: its row, which of the row's new tokens it is, and which of all new tokens.
   struct Token {
-    size_t row, index;
+    size_t row, index, number;
   };
 
   void attention(const StepInput& input, size_t layer);
+  bool onlyKeysOfSome(const StepInput& input, size_t layer) const;
+  void keepWanted(const StepInput& input);
   void appendToken(const StepInput& input, size_t layer, size_t token, size_t kvHead);
   void attendToken(const StepInput& input, size_t layer, size_t token, size_t kvHead, size_t thread);
   void mlp(size_t layer);

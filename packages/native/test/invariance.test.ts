@@ -84,6 +84,30 @@ describe.each(cases)('$what, $weights', ({ folder, weights }) => {
     )
   })
 
+  it('a hidden state does not depend on which others are wanted, and neither do keys and values', async () => {
+    const H = packed.files.config.hiddenSize
+    const engines = [new Streams(packed, { cacheType: 'int8' }), new Streams(packed, { cacheType: 'int8' })] as const
+    const [all, some] = engines.map((engine) => ({ engine, sequences: [engine.open(), engine.open(1)] }))
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 40 }), fc.nat(9), async (marks, shorter) => {
+        const lengths = [marks.length, Math.max(1, marks.length - shorter)]
+        const batchOf = ({ engine, sequences }: NonNullable<typeof all>) =>
+          engine.batch(sequences.map((sequence, i) => ({ sequence, ids: text(marks.length + i, lengths[i]!) })))
+        const batch = batchOf(some!)
+        const wanted = batch.wanted.map((_, token) => marks[token % marks.length]!)
+        const { hidden } = await some!.engine.model.run({ ...batch, wanted })
+        const every = (await all!.engine.model.run(batchOf(all!))).hidden
+        const expected = [...wanted.keys()]
+          .filter((token) => wanted[token])
+          .flatMap((token) => [...every.subarray(token * H, (token + 1) * H)])
+        expect(sameBits(hidden, Float32Array.from(expected))).toBe(true)
+        for (const { sequences } of [all!, some!]) for (const [i, sequence] of sequences.entries()) sequence.length += lengths[i]!
+      }),
+      { numRuns: 12 },
+    )
+    for (const { model } of engines) await model.dispose()
+  })
+
   it('every instruction set of this CPU', async () => {
     const ids = text(5, 80)
     const [first, ...others] = await Promise.all(

@@ -218,6 +218,6 @@ void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, boo
 }  // namespace
 
 // Nothing of this file runs before it is known that the CPU can.
-extern constexpr ManyRows amxManyRows = {16, 2 * AmxTiles::tileRows, AmxTiles::tileRows, AmxTiles::tileInputs, AmxTiles::panelsAtOnce, AmxTiles::takes, AmxTiles::product};
+extern constexpr ManyRows amxManyRows = {16, 2 * AmxTiles::tileRows, AmxTiles::tileRows, AmxTiles::tileInputs, AmxTiles::panelsAtOnce, 1024 * 1024, AmxTiles::takes, AmxTiles::product};
 
 }  // namespace parscale

@@ -89,8 +89,142 @@ struct Avx512Vnni {
   [[gnu::always_inline]] static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
 };
 
+// ---- products of many rows ----
+//
+// Two panels meet eight rows, so that each input is loaded once for both: with one panel, loads are as many as products. Weights are cut
+// into pieces that stay in the first cache level while all rows meet them, and 4 bits are unpacked once for all rows. Below some 64 rows that
+// gains nothing: weights come from memory.
+namespace ManyRowsVnni {
+
+constexpr size_t tileRows = 8, panelsAtOnce = 2, inputsAtOnce = 512;
+
+[[gnu::always_inline]] inline __m512i dot(__m512i sum, __m512i weights, __m512i inputs) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(inputs));
+  return sum;
+}
+
+[[gnu::always_inline]] inline void prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T1); }
+
+// 4 bits as bytes, and asks for those that come `distance` bytes later.
+void unpack(const uint8_t* from, size_t inputs, size_t distance, uint8_t* to) {
+  for (size_t i = 0; i < inputs * lanes / 2; i += 64) {
+    if (distance > 0) prefetch(from + i + distance);
+    _mm512_store_si512(to + 2 * i, Avx512Vnni::lowNibbles(from + i));
+    _mm512_store_si512(to + 2 * i + 64, Avx512Vnni::highNibbles(from + i));
+  }
+}
+
+// A block of two panels: where its scales are, and its weights as bytes.
+struct Block {
+  const float* scales[panelsAtOnce];
+  const uint8_t* weights[panelsAtOnce];
+};
+
+// out += a block's products with a tile's rows, [2][`outStep` apart][8][16], by the operations of integerProduct (templates.h).
+template <int bits, bool minima>
+[[gnu::always_inline]] inline void multiplyBlock(const Block& block, size_t inputs, const int8_t* in, const float* rowScales, const int32_t* rowSums, size_t distance, bool first,
+                                                 float* out, size_t outStep) {
+  constexpr int zero = minima ? 0 : bits == 8 ? 128 : 8, rows = int(tileRows);
+  __m512i low[rows], high[rows];
+  for (int m = 0; m < rows; m++) {
+    low[m] = zero == 0 ? _mm512_setzero_si512() : Avx512Vnni::times(Avx512Vnni::start(rowSums[m]), -zero);
+    high[m] = low[m];
+  }
+  const uint8_t *one = block.weights[0], *two = block.weights[1];
+  for (size_t k = 0; k < inputs; k += 16, in += 16 * rows) {
+    for (int from = 0; from < 16; from += 4, one += 64, two += 64) {
+      if (distance > 0) {
+        prefetch(one + distance);
+        prefetch(two + distance);
+      }
+      const __m512i a = _mm512_load_si512(one), b = _mm512_load_si512(two);
+      for (int m = 0; m < rows; m++) {
+        const __m512i x = _mm512_set1_epi32(*reinterpret_cast<const Avx512Vnni::Four*>(in + 16 * m + from));
+        low[m] = dot(low[m], a, x);
+        high[m] = dot(high[m], b, x);
+      }
+    }
+  }
+  for (size_t panel = 0; panel < panelsAtOnce; panel++, out += outStep) {
+    const __m512 scale = _mm512_load_ps(block.scales[panel]), minimum = minima ? _mm512_load_ps(block.scales[panel] + lanes) : scale;
+    const __m512i* sums = panel == 0 ? low : high;
+    for (int m = 0; m < rows; m++) {
+      const __m512 total = first ? _mm512_setzero_ps() : _mm512_load_ps(out + m * lanes);
+      _mm512_store_ps(out + m * lanes, addBlock<Avx512Vnni, minima>(scale, minimum, rowScales[m], rowSums[m], sums[m], total));
+    }
+  }
+}
+
+struct alignas(64) Scratch {
+  uint8_t weights[panelsAtOnce][inputsAtOnce * lanes];
+};
+
+template <int bits, bool minima>
+void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out, size_t outStep) {
+  Scratch scratch;
+  constexpr size_t header = minima ? 128 : 64;
+  const size_t record = w.recordBytes(), blocks = w.inputs / w.blockSize, atOnce = inputsAtOnce / w.blockSize;
+  for (size_t from = 0; from < blocks; from += atOnce) {
+    const size_t now = blocks - from < atOnce ? blocks - from : atOnce;
+    // To those of the next round, which may be the next two panels'.
+    const size_t distance = !prefetches ? 0 : now * record + (from + now < blocks ? 0 : step);
+    for (size_t p = 0; p < panelsAtOnce; p++) {
+      for (size_t b = 0; b < now; b++) {
+        const uint8_t* at = panel + p * step + (from + b) * record;
+        if (distance > 0)
+          for (size_t line = 0; line < header; line += 64) prefetch(at + line + distance);
+        if constexpr (bits == 4) unpack(at + header, w.blockSize, distance, scratch.weights[p] + b * w.blockSize * lanes);
+      }
+    }
+    size_t row = 0;
+    for (size_t t = 0; t < count; t++) {
+      const Tile& x = tiles[t];
+      for (size_t b = 0; b < now; b++) {
+        // Each row's results are far from the last one's: nobody else asks for them.
+        const size_t last = from + now >= blocks ? (b + 1) * x.rows / now : 0;
+        for (size_t m = b * x.rows / now; m < last; m++) {
+          prefetch(to.at + (row + m) * to.stride);
+          prefetch(to.at + (row + m) * to.stride + lanes);
+        }
+        const uint8_t* at = panel + (from + b) * record;
+        Block block;
+        for (size_t p = 0; p < panelsAtOnce; p++) {
+          block.scales[p] = reinterpret_cast<const float*>(at + p * step);
+          block.weights[p] = bits == 4 ? scratch.weights[p] + b * w.blockSize * lanes : at + p * step + header;
+        }
+        const size_t block0 = from + b;
+        multiplyBlock<bits, minima>(block, w.blockSize, x.integers + block0 * w.blockSize * tileRows, x.scales + block0 * tileRows, x.sums + block0 * tileRows,
+                                    bits == 8 && t == 0 ? distance : 0, block0 == 0, out + row * lanes, outStep);
+      }
+      row += tileRows;
+    }
+  }
+}
+
+bool takes(size_t blockSize) { return blockSize % 16 == 0 && blockSize <= inputsAtOnce && inputsAtOnce % blockSize == 0; }
+
+void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out) {
+  const uint8_t* at = w.data + panel * w.panelBytes();
+  // Behind the last panel: the same once more.
+  const size_t step = panel + 1 < w.panels() ? w.panelBytes() : 0, outStep = count * tileRows * lanes;
+  if (w.format == Format::int8 && w.hasMinima) panelsTimesTiles<8, true>(w, at, step, tiles, count, prefetches, to, out, outStep);
+  else if (w.format == Format::int8) panelsTimesTiles<8, false>(w, at, step, tiles, count, prefetches, to, out, outStep);
+  else if (w.hasMinima) panelsTimesTiles<4, true>(w, at, step, tiles, count, prefetches, to, out, outStep);
+  else panelsTimesTiles<4, false>(w, at, step, tiles, count, prefetches, to, out, outStep);
+}
+
+constexpr ManyRows table = {64, tileRows, tileRows, 16, panelsAtOnce, 512 * 1024, takes, product};
+
+}  // namespace ManyRowsVnni
+
+constexpr Kernels withManyRows() {
+  Kernels kernels = kernelsOf<Avx512Vnni>("avx512vnni");
+  kernels.manyRows = &ManyRowsVnni::table;
+  return kernels;
+}
+
 }  // namespace
 
-extern const Kernels avx512VnniKernels = kernelsOf<Avx512Vnni>("avx512vnni");
+extern constexpr Kernels avx512VnniKernels = withManyRows();
 
 }  // namespace parscale

@@ -92,6 +92,8 @@ struct ManyRows {
   size_t rows;
   // The most rows that a tile may have; its room is a multiple of `roomStep`, and rows behind the last one need only zeros for scales and sums.
   size_t tileRows, roomStep, width, panelsAtOnce;
+  // Inputs, in bytes, that are multiplied with one panel after the other: they stay in a core's second cache level, or close to it.
+  size_t inputBytesAtOnce;
   bool (*takes)(size_t blockSize);
   // `panelsAtOnce` panels (fewer where the matrix ends) times several tiles, of which all but the last are full: out [panelsAtOnce][room of all][16].
   // `prefetches`: the weights come from memory. Prefetches the destination of the first two panels as well, line by line.

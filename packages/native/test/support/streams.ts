@@ -6,6 +6,7 @@ import { type ModelFiles, modelFiles } from '@parscale/core/internal/generation'
 import { RopeTable } from '@parscale/core/internal/model'
 import { openModelFolder } from '@parscale/core/internal/node'
 import { NativeAggregator, NativeModel, type NativeModelOptions } from '../../src/native-model.ts'
+import type { StepBatch } from '../../src/native-module.ts'
 import { writePacked } from '../../src/pack.ts'
 import { planAggregator, planBackbone } from '../../src/pack-plan.ts'
 
@@ -87,8 +88,9 @@ export class Streams {
     this.model.closeRows(sequence.rows)
   }
 
-  async step(work: readonly Work[]): Promise<Result[]> {
-    const { hiddenSize: H, headDim } = this.config
+  /** All new tokens of these, whose hidden states are all wanted. */
+  batch(work: readonly Work[]): StepBatch {
+    const { headDim } = this.config
     const rows = work.flatMap(({ sequence, ids }) => sequence.rows.map((row, stream) => ({ row, stream, ids, sequence })))
     const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
     const cosines = new Float32Array((tokens * headDim) / 2)
@@ -98,7 +100,7 @@ export class Streams {
       this.#rope.fill(cosines, sines, (at * headDim) / 2, sequence.length, ids.length)
       at += ids.length
     }
-    const { hidden } = await this.model.run({
+    return {
       rows: Int32Array.from(rows, ({ row }) => row),
       prefixes: Int32Array.from(rows, ({ sequence }) => this.#set(sequence.p)?.config.parscale.nTokens ?? 0),
       prefixScores: Float32Array.from(rows, ({ sequence, stream }) => this.#set(sequence.p)?.prefixScores[stream] ?? 0),
@@ -109,9 +111,14 @@ export class Streams {
       cosines,
       sines,
       wanted: new Uint8Array(tokens).fill(1),
-    })
+    }
+  }
+
+  async step(work: readonly Work[]): Promise<Result[]> {
+    const { hiddenSize: H } = this.config
+    const { hidden } = await this.model.run(this.batch(work))
     const results: Result[] = []
-    at = 0
+    let at = 0
     for (const { sequence, ids } of work) {
       const { p } = sequence
       const n = ids.length
