@@ -106,6 +106,7 @@ function filesOf(arch, platform, program) {
       ? []
       : [
           ['src/binding', []],
+          ['src/probe', []],
           ['src/bus-error', []],
           [`src/interrupts-${system}`, []],
           ['src/graphs/graph-binding', []],

@@ -14,6 +14,7 @@
 #include "interrupts.h"
 #include "js-functions.h"
 #include "js-values.h"
+#include "probe.h"
 #include "step.h"
 
 namespace parscale {
@@ -29,6 +30,12 @@ struct ModelHandle {
   std::shared_ptr<Model> model;
   // Rows that are open, and whether something runs: both belong to JavaScript's thread.
   bool busy = false;
+};
+
+constexpr napi_type_tag probeTag{0x51c0a7d94b3e4f62, 0x8e27d1b6035fa9c4};
+
+struct ProbeHandle {
+  std::unique_ptr<Probe> probe;
 };
 
 struct AggregatorHandle {
@@ -406,6 +413,34 @@ napi_value aggregate(napi_env env, Arguments a) {
                  });
 }
 
+// (threads, 32, 8 or 4 bits, bytes)
+napi_value createProbe(napi_env env, Arguments a) {
+  const size_t threads = size_t(integerOf(env, a[0], "threads", 1, 4096));
+  const int64_t bits = integerOf(env, a[1], "bits", 4, 32);
+  if (bits != 4 && bits != 8 && bits != 32) throw badCall("bits is none of 4, 8 and 32");
+  const size_t bytes = size_t(integerOf(env, a[2], "bytes", 1, int64_t(1) << 36));
+  auto handle = std::make_unique<ProbeHandle>();
+  handle->probe = std::make_unique<Probe>(*availableKernels().front(), threads, bits == 32 ? Format::f32 : bits == 8 ? Format::int8 : Format::int4, bytes);
+  const napi_value value = wrapped(env, std::move(handle), probeTag, [](napi_env, void* data, void*) { delete static_cast<ProbeHandle*>(data); });
+  Probe& probe = *unwrapped<ProbeHandle>(env, value, probeTag, "a probe").probe;
+  set(env, value, "bytes", number(env, double(probe.bytes())));
+  set(env, value, "operations", number(env, probe.operations(1)));
+  return value;
+}
+
+// (probe, rows)
+napi_value runProbe(napi_env env, Arguments a) {
+  ProbeHandle& handle = unwrapped<ProbeHandle>(env, a[0], probeTag, "a probe");
+  if (!handle.probe) throw Failure("ERR_CLOSED", "the probe is closed");
+  return number(env, handle.probe->run(size_t(integerOf(env, a[1], "rows", 1, 4096))));
+}
+
+// (probe)
+napi_value closeProbe(napi_env env, Arguments a) {
+  unwrapped<ProbeHandle>(env, a[0], probeTag, "a probe").probe.reset();
+  return undefined(env);
+}
+
 // ()
 napi_value watchInterrupts(napi_env env, Arguments) {
   static bool hooked = false;
@@ -447,6 +482,9 @@ napi_value init(napi_env env, napi_value exports) {
     add("step", entry<step>);
     add("logits", entry<logits>);
     add("aggregate", entry<aggregate>);
+    add("createProbe", entry<createProbe>);
+    add("runProbe", entry<runProbe>);
+    add("closeProbe", entry<closeProbe>);
     add("watchInterrupts", entry<watchInterrupts>);
     add("forgetInterrupt", entry<forgetInterrupt>);
     add("createProgram", entry<createProgram>);

@@ -13,6 +13,13 @@ export interface ProgramHandle {
   readonly kind?: 'program'
 }
 
+/** A matrix of random weights (probe.h): its bytes, and the operations of a product of it with one row. */
+export interface ProbeHandle {
+  readonly kind?: 'probe'
+  readonly bytes: number
+  readonly operations: number
+}
+
 /** R rows that take a step, with M new tokens together, row after row. A row must not stand twice. */
 export interface StepBatch {
   /** From `openRow`. [R] */
@@ -67,6 +74,10 @@ export interface NativeModule {
     aggregator: AggregatorHandle,
     streams: Float32Array,
   ): Promise<{ hidden: Float32Array; weights: Float32Array }>
+  createProbe(threads: number, bits: 32 | 8 | 4, bytes: number): ProbeHandle
+  /** Multiplies so many rows with the matrix, on this thread and others: seconds. */
+  runProbe(probe: ProbeHandle, rows: number): number
+  closeProbe(probe: ProbeHandle): void
   watchInterrupts(): void
   forgetInterrupt(): void
   /** @param exact 1: products in float32 throughout */

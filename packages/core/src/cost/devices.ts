@@ -12,6 +12,9 @@ export interface Device {
   readonly kind: 'data-centre GPU' | 'consumer GPU' | 'laptop' | 'phone' | 'single-board computer' | 'server CPU' | 'measured'
   readonly memoryBytes: number
   readonly bytesPerSecond: number
+  /** Of the last cache, where it was measured: its size, and how fast it is read. */
+  readonly cacheBytes?: number
+  readonly cacheBytesPerSecond?: number
   /** Dense 16-bit matrix products with 32-bit sums, where the maker distinguishes; no sparsity. */
   readonly flopsPerSecond: number
   /** Products with weights of at most 8 bits, where they run at another rate. Absent: as `flopsPerSecond`. */

@@ -1,17 +1,21 @@
 /**
- * This machine as a device: how fast it reads memory, and the rate of matrix products in float32 and in 8 bits, by the engine
- * that would run the model. What decoding and prefill reach at best.
+ * This machine as a device: how fast it reads memory and its last cache, and the rate of matrix products in float32 and in few bits: the best
+ * of ONNX Runtime's operators and of the native step's kernels. What decoding and prefill reach at best.
  */
-import { totalmem } from 'node:os'
+import { availableParallelism, totalmem } from 'node:os'
 import { type Device, deviceNamed } from '@parscale/core/internal/cost'
 import { type Graph, GraphBuilder, type Value } from '@parscale/core/internal/graph'
 import { onnxRuntime } from '@parscale/core/internal/node/onnx-runtime'
 import type { Runtime } from '@parscale/core/internal/runtime'
 import { Tensor } from 'onnxruntime-common'
+import { availableMemoryBytes } from '../load/memory.ts'
 import type { Io } from '../terminal/io.ts'
+import { assumedCacheBytes, lastCacheBytes } from './last-cache.ts'
 
-/** Far larger than any cache, so that every run reads it from memory: 128 MiB. */
-const table = { rows: 4096, columns: 8192 }
+const columns = 8192
+/** So many times the last cache is read from memory, whatever of it the cache keeps; and no less than this, in bytes. */
+const cachesRead = 4
+const leastBytes = 128 * 2 ** 20
 /** Large enough that reading the operands does not matter: 2.1 GFLOP on 12 MiB. */
 const product = { rows: 1024, inner: 1024, columns: 1024 }
 /** As quantised checkpoints have it. */
@@ -26,22 +30,102 @@ export async function chooseDevice(name: string, io: Io): Promise<Device> {
   return measureDevice(onnxRuntime(), io.signal)
 }
 
-/** Takes about four seconds. */
+/** Takes about ten seconds. */
 export async function measureDevice(runtime: Runtime, signal: AbortSignal): Promise<Device> {
-  const seconds = (work: Work) => fastestSeconds(runtime, work, signal)
-  // A sum of rows needs next to no arithmetic; a vector times a matrix is what decoding does. Which is faster depends on the machine.
-  const read = Math.min(await seconds(sumOfRows()), await seconds(vectorTimesMatrix()))
-  const operations = 2 * product.rows * product.inner * product.columns
-  const sizes = `${product.rows} x ${product.inner} x ${product.columns}`
+  const cacheBytes = (await lastCacheBytes()) ?? assumedCacheBytes
+  const bytes = bytesToRead(cacheBytes, availableMemoryBytes())
+  const [engine, native] = [
+    await measureEngine(runtime, bytes, signal),
+    await measureNative(runtime.threads ?? availableParallelism(), bytes, cacheBytes, signal),
+  ]
+  const best = (figure: 'bytesPerSecond' | 'flopsPerSecond' | 'int8OpsPerSecond') =>
+    Math.max(engine[figure], native?.[figure] ?? 0)
+  const bytesPerSecond = best('bytesPerSecond')
+  const mebibytes = Math.round(bytes / 2 ** 20)
   return {
     name: 'this-machine',
     title: `this machine (${runtime.device}${runtime.threads === undefined ? '' : `, ${runtime.threads} threads`})`,
     kind: 'measured',
     memoryBytes: totalmem(),
-    bytesPerSecond: (4 * table.rows * table.columns) / read,
-    flopsPerSecond: operations / (await seconds(floatProduct())),
+    bytesPerSecond,
+    ...(native ? { cacheBytes, cacheBytesPerSecond: Math.max(native.cacheBytesPerSecond, bytesPerSecond) } : {}),
+    flopsPerSecond: best('flopsPerSecond'),
+    int8OpsPerSecond: best('int8OpsPerSecond'),
+    source:
+      `measured now, the best of ONNX Runtime${native ? " and the native step's kernels" : ''}: ${mebibytes} MiB read from memory` +
+      (native ? `, and as much as half of the last cache holds (${Math.round(cacheBytes / 2 ** 20)} MiB)` : '') +
+      '; products in float32 and with weights of few bits',
+  }
+}
+
+/** Beyond the last cache, as far as a quarter of the free memory goes. */
+export const bytesToRead = (cacheBytes: number, freeBytes: number): number =>
+  Math.min(Math.max(cachesRead * cacheBytes, leastBytes), Math.max(leastBytes, Math.floor(freeBytes / 4)))
+
+interface Speeds {
+  readonly bytesPerSecond: number
+  readonly flopsPerSecond: number
+  readonly int8OpsPerSecond: number
+}
+
+async function measureEngine(runtime: Runtime, bytes: number, signal: AbortSignal): Promise<Speeds> {
+  const seconds = (work: Work) => fastestSeconds(runtime, work, signal)
+  const rows = Math.ceil(bytes / (4 * columns))
+  const table = ones(rows, columns)
+  // A sum of rows needs next to no arithmetic; a vector times a matrix is what decoding does. Which is faster depends on the machine.
+  const read = Math.min(await seconds(sumOfRows(table)), await seconds(floatProduct(ones(1, rows), table)))
+  const operations = 2 * product.rows * product.inner * product.columns
+  const float = floatProduct(ones(product.rows, product.inner), ones(product.inner, product.columns))
+  return {
+    bytesPerSecond: (4 * rows * columns) / read,
+    flopsPerSecond: operations / (await seconds(float)),
     int8OpsPerSecond: operations / (await seconds(quantisedProduct())),
-    source: `measured now with ONNX Runtime: the faster of summing and multiplying ${table.rows} x ${table.columns} numbers; products of ${sizes} in float32, and with a matrix of 8 bits in blocks of ${blockSize}`,
+  }
+}
+
+/** Rows of a product that the weights' way from memory does not matter to. */
+const manyRows = 512
+const [largeMatrix, smallMatrix] = [24 * 2 ** 20, 6 * 2 ** 20]
+
+/** By the kernels that decode; undefined where there is no native module. */
+async function measureNative(
+  threads: number,
+  bytes: number,
+  cacheBytes: number,
+  signal: AbortSignal,
+): Promise<(Speeds & { cacheBytesPerSecond: number }) | undefined> {
+  const loaded = await import('@parscale/native').then(
+    ({ nativeModule }) => nativeModule(),
+    () => undefined,
+  )
+  if (!loaded || !('module' in loaded)) return undefined
+  const { module } = loaded
+  /** Bytes and operations a second, of the fastest of several products. */
+  const measured = async (bits: 32 | 8 | 4, matrixBytes: number, rows: number) => {
+    const probe = module.createProbe(threads, bits, matrixBytes)
+    try {
+      let fastest = Infinity
+      module.runProbe(probe, rows) // warms up: pages and threads
+      for (const end = performance.now() + measureMs; performance.now() < end; ) {
+        // So that Ctrl-C is heard.
+        await new Promise((resolve) => setImmediate(resolve))
+        signal.throwIfAborted()
+        fastest = Math.min(fastest, module.runProbe(probe, rows))
+      }
+      return { bytesPerSecond: probe.bytes / fastest, opsPerSecond: (probe.operations * rows) / fastest }
+    } finally {
+      module.closeProbe(probe)
+    }
+  }
+  const reads = [await measured(8, bytes, 1), await measured(32, bytes, 1)]
+  return {
+    bytesPerSecond: Math.max(...reads.map(({ bytesPerSecond }) => bytesPerSecond)),
+    cacheBytesPerSecond: (await measured(8, cacheBytes / 2, 1)).bytesPerSecond,
+    flopsPerSecond: (await measured(32, largeMatrix, manyRows / 4)).opsPerSecond,
+    int8OpsPerSecond: Math.max(
+      (await measured(8, smallMatrix, manyRows)).opsPerSecond,
+      (await measured(4, smallMatrix, manyRows)).opsPerSecond,
+    ),
   }
 }
 
@@ -50,19 +134,16 @@ interface Work {
   readonly feeds: Readonly<Record<string, Tensor>>
 }
 
-function sumOfRows(): Work {
+function sumOfRows(table: Tensor): Work {
   const graph = new GraphBuilder('sum-of-rows')
-  graph.output(graph.reduceSum(graph.input('table', 'float32', [table.rows, table.columns]), [1]), 'sums')
-  return { graph: graph.build(), feeds: { table: ones(table.rows, table.columns) } }
+  graph.output(graph.reduceSum(graph.input('table', 'float32', table.dims), [1]), 'sums')
+  return { graph: graph.build(), feeds: { table } }
 }
 
-const vectorTimesMatrix = (): Work => floatProduct({ rows: 1, inner: table.rows, columns: table.columns })
-
-function floatProduct({ rows, inner, columns } = product): Work {
+function floatProduct(a: Tensor, b: Tensor): Work {
   const graph = new GraphBuilder('float-product')
-  const [a, b] = [graph.input('a', 'float32', [rows, inner]), graph.input('b', 'float32', [inner, columns])]
-  graph.output(graph.matMul(a, b), 'c')
-  return { graph: graph.build(), feeds: { a: ones(rows, inner), b: ones(inner, columns) } }
+  graph.output(graph.matMul(graph.input('a', 'float32', a.dims), graph.input('b', 'float32', b.dims)), 'c')
+  return { graph: graph.build(), feeds: { a, b } }
 }
 
 /** The engine packs a quantised matrix at load, so it must be a constant; this one is small enough to lie in the graph itself. */

@@ -1,9 +1,9 @@
-import { qwenShape } from '@parscale/core/internal/cost'
+import { countMatrixWeights, publishedModels, qwenShape } from '@parscale/core/internal/cost'
 import { expect, test } from 'vitest'
 import type { BenchModel } from './bench-model.ts'
 import { type Case, cacheBytes, crossCases, requireMemory } from './cases.ts'
 import type { Turn } from './job.ts'
-import { rowOf, streamRatios } from './rows.ts'
+import { readRate, rowOf, streamRatios } from './rows.ts'
 
 const shape = { ...qwenShape(128, 256), numHiddenLayers: 2, vocabSize: 1000 }
 const model: BenchModel = {
@@ -79,4 +79,57 @@ test('what does not fit into memory is refused with the numbers', () => {
       message: expect.stringMatching(/tiny in 8 bits at P = 8, batch 2, context 20 needs 17\d MB/),
     }),
   )
+})
+
+const cached = { ...device, bytesPerSecond: 30e9, cacheBytes: 32 * 2 ** 20, cacheBytesPerSecond: 120e9 }
+
+test('what the last cache keeps is read at its rate, and only that', () => {
+  expect(readRate(device, 1e6)).toBe(1e9)
+  expect(readRate(cached, 1e6)).toBeCloseTo(120e9, 0)
+  expect(readRate(cached, cached.cacheBytes)).toBeCloseTo(120e9, 0)
+  expect(readRate(cached, 2 * cached.cacheBytes)).toBeCloseTo(2 / (1 / 120e9 + 1 / 30e9), 0)
+  expect(readRate(cached, 1e12)).toBeCloseTo(30e9, -7)
+})
+
+/** An engine that does nothing but read its weights and keys as fast as the device was measured, and multiply as fast. */
+function perfectTurn(one: Case): Turn {
+  const { shape, weightBits } = one.model
+  const [rows, M] = [one.batch * one.p, countMatrixWeights(shape)]
+  const [q, k] = [shape.numAttentionHeads * shape.headDim, shape.numKeyValueHeads * shape.headDim]
+  const seconds = (bytes: number, operations: number, rate: number) =>
+    Math.max(bytes / readRate(cached, bytes), operations / rate)
+  const rate = weightBits < 16 ? cached.int8OpsPerSecond : cached.flopsPerSecond
+  const outputs = shape.vocabSize * shape.hiddenSize
+  const positions = one.context + one.steps + shape.prefixTokens
+  // Aggregation reads P h h weights in 16 bits.
+  const aggregation = one.p > 1 ? one.p * shape.hiddenSize ** 2 + one.p * shape.hiddenSize : 0
+  const keyBytes = (rows * shape.numHiddenLayers * 2 * k * positions * 8 * 4) / 8
+  const stepBytes = ((M + outputs) * weightBits) / 8 + keyBytes + 2 * aggregation
+  const attention = 4 * q * shape.numHiddenLayers * positions
+  const stepOperations = rows * (2 * M + attention) + one.batch * 2 * (outputs + aggregation)
+  const prompt = rows * one.prompt * (2 * M + attention) + one.batch * 2 * (outputs + aggregation)
+  const stepMs = 1e3 * seconds(stepBytes, stepOperations, rate)
+  return {
+    loadMs: 1,
+    prefillMs: 1e3 * seconds(stepBytes, prompt, rate),
+    stepMs: [stepMs],
+    peakMemoryBytes: 1,
+    cacheBytes: keyBytes,
+  }
+}
+
+test('no share of a limit passes 100 %: every published shape and a tiny one, in 4 to 32 bits, P and batches of 1 to 8, short and long', () => {
+  const shapes = [shape, ...publishedModels.map((one) => one.shape)]
+  const models = shapes.flatMap((each) =>
+    [4.25, 8.25, 16, 32].map((weightBits) => ({ ...model, shape: each, weightBits, weightBytes: 1, streamBytes: () => 0 })),
+  )
+  const all = crossCases({ ...lists, models, p: [1, 2, 8], batch: [1, 8], context: [1, 256, 8192], prompt: undefined, steps: 4 })
+  expect(all.length).toBeGreaterThan(300)
+  for (const one of all) {
+    const { limitShare, bandwidthShare } = rowOf(one, [perfectTurn(one)], cached)
+    for (const share of [limitShare!.decode, limitShare!.prefill, bandwidthShare!]) {
+      expect(share).toBeGreaterThan(0)
+      expect(share).toBeLessThanOrEqual(1)
+    }
+  }
 })

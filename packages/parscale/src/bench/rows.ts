@@ -1,6 +1,6 @@
 /** From turns to figures: medians over rounds, beside what this machine allows at best. */
 import { type Spread, spreadOf } from '@parscale/core/internal'
-import { type Device, deviceCost, type Precision } from '@parscale/core/internal/cost'
+import { type Device, deviceCost, type Phase, type Precision } from '@parscale/core/internal/cost'
 import { type KvType, kvBytes } from '@parscale/core/internal/model'
 import type { EngineName } from '../load/decode-engine.ts'
 import { allowedBytes, type Case } from './cases.ts'
@@ -31,7 +31,7 @@ export interface Row {
   readonly cacheBytes: number
   /** 1.15 x (weights + cache + 150 MB). */
   readonly allowedMemoryBytes: number
-  /** What `parscale cost --device this-machine` computes: no engine is faster. All three are null where the machine was not measured. */
+  /** What a machine of `parscale cost --device this-machine` needs for weights, cache and products: no engine is faster. All three are null where the machine was not measured. */
   readonly limit: {
     readonly msPerToken: number
     readonly prefillTokensPerSecond: number
@@ -83,19 +83,37 @@ function limitsOf(
     weightBits: model.weightBits,
     kvBits: (8 * kvBytes(kv, model.shape.headDim)) / model.shape.headDim,
   }
-  const decodeLimit = deviceCost(model.shape, { P: p, batch, inputTokens: context, outputTokens: steps + 1 }, device, precision)
-  const prefillLimit = deviceCost(model.shape, { P: p, batch, inputTokens: prompt, outputTokens: 1 }, device, precision)
-  const limitMs = decodeLimit.secondsPerToken! * 1000
-  const readBytes = decodeLimit.decode.bytes.reduce((sum, { value }) => sum + value, 0) / steps
+  const cost = (inputTokens: number, outputTokens: number) =>
+    deviceCost(model.shape, { P: p, batch, inputTokens, outputTokens }, device, precision)
+  const { decode } = cost(context, steps + 1)
+  const { prefill } = cost(prompt, 1)
+  const limitMs = (leastSeconds(decode, steps, device) / steps) * 1000
+  const prefillSeconds = leastSeconds(prefill, 1, device)
+  const stepBytes = bytesRead(decode) / steps
   return {
     limit: {
       msPerToken: limitMs,
-      prefillTokensPerSecond: (batch * prompt) / prefillLimit.prefill.seconds,
-      binds: decodeLimit.decode.binds,
+      prefillTokensPerSecond: (batch * prompt) / prefillSeconds,
+      binds: decode.computeSeconds > bytesRead(decode) / readRate(device, stepBytes) ? 'compute' : 'memory bandwidth',
     },
-    limitShare: { decode: limitMs / stepMs, prefill: (prefillLimit.prefill.seconds * 1000) / prefillMs },
-    bandwidthShare: readBytes / (stepMs / 1000) / device.bytesPerSecond,
+    limitShare: { decode: limitMs / stepMs, prefill: (prefillSeconds * 1000) / prefillMs },
+    bandwidthShare: stepBytes / (stepMs / 1000) / readRate(device, stepBytes),
   }
+}
+
+/** Weights and cache: activations need not leave the caches of a CPU. */
+const bytesRead = ({ bytes }: Phase): number =>
+  bytes.reduce((sum, { name, value }) => (name === 'activations' ? sum : sum + value), 0)
+
+/** Of a phase of so many passes over the weights: reading and multiplying overlap at best. */
+const leastSeconds = (phase: Phase, passes: number, device: Device): number =>
+  Math.max(phase.computeSeconds, bytesRead(phase) / readRate(device, bytesRead(phase) / passes))
+
+/** Bytes a second at best where so many are read again and again: the last cache may keep a part as large as it is from one time to the next. */
+export function readRate({ bytesPerSecond, cacheBytes, cacheBytesPerSecond }: Device, bytes: number): number {
+  if (cacheBytes === undefined || cacheBytesPerSecond === undefined) return bytesPerSecond
+  const kept = Math.min(bytes, cacheBytes)
+  return bytes / (kept / cacheBytesPerSecond + (bytes - kept) / bytesPerSecond)
 }
 
 /** How much longer a step with P streams takes than one of the same case with the smallest P. */
