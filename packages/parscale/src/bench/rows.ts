@@ -88,7 +88,9 @@ function limitsOf(
   const { decode } = cost(context, steps + 1)
   const { prefill } = cost(prompt, 1)
   const limitMs = (leastSeconds(decode, steps, device) / steps) * 1000
-  const prefillSeconds = leastSeconds(prefill, 1, device)
+  // Of the prompt's tokens but the last, the last layer owes nothing but keys and values.
+  const layers = model.shape.numHiddenLayers
+  const prefillSeconds = leastSeconds({ ...prefill, computeSeconds: (prefill.computeSeconds * (layers - 1)) / layers }, 1, device)
   const stepBytes = bytesRead(decode) / steps
   return {
     limit: {
