@@ -53,7 +53,7 @@ const sources = {
 }
 
 /** What a program of test/ needs besides the file of its own name, below test/. */
-const programs = { fuzz: {}, kernels: { x64: { 'avxvnni-in-words': avx2 } }, stress: {}, 'without-tiles': {} }
+const programs = { fuzz: {}, kernels: { x64: { 'avxvnni-in-words': avx2 } }, products: {}, stress: {}, 'without-tiles': {} }
 
 /** CPUs that there is code for. */
 export const architectures = Object.keys(sources)

@@ -14,7 +14,7 @@ constexpr size_t manyRowsAtOnce = 512;
 // Weights that a thread takes at once: long runs read memory best, short ones leave nobody waiting at the end.
 constexpr size_t weightBytesAtOnce = 128 * 1024;
 
-// How far ahead products prefetch weights, found by bench/products.cc: with less, eight rows wait for memory; with more, the beginning of a
+// How far ahead products prefetch weights, found by test/products.cc: with less, eight rows wait for memory; with more, the beginning of a
 // thread's range does. One and two rows of large weights are over sooner.
 constexpr size_t prefetchDistance = 8192, shortPrefetchDistance = 4096, shortPrefetchRows = 2;
 
