@@ -1,4 +1,5 @@
 /** Python's `ast.literal_eval` of what templates print: texts, numbers, lists, tuples, dicts, None, True and False. */
+import { simpleEscapes } from '../../../python-escapes.ts'
 
 /** Tuples come back as lists, dicts as objects with their keys as text. @throws Error for what is no literal */
 export function literal(source: string): unknown {
@@ -6,20 +7,6 @@ export function literal(source: string): unknown {
   const value = reader.value()
   reader.end()
   return value
-}
-
-const escapes: Readonly<Record<string, string>> = {
-  '\n': '',
-  '\\': '\\',
-  "'": "'",
-  '"': '"',
-  a: '\x07',
-  b: '\b',
-  f: '\f',
-  n: '\n',
-  r: '\r',
-  t: '\t',
-  v: '\v',
 }
 
 /** Deeper than any choice. */
@@ -132,7 +119,7 @@ class Reader {
     if (hex !== undefined) return String.fromCodePoint(Number.parseInt(hex.slice(1), 16))
     const letter = this.#source[this.#at++] ?? ''
     if (/[xuUN]/.test(letter)) this.#fail()
-    return escapes[letter] ?? `\\${letter}`
+    return simpleEscapes[letter] ?? `\\${letter}`
   }
 
   #match(pattern: RegExp, peek = false): string | undefined {

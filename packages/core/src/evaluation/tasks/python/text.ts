@@ -1,4 +1,5 @@
 /** What Python's `str` does and JavaScript's does otherwise. */
+import { numericEscape } from '../../../python-escapes.ts'
 
 /** Characters for which `str.isspace` holds, for use in a class of a regular expression. */
 export const spaces = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000'
@@ -64,9 +65,7 @@ function stringRepr(text: string): string {
   const escaped = text.replace(/[\p{C}\p{Z}\\'"]/gu, (character) => {
     if (Object.hasOwn(named, character)) return named[character]!
     if (character === ' ' || character === "'" || character === '"') return character
-    const code = character.codePointAt(0)!.toString(16)
-    if (code.length <= 2) return `\\x${code.padStart(2, '0')}`
-    return code.length <= 4 ? `\\u${code.padStart(4, '0')}` : `\\U${code.padStart(8, '0')}`
+    return numericEscape(character)
   })
   return `${quote}${escaped}${quote}`
 }
