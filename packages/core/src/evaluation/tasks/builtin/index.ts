@@ -1,6 +1,7 @@
 /** Processing that lm-evaluation-harness has as Python and templates cannot do, under names of our own (`!builtin NAME`). */
 import { unsupportedError } from '../../../errors.ts'
 import type { Document } from '../config.ts'
+import { judgeInstructions } from './ifeval/index.ts'
 import { judgeMath, withAnswer } from './minerva-math.ts'
 
 /** Metrics of one question, from its document and the texts a model wrote: a number, or several values. */
@@ -8,6 +9,7 @@ export type ResultProcessing = (doc: Document, texts: readonly string[]) => Reco
 
 const documents: Readonly<Record<string, (doc: Document) => Document>> = { minerva_math: withAnswer }
 const results: Readonly<Record<string, ResultProcessing>> = {
+  ifeval: (doc, [text]) => judgeInstructions(doc, text!),
   minerva_math: (doc, [text]) => judgeMath(doc, text!),
 }
 
