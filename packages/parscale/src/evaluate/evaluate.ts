@@ -1,7 +1,13 @@
 /** An evaluation from its options to its files: tasks, data, answers at each P, results. */
 import { join } from 'node:path'
 import { usageError } from '@parscale/core/internal'
-import { type Answerer, type BuildOptions, ModelAnswerer } from '@parscale/core/internal/evaluation/tasks'
+import {
+  type Answerer,
+  type BuildOptions,
+  type BuiltTask,
+  ModelAnswerer,
+  type TaskSet,
+} from '@parscale/core/internal/evaluation/tasks'
 import type { TextModel } from '@parscale/core/internal/generation'
 import { makeFolder, writeWholeFile } from '@parscale/core/internal/node'
 import { packageVersion } from '../package-files.ts'
@@ -77,6 +83,30 @@ export async function evaluateModel(io: Io, flags: EvaluateFlags, load: (() => P
           { model: flags.server ? `${flags.server} ${name}` : name, weights, seed: flags.seed },
           flags.resume === true,
         )
+  try {
+    await evaluateAt(ps, { io, flags, set, data, build, built, model, name, weights, journal })
+  } finally {
+    await journal?.close()
+  }
+}
+
+interface Evaluation {
+  readonly io: Io
+  readonly flags: EvaluateFlags
+  readonly set: TaskSet
+  readonly data: DataSets
+  readonly build: BuildOptions
+  readonly built: readonly BuiltTask[]
+  readonly model: TextModel | undefined
+  readonly name: string
+  readonly weights: string
+  readonly journal: Journal | undefined
+}
+
+/** Each P after the other, then its files and tables. */
+async function evaluateAt(ps: readonly number[], evaluation: Evaluation): Promise<void> {
+  const { io, flags, set, data, build, built, model, name, weights, journal } = evaluation
+  const predictOnly = flags.predictOnly === true
   const runs: RunResult[] = []
   for (const p of ps) {
     const progress = io.progress('evaluating', 'questions')

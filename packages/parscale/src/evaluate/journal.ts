@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core/internal'
 import type { Answer, BuiltTask, Item } from '@parscale/core/internal/evaluation/tasks'
-import { appendToFile, makeFolder, openToUpdate } from '@parscale/core/internal/node/disk'
+import { appendToFile, diskError, type FileLock, makeFolder, openToUpdate, tryFileLock } from '@parscale/core/internal/node/disk'
 
 const advice = { full: 'free some space, then go on with --resume', denied: 'choose another folder', flag: 'out' }
 
@@ -34,16 +34,32 @@ export class Journal {
   readonly #lines: ReadonlyMap<string, Line>
   #writing: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, lines: ReadonlyMap<string, Line>) {
+  readonly #lock: FileLock
+
+  private constructor(path: string, lines: ReadonlyMap<string, Line>, lock: FileLock) {
     this.#path = path
     this.#lines = lines
+    this.#lock = lock
   }
 
   /**
+   * Locks the folder until `close`: two evaluations would each write answers that the other does not know of.
+   *
    * @param resume false: a folder with answers is refused
-   * @throws usage error for answers of another model; checkpoint error for a damaged file
+   * @throws usage error for a folder that another process evaluates into, and for answers of another model; checkpoint error for a
+   *   damaged file
    */
   static async open(folder: string, head: JournalHead, resume: boolean): Promise<Journal> {
+    const lock = await lockFolder(folder)
+    try {
+      return await Journal.#open(folder, head, resume, lock)
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+  }
+
+  static async #open(folder: string, head: JournalHead, resume: boolean, lock: FileLock): Promise<Journal> {
     const path = join(folder, 'answers.jsonl')
     const bytes = await readFile(path).catch(() => undefined)
     const end = bytes ? bytes.lastIndexOf(0x0a) + 1 : 0
@@ -51,12 +67,11 @@ export class Journal {
       if (!resume)
         throw usageError(`--out ${folder}: holds answers already; go on with --resume, or choose another folder`, { flag: 'out' })
       if (end < bytes.length) await cut(path, end)
-      return new Journal(path, readLines(bytes.subarray(0, end).toString('utf8'), head, path))
+      return new Journal(path, readLines(bytes.subarray(0, end).toString('utf8'), head, path), lock)
     }
-    await makeFolder(folder)
     if (bytes) await cut(path, 0)
     await appendToFile(path, `${JSON.stringify({ format, ...head })}\n`, advice)
-    return new Journal(path, new Map())
+    return new Journal(path, new Map(), lock)
   }
 
   /** Answers to a task's questions at P. @throws usage error where something else was asked then */
@@ -80,6 +95,27 @@ export class Journal {
     this.#writing = this.#writing.then(() => appendToFile(this.#path, `${JSON.stringify(line)}\n`, advice))
     return this.#writing
   }
+
+  /** Lets the folder go, once what was added is written. */
+  async close(): Promise<void> {
+    await this.#writing.catch(() => {}) // whoever added it has the error
+    await this.#lock.release()
+  }
+}
+
+async function lockFolder(folder: string): Promise<FileLock> {
+  const path = join(folder, 'eval.lock')
+  await makeFolder(folder)
+  const lock = await tryFileLock(path).catch((error) => {
+    throw diskError(error, path, advice)
+  })
+  if ('release' in lock) return lock
+  const { owner } = lock
+  const who = owner ? `process ${owner.pid} on ${owner.host}` : 'another process'
+  throw usageError(`--out ${folder}: ${who} is evaluating into it; wait for it, stop it, or choose another folder`, {
+    flag: 'out',
+    found: owner,
+  })
 }
 
 const keyOf = (p: number, task: string, id: number) => `${p} ${id} ${task}`
