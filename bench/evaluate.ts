@@ -1,6 +1,7 @@
 /**
  * Questions a second on a task like HellaSwag (a text of some 60 words, four endings of some 20), ours beside lm_eval with transformers:
- * SmolLM2's weights as floats in both, and as stored (4 bits) in ours. In turns, best of each.
+ * SmolLM2's weights as floats in both, and as stored (4 bits) in ours. In turns, best of each. Beside it the processor time of a question, which
+ * says the same on a machine that does other things as well.
  *
  *     npm run bench:evaluate -- --items 32 --rounds 2      needs the Python environment `evaluation`, several gigabytes
  */
@@ -42,18 +43,21 @@ const docs = Array.from({ length: items }, () => ({
 
 const run = { task: 'hellaswag', docs: { train: docs, validation: docs }, num_fewshot: shots }
 const floats = fileURLToPath(new URL('../.cache/smollm2-f32', import.meta.url))
-const rates = new Map<string, number[]>()
-const note = (name: string, rate: number) => {
-  rates.set(name, [...(rates.get(name) ?? []), rate])
-  process.stderr.write(`${name}: ${rate.toFixed(2)} a second\n`)
+const figures = new Map<string, { rate: number; cpu: number }[]>()
+/** @param seconds by the clock @param cpuSeconds of all threads */
+const note = (name: string, seconds: number, cpuSeconds: number) => {
+  const figure = { rate: items / seconds, cpu: cpuSeconds / items }
+  figures.set(name, [...(figures.get(name) ?? []), figure])
+  process.stderr.write(`${name}: ${figure.rate.toFixed(2)} a second, ${figure.cpu.toFixed(3)} s of processor time each\n`)
 }
 
 async function ours(name: string, path: string): Promise<void> {
   const model = await loadTextModel(path)
   try {
-    const started = performance.now()
+    const [started, before] = [performance.now(), process.cpuUsage()]
     await evaluateHere(run, model)
-    note(name, items / ((performance.now() - started) / 1000))
+    const { user, system } = process.cpuUsage(before)
+    note(name, (performance.now() - started) / 1000, (user + system) / 1e6)
   } finally {
     await model.dispose()
   }
@@ -64,12 +68,18 @@ for (let round = 0; round < rounds; round++) {
   await ours('parscale, float32', floats)
   await ours('parscale, as stored (Q4_1)', stored)
   const [peer] = await askPeer([{ ...run, model: floats, batch_size: 16 }])
-  note('lm_eval 0.4.13, transformers 5.23.0, float32, batches of 16', items / peer!.seconds!)
+  note('lm_eval 0.4.13, transformers 5.23.0, float32, batches of 16', peer!.seconds!, peer!.cpu_seconds!)
 }
-const best = [...rates].map(([name, all]) => [name, Math.max(...all)] as const)
-const peer = best.at(-1)![1]
+const best = [...figures].map(([name, all]) => ({
+  name,
+  rate: Math.max(...all.map(({ rate }) => rate)),
+  cpu: Math.min(...all.map(({ cpu }) => cpu)),
+}))
+const peer = best.at(-1)!
 process.stdout.write(
   `${cpus()[0]!.model}, ${availableParallelism()} CPUs, load ${loadavg()[0]!.toFixed(1)}; ${items} questions, ${shots} examples\n`,
 )
-for (const [name, rate] of best)
-  process.stdout.write(`${rate.toFixed(2).padStart(8)} a second  ${(rate / peer).toFixed(2)}x  ${name}\n`)
+for (const { name, rate, cpu } of best)
+  process.stdout.write(
+    `${rate.toFixed(2).padStart(8)} a second (${(rate / peer.rate).toFixed(2)}x)  ${cpu.toFixed(3).padStart(8)} s of processor time each (${(peer.cpu / cpu).toFixed(2)}x less)  ${name}\n`,
+  )

@@ -72,6 +72,7 @@ const evalOptions = (command: Command) =>
     )
     .option('--include-path <folder>', 'a folder of further task files')
     .addOption(plotOption)
+    .option('--diagnose', 'beside the figures, what the streams do on the questions; as parscale diagnose')
     .option('--truncate', 'cut the beginnings of prompts that are too long, rather than refuse them')
     .addOption(new Option('--format <format>', 'of what is printed').choices(['markdown', 'latex', 'json']).default('markdown'))
     .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' as const }))
@@ -106,11 +107,22 @@ export function register(command: Command, io: Io): void {
     })
 }
 
-function checkFlags({ resume, logSamples, predictOnly, out, fewshotAsMultiturn, applyChatTemplate, server }: Flags): void {
+function checkFlags({
+  resume,
+  logSamples,
+  predictOnly,
+  out,
+  fewshotAsMultiturn,
+  applyChatTemplate,
+  server,
+  diagnose,
+}: Flags): void {
   for (const [flag, given] of Object.entries({ resume, 'log-samples': logSamples, 'predict-only': predictOnly }))
     if (given && out === undefined) throw usageError(`--${flag} needs --out FOLDER`, { flag })
   if (fewshotAsMultiturn && !applyChatTemplate)
     throw usageError('--fewshot-as-multiturn needs --apply-chat-template', { flag: 'fewshot-as-multiturn' })
   if (server !== undefined && applyChatTemplate)
     throw usageError('--apply-chat-template needs the model itself; a server says nothing of its template', { flag: 'server' })
+  if (server !== undefined && diagnose)
+    throw usageError('--diagnose needs the model itself; a server shows no single streams', { flag: 'server' })
 }

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { exportRuns } from '../export/export-runs.ts'
 import { type CheckpointChoice, type OpenRun, openRun } from '../export/open-run.ts'
-import { readResults } from '../export/results-file.ts'
+import { readFurtherResults } from '../export/results-file.ts'
 import type { Io } from '../terminal/io.ts'
 
 const examples = `
@@ -36,15 +36,18 @@ export function register(command: Command, io: Io): void {
     .option('--licence <id>', 'licence on the card, such as apache-2.0')
     .option('--hardware <words>', 'what it was trained on, for the card')
     .option('--data-note <words>', 'where the data come from, for the card')
-    .option('--results <file>', 'further results for the card, a JSON list of { p, loss, tokens, interval?, data? }')
+    .option(
+      '--results <file>',
+      'further results for the card: the --out of parscale eval, or a JSON list of { p, loss, tokens, interval?, data? }',
+    )
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
     .action(async (paths, { json, checkpoint, results, dtype, ...flags }) => {
       const runs: OpenRun[] = []
       try {
         for (const path of paths) runs.push(await openRun(path, checkpoint, io))
-        const further = results === undefined ? [] : await readResults(results)
-        await exportRuns(runs, { ...flags, dtype: dtypes[dtype], results: further }, io)
+        const further = results === undefined ? {} : await readFurtherResults(results)
+        await exportRuns(runs, { ...flags, dtype: dtypes[dtype], ...further }, io)
         const steps = runs.map(({ checkpoint }) => checkpoint.step)
         io.stdout(json ? `${JSON.stringify({ runs: paths, out: flags.out, steps }, null, 2)}\n` : `${flags.out}\n`)
       } finally {

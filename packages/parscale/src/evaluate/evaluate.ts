@@ -20,6 +20,7 @@ import { Journal } from './journal.ts'
 import { latexTables, markdownTables, pairsJson, pairsOf, type RunFacts, resultRows, resultsJson, sampleLines } from './report.ts'
 import { buildTasks, checkTasks, type RunResult, runTasks } from './run.ts'
 import { ServerAnswerer } from './server-answerer.ts'
+import { diagnoseTasks, type TaskStreams } from './streams.ts'
 import { findTasks } from './task-folder.ts'
 
 export interface EvaluateFlags {
@@ -37,6 +38,7 @@ export interface EvaluateFlags {
   readonly resume?: true | undefined
   readonly logSamples?: true | undefined
   readonly predictOnly?: true | undefined
+  readonly diagnose?: true | undefined
   readonly data?: ReadonlyMap<string, string> | undefined
   readonly includePath?: string | undefined
   readonly truncate?: true | undefined
@@ -73,6 +75,8 @@ export async function evaluateModel(io: Io, flags: EvaluateFlags, load: (() => P
 
   const ps = [...new Set(flags.p ?? [model?.model.defaultP ?? 1])]
   for (const p of ps) if (p > 1) model?.model.streamSet(p)
+  if (flags.diagnose && !ps.some((p) => p > 1))
+    throw usageError('--diagnose compares streams, and P = 1 has none to compare; give --p 2 or more', { flag: 'diagnose' })
   const weights = model?.model.weights ?? 'server'
   const name = flags.model ?? 'the shipped model'
   const journal =
@@ -143,9 +147,10 @@ async function evaluateAt(ps: readonly number[], evaluation: Evaluation): Promis
     parscaleVersion: packageVersion(),
   }
   const pairs = predictOnly ? [] : pairsOf(runs, flags.seed)
-  const rows = resultRows(set, built, runs)
+  const tables = { rows: resultRows(set, built, runs), pairs, streams: flags.diagnose ? await streamsOf(ps, evaluation) : [] }
   const results = runs.map((run) => resultsJson(set, built, run, facts))
-  const json = { runs: results, comparisons: pairsJson(pairs) }
+  const streams = tables.streams.map(({ diagnosis, ...rest }) => ({ ...rest, ...diagnosis }))
+  const json = { runs: results, comparisons: pairsJson(pairs), ...(flags.diagnose && { streams }) }
   if (flags.out !== undefined) {
     for (const [i, run] of runs.entries()) {
       const folder = join(flags.out, `p${run.p}`)
@@ -155,12 +160,21 @@ async function evaluateAt(ps: readonly number[], evaluation: Evaluation): Promis
       for (const [task, samples] of run.samples) await writeWholeFile(join(folder, `samples_${task}.jsonl`), sampleLines(samples))
     }
     await writeWholeFile(join(flags.out, 'comparisons.json'), `${JSON.stringify(json.comparisons, null, 2)}\n`)
-    await writeWholeFile(join(flags.out, 'table.md'), markdownTables(rows, pairs))
+    if (flags.diagnose) await writeWholeFile(join(flags.out, 'streams.json'), `${JSON.stringify(streams, null, 2)}\n`)
+    await writeWholeFile(join(flags.out, 'table.md'), markdownTables(tables))
   }
   if (flags.plot !== undefined && !predictOnly) await drawInFile(io, flags.plot, evaluationCharts(set, built, runs), 3)
   if (predictOnly) io.stderr(`answers are in ${flags.out}\n`)
   else if (flags.format === 'json') io.stdout(`${JSON.stringify(json, null, 2)}\n`)
-  else io.stdout(flags.format === 'latex' ? latexTables(rows, pairs) : markdownTables(rows, pairs))
+  else io.stdout(flags.format === 'latex' ? latexTables(tables) : markdownTables(tables))
+}
+
+async function streamsOf(ps: readonly number[], { io, built, model, flags }: Evaluation): Promise<TaskStreams[]> {
+  const progress = io.progress('diagnosing', 'tokens')
+  return await diagnoseTasks(model!, built, ps, {
+    signal: flags.signal,
+    onProgress: (done, total) => progress.update(done, total),
+  }).finally(() => progress.end())
 }
 
 function mustName(model: string | undefined): string {

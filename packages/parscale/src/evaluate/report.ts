@@ -11,6 +11,7 @@ import {
   tasksBelow,
 } from '@parscale/core/internal/evaluation/tasks'
 import type { RunResult } from './run.ts'
+import { streamsHead, streamsRow, type TaskStreams } from './streams.ts'
 
 /** What was run, for the results. */
 export interface RunFacts {
@@ -120,10 +121,22 @@ function pairCells({ task, filter, metric, from, to, comparison }: Pair): Cells 
   ]
 }
 
-export function markdownTables(rows: readonly Cells[], pairs: readonly Pair[]): string {
-  const tables = [markdown(head, rows)]
-  if (pairs.length > 0) tables.push(markdown(pairHead, pairs.map(pairCells)))
-  return `${tables.join('\n')}`
+export interface Tables {
+  readonly rows: readonly Cells[]
+  readonly pairs: readonly Pair[]
+  /** What streams do, where it was asked for. */
+  readonly streams: readonly TaskStreams[]
+}
+
+export const markdownTables = (tables: Tables): string => tablesOf(tables, markdown)
+
+export const latexTables = (tables: Tables): string => tablesOf(tables, latex)
+
+function tablesOf({ rows, pairs, streams }: Tables, write: (head: Cells, rows: readonly Cells[]) => string): string {
+  const tables = [write(head, rows)]
+  if (pairs.length > 0) tables.push(write(pairHead, pairs.map(pairCells)))
+  if (streams.length > 0) tables.push(write(streamsHead, streams.map(streamsRow)))
+  return tables.join('\n')
 }
 
 function markdown(head: Cells, rows: readonly Cells[]): string {
@@ -136,12 +149,6 @@ function markdown(head: Cells, rows: readonly Cells[]): string {
 }
 
 const latexSigns: Readonly<Record<string, string>> = { '↑': '$\\uparrow$', '↓': '$\\downarrow$', '±': '$\\pm$', '->': '$\\to$' }
-
-export function latexTables(rows: readonly Cells[], pairs: readonly Pair[]): string {
-  const tables = [latex(head, rows)]
-  if (pairs.length > 0) tables.push(latex(pairHead, pairs.map(pairCells)))
-  return tables.join('\n')
-}
 
 function latex(head: Cells, rows: readonly Cells[]): string {
   const cell = (text: string) =>

@@ -14,6 +14,7 @@ import {
 } from '@parscale/core/internal/node'
 import { packageVersion } from '../package-files.ts'
 import type { Io } from '../terminal/io.ts'
+import type { TaskSummary } from './eval-results.ts'
 import { modelCard, type ResultSummary } from './model-card.ts'
 import type { OpenRun } from './open-run.ts'
 import { type CardWords, runSummary } from './run-summary.ts'
@@ -25,6 +26,7 @@ export interface ExportRunsOptions extends Omit<CardWords, 'name'> {
   readonly name?: string
   /** Further results for the card. */
   readonly results?: readonly ResultSummary[]
+  readonly tasks?: readonly TaskSummary[]
   readonly dtype?: 'keep' | StoredDType
   /** What to say where the disk refuses. Default: to choose another folder. */
   readonly advice?: DiskAdvice

@@ -37,7 +37,7 @@ it('reads every text as it was', () => {
         datasets: [text],
         name: text,
         tags: ['parscale', 'text-generation', 'recycle'],
-        results: 6,
+        results: 7,
         metric: ['loss', 3.25],
         of: `held out of ${text}, ${text}/more`,
       })),

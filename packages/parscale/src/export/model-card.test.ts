@@ -86,6 +86,21 @@ it('says what was done', () => {
                 type: "perplexity"
                 name: "perplexity, P = 4"
                 value: 12.182493960703473
+          -
+            task:
+              type: "text-generation"
+              name: "hello"
+            dataset:
+              name: "hello"
+              type: "hello"
+              config: "hello"
+              split: "test"
+              revision: "hello"
+            metrics:
+              -
+                type: "acc"
+                name: "acc, hello, 3-shot, P = 4"
+                value: 0.375
     ---
 
     # hello
@@ -107,6 +122,10 @@ it('says what was done', () => {
     | held out of the data below | 1 | 3.2500 |  | 25.79 | 155,867 |
     | held out of the data below | 4 | 3.1250 | 3.1000 to 3.1500 | 22.76 | 155,867 |
     | hello | 4 | 2.5000 |  | 12.18 | 15,644 |
+
+    | task | P | metric | filter | examples | value | standard error | questions |
+    | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+    | hello | 4 | acc ↑ | hello | 3 | 0.3750 | 0.1250 | 16 |
 
     ## Training
 
@@ -147,7 +166,7 @@ it('says what was done', () => {
 
 it('leaves out what is not known', () => {
   const { licence: _, base: __, ...rest } = runSummary('x')
-  const card = modelCard({ ...rest, results: [], streamsOnly: false, p: [1], parameters: { backbone: 7, streams: 0 } })
+  const card = modelCard({ ...rest, results: [], tasks: [], streamsOnly: false, p: [1], parameters: { backbone: 7, streams: 0 } })
   expect(card).not.toMatch(/license|base_model|model-index|undefined|NaN|Infinity/)
   expect(card).toContain('trained from scratch')
   expect(card).toContain('It has 7 parameters; P can be 1.')
@@ -189,14 +208,21 @@ describe('whatever the texts', () => {
         'model-index': [
           {
             name: words,
-            results: summary.results.map(({ p, loss, data }) => ({
-              task,
-              dataset: data === undefined ? heldOut : { name: words, type: 'text' },
-              metrics: [
-                { type: 'loss', name: `nats a token, P = ${p}`, value: loss },
-                { type: 'perplexity', name: `perplexity, P = ${p}`, value: Math.exp(loss) },
-              ],
-            })),
+            results: [
+              ...summary.results.map(({ p, loss, data }) => ({
+                task,
+                dataset: data === undefined ? heldOut : { name: words, type: 'text' },
+                metrics: [
+                  { type: 'loss', name: `nats a token, P = ${p}`, value: loss },
+                  { type: 'perplexity', name: `perplexity, P = ${p}`, value: Math.exp(loss) },
+                ],
+              })),
+              {
+                task: { type: 'text-generation', name: words },
+                dataset: { name: words, type: words, config: words, split: 'test', revision: words },
+                metrics: [{ type: 'acc', name: `acc${words === 'none' ? '' : `, ${words}`}, 3-shot, P = 4`, value: 0.375 }],
+              },
+            ],
           },
         ],
       })

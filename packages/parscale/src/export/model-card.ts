@@ -4,6 +4,7 @@
  * Everything in it is said by the summary; nothing is looked up or assumed.
  */
 import type { Stage } from '@parscale/core/internal/training'
+import type { TaskSummary } from './eval-results.ts'
 import { code, codeBlock, plain, quoted, table } from './markdown.ts'
 
 /** A loss in nats a token, over tokens that were held out. */
@@ -54,6 +55,8 @@ export interface RunSummary {
   /** Tokens predicted while training. */
   readonly tokensSeen: number
   readonly results: readonly ResultSummary[]
+  /** Figures of benchmarks, where there are some. */
+  readonly tasks?: readonly TaskSummary[]
   /** Everything else that decides the result, by its path in the run's configuration. */
   readonly hyperparameters: Readonly<Record<string, string | number | boolean | null>>
   readonly trainingSeconds: number
@@ -107,7 +110,7 @@ ${limits.map((line) => `- ${plain(line)}\n`).join('')}`
 }
 
 /** Its keys are fixed, so it is written out; all that comes from outside is quoted. */
-function frontMatter({ name, licence, languages = [], recipe, base, data, results: found }: RunSummary): string {
+function frontMatter({ name, licence, languages = [], recipe, base, data, results: found, tasks = [] }: RunSummary): string {
   const list = (key: string, values: readonly string[]) =>
     values.length > 0 ? `${key}:\n${values.map((value) => `  - ${quoted(value)}\n`).join('')}` : ''
   const only = (key: string, value: string | undefined) => (value === undefined ? '' : `${key}: ${quoted(value)}\n`)
@@ -132,15 +135,32 @@ function frontMatter({ name, licence, languages = [], recipe, base, data, result
             value: ${Math.exp(loss)}
 `,
   )
+  entries.push(...tasks.map(taskEntry))
   return [
     'library_name: "parscale"\n',
     only('license', licence) + list('language', languages),
     'pipeline_tag: "text-generation"\n',
     list('tags', ['parscale', 'text-generation', recipe]),
     only('base_model', hubBase) + list('datasets', data.hubNames ?? []),
-    found.length > 0 ? `model-index:\n  -\n    name: ${quoted(name)}\n    results:\n${entries.join('')}` : '',
+    entries.length > 0 ? `model-index:\n  -\n    name: ${quoted(name)}\n    results:\n${entries.join('')}` : '',
   ].join('')
 }
+
+const taskEntry = ({ p, task, metric, filter, value, fewshot, dataset }: TaskSummary): string => `      -
+        task:
+          type: "text-generation"
+          name: ${quoted(task)}
+        dataset:
+          name: ${quoted(task)}
+          type: ${quoted(dataset.path)}
+${Object.entries({ config: dataset.config, split: dataset.split, revision: dataset.revision })
+  .map(([key, text]) => (text === undefined ? '' : `          ${key}: ${quoted(text)}\n`))
+  .join('')}        metrics:
+          -
+            type: ${quoted(metric)}
+            name: ${quoted(`${metric}${filter === 'none' ? '' : `, ${filter}`}, ${fewshot}-shot, P = ${p}`)}
+            value: ${value}
+`
 
 function use({ base, p, streamsOnly }: RunSummary): string {
   const chosen = Math.max(...p) > 1 ? ` --p ${Math.max(...p)}` : ''
@@ -153,7 +173,29 @@ function use({ base, p, streamsOnly }: RunSummary): string {
     : command
 }
 
-function results({ results: found }: RunSummary): string {
+function results(run: RunSummary): string {
+  const tables = [
+    ...(run.results.length > 0 || !run.tasks?.length ? [losses(run)] : []),
+    ...(run.tasks?.length ? [tasks(run.tasks)] : []),
+  ]
+  return tables.join('\n\n')
+}
+
+function tasks(list: readonly TaskSummary[]): string {
+  const rows = list.map(({ p, task, metric, filter, value, standardError, higherIsBetter, fewshot, questions }) => [
+    plain(task),
+    String(p),
+    `${plain(metric)} ${higherIsBetter ? '↑' : '↓'}`,
+    filter === 'none' ? '' : plain(filter),
+    String(fewshot),
+    value.toFixed(4),
+    standardError === undefined ? '' : standardError.toFixed(4),
+    grouped(questions),
+  ])
+  return table(['task', 'P', 'metric', 'filter', 'examples', 'value', 'standard error', 'questions'], rows)
+}
+
+function losses({ results: found }: RunSummary): string {
   if (found.length === 0) return 'Not measured: there was no held-out data, or no evaluation yet.'
   const rows = found.map(({ p, loss, interval, tokens, data: other }) => [
     other === undefined ? 'held out of the data below' : plain(other),

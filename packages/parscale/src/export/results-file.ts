@@ -1,7 +1,22 @@
-/** Reads further results for the card from a file: other texts, or the plain backbone. */
-import { readFile } from 'node:fs/promises'
+/** Reads further results for the card: a file of losses (other texts, or the plain backbone), or the folder of an evaluation. */
+import { readFile, stat } from 'node:fs/promises'
 import { usageError } from '@parscale/core/internal'
+import { readEvalResults, type TaskSummary } from './eval-results.ts'
 import type { ResultSummary } from './model-card.ts'
+
+export interface FurtherResults {
+  readonly results: readonly ResultSummary[]
+  readonly tasks: readonly TaskSummary[]
+}
+
+/** @throws as readResults and readEvalResults */
+export async function readFurtherResults(path: string): Promise<FurtherResults> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
+  return isFolder ? { results: [], tasks: await readEvalResults(path) } : { results: await readResults(path), tasks: [] }
+}
 
 /** @throws usage error for a file that holds no such list, naming the entry */
 export async function readResults(file: string): Promise<ResultSummary[]> {

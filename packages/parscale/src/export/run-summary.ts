@@ -24,7 +24,7 @@ export interface CardWords extends Pick<RunSummary, 'name' | 'licence' | 'hardwa
 export async function runSummary(
   run: OpenRun,
   others: readonly OpenRun[],
-  { dataNote, ...words }: CardWords & Pick<RunSummary, 'results' | 'streamsOnly' | 'version'>,
+  { dataNote, ...words }: CardWords & Pick<RunSummary, 'results' | 'tasks' | 'streamsOnly' | 'version'>,
 ): Promise<RunSummary> {
   const { config, checkpoint, model, tied, base, frozen } = run
   const runs = [run, ...others]

@@ -88,7 +88,7 @@ def main():
             )
         task = task_of(run)
         name = task.config.task
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         results = evaluate(
             models[path, dtype],
             {"tasks": {name: task}, "groups": {}, "group_map": {}},
@@ -97,12 +97,12 @@ def main():
             apply_chat_template=run.get("chat", False),
             fewshot_as_multiturn=run.get("multiturn", False),
         )
-        seconds = time.perf_counter() - started
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - used
         samples = [
             {key: sample[key] for key in ("doc_id", "filter", "arguments", "resps", "filtered_resps", "target", "doc_hash", "prompt_hash", "target_hash", *sample["metrics"])}
             for sample in results["samples"][name]
         ]
-        found.append({"results": results["results"][name], "samples": samples, "seconds": seconds})
+        found.append({"results": results["results"][name], "samples": samples, "seconds": seconds, "cpu_seconds": cpu_seconds})
     json.dump(found, stdout, default=lambda value: value.item() if hasattr(value, "item") else str(value))
 
 

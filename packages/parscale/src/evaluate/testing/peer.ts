@@ -24,6 +24,8 @@ export interface PeerAnswer {
   readonly samples?: readonly PeerSample[]
   /** Of `evaluate`, the model loaded. */
   readonly seconds?: number
+  /** The same in processor time, of all threads. */
+  readonly cpu_seconds?: number
 }
 
 /** @throws with what it says where it fails */
