@@ -54,6 +54,7 @@ process.exitCode = await run([
     out,
     '--resume',
     '--diagnose',
+    '--truncate',
   ],
   ...['--plot', join(work, `results-${digest}.svg`)],
 ])

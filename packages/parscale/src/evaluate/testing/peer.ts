@@ -30,7 +30,12 @@ export interface PeerAnswer {
 
 /** @throws with what it says where it fails */
 export function askPeer(
-  runs: readonly (PeerRun & { readonly model?: string; readonly batch_size?: number; readonly dtype?: 'float32' | 'float64' })[],
+  runs: readonly (PeerRun & {
+    readonly model?: string
+    readonly batch_size?: number
+    readonly dtype?: 'float32' | 'float64'
+    readonly texts?: readonly string[]
+  })[],
 ): Promise<PeerAnswer[]> {
   const script = fileURLToPath(new URL('lm_eval_peer.py', import.meta.url))
   const child = spawn(pythonEnvironment('evaluation'), [script], { stdio: ['pipe', 'pipe', 'pipe'] })
