@@ -128,7 +128,7 @@ metadata:
 `
 const wordsYaml = `output_type: loglikelihood
 doc_to_text: before
-doc_to_target: word
+doc_to_target: "{{' ' + word}}"
 metric_list:
   - metric: acc
   - metric: perplexity
