@@ -28,6 +28,7 @@ type ToClients = Asked | { readonly leave: number }
 type FromClients = { readonly id: number } & Told
 
 export interface Clients {
+  readonly pid: number
   /** A streamed completion. @param signal the client goes away */
   stream(url: string, body: object, signal?: AbortSignal): Promise<Told>
   stop(): void
@@ -46,6 +47,7 @@ export function startClients(): Clients {
   const send = (message: ToClients) => child.send(message)
   let next = 0
   return {
+    pid: child.pid!,
     stream(url, body, signal) {
       const id = next++
       signal?.addEventListener('abort', () => send({ leave: id }), { once: true })

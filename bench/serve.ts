@@ -11,7 +11,7 @@
  * for it.
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { cpus, loadavg } from 'node:os'
 import process from 'node:process'
@@ -89,11 +89,17 @@ async function serving(scheduling: SchedulerOptions = {}, options: Partial<Serve
 
 const clients = startClients()
 /** Random weights end no text. */
-const asking = (promptIds: readonly number[], maxTokens: number, p: number | 'auto' = 1) => ({
-  ...{ model: 'm', prompt: promptIds, max_tokens: maxTokens, temperature: 0, parscale: { p } },
+const asking = (promptIds: readonly number[], maxTokens: number, p: number | 'auto' = 1, temperature = 0) => ({
+  ...{ model: 'm', prompt: promptIds, max_tokens: maxTokens, temperature, parscale: { p } },
 })
-async function stream(url: string, promptIds: readonly number[], maxTokens: number, p: number | 'auto' = 1): Promise<Told> {
-  const told = await clients.stream(url, asking(promptIds, maxTokens, p))
+async function stream(
+  url: string,
+  promptIds: readonly number[],
+  maxTokens: number,
+  p: number | 'auto' = 1,
+  temperature = 0,
+): Promise<Told> {
+  const told = await clients.stream(url, asking(promptIds, maxTokens, p, temperature))
   if (told.status !== 200 || !told.whole) throw new Error(`the server answered ${told.status}, ${told.times.length} tokens`)
   return told
 }
@@ -192,24 +198,62 @@ async function* throughput(): AsyncGenerator<Row> {
 }
 
 /** The same eight requests over HTTP and given to the scheduler. @returns when the tokens of each came */
-async function bothWays({ url, text }: { url: string; text: TextModel }, length: number) {
-  const over = () => together(8, (i) => stream(url, ids(64, i), length))
+async function bothWays({ url, text }: { url: string; text: TextModel }, length: number, temperature = 0) {
+  const over = () => together(8, (i) => stream(url, ids(64, i), length, 1, temperature))
   const direct = () =>
     together(8, async (i) => {
       const times: number[] = []
       const onToken = () => void times.push(performance.now())
-      await text.scheduler.submit({ promptIds: ids(64, i), p: 1, maxTokens: length, sampling: { temperature: 0 }, onToken })
+      await text.scheduler.submit({ promptIds: ids(64, i), p: 1, maxTokens: length, sampling: { temperature, seed: i }, onToken })
       return { status: 200, started: 0, ended: 0, times, whole: true }
     })
   return { over: await timed(over), direct: await timed(direct) }
 }
 
-/** With the milliseconds that this thread has computed meanwhile, which what others do on the machine hardly changes. Linux; NaN elsewhere. */
-async function timed<T>(work: () => Promise<T>): Promise<{ told: T; computedMs: number }> {
-  const file = '/proc/self/schedstat'
-  const computed = () => (existsSync(file) ? Number(readFileSync(file, 'utf8').split(' ')[0]) / 1e6 : Number.NaN)
-  const before = computed()
-  return { told: await work(), computedMs: computed() - before }
+/** Processor time of a process' threads in ms, which others on the machine hardly change. Linux; NaN elsewhere. */
+function computedMs(pid: number | 'self', thread?: number | 'self'): number {
+  const folder = `/proc/${pid}/task`
+  if (!existsSync(folder)) return Number.NaN
+  const of = (id: string | number) => Number(readFileSync(`${folder}/${id}/schedstat`, 'utf8').split(' ')[0]) / 1e6
+  // The first thread of a process has its number.
+  if (thread !== undefined) return of(thread === 'self' ? process.pid : thread)
+  return readdirSync(folder).reduce((sum, id) => sum + of(id), 0)
+}
+
+/** With the milliseconds that this thread, and the clients' process, have computed meanwhile. */
+async function timed<T>(work: () => Promise<T>): Promise<{ told: T; computedMs: number; clientsMs: number }> {
+  const now = () => [computedMs('self', 'self'), computedMs(clients.pid)] as const
+  const [own, theirs] = now()
+  const told = await work()
+  const [ownThen, theirsThen] = now()
+  return { told, computedMs: ownThen - own, clientsMs: theirsThen - theirs }
+}
+
+/** Notes steps in which 8 rows generate, from inside: how long each took, and how long no step ran behind it. */
+function watchSteps({ engine }: TextModel) {
+  let [took, between]: [number[], number[]] = [[], []]
+  let ended: number | undefined
+  const step = engine.step.bind(engine)
+  engine.step = async (work, options) => {
+    const started = performance.now()
+    const counts = work.length === 8 && work.every(({ ids }) => ids.length === 1)
+    if (counts && ended !== undefined) between.push(started - ended)
+    const stepping = step(work, options)
+    const results = await stepping
+    const now = performance.now()
+    ended = counts ? now : undefined
+    if (counts) took.push(now - started)
+    return results
+  }
+  return {
+    /** Quartiles of what was noted since the last call. */
+    told() {
+      const figures = { step: spreadOf(took).lowerQuartile, between: spreadOf(between).lowerQuartile }
+      ;[took, between] = [[], []]
+      ended = undefined
+      return figures
+    },
+  }
 }
 
 /** Of this thread, ms for each step of 8 rows that itself computes nothing: what there is beside a model, once it is compiled. */
@@ -230,7 +274,10 @@ async function besideSteps(): Promise<{ http: number; scheduler: number }> {
   return { http: median(http), scheduler: median(scheduler) }
 }
 
-/** Eight clients over HTTP, the same eight requests given to the scheduler, and the bare steps of the engine. */
+/**
+ * Eight clients over HTTP, the same eight requests given to the scheduler, and the bare steps of the engine. By the wall clock the
+ * difference is the clients' own work as well, where they have no cores of their own; inside, it is what stands between two steps.
+ */
 async function* share(): AsyncGenerator<Row> {
   const beside = await besideSteps()
   yield {
@@ -238,9 +285,20 @@ async function* share(): AsyncGenerator<Row> {
     ...{ figures: { ...beside }, measured: beside.http - beside.scheduler, goal: 1, bound: 'most', unit: ' ms' },
   }
   const server = await serving(atOnce)
+  const steps = watchSteps(server.text)
   const [http, within, bare]: [number[], number[], number[]] = [[], [], []]
-  for (const round of roundsWithin((1000 * seconds) / 2, 'warm')) {
-    const { over, direct } = await bothWays(server, round === 0 ? 8 : answer(8))
+  /** Processor time a step: of the thread that serves, and of the clients. */
+  const thread: Record<'http' | 'scheduler' | 'clients', number[]> = { http: [], scheduler: [], clients: [] }
+  const gaps8: Record<'best' | 'drawn', { step: number; between: number }[]> = { best: [], drawn: [] }
+  for (const round of roundsWithin(1000 * seconds, 'warm')) {
+    const length = round === 0 ? 8 : answer(8)
+    const { over, direct } = await bothWays(server, length)
+    steps.told()
+    // Once more, as rounds of both ways count together there.
+    await together(8, (i) => stream(server.url, ids(64, i), length))
+    const best = steps.told()
+    await together(8, (i) => stream(server.url, ids(64, i), length, 1, 1))
+    const drawn = steps.told()
     const engine = new Engine(model)
     const sequences = Array.from({ length: 8 }, () => engine.open({ p: 1, room: 64 + 2 * tokens }))
     for (const [i, sequence] of sequences.entries()) await engine.prefill(sequence, ids(64, i))
@@ -257,21 +315,36 @@ async function* share(): AsyncGenerator<Row> {
     http.push(tokenMs(over.told))
     within.push(tokenMs(direct.told))
     bare.push(spreadOf(gaps(times)).lowerQuartile)
+    thread.http.push(over.computedMs / length)
+    thread.scheduler.push(direct.computedMs / length)
+    thread.clients.push(over.clientsMs / length)
+    gaps8.best.push(best)
+    gaps8.drawn.push(drawn)
     say(`8 rows: step ${bare.at(-1)!.toFixed(2)} ms, scheduler ${within.at(-1)!.toFixed(2)}, HTTP ${http.at(-1)!.toFixed(2)}`)
   }
   await server.close()
+  for (const [how, what] of [
+    [
+      'best',
+      'of the time of a step of 8 rows over HTTP and of what stands between two, the latter: each token the most probable',
+    ],
+    ['drawn', 'the same, tokens drawn from the whole vocabulary at temperature 1'],
+  ] as const) {
+    const figures = { step: median(gaps8[how].map(({ step }) => step)), between: median(gaps8[how].map((one) => one.between)) }
+    const measured = (100 * figures.between) / (figures.step + figures.between)
+    yield { what, ...{ figures, measured, goal: 3, bound: 'most', unit: '%' } }
+  }
+  const computed = { http: median(thread.http), scheduler: median(thread.scheduler), clients: median(thread.clients) }
+  yield {
+    what: 'processor time of the thread that serves, ms a step of 8 rows: over HTTP less without (the clients beside it)',
+    ...{ figures: computed, measured: computed.http - computed.scheduler, goal: 1, bound: 'most', unit: ' ms' },
+  }
   const figures = { step: median(bare), scheduler: median(within), http: median(http) }
   const own = median(http.map((one, i) => one - within[i]!))
-  yield* [
-    {
-      what: 'what the server takes of a step of 8 rows',
-      ...{ figures, measured: (100 * own) / figures.http, goal: 3, bound: 'most', unit: '%' },
-    },
-    {
-      what: 'the same, ms a token of each client',
-      ...{ figures, measured: own, goal: 1, bound: 'most', unit: ' ms' },
-    },
-  ]
+  yield {
+    what: `by the wall clock, ms a token over HTTP less without: the clients' own work on the same ${cpus().length} cores is in it`,
+    ...{ figures, measured: own, goal: 1, bound: 'most', unit: ' ms' },
+  }
 }
 
 async function* longPrompt(): AsyncGenerator<Row> {

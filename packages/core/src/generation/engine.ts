@@ -22,6 +22,8 @@ export class Engine {
   readonly #cache: RowCache
   readonly #room: LogitsRoom = {}
   #stepping = false
+  /** Of those that have the turn or wait for it. */
+  #turns = 0
   #lastTurn: Promise<unknown> = Promise.resolve()
 
   constructor(model: Model) {
@@ -44,9 +46,15 @@ export class Engine {
    * for itself.
    */
   turn<T>(work: () => T | Promise<T>): Promise<T> {
-    const mine = this.#lastTurn.then(work)
+    this.#turns++
+    const mine = this.#lastTurn.then(work).finally(() => this.#turns--)
     this.#lastTurn = mine.catch(() => {})
     return mine
+  }
+
+  /** Whether somebody has the turn or waits for it. */
+  get isTaken(): boolean {
+    return this.#turns > 0
   }
 
   /** Frees the model's native memory once the turn under way is over; those after it fail. */

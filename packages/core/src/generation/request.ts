@@ -105,6 +105,11 @@ export interface TokenRequest {
   /** Called for each token; returning true ends the generation after it. */
   // biome-ignore lint/suspicious/noConfusingVoidType: most callbacks return nothing
   readonly onToken?: (token: GeneratedToken) => boolean | void
+  /**
+   * Called behind `onToken` when the next step computes, or none has to: here readers are woken, as their work may take its time. What
+   * the request comes to is told behind it. Must not throw.
+   */
+  readonly onTold?: () => void
 }
 
 /** @throws usage error that names what is wrong with a request */

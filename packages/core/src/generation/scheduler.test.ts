@@ -12,6 +12,54 @@ const turns = async (engine: Engine, count: number) => {
   for (let i = 0; i < count; i++) await engine.turn(() => {})
 }
 
+describe('readers', () => {
+  it('are woken when the next step computes, or none has to, and before they hear of the end', async () => {
+    const { engine, decoder } = fakeEngine({ ragged: true })
+    const scheduler = new Scheduler(engine)
+    const events: string[] = []
+    const note = (what: string) => void events.push(`${what} ${decoder.steps.length}`)
+    const submit = (name: string, maxTokens: number) =>
+      scheduler
+        .submit({
+          ...{ promptIds: [name.charCodeAt(0)], maxTokens, sampling },
+          onToken: () => note(`${name} token`),
+          onTold: () => note(`${name} told`),
+        })
+        .then(() => note(`${name} ends`))
+    await Promise.all([submit('a', 2), submit('b', 3)])
+    const steps = [
+      ['a token 1', 'b token 1'],
+      ['a told 2', 'b told 2', 'a token 2', 'b token 2'],
+      ['a told 3', 'b told 3', 'a ends 3', 'b token 3'],
+      ['b told 3', 'b ends 3'],
+    ]
+    expect(events).toEqual(steps.flat())
+    expect(scheduler.counters.stepMs).toBeGreaterThan(0)
+    expect(scheduler.counters.betweenMs).toBeGreaterThan(0)
+  })
+
+  it('are woken at once where others have the turn', async () => {
+    const { engine, decoder } = fakeEngine({ ragged: true })
+    const scheduler = new Scheduler(engine)
+    const told: number[] = []
+    let atOthers = 0
+    let others: Promise<void> | undefined
+    await scheduler.submit({
+      ...{ promptIds: [1], maxTokens: 3, sampling },
+      onToken: () => {
+        others ??= engine.turn(async () => {
+          await new Promise((resolve) => setImmediate(resolve))
+          atOthers = told.length
+        })
+      },
+      onTold: () => void told.push(decoder.steps.length),
+    })
+    await others
+    expect(atOthers).toBe(1)
+    expect(told).toEqual([1, 3, 3])
+  })
+})
+
 describe.each([true, false])('ragged: %s', (ragged) => {
   it('keeps every step within its budget, and computes every id once', async () => {
     const request = fc.record({
@@ -47,6 +95,8 @@ describe.each([true, false])('ragged: %s', (ragged) => {
           generatedTokens: 0,
           cacheBytes: 0,
           keptBytes: 0,
+          stepMs: expect.any(Number),
+          betweenMs: expect.any(Number),
         })
         for (const rows of decoder.steps) {
           const longest = Math.max(...rows.map(({ ids }) => ids))

@@ -18,6 +18,7 @@ import {
   type PromptCache,
   type TokenRequest,
 } from './request.ts'
+import type { StepResult } from './sequence.ts'
 import { findSource, type Source, takeOver, waitsNoLonger } from './sharing.ts'
 import { planStep, type StepLimits } from './step-plan.ts'
 
@@ -60,6 +61,9 @@ export interface SchedulerCounters {
   readonly promptTokens: number
   readonly cachedTokens: number
   readonly generatedTokens: number
+  /** Milliseconds in which a step ran, and from the end of one to the begin of the next where there was one to run: nothing is computed then. */
+  readonly stepMs: number
+  readonly betweenMs: number
   /** Of the engine's keys and values now, other users of the engine included. */
   readonly cacheBytes: number
   /** Of these, at most so many are of finished requests. */
@@ -96,7 +100,11 @@ export class Scheduler {
   /** What waits for the moment between two steps, when sequences may be opened and closed. */
   #tasks: (() => void)[] = []
   #running = false
-  #counters = { steps: 0, rowTokens: 0, promptTokens: 0, cachedTokens: 0, generatedTokens: 0 }
+  #counters = { steps: 0, rowTokens: 0, promptTokens: 0, cachedTokens: 0, generatedTokens: 0, stepMs: 0, betweenMs: 0 }
+  /** Since when no step runs; undefined where none has to. */
+  #idleSince: number | undefined
+  /** What readers are told of the last step, once the next one runs. */
+  #outbox: (() => void)[] = []
   /** Number of the last step in which a request computed several ids. */
   #lastLong = 0
 
@@ -182,8 +190,17 @@ export class Scheduler {
     if (this.#running) return
     this.#running = true
     const rounds = async () => {
-      while (this.#hasWork()) await this.engine.turn(() => this.#round())
+      while (this.#hasWork()) {
+        if (this.engine.isTaken) {
+          // Others step first, which is nothing of ours.
+          this.#idleSince = undefined
+          this.#tell()
+        }
+        await this.engine.turn(() => this.#round())
+      }
       this.#running = false
+      this.#idleSince = undefined
+      this.#tell()
     }
     void rounds()
   }
@@ -207,7 +224,10 @@ export class Scheduler {
     const candidates = this.#inOrder()
     const generating = rowsOf(candidates.filter(({ left }) => left === 1))
     const chosen = planStep(candidates, { ...this.#limits, promptTokensBeside: this.#pace.tokens(generating) })
-    if (chosen.length === 0) return
+    if (chosen.length === 0) {
+      this.#idleSince = undefined
+      return this.#tell()
+    }
     const step = ++this.#counters.steps
     try {
       const work = chosen.map(({ request, count }) => request.work(count))
@@ -216,18 +236,25 @@ export class Scheduler {
         chosen.filter(({ request }) => request.left > 1),
       ]
       const started = performance.now()
-      const results = await this.engine.step(work, { reuse: true })
+      if (this.#idleSince !== undefined) this.#counters.betweenMs += started - this.#idleSince
+      const stepping = this.engine.step(work, { reuse: true })
+      // Where it computes elsewhere, it does so by now: what readers make of the last step's tokens need not stand between the two.
+      this.#tell()
+      const results = await stepping
+      this.#idleSince = performance.now()
+      const ms = this.#idleSince - started
+      this.#counters.stepMs += ms
       this.#pace.note({
         generating: rowsOf(singles.map(({ request }) => request)),
         prompts: longs.reduce((sum, { request, count }) => sum + request.p * count, 0),
-        ms: performance.now() - started,
+        ms,
       })
       for (const [i, { request: active, count }] of chosen.entries()) {
         active.lastStep = step
         if (count > 1) this.#lastLong = step
         this.#counters.rowTokens += count * active.p
         const before = active.ids.length
-        await this.#take(active, () => active.take(results[i]))
+        await this.#take(active, results[i])
         this.#counters.generatedTokens += active.ids.length - before
       }
     } catch (error) {
@@ -247,11 +274,14 @@ export class Scheduler {
   }
 
   /** What follows a step, for one request: where it fails, only that request leaves. */
-  async #take(active: Running, next: () => ReturnType<ActiveRequest['take']>): Promise<void> {
+  async #take(active: Running, result: StepResult | undefined): Promise<void> {
     const { request, finish, fail } = active.submitted
+    const before = active.ids.length
     try {
       if (active.sequence.failure) throw active.sequence.failure
-      const reason = await next()
+      const reason = await active.take(result).finally(() => {
+        if (request.onTold && active.ids.length > before) this.#outbox.push(request.onTold)
+      })
       if (reason) return this.#leave(active, () => finish(active.finished(reason)), true)
       this.#pause(active, [request.pause?.(), request.constraint?.prepare?.(request.signal)])
     } catch (error) {
@@ -354,7 +384,12 @@ export class Scheduler {
     // Texts that are only read, to score them or for their hidden states, would push out conversations.
     if (keep && !active.request.cache && active.request.maxTokens > 0) this.#kept.keep(active.sequence)
     else if (!active.request.cache) this.engine.close(active.sequence)
-    settle()
+    // Behind its last token.
+    this.#outbox.push(settle)
+  }
+
+  #tell(): void {
+    for (const tell of this.#outbox.splice(0)) tell()
   }
 }
 

@@ -165,7 +165,17 @@ export class TextModel {
   ): AsyncGenerator<TextChunk, TextResult> {
     const left = new AbortController()
     const chunks = channel<HeldChunk>(chunksHeld, joinChunks)
-    const pieces = new TextPieces(this.tokenizer, promptIds, options.stop ?? [], chunks.push, options.shownTokenIds)
+    const held: HeldChunk[] = []
+    const tell = () => {
+      for (const chunk of held.splice(0)) chunks.push(chunk)
+    }
+    const pieces = new TextPieces(
+      this.tokenizer,
+      promptIds,
+      options.stop ?? [],
+      (chunk) => void held.push(chunk),
+      options.shownTokenIds,
+    )
     let stopToken: TextToken | undefined
     const finished = this.scheduler
       .submit({
@@ -184,6 +194,7 @@ export class TextModel {
         signal: anySignal(options.signal, left.signal),
         onPrefill: options.onPrefill,
         onToken: (token) => pieces.push(options.logProbabilities === false ? withoutNumber(token) : token),
+        onTold: tell,
         onStop: (token) => {
           // Worked out for those who ask for numbers.
           if (options.topLogprobs !== undefined) stopToken = textToken(this.tokenizer, token)
@@ -191,6 +202,7 @@ export class TextModel {
       })
       .then((result) => {
         pieces.end()
+        tell()
         return result
       })
     finished.then(chunks.end, chunks.fail)

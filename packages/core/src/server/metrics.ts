@@ -134,6 +134,13 @@ export class Metrics {
       ({ counters }) => counters.keptBytes,
     )
     perModel('parscale_steps_total', 'counter', 'Steps of the model.', ({ counters }) => counters.steps)
+    perModel('parscale_step_seconds_total', 'counter', 'Time in which a step ran.', ({ counters }) => counters.stepMs / 1000)
+    perModel(
+      'parscale_between_steps_seconds_total',
+      'counter',
+      'From the end of a step to the begin of the next, where there was one to run.',
+      ({ counters }) => counters.betweenMs / 1000,
+    )
     perModel(
       'parscale_row_tokens_total',
       'counter',
