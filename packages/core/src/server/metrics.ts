@@ -14,6 +14,8 @@ export interface LoopDelay {
   readonly p50: number
   readonly p99: number
   readonly max: number
+  /** The longest, less what the thread waited for a processor that others had; absent where nobody counts it. */
+  readonly own?: number
 }
 
 type Labels = Readonly<Record<string, string | number>>
@@ -151,10 +153,15 @@ export class Metrics {
     perModel('parscale_cached_tokens_total', 'counter', 'Of these, found in the cache.', ({ counters }) => counters.cachedTokens)
     perModel('parscale_generated_tokens_total', 'counter', 'Tokens generated.', ({ counters }) => counters.generatedTokens)
     if (this.#loopDelay) {
-      const { p50, p99, max } = this.#loopDelay()
+      const { p50, p99, max, own } = this.#loopDelay()
       const name = 'parscale_event_loop_delay_seconds'
       const values = Object.entries({ 0.5: p50, 0.99: p99, 1: max }).map(([q, value]) => `${name}{quantile="${q}"} ${value}`)
       family(name, 'gauge', 'How late the thread that answers was since the server was ready; 1: the longest.', values)
+      if (own !== undefined) {
+        const held = 'parscale_event_loop_held_seconds'
+        const help = 'The longest hold of that thread, less what it waited for a processor that others on the machine had.'
+        family(held, 'gauge', help, [`${held} ${own}`])
+      }
     }
     const histograms = [
       ['gen_ai_server_request_duration_seconds', 'From the request to the end of the answer.', this.#duration],

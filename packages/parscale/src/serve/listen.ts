@@ -8,6 +8,7 @@ import { getRequestListener, RequestError } from '@hono/node-server'
 import { runtimeError, usageError } from '@parscale/core/internal'
 import { ApiError, type ServerApp, toApiError } from '@parscale/core/internal/server'
 import { keepHalfClosed } from './half-closed.ts'
+import { closePipelined } from './pipelined.ts'
 
 export interface ListenOptions {
   readonly host: string
@@ -71,6 +72,7 @@ export async function listen(
   )
   const limits = { headersTimeout, requestTimeout: requestMs, keepAliveTimeout, maxHeaderSize: 32 * 1024, noDelay: true }
   const server: Server = tls ? createHttps({ ...limits, ...(await readTls(tls)) }, answer) : createHttp(limits, answer)
+  closePipelined(server)
   keepHalfClosed(server, eventStreams)
   cutUnread(server, unreadMs)
   let answering = 0
@@ -125,7 +127,7 @@ function linger(incoming: IncomingMessage, { idleMs, mostMs }: Lingering): void 
   const { socket } = incoming
   // Node calls it when the answer is out.
   socket.destroySoon = () => {
-    if (socket.writableEnded) return
+    if (socket.writableEnded || socket.destroyed) return
     socket.end()
     const cut = () => void socket.destroy()
     const most = setTimeout(cut, mostMs)

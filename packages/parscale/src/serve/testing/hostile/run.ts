@@ -1,6 +1,6 @@
 /** Sends hostile requests to a server process, and says what was not as it has to be. */
 import { readFileSync } from 'node:fs'
-import { loopDelay, type ServerProcess } from '../server-process.ts'
+import { loopDelay, loopHeld, type ServerProcess } from '../server-process.ts'
 import { type Attack, attackOf } from './attacks.ts'
 import type { Exchange } from './wire.ts'
 
@@ -10,6 +10,8 @@ export interface HostileReport {
   readonly statuses: ReadonlyMap<string, number>
   /** Seconds, the longest that the server's event loop was held. */
   readonly loopDelay: number
+  /** Of these, what the server itself took, without the time in which others on the machine had its processor. */
+  readonly loopHeld: number
   /** Bytes of the server's process: at the beginning, after each fifth, and at the end. */
   readonly resident: readonly number[]
 }
@@ -58,7 +60,7 @@ export async function sendHostile(server: ServerProcess, options: HostileOptions
   }
   await Promise.all(Array.from({ length: clients }, client))
   memory.push(residentBytes(server.child.pid!))
-  return { faults, statuses, loopDelay: await loopDelay(server), resident: memory }
+  return { faults, statuses, loopDelay: await loopDelay(server), loopHeld: await loopHeld(server), resident: memory }
 }
 
 /** By path and method, the statuses of our own document. */
