@@ -5,7 +5,7 @@
  *     npm run bench:load                      10 minutes, 8 clients
  *     npm run bench:load -- --minutes 3 --clients 16 --json
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -18,7 +18,7 @@ import {
   mixedModels,
   residentBytes,
 } from '../packages/parscale/src/serve/testing/mixed-load.ts'
-import { killServers, startServer } from '../packages/parscale/src/serve/testing/server-process.ts'
+import { killServers, type ServerProcess, startServer } from '../packages/parscale/src/serve/testing/server-process.ts'
 
 const { values: flags } = parseArgs({
   options: {
@@ -39,14 +39,35 @@ interface Figure {
   readonly tokensPerCpuSecond: number
   /** Median of the interval. */
   readonly residentMB: number
+  /** At its end, MB: resident pages of files (weights, mapped), JavaScript's heap in use and reserved, buffers outside it, and the cache. */
+  readonly at: Readonly<Record<'files' | 'heapUsed' | 'heapTotal' | 'external' | 'cache' | 'kept', number>>
   readonly load: number
+}
+
+/** Flags of Node with which a process tells its memory now and then on stderr. */
+const tell = 'setInterval(() => process.stderr.write("memory " + JSON.stringify(process.memoryUsage()) + "\\n"), 5000).unref()'
+const telling = ['--import', `data:text/javascript,${encodeURIComponent(tell)}`]
+const mb = 2 ** 20
+
+async function memoryAt(server: ServerProcess): Promise<Figure['at']> {
+  const lines = server.output.stderr.split('\n').filter((line) => line.startsWith('memory {'))
+  const { heapUsed, heapTotal, external } = JSON.parse(lines.at(-1)!.slice(7)) as NodeJS.MemoryUsage
+  const { parscale_cache_bytes: cache, parscale_kept_bytes: kept } = await server.metrics([
+    'parscale_cache_bytes',
+    'parscale_kept_bytes',
+  ])
+  const [, filesKiB] = /^RssFile:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${server.child.pid}/status`, 'utf8'))!
+  return {
+    ...{ files: Number(filesKiB) / 1024, heapUsed: heapUsed / mb, heapTotal: heapTotal / mb },
+    ...{ external: external / mb, cache: cache / mb, kept: kept / mb },
+  }
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-load-'))
 const figures: Figure[] = []
 const counts: MixedCounts = { requests: 0, tokens: 0, aborted: 0, faults: [] }
 try {
-  const server = await startServer(mixedModels(folder))
+  const server = await startServer(mixedModels(folder), { node: telling })
   let ended = false
   const load = mixedLoad(server.url, clients, counts, () => ended)
   const started = performance.now()
@@ -64,11 +85,13 @@ try {
       tokensPerSecond: (1000 * tokens) / (now - since),
       tokensPerCpuSecond: tokens / (cpu - cpuBefore),
       residentMB: spreadOf(resident).median,
+      at: await memoryAt(server),
       load: loadavg()[0]!,
     })
-    const { seconds, requests, tokensPerSecond, tokensPerCpuSecond, residentMB } = figures.at(-1)!
+    const { seconds, requests, tokensPerSecond, tokensPerCpuSecond, residentMB, at } = figures.at(-1)!
+    const parts = Object.entries(at).map(([what, value]) => `${what} ${value.toFixed(1)}`)
     process.stderr.write(
-      `${seconds} s: ${requests} requests, ${tokensPerSecond.toFixed(1)} tokens/s, ${tokensPerCpuSecond.toFixed(1)} a second of processor time, ${residentMB.toFixed(1)} MB\n`,
+      `${seconds} s: ${requests} requests, ${tokensPerSecond.toFixed(1)} tokens/s, ${tokensPerCpuSecond.toFixed(1)} a second of processor time, ${residentMB.toFixed(1)} MB: ${parts.join(', ')}\n`,
     )
     ;[before, since, cpuBefore, resident] = [{ ...counts }, now, cpu, []]
   }
