@@ -46,6 +46,8 @@ it.each([
   }
   socket.resetAndDestroy()
   await expect.poll(() => records.map(({ error }) => error), within).toEqual(['cancelled', 'cancelled', 'cancelled'])
+  // No failure of the server's.
+  expect(new Set(records.map(({ status }) => status))).toEqual(new Set([kind === 'streamed' ? 200 : 499]))
   await expect.poll(() => small.scheduler.counters.running, within).toBe(0)
   await expect.poll(timers, within).toBeLessThanOrEqual(before + 1)
 })
