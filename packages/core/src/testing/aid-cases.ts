@@ -36,10 +36,11 @@ const each: Readonly<Record<string, TrainingAids>> = {
   'own loss': { ownLoss: 0.4 },
   'dropped streams': { dropStreams: 0.5 },
   'nested streams': { nestStreams: 0.5 },
+  'domain streams': { domainStreams: 0.5 },
   'fed smoothing': { smoothing: true },
 }
-/** But nested streams: that and dropped streams are two ways to choose a sequence's streams. */
-const all: TrainingAids = { ...Object.assign({}, ...Object.values(each)), nestStreams: 0 }
+/** But nested streams and those of domains: both and dropped streams are ways to choose a sequence's streams. */
+const all: TrainingAids = { ...Object.assign({}, ...Object.values(each)), nestStreams: 0, domainStreams: 0 }
 const some = { n: 3, input: ['scales', 'norms'] } as const
 
 /** Every aid with both mergings; every kind of stream, and every aggregation, with all aids that it can have. */
@@ -55,6 +56,8 @@ export const aidCases: Readonly<Record<string, AidCase>> = {
   'nested, all': { streams: { ...some, n: 4 }, aids: { ...all, dropStreams: 0, nestStreams: 0.5 } },
   'nested, static': { streams: { ...some, aggregation: 'static' }, aids: { nestStreams: 0.5 } },
   'nested, average': { streams: { ...some, aggregation: 'average' }, aids: { nestStreams: 0.5 } },
+  'domains, all': { streams: { ...some, n: 4 }, aids: { ...all, dropStreams: 0, domainStreams: 0.5 } },
+  'domains, average': { streams: { ...some, aggregation: 'average' }, aids: { domainStreams: 0.5 } },
   'static, all': { streams: { ...some, aggregation: 'static' }, aids: all },
   'static, all, probabilities': { streams: { ...some, aggregation: 'static', merge: 'probabilities' }, aids: all },
   'average, all': { streams: { ...some, aggregation: 'average' }, aids: { ...all, smoothing: false } },
@@ -100,6 +103,7 @@ export function aidPlan({ streams, aids }: AidCase): TrainPlan {
     shape,
     optimizer: { betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, maxGradNorm: 1 },
     aids,
+    domains: Array.from({ length: shape.sequences }, (_, document) => document % config.parscale.n),
     seed,
   }
 }
@@ -115,19 +119,20 @@ export function aidParameters(plan: TrainPlan): Map<string, Float32Array> {
   )
 }
 
-/** Token ids, and loss weights of which some are 0. */
+/** Token ids, each sequence a document, and loss weights of which some are 0. */
 export function aidBatch(plan: TrainPlan) {
   const random = createRandom(5)
   const { sequences: B, tokens: T } = shape
   const ids = Array.from({ length: B * (T + 1) }, () => random.below(plan.config.vocabSize))
   const weights = Array.from({ length: B * T }, (_, i) => (i % 5 === 0 ? 0 : 1 + (i % 3)))
-  return { ids, weights }
+  const documents = Array.from({ length: B * (T + 1) }, (_, i) => Math.floor(i / (T + 1)))
+  return { ids, weights, documents }
 }
 
 /** All that is fed beside the parameters. */
 export const aidFeeds = (plan: TrainPlan): Record<string, Tensor> => ({
   ...lossFeeds(plan)([aidBatch(plan)])[0],
-  ...passNoise(plan, seed)(pass),
+  ...passNoise(plan, seed)(pass, aidBatch(plan)),
   ...(plan.aids?.smoothing &&
     plan.config.parscale.n > 1 && { smoothing: new Tensor('float32', Float32Array.of(fedSmoothing), [1]) }),
 })

@@ -76,6 +76,10 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
     'aids.nestStreams',
     real('--nest-streams <rate>', 'probability that a sequence has its first streams only, so that P can be chosen later'),
   ],
+  [
+    'aids.domainStreams',
+    real('--domain-streams <rate>', 'probability that a sequence is left to the stream of its kind of text'),
+  ],
   ['optimizer.weightDecay', real('--weight-decay <x>', 'of matrices')],
   [
     'optimizer.maxGradNorm',

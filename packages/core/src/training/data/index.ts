@@ -1,4 +1,5 @@
 /** Training data: documents, token files, the held-out split, packing, and batches by step. */
+
 export {
   type Batches,
   type BatchOptions,
@@ -10,6 +11,7 @@ export {
 } from './batches.ts'
 export { bytesPerToken, type DatasetSummary } from './dataset-summary.ts'
 export { tokenizerDigest } from './digest.ts'
+export { documentDomains } from './document-domains.ts'
 export type { ChatDocument, DocumentOptions, EncodedDocument, SkipReason, TextDocument, TrainingDocument } from './documents.ts'
 export { documentEncoder, type EncodeOptions } from './encode-documents.ts'
 export { jsonlDocuments } from './json-documents.ts'

@@ -79,11 +79,18 @@ export const refusals: readonly Refusal<RunConfig>[] = [
     when: ({ aids }) => aids.nestStreams > 0 && aids.dropStreams > 0,
     say: () => 'and aids.dropStreams (--drop-streams) both decide which streams a sequence has; leave out one of them',
   },
+  {
+    key: 'aids.domainStreams',
+    when: ({ aids }) => aids.domainStreams > 0 && aids.dropStreams + aids.nestStreams > 0,
+    say: ({ aids }) =>
+      `and aids.${aids.dropStreams > 0 ? 'dropStreams (--drop-streams)' : 'nestStreams (--nest-streams)'} both decide which streams a sequence has; leave out one of them`,
+  },
   ...Object.entries({
     decorrelate: 'makes streams differ',
     ownLoss: 'is of what each stream has alone',
     dropStreams: 'leaves some of the streams out',
     nestStreams: 'leaves the last streams out',
+    domainStreams: 'gives each stream texts of its own',
   } as const).map(([aid, what]) => ({
     key: `aids.${aid}`,
     when: ({ aids, stages }: RunConfig) => aids[aid as 'ownLoss'] > 0 && stages.every(({ p }) => p === 1),

@@ -98,7 +98,7 @@ function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunCon
       maxGradNorm: 1,
       skipSpikes: null,
     },
-    aids: { dropout: 0, balance: 0, decorrelate: 0, ownLoss: 0, dropStreams: 0, nestStreams: 0 },
+    aids: { dropout: 0, balance: 0, decorrelate: 0, ownLoss: 0, dropStreams: 0, nestStreams: 0, domainStreams: 0 },
     evaluation: { every: 100, sequences: 64, diagnoseTokens: 512 },
     sample: { prompt: 'The ', tokens: 48 },
     checkpoint: { every: 100, keep: 3 },

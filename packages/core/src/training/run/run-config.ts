@@ -110,6 +110,8 @@ const aids = z.strictObject({
   dropStreams: z.number().min(0).lt(1).default(0),
   /** Probability that a sequence has its first streams only, so that a smaller P can be chosen later. */
   nestStreams: z.number().min(0).lt(1).default(0),
+  /** Probability that a sequence is left to the one stream of its kind of text; the kinds are found among the documents. */
+  domainStreams: z.number().min(0).lt(1).default(0),
 })
 
 /** Its enums are the choices of the command line, too. */

@@ -6,7 +6,7 @@
 import { usageError } from '../../errors.ts'
 import { backboneParameters, type FindWeight, type ModelConfig, type Parameter, streamParameters } from '../../model/index.ts'
 import type { Runtime } from '../../runtime/index.ts'
-import { type DataBatch, type TokenFile, type TrainingBatches, trainingBatches } from '../data/index.ts'
+import { type DataBatch, documentDomains, type TokenFile, type TrainingBatches, trainingBatches } from '../data/index.ts'
 import { initialParameters } from '../start/initial-parameters.ts'
 import { mergePrefixes, prefixMlpParameters } from '../start/prefix-mlp.ts'
 import { textPieces, textPrefixes } from '../start/text-prefixes.ts'
@@ -87,6 +87,14 @@ export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 't
   }
 }
 
+/** With what the plan takes from the data: which stream each document is of, where an aid needs it. */
+async function dataPlan(inputs: TrainerInputs, stage: Stage): Promise<TrainPlan> {
+  const plan = stagePlan(inputs, stage)
+  const { aids, seed } = inputs.config
+  if (aids.domainStreams === 0 || stage.p === 1) return plan
+  return { ...plan, domains: await documentDomains(inputs.train, stage.p, seed) }
+}
+
 const isPrefix = (name: string): boolean => /\.prefix_[kv]$/.test(name)
 
 /** The trained parameters as a model's files have them: prefixes that a network made are merged, on the engine that trained. */
@@ -132,7 +140,7 @@ export class Trainer {
     const position = saved?.position ?? { step: 0, stage: 0, updates: 0, tokens: 0, losses: noLosses }
     const stage = inputs.config.stages[position.stage]
     if (!stage) throw usageError(`saved state: stage ${position.stage} is not one of the run's ${inputs.config.stages.length}`)
-    const plan = stagePlan(inputs, stage)
+    const plan = await dataPlan(inputs, stage)
     const state = saved ?? { parameters: await startingParameters(inputs, plan) }
     const step = await TrainStep.create(inputs.runtime, plan, state, inputs.config.batch.microBatches)
     return new Trainer(inputs, plan, step, position)
@@ -229,7 +237,7 @@ export class Trainer {
   /** Carries parameters and moments over to a stage with other streams or another backbone; what is new starts anew. */
   async #enter(index: number): Promise<void> {
     const { config, runtime } = this.#inputs
-    const plan = stagePlan(this.#inputs, config.stages[index]!)
+    const plan = await dataPlan(this.#inputs, config.stages[index]!)
     const old = await this.#step.readState()
     const kept = plan.trainable.filter(({ name }) => old.parameters.has(name))
     const parameters = await startingParameters(this.#inputs, plan, pick(old.parameters, kept))

@@ -27,7 +27,7 @@ async function sample(name: string) {
 async function gradientsOf(plan: TrainPlan, model: Arrays, ids: readonly number[], pass = 0) {
   const session = await runtime.createSession(gradientGraph(plan))
   const parameters = plan.trainable.map(({ name, shape }) => [name, new Tensor('float32', model.get(name)!, shape)])
-  const noise = passNoise(plan, 3)(pass)
+  const noise = passNoise(plan, 3)(pass, { ids })
   const out = await session.run({ ...Object.fromEntries(parameters), ...lossFeeds(plan)([{ ids }])[0], ...noise })
   await session.dispose()
   const grads = new Map(plan.trainable.map(({ name }) => [name, out[`next.gradient.${name}`]!.data as Float32Array]))
@@ -154,7 +154,7 @@ describe('nested streams', () => {
   it('has the first 1, 2, 4, ... of them, each number as often, with the probability that is asked for', async () => {
     const { plan } = await sample('parscale-p4')
     const nesting = { ...plan, shape: { sequences: 900, tokens: 1 }, aids: { nestStreams: 0.6 } }
-    const kept = Array.from(passNoise(nesting, 7)(0).first_streams!.data as Float32Array, Math.round)
+    const kept = Array.from(passNoise(nesting, 7)(0, { ids: [] }).first_streams!.data as Float32Array, Math.round)
     const rows = Array.from({ length: 900 }, (_, b) => kept.slice(4 * b, 4 * b + 4).join(''))
     expect([...new Set(rows)].sort()).toEqual(['1000', '1100', '1111'])
     const countOf = (row: string) => rows.filter((each) => each === row).length
@@ -190,17 +190,59 @@ describe('nested streams', () => {
   })
 })
 
+describe('streams of domains', () => {
+  it('leaves as many sequences to the stream of each token’s document as the rate says, and padding to all', async () => {
+    const { plan } = await sample('parscale-p4')
+    const [B, T] = [600, 2]
+    const domains = [2, 0, 3, 1, 2]
+    // Documents of one and two tokens, the first token of the next sequence's, and padding at the end of each third.
+    const documents = Array.from({ length: B }, (_, b) => [b % 5, (b + 1) % 5, b % 3 === 0 ? -1 : (b + 1) % 5]).flat()
+    const noise = passNoise({ ...plan, shape: { sequences: B, tokens: T }, aids: { domainStreams: 0.3 }, domains }, 7)
+    const kept = Array.from(noise(0, { ids: [], documents }).domain_streams!.data as Float32Array, Math.round)
+    const only = (p: number | undefined) => Array.from({ length: 4 }, (_, i) => Number(p === undefined || i === p))
+    let left = 0
+    for (let b = 0; b < B; b++) {
+      const row = kept.slice(4 * T * b, 4 * T * (b + 1))
+      if (row.every((k) => k === 1)) continue
+      left++
+      expect(row).toEqual([...only(domains[documents[3 * b]!]), ...only(domains[documents[3 * b + 1]!])])
+    }
+    // 180; standard deviation 11.
+    expect(Math.abs(left - 180)).toBeLessThan(5 * 11)
+  })
+
+  it.each(['hidden', 'probabilities'] as const)('is the loss of one stream alone, %s', async (merge) => {
+    const { plan, model, ids } = await sample('parscale-p4')
+    const config = { ...plan.config, parscale: { ...plan.config.parscale, merge } }
+    const losses = async (aids: TrainPlan['aids'], feeds: Record<string, Tensor> = {}) => {
+      const of: TrainPlan = { ...plan, config, aids: aids! }
+      const session = await runtime.createSession(gradientGraph(of))
+      const values = of.trainable.map(({ name, shape }) => [name, new Tensor('float32', model.get(name)!, shape)])
+      const out = await session.run({ ...Object.fromEntries(values), ...lossFeeds(of)([{ ids }])[0], ...feeds })
+      await session.dispose()
+      return Number(out.loss!.data[0])
+    }
+    const rows = plan.shape.sequences * plan.shape.tokens
+    const alone = (p: number) => Float32Array.from({ length: 4 * rows }, (_, i) => (i % 4 === p ? 1 : leftOut))
+    const domain = await losses({ domainStreams: 0.5 }, { domain_streams: new Tensor('float32', alone(2), [rows, 4]) })
+    const kept = Float32Array.from({ length: 4 * plan.shape.sequences }, (_, i) => (i % 4 === 2 ? 1 : leftOut))
+    const dropped = await losses({ dropStreams: 0.5 }, { kept_streams: new Tensor('float32', kept, [plan.shape.sequences, 4]) })
+    expect(Math.abs(domain - dropped)).toBeLessThan(2e-6)
+    expect(Math.abs(domain - (await losses({})))).toBeGreaterThan(1e-4)
+  })
+})
+
 describe('dropped streams', () => {
   it('keeps at least one of each sequence, as often as the rate says', async () => {
     const { plan } = await sample('parscale-p4')
     const dropping = { ...plan, shape: { sequences: 500, tokens: 1 }, aids: { dropStreams: 0.4 } }
     const noise = passNoise(dropping, 7)
-    const kept = Array.from(noise(0).kept_streams!.data as Float32Array)
+    const kept = Array.from(noise(0, { ids: [] }).kept_streams!.data as Float32Array)
     const rows = Array.from({ length: 500 }, (_, b) => kept.slice(4 * b, 4 * b + 4).filter((k) => k === 1).length)
     expect(Math.min(...rows)).toBeGreaterThan(0)
     // Of 2000, 0.6 stay, and the 4 of each of the 0.4^4 of sequences that would lose all: 1251, standard deviation 24.
     const count = rows.reduce((a, b) => a + b)
     expect(Math.abs(count - 1251)).toBeLessThan(5 * 24)
-    expect(Array.from(noise(1).kept_streams!.data as Float32Array)).not.toEqual(kept)
+    expect(Array.from(noise(1, { ids: [] }).kept_streams!.data as Float32Array)).not.toEqual(kept)
   })
 })

@@ -17,6 +17,9 @@
  *   nestStreams  with this probability a sequence has its first 1, 2, 4, ... streams only, each number as likely, and the aggregator sees
  *             no others: nested dropout (Rippel et al. 2014, arXiv 1402.0915) of streams. The first streams are then a model of a
  *             smaller P, on the same backbone
+ *   domainStreams  with this probability a sequence is left to the stream of its domain: documents are sorted into P kinds of text
+ *              (data/document-domains.ts), one for each stream, as the experts of a branch-train-merge are (arXiv 2208.03306, 2303.14177).
+ *              The other sequences have all streams, and teach the aggregator whom to follow
  *   smoothing   the e of w' = w (1 - e) + e / P is fed, so that it can change over a run
  *
  * Means over tokens are weighted as the loss is. A pass counts by its share of the step's tokens, so that terms of micro-batches
@@ -41,6 +44,8 @@ export interface TrainingAids {
   readonly dropStreams?: number
   /** The probability that a sequence has its first streams only, at least 0 and below 1. */
   readonly nestStreams?: number
+  /** The probability that a sequence is left to the stream of its domain, at least 0 and below 1. */
+  readonly domainStreams?: number
   /** The aggregation's smoothing is an input; the configuration's is then that of evaluation only. */
   readonly smoothing?: boolean
 }
@@ -51,6 +56,8 @@ export const dropoutName = (layer: number, branch: Branch): string => `dropout.$
 /** Names of which streams of each sequence are kept: [B, P]. */
 export const keptStreamsName = 'kept_streams'
 export const firstStreamsName = 'first_streams'
+/** Of each token: [B*T, P], as a sequence may hold several documents. */
+export const domainStreamsName = 'domain_streams'
 /**
  * What stands for 0 where a stream is left out: below float32's rounding of what the others give, yet the logarithm of the weight, which
  * a mixture of probabilities takes, stays finite.
@@ -132,8 +139,15 @@ function ownExcess(g: GraphBuilder, { surprisals, ownSurprisals, lossWeights }: 
 }
 
 /** Weights [N, P] with those of the streams that are left out next to 0; the rows sum to 1 again. Adds the input `kept_streams`. */
-export function withoutDropped(g: GraphBuilder, streamWeights: Value, B: number): Value {
-  const left = g.mul(streamWeights, keptByToken(g, keptStreamsName, streamWeights.shape as [number, number], B))
+export const withoutDropped = (g: GraphBuilder, streamWeights: Value, B: number): Value =>
+  keptOnly(g, streamWeights, keptByToken(g, keptStreamsName, streamWeights.shape as [number, number], B))
+
+/** Weights [N, P] of which the streams of other domains have next to nothing. Adds the input `domain_streams`. */
+export const ofDomains = (g: GraphBuilder, streamWeights: Value): Value =>
+  keptOnly(g, streamWeights, g.input(domainStreamsName, 'float32', streamWeights.shape as [number, number]))
+
+function keptOnly(g: GraphBuilder, streamWeights: Value, kept: Value): Value {
+  const left = g.mul(streamWeights, kept)
   return g.div(left, g.reduceSum(left, [1]))
 }
 

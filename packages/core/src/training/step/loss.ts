@@ -22,6 +22,7 @@ import {
   dropoutName,
   type ForwardPass,
   nestedStreams,
+  ofDomains,
   smoothingName,
   type TrainingAids,
   withoutDropped,
@@ -47,6 +48,8 @@ export interface LossPlan {
   readonly documentMask?: boolean
   /** What helps while training. Evaluation leaves it out. */
   readonly aids?: TrainingAids
+  /** The stream that each document of the data is of, by the documents' numbers in a batch. Needed by the aid domainStreams. */
+  readonly domains?: ArrayLike<number>
 }
 
 /** A loss that is reported, and what is minimised: the same, or with the terms of training aids. Rank 0. */
@@ -138,6 +141,7 @@ function forwardPass(
     kept: aids.nestStreams ? g.scope('nest-streams', () => nestedStreams(g, B * T, P, B)) : undefined,
     reweigh: (given) => {
       streamWeights = given
+      if (aids.domainStreams) return g.scope('domain-streams', () => ofDomains(g, given))
       return aids.dropStreams ? g.scope('drop-streams', () => withoutDropped(g, given, B)) : given
     },
   })

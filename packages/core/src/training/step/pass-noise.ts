@@ -5,17 +5,18 @@
 import { Tensor } from 'onnxruntime-common'
 import { branches, elementCount } from '../../model/index.ts'
 import { createRandom, type Random } from '../../random.ts'
-import { dropoutName, firstStreamsName, keptStreamsName, leftOut } from './aids.ts'
+import { domainStreamsName, dropoutName, firstStreamsName, keptStreamsName, leftOut } from './aids.ts'
 import type { Place, Tensors } from './buffers.ts'
 import { dropoutMasks } from './dropout-masks.ts'
 import type { LossPlan } from './loss.ts'
+import type { TokenBatch } from './loss-feeds.ts'
 
 interface Noise extends Place {
-  readonly fill: (values: Float32Array, random: Random) => void
+  readonly fill: (values: Float32Array, random: Random, batch: TokenBatch) => void
 }
 
-function noises({ config, shape, aids = {} }: LossPlan): Noise[] {
-  const { dropout = 0, dropStreams = 0, nestStreams = 0 } = aids
+function noises({ config, shape, aids = {}, domains }: LossPlan): Noise[] {
+  const { dropout = 0, dropStreams = 0, nestStreams = 0, domainStreams = 0 } = aids
   const P = config.parscale.n
   const rows = shape.sequences * P * shape.tokens
   const found: Noise[] = []
@@ -26,6 +27,11 @@ function noises({ config, shape, aids = {} }: LossPlan): Noise[] {
   if (nestStreams > 0 && P > 1) {
     const fill = (kept: Float32Array, random: Random) => drawFirst(kept, P, nestStreams, random)
     found.push({ name: firstStreamsName, shape: [shape.sequences, P], fill })
+  }
+  if (domainStreams > 0 && P > 1) {
+    const fill = (kept: Float32Array, random: Random, { documents }: TokenBatch) =>
+      drawDomains(kept, { streams: P, tokens: shape.tokens }, domainStreams, random, (at) => domains![documents![at]!])
+    found.push({ name: domainStreamsName, shape: [shape.sequences * shape.tokens, P], fill })
   }
   if (dropout > 0) {
     const fill = dropoutMasks(dropout)
@@ -54,6 +60,30 @@ function drawFirst(kept: Float32Array, P: number, rate: number, random: Random):
   }
 }
 
+/**
+ * Which of the P streams each token of B sequences of T tokens has: in a sequence that is drawn, that of its document's domain, else all.
+ *
+ * @param domainOf of a token by its place among B * (T + 1); undefined for padding
+ */
+function drawDomains(
+  kept: Float32Array,
+  { streams: P, tokens: T }: { readonly streams: number; readonly tokens: number },
+  rate: number,
+  random: Random,
+  domainOf: (place: number) => number | undefined,
+): void {
+  kept.fill(1)
+  for (let row = 0; row < kept.length / P; row += T) {
+    if (random.uniform() >= rate) continue
+    for (let t = 0; t < T; t++) {
+      const domain = domainOf(row + row / T + t)
+      if (domain === undefined) continue
+      kept.fill(leftOut, (row + t) * P, (row + t + 1) * P)
+      kept[(row + t) * P + domain] = 1
+    }
+  }
+}
+
 /** Bytes of what is drawn. */
 export const noiseBytes = (plan: LossPlan): number =>
   noises(plan).reduce((sum, { shape }) => sum + Float32Array.BYTES_PER_ELEMENT * elementCount(shape), 0)
@@ -63,7 +93,7 @@ export const noiseBytes = (plan: LossPlan): number =>
  *
  * @param seed the run's
  */
-export function passNoise(plan: LossPlan, seed: number): (pass: number) => Tensors {
+export function passNoise(plan: LossPlan, seed: number): (pass: number, batch: TokenBatch) => Tensors {
   const drawn = noises(plan)
   if (drawn.length === 0) return () => ({})
   const tensors = Object.fromEntries(
@@ -71,9 +101,9 @@ export function passNoise(plan: LossPlan, seed: number): (pass: number) => Tenso
   )
   // 53 bits: of them 32 the pass's. SplitMix64, which seeds the generator, puts neighbours far apart.
   const run = createRandom(seed).below(2 ** 20) * 2 ** 32
-  return (pass) => {
+  return (pass, batch) => {
     const random = createRandom(run + (pass % 2 ** 32))
-    for (const { name, fill } of drawn) fill(tensors[name]!.data as Float32Array, random)
+    for (const { name, fill } of drawn) fill(tensors[name]!.data as Float32Array, random, batch)
     return tensors
   }
 }

@@ -99,7 +99,7 @@ export class TrainStep {
     if (batches.length !== this.#microBatches) {
       throw usageError(`step ${options.step}: expected ${this.#microBatches} batches, got ${batches.length}`)
     }
-    const { loss, squares } = await this.#computeGradients(this.#feeds(batches), options)
+    const { loss, squares } = await this.#computeGradients(batches, options)
     const bad = this.#plan.trainable.filter((_, i) => !Number.isFinite(squares[i])).map(({ name }) => name)
     if (bad.length > 0) throw notFinite(bad, options.step)
     const report = { loss, ...clipping(squares, this.#plan.optimizer.maxGradNorm) }
@@ -146,7 +146,10 @@ export class TrainStep {
   }
 
   /** The gradients of all batches together, into their buffers; squares: of the norm of each. */
-  async #computeGradients(batches: readonly Tensors[], options: StepOptions): Promise<{ loss: number; squares: Float32Array }> {
+  async #computeGradients(
+    batches: readonly TokenBatch[],
+    options: StepOptions,
+  ): Promise<{ loss: number; squares: Float32Array }> {
     const parameters = this.parameterFeeds
     const gradients = this.#gradients
     const accumulate = batches.length > 1
@@ -154,13 +157,13 @@ export class TrainStep {
     const smoothing = this.#smoothing(options)
     if (accumulate) gradients.clear()
     let [loss, squares] = [0, new Float32Array()]
-    for (const [i, batch] of batches.entries()) {
+    for (const [i, batch] of this.#feeds(batches).entries()) {
       const feeds = {
         ...parameters,
         ...(accumulate ? gradients.feeds : {}),
         ...batch,
         ...smoothing,
-        ...this.#noise(firstPass + i),
+        ...this.#noise(firstPass + i, batches[i]!),
       }
       const out = await this.#gradient.run(feeds, gradients.outputs)
       gradients.advance(out)
