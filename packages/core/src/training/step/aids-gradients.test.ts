@@ -20,7 +20,7 @@ it.each(Object.entries(aidCases))('%s', async (_, aidCase) => {
   const session = await objectiveSession(runtime, plan)
   const here = await session.at(parameters)
   const { aids } = aidCase
-  const adds = (aids.balance || aids.decorrelate || aids.ownLoss) && plan.config.parscale.n > 1
+  const adds = (aids.balance || aids.decorrelate || aids.ownLoss || aids.domainStreams) && plan.config.parscale.n > 1
   expect(Math.abs(here.objective - here.loss) > 1e-3).toBe(Boolean(adds))
   for (const kind of new Set(plan.trainable.map(({ name }) => kindOf(name)))) {
     const members = plan.trainable.map(({ name }) => name).filter((name) => kindOf(name) === kind)

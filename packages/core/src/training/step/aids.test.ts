@@ -11,7 +11,7 @@ import { createRandom } from '../../random.ts'
 import { maxDifference } from '../../testing/fixtures.ts'
 import { readTrainingModel } from '../../testing/training.ts'
 import { firstStreams, gradientGraph, LossEvaluation, lossFeeds, passNoise, type TrainPlan, TrainStep } from '../index.ts'
-import { addedTerms, leftOut } from './aids.ts'
+import { addedTerms, leftOut, ofDomains } from './aids.ts'
 
 const runtime = onnxRuntime({ threads: 2 })
 const shape = { sequences: 2, tokens: 12 }
@@ -209,6 +209,34 @@ describe('streams of domains', () => {
     }
     // 180; standard deviation 11.
     expect(Math.abs(left - 180)).toBeLessThan(5 * 11)
+  })
+
+  it('adds a tenth of -log of what the token’s own stream has, where the sequence is left to it', async () => {
+    const [N, P] = [3, 2]
+    const g = new GraphBuilder('term')
+    const input = (name: string, width: number) => g.input(name, 'float32', [N, width])
+    const own = ofDomains(g, input('weights', P))
+    const pass = {
+      surprisals: input('surprisals', 1),
+      lossWeights: input('loss_weights', 1),
+      domainSurprisals: own.surprisals,
+      hidden: g.constant(new Float32Array(P), [1, P, 1]), // read by no term of domains
+      ownSurprisals: () => expect.unreachable('a term of domains reads no stream alone'),
+    }
+    const { plan } = await sample('parscale-p2')
+    g.output(addedTerms(g, plan.config, { domainStreams: 0.5 }, pass)!, 'term')
+    g.output(own.kept, 'kept')
+    const session = await runtime.createSession(g.build())
+    const out = await session.run({
+      surprisals: new Tensor('float32', new Float32Array(N), [N, 1]),
+      weights: new Tensor('float32', Float32Array.of(0.3, 0.7, 0.6, 0.4, 0.2, 0.8), [N, P]),
+      domain_streams: new Tensor('float32', Float32Array.of(1, leftOut, 1, 1, leftOut, 1), [N, P]),
+      loss_weights: new Tensor('float32', Float32Array.of(0.5, 0.3, 0.2), [N, 1]),
+    })
+    await session.dispose()
+    expect(Number(out.term!.data[0])).toBeCloseTo(-0.1 * (0.5 * Math.log(0.3) + 0.2 * Math.log(0.8)), 6)
+    const kept = Array.from(out.kept!.data as Float32Array)
+    for (const [i, expected] of [1, 0, 0.6, 0.4, 0, 1].entries()) expect(kept[i]).toBeCloseTo(expected, 6)
   })
 
   it.each(['hidden', 'probabilities'] as const)('is the loss of one stream alone, %s', async (merge) => {

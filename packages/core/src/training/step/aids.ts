@@ -19,7 +19,8 @@
  *             smaller P, on the same backbone
  *   domainStreams  with this probability a sequence is left to the stream of its domain: documents are sorted into P kinds of text
  *              (data/document-domains.ts), one for each stream, as the experts of a branch-train-merge are (arXiv 2208.03306, 2303.14177).
- *              The other sequences have all streams, and teach the aggregator whom to follow
+ *              The other sequences have all streams. 0.1 times -log of the weight of a token's own stream, where it is left to that, is
+ *              added, which teaches the aggregator whom to follow
  *   smoothing   the e of w' = w (1 - e) + e / P is fed, so that it can change over a run
  *
  * Means over tokens are weighted as the loss is. A pass counts by its share of the step's tokens, so that terms of micro-batches
@@ -75,6 +76,8 @@ export interface ForwardPass {
   readonly lossWeights: Value
   /** As the aggregation gave them, [N, P]; undefined with one stream. */
   readonly streamWeights?: Value | undefined
+  /** -log of the weight of each token's own stream where `domainStreams` leaves it to that, else 0: [N, 1]. */
+  readonly domainSurprisals?: Value | undefined
   /** The streams' last hidden states, after the final norm: [N, P, H]. */
   readonly hidden: Value
   /** -log p of each target by each stream alone: [N, P]. Called at most once, as this may take P output embeddings. */
@@ -94,10 +97,18 @@ export function addedTerms(g: GraphBuilder, config: ModelConfig, aids: TrainingA
   if (decorrelate > 0 && several) {
     terms.push(g.scope('decorrelate', () => weighted(g, decorrelate, similarity(g, pass))))
   }
+  if (pass.domainSurprisals) {
+    terms.push(
+      g.scope('domain', () => weighted(g, domainWeight, g.reduceSum(g.mul(pass.domainSurprisals!, pass.lossWeights), [0]))),
+    )
+  }
   // (1 - W) loss + W own = loss + W (own - loss)
   if (ownLoss > 0 && several) terms.push(g.scope('own-loss', () => weighted(g, ownLoss, ownExcess(g, pass))))
   return terms.length > 0 ? terms.reduce(g.add) : undefined
 }
+
+/** Of what teaches the aggregator a token's domain: at 1 its gradient is most of the streams' own, too. */
+const domainWeight = 0.1
 
 const weighted = (g: GraphBuilder, weight: number, term: Value): Value => g.mul(g.reshape(term, []), g.scalar(weight))
 
@@ -139,16 +150,19 @@ function ownExcess(g: GraphBuilder, { surprisals, ownSurprisals, lossWeights }: 
 }
 
 /** Weights [N, P] with those of the streams that are left out next to 0; the rows sum to 1 again. Adds the input `kept_streams`. */
-export const withoutDropped = (g: GraphBuilder, streamWeights: Value, B: number): Value =>
-  keptOnly(g, streamWeights, keptByToken(g, keptStreamsName, streamWeights.shape as [number, number], B))
-
-/** Weights [N, P] of which the streams of other domains have next to nothing. Adds the input `domain_streams`. */
-export const ofDomains = (g: GraphBuilder, streamWeights: Value): Value =>
-  keptOnly(g, streamWeights, g.input(domainStreamsName, 'float32', streamWeights.shape as [number, number]))
-
-function keptOnly(g: GraphBuilder, streamWeights: Value, kept: Value): Value {
-  const left = g.mul(streamWeights, kept)
+export function withoutDropped(g: GraphBuilder, streamWeights: Value, B: number): Value {
+  const left = g.mul(streamWeights, keptByToken(g, keptStreamsName, streamWeights.shape as [number, number], B))
   return g.div(left, g.reduceSum(left, [1]))
+}
+
+/**
+ * Weights [N, P] of which the streams of other domains have next to nothing, and -log of what a token's own stream had, [N, 1]: 0 where
+ * all streams stay. Adds the input `domain_streams`.
+ */
+export function ofDomains(g: GraphBuilder, streamWeights: Value): { readonly kept: Value; readonly surprisals: Value } {
+  const left = g.mul(streamWeights, g.input(domainStreamsName, 'float32', streamWeights.shape as [number, number]))
+  const sum = g.reduceSum(left, [1])
+  return { kept: g.div(left, sum), surprisals: g.neg(g.log(sum)) }
 }
 
 /** Which streams each token has, [N, P], where `nestStreams` leaves some sequences the first ones only. Adds the input `first_streams`. */

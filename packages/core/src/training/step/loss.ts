@@ -136,23 +136,28 @@ function forwardPass(
   const pass = { hidden: together, ownSurprisals }
   if (P === 1) return { ...pass, surprisals: surprisalsOf(g.reshape(together, [B * T, hiddenSize]), targets) }
   let streamWeights: Value | undefined
+  let domainSurprisals: Value | undefined
   const aggregated = aggregate(g, config, weights, together, {
     smoothing: aids.smoothing ? g.input(smoothingName, 'float32', [1]) : undefined,
     kept: aids.nestStreams ? g.scope('nest-streams', () => nestedStreams(g, B * T, P, B)) : undefined,
     reweigh: (given) => {
       streamWeights = given
-      if (aids.domainStreams) return g.scope('domain-streams', () => ofDomains(g, given))
+      if (aids.domainStreams) {
+        const own = g.scope('domain-streams', () => ofDomains(g, given))
+        domainSurprisals = own.surprisals
+        return own.kept
+      }
       return aids.dropStreams ? g.scope('drop-streams', () => withoutDropped(g, given, B)) : given
     },
   })
   if (config.parscale.merge === 'hidden') {
-    return { ...pass, surprisals: surprisalsOf(aggregated.hidden, targets), streamWeights }
+    return { ...pass, surprisals: surprisalsOf(aggregated.hidden, targets), streamWeights, domainSurprisals }
   }
   const own = ownSurprisals()
   // -log sum_p w_p exp(-surprisal_p)
   const joint = g.sub(g.log(aggregated.streamWeights), own)
   const surprisals = g.scope('mixture', () => g.neg(logSumExp(g, joint)))
-  return { ...pass, surprisals, streamWeights, ownSurprisals: () => own }
+  return { ...pass, surprisals, streamWeights, domainSurprisals, ownSurprisals: () => own }
 }
 
 /**
