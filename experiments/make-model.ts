@@ -92,7 +92,7 @@ interface Run {
 const sizes = [8, 4, 2]
 const sets = sizes.map((p) => streams(p))
 const controls = [
-  ...['2.5e-3', '5e-3', '1e-2'].map((rate) => control(8, rate)),
+  ...['1e-3', '2.5e-3', '5e-3', '1e-2'].map((rate) => control(8, rate)),
   ...[1, 2].map((seed) => control(8, '5e-3', seed)),
   ...['1e-3', '2.5e-3', '5e-3'].map((rate) => control(64, rate)),
 ]
