@@ -1,5 +1,5 @@
 /** Every portable entry of @parscale/core bundles for a browser: nothing of Node comes in, and no engine unless handed one. */
-import { build, type Metafile } from 'esbuild'
+import { type BuildOptions, build, type Metafile } from 'esbuild'
 import { describe, expect, it } from 'vitest'
 import { readDocument, root } from './support/markdown.ts'
 
@@ -11,7 +11,7 @@ const portable = Object.keys(exports).filter(
 )
 
 /** What a bundler for browsers takes in when a program imports everything of one subpath. */
-async function bundle(subpath: string): Promise<Metafile> {
+async function bundle(subpath: string, options: Pick<BuildOptions, 'splitting' | 'outdir'> = {}): Promise<Metafile> {
   const { metafile, warnings } = await build({
     stdin: { contents: `export * from '@parscale/core${subpath.slice(1)}'`, resolveDir: root },
     bundle: true,
@@ -21,6 +21,7 @@ async function bundle(subpath: string): Promise<Metafile> {
     platform: 'browser',
     conditions: ['source'],
     logLevel: 'silent',
+    ...options,
   })
   // A require of node: inside of a try is only a warning to esbuild.
   expect(warnings).toEqual([])
@@ -41,6 +42,15 @@ describe('a bundle for browsers', () => {
 
   it.each(['./law', './cost'])('%s is arithmetic: no other package comes in', async (subpath) => {
     expect([...packagesIn(await bundle(subpath))]).toEqual([])
+  })
+
+  it.each(portable)('%s loads the languages of IFEval only when they are asked for', async (subpath) => {
+    const { outputs } = await bundle(subpath, { splitting: true, outdir: 'nowhere' })
+    const [entry] = Object.values(outputs).filter(({ entryPoint }) => entryPoint === '<stdin>')
+    const atOnce = entry!.imports.filter(({ kind }) => kind === 'import-statement').map(({ path }) => outputs[path]!)
+    const taken = [entry!, ...atOnce].flatMap(({ inputs }) => Object.entries(inputs))
+    expect(taken.length).toBeGreaterThan(0)
+    expect(taken.filter(([path, { bytesInOutput }]) => path.includes('node_modules/franc/') && bytesInOutput > 0)).toEqual([])
   })
 
   it('cannot take the Node room', async () => {

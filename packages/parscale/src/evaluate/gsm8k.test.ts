@@ -25,7 +25,7 @@ it(`extracts and judges ${judged.length} answers as lm_eval does`, async () => {
   const { tasks } = await findTasks(['gsm8k'])
   const questions = judged.map(({ answer }) => ({ question: 'not asked again', answer }))
   const task = buildTask({ ...tasks[0]!, numFewshot: 0 }, { questions, examples: [] })
-  const { samples } = taskResult(
+  const { samples } = await taskResult(
     task,
     judged.map(({ text }) => [{ kind: 'generate_until', texts: [text] }]),
   )

@@ -84,7 +84,7 @@ export async function runTasks(
         options.onProgress(label, ++done, items.length)
       },
     })
-    const result = taskResult(task, answers, options.predictOnly)
+    const result = await taskResult(task, answers, options.predictOnly)
     figures.set(config.task, result.figures)
     samples.set(config.task, result.samples)
   }

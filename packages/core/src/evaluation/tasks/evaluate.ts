@@ -67,9 +67,13 @@ export interface TaskResult {
 }
 
 /** @param predictOnly texts and no figures, as for a task that nothing here may judge */
-export function taskResult(task: BuiltTask, answers: readonly (readonly Answer[])[], predictOnly = false): TaskResult {
+export async function taskResult(
+  task: BuiltTask,
+  answers: readonly (readonly Answer[])[],
+  predictOnly = false,
+): Promise<TaskResult> {
   const metrics = predictOnly ? [] : taskMetrics(task.config)
-  const judge = predictOnly ? () => ({}) : taskJudge(task, metrics)
+  const judge = predictOnly ? () => ({}) : await taskJudge(task, metrics)
   const figures: Figure[] = []
   const samples: Sample[] = []
   for (const filter of taskFilters(task.config)) {

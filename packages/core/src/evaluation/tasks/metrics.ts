@@ -141,12 +141,12 @@ export type Judge = (item: Item, answers: readonly FilteredAnswer[]) => Readonly
 export type FilteredAnswer = Exclude<Answer, { kind: 'generate_until' }> | string | readonly string[]
 
 /** @throws unsupported error for options of metrics that are not known */
-export function taskJudge(task: BuiltTask, metrics: readonly Metric[]): Judge {
+export async function taskJudge(task: BuiltTask, metrics: readonly Metric[]): Promise<Judge> {
   const { config } = task
   const names = new Set(metrics.map(({ name }) => name))
   const only = (values: Record<string, Value>) => Object.fromEntries(Object.entries(values).filter(([name]) => names.has(name)))
   if (config.raw.process_results) {
-    const process: ResultProcessing = resultProcessing(config.raw.process_results.name, config.file)
+    const process: ResultProcessing = await resultProcessing(config.raw.process_results.name, config.file)
     return (item, answers) => only(process(item.doc, answers.map(textOf)))
   }
   switch (config.outputType) {
