@@ -18,7 +18,7 @@ const upper = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}
 
 const steps: readonly Step[] = [
   {
-    sentence: (p) => `${upper(count(p))} streams of one model read the same words, each through a learned prefix of its own.`,
+    sentence: (p) => `${upper(count(p))} streams of one model read the same words, each with a small learned part of its own.`,
     link: ['#/play', 'Playground'],
   },
   { sentence: () => 'Each of them, alone, would go on with a token of its own.', link: ['#/play', 'Playground'] },
@@ -164,7 +164,7 @@ function Readers({ p }: { p: number }) {
         <div key={i} style={{ gridTemplateColumns: '88px minmax(0, 1fr)' }}>
           <span>stream {i + 1}</span>
           <span class="say" style={{ borderLeftColor: css(i) }}>
-            <span style={{ color: 'var(--soft)' }}>prefix {i + 1}, then: </span>
+            <span style={{ color: 'var(--soft)' }}>own part {i + 1}, then: </span>
             {prompt} …
           </span>
         </div>

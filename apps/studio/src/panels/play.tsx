@@ -14,6 +14,12 @@ import { Summary } from './play/summary.tsx'
 import { Talk } from './play/talk.tsx'
 
 const defaultPrompt = 'The people of the United States'
+/** Texts of kinds that different streams lead in the model that ships. */
+const beginnings = [
+  ['a president', defaultPrompt],
+  ['the Bible', 'And the LORD said unto Moses'],
+  ['a novel', 'Emma was not at that time in a humour'],
+] as const
 
 /** Kept while other panels are looked at. */
 const main = new TraceRun()
@@ -102,7 +108,7 @@ export function Play() {
       <div>
         <h1>Playground</h1>
         <p class="lead">
-          P streams of one model read the same text, each through a prefix of its own, and a small network weighs what they say.
+          P streams of one model read the same text, each with a small part of its own, and a small network weighs what they say.
           Each token stands on the colour of the stream that weighed most; the bar below it has all weights.
         </p>
       </div>
@@ -148,6 +154,16 @@ export function Play() {
                   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) void go()
                 }}
               />
+            )}
+            {!isRecorded() && (
+              <p class="note">
+                Begin like{' '}
+                {beginnings.map(([name, text]) => (
+                  <button key={name} type="button" class="quiet" onClick={() => (asText.value = text)}>
+                    {name}
+                  </button>
+                ))}
+              </p>
             )}
           </div>
         )}
@@ -213,7 +229,7 @@ export function Play() {
             />
           ) : (
             <p class="note" style={{ minHeight: '36px' }}>
-              P = 1 is the plain model: no prefix, nothing to weigh.
+              P = 1 is the plain model: no parts of streams, nothing to weigh.
             </p>
           )}
         </div>

@@ -162,6 +162,10 @@ describe('structure', () => {
 
   it('holds for tools, whole and in a stream', async () => {
     const called: unknown[] = []
+    // Small: tools and call are to fit the model's context.
+    const schema = jsonSchema<{ open: boolean }>({
+      ...{ type: 'object', properties: { open: { type: 'boolean' } }, required: ['open'], additionalProperties: false },
+    })
     const tools = {
       weather: tool({ description: 'The weather', inputSchema: schema, execute: async (input) => void called.push(input) }),
     }
