@@ -1,5 +1,5 @@
 /** Logits to log-probabilities (natural, in double precision). All refuse logits that are NaN or +Infinity, by name. */
-import { runtimeError } from '../errors.ts'
+import { runtimeError, usageError } from '../errors.ts'
 
 export interface TokenLogprob {
   readonly id: number
@@ -74,6 +74,11 @@ export function argmax(scores: Float32Array): number {
   const max = Math.max(a, b, c, d)
   const best = max === -Infinity ? -1 : scores.indexOf(max)
   if (max === Infinity) throw runtimeError(`sampling: logit of token ${best} is +Infinity`, { found: max })
-  if (best < 0) throw runtimeError(`sampling: all ${scores.length} tokens are banned (logit -Infinity)`, { found: max })
+  if (best < 0) {
+    throw usageError(
+      `sampling: all ${scores.length} tokens are banned (logit -Infinity); logit_bias, banned tokens and what the text must follow leave none together`,
+      { found: max },
+    )
+  }
   return best
 }

@@ -74,7 +74,7 @@ it('lists what was made of what', async () => {
   const { stdout, stderr } = await parscale('cache', 'list')
   expect(stdout).toMatch(/NAME +MADE OF +WEIGHTS +SIZE +LAST USED\ngguf\/float32-[0-9a-f]{12} +tiny.gguf +float32 /)
   expect(stdout.split('\n').every((line) => line.length <= 80)).toBe(true)
-  expect(stderr).toMatch(/^5 entries, \d+\.?\d* MB in /)
+  expect(stderr).toMatch(/^5 entries, \d+\.?\d* kB in /)
 })
 
 it('names what comes of the hub apart, and never touches it', async () => {

@@ -1,6 +1,6 @@
 /** Answers that have to be something, asked for with npm's openai: of a model that knows neither JSON nor tools. */
 import { grammarConstraints } from '@parscale/core/internal/server'
-import { createChatTemplate } from '@parscale/core/internal/tokenizer'
+import { createChatTemplate, type Tokenizer } from '@parscale/core/internal/tokenizer'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import OpenAI from 'openai'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -18,12 +18,14 @@ let server: Awaited<ReturnType<typeof listening>>
 let client: OpenAI
 /** This model would fill its answers with white space, which JSON allows. */
 let noSpaces: Record<string, number>
+let tokens: Tokenizer
 /** Tokens that only a call can begin with. */
 let openings: number[]
 beforeAll(async () => {
   const { model, tokenizer } = await loadTextModel(undefined, { threads: 1 })
   const text = new TextModel(model, tokenizer, createChatTemplate({ tokenizerJson: undefined, chatTemplate }, tokenizer))
   const ids = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter((id) => /^\s+$/.test(tokenizer.tokenText(id)))
+  tokens = tokenizer
   openings = Array.from({ length: tokenizer.vocabSize }, (_, id) => id).filter((id) => tokenizer.tokenText(id).startsWith('<'))
   noSpaces = Object.fromEntries(ids.map((id) => [id, -100]))
   server = await listening({ small: text }, { constrain: grammarConstraints() })
@@ -85,7 +87,7 @@ it('are calls or follow the schema, where both are asked for', async () => {
   const formats = [
     { type: 'json_schema' as const, json_schema: { name: 'sight', schema } },
     { type: 'json_object' as const },
-    { type: 'regex', pattern: '[{]"kind": "(ship|whale)", "count": 4, "seen": true[}]' } as never,
+    { type: 'regex', pattern: '[{]"kind":"(ship|whale)","count":4,"seen":true[}]' } as never,
   ]
   expect(openings.length).toBeGreaterThan(0)
   for (const response_format of formats) {
@@ -93,7 +95,7 @@ it('are calls or follow the schema, where both are asked for', async () => {
       const likely = Object.fromEntries(openings.map((id) => [id, bias]))
       const both = { response_format, tools, parallel_tool_calls: false, logit_bias: { ...noSpaces, ...likely } }
       return (
-        await client.chat.completions.create({ ...asked, seed: 2, max_tokens: 100, ...both, ...(tool_choice && { tool_choice }) })
+        await client.chat.completions.create({ ...asked, seed: 2, max_tokens: 200, ...both, ...(tool_choice && { tool_choice }) })
       ).choices[0]!
     }
     const called = await ask(100)
@@ -115,6 +117,18 @@ it('match a pattern', async () => {
   const format = { type: 'regex', pattern: '(yes|no), [0-9]{2}' } as never
   const { choices } = await client.chat.completions.create({ ...asked, response_format: format })
   expect(choices[0]!.message.content).toMatch(/^(yes|no), [0-9]{2}$/)
+})
+
+it('is the request’s own fault where its biases ban all that the pattern allows', async () => {
+  const format = { type: 'regex', pattern: 'a b' } as never
+  const banned = { response_format: format, logit_bias: noSpaces, seed: 1 }
+  // Banned are spaces alone; ' b' as one token is not.
+  const spaced = Array.from({ length: tokens.vocabSize }, (_, id) => id).filter((id) => tokens.tokenText(id).startsWith(' '))
+  const all = { ...banned, logit_bias: { ...noSpaces, ...Object.fromEntries(spaced.map((id) => [id, -100])) } }
+  await expect(client.chat.completions.create({ ...asked, ...all })).rejects.toMatchObject({
+    status: 400,
+    message: expect.stringMatching(/tokens are banned.*logit_bias/),
+  })
 })
 
 it('are refused by name where a schema says what cannot be held to, while others go on', async () => {
