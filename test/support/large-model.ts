@@ -1,10 +1,11 @@
 /** A model in a file of several megabytes, for tests of downloads: random weights, and the tokenizer of the model that ships. */
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ModelShape } from '@parscale/core/internal/cost'
 import { writeSyntheticModel } from '../../packages/parscale/src/bench/synthetic-model.ts'
 import { root } from './markdown.ts'
 
-const shape = {
+const shape: ModelShape = {
   ...{ vocabSize: 1024, hiddenSize: 256, intermediateSize: 384, numHiddenLayers: 4, numAttentionHeads: 4, numKeyValueHeads: 1 },
   ...{
     headDim: 64,
@@ -14,7 +15,7 @@ const shape = {
     tiedEmbeddings: true,
     prefixTokens: 0,
   },
-} as const
+}
 
 /** @param folder must not exist */
 export async function writeLargeModel(folder: string): Promise<void> {
