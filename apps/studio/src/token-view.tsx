@@ -337,15 +337,16 @@ export function Overview({
     surface.height = 8 * rowHeight
     const g = surface.getContext('2d')!
     g.clearRect(0, 0, width, surface.height)
-    const perColumn = Math.max(1, count / width)
-    const wide = Math.max(1, Math.min(10, Math.floor(width / Math.max(1, count))))
+    const { perColumn, wide } = overviewColumns(count, width)
     for (let column = 0; column * perColumn < count; column++) {
+      // Whole pixels: each column begins where the one before ends, and the last ends at the edge.
+      const [left, right] = [Math.round(column * wide), Math.round((column + 1) * wide)]
       const from = Math.floor(column * perColumn)
       const part = tokens.slice(from, Math.max(from + 1, Math.floor((column + 1) * perColumn)))
       for (let stream = 0; stream < Math.min(8, p); stream++) {
         const mean = part.reduce((sum, { weights }) => sum + (weights[stream] ?? 0), 0) / part.length
         g.fillStyle = css(stream, Math.min(1, 0.08 + (mean * p) / 2.4))
-        g.fillRect(column * wide, stream * rowHeight, wide, rowHeight - 1)
+        g.fillRect(left, stream * rowHeight, right - left, rowHeight - 1)
       }
     }
   }, [count, width, painted.value, tokens])
@@ -357,14 +358,19 @@ export function Overview({
       style={{ height: `${8 * rowHeight}px` }}
       aria-hidden="true"
       onClick={(event) => {
-        const perColumn = Math.max(1, count / width)
-        const wide = Math.max(1, Math.min(10, Math.floor(width / Math.max(1, count))))
+        const { perColumn, wide } = overviewColumns(count, width)
         const index = Math.floor((event.offsetX / wide) * perColumn)
         if (index < count) onPick(index)
       }}
     />
   )
 }
+
+/** Columns of the overview: of one token and up to 10 pixels each where there is room, else of several tokens and one pixel. */
+const overviewColumns = (count: number, width: number) => ({
+  perColumn: Math.max(1, count / width),
+  wide: Math.max(1, Math.min(10, width / Math.max(1, count))),
+})
 
 /** What the streams said of one token. */
 export function TokenDetail({

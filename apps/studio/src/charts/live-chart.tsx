@@ -40,7 +40,7 @@ export function LiveChart({ label, data, series, range }: LiveChartProps) {
         cursor: { drag: { x: true, y: false } },
         scales: { x: { time: false }, ...(range && { y: { range: [...range] } }) },
         axes: [
-          { ...axis, size: 32 },
+          { ...axis, size: 26, label: 'step', labelSize: 18, labelFont: axis.font, labelGap: 0 },
           { ...axis, size: 52 },
         ],
         series: [

@@ -94,7 +94,7 @@ export function LawPanel() {
           <label for="csv">or paste it</label>
           <textarea
             id="csv"
-            rows={4}
+            rows={7}
             placeholder={example}
             value={pasted.value}
             onInput={(event) => (pasted.value = event.currentTarget.value)}
@@ -345,9 +345,10 @@ function Contours({ low, high, at }: { low: number; high: number; at: { N: numbe
                 key={`${point.N} ${point.P}`}
                 cx={x(point.N)}
                 cy={y(point.P)}
-                r="3"
+                r="3.5"
                 fill={colourOf(point.P)}
-                stroke="var(--raised)"
+                stroke="var(--ink)"
+                stroke-width="0.75"
               />
             ))}
             <circle cx={x(at.N)} cy={y(at.P)} r="8" fill="none" stroke="var(--ink)" stroke-width="2.5" />

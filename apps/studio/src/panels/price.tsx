@@ -1,15 +1,15 @@
 /** The price: what fits a device and a budget, what it costs by calculation and by measurement, and where parallel scaling loses. */
 
-import { type Candidate, type Device, devices, makePlan, type Plan, weightFormats } from '@parscale/core/cost'
+import { type Candidate, type Device, devices, type Plan } from '@parscale/core/cost'
 // Built in one with core, and not among what it promises: the page may read more than a stranger.
-import { familyShapes, figure4Batches, headline } from '@parscale/core/internal/cost'
-import { predictLoss } from '@parscale/core/law'
+import { figure4Batches, headline } from '@parscale/core/internal/cost'
 import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'
 import { Legend, XyChart } from '../charts/xy-chart.tsx'
 import { bytes, css, extent, short } from '../streams.ts'
 import { Drop } from '../ui.tsx'
 import { fitted } from './law-fits.ts'
+import { usePlan } from './plans.ts'
 
 /** What `parscale bench --json` writes, as far as it is read here. */
 interface BenchFile {
@@ -29,9 +29,6 @@ interface BenchFile {
 }
 
 const streams = [1, 2, 4, 8]
-const shapes = familyShapes(512, 4096)
-/** Tokens that the law's own models were trained on. */
-const trained = 20_000 * 1024 * 2048
 const colourOf = (p: number) => css([4, 0, 2, 5][Math.round(Math.log2(p))] ?? 6)
 const kinds = [...new Set(devices.map(({ kind }) => kind))]
 
@@ -44,23 +41,12 @@ export function Price() {
   const measured = bench.value?.machine.device
   const device =
     name.value === 'measured' && measured ? measured : (devices.find((each) => each.name === name.value) ?? devices[0]!)
-  const fit = fitted.value
 
-  const plan = useMemo<Plan | Error>(() => {
-    if (fit instanceof Error) return fit
-    try {
-      return makePlan({
-        device,
-        budget: { memoryBytes: memory.value * 1e9, secondsPerToken: time.value / 1000 },
-        ...{ shapes, streams, formats: weightFormats, batch: 1, inputTokens: 512, outputTokens: 128, kvBits: 16 },
-        trainingTokens: trained,
-        trainingSequenceLength: 2048,
-        loss: (N, P) => predictLoss(fit, { N, P }).value,
-      })
-    } catch (error) {
-      return error as Error
-    }
-  }, [device, memory.value, time.value, fit])
+  const plan = usePlan(fitted.value, {
+    device,
+    budget: { memoryBytes: memory.value * 1e9, secondsPerToken: time.value / 1000 },
+    streams,
+  })
 
   const readBench = async (file: File) => {
     problem.value = ''
@@ -136,28 +122,35 @@ export function Price() {
           />
         </div>
       </div>
-      {plan instanceof Error ? (
-        <div style={{ minHeight: '560px' }}>
-          <p class="message" role="alert">
-            {plan.message}
-          </p>
-        </div>
+      {plan === undefined ? (
+        // What comes with the first plan moves nothing.
+        <div aria-busy="true" style={{ minHeight: '100vh' }} />
       ) : (
-        <Front plan={plan} device={device} />
+        <>
+          {typeof plan === 'string' ? (
+            <div style={{ minHeight: '560px' }}>
+              <p class="message" role="alert">
+                {plan}
+              </p>
+            </div>
+          ) : (
+            <Front plan={plan} device={device} />
+          )}
+          <section class="block" aria-labelledby="measured-title">
+            <h2 id="measured-title">Computed beside measured</h2>
+            <Drop label="Choose a bench result" accept=".json,application/json" onFiles={([file]) => void readBench(file!)}>
+              or drop what <code>parscale bench --p 1,2,4,8 --json</code> wrote
+            </Drop>
+            {problem.value && (
+              <p class="message" role="alert">
+                {problem.value}
+              </p>
+            )}
+            {bench.value && <Measured bench={bench.value} />}
+          </section>
+          <Figure4 />
+        </>
       )}
-      <section class="block" aria-labelledby="measured-title">
-        <h2 id="measured-title">Computed beside measured</h2>
-        <Drop label="Choose a bench result" accept=".json,application/json" onFiles={([file]) => void readBench(file!)}>
-          or drop what <code>parscale bench --p 1,2,4,8 --json</code> wrote
-        </Drop>
-        {problem.value && (
-          <p class="message" role="alert">
-            {problem.value}
-          </p>
-        )}
-        {bench.value && <Measured bench={bench.value} />}
-      </section>
-      <Figure4 />
     </div>
   )
 
@@ -311,7 +304,7 @@ function Figure4() {
         longer than reading weights.
       </p>
       <div class="scroll" tabIndex={0} role="region" aria-label="Figure 4 as a table">
-        <table>
+        <table class="dense">
           <thead>
             <tr>
               <td />

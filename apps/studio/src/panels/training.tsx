@@ -56,7 +56,7 @@ export function Training() {
               </p>
             ) : (
               <div class="scroll" tabIndex={0} role="region" aria-label="Runs, table">
-                <table>
+                <table class="dense">
                   <thead>
                     <tr>
                       <th scope="col">Run</th>

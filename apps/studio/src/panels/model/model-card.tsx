@@ -38,7 +38,7 @@ export function ModelCard({ model }: { model: ModelInfo }) {
           {heads && <Stat name="heads, for keys" value={`${heads}, ${kvHeads}`} />}
           <Stat name="vocabulary" value={vocabulary?.toLocaleString('en') ?? '–'} />
           <Stat name="context" value={context?.toLocaleString('en') ?? '–'} />
-          <Stat name="a token's keys and values" value={bytesPerPosition ? `${bytes(bytesPerPosition)} a stream` : '–'} />
+          <Stat name="memory of a token" value={bytesPerPosition ? `${bytes(bytesPerPosition)} a stream` : '–'} />
           <Stat name="conversations" value={chat ? 'yes' : 'no template'} />
         </dl>
       )}
