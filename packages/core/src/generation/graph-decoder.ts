@@ -1,7 +1,7 @@
 /** The decoder over graphs, for any Runtime: one session each for the backbone, the output embedding and each aggregator. */
 import { Tensor } from 'onnxruntime-common'
 import { aggregatorGraph, backboneGraph, type KvType, type ModelConfig, outputGraph } from '../model/index.ts'
-import type { Decoder, Runtime, Session } from '../runtime/index.ts'
+import type { Decoder, Runtime, Session, TensorMemory } from '../runtime/index.ts'
 import { type AdapterTensor, adapterBank } from './adapter-bank.ts'
 import { GraphRowCache } from './graph-row-cache.ts'
 import type { ModelFiles } from './model-files.ts'
@@ -15,6 +15,9 @@ export class GraphDecoder implements Decoder {
   readonly #output: Session
   readonly #aggregators: ReadonlyMap<number, Session>
   readonly #adapters: ReadonlyMap<string, Tensor>
+  readonly #memory: TensorMemory | undefined
+  /** Those in the engine's memory, which nobody collects. */
+  readonly #caches: GraphRowCache[] = []
 
   private constructor(
     config: ModelConfig,
@@ -23,6 +26,7 @@ export class GraphDecoder implements Decoder {
     output: Session,
     aggregators: ReadonlyMap<number, Session>,
     adapters: ReadonlyMap<string, Tensor>,
+    memory: TensorMemory | undefined,
   ) {
     this.#config = config
     this.#kv = kv
@@ -30,6 +34,7 @@ export class GraphDecoder implements Decoder {
     this.#output = output
     this.#aggregators = aggregators
     this.#adapters = adapters
+    this.#memory = memory
   }
 
   /** Compiles the graphs. Frees what it made when one of them fails. */
@@ -55,7 +60,7 @@ export class GraphDecoder implements Decoder {
         const { n } = config.parscale
         if (n > 1) aggregators.set(n, await session(aggregatorGraph(config, findWeight)))
       }
-      return new GraphDecoder(files.config, kv, backbone, output, aggregators, asTensors(bank))
+      return new GraphDecoder(files.config, kv, backbone, output, aggregators, asTensors(bank), runtime.memory)
     } catch (error) {
       await Promise.all(made.map((s) => s.dispose()))
       throw error
@@ -63,7 +68,9 @@ export class GraphDecoder implements Decoder {
   }
 
   openCache(): GraphRowCache {
-    return new GraphRowCache(this.#config, this.#kv, (feeds, adapters) => this.#run(feeds, adapters))
+    const cache = new GraphRowCache(this.#config, this.#kv, (feeds, adapters) => this.#run(feeds, adapters), this.#memory)
+    if (this.#memory) this.#caches.push(cache)
+    return cache
   }
 
   /** @param adapters the number of each row's adapter, [R]; 0: none */
@@ -87,6 +94,7 @@ export class GraphDecoder implements Decoder {
   }
 
   async dispose(): Promise<void> {
+    for (const cache of this.#caches) cache.clear()
     await Promise.all([this.#backbone, this.#output, ...this.#aggregators.values()].map((s) => s.dispose()))
   }
 }

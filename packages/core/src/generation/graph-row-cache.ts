@@ -4,7 +4,7 @@
  */
 import type { Tensor } from 'onnxruntime-common'
 import { type KvType, type ModelConfig, positionBytes, RopeTable } from '../model/index.ts'
-import type { DecoderOutput, DecoderRow, RowCache } from '../runtime/index.ts'
+import type { DecoderOutput, DecoderRow, RowCache, TensorMemory } from '../runtime/index.ts'
 import { batchFeeds } from './batch.ts'
 import { KvCache } from './kv-cache.ts'
 
@@ -29,11 +29,11 @@ export class GraphRowCache implements RowCache {
   #slots = new Map<number, Slot>()
   #nextRow = 0
 
-  constructor(config: ModelConfig, kv: KvType, run: RunBackbone) {
+  constructor(config: ModelConfig, kv: KvType, run: RunBackbone, memory?: TensorMemory) {
     this.#config = config
     this.positionBytes = positionBytes(config, kv)
     this.#run = run
-    this.#cache = new KvCache(config, kv)
+    this.#cache = new KvCache(config, kv, memory)
     this.#rope = new RopeTable(config)
   }
 
@@ -54,6 +54,12 @@ export class GraphRowCache implements RowCache {
   closeRows(rows: readonly number[]): void {
     for (const row of rows) this.#slots.delete(row)
     if (this.#slots.size === 0) this.#cache.clear()
+  }
+
+  /** Frees the memory; the rows are gone. */
+  clear(): void {
+    this.#slots.clear()
+    this.#cache.clear()
   }
 
   copyRows(targets: readonly number[], sources: readonly number[]): void {

@@ -5,25 +5,42 @@
 import { Tensor } from 'onnxruntime-common'
 import { narrowToHalves } from '../checkpoint/half.ts'
 import { type KvType, kvBytes } from '../model/index.ts'
+import type { TensorMemory } from '../runtime/index.ts'
 
-type Codes = Float32Array | Uint16Array | Int8Array
+type Codes = Float32Array<ArrayBufferLike> | Uint16Array<ArrayBufferLike> | Int8Array<ArrayBufferLike>
 
 export class KvBlock {
   readonly #type: KvType
   readonly #headDim: number
   readonly #codes: Codes
   /** One for each entry; none but for int8. */
-  readonly #scales: Float32Array
+  readonly #scales: Float32Array<ArrayBufferLike>
+  readonly #free: () => void
 
-  private constructor(type: KvType, headDim: number, codes: Codes, scales: Float32Array) {
+  private constructor(type: KvType, headDim: number, codes: Codes, scales: Float32Array<ArrayBufferLike>, free = () => {}) {
     this.#type = type
     this.#headDim = headDim
     this.#codes = codes
     this.#scales = scales
+    this.#free = free
   }
 
-  static empty(type: KvType, headDim: number, entries: number): KvBlock {
-    return new KvBlock(type, headDim, allocate(type, entries * headDim), new Float32Array(type === 'int8' ? entries : 0))
+  /** Zeros; in the engine's memory where it is given and has room. */
+  static empty(type: KvType, headDim: number, entries: number, memory?: TensorMemory): KvBlock {
+    const scales = type === 'int8' ? entries : 0
+    const codes = entries * headDim
+    const bytes = entries > 0 ? memory?.allocate(kvBlockBytes(type, headDim, entries)) : undefined
+    if (!bytes) return new KvBlock(type, headDim, new kinds[type](codes), new Float32Array(scales))
+    const { buffer, byteOffset } = bytes
+    // Scales first, which have to lie on four bytes.
+    const scalesFirst = new Float32Array(buffer, byteOffset, scales)
+    const rest = new kinds[type](buffer, byteOffset + scalesFirst.byteLength, codes)
+    return new KvBlock(type, headDim, rest, scalesFirst, () => memory!.free(bytes))
+  }
+
+  /** Gives the engine its memory back; the block cannot be used afterwards. */
+  free(): void {
+    this.#free()
   }
 
   /** A step's result `name` [..., D], with `name`_scale [...] of int8, over the engine's memory. */
@@ -72,16 +89,9 @@ export class KvBlock {
 /** Bytes of a block. */
 export const kvBlockBytes = (type: KvType, headDim: number, entries: number): number => entries * kvBytes(type, headDim)
 
-function allocate(type: KvType, length: number): Codes {
-  switch (type) {
-    case 'f32':
-      return new Float32Array(length)
-    case 'f16':
-      return new Uint16Array(length)
-    case 'int8':
-      return new Int8Array(length)
-  }
-}
+const kinds: Readonly<
+  Record<KvType, { new (length: number): Codes; new (buffer: ArrayBufferLike, byteOffset: number, length: number): Codes }>
+> = { f32: Float32Array, f16: Uint16Array, int8: Int8Array }
 
 function tensorOf(codes: Codes, shape: readonly number[]): Tensor {
   if (codes instanceof Float32Array) return new Tensor('float32', codes, shape)

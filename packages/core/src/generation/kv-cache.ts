@@ -1,9 +1,10 @@
 /**
- * The key/value cache: blocks [rows, K, capacity, D] of fixed capacity per layer, owned by TypeScript and read by the engine
- * where they lie. A step writes only the new tokens; nothing is copied but when blocks grow or rows move.
+ * The key/value cache: blocks [rows, K, capacity, D] of fixed capacity per layer, owned by TypeScript, in the engine's memory if it
+ * has any of its own, and read by the engine where they lie. A step writes only the new tokens; nothing is copied but when blocks grow or rows move.
  */
 import type { Tensor } from 'onnxruntime-common'
 import type { KvType, ModelConfig } from '../model/index.ts'
+import type { TensorMemory } from '../runtime/index.ts'
 import { KvBlock, kvBlockBytes } from './kv-block.ts'
 
 interface LayerCache {
@@ -22,15 +23,17 @@ export class KvCache {
   readonly #heads: number
   readonly #headDim: number
   readonly #layers: LayerCache[]
+  readonly #memory: TensorMemory | undefined
   #rows = 0
   #capacity = 0
   /** Spare block of the size of one layer's, so that moving rows allocates nothing. */
   #spare: KvBlock | undefined
 
-  constructor(config: ModelConfig, type: KvType) {
+  constructor(config: ModelConfig, type: KvType, memory?: TensorMemory) {
     this.type = type
     this.#heads = config.numKeyValueHeads
     this.#headDim = config.headDim
+    this.#memory = memory
     this.#layers = Array.from({ length: config.numHiddenLayers }, () => ({ key: this.#block(0), value: this.#block(0) }))
   }
 
@@ -52,8 +55,10 @@ export class KvCache {
       const block = this.#block(newRows * this.#heads * newCapacity)
       for (let head = 0; head < this.#rows * this.#heads; head++)
         block.copy(head * newCapacity, old, head * this.#capacity, this.#capacity)
+      old.free()
       return block
     }
+    this.#spare?.free()
     for (const layer of this.#layers) {
       layer.key = grow(layer.key)
       layer.value = grow(layer.value)
@@ -63,7 +68,12 @@ export class KvCache {
 
   /** Forgets everything and frees the memory. */
   clear(): void {
-    for (const layer of this.#layers) [layer.key, layer.value] = [this.#block(0), this.#block(0)]
+    this.#spare?.free()
+    for (const layer of this.#layers) {
+      layer.key.free()
+      layer.value.free()
+      ;[layer.key, layer.value] = [this.#block(0), this.#block(0)]
+    }
     ;[this.#rows, this.#capacity, this.#spare] = [0, 0, undefined]
   }
 
@@ -142,6 +152,6 @@ export class KvCache {
   }
 
   #block(entries: number): KvBlock {
-    return KvBlock.empty(this.type, this.#headDim, entries)
+    return KvBlock.empty(this.type, this.#headDim, entries, this.#memory)
   }
 }

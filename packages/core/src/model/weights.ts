@@ -30,6 +30,8 @@ export interface QuantisedWeight {
   readonly scales: StoredData
   /** float32 (GGUF types with a minimum): [N, K / blockSize], which need not be whole numbers. */
   readonly zeroPoints?: { readonly dtype: 'uint8' | 'float32'; readonly data: StoredData } | undefined
+  /** The same matrix in float32, for products: of engines that have no good kernel for quantised ones. Rows are looked up as stored. */
+  readonly inFull?: StoredData | undefined
 }
 
 export type StoredWeight = PlainWeight | QuantisedWeight
@@ -46,8 +48,12 @@ export function storedRows(weight: StoredWeight, total: number, first: number, c
     return { ...data, offset: data.offset + first * rowBytes, byteLength: count * rowBytes }
   }
   if (!isQuantised(weight)) return { ...weight, data: of(weight.data) }
-  const { data, scales, zeroPoints } = weight
-  return { ...weight, data: of(data), scales: of(scales), zeroPoints: zeroPoints && { ...zeroPoints, data: of(zeroPoints.data) } }
+  const { data, scales, zeroPoints, inFull } = weight
+  return {
+    ...{ ...weight, data: of(data), scales: of(scales) },
+    zeroPoints: zeroPoints && { ...zeroPoints, data: of(zeroPoints.data) },
+    inFull: inFull && of(inFull),
+  }
 }
 
 /** Finds a tensor of a checkpoint; throws, naming it, when there is none of that name and shape. */
@@ -90,7 +96,7 @@ export function externalWeights(g: GraphBuilder, find: FindWeight): Weights {
   const plain = (name: string, shape: readonly number[], as: 'float32' | 'stored' = 'float32') => {
     let value = stored.get(name)
     if (!value) {
-      const found = inFile(find(name, shape))
+      const found = inFloats(inFile(find(name, shape)))
       if (isQuantised(found)) {
         throw checkpointError(
           `${found.data.path}: tensor ${name} is quantised to ${found.bits} bits, and is needed in full here; use the model that it was made from`,
@@ -110,6 +116,7 @@ export function externalWeights(g: GraphBuilder, find: FindWeight): Weights {
   }
   const quantised: Weights['quantised'] = (matrices, use) => {
     const found = matrices.map(({ name, shape }) => inFile(find(name, shape)))
+    if (use === 'product' && found.some((weight) => isQuantised(weight) && weight.inFull)) return undefined
     const joined = found.every(isQuantised) ? sideBySide(found) : undefined
     const rows = matrices.reduce((sum, { shape }) => sum + shape[0], 0)
     return joined && quantisedMatrix(g, matrices.map(({ name }) => name).join('+'), [rows, matrices[0]!.shape[1]], joined, use)
@@ -122,6 +129,9 @@ function inFile(weight: StoredWeight): StoredWeight {
     throw new TypeError(`${weight.data.path}: a graph maps its weights from files, and these are made while they are read`)
   return weight
 }
+
+const inFloats = (weight: StoredWeight): StoredWeight =>
+  isQuantised(weight) && weight.inFull ? { dtype: 'float32', data: weight.inFull } : weight
 
 /** Matrices as one, if all their parts lie in one file, each directly behind that of the one before. */
 function sideBySide(matrices: readonly QuantisedWeight[]): QuantisedWeight | undefined {

@@ -33,6 +33,14 @@ export interface SessionOptions {
   readonly keepOnDevice?: readonly string[]
 }
 
+/** Memory of the engine's, for tensors that it reads at every run: what lies elsewhere it copies first. */
+export interface TensorMemory {
+  /** Zeros; undefined where there is not so much. */
+  allocate(byteLength: number): Uint8Array<ArrayBufferLike> | undefined
+  /** @param bytes what `allocate` gave, or a view of the same beginning */
+  free(bytes: ArrayBufferView): void
+}
+
 export interface Runtime {
   readonly device: Device
   /** Threads of one operator on CPU; undefined: the engine's choice. */
@@ -41,6 +49,8 @@ export interface Runtime {
   readonly fuses?: boolean
   /** Bytes that a session of this graph would take beside what it is fed. Absent or undefined: nobody can say before. */
   sessionBytes?(graph: Graph): number | undefined
+  /** Only where the engine has any. */
+  readonly memory?: TensorMemory | undefined
   /** Compiles a graph. Weights are read from the files that the graph points into. */
   createSession(graph: Graph, options?: SessionOptions): Promise<Session>
 }

@@ -4,7 +4,8 @@ import { runtimeError, unsupportedError } from '../../errors.ts'
 import { type ExternalData, type Graph, writeOnnx } from '../../graph/index.ts'
 import type { Runtime, Session, SessionOptions } from '../../runtime/index.ts'
 import { breathing } from './breathe.ts'
-import { type Backend, type Build, buildFor, loadBuild, type OrtModule } from './builds.ts'
+import { type Backend, type Build, buildFor, messageOf, type OrtModule, startBuild } from './builds.ts'
+import type { WasmMemory } from './wasm-memory.ts'
 import { readPlace } from './widened.ts'
 
 export interface WebRuntimeOptions {
@@ -32,7 +33,7 @@ export async function webRuntime(options: WebRuntimeOptions): Promise<WebRuntime
   const { backend, threads } = options
   const device = backend === 'webgpu' ? await openDevice() : undefined
   const build = buildFor(backend)
-  const ort = await loadBuild(build, { threads, runtimeFiles: options.runtimeFiles })
+  const { ort, memory } = await startBuild(build, { threads, runtimeFiles: options.runtimeFiles })
   let disposed = false
   const lost = new Promise<string>((resolve) => {
     device?.lost.then(({ message, reason }) => {
@@ -45,7 +46,8 @@ export async function webRuntime(options: WebRuntimeOptions): Promise<WebRuntime
     threads,
     build,
     lost,
-    createSession: (graph, sessionOptions = {}) => createSession(ort, provider, graph, sessionOptions, options, lost),
+    memory,
+    createSession: (graph, sessionOptions = {}) => createSession(ort, memory, provider, graph, sessionOptions, options, lost),
     dispose() {
       disposed = true
       device?.destroy()
@@ -79,6 +81,7 @@ const largeLimits = [
 
 async function createSession(
   ort: OrtModule,
+  memory: WasmMemory | undefined,
   provider: InferenceSession.ExecutionProviderConfig,
   graph: Graph,
   { keepOnDevice = [] }: SessionOptions,
@@ -110,7 +113,8 @@ async function createSession(
   return {
     async run(feeds, outputs = {}) {
       await breathe()
-      const results = await Promise.race([session.run(feeds as Record<string, Tensor>), gone])
+      const placed = memory?.inPlace(feeds) ?? feeds
+      const results = await Promise.race([session.run(placed as Record<string, Tensor>), gone])
       for (const [name, place] of Object.entries(outputs)) {
         const result = results[name]!
         ;(place.data as Float32Array).set(result.data as Float32Array)
@@ -123,8 +127,6 @@ async function createSession(
 }
 
 export const gpuLost = (reason: string) => runtimeError(`the GPU was lost (${reason}); WASM takes over, ask again`)
-
-export const messageOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).trim()
 
 /** Each weight as an external file of its own, which is what the engine can be handed. */
 async function weightsOf(

@@ -3,12 +3,12 @@ import type { OpenCheckpoint } from '../../checkpoint/index.ts'
 import { isParscaleError, unsupportedError } from '../../errors.ts'
 import { Model, type ModelFiles } from '../../generation/index.ts'
 import type { KvType } from '../../model/index.ts'
-import { largestTensorBytes } from '../model/memory.ts'
+import { largestTensorBytes, multipliesInFull } from '../model/memory.ts'
 import type { BrowserModelInfo } from '../types.ts'
-import type { Backend } from './builds.ts'
-import { messageOf, type WebRuntime, webRuntime } from './onnx-runtime.ts'
+import { type Backend, messageOf, startBuild } from './builds.ts'
+import { type WebRuntime, webRuntime } from './onnx-runtime.ts'
 import { judgeAgainst, judgeAlone, judgeKnown, knownOf, sample, type Verdict } from './self-test.ts'
-import { widenedFiles } from './widened.ts'
+import { filesInFull, widenedFiles } from './widened.ts'
 
 export interface StartOptions {
   readonly device: 'auto' | 'webgpu' | 'wasm'
@@ -36,9 +36,10 @@ export async function startModel(files: ModelFiles, backbone: OpenCheckpoint, op
   const { threads, note } = threadsFor(options.threads)
   const said: string[] = [...notes]
   let reason = why
+  const comparedFiles = filesFor('wasm', files, backbone)
   for (const backend of backends) {
     options.signal?.throwIfAborted()
-    const started = await attempt(files, backend, { ...options, threads })
+    const started = await attempt(filesFor(backend, files, backbone), backend, { ...options, threads, comparedFiles })
     if ('model' in started) {
       if (backend === 'wasm' && note !== undefined) said.push(note)
       const { build } = started.runtime
@@ -54,6 +55,21 @@ export async function startModel(files: ModelFiles, backbone: OpenCheckpoint, op
 
 const names: Readonly<Record<Backend, string>> = { webgpu: 'WebGPU', wasm: 'WASM' }
 
+/**
+ * Fetches and compiles the runtime where it is certain that WASM will run, so that this goes on beside the reading of the model. What
+ * fails is said when the model starts.
+ */
+export async function startEarly({ device, threads, runtimeFiles }: Omit<StartOptions, 'blob'>): Promise<void> {
+  if (device === 'webgpu' || (device === 'auto' && !isNoGpu(await findAdapter()))) return
+  await startBuild('wasm', { threads: threadsFor(threads).threads, runtimeFiles }).catch(() => {})
+}
+
+const findAdapter = async () => await globalThis.navigator?.gpu?.requestAdapter().catch(() => null)
+
+/** There is none, or it is computed by the CPU. */
+const isNoGpu = (adapter: GPUAdapter | null | undefined): boolean =>
+  !adapter || adapter.info.isFallbackAdapter || adapter.info.architecture === 'swiftshader'
+
 /** In order of preference. */
 async function candidates(
   device: StartOptions['device'],
@@ -65,15 +81,14 @@ async function candidates(
     why: `WASM runs: ${why}.`,
     notes: device === 'webgpu' ? [`WebGPU was asked for; WASM runs instead, as ${why}.`] : [],
   })
-  const adapter = await globalThis.navigator?.gpu?.requestAdapter().catch(() => null)
+  const adapter = await findAdapter()
   if (!adapter) return fallback(globalThis.navigator?.gpu ? 'WebGPU finds no GPU here' : 'this browser has no WebGPU')
   const largest = largestTensorBytes(backbone)
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits
   const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
   if (largest > most) return fallback(`the GPU takes buffers of ${most} bytes, and the largest weight has ${largest}`)
   if (device === 'webgpu') return { backends: ['webgpu', 'wasm'], why: 'WebGPU runs, as asked for.', notes: [] }
-  if (adapter.info.isFallbackAdapter || adapter.info.architecture === 'swiftshader')
-    return fallback('the only GPU here is computed by the CPU')
+  if (isNoGpu(adapter)) return fallback('the only GPU here is computed by the CPU')
   return { backends: ['webgpu', 'wasm'], why: 'WebGPU runs: this browser has a GPU.', notes: [] }
 }
 
@@ -88,6 +103,18 @@ function threadsFor(wanted: number | undefined): { threads: number; note?: strin
   }
 }
 
+/** The files as a backend can run them. */
+function filesFor(backend: Backend, files: ModelFiles, backbone: OpenCheckpoint): ModelFiles {
+  if (backend === 'webgpu') return widenedFiles(files)
+  return multipliesInFull(backbone) ? filesInFull(files) : files
+}
+
+interface Attempting extends StartOptions {
+  readonly threads: number
+  /** As WASM runs them, for a comparison. */
+  readonly comparedFiles: ModelFiles
+}
+
 interface Attempt extends Omit<StartedModel, 'facts'> {
   readonly selfTest: BrowserModelInfo['selfTest']
 }
@@ -95,7 +122,7 @@ interface Attempt extends Omit<StartedModel, 'facts'> {
 async function attempt(
   files: ModelFiles,
   backend: Backend,
-  options: StartOptions & { readonly threads: number },
+  options: Attempting,
 ): Promise<Attempt | { readonly failure: string }> {
   let runtime: WebRuntime | undefined
   let model: Model | undefined
@@ -107,7 +134,7 @@ async function attempt(
     }
     const { threads, runtimeFiles, blob, signal } = options
     runtime = await webRuntime({ backend, threads: backend === 'wasm' ? threads : 1, runtimeFiles, blob, onBytes, signal })
-    model = await Model.load(runtime, backend === 'webgpu' ? widenedFiles(files) : files, { kv: options.kv })
+    model = await Model.load(runtime, files, { kv: options.kv })
     options.onTest?.()
     const { verdict, selfTest } = await test(model, files, backend, weightBytes, options)
     if (verdict === undefined) return { model, runtime, weightBytes, selfTest }
@@ -127,7 +154,7 @@ async function test(
   files: ModelFiles,
   backend: Backend,
   weightBytes: number,
-  options: StartOptions & { readonly threads: number },
+  options: Attempting,
 ): Promise<{ verdict: Verdict; selfTest: BrowserModelInfo['selfTest'] }> {
   const known = knownOf(files)
   const samples = await sample(model, known)
@@ -138,7 +165,7 @@ async function test(
   const { threads, runtimeFiles, blob, signal } = options
   // With as many threads as it would have for good: the module starts once.
   const runtime = await webRuntime({ backend: 'wasm', threads, runtimeFiles, blob, signal })
-  const other = await Model.load(runtime, files, { kv: options.kv })
+  const other = await Model.load(runtime, options.comparedFiles, { kv: options.kv })
   try {
     return { verdict: judgeAgainst(samples, await sample(other, undefined)), selfTest: 'other backend' }
   } finally {

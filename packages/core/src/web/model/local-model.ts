@@ -6,8 +6,9 @@ import { backboneParameters, elementCount } from '../../model/index.ts'
 import { createServerApp, ModelRegistry, type ServerApp } from '../../server/index.ts'
 import type { ChatMessage } from '../../tokenizer/index.ts'
 import { overlongError } from '../../tokenizer/overlong.ts'
-import { gpuLost, messageOf } from '../engine/onnx-runtime.ts'
-import { release, type StartedModel, startModel } from '../engine/start.ts'
+import { messageOf } from '../engine/builds.ts'
+import { gpuLost } from '../engine/onnx-runtime.ts'
+import { release, type StartedModel, startEarly, startModel } from '../engine/start.ts'
 import type { BrowserLoadOptions, BrowserMemory, BrowserModel, BrowserModelInfo, BrowserTextOptions } from '../types.ts'
 import { type OpenedBlobs, openBlobs } from './open.ts'
 import { type ReadModel, readSource } from './read-source.ts'
@@ -15,11 +16,13 @@ import { type ReadModel, readSource } from './read-source.ts'
 /** @throws as loadInBrowser */
 export async function loadHere(options: BrowserLoadOptions): Promise<BrowserModel> {
   const settings = settingsOf(options)
+  const { device = 'auto', threads, runtimeFiles } = options
+  void startEarly({ device, threads, runtimeFiles: runtimeFiles === undefined ? undefined : folderUrl(runtimeFiles) })
   const read = await readSource(options, settings)
   const opened = await openBlobs(read.name, read.blobs, read.gguf, settings, options.signal)
   const files = await modelFiles(opened.backbone, opened.streamSets)
   const model = new LocalModel(options, read, opened, files)
-  await model.start(options.device ?? 'auto')
+  await model.start(device)
   return model
 }
 

@@ -2,7 +2,14 @@
 import { isTied, type OpenCheckpoint, quantisedBytes } from '../../checkpoint/index.ts'
 import { resourceError } from '../../errors.ts'
 import { graphMemory, rowTokensPerStep } from '../../generation/index.ts'
-import { hasStreams, type KvType, type MemoryEstimate, type MemoryQuestion } from '../../model/index.ts'
+import {
+  backboneParameters,
+  elementCount,
+  hasStreams,
+  type KvType,
+  type MemoryEstimate,
+  type MemoryQuestion,
+} from '../../model/index.ts'
 
 /** What a WASM module may have. */
 const wasmBytes = 2 ** 32
@@ -27,7 +34,23 @@ export function memoryOf(
     ...{ config, tensors: tensorsOf(backbone), tied: isTied(backbone), p, contextTokens: context },
     ...{ streamSets: sets, rowTokens: Math.min(rowTokensPerStep, p * context), kv },
   }
-  return graphMemory(question)
+  if (!multipliesInFull(backbone)) return graphMemory(question)
+  // What is not named there counts as float32.
+  const held = quantised(backbone)
+  return graphMemory({ ...question, tensors: new Map([...question.tensors].filter(([name]) => !held.has(name))) })
+}
+
+const quantised = (backbone: OpenCheckpoint) => quantisedBytes(tensorsOf(backbone))
+
+/**
+ * Whether WASM multiplies in float32 with what is quantised: a matter of speed, where there is memory for it. While they are read
+ * weights are there twice.
+ */
+export function multipliesInFull(backbone: OpenCheckpoint): boolean {
+  const held = quantised(backbone)
+  const parameters = backboneParameters(backbone.config, isTied(backbone)).filter(({ name }) => held.has(name))
+  const elements = parameters.reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  return elements > 0 && 4 * elements <= Math.min(1e9, availableBytes() / 4)
 }
 
 /**
