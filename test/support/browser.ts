@@ -16,12 +16,35 @@ export const noBrowser: string | undefined = existsSync(executablePath)
   ? undefined
   : `${executablePath} is not there; install chromium or name one in CHROMIUM`
 
-export async function launch(): Promise<Browser> {
-  return await chromium.launch({
-    executablePath,
-    // SwiftShader computes WebGPU on the CPU.
-    args: ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan'],
-  })
+// SwiftShader computes WebGPU on the CPU.
+const args = ['--no-sandbox', '--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--enable-features=Vulkan']
+
+export const launch = (): Promise<Browser> => chromium.launch({ executablePath, args })
+
+/** With a profile in a folder, which keeps what a visitor's browser keeps: a private one has no place for compiled code. */
+export const launchProfile = (folder: string): Promise<BrowserContext> =>
+  chromium.launchPersistentContext(folder, { executablePath, args })
+
+export interface ProcessUse {
+  /** Proportional set size in bytes; where the system does not say it (it is Linux that does), 0. */
+  readonly memoryBytes: number
+  /** Processor time since they began. */
+  readonly seconds: number
+}
+
+/** What all pages and the GPU process take together. */
+export async function processUse(browser: Browser): Promise<ProcessUse> {
+  const session = await browser.newBrowserCDPSession()
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo')
+  await session.detach()
+  let [memoryBytes, seconds] = [0, 0]
+  for (const { type, id, cpuTime } of processInfo) {
+    if (type !== 'renderer' && type !== 'GPU') continue
+    seconds += cpuTime
+    const rollup = `/proc/${id}/smaps_rollup`
+    if (existsSync(rollup)) memoryBytes += 1024 * Number(/^Pss: +(\d+) kB$/m.exec(readFileSync(rollup, 'utf8'))?.[1] ?? 0)
+  }
+  return { memoryBytes, seconds }
 }
 
 const types: Readonly<Record<string, string>> = {
@@ -82,12 +105,12 @@ export interface Site {
 
 /**
  * Serves `/` as an empty page, the bundle's files, `/ort/` and folders by their prefix. With `isolated`, COOP and COEP; `policy` is
- * the Content-Security-Policy in place of a strict one.
+ * the Content-Security-Policy in place of a strict one. With `cached`, browsers keep the runtime, as they keep the studio's.
  */
 export async function serveSite(
   folder: string,
   mounts: Readonly<Record<string, string>>,
-  options: { readonly isolated: boolean; readonly policy?: string },
+  options: { readonly isolated: boolean; readonly policy?: string; readonly cached?: boolean },
 ): Promise<Site> {
   const all = { '/ort/': join(root, 'node_modules/onnxruntime-web/dist'), ...mounts, '/': folder }
   const requests: string[] = []
@@ -115,6 +138,7 @@ export async function serveSite(
       )
       return
     }
+    if (options.cached && path.startsWith('/ort/')) response.setHeader('cache-control', 'public, max-age=31536000, immutable')
     const [prefix, below] = Object.entries(all).find(([prefix]) => path.startsWith(prefix))!
     serveFile(join(below, normalize(`/${path.slice(prefix.length)}`)), request, response)
   })
