@@ -44,6 +44,13 @@ async function filesOf(folder: string): Promise<Record<string, string>> {
 }
 
 it('whatever moment its makers are killed at, what is in the cache is whole', async () => {
+  // How long it takes from its first word on, so that kills come within.
+  const first = start(join(scratch, 'expected'))
+  const ended = once(first, 'exit')
+  await once(first.stdout!, 'data')
+  const begun = performance.now()
+  await ended
+  const duration = performance.now() - begun
   const { folder: expected } = await finish(start(join(scratch, 'expected')))
   const whole = await filesOf(expected)
   const cache = join(scratch, 'killed')
@@ -53,7 +60,7 @@ it('whatever moment its makers are killed at, what is in the cache is whole', as
     const child = start(cache)
     const exit = once(child, 'exit') // asked for now: it may come before it is killed
     await once(child.stdout!, 'data')
-    await sleep(random.uniform() * 1000)
+    await sleep(random.uniform() * duration)
     child.kill('SIGKILL')
     await exit
     const names = await readdir(join(cache, 'quantised')).catch((): string[] => [])
