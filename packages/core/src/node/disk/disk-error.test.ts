@@ -147,3 +147,14 @@ test('errors that are not about the path stay what they are', () => {
     message: '/f: the disk quota is used up; make room',
   })
 })
+
+test('a copy that fails is of the file that it writes, not of the one that it reads', () => {
+  const copy = Object.assign(new Error('ENOSPC: no space left on device'), {
+    ...{ code: 'ENOSPC', syscall: 'copyfile', path: '/blobs/a', dest: '/target/.file.partial-1-a' },
+  })
+  expect(diskError(copy, '/target/file', advice)).toMatchObject({
+    kind: 'resource',
+    message: '/target/file: the disk is full; make room',
+  })
+  expect(diskError(copy, '/elsewhere/file', advice)).toBe(copy)
+})

@@ -35,10 +35,11 @@ export const cacheAdvice: DiskAdvice = {
  * path that cannot be written. Errors of this library and errors that are not about this path come back as they are.
  */
 export function diskError(error: unknown, path: string, advice: DiskAdvice): unknown {
-  const { syscall, path: at } = error as NodeJS.ErrnoException
+  // Copies, links and renames name what they read as `path`, and what they write as `dest`.
+  const { syscall, path: at, dest } = error as NodeJS.ErrnoException & { readonly dest?: string }
   const code = codeOf(error as NodeJS.ErrnoException)
   if (isParscaleError(error) || code === undefined || syscall === undefined || syscall === 'read') return error
-  if (at !== undefined && !concerns(at, path)) return error
+  if (at !== undefined && ![at, dest].some((each) => each !== undefined && concerns(each, path))) return error
   const name = advice.flag === undefined ? path : `--${advice.flag} ${path}`
   const facts = { file: path, flag: advice.flag, found: code, cause: error }
   if (code in full) return new ParscaleError('resource', `${name}: ${full[code]}; ${advice.full}`, facts)
