@@ -1,7 +1,7 @@
 /** Every command that writes, as processes of a bundle, for tests that kill them or take their disk away. */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdirSync, mkdtempSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ import { build } from 'esbuild'
 import { type HubServer, startHubServer } from '../hub/testing/hub-server.ts'
 import { type Finished, mainPath } from './cli.ts'
 
+/** Beside it, as far below the package as what is published is. */
 const bundles = fileURLToPath(new URL('../../.cache', import.meta.url))
 const model = fileURLToPath(new URL('../../models/small', import.meta.url))
 const fixture = (path: string) => fileURLToPath(new URL(`../../../../fixtures/${path}`, import.meta.url))
@@ -34,8 +35,7 @@ export interface Running {
 /** @param scratch where the material goes that the commands read: data, and a run */
 export async function writingCommands(scratch: string): Promise<WritingCommands> {
   // Starts several times faster than sources. A folder of its own: several files of tests may run at once.
-  mkdirSync(bundles, { recursive: true })
-  const bundle = mkdtempSync(join(bundles, 'writing-'))
+  const bundle = mkdtempSync(`${bundles}-`)
   const program = join(bundle, 'main.js')
   await build({
     entryPoints: { main: mainPath, 'bench/worker': fileURLToPath(new URL('../bench/worker.ts', import.meta.url)) },
