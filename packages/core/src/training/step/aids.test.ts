@@ -211,6 +211,11 @@ describe('streams of domains', () => {
     expect(Math.abs(left - 180)).toBeLessThan(5 * 11)
   })
 
+  it('is refused where nobody says which document is whose', async () => {
+    const { plan } = await sample('parscale-p4')
+    expect(() => passNoise({ ...plan, aids: { domainStreams: 0.3 } }, 7)).toThrow(/the plan needs `domains`/)
+  })
+
   it('adds a tenth of -log of what the token’s own stream has, where the sequence is left to it', async () => {
     const [N, P] = [3, 2]
     const g = new GraphBuilder('term')

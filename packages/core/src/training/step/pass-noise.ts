@@ -3,6 +3,7 @@
  * the pass's number alone, so a run that goes on draws what it would have drawn.
  */
 import { Tensor } from 'onnxruntime-common'
+import { usageError } from '../../errors.ts'
 import { branches, elementCount } from '../../model/index.ts'
 import { createRandom, type Random } from '../../random.ts'
 import { domainStreamsName, dropoutName, firstStreamsName, keptStreamsName, leftOut } from './aids.ts'
@@ -96,6 +97,9 @@ export const noiseBytes = (plan: LossPlan): number =>
 export function passNoise(plan: LossPlan, seed: number): (pass: number, batch: TokenBatch) => Tensors {
   const drawn = noises(plan)
   if (drawn.length === 0) return () => ({})
+  if (plan.domains === undefined && drawn.some(({ name }) => name === domainStreamsName)) {
+    throw usageError('domainStreams: the plan needs `domains`, which say the stream of each document')
+  }
   const tensors = Object.fromEntries(
     drawn.map(({ name, shape }) => [name, new Tensor('float32', new Float32Array(elementCount(shape)), shape)]),
   )
