@@ -94,7 +94,7 @@ struct Avx512Vnni {
 // Two panels meet eight rows, so that each input is loaded once for both: with one panel, loads are as many as products. Weights are cut
 // into pieces that stay in the first cache level while all rows meet them, and 4 bits are unpacked once for all rows. Below some 64 rows that
 // gains nothing: weights come from memory.
-namespace ManyRowsVnni {
+namespace Avx512VnniManyRows {
 
 constexpr size_t tileRows = 8, panelsAtOnce = 2, inputsAtOnce = 512;
 
@@ -215,11 +215,11 @@ void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, boo
 
 constexpr ManyRows table = {64, tileRows, tileRows, 16, panelsAtOnce, 512 * 1024, takes, product};
 
-}  // namespace ManyRowsVnni
+}  // namespace Avx512VnniManyRows
 
 constexpr Kernels withManyRows() {
   Kernels kernels = kernelsOf<Avx512Vnni>("avx512vnni");
-  kernels.manyRows = &ManyRowsVnni::table;
+  kernels.manyRows = &Avx512VnniManyRows::table;
   return kernels;
 }
 

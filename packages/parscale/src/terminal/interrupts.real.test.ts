@@ -100,7 +100,8 @@ const situations: Record<string, Situation> = {
   },
   training: { args: () => [...training(), '--data', at('short.txt'), '--vocab-size', '300'], busyMs: 8000, anew: without('run') },
   'packing weights': { args: () => ['score', at('random'), '--ids', '1,2,3'], ours: true, busyMs: 500, anew: without('cache') },
-  'loading a model': { args: () => ['score', at('random'), '--ids', '1,2,3', '--engine', 'onnx'], busyMs: 500 },
+  // With tokens enough that it cannot end between the two.
+  'loading a model': { args: () => ['score', at('random'), '--ids', ids(2000), '--engine', 'onnx'], busyMs: 500 },
   'prefill on ONNX Runtime': { args: () => ['score', at('random'), '--ids', ids(4000), '--engine', 'onnx'], busyMs: 6000 },
   'prefill on the native step': { args: () => ['score', at('random'), '--ids', ids(8000), '--engine', 'native'], busyMs: 6000 },
   quantising: { args: () => ['quantize', at('random'), '--out', at('quantised'), '--bits', '4'], ours: true, busyMs: 700 },

@@ -3,7 +3,7 @@
  * whose owner cannot be looked at (another machine's), after a minute in which its owner did not touch it.
  */
 import { randomUUID } from 'node:crypto'
-import { closeSync, openSync, writeSync } from 'node:fs'
+import { closeSync, openSync, writeFileSync } from 'node:fs'
 import { lstat, readFile, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -122,7 +122,7 @@ async function tryCreate(path: string, me: LockOwner): Promise<boolean> {
   }
   try {
     // Not awaited, so that the file is empty for as short as can be.
-    writeSync(file, JSON.stringify(me))
+    writeFileSync(file, JSON.stringify(me)) // all of it: a full disk takes a part without an error
     return true
   } catch (error) {
     await discard(path)

@@ -24,14 +24,12 @@
 #include <unistd.h>
 
 #define REAL(name) ((__typeof__(name)*)real(#name))
-#define MOST_FILES 4096
 
 static void* real(const char* name) { return dlsym(RTLD_NEXT, name); }
 
 static struct { int count; char first[4000]; }* state;
 static const char* folder;
 static int at, number, once, half;
-static char* names[MOST_FILES];
 
 __attribute__((constructor)) static void start(void) {
   const char* path = getenv("FAILING_DISK_STATE");
@@ -49,7 +47,17 @@ __attribute__((constructor)) static void start(void) {
 }
 
 static int below(const char* path) { return state && path && strncmp(path, folder, strlen(folder)) == 0; }
-static const char* nameOf(int file) { return state && file >= 0 && file < MOST_FILES ? names[file] : 0; }
+/* The system knows it best: numbers of files are used again, and a forked child closes its own. */
+static const char* nameOf(int file) {
+  static __thread char path[4096];
+  char link[32];
+  if (!state) return 0;
+  snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  if (length < 0) return 0;
+  path[length] = 0;
+  return below(path) ? path : 0;
+}
 static int denies(void) { return number == EIO || number == EROFS; }
 
 /* 0: goes on; 1: half of it, then what `fails` says; 2: fails. */
@@ -78,12 +86,7 @@ static int opened(const char* path, int flags, int mode, const char* name) {
   struct stat found;
   int makes = (flags & O_CREAT) && lstat(path, &found) != 0;
   if (makes ? fails("open", path) : (flags & O_ACCMODE) != O_RDONLY && number == EROFS && denied(path)) return -1;
-  int file = ((int (*)(const char*, int, ...))real(name))(path, flags, mode);
-  if (file >= 0 && file < MOST_FILES && state) {
-    free(names[file]);
-    names[file] = below(path) ? strdup(path) : 0;
-  }
-  return file;
+  return ((int (*)(const char*, int, ...))real(name))(path, flags, mode);
 }
 
 #define OPEN(name)                                      \
@@ -96,20 +99,6 @@ static int opened(const char* path, int flags, int mode, const char* name) {
   }
 OPEN(open)
 OPEN(open64)
-
-FILE* fopen64(const char* path, const char* mode) {
-  FILE* file = REAL(fopen64)(path, mode);
-  if (file && below(path) && fileno(file) < MOST_FILES) names[fileno(file)] = strdup(path);
-  return file;
-}
-
-int close(int file) {
-  if (nameOf(file)) {
-    free(names[file]);
-    names[file] = 0;
-  }
-  return REAL(close)(file);
-}
 
 /* How many of the bytes may be written: all, half of them, or -1 with errno. */
 static ssize_t room(const char* call, int file, size_t bytes) {
