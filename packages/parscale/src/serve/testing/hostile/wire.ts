@@ -8,8 +8,8 @@ export interface Exchange {
 
 export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** The end of a text is enough for its checks. */
-const mostKept = 2 ** 20
+/** More than any answer has: 2 MB are the embeddings of the most inputs. What is sent without end is not kept. */
+const mostKept = 2 ** 23
 
 export class Wire {
   readonly socket: Socket
