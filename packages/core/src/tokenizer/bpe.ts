@@ -6,7 +6,7 @@ import { checkpointError } from '../errors.ts'
 import type { BpeModel } from './tokenizer-json.ts'
 
 /** Words whose ids are kept. When there are more, keeping starts anew: frequent ones are soon back. */
-const maxWords = 2 ** 16
+const maxWords = 2 ** 14
 /** Longer words seldom come again. */
 const maxWordLength = 256
 /** Ids are below 2^24, so a pair is one exact number. */
