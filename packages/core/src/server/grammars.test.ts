@@ -1,5 +1,7 @@
 /** Grammars are compiled in pieces, so that the server answers others in between, and each once. */
 import { setImmediate } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { beforeEach, expect, it, vi } from 'vitest'
 import { TextModel, TokenVocabulary } from '../generation/index.ts'
 import { fakeEngine } from '../generation/testing/fake-decoder.ts'
@@ -48,7 +50,25 @@ it('keeps refusals too', async () => {
   const failed = () => Promise.resolve(constrain(text, refused)).catch((error) => error)
   const [first, second] = [await failed(), await failed()]
   expect(first.message).toContain('uniqueItems')
-  expect(second).toBe(first)
+  expect(second).toMatchObject({ kind: 'unsupported', message: first.message })
+})
+
+it('keeps of a refusal what it says, not the automaton that was too large', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const heap = () => {
+    collect()
+    return process.memoryUsage().heapUsed / 2 ** 20
+  }
+  // Not by `rejects`, which keeps what it saw.
+  const refuse = async (i: number) => {
+    const kind = await Promise.resolve(constrain(text, regex(`${i}(a|b)*a(a|b){15}`))).catch((error) => error.kind)
+    expect(kind).toBe('unsupported')
+  }
+  await refuse(0)
+  const before = heap()
+  for (let i = 1; i <= 10; i++) await refuse(i)
+  expect(heap() - before).toBeLessThan(10)
 })
 
 it('gives up what nobody waits for any more', async () => {

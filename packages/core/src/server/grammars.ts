@@ -1,5 +1,5 @@
 /** What requests demand, as grammars of generation/constrain. Requests that demand the same share one, with what was found out about it. */
-import { isParscaleError } from '../errors.ts'
+import { isParscaleError, unsupportedError } from '../errors.ts'
 import {
   type Grammar,
   inTurns,
@@ -22,8 +22,8 @@ const kept = { entries: 16, bytes: 64 * 2 ** 20 }
 const maskBytes = 8 * 2 ** 20
 /** Passes over the vocabulary, which they share. */
 const walkBytes = 32 * 2 ** 20
-/** Refusals, so that the same schema is not tried again; some hundred bytes beside its demand. */
-const refusalsKept = { entries: 256, bytes: 8 * 2 ** 20 }
+/** Refusals, so that the same schema is not tried again. */
+const refusalsKept = { entries: 256, bytes: 8 * 2 ** 20, bytesOf: (message: string) => 2 * message.length }
 
 /** A grammar that is being compiled, for all who wait for it. */
 interface Compiling {
@@ -35,7 +35,8 @@ interface Known {
   readonly vocabulary: Promise<TokenVocabulary>
   readonly compiling: Map<string, Compiling>
   readonly grammars: Recent<TokenGrammar>
-  readonly refusals: Recent<{ readonly error: unknown }>
+  /** What each says. An error itself holds all that its stack saw, megabytes of a large automaton. */
+  readonly refusals: Recent<string>
 }
 
 export function grammarConstraints(): Constrain {
@@ -72,7 +73,7 @@ export function grammarConstraints(): Constrain {
       (grammar) => grammars.set(key, grammar),
       // Other failures are not the schema's: a vocabulary without an end, say.
       (error) => {
-        if (isParscaleError(error) && error.kind === 'unsupported') refusals.set(key, { error })
+        if (isParscaleError(error) && error.kind === 'unsupported') refusals.set(key, error.message)
       },
     )
     compiling.set(key, started)
@@ -84,7 +85,7 @@ export function grammarConstraints(): Constrain {
     keys.set(demand, key)
     const known = knownOf(text)
     const refusal = known.refusals.get(key)
-    if (refusal) throw refusal.error
+    if (refusal !== undefined) throw unsupportedError(refusal)
     const found = known.grammars.get(key)
     if (found) return found.constraint()
     const compiling = known.compiling.get(key) ?? compile(known, demand, key)
