@@ -10,6 +10,7 @@ import { type Family, type FeatureKey, families, modelTypes } from '../model/fam
 import { type Features, plainFeatures } from '../model/features.ts'
 import { rotaryHalf } from '../model/rope.ts'
 import { hasStreams } from '../model/stream-options.ts'
+import { safeParse } from '../safe-parse.ts'
 import { familyOf, parscaleSchema, parseParscaleKeys } from './parscale-keys.ts'
 import { quantisationOf } from './quantised-tensor.ts'
 
@@ -97,7 +98,7 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
       { file, expected: modelTypes, found: writtenType },
     )
   }
-  const parsed = schema.safeParse(json)
+  const parsed = safeParse(schema, json)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!
     throw checkpointError(

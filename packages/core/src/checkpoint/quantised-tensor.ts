@@ -6,6 +6,7 @@
 import { z } from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
 import { elementCount } from '../model/parameters.ts'
+import { safeParse } from '../safe-parse.ts'
 import { type BlockShape, type QuantisedBits, smallestBlock } from './quantise.ts'
 import { countNonFinite, readChunks } from './read-tensor.ts'
 import { type AnyDType, type CheckpointTensors, dtypeBits, type StoredTensor } from './tensor.ts'
@@ -63,7 +64,7 @@ export function quantisationOf(json: Readonly<Record<string, unknown>>, file = '
       { file, expected: quantisedFormatVersion, found: version },
     )
   }
-  const parsed = schema.safeParse(value)
+  const parsed = safeParse(schema, value)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!
     throw checkpointError(`${file}: quantization_config.${issue.path.join('.')}: ${issue.message}`, { file, found: issue })

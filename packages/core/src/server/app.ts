@@ -2,6 +2,7 @@
 import { Hono } from 'hono'
 import { cors } from 'hono/cors'
 import type { z } from 'zod'
+import { safeParse } from '../safe-parse.ts'
 import { type Answer, newId, now } from './answer.ts'
 import type { Constrain, ServerContext } from './context.ts'
 import { ApiError, invalid, notFound, overloaded, serverEnding, toApiError, wrongMethod } from './errors.ts'
@@ -239,7 +240,7 @@ function checked(schema: z.ZodType, body: unknown, { items }: ServerLimits): unk
   for (const [param, value] of Object.entries(body ?? {}))
     if (Array.isArray(value) && value.length > items && value.some((each) => typeof each === 'object'))
       throw invalid(`${param.slice(0, 40)}: at most ${items} entries, got ${value.length}`, param.slice(0, 40))
-  const result = schema.safeParse(body)
+  const result = safeParse(schema, body)
   if (result.success) return result.data
   const [issue] = result.error.issues
   const path = issue!.path

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod'
 import { checkpointError, unsupportedError } from '../errors.ts'
+import { safeParse } from '../safe-parse.ts'
 
 const naturalId = z.number().int().nonnegative()
 const naturals = z.array(naturalId)
@@ -118,7 +119,7 @@ export function parseTokenizerJson(json: unknown, file: string): TokenizerJson {
 
 function parseSchema(json: unknown, file: string) {
   try {
-    return schema.safeParse(json)
+    return safeParse(schema, json)
   } catch (cause) {
     if (!(cause instanceof RangeError)) throw cause
     throw checkpointError(`${file}: its parts are nested too deep to be read`, { file, cause })

@@ -1,7 +1,7 @@
 /** Figures of `parscale eval --out FOLDER` for a model's card: of each P its results.json, which is the harness' form. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { usageError } from '@parscale/core/internal'
+import { safeParse, usageError } from '@parscale/core/internal'
 import * as z from 'zod'
 
 /** One metric of one task at one P. */
@@ -56,7 +56,7 @@ async function readOne(file: string): Promise<TaskSummary[]> {
     throw usageError(`--results ${file}: ${what}`, { flag: 'results', file })
   }
   const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => refuse(`cannot be read (${cause.code})`))
-  const { data, error } = schema.safeParse(parse(text))
+  const { data, error } = safeParse(schema, parse(text))
   if (error) {
     const [issue] = error.issues
     return refuse(`is no results.json of parscale eval: ${issue!.path.join('.') || 'the file'}: ${issue!.message}`)

@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import { parseJsonText } from '../../checkpoint/json-text.ts'
 import { checkpointError, unsupportedError } from '../../errors.ts'
+import { safeParse } from '../../safe-parse.ts'
 
 export interface Problem {
   readonly taskId: string
@@ -81,7 +82,7 @@ export function parseProblem(text: string, file: string, line: number): Problem 
 }
 
 function parsed<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
-  const { data, error } = schema.safeParse(json)
+  const { data, error } = safeParse(schema, json)
   if (!error) return data
   const { path, message } = error.issues[0]!
   throw checkpointError(

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod'
 import { unsupportedError, usageError } from '../../errors.ts'
+import { safeParse } from '../../safe-parse.ts'
 
 export const outputTypes = ['multiple_choice', 'loglikelihood', 'loglikelihood_rolling', 'generate_until'] as const
 export type OutputType = (typeof outputTypes)[number]
@@ -187,7 +188,7 @@ export function taskConfig(value: Readonly<Record<string, unknown>>, file: strin
   if (value.unsafe_code)
     throw unsupportedError(`${file}: unsafe_code is not supported: code of tasks does not run here`, { file })
   const { unsafe_code: _, ...known } = value
-  const parsed = schema.safeParse(known)
+  const parsed = safeParse(schema, known)
   if (!parsed.success) throw usageError(`${file}: ${issueText(parsed.error)}`, { file })
   return withDefaults(parsed.data, file)
 }

@@ -2,6 +2,7 @@
 import { parseDocument, type ScalarTag, type Tags } from 'yaml'
 import * as z from 'zod'
 import { checkpointError, usageError } from '../../errors.ts'
+import { safeParse } from '../../safe-parse.ts'
 import { Builtin, issueText, PythonFunction, type TaskConfig, taskConfig } from './config.ts'
 
 /** Where files are. Paths are the platform's. */
@@ -144,7 +145,7 @@ export function selectTasks(index: TaskIndex, names: readonly string[]): TaskSet
       if (!tasks.has(name)) tasks.set(name, taskConfig({ ...found.fields, ...overrides, task: name }, found.path))
       return [name]
     }
-    const parsed = groupSchema.safeParse(found.fields)
+    const parsed = safeParse(groupSchema, found.fields)
     if (!parsed.success) throw usageError(`${found.path}: ${issueText(parsed.error)}`, { file: found.path })
     const { group, group_alias: alias, task, aggregate_metric_list: aggregates, metadata } = parsed.data
     const members: string[] = []

@@ -14,6 +14,7 @@ import { type ByteSink, writeSafetensors } from '../../checkpoint/safetensors-wr
 import { isLoadable } from '../../checkpoint/tensor.ts'
 import { arrayStream } from '../../checkpoint/tensor-stream.ts'
 import { checkpointError, isParscaleError } from '../../errors.ts'
+import { safeParse } from '../../safe-parse.ts'
 import { momentName } from '../../training/step/graphs.ts'
 import type { DiskAdvice } from '../disk/disk-error.ts'
 import { openFileSource } from '../disk/file-source.ts'
@@ -211,7 +212,7 @@ async function readArrays(path: string) {
 }
 
 function parse<T>(schema: z.ZodType<T>, value: unknown, path: string): T {
-  const parsed = schema.safeParse(value)
+  const parsed = safeParse(schema, value)
   if (parsed.success) return parsed.data
   const { path: at, message } = parsed.error.issues[0]!
   throw damaged(path, `is damaged: ${at.join('.') || 'it'}: ${message}`)

@@ -1,5 +1,6 @@
 /** /v1/responses, without memory: a conversation is sent whole each time. */
 import type { TextChunk, TextResult } from '../../generation/index.ts'
+import { safeParse } from '../../safe-parse.ts'
 import { type Answer, newId, now } from '../answer.ts'
 import { modelFor, type ServerContext } from '../context.ts'
 import { invalid, toApiError, unsupported } from '../errors.ts'
@@ -173,7 +174,7 @@ const functionsOf = ({ tools }: ResponseRequest): Tool[] =>
 function formatOf({ text }: ResponseRequest) {
   const format = text?.format
   if (!format || format.type === 'text') return undefined
-  const parsed = responseFormat.safeParse({ ...format, json_schema: format })
+  const parsed = safeParse(responseFormat, { ...format, json_schema: format })
   if (!parsed.success) throw unsupported(`text.format: type ${JSON.stringify(format.type)} is not supported`, 'text.format')
   return parsed.data
 }

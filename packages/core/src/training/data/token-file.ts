@@ -2,6 +2,7 @@
 import type { ByteSource } from '../../checkpoint/byte-source.ts'
 import { parseJsonBytes } from '../../checkpoint/json-text.ts'
 import { checkpointError, type ErrorFacts, unsupportedError } from '../../errors.ts'
+import { safeParse } from '../../safe-parse.ts'
 import { crc32 } from './crc32.ts'
 import type { EncodedDocument } from './documents.ts'
 import {
@@ -102,7 +103,7 @@ async function readTrailer(source: ByteSource) {
 }
 
 function readMetadata(bytes: Uint8Array, name: string): TokenFileMetadata {
-  const parsed = tokenFileMetadata.safeParse(parseJsonBytes(bytes, `${name}: metadata`))
+  const parsed = safeParse(tokenFileMetadata, parseJsonBytes(bytes, `${name}: metadata`))
   if (parsed.success) return parsed.data
   const { path, message } = parsed.error.issues[0]!
   throw damaged(name, `metadata: ${path.join('.')}: ${message}`)

@@ -1,6 +1,7 @@
 /** What a configuration must be beside its types: rows that say when a value is refused, each under the key to change. */
 import { isParscaleError, usageError } from '../../errors.ts'
 import type { ParscaleConfig } from '../../model/index.ts'
+import { safeParse } from '../../safe-parse.ts'
 import { type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStreams } from './run-config.ts'
 import { validateSchedule } from './schedules.ts'
 
@@ -137,7 +138,7 @@ export const stageRefusals: readonly Refusal<StageOfRun>[] = [
  * @throws usage error naming the key (`facts.flag`), what it should be, and what was found
  */
 export function parseRunConfig(value: unknown, name = 'configuration'): RunConfig {
-  const parsed = runConfigSchema.safeParse(value)
+  const parsed = safeParse(runConfigSchema, value)
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!
     const key = path.join('.')

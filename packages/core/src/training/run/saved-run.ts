@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { parseJsonText } from '../../checkpoint/json-text.ts'
 import { checkpointError } from '../../errors.ts'
+import { safeParse } from '../../safe-parse.ts'
 
 const count = z.number().int().nonnegative()
 
@@ -65,7 +66,7 @@ export const parseMetrics = (text: string, where: string): z.infer<typeof metric
   })
 
 function parse<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
-  const parsed = schema.safeParse(value)
+  const parsed = safeParse(schema, value)
   if (parsed.success) return parsed.data
   const { path, message } = parsed.error.issues[0]!
   throw checkpointError(`${where} is damaged: ${path.join('.') || 'it'}: ${message}`, { file: where })
