@@ -118,3 +118,25 @@ test('pick() gives each token its share of [0, 1)', () => {
   candidates.select(Float32Array.of(Math.log(1), Math.log(5), -Infinity, Math.log(2)), Math.log(5), { temperature: 1 })
   expect([0, 0.12, 0.13, 0.74, 0.76, 0.999].map((u) => candidates.pick(u))).toEqual([0, 0, 1, 1, 3, 3])
 })
+
+test('draw() is select() and pick(), with and without weights that are kept', () => {
+  const many = fc.tuple(logitsArbitrary, fc.integer({ min: 1, max: 30 })).map(([logits, times]) => {
+    const banned = logits.map((x) => (x === 0 ? -Infinity : x))
+    return Array.from({ length: times }, () => [...logits, ...banned, -1000]).flat()
+  })
+  const share = fc.oneof(fc.constantFrom(0, 1 - 2 ** -53), fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }))
+  fc.assert(
+    fc.property(many, options, share, (logits, choice, u) => {
+      const scores = Float32Array.from(logits)
+      const max = Math.max(...scores)
+      const candidates = new Candidates(scores.length)
+      const drawn = candidates.draw(scores, max, choice, u)
+      candidates.select(scores, max, choice)
+      if (candidates.pick(u) === drawn) return
+      // Sums are rounded otherwise: at the edge of its share, the token beside it.
+      const near = [u - 1e-12, u + 1e-12].map((each) => candidates.pick(Math.min(Math.max(each, 0), 1 - 2 ** -53)))
+      expect(near).toContain(drawn)
+    }),
+    { numRuns: 2000 },
+  )
+})

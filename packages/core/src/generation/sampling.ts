@@ -103,8 +103,7 @@ export function createSampler(options: SamplingOptions, promptIds: readonly numb
       let id = best
       if (temperature > 0) {
         if (candidates.ids.length !== logits.length) candidates = new Candidates(logits.length)
-        candidates.select(scores, scores[best]!, options)
-        id = candidates.pick(random.uniform())
+        id = candidates.draw(scores, scores[best]!, options, random.uniform())
       }
       return {
         id,
