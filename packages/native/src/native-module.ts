@@ -86,7 +86,8 @@ export interface NativeModule {
   /** Processor time of each step since the last call, in seconds; the first call begins to measure. For benches. */
   measureProgram(program: ProgramHandle): number[]
   /** Runs off JavaScript's thread. The arrays must not be transferred before it has ended. */
-  runProgram(program: ProgramHandle, blocks: readonly (Float32Array | BigInt64Array)[]): Promise<void>
+  /** @param progress one number: how many of the program's steps are done, to be read by Atomics while it runs */
+  runProgram(program: ProgramHandle, blocks: readonly (Float32Array | BigInt64Array)[], progress?: Int32Array): Promise<void>
 }
 
 export interface ModelFacts {

@@ -83,7 +83,7 @@ it.each([
   [6, 2, ['scales', 'lora', 'bitfit', 'norms']],
 ] as [number, number, StreamInput[]][])('%i layers, P = %i, %j', async (layers, P, input) => {
   const plan = planOf(layers, P, input)
-  for (const graph of [updateGraph(plan), gradientGraph(plan, true)]) {
+  for (const graph of [updateGraph(plan), gradientGraph(plan, { accumulate: true })]) {
     const session = await nativeRuntime({ threads: 1 }).createSession(graph)
     const feeds = feedsOf(graph)
     const fresh = await session.run(copyOf(feeds))

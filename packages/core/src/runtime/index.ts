@@ -14,10 +14,13 @@ export interface Session {
    *
    * @param outputs tensors to write results into, by name; one may be a feed of the
    *   same run only if that has a single reader and all from it to the output is elementwise. Other results are new
+   * @param whole called while the run goes on with the name of an output that will not change any more, where the engine knows: of some, of all
+   *   or of none of them
    */
   run(
     feeds: Readonly<Record<string, Tensor>>,
     outputs?: Readonly<Record<string, Tensor>>,
+    whole?: (output: string) => void,
   ): Promise<Readonly<Record<string, Tensor>>>
   /** Frees native memory. The session cannot be used afterwards. */
   dispose(): Promise<void>

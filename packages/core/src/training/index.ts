@@ -13,10 +13,12 @@ export { learningRate, type Schedule, validateSchedule } from './run/schedules.t
 export { estimateEvaluationMemory, estimateTrainingMemory, stepFlops, type TrainingMemory } from './run/step-cost.ts'
 export {
   modelParameters,
+  requireShareable,
   type SavedState,
   type StepRecord,
   stageAt,
   stagePlan,
+  sumsInTree,
   Trainer,
   type TrainerInputs,
   totalSteps,
@@ -43,3 +45,5 @@ export { passNoise } from './step/pass-noise.ts'
 export { type Evaluation, sequenceLosses } from './step/sequence-losses.ts'
 export { type StepOptions, type StepReport, type TrainState, TrainStep } from './step/train-step.ts'
 export { pieceElements } from './step/update.ts'
+export { ParallelStep, type StepTimes } from './workers/parallel-step.ts'
+export { agree, alone, firstsValue, gatherValues, type Message, meet, spreadFromFirst, type Workers } from './workers/workers.ts'

@@ -29,13 +29,16 @@ struct Task {
   ProgramHandle* handle = nullptr;
   std::shared_ptr<Program> program;
   std::vector<uint8_t*> blocks;
+  // A word of a SharedArrayBuffer, which the task holds.
+  std::atomic<int32_t>* progress = nullptr;
   std::string code, message;
 };
 
 void execute(napi_env, void* data) {
   Task& task = *static_cast<Task*>(data);
   try {
-    const bool done = task.program->run(std::move(task.blocks), [&] { return task.handle->stopped.load(std::memory_order_relaxed); });
+    const bool done = task.program->run(std::move(task.blocks), [&] { return task.handle->stopped.load(std::memory_order_relaxed); },
+                                         task.progress);
     if (done) return;
     task.code = "ERR_CLOSED";
     task.message = "the run was stopped";
@@ -142,13 +145,27 @@ napi_value runProgram(napi_env env, Arguments a) {
       throw badCall("block " + std::to_string(i + 1) + " has " + std::to_string(length * width) + " bytes, expected " + std::to_string(bytes[i + 1]));
     task->blocks.push_back(static_cast<uint8_t*>(data));
   }
+  napi_valuetype given = napi_undefined;
+  must(napi_typeof(env, a[2], &given));
+  if (given != napi_undefined) {
+    bool is = false;
+    must(napi_is_typedarray(env, a[2], &is));
+    napi_typedarray_type type = napi_int8_array;
+    size_t length = 0;
+    void* data = nullptr;
+    if (is) must(napi_get_typedarray_info(env, a[2], &type, &length, &data, nullptr, nullptr));
+    if (type != napi_int32_array || length != 1) throw badCall("progress is not an Int32Array of one number");
+    static_assert(sizeof(std::atomic<int32_t>) == sizeof(int32_t), "atomics lie as numbers do");
+    task->progress = static_cast<std::atomic<int32_t>*>(data);
+  }
   napi_value value, held;
   // Hooks of async resources run below: what they ask of this program is refused already.
   handle.busy = true;
   const auto release = [](ProgramHandle* h) { h->busy = false; };
   std::unique_ptr<ProgramHandle, decltype(release)> busy(&handle, release);
-  must(napi_create_array_with_length(env, count, &held));
+  must(napi_create_array_with_length(env, count + 1, &held));
   for (uint32_t i = 0; i < count; i++) must(napi_set_element(env, held, i, blocks[i]));
+  must(napi_set_element(env, held, count, a[2]));
   must(napi_create_reference(env, a[0], 1, &task->handleRef));
   must(napi_create_reference(env, held, 1, &task->blocksRef));
   must(napi_create_async_work(env, nullptr, string(env, "parscale"), execute, complete, task.get(), &task->work));

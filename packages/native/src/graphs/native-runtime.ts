@@ -11,10 +11,11 @@ import type { Runtime, Session } from '@parscale/core/internal/runtime'
 import { Tensor } from 'onnxruntime-common'
 import { named, parscaleError } from '../native-errors.ts'
 import { nativeModule } from '../native-module.ts'
-import { planArena, withoutUnread } from './arena.ts'
+import { planArena, storagesOf, withoutUnread } from './arena.ts'
 import { lower } from './lower.ts'
 import { NotLowered, numbers } from './places.ts'
 import { encode } from './program.ts'
+import type { Step } from './steps.ts'
 import { type Storage, sizeOf } from './view.ts'
 
 export interface NativeRuntimeOptions {
@@ -53,21 +54,26 @@ export function nativeRuntime(options: NativeRuntimeOptions = {}): Runtime {
       return planArena(steps.steps).bytes + constants
     },
     async createSession(graph) {
-      const { program, constants } = await compile(graph)
+      const { program, constants, outputs, steps } = await compile(graph)
+      const lastWrites = lastWritesOf(steps, outputs)
       const exact = matmulPrecision === 'highest' ? 1 : 0
       const handle = named(() => native.createProgram(program.code, Float64Array.from(program.blocks), threads, exact))
       let running: Promise<unknown> = Promise.resolve()
       return {
-        async run(feeds, outputs = {}) {
+        async run(feeds, outputs = {}, whole) {
           const inputs = graph.inputs.map((input) => blockOf(graph, input, feeds[input.name]))
           const results = graph.outputs.map((output) => outputs[output.name] ?? newTensor(output))
           const blocks = [...inputs, ...graph.outputs.map((output, i) => blockOf(graph, output, results[i])), ...constants]
-          const run = named(() => native.runProgram(handle, blocks))
+          const progress = whole && new Int32Array(new SharedArrayBuffer(4))
+          const run = named(() => native.runProgram(handle, blocks, progress))
           running = run.catch(() => {})
+          const watch = progress && watchProgress(progress, lastWrites, (output) => whole!(graph.outputs[output]!.name))
           try {
             await run
           } catch (error) {
             throw parscaleError(error)
+          } finally {
+            watch?.stop()
           }
           return Object.fromEntries(graph.outputs.map(({ name }, i) => [name, results[i]!]))
         },
@@ -78,6 +84,24 @@ export function nativeRuntime(options: NativeRuntimeOptions = {}): Runtime {
       } satisfies Session
     },
   }
+}
+
+/** After how many steps each output is whole, the earliest first. */
+function lastWritesOf(steps: readonly Step[], outputs: readonly Storage[]): { readonly output: number; readonly done: number }[] {
+  const done = new Map<Storage, number>()
+  for (const [i, step] of steps.entries()) for (const storage of storagesOf(step).writes) done.set(storage, i + 1)
+  return outputs.map((storage, output) => ({ output, done: done.get(storage) ?? 0 })).sort((a, b) => a.done - b.done)
+}
+
+/** Looks now and then how far a run is: each look takes this thread from its core for some microseconds. */
+function watchProgress(progress: Int32Array, lastWrites: ReturnType<typeof lastWritesOf>, whole: (output: number) => void) {
+  let next = 0
+  const look = () => {
+    const steps = Atomics.load(progress, 0)
+    for (; next < lastWrites.length && lastWrites[next]!.done <= steps; next++) whole(lastWrites[next]!.output)
+  }
+  const timer = setInterval(look, 1)
+  return { stop: () => clearInterval(timer) }
 }
 
 /**
@@ -94,7 +118,7 @@ export async function compile(graph: Graph) {
   const { steps, outputs } = lowered(graph, (initializer) => constants.get(initializer))
   const inputs = graph.inputs.map((input) => sizeOf(numbers(input)) * widthOf(input))
   const blocks = { inputs, outputs, constants: [...constants.values()].map(({ byteLength }) => byteLength) }
-  return { program: encode(steps, planArena(steps), blocks), steps, constants: [...constants.values()] }
+  return { program: encode(steps, planArena(steps), blocks), steps, outputs, constants: [...constants.values()] }
 }
 
 /** @param constantOf what an initializer holds; undefined: it is not at hand, and no step hangs on it */

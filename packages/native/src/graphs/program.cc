@@ -72,7 +72,7 @@ Program::Program(const double* code, size_t size, std::vector<size_t> blockBytes
 #endif
 }
 
-bool Program::run(std::vector<uint8_t*> blocks, const std::function<bool()>& stopped) {
+bool Program::run(std::vector<uint8_t*> blocks, const std::function<bool()>& stopped, std::atomic<int32_t>* progress) {
   blocks[0] = arena_.room(blockBytes_[0] + 64);
   const ThreadPool::Awake awake(pool_);
   std::atomic<bool> badIndex{false};
@@ -83,6 +83,7 @@ bool Program::run(std::vector<uint8_t*> blocks, const std::function<bool()>& sto
     steps_[i]->run(run);
     if (!seconds_.empty()) seconds_[i] += double(std::clock() - before) / CLOCKS_PER_SEC;
     if (badIndex) throw badCall("an index lies outside of its table");
+    if (progress) progress->store(int32_t(i + 1), std::memory_order_release);
   }
   return true;
 }

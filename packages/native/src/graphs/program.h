@@ -49,9 +49,9 @@ class Program {
   Program(const double* code, size_t size, std::vector<size_t> blockBytes, size_t threads, bool exact);
 
   const std::vector<size_t>& blockBytes() const { return blockBytes_; }
-  // blocks[0], the arena, is the program's own. `stopped` is asked between steps; false: it was stopped. Throws a Failure for an index behind
-  // its table.
-  bool run(std::vector<uint8_t*> blocks, const std::function<bool()>& stopped);
+  // blocks[0], the arena, is the program's own. `stopped` is asked between steps; false: it was stopped. `progress`, where given, is how many steps
+  // are done: what they have written is there for who reads it. Throws a Failure for an index behind its table.
+  bool run(std::vector<uint8_t*> blocks, const std::function<bool()>& stopped, std::atomic<int32_t>* progress = nullptr);
   // From now on, the processor time of each step, in seconds over all runs.
   void measure() { seconds_.assign(steps_.size(), 0); }
   const std::vector<double>& seconds() const { return seconds_; }

@@ -88,7 +88,7 @@ function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunCon
       packing: 'stream',
       crossDocuments: false,
     },
-    batch: { sequences: 8, tokens: 256, microBatches: 1 },
+    batch: { sequences: 8, tokens: 256, microBatches: 1, gradientSum: 'tree' },
     optimizer: {
       betas: [0.9, 0.95],
       epsilon: 1e-8,

@@ -136,6 +136,11 @@ export const runConfigSchema = z.strictObject({
     tokens: count,
     /** Passes whose gradients make up one step. */
     microBatches: count,
+    /**
+     * The order in which they are summed on the CPU: a fixed tree, the same for any number of workers; or one after the other, as runs of earlier
+     * versions do. Of one or two passes the sum is the same.
+     */
+    gradientSum: z.enum(['tree', 'sequence']).default('sequence'),
   }),
   optimizer,
   aids: aids.prefault({}),

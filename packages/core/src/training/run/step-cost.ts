@@ -39,15 +39,27 @@ const arenaFactor = 1.5
  * Peak memory of training by `TrainStep` on the CPU: state, and what sessions take, which the native runtime knows; of ONNX Runtime it
  * is estimated from what is alive at the worst node of the graph, within 25 % of what was measured for 10 and 100 million parameters
  * at P = 1, 2 and 4 (docs/log.md).
+ *
+ * @param tree by `ParallelStep`, one of so many workers
  */
-export function estimateTrainingMemory(plan: TrainPlan, microBatches = 1, runtime?: SizedRuntime): TrainingMemory {
+export function estimateTrainingMemory(
+  plan: TrainPlan,
+  microBatches = 1,
+  runtime?: SizedRuntime,
+  tree?: { readonly workers: number },
+): TrainingMemory {
   const bytes = float * plan.trainable.reduce((sum, { shape }) => sum + elementCount(shape), 0)
-  const [parameters, moments, gradients] = [bytes, 2 * bytes, bytes]
-  const activations = sessionBytes(gradientGraph(plan, microBatches > 1), runtime) + noiseBytes(plan)
+  const [parameters, moments] = [bytes, (2 * bytes) / (tree?.workers ?? 1)]
+  const gradients = bytes * (tree ? mostHeld(Math.ceil(microBatches / tree.workers)) : 1)
+  const accumulate = !tree && microBatches > 1
+  const activations = sessionBytes(gradientGraph(plan, { accumulate }), runtime) + noiseBytes(plan)
   const own = runtime?.sessionBytes ? nodeBytes : runtimeBytes
   const total = parameters + moments + gradients + activations + own
   return { parameters, moments, gradients, activations, runtime: own, total }
 }
+
+/** Gradients that are held at once while so many passes are summed in a tree: that of the pass, and a sum for each level that waits. */
+const mostHeld = (passes: number): number => 1 + Math.floor(Math.log2(passes))
 
 /** Besides, while a held-out loss is taken: the engine keeps the arena of that session, too. */
 export const estimateEvaluationMemory = (plan: TrainPlan, runtime?: SizedRuntime): number =>

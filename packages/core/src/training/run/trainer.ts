@@ -14,7 +14,9 @@ import type { TrainPlan } from '../step/graphs.ts'
 import { LossEvaluation } from '../step/loss-evaluation.ts'
 import { isSpike, noLosses, withLoss, withSpike } from '../step/loss-spikes.ts'
 import { countOf, type Evaluation, sequenceLosses } from '../step/sequence-losses.ts'
-import { type TrainState, TrainStep } from '../step/train-step.ts'
+import { type Stepper, type TrainState, TrainStep } from '../step/train-step.ts'
+import { ParallelStep } from '../workers/parallel-step.ts'
+import { alone, type Workers } from '../workers/workers.ts'
 import { type RunConfig, type Stage, smoothingAt, stageSchedule, stageStreams } from './run-config.ts'
 import type { TrainerPosition } from './saved-run.ts'
 import { learningRate } from './schedules.ts'
@@ -32,6 +34,8 @@ export interface TrainerInputs {
   readonly stored: (parameter: Parameter) => Promise<Float32Array | undefined>
   readonly train: TokenFile
   readonly heldOut: TokenFile
+  /** The processes that take the steps together, each with the same inputs. Default: this one alone. */
+  readonly workers?: Workers | undefined
 }
 
 export interface SavedState extends Required<TrainState> {
@@ -61,6 +65,36 @@ export function stageAt({ stages }: RunConfig, step: number): { index: number; s
 }
 
 export const totalSteps = ({ stages }: RunConfig): number => stages.reduce((sum, { steps }) => sum + steps, 0)
+
+/** Whether passes are summed in a tree: with several, on the CPU, unless the run is of an earlier version. */
+export const sumsInTree = ({ batch }: Pick<RunConfig, 'batch'>, runtime: Pick<Runtime, 'device'>): boolean =>
+  batch.microBatches > 1 && batch.gradientSum === 'tree' && runtime.device === 'cpu'
+
+/** @throws usage error where a run cannot be shared by so many workers: which flag to change */
+export function requireShareable({ batch }: Pick<RunConfig, 'batch'>, runtime: Pick<Runtime, 'device'>, workers: number): void {
+  if (workers === 1) return
+  const { sequences, microBatches, gradientSum } = batch
+  if (runtime.device !== 'cpu')
+    throw usageError(`${workers} workers: they train on CPUs, not on ${runtime.device}; leave out --device, or start one worker`, {
+      flag: 'device',
+    })
+  if (microBatches < workers) {
+    const all = sequences * microBatches
+    const advice =
+      all % workers === 0
+        ? `give --micro-batches ${workers} and --batch-size ${all / workers}, which makes the same batch`
+        : `raise --micro-batches to ${workers} at least`
+    throw usageError(
+      `${workers} workers share the passes of a step, but there ${microBatches === 1 ? 'is 1' : `are ${microBatches}`} (--micro-batches); ${advice}, or start fewer workers`,
+      { flag: 'micro-batches', expected: workers, found: microBatches },
+    )
+  }
+  if (gradientSum !== 'tree')
+    throw usageError(
+      `${workers} workers: this run adds gradients one pass after the other (batch.gradientSum sequence), which one worker alone can do; go on with one`,
+      { flag: 'batch.gradientSum', found: gradientSum },
+    )
+}
 
 /** What a stage trains, as a plan for its graphs. */
 export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 'tied' | 'frozen'>, stage: Stage): TrainPlan {
@@ -115,13 +149,13 @@ export class Trainer {
   readonly #batches: TrainingBatches
   #stage: number
   #plan: TrainPlan
-  #step: TrainStep
+  #step: Stepper
   #evaluation: LossEvaluation | undefined
   #position: TrainerPosition
   /** The next step's batches, which are being read. */
   #ahead: { readonly step: number; readonly batches: Promise<DataBatch[]> } | undefined
 
-  private constructor(inputs: TrainerInputs, plan: TrainPlan, step: TrainStep, position: TrainerPosition) {
+  private constructor(inputs: TrainerInputs, plan: TrainPlan, step: Stepper, position: TrainerPosition) {
     const { config, train } = inputs
     const { batch, data, seed } = config
     this.#inputs = inputs
@@ -133,7 +167,7 @@ export class Trainer {
   }
 
   /**
-   * @param saved where to go on; absent: from the beginning
+   * @param saved where to go on; absent: from the beginning. Of several workers only the first one's arrays are read
    * @throws usage error for data that do not fit the model, or a state that does not fit the configuration
    */
   static async create(inputs: TrainerInputs, saved?: SavedState): Promise<Trainer> {
@@ -141,8 +175,7 @@ export class Trainer {
     const stage = inputs.config.stages[position.stage]
     if (!stage) throw usageError(`saved state: stage ${position.stage} is not one of the run's ${inputs.config.stages.length}`)
     const plan = await dataPlan(inputs, stage)
-    const state = saved ?? { parameters: await startingParameters(inputs, plan) }
-    const step = await TrainStep.create(inputs.runtime, plan, state, inputs.config.batch.microBatches)
+    const step = await createStepper(inputs, plan, async () => saved ?? { parameters: await startingParameters(inputs, plan) })
     return new Trainer(inputs, plan, step, position)
   }
 
@@ -213,17 +246,26 @@ export class Trainer {
 
   /** Held-out loss, on so many sequences or all. */
   async evaluate(limit = Infinity, signal?: AbortSignal): Promise<Evaluation> {
-    const { runtime, heldOut, config } = this.#inputs
+    const { runtime, heldOut, config, workers } = this.#inputs
     this.#evaluation ??= await LossEvaluation.create(runtime, this.#plan)
     const { packing } = config.data
     return await sequenceLosses(this.#evaluation, this.#step.parameterFeeds, heldOut, this.#plan.shape, {
       packing,
       limit,
       signal,
+      workers,
     })
   }
 
-  /** All that is needed to go on. Arrays may be views: valid until the next step. */
+  /** The parameters as they are now. Arrays may be views: valid until the next step. */
+  readParameters(): Promise<ReadonlyMap<string, Float32Array>> {
+    return this.#step.readParameters()
+  }
+
+  /**
+   * All that is needed to go on. Arrays may be views: valid until the next step. Several workers call it together; the first one has the
+   * moments then.
+   */
   async save(): Promise<SavedState> {
     return { ...(await this.#step.readState()), position: this.#position }
   }
@@ -236,13 +278,14 @@ export class Trainer {
 
   /** Carries parameters and moments over to a stage with other streams or another backbone; what is new starts anew. */
   async #enter(index: number): Promise<void> {
-    const { config, runtime } = this.#inputs
+    const { config } = this.#inputs
     const plan = await dataPlan(this.#inputs, config.stages[index]!)
     const old = await this.#step.readState()
     const kept = plan.trainable.filter(({ name }) => old.parameters.has(name))
-    const parameters = await startingParameters(this.#inputs, plan, pick(old.parameters, kept))
-    const state = { parameters, m: pick(old.m, kept), v: pick(old.v, kept) }
-    const step = await TrainStep.create(runtime, plan, state, config.batch.microBatches)
+    const step = await createStepper(this.#inputs, plan, async () => {
+      const parameters = await startingParameters(this.#inputs, plan, pick(old.parameters, kept))
+      return { parameters, m: pick(old.m, kept), v: pick(old.v, kept) }
+    })
     await this.dispose()
     this.#evaluation = undefined
     this.#plan = plan
@@ -251,6 +294,15 @@ export class Trainer {
     // Losses of another model are no measure for this one's. Moments that have seen nothing need the correction of a first update.
     this.#position = { ...this.#position, losses: noLosses, ...(kept.length === 0 && { updates: 0 }) }
   }
+}
+
+/** @param state called by the first worker, which gives it to the others */
+async function createStepper(inputs: TrainerInputs, plan: TrainPlan, state: () => Promise<TrainState>): Promise<Stepper> {
+  const { runtime, config, workers = alone } = inputs
+  const { microBatches } = config.batch
+  requireShareable(config, runtime, workers.size)
+  if (!sumsInTree(config, runtime)) return await TrainStep.create(runtime, plan, await state(), microBatches)
+  return await ParallelStep.create(runtime, plan, workers.rank === 0 ? await state() : undefined, microBatches, workers)
 }
 
 const pick = (arrays: ReadonlyMap<string, Float32Array>, parameters: readonly Parameter[]): Map<string, Float32Array> =>

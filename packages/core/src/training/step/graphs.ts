@@ -50,9 +50,13 @@ export function evaluationGraph(plan: TrainPlan): Graph<OpName> {
 /**
  * Of what is minimised, which the plan's training aids may make another than the loss. Outputs `loss`, `next.gradient.<name>` for every trained parameter, and `grad_squares`: the squared norm of each of these.
  *
- * @param accumulate the gradients are added onto inputs `gradient.<name>`, for steps over several micro-batches
+ * `accumulate`: the gradients are added onto inputs `gradient.<name>`, for steps over several micro-batches. `norms`: false leaves out
+ * `grad_squares`.
  */
-export function gradientGraph(plan: TrainPlan, accumulate = false): Graph<OpName> {
+export function gradientGraph(
+  plan: TrainPlan,
+  { accumulate = false, norms = true }: { readonly accumulate?: boolean; readonly norms?: boolean } = {},
+): Graph<OpName> {
   const g = new GraphBuilder('gradients')
   const parameters = parameterInputs(g, plan)
   const { loss, objective } = trainingLoss(g, plan, planWeights(g, plan, parameters))
@@ -62,10 +66,12 @@ export function gradientGraph(plan: TrainPlan, accumulate = false): Graph<OpName
     g.output(sum, nextName(name))
     return sum
   })
-  g.output(
-    g.scope('clipping', () => squaredNorms(g, sums)),
-    'grad_squares',
-  )
+  if (norms) {
+    g.output(
+      g.scope('clipping', () => squaredNorms(g, sums)),
+      'grad_squares',
+    )
+  }
   g.output(loss, 'loss')
   return g.build()
 }

@@ -16,15 +16,21 @@ export interface TokenBatch {
 
 type Feeds = Record<string, Tensor>
 
-/** Feeds of the batches of one step. What is the same in every step is made once. */
-export function lossFeeds(plan: LossPlan): (batches: readonly TokenBatch[]) => Feeds[] {
+/** Of the batches of a step: only those from `start` up to `end`, exclusive. */
+interface Some {
+  readonly start: number
+  readonly end: number
+}
+
+/** Feeds of the batches of one step, or of some of them. What is the same in every step is made once. */
+export function lossFeeds(plan: LossPlan): (batches: readonly TokenBatch[], some?: Some) => Feeds[] {
   const { config, shape, documentMask = false } = plan
   const positions = positionFeeds(config, shape)
-  return (batches) =>
-    tokenFeeds(config, shape, batches).map((feeds, i) => ({
+  return (batches, some = { start: 0, end: batches.length }) =>
+    tokenFeeds(config, shape, batches, some).map((feeds, i) => ({
       ...positions,
       ...feeds,
-      ...(documentMask ? documentMasks(config, shape, positions, batches[i]!.documents) : {}),
+      ...(documentMask ? documentMasks(config, shape, positions, batches[some.start + i]!.documents) : {}),
     }))
 }
 
@@ -55,7 +61,12 @@ export function positionFeeds(config: ModelConfig, { tokens }: BatchShape): Feed
  *
  * @throws usage error for a batch of another shape, an id that is not in the vocabulary, or weights that sum to nothing
  */
-export function tokenFeeds(config: ModelConfig, shape: BatchShape, batches: readonly TokenBatch[]): Feeds[] {
+export function tokenFeeds(
+  config: ModelConfig,
+  shape: BatchShape,
+  batches: readonly TokenBatch[],
+  { start, end }: Some = { start: 0, end: batches.length },
+): Feeds[] {
   const positions = shape.sequences * shape.tokens
   const weights = batches.map((batch) => Float64Array.from(batch.weights ?? new Array<number>(positions).fill(1)))
   for (const { length } of weights) {
@@ -63,11 +74,11 @@ export function tokenFeeds(config: ModelConfig, shape: BatchShape, batches: read
   }
   const total = weights.reduce((sum, of) => of.reduce((a, b) => a + b, sum), 0)
   if (!(total > 0)) throw usageError(`loss weights: the weights of a step sum to ${total}, so there is nothing to learn from`)
-  return batches.map(({ ids }, i) => ({
+  return batches.slice(start, end).map(({ ids }, i) => ({
     ...idFeeds(config, shape, ids),
     loss_weights: new Tensor(
       'float32',
-      Float32Array.from(weights[i]!, (w) => w / total),
+      Float32Array.from(weights[start + i]!, (w) => w / total),
       [positions, 1],
     ),
   }))

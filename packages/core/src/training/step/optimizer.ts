@@ -104,9 +104,11 @@ export interface Clipping {
   readonly gradScale: number
 }
 
-/** @param squares of each gradient's norm */
-export function clipping(squares: Float32Array, maxGradNorm: number): Clipping {
-  const gradNorm = Math.sqrt(squares.reduce((sum, square) => sum + square, 0))
+/** @param squares of each gradient's norm, or of those of its pieces */
+export function clipping(squares: Iterable<number>, maxGradNorm: number): Clipping {
+  let sum = 0
+  for (const square of squares) sum += square
+  const gradNorm = Math.sqrt(sum)
   return { gradNorm, gradScale: Math.min(1, maxGradNorm / (gradNorm + 1e-6)) }
 }
 

@@ -1,6 +1,7 @@
 /** The loss of a model on every sequence of some data: what is reported, and what runs are compared by. */
 import { usageError } from '../../errors.ts'
 import { evaluationBatches, type Packing, type TokenFile } from '../data/index.ts'
+import { alone, gatherFigures, type Workers } from '../workers/workers.ts'
 import type { Tensors } from './buffers.ts'
 import type { BatchShape } from './loss.ts'
 import type { LossEvaluation } from './loss-evaluation.ts'
@@ -28,6 +29,8 @@ export interface SequenceOptions {
   /** Sequences to evaluate at most. Default: all. */
   readonly limit?: number
   readonly signal?: AbortSignal | undefined
+  /** They share the batches; each has the whole result, and is stopped by its own signal only where all have been. Default: this process alone. */
+  readonly workers?: Workers | undefined
 }
 
 /**
@@ -40,21 +43,25 @@ export async function sequenceLosses(
   parameters: Tensors,
   file: TokenFile,
   { sequences: B, tokens: T }: BatchShape,
-  { packing, limit = Infinity, signal }: SequenceOptions,
+  { packing, limit = Infinity, signal, workers = alone }: SequenceOptions,
 ): Promise<Evaluation> {
   const batches = evaluationBatches(file, { batchSize: B, tokens: T, packing: packing === 'stream' ? 'streamWithRest' : packing })
   const count = Math.min(batches.sequences, limit)
-  const sequences: Evaluation['sequences'][number][] = []
-  for (let step = 0; sequences.length < count; step++) {
+  const mine: SequenceLoss[][] = []
+  const steps = Math.ceil(count / B)
+  for (let step = workers.rank; step < steps; step += workers.size) {
     signal?.throwIfAborted()
     const batch = await batches.batch(step)
     const losses = await evaluation.run(parameters, batch)
-    for (let b = 0; b < B && sequences.length < count; b++) {
-      const weights = batch.weights.subarray(b * T, (b + 1) * T)
-      const nats = weights.reduce((sum, weight, t) => (weight > 0 ? sum + losses[b * T + t]! : sum), 0)
-      sequences.push({ nats, tokens: countOf(weights), document: batch.documents[b * (T + 1)]! })
-    }
+    mine.push(
+      Array.from({ length: Math.min(B, count - step * B) }, (_, b) => {
+        const weights = batch.weights.subarray(b * T, (b + 1) * T)
+        const nats = weights.reduce((sum, weight, t) => (weight > 0 ? sum + losses[b * T + t]! : sum), 0)
+        return { nats, tokens: countOf(weights), document: batch.documents[b * (T + 1)]! }
+      }),
+    )
   }
+  const sequences = await inOrder(mine, count, B, workers)
   const tokens = sequences.reduce((sum, each) => sum + each.tokens, 0)
   if (tokens === 0) {
     throw usageError(
@@ -63,6 +70,30 @@ export async function sequenceLosses(
   }
   return { loss: sequences.reduce((sum, each) => sum + each.nats, 0) / tokens, tokens, sequences }
 }
+
+/** Of all workers, which took the batches in turns. */
+async function inOrder(mine: readonly SequenceLoss[][], count: number, B: number, workers: Workers): Promise<SequenceLoss[]> {
+  const { rank, size } = workers
+  if (size === 1) return mine.flat()
+  const steps = Math.ceil(count / B)
+  const sequencesOf = (step: number) => Math.min(B, count - step * B)
+  const lengths = new Array<number>(size).fill(0)
+  for (let step = 0; step < steps; step++) lengths[step % size]! += fields * sequencesOf(step)
+  const own = Float64Array.from(mine.flat().flatMap(({ nats, tokens, document }) => [nats, tokens, document]))
+  if (own.length !== lengths[rank]) throw new Error('a worker has evaluated other sequences than its own')
+  const all = await gatherFigures(workers, own, lengths)
+  const read = new Array<number>(size).fill(0)
+  return Array.from({ length: steps }, (_, step) =>
+    Array.from({ length: sequencesOf(step) }, (): SequenceLoss => {
+      const from = read[step % size]!
+      read[step % size] = from + fields
+      const [nats, tokens, document] = all[step % size]!.subarray(from, from + fields) as Iterable<number>
+      return { nats: nats!, tokens: tokens!, document: document! }
+    }),
+  ).flat()
+}
+
+const fields = 3
 
 /** Positions that count. */
 export const countOf = (weights: ArrayLike<number>): number =>

@@ -15,7 +15,7 @@ import { passNoise } from './pass-noise.ts'
 import { createUpdate, renewing, type Update } from './update.ts'
 
 /** Arrays by parameter name. */
-type Arrays = ReadonlyMap<string, Float32Array>
+export type Arrays = ReadonlyMap<string, Float32Array>
 
 export interface TrainState {
   readonly parameters: Arrays
@@ -46,7 +46,21 @@ export interface StepReport {
   readonly gradScale: number
 }
 
-export class TrainStep {
+/** Takes the steps of a plan: alone (TrainStep), or in the order of a fixed tree, with other workers or without (ParallelStep). */
+export interface Stepper {
+  /** See TrainStep.run. */
+  run(batches: readonly TokenBatch[], options: StepOptions): Promise<StepReport>
+  /** The parameters under their names, wherever they are; valid until the next step. */
+  readonly parameterFeeds: Tensors
+  /** On the CPU these are views, valid until the next step. */
+  readParameters(): Promise<Arrays>
+  /** Parameters and moments as they are now. On the CPU these are views, valid until the next step. */
+  readState(): Promise<Required<TrainState>>
+  /** Frees native memory; no step can be run afterwards. */
+  dispose(): Promise<void>
+}
+
+export class TrainStep implements Stepper {
   readonly #runtime: Runtime
   readonly #plan: TrainPlan
   readonly #microBatches: number
@@ -85,7 +99,7 @@ export class TrainStep {
    */
   static async create(runtime: Runtime, plan: TrainPlan, state: TrainState, microBatches = 1): Promise<TrainStep> {
     const buffers = stateBuffers(plan, state, runtime.device !== 'cpu')
-    const gradient = await runtime.createSession(...renewing(gradientGraph(plan, microBatches > 1)))
+    const gradient = await runtime.createSession(...renewing(gradientGraph(plan, { accumulate: microBatches > 1 })))
     return new TrainStep(runtime, plan, microBatches, gradient, await createUpdate(runtime, plan), buffers)
   }
 
@@ -115,6 +129,10 @@ export class TrainStep {
     return Object.fromEntries(this.#plan.trainable.map(({ name }) => [name, feeds[name]!]))
   }
 
+  async readParameters(): Promise<Arrays> {
+    return (await this.readState()).parameters
+  }
+
   /** Parameters and moments as they are now. On the CPU these are views, valid until the next step. */
   async readState(): Promise<Required<TrainState>> {
     const tensors = this.#runtime.device === 'cpu' ? this.#state.feeds : await this.#readBack()
@@ -139,12 +157,6 @@ export class TrainStep {
     return Object.fromEntries(places.map(({ name }) => [name, out[nextName(name)]!]))
   }
 
-  #smoothing({ smoothing }: StepOptions): Tensors {
-    const { aids, config } = this.#plan
-    if (!aids?.smoothing || config.parscale.n === 1) return {}
-    return { [smoothingName]: new Tensor('float32', Float32Array.of(smoothing ?? config.parscale.attnSmooth), [1]) }
-  }
-
   /** The gradients of all batches together, into their buffers; squares: of the norm of each. */
   async #computeGradients(
     batches: readonly TokenBatch[],
@@ -154,7 +166,7 @@ export class TrainStep {
     const gradients = this.#gradients
     const accumulate = batches.length > 1
     const { firstPass = (options.step - 1) * batches.length } = options
-    const smoothing = this.#smoothing(options)
+    const smoothing = smoothingFeeds(this.#plan, options)
     if (accumulate) gradients.clear()
     let [loss, squares] = [0, new Float32Array()]
     for (const [i, batch] of this.#feeds(batches).entries()) {
@@ -174,7 +186,13 @@ export class TrainStep {
   }
 }
 
-function notFinite(bad: readonly string[], step: number): Error {
+/** The aggregation's e of a step, where the plan has it fed. */
+export function smoothingFeeds({ aids, config }: TrainPlan, { smoothing }: StepOptions): Tensors {
+  if (!aids?.smoothing || config.parscale.n === 1) return {}
+  return { [smoothingName]: new Tensor('float32', Float32Array.of(smoothing ?? config.parscale.attnSmooth), [1]) }
+}
+
+export function notFinite(bad: readonly string[], step: number): Error {
   const others = bad.length > 1 ? `, and so are those of ${bad.length - 1} more parameters` : ''
   return runtimeError(
     `step ${step}: the gradient of ${bad[0]} is infinite or not a number${others}; nothing was changed. ` +
@@ -191,13 +209,12 @@ const inputName = (kind: (typeof kinds)[number], name: string): string => (kind 
 const statePlaces = (plan: TrainPlan): Place[] =>
   kinds.flatMap((kind) => plan.trainable.map(({ name, shape }) => ({ name: inputName(kind, name), shape })))
 
-function stateBuffers(plan: TrainPlan, state: TrainState, onDevice: boolean): Buffers {
-  const data = new Map<string, Float32Array | undefined>()
+/** @throws usage error naming a trained parameter that the state lacks or has in another size */
+export function requireState(plan: TrainPlan, state: TrainState): void {
   for (const { name, shape } of plan.trainable) {
     for (const kind of kinds) {
-      const array = state[kind]?.get(name)
       const expected = elementCount(shape)
-      const found = array?.length ?? (kind === 'parameters' ? 0 : expected)
+      const found = state[kind]?.get(name)?.length ?? (kind === 'parameters' ? 0 : expected)
       if (found !== expected) {
         throw usageError(`training state: ${kind} of ${name} has ${found} elements, expected ${expected}`, {
           tensor: name,
@@ -205,8 +222,14 @@ function stateBuffers(plan: TrainPlan, state: TrainState, onDevice: boolean): Bu
           found,
         })
       }
-      data.set(inputName(kind, name), array)
     }
   }
+}
+
+function stateBuffers(plan: TrainPlan, state: TrainState, onDevice: boolean): Buffers {
+  requireState(plan, state)
+  const data = new Map<string, Float32Array | undefined>()
+  for (const { name } of plan.trainable)
+    for (const kind of kinds) data.set(inputName(kind, name), state[kind]?.get(name))
   return new Buffers(statePlaces(plan), onDevice, (name) => data.get(name))
 }

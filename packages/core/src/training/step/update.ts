@@ -6,9 +6,12 @@ import type { Buffers, Tensors } from './buffers.ts'
 import { gradientName, momentName, nextName, piece, pieceUpdateGraph, type TrainPlan, updateGraph } from './graphs.ts'
 import { type AdamWStep, adamWFeeds, decays, rateShare } from './optimizer.ts'
 
+/** Tensors that a run reads, and writes. */
+type Written = Pick<Buffers, 'feeds' | 'outputs' | 'advance'>
+
 export interface Update {
   /** Moves the state. */
-  run(state: Buffers, gradients: Buffers, step: AdamWStep): Promise<void>
+  run(state: Written, gradients: Written, step: AdamWStep): Promise<void>
   dispose(): Promise<void>
 }
 
