@@ -5,6 +5,7 @@ import { failure, interruptedExitCode, refusal } from './failures.ts'
 import { packageVersion } from './package-files.ts'
 import { createIo, type Io, report } from './terminal/io.ts'
 import { type Loudness, withLoudness } from './terminal/loudness.ts'
+import { voiceOf } from './train/workers/voice.ts'
 
 interface CommandRow {
   readonly name: string
@@ -184,6 +185,9 @@ disk, 5 hub or network, 130 interrupted.`
 const usualWidth = 80
 const widestHelp = 100
 
+/** Of a worker that stops since another one was told to. */
+const isStop = (error: unknown): boolean => error instanceof DOMException && error.name === 'AbortError'
+
 /** Runs one command. @returns the exit code */
 export async function run(argv: readonly string[], io: Io = createIo()): Promise<number> {
   const ended = new AbortController()
@@ -203,13 +207,15 @@ export async function run(argv: readonly string[], io: Io = createIo()): Promise
     ended.abort()
     return Math.max(0, ...(await Promise.all(inBackground)))
   } catch (error) {
-    if (error instanceof CommanderError) return await refusal(error, program!, argv, io)
-    if (io.signal.aborted) {
+    const voice = await voiceOf(io)
+    if (!voice) return interruptedExitCode
+    if (error instanceof CommanderError) return await refusal(error, program!, argv, voice)
+    if (io.signal.aborted || isStop(error)) {
       // Text may have been cut off in the middle of a line.
       io.stderr(`${io.isTTY.stdout ? '\n' : ''}interrupted\n`)
       return interruptedExitCode
     }
-    return failure(error, argv, io)
+    return failure(error, argv, voice)
   } finally {
     ended.abort()
     await Promise.all(inBackground)

@@ -5,7 +5,8 @@ import { recipeNames } from '@parscale/core/internal/training'
 import { outlineModel } from '../load/outline.ts'
 import { trainingRuntime } from '../load/training-runtime.ts'
 import type { Io } from '../terminal/io.ts'
-import { resultText, resumeRun, startRun } from '../train/train-run.ts'
+import { resultText, resumeRun, startRun, type TrainResult } from '../train/train-run.ts'
+import { withTeam } from '../train/workers/join-workers.ts'
 import { deviceOption, threadsOption } from './options.ts'
 import { configOf, configOptions, withRecipe, withValues } from './train-options.ts'
 
@@ -36,27 +37,29 @@ export function register(command: Command, io: Io): void {
     .addOption(threadsOption)
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
-    .action(async (recipe, flags) => {
-      const print = (value: unknown) => io.stdout(`${JSON.stringify(value, null, 2)}\n`)
-      if (flags.resume !== undefined) {
-        refuseConfiguration(command, recipe)
-        const result = await resumeRun(io, await trainingRuntime(flags, io), flags.resume)
-        return flags.json ? print(result) : io.stdout(resultText(result))
-      }
-      if (recipe === undefined)
-        throw usageError(`train: name a recipe (${recipeNames.join(', ')}), or a run to go on with: --resume RUN`)
-      const name = recipeNames.find((each) => each === recipe)
-      if (name === undefined)
-        throw usageError(`train ${recipe}: there is no such recipe; there are ${recipeNames.join(', ')}`, { found: recipe })
-      const base =
-        flags.model === undefined ? undefined : (await outlineModel(flags.model, { env: io.env })).backbone.config.parscale
-      const config = configOf(name, flags, base)
-      if (flags.out === undefined && !flags.dryRun)
-        throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
-      const result = await startRun(io, await trainingRuntime(flags, io), config, flags.out ?? '', flags.dryRun === true)
-      if (!result) return print(config)
-      return flags.json ? print(result) : io.stdout(resultText(result))
-    })
+    .action((recipe, flags) =>
+      withTeam(io, async (io, team) => {
+        const print = (value: unknown) => io.stdout(`${JSON.stringify(value, null, 2)}\n`)
+        const show = (result: TrainResult | undefined) => result && (flags.json ? print(result) : io.stdout(resultText(result)))
+        if (flags.resume !== undefined) {
+          refuseConfiguration(command, recipe)
+          return show(await resumeRun(io, await trainingRuntime(flags, io), flags.resume, team))
+        }
+        if (recipe === undefined)
+          throw usageError(`train: name a recipe (${recipeNames.join(', ')}), or a run to go on with: --resume RUN`)
+        const name = recipeNames.find((each) => each === recipe)
+        if (name === undefined)
+          throw usageError(`train ${recipe}: there is no such recipe; there are ${recipeNames.join(', ')}`, { found: recipe })
+        const base =
+          flags.model === undefined ? undefined : (await outlineModel(flags.model, { env: io.env })).backbone.config.parscale
+        const config = configOf(name, flags, base)
+        if (flags.out === undefined && !flags.dryRun)
+          throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
+        const result = await startRun(io, await trainingRuntime(flags, io), config, flags.out ?? '', flags.dryRun === true, team)
+        if (flags.dryRun) print(config)
+        else show(result)
+      }),
+    )
 }
 
 /** A run goes on as it was begun. */

@@ -42,7 +42,7 @@ export async function inspectModel(io: Io, inputs: RunInputs, trainer: Trainer, 
 async function writePreview(inputs: RunInputs, trainer: Trainer, target: string): Promise<void> {
   const { base, tied } = inputs
   const { config } = trainer.plan
-  const parameters = await modelParameters(inputs.runtime, trainer.plan, (await trainer.save()).parameters)
+  const parameters = await modelParameters(inputs.runtime, trainer.plan, await trainer.readParameters())
   const writing = { advice: runAdvice }
   await removeFolder(target)
   if (base && isFrozen(inputs)) return await exportStreamSet(target, { config, parameters }, base, writing)

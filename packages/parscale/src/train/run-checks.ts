@@ -9,6 +9,7 @@ import {
   type SavedRun,
   stagePlan,
   stageStreams,
+  sumsInTree,
   totalSteps,
 } from '@parscale/core/internal/training'
 import { evaluationBatches, trainingBatches } from '@parscale/core/internal/training/data'
@@ -16,14 +17,15 @@ import { availableMemoryBytes } from '../load/memory.ts'
 import type { Io } from '../terminal/io.ts'
 import { formatAmount } from '../terminal/progress.ts'
 import { isFrozen, type RunInputs } from './run-inputs.ts'
-import { dataReport, type ModelFigures, modelReport } from './train-report.ts'
+import { dataReport, type ModelFigures, modelReport, workersText } from './train-report.ts'
+import { single, type Team } from './workers/join-workers.ts'
 
 type DataMark = SavedRun['data']
 
 const backboneKey = 'backboneSha256'
 
 /** Says what will be trained on what, and refuses what cannot fit before compute is spent. */
-export function introduce(io: Io, inputs: RunInputs): void {
+export function introduce(io: Io, inputs: RunInputs, { workers, hosts }: Team = single): void {
   const { config, dataset, backbone, tied, runtime } = inputs
   io.stderr(`${dataReport(dataset.summary)}\n`)
   requireConversations(inputs)
@@ -38,7 +40,8 @@ export function introduce(io: Io, inputs: RunInputs): void {
     // A runtime that sizes its sessions counts the frozen weights that each of them holds.
     const held = runtime.sessionBytes ? 0 : frozen
     const weightBytes = 4 * (held + (looks ? frozen + trained : 0))
-    const step = estimateTrainingMemory(plan, config.batch.microBatches, runtime).total
+    const tree = sumsInTree(config, runtime) ? { workers: workers.size } : undefined
+    const step = estimateTrainingMemory(plan, config.batch.microBatches, runtime, tree).total
     return { parameters: trained + frozen, trained, memoryBytes: step + estimateEvaluationMemory(plan, runtime) + weightBytes }
   })
   const streams = streamsText(inputs)
@@ -46,7 +49,11 @@ export function introduce(io: Io, inputs: RunInputs): void {
   const { sequences, tokens, microBatches } = config.batch
   const epochs = (sequences * tokens * microBatches * totalSteps(config)) / dataset.summary.train.tokens
   io.stderr(`${modelReport(config, figures, epochs)}\n`)
-  const needed = Math.max(...figures.map(({ memoryBytes }) => memoryBytes))
+  if (workers.size > 1) io.stderr(`${workersText(hosts, microBatches, runtime.threads)}\n`)
+  // One worker speaks for all that are on its computer.
+  const here = hosts.filter((host) => host === hosts[workers.rank]).length
+  if (hosts.indexOf(hosts[workers.rank]!) < workers.rank) return
+  const needed = here * Math.max(...figures.map(({ memoryBytes }) => memoryBytes))
   const available = availableMemoryBytes()
   if (runtime.device === 'cpu' && needed > available) {
     throw resourceError(

@@ -1,10 +1,12 @@
 /** Makes a Trainer's inputs from a run's configuration: the model to start from, its tokenizer, the tokenized data. */
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core/internal'
 import { findTensor, readF32 } from '@parscale/core/internal/checkpoint'
 import { modelFiles } from '@parscale/core/internal/generation'
 import type { Parameter } from '@parscale/core/internal/model'
 import {
+  backboneDigest,
   checkInBackground,
   documentFiles,
   type ModelFolder,
@@ -19,15 +21,19 @@ import type { Runtime } from '@parscale/core/internal/runtime'
 import { createTokenizer, type Tokenizer, type TokenizerFiles, tokenizerFiles, trainBpe } from '@parscale/core/internal/tokenizer'
 import {
   firstStreams,
+  firstsValue,
   freshModel,
+  gatherValues,
   hasFirstStreams,
   type RunConfig,
   requireFiniteParameters,
   type TrainerInputs,
 } from '@parscale/core/internal/training'
+import type { TokenFile } from '@parscale/core/internal/training/data'
 import { cacheFolder } from '../load/find-model.ts'
 import { openBase } from '../load/open-base.ts'
 import type { Io } from '../terminal/io.ts'
+import { requireSame, single, type Team } from './workers/join-workers.ts'
 
 export interface RunInputs extends TrainerInputs {
   /** The model that the run starts from; undefined for a fresh one. */
@@ -42,18 +48,72 @@ export interface RunInputs extends TrainerInputs {
 export const isFrozen = ({ config }: RunInputs): boolean => config.stages.at(-1)!.train === 'streams'
 
 /**
- * Opens everything that a run reads.
+ * Opens everything that a run reads. Of several workers the first one comes first: the others take its tokenizer, and find the data that it has
+ * tokenized where they share a cache.
  *
  * @param tokenizerFolder where the run keeps the tokenizer that it trained, if it has one
- * @throws usage error for data or a model that do not go together; errors of the readers
+ * @throws usage error for data or a model that do not go together, or not with those of another worker; errors of the readers
  */
-export async function openRunInputs(io: Io, runtime: Runtime, config: RunConfig, tokenizerFolder?: string): Promise<RunInputs> {
+export async function openRunInputs(
+  io: Io,
+  runtime: Runtime,
+  config: RunConfig,
+  { tokenizerFolder, team = single }: { readonly tokenizerFolder?: string; readonly team?: Team } = {},
+): Promise<RunInputs> {
+  const { workers } = team
+  if (workers.size === 1) return await openOwnInputs(io, runtime, config, { tokenizerFolder })
+  let inputs: RunInputs | undefined
+  if (workers.rank === 0) inputs = await openOwnInputs(io, runtime, config, { tokenizerFolder })
+  const tokenizer = (await firstsValue(workers, inputs?.tokenizerFiles)) as TokenizerFiles
+  inputs ??= await openOwnInputs(io, runtime, config, { tokenizer })
+  try {
+    await requireSame(team, { data: await workerMark(inputs, team, io.signal) })
+    return { ...inputs, workers }
+  } catch (error) {
+    await inputs.close()
+    throw error
+  }
+}
+
+/** What has to be the same for all workers, besides the configuration. */
+async function workerMark({ base, dataset }: RunInputs, { workers, hosts }: Team, signal: AbortSignal): Promise<unknown> {
+  const { train, heldOut, summary } = dataset
+  const places = await gatherValues(workers, [hosts[workers.rank], dataset.folder])
+  // Of one folder the hashes are the same.
+  const shared = places.every((place) => JSON.stringify(place) === JSON.stringify(places[0]))
+  return {
+    trainTokens: train.tokens,
+    heldOutTokens: heldOut.tokens,
+    textBytes: summary.textBytes,
+    ...(!shared && { trainSha256: await tokenDigest(train, signal), heldOutSha256: await tokenDigest(heldOut, signal) }),
+    ...(base && { baseSha256: await backboneDigest(base, signal) }),
+  }
+}
+
+async function tokenDigest(file: TokenFile, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  const block = 1 << 22
+  for (let start = 0; start < file.tokens; start += block) {
+    signal.throwIfAborted()
+    const { ids, counted } = await file.read(start, Math.min(block, file.tokens - start))
+    hash.update(Uint32Array.from(ids))
+    if (counted) hash.update(counted)
+  }
+  return hash.digest('hex')
+}
+
+async function openOwnInputs(
+  io: Io,
+  runtime: Runtime,
+  config: RunConfig,
+  given: { readonly tokenizerFolder?: string | undefined; readonly tokenizer?: TokenizerFiles },
+): Promise<RunInputs> {
   const opened: { close(): Promise<void> }[] = []
   const close = async () => void (await Promise.all(opened.map((each) => each.close())))
   try {
     const base = config.base === null ? undefined : await openBase(io, config.base)
     if (base) opened.push(base)
-    const files = await tokenizerOf(io, config, base, tokenizerFolder)
+    const files = given.tokenizer ?? (await tokenizerOf(io, config, base, given.tokenizerFolder))
     const tokenizer = createTokenizer(files)
     const dataset = await openData(io, config, files)
     opened.push(dataset)

@@ -15,6 +15,11 @@ import {
 } from '@parscale/core/internal/training'
 import type { Io } from '../terminal/io.ts'
 import { type Speed, stepLine, stepNotes } from './train-report.ts'
+import type { Team } from './workers/join-workers.ts'
+
+/** Where a run is written; nowhere by the workers behind the first. */
+export type RunWriter = Pick<RunFolder, 'log' | 'sample' | 'saveCheckpoint'>
+export const nowhere: RunWriter = { log: async () => {}, sample: async () => {}, saveCheckpoint: async () => {} }
 
 /** What the model of the moment writes, and how its streams do. */
 export interface Inspection {
@@ -26,7 +31,8 @@ export interface LoopOptions {
   readonly io: Io
   readonly config: RunConfig
   readonly trainer: Trainer
-  readonly folder: RunFolder
+  readonly folder: RunWriter
+  readonly team: Team
   /** Saved with checkpoints, to know data and backbone again. */
   readonly data: SavedRun['data']
   /** Floating point operations of a step's matrix products. */
@@ -51,7 +57,7 @@ export interface LoopResult {
 
 /** Runs until the end or until `io.signal` is aborted. */
 export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
-  const { io, config, trainer, folder } = options
+  const { io, config, trainer, folder, team } = options
   const total = totalSteps(config)
   const progress = io.progress('training', 'steps')
   let { evaluatedAt, trainingSeconds } = options.resumed ?? { evaluatedAt: -1, trainingSeconds: 0 }
@@ -79,11 +85,11 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
     for (;;) {
       const { step } = trainer.position
       const ended = trainer.finished
+      const [asked] = await team.consult(options.checkpointAsked())
       if (!io.signal.aborted && evaluatedAt !== step && isDue(config, step, config.evaluation.every)) {
         evaluation = await evaluate(options, ended)
         if (evaluation) evaluatedAt = step
       }
-      const asked = options.checkpointAsked()
       if (
         savedAt !== step &&
         (ended || io.signal.aborted || asked || (step > 0 && isDue(config, step, config.checkpoint.every)))

@@ -36,6 +36,17 @@ export function modelReport(config: RunConfig, figures: readonly ModelFigures[],
   ].join('\n')
 }
 
+/** `4 workers on 2 computers, 2 passes of a step each, 1 thread each` */
+export function workersText(hosts: readonly string[], passes: number, threads: number | undefined): string {
+  const computers = new Set(hosts).size
+  const [least, most] = [Math.floor(passes / hosts.length), Math.ceil(passes / hosts.length)]
+  return [
+    `${hosts.length} workers on ${computers === 1 ? 'this computer' : `${computers} computers`}`,
+    `${least === most ? most : `${least} or ${most}`} ${most === 1 ? 'pass' : 'passes'} of a step each`,
+    ...(threads === undefined ? [] : [`${threads} ${threads === 1 ? 'thread' : 'threads'} each`]),
+  ].join(', ')
+}
+
 export interface Speed {
   readonly tokensPerSecond: number
   readonly gflopPerSecond: number

@@ -1,13 +1,17 @@
 /** One `parscale train`: a new run or one that goes on, from configuration to the model's folder. */
+import { cpus } from 'node:os'
 import { basename, join } from 'node:path'
+import process from 'node:process'
 import { diskError, RunFolder, readRun, removeFolder, runAdvice, writeWholeFile } from '@parscale/core/internal/node'
 import type { Runtime } from '@parscale/core/internal/runtime'
 import {
   type Evaluation,
   type FinalEvaluation,
+  firstsValue,
   parseRunConfig,
   parseSavedRun,
   type RunConfig,
+  requireShareable,
   stageAt,
   stepFlops,
   Trainer,
@@ -15,6 +19,7 @@ import {
 } from '@parscale/core/internal/training'
 import { exportRuns } from '../export/export-runs.ts'
 import { openRun } from '../export/open-run.ts'
+import { packageVersion } from '../package-files.ts'
 import type { Io } from '../terminal/io.ts'
 import { formatAmount, formatSeconds } from '../terminal/progress.ts'
 import { type CheckpointSignal, checkpointSignal } from './checkpoint-signal.ts'
@@ -22,7 +27,8 @@ import { inspectModel } from './inspect-model.ts'
 import { showLosses } from './loss-picture.ts'
 import { dataMark, introduce, requireSameData } from './run-checks.ts'
 import { isFrozen, openRunInputs, type RunInputs, writeTokenizer } from './run-inputs.ts'
-import { type LoopState, trainLoop } from './train-loop.ts'
+import { type LoopState, nowhere, trainLoop } from './train-loop.ts'
+import { requireSame, single, type Team } from './workers/join-workers.ts'
 
 export interface TrainResult {
   readonly run: string
@@ -44,21 +50,26 @@ export async function startRun(
   config: RunConfig,
   out: string,
   dryRun: boolean,
+  team: Team = single,
 ): Promise<TrainResult | undefined> {
+  const first = team.workers.rank === 0
+  requireShareable(config, runtime, team.workers.size)
+  await requireSame(team, { ...(await programMark(runtime)), configuration: config })
   // Before data are read, which may take long.
-  if (!dryRun) await RunFolder.refuseTaken(out)
+  if (!dryRun && first) await RunFolder.refuseTaken(out)
   const asked = checkpointSignal()
-  const inputs = await openRunInputs(io, runtime, config)
+  const inputs = await openRunInputs(io, runtime, config, { team })
   try {
-    introduce(io, inputs)
+    introduce(io, inputs, team)
     const trainer = await Trainer.create(inputs)
     try {
       if (dryRun) return undefined
+      if (!first) return await train({ io, inputs, trainer, folder: undefined, asked, team })
       const folder = await RunFolder.create(out, config, {
         keepCheckpoints: config.checkpoint.keep,
         prepare: (path) => writeTokenizer(join(path, tokenizerFolder), inputs.tokenizerFiles),
       })
-      return await train({ io, inputs, trainer, folder, asked })
+      return await train({ io, inputs, trainer, folder, asked, team })
         .catch(told(folder))
         .finally(() => folder.close())
     } finally {
@@ -71,15 +82,19 @@ export async function startRun(
 }
 
 /** Goes on with a run from its last whole checkpoint, or from the beginning where it has none. */
-export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise<TrainResult> {
+export async function resumeRun(io: Io, runtime: Runtime, path: string, team: Team = single): Promise<TrainResult | undefined> {
+  await requireSame(team, { ...(await programMark(runtime)), resume: path })
+  if (team.workers.rank > 0) return await followRun(io, runtime, team)
   const { config: stored, path: runPath } = await readRun(path)
   const config = parseRunConfig(stored, join(runPath, 'config.json'))
+  requireShareable(config, runtime, team.workers.size)
   const asked = checkpointSignal()
   const folder = await RunFolder.open(path, { keepCheckpoints: config.checkpoint.keep })
   try {
-    const inputs = await openRunInputs(io, runtime, config, join(folder.path, tokenizerFolder))
+    await firstsValue(team.workers, config)
+    const inputs = await openRunInputs(io, runtime, config, { tokenizerFolder: join(folder.path, tokenizerFolder), team })
     try {
-      introduce(io, inputs)
+      introduce(io, inputs, team)
       // Before anything later than a checkpoint is dropped.
       const newest = (await folder.checkpoints.list()).at(-1)
       if (newest) {
@@ -91,8 +106,9 @@ export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise
       io.stderr(`${resumeText(saved?.position.step, totalSteps(config))}\n`)
       const state = checkpoint &&
         saved && { parameters: checkpoint.parameters, m: checkpoint.m, v: checkpoint.v, position: saved.position }
+      await firstsValue(team.workers, saved ?? null)
       const trainer = await Trainer.create(inputs, state)
-      return await train({ io, inputs, trainer, folder, asked, resumed: saved?.loop }).finally(() => trainer.dispose())
+      return await train({ io, inputs, trainer, folder, asked, team, resumed: saved?.loop }).finally(() => trainer.dispose())
     } finally {
       await inputs.close()
     }
@@ -102,6 +118,38 @@ export async function resumeRun(io: Io, runtime: Runtime, path: string): Promise
     await folder.close()
     asked.stop()
   }
+}
+
+/** A worker behind the first, which reads the run and tells it. */
+async function followRun(io: Io, runtime: Runtime, team: Team): Promise<undefined> {
+  const config = parseRunConfig(await firstsValue(team.workers, null))
+  const asked = checkpointSignal()
+  try {
+    const inputs = await openRunInputs(io, runtime, config, { team })
+    try {
+      introduce(io, inputs, team)
+      const told = await firstsValue(team.workers, null)
+      const saved = told === null ? undefined : parseSavedRun(told, 'what the first worker read')
+      const nothing = new Map<string, Float32Array>()
+      const trainer = await Trainer.create(
+        inputs,
+        saved && { parameters: nothing, m: nothing, v: nothing, position: saved.position },
+      )
+      await train({ io, inputs, trainer, folder: undefined, asked, team, resumed: saved?.loop }).finally(() => trainer.dispose())
+    } finally {
+      await inputs.close()
+    }
+  } finally {
+    asked.stop()
+  }
+}
+
+/** What else decides about bits: the program and what it runs on. */
+async function programMark({ fuses, threads }: Runtime): Promise<Readonly<Record<string, unknown>>> {
+  const common = { version: packageVersion(), node: process.version.split('.')[0]! }
+  // Steps of our own have the same bits on any number of threads, of one instruction set.
+  if (fuses) return { ...common, instructionSets: (await import('@parscale/native')).instructionSets() }
+  return { ...common, engine: 'ONNX Runtime', processor: cpus()[0]?.model, threads: threads ?? null }
 }
 
 /** The disk of the run, whatever was written there. */
@@ -120,25 +168,45 @@ interface Training {
   readonly io: Io
   readonly inputs: RunInputs
   readonly trainer: Trainer
-  readonly folder: RunFolder
+  /** Absent: another worker writes the run. */
+  readonly folder: RunFolder | undefined
   readonly asked: CheckpointSignal
+  readonly team: Team
   readonly resumed?: LoopState | undefined
 }
 
-async function train({ io, inputs, trainer, folder, asked, resumed }: Training): Promise<TrainResult> {
+async function train({
+  io,
+  inputs,
+  trainer,
+  folder,
+  asked,
+  team,
+  resumed,
+}: Training & { folder: RunFolder }): Promise<TrainResult>
+async function train(training: Training): Promise<TrainResult | undefined>
+async function train({ io, inputs, trainer, folder, asked, team, resumed }: Training): Promise<TrainResult | undefined> {
   const { config } = inputs
+  const { workers, hosts } = team
+  await folder?.noteStart({ step: trainer.position.step, workers: workers.size, hosts, threads: inputs.runtime.threads ?? null })
   const result = await trainLoop({
     io,
     config,
     trainer,
-    folder,
+    team,
+    folder: folder ?? nowhere,
     data: await dataMark(inputs, io.signal),
     stepFlops: flopsByStage(trainer, config),
-    inspect: () => inspectModel(io, inputs, trainer, folder.path),
+    inspect: async () => (folder ? await inspectModel(io, inputs, trainer, folder.path) : {}),
     resumed,
     checkpointAsked: asked.take,
   })
   const { step: steps, tokens } = trainer.position
+  if (!folder) {
+    if (!result.finished || io.signal.aborted) throw io.signal.reason
+    if (!result.evaluation) await trainer.evaluate(Infinity, io.signal)
+    return undefined
+  }
   if (!result.finished || io.signal.aborted) {
     io.stderr(`stopped after step ${steps} of ${totalSteps(config)}; go on with: parscale train --resume ${folder.path}\n`)
     io.signal.throwIfAborted()

@@ -2,6 +2,7 @@
  * The folder of a training run, which one process at a time may write:
  *
  *     config.json                the resolved configuration, written once
+ *     run.json                   who has worked on it: a record per start
  *     metrics.jsonl              a record per logged step or evaluation
  *     events.out.tfevents.*      its numbers for TensorBoard
  *     samples.jsonl              generated text
@@ -53,6 +54,16 @@ export interface RunContents {
   readonly checkpoints: CheckpointStore
 }
 
+/** Who works on a run from a step on. */
+export interface RunStart {
+  readonly step: number
+  readonly workers: number
+  /** Computers, one per worker. */
+  readonly hosts: readonly string[]
+  /** Of each worker; null: the engine's choice. */
+  readonly threads: number | null
+}
+
 interface Logs {
   readonly metrics: RunLog
   readonly samples: RunLog
@@ -61,6 +72,7 @@ interface Logs {
 
 const configName = 'config.json'
 const partialConfigName = `${configName}.partial`
+const runName = 'run.json'
 const lockName = 'lock'
 const checkpointsName = 'checkpoints'
 const eventsPrefix = 'events.out.tfevents.'
@@ -148,6 +160,13 @@ export class RunFolder implements RunContents {
     return found
   }
 
+  /** Adds a record to run.json: that it was begun, or gone on with. */
+  async noteStart(start: RunStart): Promise<void> {
+    const path = join(this.path, runName)
+    const record = { ...start, time: new Date().toISOString() }
+    await writeWholeFile(path, jsonBytes({ starts: [...(await readStarts(path)), record] }), runAdvice)
+  }
+
   /** Adds a record to metrics.jsonl, with the time as its last field, and its numbers to the event file. */
   async log(record: MetricsRecord): Promise<void> {
     const time = new Date()
@@ -219,6 +238,16 @@ async function refuseTaken(folder: string): Promise<void> {
   const others = entries.filter((name) => !name.startsWith(lockName) && !isPartial(name))
   if (others.length === 0 || others.includes(partialConfigName)) return
   throw usageError(`${folder} is not empty (${others[0]}); nothing is overwritten: choose another --out`, { file: folder })
+}
+
+/** Nothing hangs on it: what cannot be read begins anew. */
+async function readStarts(path: string): Promise<readonly unknown[]> {
+  try {
+    const { starts } = parseJsonBytes(await readFile(path), path) as { starts?: unknown }
+    return Array.isArray(starts) ? starts : []
+  } catch {
+    return []
+  }
 }
 
 /** Locks the run; whoever fails to do the work lets it go. */

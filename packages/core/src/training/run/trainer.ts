@@ -75,9 +75,12 @@ export function requireShareable({ batch }: Pick<RunConfig, 'batch'>, runtime: P
   if (workers === 1) return
   const { sequences, microBatches, gradientSum } = batch
   if (runtime.device !== 'cpu')
-    throw usageError(`${workers} workers: they train on CPUs, not on ${runtime.device}; leave out --device, or start one worker`, {
-      flag: 'device',
-    })
+    throw usageError(
+      `${workers} workers: they train on CPUs, not on ${runtime.device}; leave out --device, or start one worker`,
+      {
+        flag: 'device',
+      },
+    )
   if (microBatches < workers) {
     const all = sequences * microBatches
     const advice =

@@ -25,7 +25,12 @@ it('accepts every training graph, of all parameters and of a frozen backbone', a
         mkdirSync(place, { recursive: true })
         // The checker looks for external files, the frozen weights, beside the model.
         copyFileSync(join(fixturesFolder, 'goldens', name, 'model.safetensors'), join(place, 'model.safetensors'))
-        for (const graph of [evaluationGraph(plan), gradientGraph(plan, { accumulate: true }), pieceUpdateGraph(plan), updateGraph(plan)]) {
+        for (const graph of [
+          evaluationGraph(plan),
+          gradientGraph(plan, { accumulate: true }),
+          pieceUpdateGraph(plan),
+          updateGraph(plan),
+        ]) {
           const path = join(place, `${graph.name}.onnx`)
           writeFileSync(path, writeOnnx(graph, { location: (file) => basename(file) }))
           paths.push(path)

@@ -229,7 +229,6 @@ export function requireState(plan: TrainPlan, state: TrainState): void {
 function stateBuffers(plan: TrainPlan, state: TrainState, onDevice: boolean): Buffers {
   requireState(plan, state)
   const data = new Map<string, Float32Array | undefined>()
-  for (const { name } of plan.trainable)
-    for (const kind of kinds) data.set(inputName(kind, name), state[kind]?.get(name))
+  for (const { name } of plan.trainable) for (const kind of kinds) data.set(inputName(kind, name), state[kind]?.get(name))
   return new Buffers(statePlaces(plan), onDevice, (name) => data.get(name))
 }

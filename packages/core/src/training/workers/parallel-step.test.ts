@@ -30,11 +30,14 @@ async function model(leaves: number) {
   const random = createRandom(3)
   const rows = Float32Array.from({ length: vocabSize * config.hiddenSize }, () => 0.02 * random.normal())
   const batches = Array.from({ length: steps }, () =>
-    Array.from({ length: leaves }, (): TokenBatch => ({
-      ids: Array.from({ length: 13 }, () => random.below(vocabSize)),
-      // Passes of unequal weight.
-      weights: Array.from({ length: 12 }, () => random.below(3)),
-    })),
+    Array.from(
+      { length: leaves },
+      (): TokenBatch => ({
+        ids: Array.from({ length: 13 }, () => random.below(vocabSize)),
+        // Passes of unequal weight.
+        weights: Array.from({ length: 12 }, () => random.below(3)),
+      }),
+    ),
   )
   return { plan, parameters: new Map(model).set(embedding, rows), batches }
 }

@@ -21,9 +21,9 @@ import {
   notFinite,
   requireState,
   type StepOptions,
+  type Stepper,
   type StepReport,
   smoothingFeeds,
-  type Stepper,
   type TrainState,
 } from '../step/train-step.ts'
 import { createUpdate, renewing, type Update } from '../step/update.ts'
@@ -124,7 +124,8 @@ export class ParallelStep implements Stepper {
     workers: Workers,
     options: ParallelOptions = {},
   ): Promise<ParallelStep> {
-    if (microBatches < workers.size) throw usageError(`${workers.size} workers, but ${microBatches} passes in a step: each needs one`)
+    if (microBatches < workers.size)
+      throw usageError(`${workers.size} workers, but ${microBatches} passes in a step: each needs one`)
     const layout = layOut(plan.trainable)
     const share = sharesOf(layout, workers.size)[workers.rank]!
     const gradient = await runtime.createSession(...renewing(gradientGraph(plan, { norms: false })))

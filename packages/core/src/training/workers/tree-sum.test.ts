@@ -28,7 +28,11 @@ it('is the same tree, whoever adds what', () => {
     for (let size = 1; size <= leaves; size++) {
       const parts = Array.from({ length: size }, (_, rank) => {
         const { start, end } = leavesOf(rank, size, leaves)
-        const own = Array.from({ length: end - start }, (_, i) => ({ start: start + i, end: start + i + 1, text: `${start + i}` }))
+        const own = Array.from({ length: end - start }, (_, i) => ({
+          start: start + i,
+          end: start + i + 1,
+          text: `${start + i}`,
+        }))
         const folded = foldParts(own, leaves, add)
         expect(folded.map(({ start, end }) => ({ start, end }))).toEqual(partsOf({ start, end }, leaves))
         return folded

@@ -19,7 +19,12 @@ export function areSiblings(left: Span, right: Span, leaves: number): boolean {
 }
 
 /** Puts the next part behind the others, and adds what belongs together. */
-export function pushPart<Part extends Span>(parts: Part[], next: Part, leaves: number, add: (left: Part, right: Part) => Part): void {
+export function pushPart<Part extends Span>(
+  parts: Part[],
+  next: Part,
+  leaves: number,
+  add: (left: Part, right: Part) => Part,
+): void {
   parts.push(next)
   for (;;) {
     const [left, right] = parts.slice(-2)
@@ -29,7 +34,11 @@ export function pushPart<Part extends Span>(parts: Part[], next: Part, leaves: n
 }
 
 /** All parts, in the order of their leaves, added as far as they belong together: one part where they have all leaves. */
-export function foldParts<Part extends Span>(parts: Iterable<Part>, leaves: number, add: (left: Part, right: Part) => Part): Part[] {
+export function foldParts<Part extends Span>(
+  parts: Iterable<Part>,
+  leaves: number,
+  add: (left: Part, right: Part) => Part,
+): Part[] {
   const folded: Part[] = []
   for (const part of parts) pushPart(folded, part, leaves, add)
   return folded

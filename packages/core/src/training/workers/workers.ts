@@ -45,16 +45,19 @@ export async function gatherFigures(
   tag: number = tags.figures,
 ): Promise<Float64Array[]> {
   const all = lengths.map((length, rank) => (rank === workers.rank ? own : new Float64Array(length)))
-  await Promise.all(
-    others(workers).flatMap((other) => [workers.receive(other, tag, all[other]!), workers.send(other, tag, own)]),
-  )
+  await Promise.all(others(workers).flatMap((other) => [workers.receive(other, tag, all[other]!), workers.send(other, tag, own)]))
   return all
 }
 
 /** The largest of what the workers say, field by field: they decide alike, at the same point. */
 export async function agree(workers: Workers, own: readonly number[]): Promise<number[]> {
   if (workers.size === 1) return [...own]
-  const all = await gatherFigures(workers, Float64Array.from(own), new Array<number>(workers.size).fill(own.length), tags.agreement)
+  const all = await gatherFigures(
+    workers,
+    Float64Array.from(own),
+    new Array<number>(workers.size).fill(own.length),
+    tags.agreement,
+  )
   return own.map((_, i) => Math.max(...all.map((figures) => figures[i]!)))
 }
 
@@ -68,10 +71,7 @@ export async function gatherValues(workers: Workers, own: unknown): Promise<unkn
   const lengths = (await gatherFigures(workers, Float64Array.of(bytes.length), one, tags.lengths)).map(([length]) => length!)
   const all = lengths.map((length, rank) => (rank === workers.rank ? bytes : new Uint8Array(length)))
   await Promise.all(
-    others(workers).flatMap((other) => [
-      workers.receive(other, tags.bytes, all[other]!),
-      workers.send(other, tags.bytes, bytes),
-    ]),
+    others(workers).flatMap((other) => [workers.receive(other, tags.bytes, all[other]!), workers.send(other, tags.bytes, bytes)]),
   )
   return all.map((each) => JSON.parse(new TextDecoder().decode(each)) as unknown)
 }
