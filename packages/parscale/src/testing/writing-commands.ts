@@ -44,7 +44,7 @@ export async function writingCommands(scratch: string): Promise<WritingCommands>
     platform: 'node',
     format: 'esm',
     conditions: ['source'],
-    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native'],
+    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', 'koffi'],
     banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
     outdir: bundle,
     logLevel: 'error',

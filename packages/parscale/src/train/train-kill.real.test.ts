@@ -81,7 +81,7 @@ beforeAll(async () => {
     platform: 'node',
     format: 'esm',
     conditions: ['source'],
-    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native'],
+    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', 'koffi'],
     banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
     outfile: program,
     logLevel: 'error',

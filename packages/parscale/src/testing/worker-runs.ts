@@ -1,0 +1,219 @@
+/** `parscale train` under mpirun, as people start it, on tiny runs; and what a run computed, to be compared to the bit. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { mainPath } from './cli.ts'
+
+/** One folder below the package, whose files the command reads. */
+const bundles = fileURLToPath(new URL('../../.cache', import.meta.url))
+
+/** Why no workers can be started here; undefined where they can. */
+export function whyNoWorkers(): string | undefined {
+  const mpirun = spawnSync('mpirun', ['--version'], { encoding: 'utf8' })
+  if (mpirun.status !== 0 || !mpirun.stdout.includes('Open MPI')) return "there is no Open MPI's mpirun (Debian: openmpi-bin)"
+  try {
+    createRequire(import.meta.url).resolve('koffi')
+  } catch {
+    return 'the optional package koffi is not installed'
+  }
+  return undefined
+}
+
+const topics = ['whales', 'treaties', 'harpoons', 'commerce', 'the sea', 'the union', 'peace', 'storms']
+const documents = Array.from(
+  { length: 60 },
+  (_, i) =>
+    `Chapter ${i}. Of ${topics[i % 8]}. ${`They spoke of ${topics[(i * 3) % 8]} and ${topics[(i * 5) % 8]}. `.repeat(3 + (i % 4))}`,
+)
+const template =
+  "{% for m in messages %}{{ '<' + m.role + '>' + m.content + '\\n' }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+
+const shape = '--hidden-size 16 --intermediate-size 24 --layers 2 --heads 2 --kv-heads 1 --head-dim 8 --vocab-size 300'.split(' ')
+const common = [
+  ...'--batch-size 1 --micro-batches 8 --sequence-length 32 --prefix-tokens 4 --learning-rate 1e-2 --held-out 0.2'.split(' '),
+  ...'--evaluate-every 2 --set sample.tokens=4 --set evaluation.diagnoseTokens=16 --threads 1'.split(' '),
+]
+
+export interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+export interface Started {
+  readonly ended: Promise<Ended>
+  /** Process ids of the workers, as soon as all are there. */
+  workers(): Promise<number[]>
+  kill(signal: NodeJS.Signals): void
+}
+
+export interface WorkerRuns {
+  at(...names: string[]): string
+  /** Flags of a recipe on tiny data, without --out. */
+  readonly recipes: Readonly<Record<'pretrain' | 'recycle' | 'sft', readonly string[]>>
+  /** One app of mpirun for each list; `workers` of 1 and one list is a process alone. */
+  start(
+    apps: readonly {
+      readonly workers: number
+      readonly args: readonly string[]
+      readonly env?: Readonly<Record<string, string>>
+    }[],
+  ): Started
+  train(workers: number, args: readonly string[]): Promise<Ended>
+  remove(): void
+}
+
+export async function workerRuns(): Promise<WorkerRuns> {
+  const scratch = mkdtempSync(join(tmpdir(), 'parscale-workers-'))
+  const program = join(bundles, `workers-${process.pid}-${Date.now()}.mjs`)
+  await build({
+    entryPoints: [mainPath],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    conditions: ['source'],
+    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', 'koffi'],
+    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
+    outfile: program,
+    logLevel: 'error',
+  })
+  const at = (...names: string[]) => join(scratch, ...names)
+  const env = {
+    ...process.env,
+    PARSCALE_CACHE: at('cache'),
+    // Containers run as root.
+    OMPI_ALLOW_RUN_AS_ROOT: '1',
+    OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
+  }
+  writeFileSync(at('text.txt'), documents.join('\n\n'))
+  const turns = documents.map((text, i) => ({
+    messages: [
+      { role: 'user', content: `Tell me of ${topics[i % 8]} ${i}` },
+      { role: 'assistant', content: text.slice(0, 40) },
+    ],
+  }))
+  writeFileSync(at('chat.jsonl'), turns.map((turn) => JSON.stringify(turn)).join('\n'))
+
+  const start: WorkerRuns['start'] = (apps) => {
+    const size = apps.reduce((sum, { workers }) => sum + workers, 0)
+    const words = apps.flatMap(({ workers, args, env: own = {} }, i) => [
+      ...(i > 0 ? [':'] : []),
+      ...['-n', String(workers)],
+      ...Object.entries(own).flatMap(([name, value]) => ['-x', `${name}=${value}`]),
+      ...[process.execPath, program, 'train', ...args],
+    ])
+    const child =
+      size === 1
+        ? spawn(process.execPath, [program, 'train', ...apps[0]!.args], { env: { ...env, ...apps[0]!.env } })
+        : spawn('mpirun', ['--oversubscribe', ...words], { env })
+    let [stdout, stderr] = ['', '']
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
+    child.stdin.end()
+    const ended = once(child, 'close').then(([code]) => ({ code: code as number | null, stdout, stderr }))
+    let over = false
+    void ended.then(() => {
+      over = true
+    })
+    return {
+      ended,
+      kill: (signal) => void child.kill(signal),
+      async workers() {
+        for (;;) {
+          const found = childrenOf(child.pid!).filter((pid) => commandOf(pid).includes(program))
+          if (found.length === size || over) return found
+          await sleep(5)
+        }
+      },
+    }
+  }
+  const train: WorkerRuns['train'] = (workers, args) => start([{ workers, args }]).ended
+  const base = at('base')
+  const made = await train(1, [
+    'pretrain',
+    ...['--data', at('text.txt'), '--separator', '\n\n', ...shape, ...common, '--p', '1', '--steps', '4', '--out', base],
+  ])
+  if (made.code !== 0) throw new Error(made.stderr)
+  writeFileSync(join(base, 'model', 'chat_template.jinja'), template)
+  const text = ['--data', at('text.txt'), '--separator', '\n\n']
+  return {
+    at,
+    recipes: {
+      pretrain: ['pretrain', ...text, ...shape, ...common, '--p', '2', '--dropout', '0.1'],
+      recycle: ['recycle', '--model', join(base, 'model'), ...text, ...common, '--p', '2'],
+      sft: ['sft', '--model', join(base, 'model'), '--data', at('chat.jsonl'), ...common, '--p', '2'],
+    },
+    start,
+    train,
+    remove: () => {
+      for (const path of [scratch, program]) rmSync(path, { recursive: true, force: true })
+    },
+  }
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+    )
+  } catch {
+    return [] // it has ended
+  }
+}
+
+/** Also false for one that is dead and that nobody has reaped. */
+export function isRunning(pid: number): boolean {
+  try {
+    return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+  } catch {
+    return false
+  }
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+/** Everything that a run computes: bytes of its last checkpoint and model, logs without what a clock says. */
+export function outcomeOf(run: string, step: number) {
+  const checkpoint = join(run, 'checkpoints', `step-${String(step).padStart(8, '0')}`)
+  const model = ['model', 'streams'].map((name) => join(run, name)).find((path) => existsSync(path))!
+  const tensors = readdirSync(model).filter((name) => name.endsWith('.safetensors'))
+  const { state } = JSON.parse(readFileSync(join(checkpoint, 'state.json'), 'utf8'))
+  return {
+    files: Object.fromEntries(
+      [
+        ...['parameters.safetensors', 'moments.safetensors'].map((name) => join(checkpoint, name)),
+        ...tensors.map((name) => join(model, name)),
+      ].map((path) => [path.slice(run.length), readFileSync(path, 'latin1')]),
+    ),
+    position: state.position,
+    evaluation: readFileSync(join(run, 'evaluation.json'), 'utf8'),
+    metrics: lines(run, 'metrics.jsonl'),
+    samples: lines(run, 'samples.jsonl'),
+  }
+}
+
+export const lines = (run: string, name: string): Record<string, unknown>[] =>
+  readFileSync(join(run, name), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const { time: _, seconds: __, ...record } = JSON.parse(line)
+      return record
+    })
