@@ -165,7 +165,7 @@ async function diagnosedTexts(folder: string): Promise<string> {
     createIo(),
     nativeRuntime(),
     parseRunConfig((await readRun(folder)).config, folder),
-    join(folder, 'tokenizer'),
+    { tokenizerFolder: join(folder, 'tokenizer') },
   )
   try {
     const { heldOut, tokenizer } = inputs

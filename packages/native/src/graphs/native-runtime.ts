@@ -59,6 +59,8 @@ export function nativeRuntime(options: NativeRuntimeOptions = {}): Runtime {
       const exact = matmulPrecision === 'highest' ? 1 : 0
       const handle = named(() => native.createProgram(program.code, Float64Array.from(program.blocks), threads, exact))
       let running: Promise<unknown> = Promise.resolve()
+      /** How long the last run took. */
+      let runMs = 0
       return {
         async run(feeds, outputs = {}, whole) {
           const inputs = graph.inputs.map((input) => blockOf(graph, input, feeds[input.name]))
@@ -67,13 +69,16 @@ export function nativeRuntime(options: NativeRuntimeOptions = {}): Runtime {
           const progress = whole && new Int32Array(new SharedArrayBuffer(4))
           const run = named(() => native.runProgram(handle, blocks, progress))
           running = run.catch(() => {})
-          const watch = progress && watchProgress(progress, lastWrites, (output) => whole!(graph.outputs[output]!.name))
+          const told = (output: number) => whole!(graph.outputs[output]!.name)
+          const watch = progress && watchProgress(progress, lastWrites, told, runMs)
+          const begin = performance.now()
           try {
             await run
           } catch (error) {
             throw parscaleError(error)
           } finally {
             watch?.stop()
+            runMs = performance.now() - begin
           }
           return Object.fromEntries(graph.outputs.map(({ name }, i) => [name, results[i]!]))
         },
@@ -93,14 +98,22 @@ function lastWritesOf(steps: readonly Step[], outputs: readonly Storage[]): { re
   return outputs.map((storage, output) => ({ output, done: done.get(storage) ?? 0 })).sort((a, b) => a.done - b.done)
 }
 
-/** Looks now and then how far a run is: each look takes this thread from its core for some microseconds. */
-function watchProgress(progress: Int32Array, lastWrites: ReturnType<typeof lastWritesOf>, whole: (output: number) => void) {
+/** Looks now and then how far a run is, about 50 times: each look takes the engine's core for some microseconds. */
+const looksOfRun = 50
+const mostPauseMs = 5
+
+function watchProgress(
+  progress: Int32Array,
+  lastWrites: ReturnType<typeof lastWritesOf>,
+  whole: (output: number) => void,
+  runMs: number,
+) {
   let next = 0
   const look = () => {
     const steps = Atomics.load(progress, 0)
     for (; next < lastWrites.length && lastWrites[next]!.done <= steps; next++) whole(lastWrites[next]!.output)
   }
-  const timer = setInterval(look, 1)
+  const timer = setInterval(look, Math.min(mostPauseMs, Math.max(1, runMs / looksOfRun)))
   return { stop: () => clearInterval(timer) }
 }
 

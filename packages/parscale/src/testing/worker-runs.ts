@@ -211,8 +211,8 @@ export function outcomeOf(run: string, step: number) {
 
 export const lines = (run: string, name: string): Record<string, unknown>[] =>
   readFileSync(join(run, name), 'utf8')
-    .trimEnd()
     .split('\n')
+    .slice(0, -1) // what is behind the last newline is being written
     .map((line) => {
       const { time: _, seconds: __, ...record } = JSON.parse(line)
       return record

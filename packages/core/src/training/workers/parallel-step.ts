@@ -246,7 +246,8 @@ export class ParallelStep implements Stepper {
       if (leaf === own.end - 1) exchange = this.#exchange([...held, pass])
       const feeds = { ...this.#parameterFeeds, ...batch, ...smoothing, ...this.#noise(firstPass + leaf, batches[leaf]!) }
       const told = this.#overlap && exchange ? exchange.whole : undefined
-      const out = await this.#gradient.run(feeds, gradients.outputs, told)
+      this.#workers.computing?.(true)
+      const out = await this.#gradient.run(feeds, gradients.outputs, told).finally(() => this.#workers.computing?.(false))
       losses.push(Number(out.loss!.data[0]))
       if (!exchange) pushPart(held, pass, leaves, addHeld)
     }

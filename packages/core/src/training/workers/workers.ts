@@ -14,6 +14,8 @@ export interface Workers {
   send(to: number, tag: number, message: Message): Promise<void>
   /** Fills the array, which has the length of what is sent. */
   receive(from: number, tag: number, into: Message): Promise<void>
+  /** While true, the engine needs this thread's core, and what is under way may wait some milliseconds. */
+  computing?(is: boolean): void
 }
 
 /** One process alone. */

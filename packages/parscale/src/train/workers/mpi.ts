@@ -98,8 +98,11 @@ interface Waiting {
   readonly message: Message
 }
 
-/** Polls without a pause after something has happened, in milliseconds; then once in a millisecond, which leaves the core to others. */
-const eagerMs = 2
+/** How long after something has happened MPI is asked without a pause, in milliseconds; then with one, which leaves the core to others. */
+const eagerMs = 0.5
+const pauseMs = 1
+/** While the engine computes: each look takes its core away. At 1 ms two workers took 14 to 28 % more processor time than one. */
+const computingPauseMs = 4
 
 export class MpiWorkers implements Workers {
   readonly rank: number
@@ -112,6 +115,7 @@ export class MpiWorkers implements Workers {
   readonly #waiting: Waiting[] = []
   #polling: NodeJS.Timeout | NodeJS.Immediate | undefined
   #lastProgress = 0
+  #computing = false
   #ended = false
 
   constructor(mpi: Library, rank: number, size: number) {
@@ -132,6 +136,14 @@ export class MpiWorkers implements Workers {
       const { irecv, byte, world } = this.#mpi
       return irecv(at, bytes, byte, from, tag, world, request)
     })
+  }
+
+  computing(is: boolean): void {
+    if (this.#computing === is) return
+    this.#computing = is
+    this.#forget()
+    this.#lastProgress = performance.now()
+    this.#poll()
   }
 
   /** After `meet`: all have come to their end. */
@@ -184,8 +196,8 @@ export class MpiWorkers implements Workers {
       this.#test()
       this.#poll()
     }
-    const eager = performance.now() - this.#lastProgress < eagerMs
-    this.#polling = eager ? setImmediate(next) : setTimeout(next, 1)
+    const eager = !this.#computing && performance.now() - this.#lastProgress < eagerMs
+    this.#polling = eager ? setImmediate(next) : setTimeout(next, this.#computing ? computingPauseMs : pauseMs)
   }
 
   #test(): void {
@@ -210,6 +222,10 @@ export class MpiWorkers implements Workers {
 
   #stop(): void {
     this.#ended = true
+    this.#forget()
+  }
+
+  #forget(): void {
     if (this.#polling === undefined) return
     clearTimeout(this.#polling as NodeJS.Timeout)
     clearImmediate(this.#polling as NodeJS.Immediate)
