@@ -208,20 +208,27 @@ export class ParallelStep implements Stepper {
     }
     if (!state) throw new Error('the first worker needs a state')
     requireState(this.#plan, state)
-    const lay = (arrays: Arrays | undefined, into: Float32Array) => {
-      for (const { name } of this.#plan.trainable) {
-        const array = arrays?.get(name)
-        if (array) into.set(array, this.#layout.starts.get(name)!)
-      }
-      return into
-    }
-    lay(state.parameters, this.#parameters)
+    this.#lay(state.parameters, this.#parameters, 0)
     for (let other = 1; other < size; other++) await this.#workers.send(other, tags.parameters, this.#parameters)
     for (const which of ['m', 'v'] as const) {
-      const all = lay(state[which], new Float32Array(this.#layout.elements))
-      this.#moments[which].set(all.subarray(this.#share.from, this.#share.to))
-      for (const [other, { from, to }] of this.#shares.entries())
-        if (other > 0 && to > from) await this.#workers.send(other, tags.moments, all.subarray(from, to))
+      this.#lay(state[which], this.#moments[which], this.#share.from)
+      for (const [other, { from, to }] of this.#shares.entries()) {
+        if (other === 0 || to === from) continue
+        const theirs = new Float32Array(to - from)
+        this.#lay(state[which], theirs, from)
+        await this.#workers.send(other, tags.moments, theirs)
+      }
+    }
+  }
+
+  /** Fills in what lies from element `from` on, as far as the array goes. Of what is absent nothing is written. */
+  #lay(arrays: Arrays | undefined, into: Float32Array, from: number): void {
+    for (const { name } of this.#plan.trainable) {
+      const array = arrays?.get(name)
+      if (!array) continue
+      const start = this.#layout.starts.get(name)! - from
+      const part = array.subarray(Math.max(0, -start), Math.max(0, into.length - start))
+      if (part.length > 0) into.set(part, Math.max(0, start))
     }
   }
 

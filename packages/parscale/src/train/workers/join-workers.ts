@@ -4,7 +4,8 @@ import process from 'node:process'
 import { usageError } from '@parscale/core/internal'
 import { agree, alone, gatherValues, meet, type Workers } from '@parscale/core/internal/training'
 import { type Io, silentProgress } from '../../terminal/io.ts'
-import { launchedAs } from './launcher.ts'
+import { lacksMpi, launchedAs } from './launcher.ts'
+import { type Home, ownHome, watchOthers } from './watch-others.ts'
 
 /** The workers of a training, as its commands see them. */
 export interface Team {
@@ -25,12 +26,18 @@ export const single: Team = { workers: alone, hosts: [hostname()], consult: asyn
 export async function withTeam<T>(io: Io, work: (io: Io, team: Team) => Promise<T>): Promise<T> {
   const launched = launchedAs(io.env)
   if (!launched) return await work(io, single)
+  if (lacksMpi(launched, io.env))
+    throw usageError(
+      `srun has started ${launched.size} tasks that cannot reach each other; start them with srun --mpi=pmix, or with mpirun, or one alone with srun -n 1`,
+    )
   const { connect } = await import('./mpi.ts')
   const workers = await connect(launched)
   // Whatever goes wrong, nobody waits for this one: the others end with it, once it has said why.
   const abort = (code: number) => workers.abort(code === 0 ? 1 : code)
   process.on('exit', abort)
-  const hosts = (await gatherValues(workers, hostname())) as string[]
+  const homes = (await gatherValues(workers, await ownHome())) as Home[]
+  const hosts = homes.map(({ host }) => host)
+  const forget = watchOthers(homes, workers.rank, (message) => io.stderr(`parscale: ${message}\n`))
   const stopping = new AbortController()
   const consult: Team['consult'] = async (...questions) => {
     const [stop, ...answers] = await agree(workers, [io.signal.aborted, ...questions].map(Number))
@@ -40,6 +47,7 @@ export async function withTeam<T>(io: Io, work: (io: Io, team: Team) => Promise<
   const heard = workers.rank === 0 ? io : { ...io, ...silence }
   const end = async () => {
     await meet(workers)
+    forget()
     process.off('exit', abort)
     workers.finalize()
   }
@@ -50,7 +58,10 @@ export async function withTeam<T>(io: Io, work: (io: Io, team: Team) => Promise<
   } catch (error) {
     // All have stopped, as they have agreed to.
     if (stopping.signal.aborted) await end()
-    else workers.leave()
+    else {
+      forget()
+      workers.leave()
+    }
     throw error
   }
 }

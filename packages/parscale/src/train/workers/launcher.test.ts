@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { launchedAs } from './launcher.ts'
+import { lacksMpi, launchedAs } from './launcher.ts'
 
 it.each([
   ['nobody', {}, undefined],
@@ -22,4 +22,12 @@ it.each([
   ['a rank that is not there', { OMPI_COMM_WORLD_RANK: '4', OMPI_COMM_WORLD_SIZE: '4' }, undefined],
 ])('%s', (_, env, expected) => {
   expect(launchedAs(env)).toEqual(expected)
+})
+
+it('knows steps of srun without MPI', () => {
+  const step = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '4' }
+  expect(lacksMpi(launchedAs(step)!, step)).toBe(true)
+  expect(lacksMpi(launchedAs(step)!, { ...step, PMIX_RANK: '1' })).toBe(false)
+  const mpirun = { OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '4' }
+  expect(lacksMpi(launchedAs(mpirun)!, mpirun)).toBe(false)
 })

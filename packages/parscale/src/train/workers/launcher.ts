@@ -27,4 +27,8 @@ export function launchedAs(env: NodeJS.ProcessEnv): Launched | undefined {
   return undefined
 }
 
+/** Tasks of srun that have not been told of each other, which Open MPI's library would end without a word of ours. */
+export const lacksMpi = ({ launcher }: Launched, env: NodeJS.ProcessEnv): boolean =>
+  launcher === 'srun' && env.PMIX_RANK === undefined && env.PMI_RANK === undefined
+
 const wholeNumber = (text: string | undefined): number | undefined => (text && /^\d+$/.test(text) ? Number(text) : undefined)
