@@ -22,6 +22,7 @@ Examples:
   parscale train recycle --model ./model --data notes.jsonl --p 4 --out runs/recycled
   parscale train recycle --model ./model --data notes.jsonl --dry-run      (shows the whole configuration)
   parscale train --resume runs/p2
+  mpirun -n 4 parscale train --resume runs/p2      (4 workers share the passes of --micro-batches)
 
 Ctrl-C and SIGTERM write a checkpoint and end the command with exit code 130; SIGUSR2 writes one and goes on.
 docs/training.md explains recipes, options and the run's folder.`
