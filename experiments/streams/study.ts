@@ -161,12 +161,9 @@ async function streamFigures(root: string, folder: string, vocabulary: number): 
 
 /** The beginnings of the reported documents, JSON lines: for all runs with this tokenizer. */
 async function diagnosedTexts(folder: string): Promise<string> {
-  const inputs = await openRunInputs(
-    createIo(),
-    nativeRuntime(),
-    parseRunConfig((await readRun(folder)).config, folder),
-    { tokenizerFolder: join(folder, 'tokenizer') },
-  )
+  const inputs = await openRunInputs(createIo(), nativeRuntime(), parseRunConfig((await readRun(folder)).config, folder), {
+    tokenizerFolder: join(folder, 'tokenizer'),
+  })
   try {
     const { heldOut, tokenizer } = inputs
     const begins = [0, ...heldOut.ends].slice(0, heldOut.documents).filter((_, i) => isReported(i))
