@@ -1,6 +1,6 @@
 /**
- * Both extractions of GSM8K as lm_eval 0.4.13 judged them: 35 answers that SmolLM2 wrote, and 165 made of right solutions by changing
- * how their last number is written. scripts/fixtures/make-gsm8k-answers.ts records answers of a model alone.
+ * Both extractions of GSM8K as lm_eval 0.4.13 judged them: 200 answers that SmolLM2 wrote (scripts/fixtures/make-gsm8k-answers.ts), and
+ * 165 made of right solutions by changing how their last number is written.
  */
 import { readFileSync } from 'node:fs'
 import { buildTask, taskResult } from '@parscale/core/internal/evaluation/tasks'
@@ -16,10 +16,12 @@ interface Judged {
   readonly 'flexible-extract': readonly [string, number]
 }
 
-const judged = readFileSync(`${fixtureFolder}gsm8k-answers.jsonl`, 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as Judged)
+const judged = ['gsm8k-answers.jsonl', 'gsm8k-numbers.jsonl'].flatMap((name) =>
+  readFileSync(`${fixtureFolder}${name}`, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Judged),
+)
 
 it(`extracts and judges ${judged.length} answers as lm_eval does`, async () => {
   const { tasks } = await findTasks(['gsm8k'])
