@@ -20,6 +20,7 @@ const tests = '^packages/.*(\\.test\\.ts$|/testing/|/test/)'
 const floors = [
   ['terminal'],
   ['hub'],
+  ['storage'],
   ['load'],
   ['export', 'bench', 'serve', 'ai-sdk', 'sandbox', 'evaluate'],
   ['train'],

@@ -49,6 +49,8 @@ export const environments = {
   kubernetes: ['kubernetes-validate==1.37.0'],
   /** A compiler for every platform that modules are published for (100 MB). */
   zig: ['ziglang==0.17.1'],
+  /** S3 in a process: what object storage is tested against (320 MB). */
+  moto: ['moto[server,s3]==5.2.5'],
   /** Reads the event files that training writes (150 MB). */
   tensorboard: ['tensorboard==2.21.0', 'numpy==2.4.6'],
 }

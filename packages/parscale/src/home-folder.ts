@@ -26,6 +26,9 @@ export function platformCache(env: NodeJS.ProcessEnv): string {
   return join(env.XDG_CACHE_HOME || join(homeFolder(), '.cache'), 'parscale')
 }
 
+/** Where what is made of models and data lies, and what storage sent: PARSCALE_CACHE, else the platform's cache folder. @throws as homeFolder */
+export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string => env.PARSCALE_CACHE || platformCache(env)
+
 /** For what a person did, kept between sessions, such as the history of chat: none of it is needed to compute. @throws as homeFolder */
 export function platformState(env: NodeJS.ProcessEnv): string {
   if (process.platform === 'darwin') return join(homeFolder(), 'Library', 'Application Support', 'parscale')

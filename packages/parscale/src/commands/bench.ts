@@ -21,7 +21,7 @@ import { integer, list, oneOf } from './options.ts'
 
 const sizes = publishedModels.map(({ name }) => name)
 const examples = `
-MODEL is a folder, .gguf file or ORG/NAME (default: the model that ships); P that it lacks are measured with random streams.
+MODEL is a folder, .gguf file, ORG/NAME or s3://BUCKET/KEY (default: the model that ships); P that it lacks are measured with random streams.
 --shape takes random weights instead. Each turn is a process of its own; rounds go through all cases in turns. Lists: 1,8.
 
 Examples:
@@ -34,7 +34,7 @@ export function register(command: Command, io: Io): void {
   const counts = <Flag extends string>(flag: Flag, what: string) =>
     new Option(`${flag} <list>` as const, what).argParser(countList)
   command
-    .argument('[model]', 'folder, .gguf file or ORG/NAME')
+    .argument('[model]', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
     .addOption(new Option('--shape <size>', 'a published shape with random weights').choices(sizes))
     .addOption(new Option('--layers <n>', 'of the shape, instead of 36').argParser(integer(1)))
     .addOption(new Option('--vocab <n>', 'vocabulary of the shape').argParser(integer(256)))

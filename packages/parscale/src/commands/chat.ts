@@ -27,7 +27,7 @@ const withOptions = (command: Command) =>
   withModel(
     withSampling(
       command
-        .argument('<model>', 'folder, .gguf file or ORG/NAME')
+        .argument('<model>', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
         .option('--system <text>', 'the system message')
         .addOption(
           new Option('--message <text>', 'say this instead of asking on the terminal; may be repeated, one turn each').argParser(

@@ -12,6 +12,7 @@ import { resolveModel } from '../load/find-model.ts'
 import { engineOf, loadModel } from '../load/load.ts'
 import { memoryOf } from '../load/memory.ts'
 import { outlineModel } from '../load/outline.ts'
+import { fetchingOf } from '../storage/fetching.ts'
 import type { Io } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'
 import { deviceOption, type FlagsOf, integer, list, loadOptions, oneOf, streamSetOption, threadsOption } from './options.ts'
@@ -32,7 +33,7 @@ find the same one most probable, rms dp the root mean square change in the proba
 
 const withOptions = (command: Command) =>
   command
-    .argument('[model]', 'the reference: folder, .gguf file or ORG/NAME')
+    .argument('[model]', 'the reference: folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
     .argument('[other]', 'a model with the same vocabulary to compare with it')
     .addOption(
       new Option('--bits <list>', 'the model itself with weights in 8 or 4 bits, or both: 8,4').argParser(list(oneOf([8, 4]))),
@@ -162,7 +163,7 @@ async function compareAll(
 
 /** A GGUF file's integers decoded to floats. A folder is what it is. */
 const floatBits = async (model: string | undefined, io: Io): Promise<32 | undefined> =>
-  (await isGgufFile(await resolveModel(model, io.env))) ? 32 : undefined
+  (await isGgufFile(await resolveModel(model, io.env, fetchingOf(io)))) ? 32 : undefined
 
 const name = ({ model, bits, blockSize, kv, engine }: Candidate): string => {
   const weights = bits === undefined ? [model ?? 'as it is'] : [`${bits} bits, blocks of ${blockSize}`]

@@ -4,6 +4,8 @@ import { InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
 import { convertModel } from '@parscale/core/internal/node/models'
 import { resolveModel } from '../load/find-model.ts'
+import { fetchingOf } from '../storage/fetching.ts'
+import { withTarget } from '../storage/store-folder.ts'
 import type { Io } from '../terminal/io.ts'
 import { integer } from './options.ts'
 
@@ -22,8 +24,8 @@ const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
 
 export function register(command: Command, io: Io): void {
   command
-    .argument('<source>', 'folder, .gguf file or ORG/NAME')
-    .argument('<target>', 'folder to make; must not exist or be empty')
+    .argument('<source>', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
+    .argument('<target>', 'folder to make, or s3://BUCKET/KEY; must not exist or be empty')
     .addOption(
       new Option('--dtype <type>', 'element type of all weights')
         .choices(Object.keys(dtypes) as (keyof typeof dtypes)[])
@@ -49,16 +51,19 @@ export function register(command: Command, io: Io): void {
       const progress = io.progress(target, 'B')
       let writtenBytes = 0
       try {
-        await convertModel(await resolveModel(source, io.env), target, {
-          dtype: dtypes[dtype],
-          maxShardBytes: maxShardSize,
-          ...(fold !== undefined && { fold: { stream: fold === true ? undefined : fold, p } }),
-          signal: io.signal,
-          onProgress: ({ doneBytes, totalBytes }) => {
-            writtenBytes = doneBytes
-            progress.update(doneBytes, totalBytes)
-          },
-        })
+        const path = await resolveModel(source, io.env, fetchingOf(io))
+        await withTarget(io, target, 'target', (folder) =>
+          convertModel(path, folder, {
+            dtype: dtypes[dtype],
+            maxShardBytes: maxShardSize,
+            ...(fold !== undefined && { fold: { stream: fold === true ? undefined : fold, p } }),
+            signal: io.signal,
+            onProgress: ({ doneBytes, totalBytes }) => {
+              writtenBytes = doneBytes
+              progress.update(doneBytes, totalBytes)
+            },
+          }),
+        )
       } finally {
         progress.end()
       }

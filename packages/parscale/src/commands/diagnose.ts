@@ -34,7 +34,7 @@ An alarm does not change the exit code; --json lists alarms under "alarms".`
 
 export function register(command: Command, io: Io): void {
   command
-    .argument('[model]', 'folder, .gguf file or ORG/NAME')
+    .argument('[model]', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
     // --file as well, as `score` and `generate` call it.
     .addOption(new Option('--file, --data <path>', 'the text to read, UTF-8').conflicts(['text', 'ids', 'jsonl']))
     .addOption(new Option('--text <text>', 'the text itself').conflicts(['data', 'ids', 'jsonl']))

@@ -87,7 +87,7 @@ const withOptions = forAnyCommand(evalOptions)
 type Flags = FlagsOf<typeof evalOptions>
 
 export function register(command: Command, io: Io): void {
-  withOptions(command.argument('[model]', 'folder, .gguf file or ORG/NAME'))
+  withOptions(command.argument('[model]', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY'))
     .addHelpText('after', examples)
     .action(async (model, flags) => {
       checkFlags(flags)

@@ -1,8 +1,10 @@
 /** `parscale export`: writes a trained model as a Hugging Face folder with a card. */
+import { basename } from 'node:path'
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { exportRuns } from '../export/export-runs.ts'
 import { type CheckpointChoice, type OpenRun, openRun } from '../export/open-run.ts'
 import { readFurtherResults } from '../export/results-file.ts'
+import { withTarget } from '../storage/store-folder.ts'
 import type { Io } from '../terminal/io.ts'
 
 const examples = `
@@ -19,8 +21,8 @@ const dtypes = { keep: 'keep', f32: 'F32', f16: 'F16', bf16: 'BF16' } as const
 
 export function register(command: Command, io: Io): void {
   command
-    .argument('<run...>', 'folder of a run; several whose backbone is the same, with --merge')
-    .requiredOption('--out <folder>', 'folder to make; must not exist or be empty')
+    .argument('<run...>', 'folder of a run, or s3://BUCKET/KEY; several whose backbone is the same, with --merge')
+    .requiredOption('--out <folder>', 'folder to make, or s3://BUCKET/KEY; must not exist or be empty')
     .addOption(
       new Option('--checkpoint <which>', 'last, best (smallest held-out loss) or a step')
         .argParser(checkpointChoice)
@@ -47,7 +49,9 @@ export function register(command: Command, io: Io): void {
       try {
         for (const path of paths) runs.push(await openRun(path, checkpoint, io))
         const further = results === undefined ? {} : await readFurtherResults(results)
-        await exportRuns(runs, { ...flags, dtype: dtypes[dtype], ...further }, io)
+        await withTarget(io, flags.out, '--out', (out) =>
+          exportRuns(runs, { name: basename(flags.out), ...flags, out, dtype: dtypes[dtype], ...further }, io),
+        )
         const steps = runs.map(({ checkpoint }) => checkpoint.step)
         io.stdout(json ? `${JSON.stringify({ runs: paths, out: flags.out, steps }, null, 2)}\n` : `${flags.out}\n`)
       } finally {

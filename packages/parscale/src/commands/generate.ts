@@ -5,6 +5,7 @@ import { usageError } from '@parscale/core/internal'
 import type { TextModel, TextResult, TextToken } from '@parscale/core/internal/generation'
 import { resolveModel, shippedModel } from '../load/find-model.ts'
 import { loadTextModel } from '../load/load.ts'
+import { fetchingOf } from '../storage/fetching.ts'
 import { forTerminal, type Io } from '../terminal/io.ts'
 import { counted } from '../terminal/quantity.ts'
 import { streamBlocks, streamLegend } from '../terminal/stream-colors.ts'
@@ -41,7 +42,7 @@ const withOptions = (command: Command) =>
   withModel(
     withSampling(
       command
-        .argument('[model]', 'folder, .gguf file or ORG/NAME')
+        .argument('[model]', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
         .addOption(
           new Option('--prompt <text>', 'the text to continue; may be repeated (default: standard input)').argParser(collect),
         )
@@ -62,7 +63,7 @@ export function register(command: Command, io: Io): void {
     .addHelpText('after', examples)
     .action(async (model, flags) => {
       checkSampling(flags)
-      await resolveModel(model, io.env) // before standard input is waited for: a text may stand where the model should
+      await resolveModel(model, io.env, fetchingOf(io)) // before standard input is waited for: a text may stand where the model should
       const prompts = await readPrompts(flags)
       const contextTokens = prompts.reduce((sum, prompt) => sum + longestInTokens(prompt) + flags.maxTokens, 0)
       const text = await loadTextModel(model, loadOptions(io, flags, contextTokens))

@@ -30,7 +30,7 @@ nothing is quantised for that.`
 
 export function register(command: Command, io: Io): void {
   command
-    .argument('[model]', 'folder, .gguf file or ORG/NAME')
+    .argument('[model]', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
     .addOption(new Option('--p <streams>', "streams to plan for (default: the model's largest)").argParser(integer(1)))
     .addOption(new Option('--context <tokens>', 'tokens to plan for (default: 2048, or the whole context)').argParser(integer(1)))
     .addOption(streamSetOption)

@@ -19,7 +19,7 @@ when a tool asks for it.`
 const withOptions = (command: Command) =>
   withModel(
     command
-      .argument('[models...]', '[NAME=]MODEL: folder, .gguf file or ORG/NAME')
+      .argument('[models...]', '[NAME=]MODEL: folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
       .addOption(new Option('--idle-unload <seconds>', 'free the memory of models that nobody uses').argParser(seconds)),
   )
 

@@ -8,6 +8,7 @@ import { devices } from '@parscale/core/internal/runtime'
 import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
 import type { LoadOptions } from '../load/load.ts'
 import { weightBits } from '../load/precision.ts'
+import { fetchingOf } from '../storage/fetching.ts'
 import type { Io } from '../terminal/io.ts'
 
 /** What a builder's command makes of its command line. */
@@ -120,6 +121,7 @@ export function loadOptions(io: Io, flags: ModelFlags, contextTokens?: number): 
     ...{ streamSets, p, bits, kv, engine, device, threads, contextTokens },
     env: io.env,
     signal: io.signal,
+    onDownload: fetchingOf(io).onDownload,
     onUnpack: shown(io, 'unpacking GGUF'),
     onQuantise: shown(io, 'quantising'),
     onPack: shown(io, 'packing for the native step'),

@@ -3,6 +3,8 @@ import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-
 import type { QuantisationSummary } from '@parscale/core/internal/node'
 import { quantiseModel } from '@parscale/core/internal/node/models'
 import { resolveModel } from '../load/find-model.ts'
+import { fetchingOf } from '../storage/fetching.ts'
+import { withTarget } from '../storage/store-folder.ts'
 import type { Io } from '../terminal/io.ts'
 import { bytesText, textTable } from '../terminal/text-table.ts'
 import { integer, oneOf } from './options.ts'
@@ -25,22 +27,24 @@ const blockSizeOption = new Option(
 
 export function register(command: Command, io: Io): void {
   command
-    .argument('<model>', 'folder, .gguf file or ORG/NAME')
+    .argument('<model>', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
     .addOption(new Option('--bits <bits>', 'weights in 8 or 4 bits').argParser(oneOf([8, 4])).makeOptionMandatory())
     .addOption(blockSizeOption)
-    .requiredOption('--out <folder>', 'folder to make; must not exist or be empty')
+    .requiredOption('--out <folder>', 'folder to make, or s3://BUCKET/KEY; must not exist or be empty')
     .option('--json', 'print the result as JSON')
     .addHelpText('after', examples)
     .action(async (model, { bits, blockSize, out, json }) => {
       const progress = io.progress(out, 'B')
-      const source = await resolveModel(model, io.env)
+      const source = await resolveModel(model, io.env, fetchingOf(io))
       const started = performance.now()
-      const summary = await quantiseModel(source, out, {
-        bits,
-        blockSize,
-        signal: io.signal,
-        onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
-      }).finally(() => progress.end())
+      const summary = await withTarget(io, out, '--out', (folder) =>
+        quantiseModel(source, folder, {
+          bits,
+          blockSize,
+          signal: io.signal,
+          onProgress: ({ doneBytes, totalBytes }) => progress.update(doneBytes, totalBytes),
+        }).finally(() => progress.end()),
+      )
       const seconds = (performance.now() - started) / 1000
       io.stdout(json ? `${JSON.stringify({ source, target: out, seconds, ...summary }, null, 2)}\n` : `${out}\n`)
       if (!json) io.stderr(summaryText(summary, seconds))

@@ -26,7 +26,7 @@ A text longer than the model's context is read through windows that overlap by h
 const withOptions = (command: Command) =>
   withModel(
     command
-      .argument('[model]', 'folder, .gguf file or ORG/NAME')
+      .argument('[model]', 'folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
       .addOption(new Option('--text <text>', 'the text to score').conflicts(['file', 'ids', 'jsonl']))
       .addOption(new Option('--file <path>', 'the file to score, UTF-8').conflicts(['text', 'ids', 'jsonl']))
       .addOption(

@@ -24,7 +24,7 @@ once, the others when they are asked for. docs/server.md has the endpoints.`
 const withOptions = (command: Command) =>
   withModel(
     command
-      .argument('[models...]', '[NAME=]MODEL: folder, .gguf file or ORG/NAME')
+      .argument('[models...]', '[NAME=]MODEL: folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
       .addOption(new Option('--host <address>', 'address to listen on; others than this machine need keys').default('127.0.0.1'))
       .addOption(new Option('--port <n>', '0 takes any that is free').argParser(integer(0, 65_535)).default(8080))
       .option('--api-key-file <path>', 'keys that open the server, one a line (or one in PARSCALE_API_KEY)')

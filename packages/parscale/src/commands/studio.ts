@@ -23,7 +23,7 @@ The page and the API are on one address of this machine; nothing is fetched from
 const withOptions = (command: Command) =>
   withModel(
     command
-      .argument('[models...]', '[NAME=]MODEL: folder, .gguf file or ORG/NAME')
+      .argument('[models...]', '[NAME=]MODEL: folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
       .addOption(new Option('--port <n>', '0 takes any that is free').argParser(integer(0, 65_535)).default(8181))
       .addOption(new Option('--runs <folder>', 'training runs to show, and where new ones are written').default('runs'))
       .addOption(new Option('--export <folder>', 'write the page and recorded traces there, and end')),

@@ -13,6 +13,7 @@ import {
   recipes,
   runConfigSchema,
 } from '@parscale/core/internal/training'
+import { isStorageName } from '../storage/address.ts'
 import { countArgument } from '../terminal/quantity.ts'
 import { collect, type FlagsOf, forAnyCommand, integer, number } from './options.ts'
 import { applySettings, parseSetting, type Setting } from './settings.ts'
@@ -45,8 +46,10 @@ const unescaped = (text: string): string => text.replaceAll('\\n', '\n').replace
 /** What a recipe is scaled by, before the rest has defaults. */
 export const withRecipe = forAnyCommand((command) =>
   command
-    .addOption(new Option('--data <path>', 'file, folder or pattern to train on; may be repeated').argParser(collect))
-    .option('--model <model>', 'model to start from: folder, .gguf file or ORG/NAME')
+    .addOption(
+      new Option('--data <path>', 'file, folder or pattern to train on, here or s3://; may be repeated').argParser(collect),
+    )
+    .option('--model <model>', 'model to start from: folder, .gguf file, ORG/NAME or s3://BUCKET/KEY')
     .addOption(new Option('--p <streams>', 'P, parallel streams').argParser(integer(1)))
     .addOption(new Option('--steps <n>', 'steps (two-stage: of the first stage)').argParser(integer(1)))
     .addOption(new Option('--train-tokens <n>', 'the same in tokens, such as 2M').argParser(countArgument).conflicts('steps'))
@@ -239,13 +242,15 @@ function withFlag(error: unknown): unknown {
   return flag ? usageError(error.message.replace(key, `${flag} (${key})`), error.facts) : error
 }
 
-/** Paths that mean the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name. */
+/** Paths that mean the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name, as does what lies at storage. */
 const withAbsolutePaths = (config: RunConfig): RunConfig => ({
   ...config,
   base: config.base !== null && existsSync(config.base) ? resolve(config.base) : config.base,
-  tokenizer: config.tokenizer === null ? null : resolve(config.tokenizer),
-  data: { ...config.data, files: config.data.files.map((file) => resolve(file)) },
+  tokenizer: config.tokenizer === null ? null : absolute(config.tokenizer),
+  data: { ...config.data, files: config.data.files.map(absolute) },
 })
+
+const absolute = (name: string): string => (isStorageName(name) ? name : resolve(name))
 
 function valueSettings(flags: OptionValues, config: RunConfig): Setting[] {
   return valueOptions.flatMap(([path, option]) => {

@@ -4,9 +4,12 @@ import { usageError } from '@parscale/core/internal'
 import { recipeNames } from '@parscale/core/internal/training'
 import { outlineModel } from '../load/outline.ts'
 import { trainingRuntime } from '../load/training-runtime.ts'
+import { isStorageName, nameOf, parseStorageName } from '../storage/address.ts'
+import { fetchingOf } from '../storage/fetching.ts'
+import type { StoredRun } from '../storage/stored-run.ts'
 import type { Io } from '../terminal/io.ts'
 import { resultText, resumeRun, startRun, type TrainResult } from '../train/train-run.ts'
-import { withTeam } from '../train/workers/join-workers.ts'
+import { type Team, withTeam } from '../train/workers/join-workers.ts'
 import { deviceOption, threadsOption } from './options.ts'
 import { configOf, configOptions, withRecipe, withValues } from './train-options.ts'
 
@@ -23,6 +26,7 @@ Examples:
   parscale train recycle --model ./model --data notes.jsonl --dry-run      (shows the whole configuration)
   parscale train --resume runs/p2
   mpirun -n 4 parscale train --resume runs/p2      (4 workers share the passes of --micro-batches)
+  parscale train pretrain --data s3://bucket/books/ --steps 1000 --out s3://bucket/runs/first
 
 Ctrl-C and SIGTERM write a checkpoint and end the command with exit code 130; SIGUSR2 writes one and goes on.
 docs/training.md explains recipes, options and the run's folder.`
@@ -30,7 +34,7 @@ docs/training.md explains recipes, options and the run's folder.`
 export function register(command: Command, io: Io): void {
   const withRun = command
     .argument('[recipe]', recipeNames.join(' | '))
-    .option('--out <folder>', 'folder of the run; must not exist or be empty')
+    .option('--out <folder>', 'folder of the run, or s3://BUCKET/KEY; must not exist or be empty')
     .addOption(new Option('--resume <folder>', 'go on with this run').conflicts(['out', 'dryRun']))
   withValues(withRecipe(withRun))
     .option('--dry-run', 'show data and configuration, and stop before the first step')
@@ -44,7 +48,9 @@ export function register(command: Command, io: Io): void {
         const show = (result: TrainResult | undefined) => result && (flags.json ? print(result) : io.stdout(resultText(result)))
         if (flags.resume !== undefined) {
           refuseConfiguration(command, recipe)
-          return show(await resumeRun(io, await trainingRuntime(flags, io), flags.resume, team))
+          const run = await placeOf(io, flags.resume, team, 'resume')
+          const runtime = await trainingRuntime(flags, io)
+          return show(await resumeRun(io, runtime, run.path, team, run.stored).finally(() => run.stored?.close()))
         }
         if (recipe === undefined)
           throw usageError(`train: name a recipe (${recipeNames.join(', ')}), or a run to go on with: --resume RUN`)
@@ -52,15 +58,31 @@ export function register(command: Command, io: Io): void {
         if (name === undefined)
           throw usageError(`train ${recipe}: there is no such recipe; there are ${recipeNames.join(', ')}`, { found: recipe })
         const base =
-          flags.model === undefined ? undefined : (await outlineModel(flags.model, { env: io.env })).backbone.config.parscale
+          flags.model === undefined ? undefined : (await outlineModel(flags.model, fetchingOf(io))).backbone.config.parscale
         const config = configOf(name, flags, base)
         if (flags.out === undefined && !flags.dryRun)
           throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
-        const result = await startRun(io, await trainingRuntime(flags, io), config, flags.out ?? '', flags.dryRun === true, team)
+        const { out = '', dryRun = false } = flags
+        const runtime = await trainingRuntime(flags, io)
+        const run = dryRun ? { path: out } : await placeOf(io, out, team, 'begin')
+        const result = await startRun(io, runtime, config, run.path, dryRun, team, run.stored).finally(() => run.stored?.close())
         if (flags.dryRun) print(config)
         else show(result)
       }),
     )
+}
+
+/** A folder here is where it is; one of storage is worked on in the cache, by the first worker. */
+async function placeOf(
+  io: Io,
+  name: string,
+  { workers }: Team,
+  what: 'begin' | 'resume',
+): Promise<{ readonly path: string; readonly stored?: StoredRun }> {
+  if (!isStorageName(name)) return { path: name }
+  if (workers.rank > 0) return { path: nameOf(parseStorageName(name, what === 'begin' ? '--out' : '--resume')) }
+  const stored = await (await import('../storage/stored-run.ts')).StoredRun[what](io, name)
+  return { path: stored.folder, stored }
 }
 
 /** A run goes on as it was begun. */

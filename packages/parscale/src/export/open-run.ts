@@ -21,6 +21,9 @@ import {
 } from '@parscale/core/internal/training'
 import { openBase } from '../load/open-base.ts'
 import { trainingRuntime } from '../load/training-runtime.ts'
+import { isStorageName } from '../storage/address.ts'
+import { fetchStoredRun } from '../storage/fetch.ts'
+import { fetchingOf } from '../storage/fetching.ts'
 import type { Io } from '../terminal/io.ts'
 
 /** Which checkpoint: the newest, the one with the smallest held-out loss, or that of a step. */
@@ -47,7 +50,8 @@ export interface OpenRun {
 
 /** @throws usage error where there is no such run or checkpoint; checkpoint error for damaged files */
 export async function openRun(path: string, choice: CheckpointChoice, io: Io): Promise<OpenRun> {
-  const run = await readRun(path)
+  const isStored = isStorageName(path)
+  const run = await readRun(isStored ? await fetchStoredRun(path, choice === 'last' ? 'last' : 'all', fetchingOf(io)) : path)
   const config = parseRunConfig(run.config, join(run.path, 'config.json'))
   const checkpoint = await chooseCheckpoint(run, choice, (message) => io.stderr(`warning: ${message}\n`))
   const stage = stageOf(run, config, checkpoint)
@@ -57,7 +61,7 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
     const backbone = base?.config ?? freshModel(config.shape!, createTokenizer(tokenizer))
     const model = { ...backbone, parscale: stageStreams(config, stage) }
     return {
-      path: run.path,
+      path: isStored ? path : run.path,
       config,
       checkpoint,
       parameters: await mergedParameters(config, model, checkpoint, io),

@@ -15,6 +15,7 @@ import {
   verifySameBackbone,
 } from '@parscale/core/internal/node/models'
 import type { Environment } from '../hub/settings.ts'
+import type { Fetching } from '../storage/fetch.ts'
 import { cacheFolder, resolveModel } from './find-model.ts'
 import { type Precision, type PrecisionOptions, precisionOf, requireFloats } from './precision.ts'
 
@@ -25,6 +26,8 @@ export interface OpenOptions extends PrecisionOptions {
   /** Default: the environment of the process (HF_HOME, PARSCALE_CACHE, ...). */
   readonly env?: Environment
   readonly signal?: AbortSignal
+  /** Called while a model of storage (s3://) is fetched. */
+  readonly onDownload?: Fetching['onDownload']
   /** Called while a GGUF file is unpacked for the first time. */
   readonly onUnpack?: (progress: WriteProgress) => void
   /** Called while a model is quantised for the first time. */
@@ -44,7 +47,7 @@ export interface OpenModel {
 
 /** Opens a model with all its stream sets in files that an engine can map: its own, those in its `streams/` folder, and those named. */
 export async function openModel(model: string | undefined, options: OpenOptions = {}): Promise<OpenModel> {
-  const path = await resolveModel(model, options.env)
+  const path = await resolveModel(model, options.env, options)
   return await closedOnError(async (open) => {
     const backbone = await openModelFolder(await backboneFolder(path, await precisionOf(path, options), options))
     open.push(backbone)
@@ -70,7 +73,7 @@ export async function openModel(model: string | undefined, options: OpenOptions 
  * Undefined where nothing has to be.
  */
 export async function openModelStreamed(model: string | undefined, options: OpenOptions = {}): Promise<OpenModel | undefined> {
-  const path = await resolveModel(model, options.env)
+  const path = await resolveModel(model, options.env, options)
   const precision = await precisionOf(path, options)
   if (precision === 'asItIs') return undefined
   return await closedOnError(async (open) => {
@@ -110,9 +113,9 @@ function oneSetPerP(backbone: ModelFolder, own: readonly ModelFolder[], named: r
   return sets
 }
 
-async function namedSets({ streamSets = [], env }: OpenOptions): Promise<string[]> {
+async function namedSets({ streamSets = [], env, ...fetching }: OpenOptions): Promise<string[]> {
   const named: string[] = []
-  for (const name of streamSets) named.push(await resolveModel(name, env))
+  for (const name of streamSets) named.push(await resolveModel(name, env, fetching))
   return named
 }
 

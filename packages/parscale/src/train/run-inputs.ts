@@ -32,6 +32,9 @@ import {
 import type { TokenFile } from '@parscale/core/internal/training/data'
 import { cacheFolder } from '../load/find-model.ts'
 import { openBase } from '../load/open-base.ts'
+import { isStorageName } from '../storage/address.ts'
+import { fetchData, fetchModel } from '../storage/fetch.ts'
+import { fetchingOf } from '../storage/fetching.ts'
 import type { Io } from '../terminal/io.ts'
 import { requireSame, single, type Team } from './workers/join-workers.ts'
 
@@ -113,9 +116,10 @@ async function openOwnInputs(
   try {
     const base = config.base === null ? undefined : await openBase(io, config.base)
     if (base) opened.push(base)
-    const files = given.tokenizer ?? (await tokenizerOf(io, config, base, given.tokenizerFolder))
+    const data = await fetchData(config.data.files, fetchingOf(io))
+    const files = given.tokenizer ?? (await tokenizerOf(io, config, data, base, given.tokenizerFolder))
     const tokenizer = createTokenizer(files)
-    const dataset = await openData(io, config, files)
+    const dataset = await openData(io, config, data, files)
     opened.push(dataset)
     const backbone = base?.config ?? freshModel(config.shape!, tokenizer)
     const { summary } = dataset
@@ -165,12 +169,19 @@ const missingWeight: TrainerInputs['frozen'] = (name) => {
 }
 
 /** Of the run, of the folder that is named, of the base, or trained now. */
-async function tokenizerOf(io: Io, config: RunConfig, base: ModelFolder | undefined, own?: string): Promise<TokenizerFiles> {
+async function tokenizerOf(
+  io: Io,
+  config: RunConfig,
+  names: readonly string[],
+  base: ModelFolder | undefined,
+  own?: string,
+): Promise<TokenizerFiles> {
   const folder = own ?? config.tokenizer
-  if (folder !== null && folder !== undefined) return await readTokenizer(folder)
+  if (folder !== null && folder !== undefined)
+    return await readTokenizer(isStorageName(folder) ? await fetchModel(folder, fetchingOf(io)) : folder)
   if (base) return await tokenizerFiles(base)
   const progress = io.progress('training the tokenizer', 'documents')
-  const { files: names, field, separator, skipBad } = config.data
+  const { field, separator, skipBad } = config.data
   const files = await documentFiles(names)
   const signal = io.signal
   async function* texts() {
@@ -193,8 +204,8 @@ export async function writeTokenizer(folder: string, files: TokenizerFiles): Pro
   for (const [name, bytes] of tokenizerFileBytes(files)) await writeWholeFile(join(folder, name), bytes)
 }
 
-async function openData(io: Io, config: RunConfig, files: TokenizerFiles): Promise<TokenizedDataset> {
-  const { files: names, field, separator, skipBad, chat, heldOutFraction, heldOutSeed } = config.data
+async function openData(io: Io, config: RunConfig, names: readonly string[], files: TokenizerFiles): Promise<TokenizedDataset> {
+  const { field, separator, skipBad, chat, heldOutFraction, heldOutSeed } = config.data
   const progress = io.progress('reading data', 'tokens')
   return await openDataset(names, {
     cacheDirectory: cacheFolder(io.env),

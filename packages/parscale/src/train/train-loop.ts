@@ -41,6 +41,8 @@ export interface LoopOptions {
   readonly inspect: () => Promise<Inspection>
   /** Where the run was when it was saved; absent: at its beginning. */
   readonly resumed?: LoopState | undefined
+  /** Called when a checkpoint is on disk. */
+  readonly saved?: (() => Promise<void>) | undefined
   /** Asked after each step: whether somebody wants a checkpoint. */
   readonly checkpointAsked: () => boolean
 }
@@ -79,6 +81,7 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       ...(loss !== undefined && { loss }),
     })
     savedAt = step
+    await options.saved?.()
   }
 
   try {

@@ -20,6 +20,7 @@ import {
 import { exportRuns } from '../export/export-runs.ts'
 import { openRun } from '../export/open-run.ts'
 import { packageVersion } from '../package-files.ts'
+import type { StoredRun } from '../storage/stored-run.ts'
 import type { Io } from '../terminal/io.ts'
 import { formatAmount, formatSeconds } from '../terminal/progress.ts'
 import { type CheckpointSignal, checkpointSignal } from './checkpoint-signal.ts'
@@ -43,7 +44,11 @@ export interface TrainResult {
   readonly trainingSeconds: number
 }
 
-/** Begins a run in a new folder. `dryRun`: stops before the first step, and leaves nothing. */
+/**
+ * Begins a run in a new folder. `dryRun`: stops before the first step, and leaves nothing.
+ *
+ * @param stored where the run is kept besides, as it is saved
+ */
 export async function startRun(
   io: Io,
   runtime: Runtime,
@@ -51,6 +56,7 @@ export async function startRun(
   out: string,
   dryRun: boolean,
   team: Team = single,
+  stored?: StoredRun,
 ): Promise<TrainResult | undefined> {
   const first = team.workers.rank === 0
   requireShareable(config, runtime, team.workers.size)
@@ -69,7 +75,7 @@ export async function startRun(
         keepCheckpoints: config.checkpoint.keep,
         prepare: (path) => writeTokenizer(join(path, tokenizerFolder), inputs.tokenizerFiles),
       })
-      return await train({ io, inputs, trainer, folder, asked, team })
+      return await train({ io, inputs, trainer, folder, asked, team, stored })
         .catch(told(folder))
         .finally(() => folder.close())
     } finally {
@@ -82,11 +88,17 @@ export async function startRun(
 }
 
 /** Goes on with a run from its last whole checkpoint, or from the beginning where it has none. */
-export async function resumeRun(io: Io, runtime: Runtime, path: string, team: Team = single): Promise<TrainResult | undefined> {
-  await requireSame(team, { ...(await programMark(runtime)), resume: path })
+export async function resumeRun(
+  io: Io,
+  runtime: Runtime,
+  path: string,
+  team: Team = single,
+  stored?: StoredRun,
+): Promise<TrainResult | undefined> {
+  await requireSame(team, { ...(await programMark(runtime)), resume: stored?.name ?? path })
   if (team.workers.rank > 0) return await followRun(io, runtime, team)
-  const { config: stored, path: runPath } = await readRun(path)
-  const config = parseRunConfig(stored, join(runPath, 'config.json'))
+  const { config: written, path: runPath } = await readRun(path)
+  const config = parseRunConfig(written, join(runPath, 'config.json'))
   requireShareable(config, runtime, team.workers.size)
   const asked = checkpointSignal()
   const folder = await RunFolder.open(path, { keepCheckpoints: config.checkpoint.keep })
@@ -108,7 +120,9 @@ export async function resumeRun(io: Io, runtime: Runtime, path: string, team: Te
         saved && { parameters: checkpoint.parameters, m: checkpoint.m, v: checkpoint.v, position: saved.position }
       await firstsValue(team.workers, saved ?? null)
       const trainer = await Trainer.create(inputs, state)
-      return await train({ io, inputs, trainer, folder, asked, team, resumed: saved?.loop }).finally(() => trainer.dispose())
+      return await train({ io, inputs, trainer, folder, asked, team, stored, resumed: saved?.loop }).finally(() =>
+        trainer.dispose(),
+      )
     } finally {
       await inputs.close()
     }
@@ -172,6 +186,7 @@ interface Training {
   readonly folder: RunFolder | undefined
   readonly asked: CheckpointSignal
   readonly team: Team
+  readonly stored?: StoredRun | undefined
   readonly resumed?: LoopState | undefined
 }
 
@@ -182,10 +197,11 @@ async function train({
   folder,
   asked,
   team,
+  stored,
   resumed,
 }: Training & { folder: RunFolder }): Promise<TrainResult>
 async function train(training: Training): Promise<TrainResult | undefined>
-async function train({ io, inputs, trainer, folder, asked, team, resumed }: Training): Promise<TrainResult | undefined> {
+async function train({ io, inputs, trainer, folder, asked, team, stored, resumed }: Training): Promise<TrainResult | undefined> {
   const { config } = inputs
   const { workers, hosts } = team
   await folder?.noteStart({ step: trainer.position.step, workers: workers.size, hosts, threads: inputs.runtime.threads ?? null })
@@ -199,6 +215,7 @@ async function train({ io, inputs, trainer, folder, asked, team, resumed }: Trai
     stepFlops: flopsByStage(trainer, config),
     inspect: async () => (folder ? await inspectModel(io, inputs, trainer, folder.path) : {}),
     resumed,
+    saved: stored && (() => stored.saved()),
     checkpointAsked: asked.take,
   })
   const { step: steps, tokens } = trainer.position
@@ -208,7 +225,9 @@ async function train({ io, inputs, trainer, folder, asked, team, resumed }: Trai
     return undefined
   }
   if (!result.finished || io.signal.aborted) {
-    io.stderr(`stopped after step ${steps} of ${totalSteps(config)}; go on with: parscale train --resume ${folder.path}\n`)
+    io.stderr(
+      `stopped after step ${steps} of ${totalSteps(config)}; go on with: parscale train --resume ${stored?.name ?? folder.path}\n`,
+    )
     io.signal.throwIfAborted()
   }
   const evaluation = result.evaluation ?? (await trainer.evaluate(Infinity, io.signal))
@@ -216,9 +235,11 @@ async function train({ io, inputs, trainer, folder, asked, team, resumed }: Trai
   const model = join(folder.path, isFrozen(inputs) ? 'streams' : 'model')
   await exportFinished(io, folder.path, model)
   await showLosses(io, folder.path)
+  await stored?.finish()
+  const run = stored?.name ?? folder.path
   return {
-    run: folder.path,
-    model,
+    run,
+    model: stored ? `${run}/${basename(model)}` : model,
     ...(isFrozen(inputs) && { base: config.base! }),
     p: trainer.plan.config.parscale.n,
     steps,

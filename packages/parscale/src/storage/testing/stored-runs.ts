@@ -1,0 +1,130 @@
+/** Runs of the command at a real endpoint (moto) behind a network that fails; AWS's own client looks at what is there. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
+import { type Finished, mainPath } from '../../testing/cli.ts'
+import { documents, tiny } from '../../testing/train-runs.ts'
+import { type FaultyProxy, type Passing, startFaultyProxy } from './faulty-proxy.ts'
+import { type MotoServer, secret, startMoto } from './moto-server.ts'
+
+/** The command as one file, which starts faster than from sources. */
+const program = fileURLToPath(new URL(`../../../.cache/stored-run-${process.pid}.mjs`, import.meta.url))
+export const steps = 24
+
+export let moto: MotoServer
+export let proxy: FaultyProxy
+export let scratch: string
+let env: Record<string, string>
+const talk: string[] = []
+
+beforeAll(async () => {
+  moto = await startMoto()
+  proxy = await startFaultyProxy(moto.url)
+  scratch = await mkdtemp(join(tmpdir(), 'parscale-s3-run-'))
+  env = { ...moto.env, AWS_ENDPOINT_URL: proxy.url, AWS_MAX_ATTEMPTS: '2', PARSCALE_CACHE: join(scratch, 'cache'), HOME: scratch }
+  await writeFile(join(scratch, 'text.txt'), documents.join('\n\n'))
+  moto.python(`s3.upload_file(args[0], bucket, 'data/text.txt')`, join(scratch, 'text.txt'))
+  await build({
+    entryPoints: [mainPath],
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    conditions: ['source'],
+    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', '@aws-sdk/client-s3'],
+    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
+    outfile: program,
+    logLevel: 'error',
+  })
+})
+afterAll(async () => {
+  await proxy.close()
+  await moto.close()
+  for (const path of [scratch, program]) await rm(path, { recursive: true, force: true })
+  // In nothing that was ever said.
+  expect(talk.join('')).not.toContain(secret)
+})
+beforeEach(() => {
+  proxy.rule = () => undefined
+})
+
+export function start(args: readonly string[], more: Readonly<Record<string, string>> = {}) {
+  const child = spawn(process.execPath, [program, ...args], {
+    env: { ...process.env, PARSCALE_CONFIG: '/dev/null', ...env, ...more },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [stdout, stderr] = ['', '']
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const ended = new Promise<Finished>((resolve) =>
+    child.on('close', (code) => {
+      talk.push(stdout, stderr)
+      resolve({ code, stdout, stderr })
+    }),
+  )
+  return { child, ended }
+}
+export const run = (args: readonly string[], more?: Readonly<Record<string, string>>) => start(args, more).ended
+
+export const recipe = (...more: string[]) => [
+  ...['train', 'pretrain', '--data', 's3://bucket/data/text.txt', ...tiny, '--p', '2', '--steps', String(steps), '--seed', '3'],
+  ...['--evaluate-every', '12', '--checkpoint-every', '2', ...more],
+]
+
+/** AWS's own client reads the manifest and each object that it names. Empty: all is as it says. */
+export const readerPython = `
+def look(run):
+  try:
+    m = json.loads(s3.get_object(Bucket=bucket, Key=run + '/parscale-manifest.json')['Body'].read())
+  except s3.exceptions.NoSuchKey:
+    return None
+  wrong = []
+  for path, f in m['files'].items():
+    try:
+      b = s3.get_object(Bucket=bucket, Key=run + '/' + f['key'])['Body'].read()
+    except s3.exceptions.NoSuchKey:
+      wrong.append(path + ' is missing'); continue
+    if len(b) != f['bytes'] or hashlib.sha256(b).hexdigest() != f['sha256']: wrong.append(path + ' differs')
+  steps = sorted({p.split('/')[1] for p in m['files'] if p.startswith('checkpoints/')})
+  for s in steps:
+    for n in ['parameters.safetensors', 'moments.safetensors', 'state.json', 'complete']:
+      if 'checkpoints/%s/%s' % (s, n) not in m['files']: wrong.append('%s lacks %s' % (s, n))
+  return {'wrong': wrong, 'sequence': m['sequence'], 'steps': steps}
+print(json.dumps(look(args[0])))
+`
+export const look = (name: string) =>
+  moto.python<{ wrong: string[]; sequence: number; steps: string[] } | null>(readerPython, name)
+
+export const objects = (prefix: string): string[] =>
+  moto.python(
+    `print(json.dumps([o['Key'] for o in s3.list_objects_v2(Bucket=bucket, Prefix=args[0]).get('Contents', [])]))`,
+    prefix,
+  )
+export const pending = (): number => moto.python(`print(len(s3.list_multipart_uploads(Bucket=bucket).get('Uploads', [])))`)
+export const stored = (key: string): Buffer =>
+  Buffer.from(
+    moto.python<string>(`print(json.dumps(s3.get_object(Bucket=bucket, Key=args[0])['Body'].read().decode('latin1')))`, key),
+    'latin1',
+  )
+export const isWrite = ({ method, path }: Passing) => method === 'PUT' && !path.endsWith('lock.json')
+
+/** Until steps are being taken. */
+export async function untilLogged(child: ChildProcess): Promise<void> {
+  let said = ''
+  child.stderr!.on('data', (text) => {
+    said += text
+  })
+  while (!/step 0: held-out loss|going on after step/.test(said)) {
+    if (child.exitCode !== null) throw new Error(said)
+    await sleep(20)
+  }
+  await sleep(200)
+}
