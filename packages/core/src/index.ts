@@ -15,7 +15,6 @@ export {
   usageError,
 } from './errors.ts'
 export { createRandom, type Random } from './random.ts'
-export { safeParse } from './safe-parse.ts'
 export { anySignal, unlessAborted } from './signals.ts'
 export { type Spread, spreadOf } from './spread.ts'
 export { finish, finishWithPauses } from './steps.ts'

@@ -1,7 +1,8 @@
 /** Figures of `parscale eval --out FOLDER` for a model's card: of each P its results.json, which is the harness' form. */
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { safeParse, usageError } from '@parscale/core/internal'
+import { usageError } from '@parscale/core/internal'
+import { safeParse } from '@parscale/core/internal/evaluation/tasks'
 import * as z from 'zod'
 
 /** One metric of one task at one P. */

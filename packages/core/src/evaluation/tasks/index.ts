@@ -1,3 +1,4 @@
+export { safeParse } from '../../safe-parse.ts'
 export { type Answerer, type AnswerOptions, ModelAnswerer, type ModelAnswererOptions } from './answers.ts'
 export type { Document, TaskConfig } from './config.ts'
 export { type ReadSplit, taskData, wantsExamples } from './data.ts'
