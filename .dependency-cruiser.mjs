@@ -24,6 +24,7 @@ const floors = [
   ['load'],
   ['export', 'bench', 'serve', 'ai-sdk', 'sandbox', 'evaluate'],
   ['train'],
+  ['sweep'],
   ['studio'],
   ['commands'],
 ]

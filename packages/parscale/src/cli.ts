@@ -79,6 +79,11 @@ export const commands: readonly CommandRow[] = [
     load: () => import('./commands/train.ts'),
   },
   {
+    name: 'sweep',
+    description: 'many runs from one file: here, on Slurm or on Redis; stopped early, continued, in one table',
+    load: () => import('./commands/sweep.ts'),
+  },
+  {
     name: 'export',
     writesFiles: true,
     description: 'write what a run has trained as a Hugging Face folder, with a model card',

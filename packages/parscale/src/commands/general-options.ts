@@ -48,8 +48,8 @@ export async function applySettings(command: AnyCommand, name: string, io: Io, l
   if (config) io.detail?.(`configuration: ${config.path}\n`)
 }
 
-/** As the command line reads it; a list is an option given several times. */
-function parsed(option: Option, value: unknown, where: string): unknown {
+/** As the command line reads it; a list is an option given several times. @throws usage error that begins with `where` */
+export function parsed(option: Option, value: unknown, where: string): unknown {
   const expected = (what: string) => usageError(`${where}: expected ${what}, got ${JSON.stringify(value)}`, { found: value })
   if (option.isBoolean() || option.negate) {
     if (typeof value !== 'boolean') throw expected('true or false')

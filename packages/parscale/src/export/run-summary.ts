@@ -108,13 +108,22 @@ async function read<T>(file: string, parse: (text: string, where: string) => T):
   return text === undefined ? undefined : parse(text, file)
 }
 
-/** Of the mean over tokens: a ratio of sums over sequences, whose variance is linearised (Cochran, Sampling Techniques, 6.4). */
-function withInterval({ loss, tokens, nats, counts }: FinalEvaluation): Pick<ResultSummary, 'interval'> {
+function withInterval(evaluation: FinalEvaluation): Pick<ResultSummary, 'interval'> {
+  const error = heldOutError(evaluation)
+  if (error === undefined) return {}
+  const { loss } = evaluation
+  return { interval: [loss - 1.96 * error, loss + 1.96 * error] }
+}
+
+/**
+ * Standard error of the mean over tokens: a ratio of sums over sequences, whose variance is linearised (Cochran, Sampling Techniques,
+ * 6.4). Undefined of a single sequence.
+ */
+export function heldOutError({ loss, tokens, nats, counts }: FinalEvaluation): number | undefined {
   const n = nats.length
-  if (n < 2) return {}
+  if (n < 2) return undefined
   const squares = nats.reduce((sum, each, i) => sum + (each - loss * counts[i]!) ** 2, 0)
-  const half = (1.96 * Math.sqrt((squares * n) / (n - 1))) / tokens
-  return { interval: [loss - half, loss + half] }
+  return Math.sqrt((squares * n) / (n - 1)) / tokens
 }
 
 /** The configuration, flat; what the card says elsewhere is left out. */

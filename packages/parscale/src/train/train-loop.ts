@@ -45,6 +45,8 @@ export interface LoopOptions {
   readonly saved?: (() => Promise<void>) | undefined
   /** Asked after each step: whether somebody wants a checkpoint. */
   readonly checkpointAsked: () => boolean
+  /** The step at which the run is evaluated, saved and left, to go on later or not. */
+  readonly pauseAt?: number | undefined
 }
 
 /** What the loop saves besides the trainer's own state. */
@@ -89,18 +91,19 @@ export async function trainLoop(options: LoopOptions): Promise<LoopResult> {
       const { step } = trainer.position
       const ended = trainer.finished
       const [asked] = await team.consult(options.checkpointAsked())
-      if (!io.signal.aborted && evaluatedAt !== step && isDue(config, step, config.evaluation.every)) {
+      const paused = options.pauseAt !== undefined && step >= options.pauseAt
+      if (!io.signal.aborted && evaluatedAt !== step && (paused || isDue(config, step, config.evaluation.every))) {
         evaluation = await evaluate(options, ended)
         if (evaluation) evaluatedAt = step
       }
       if (
         savedAt !== step &&
-        (ended || io.signal.aborted || asked || (step > 0 && isDue(config, step, config.checkpoint.every)))
+        (ended || paused || io.signal.aborted || asked || (step > 0 && isDue(config, step, config.checkpoint.every)))
       ) {
         await save(evaluatedAt === step && evaluation ? lossToCompare(config, evaluation) : undefined)
         if (asked) io.stderr(`step ${step}: checkpoint written, as asked\n`)
       }
-      if (ended || io.signal.aborted) return { finished: ended, evaluation, trainingSeconds }
+      if (ended || paused || io.signal.aborted) return { finished: ended, evaluation, trainingSeconds }
 
       const begin = performance.now()
       const record = await trainer.step()

@@ -2,6 +2,7 @@
 import { cpus } from 'node:os'
 import { basename, join } from 'node:path'
 import process from 'node:process'
+import { backboneParameters, elementCount, streamParameters } from '@parscale/core/internal/model'
 import { diskError, RunFolder, readRun, removeFolder, runAdvice, writeWholeFile } from '@parscale/core/internal/node'
 import type { Runtime } from '@parscale/core/internal/runtime'
 import {
@@ -40,6 +41,8 @@ export interface TrainResult {
   readonly p: number
   readonly steps: number
   readonly tokens: number
+  /** N of the scaling law: parameters without embeddings, those of streams included. */
+  readonly nonEmbeddingParameters: number
   readonly heldOutLoss: number
   readonly trainingSeconds: number
 }
@@ -48,6 +51,8 @@ export interface TrainResult {
  * Begins a run in a new folder. `dryRun`: stops before the first step, and leaves nothing.
  *
  * @param stored where the run is kept besides, as it is saved
+ * @param pauseAt a step at which the run is evaluated, saved and left
+ * @returns undefined where the run was left, or not begun, or another worker writes it
  */
 export async function startRun(
   io: Io,
@@ -57,6 +62,7 @@ export async function startRun(
   dryRun: boolean,
   team: Team = single,
   stored?: StoredRun,
+  pauseAt?: number,
 ): Promise<TrainResult | undefined> {
   const first = team.workers.rank === 0
   requireShareable(config, runtime, team.workers.size)
@@ -75,7 +81,7 @@ export async function startRun(
         keepCheckpoints: config.checkpoint.keep,
         prepare: (path) => writeTokenizer(join(path, tokenizerFolder), inputs.tokenizerFiles),
       })
-      return await train({ io, inputs, trainer, folder, asked, team, stored })
+      return await train({ io, inputs, trainer, folder, asked, team, stored, pauseAt })
         .catch(told(folder))
         .finally(() => folder.close())
     } finally {
@@ -87,13 +93,14 @@ export async function startRun(
   }
 }
 
-/** Goes on with a run from its last whole checkpoint, or from the beginning where it has none. */
+/** Goes on with a run from its last whole checkpoint, or from the beginning where it has none. `pauseAt`: as startRun. */
 export async function resumeRun(
   io: Io,
   runtime: Runtime,
   path: string,
   team: Team = single,
   stored?: StoredRun,
+  pauseAt?: number,
 ): Promise<TrainResult | undefined> {
   await requireSame(team, { ...(await programMark(runtime)), resume: stored?.name ?? path })
   if (team.workers.rank > 0) return await followRun(io, runtime, team)
@@ -120,7 +127,7 @@ export async function resumeRun(
         saved && { parameters: checkpoint.parameters, m: checkpoint.m, v: checkpoint.v, position: saved.position }
       await firstsValue(team.workers, saved ?? null)
       const trainer = await Trainer.create(inputs, state)
-      return await train({ io, inputs, trainer, folder, asked, team, stored, resumed: saved?.loop }).finally(() =>
+      return await train({ io, inputs, trainer, folder, asked, team, stored, resumed: saved?.loop, pauseAt }).finally(() =>
         trainer.dispose(),
       )
     } finally {
@@ -188,8 +195,10 @@ interface Training {
   readonly team: Team
   readonly stored?: StoredRun | undefined
   readonly resumed?: LoopState | undefined
+  readonly pauseAt?: number | undefined
 }
 
+/** Undefined where the run was left before its end, or another worker writes it. */
 async function train({
   io,
   inputs,
@@ -199,9 +208,8 @@ async function train({
   team,
   stored,
   resumed,
-}: Training & { folder: RunFolder }): Promise<TrainResult>
-async function train(training: Training): Promise<TrainResult | undefined>
-async function train({ io, inputs, trainer, folder, asked, team, stored, resumed }: Training): Promise<TrainResult | undefined> {
+  pauseAt,
+}: Training): Promise<TrainResult | undefined> {
   const { config } = inputs
   const { workers, hosts } = team
   await folder?.noteStart({ step: trainer.position.step, workers: workers.size, hosts, threads: inputs.runtime.threads ?? null })
@@ -217,6 +225,7 @@ async function train({ io, inputs, trainer, folder, asked, team, stored, resumed
     resumed,
     saved: stored && (() => stored.saved()),
     checkpointAsked: asked.take,
+    pauseAt,
   })
   const { step: steps, tokens } = trainer.position
   if (!folder) {
@@ -229,6 +238,7 @@ async function train({ io, inputs, trainer, folder, asked, team, stored, resumed
       `stopped after step ${steps} of ${totalSteps(config)}; go on with: parscale train --resume ${stored?.name ?? folder.path}\n`,
     )
     io.signal.throwIfAborted()
+    return undefined
   }
   const evaluation = result.evaluation ?? (await trainer.evaluate(Infinity, io.signal))
   await writeEvaluation(folder.path, evaluation)
@@ -244,10 +254,16 @@ async function train({ io, inputs, trainer, folder, asked, team, stored, resumed
     p: trainer.plan.config.parscale.n,
     steps,
     tokens,
+    nonEmbeddingParameters: nonEmbedding(trainer.plan),
     heldOutLoss: evaluation.loss,
     trainingSeconds: result.trainingSeconds,
   }
 }
+
+const nonEmbedding = ({ config, tied }: Trainer['plan']): number =>
+  [...backboneParameters(config, tied), ...streamParameters(config)]
+    .filter(({ part }) => part !== 'embedding' && part !== 'output')
+    .reduce((sum, { shape }) => sum + elementCount(shape), 0)
 
 /** The run's last checkpoint as a model, as `parscale export` writes it; anew, where a run is finished once more. */
 async function exportFinished(io: Io, run: string, out: string): Promise<void> {

@@ -101,6 +101,12 @@ export async function tryFileLock(path: string, signal?: AbortSignal): Promise<F
   }
 }
 
+/** Who holds the lock at `path`, without touching it; undefined where nobody does, or nobody that runs. */
+export async function lockHolder(path: string): Promise<LockOwner | undefined> {
+  const owner = await readOwner(path)
+  return owner && (await lockState(path, owner)) === 'held' ? owner : undefined
+}
+
 /** Removes a lock that a process left which runs no more: for those who find what they want without taking the lock. */
 export async function removeStaleLock(path: string): Promise<void> {
   const seen = await touchOf(path)

@@ -6,6 +6,7 @@ export {
   type LockOptions,
   type LockOwner,
   type LockRefused,
+  lockHolder,
   tryFileLock,
   withFileLock,
 } from './file-lock.ts'
