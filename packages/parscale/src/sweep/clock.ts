@@ -1,10 +1,10 @@
 /** Whether this machine's clock is that of the folder's disk, by which processes on several machines see who is gone. */
 import { randomUUID } from 'node:crypto'
-import { rm, stat, writeFile } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { usageError } from '@parscale/core/internal'
-import { diskError } from '@parscale/core/internal/node/disk'
+import { diskError, writeWholeFile } from '@parscale/core/internal/node/disk'
 import { sweepAdvice } from './journal.ts'
 
 /** Locks of another machine count as left after a minute. */
@@ -12,10 +12,10 @@ const mostSkewMs = 10_000
 
 /** @throws usage error where the clocks differ by more than ten seconds */
 export async function requireClock(folder: string): Promise<void> {
-  const probe = join(folder, `.clock.partial-${randomUUID()}`)
+  const probe = join(folder, `.clock-${randomUUID()}`)
   try {
     const before = Date.now()
-    await writeFile(probe, '')
+    await writeWholeFile(probe, '', sweepAdvice)
     const { mtimeMs } = await stat(probe)
     const after = Date.now()
     const skewMs = mtimeMs < before ? mtimeMs - before : mtimeMs > after ? mtimeMs - after : 0

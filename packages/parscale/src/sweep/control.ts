@@ -126,6 +126,7 @@ function backendFor(
     ...(redis !== undefined && { env: { REDIS_URL: redis } }),
     check: async () => (await queue()).checkRedis(await url()),
     prepare: async () => (await queue()).emptyQueue(await url(), folder!.head.id),
+    clear: async () => (await queue()).emptyQueue(await url(), folder!.head.id),
   })
 }
 
@@ -155,7 +156,7 @@ async function watch(io: Io, folder: SweepFolder, backend: Backend, seen: number
       const lines = await folder.journal.read()
       told(lines)
       const { ready } = folder.outlook(lines)
-      if (ready.length === 0 && !(backend.name !== 'slurm' && alive)) return
+      if (ready.length === 0 && !(backend.name !== 'slurm' && alive)) return await backend.clear?.()
       const isPaused = await folder.isPaused()
       if (io.signal.aborted && !isPaused) await folder.pause()
       if ((io.signal.aborted || isPaused) && !stopped) {

@@ -1,7 +1,6 @@
 /** What a sweep is at, as data: `sweep status --json`, and what any page about it needs. */
-import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type LockOwner, lockHolder } from '@parscale/core/internal/node/disk'
+import { type LockOwner, lockHolder, openToRead } from '@parscale/core/internal/node/disk'
 import type { BackendName, JournalLine } from './journal.ts'
 import type { RunOutlook, RunState } from './rules.ts'
 import type { SweepFolder } from './sweep-folder.ts'
@@ -69,13 +68,13 @@ async function runStatus(folder: SweepFolder, run: RunOutlook): Promise<RunStatu
 
 /** The last step in a run's metrics; 0 where there is none. */
 async function loggedStep(run: string): Promise<number> {
-  const file = await open(join(run, 'metrics.jsonl'), 'r').catch(() => undefined)
+  const file = await openToRead(join(run, 'metrics.jsonl')).catch(() => undefined)
   if (!file) return 0
   try {
     const { size } = await file.stat()
-    const bytes = Buffer.alloc(Math.min(size, 4096))
+    const bytes = new Uint8Array(Math.min(size, 4096))
     await file.read(bytes, 0, bytes.length, size - bytes.length)
-    const steps = [...bytes.toString('utf8').matchAll(/"step":(\d+)[^\n]*\n/g)]
+    const steps = [...new TextDecoder().decode(bytes).matchAll(/"step":(\d+)[^\n]*\n/g)]
     return Number(steps.at(-1)?.[1] ?? 0)
   } catch {
     return 0 // cut back just now

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core/internal'
 import { type RecipeName, recipeNames } from '@parscale/core/internal/training'
+import { parse } from 'yaml'
 import { didYouMean, nearestNames } from '../terminal/nearest.ts'
 import { whyUnread } from '../terminal/why-unread.ts'
 import { type Axis, type AxisValue, axisOf } from './plan.ts'
@@ -31,11 +32,10 @@ export async function readSweepFile(path: string): Promise<SweepFile> {
   const text = await readFile(path, 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw usageError(`${path}: ${whyUnread(cause)}; it is the file that describes the sweep`, { file: path, cause })
   })
-  return await parseSweepFile(text, path)
+  return parseSweepFile(text, path)
 }
 
-export async function parseSweepFile(text: string, path: string): Promise<SweepFile> {
-  const { parse } = await import('yaml')
+export function parseSweepFile(text: string, path: string): SweepFile {
   const refuse = (key: string, what: string, found?: unknown): never => {
     throw usageError(`${path}: ${key}: ${what}`, { file: path, flag: key, found })
   }

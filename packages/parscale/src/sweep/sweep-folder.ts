@@ -11,7 +11,7 @@
  *     pause            while it is there, workers leave what they have and end
  */
 import { randomUUID } from 'node:crypto'
-import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { checkpointError, usageError } from '@parscale/core/internal'
 import { diskError, makeFolder, withFileLock, writeWholeFile } from '@parscale/core/internal/node/disk'
@@ -112,10 +112,7 @@ export class SweepFolder {
   }
 
   async pause(): Promise<void> {
-    // Empty, so that a full disk takes it, too.
-    await writeFile(join(this.path, 'pause'), '').catch((error) => {
-      throw diskError(error, this.path, sweepAdvice)
-    })
+    await writeWholeFile(join(this.path, 'pause'), '', sweepAdvice)
   }
 
   async unpause(): Promise<void> {

@@ -1,16 +1,17 @@
 /** A worker: takes jobs until there are none, each a run to begin or to go on with. What it is killed in, another one goes on with. */
-import { appendFileSync, existsSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checkpointError, isParscaleError } from '@parscale/core/internal'
 import { readRun } from '@parscale/core/internal/node'
-import { type FileLock, lockHolder, tryFileLock } from '@parscale/core/internal/node/disk'
+import { appendToFile, type FileLock, lockHolder, tryFileLock } from '@parscale/core/internal/node/disk'
 import { parseFinalEvaluation, parseMetrics } from '@parscale/core/internal/training'
 import { heldOutError } from '../export/run-summary.ts'
 import { trainingRuntime } from '../load/training-runtime.ts'
 import { type Io, silentProgress } from '../terminal/io.ts'
 import { resumeRun, startRun, type TrainResult } from '../train/train-run.ts'
+import { sweepAdvice } from './journal.ts'
 import type { JobQueue, Ticket } from './queues/job-queue.ts'
 import type { Job, Report } from './rules.ts'
 import type { SweepFolder } from './sweep-folder.ts'
@@ -113,7 +114,7 @@ const sameStep = (a: object, b: Report): boolean =>
 /** Does a job, whether or not it was begun before. */
 async function train(folder: SweepFolder, job: Job, io: Io): Promise<Report> {
   const run = folder.run(job.name)
-  const logged = logTo(folder.log(job.name), io)
+  const { io: logged, flush } = logTo(folder.log(job.name), io)
   const left: Report = { event: 'left', run: job.name }
   try {
     const config = folder.configOf(job)
@@ -133,6 +134,8 @@ async function train(folder: SweepFolder, job: Job, io: Io): Promise<Report> {
     // A full disk, too little memory, an engine that is missing: the run is as good as before, and all others would fail likewise.
     if (isParscaleError(error) ? error.kind === 'resource' : isSystemError(error)) throw error
     return { event: 'failed', run: job.name, message }
+  } finally {
+    await flush()
   }
 }
 
@@ -162,16 +165,18 @@ async function checkpointStep(run: string): Promise<number> {
 }
 
 /** What a run says goes to its log. That a full disk takes no more of it is said by what matters more. */
-function logTo(path: string, io: Io): Io {
+function logTo(path: string, io: Io): { readonly io: Io; flush(): Promise<void> } {
+  let writing: Promise<void> = Promise.resolve()
   const write = (text: string) => {
-    try {
-      appendFileSync(path, text)
-    } catch {}
+    writing = writing.then(() => appendToFile(path, text, sweepAdvice)).catch(() => {})
   }
   return {
-    ...{ stdout: write, stderr: write, isTTY: { stdout: false, stderr: false }, color: false, columns: undefined },
-    ...{ env: io.env, signal: io.signal, progress: () => silentProgress },
-    ...(io.background && { background: io.background }),
+    flush: () => writing,
+    io: {
+      ...{ stdout: write, stderr: write, isTTY: { stdout: false, stderr: false }, color: false, columns: undefined },
+      ...{ env: io.env, signal: io.signal, progress: () => silentProgress },
+      ...(io.background && { background: io.background }),
+    },
   }
 }
 

@@ -12,6 +12,8 @@ export interface Backend {
   alive(): Promise<number | undefined>
   /** After the folder was paused: ends what does not look at it by itself. */
   stop(): Promise<void>
+  /** After the last job. */
+  clear?(): Promise<void>
 }
 
 /** How this program is started once more, as a worker. */

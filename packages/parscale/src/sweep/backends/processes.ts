@@ -20,11 +20,12 @@ export interface ProcessOptions {
   check(): Promise<void>
   /** Before workers are started. */
   prepare?(): Promise<void>
+  clear?(): Promise<void>
   /** Grows while something gets done. */
   progress(): Promise<number>
 }
 
-export function processBackend({ name, folder, workers, io, env, check, prepare, progress }: ProcessOptions): Backend {
+export function processBackend({ name, folder, workers, io, env, check, prepare, clear, progress }: ProcessOptions): Backend {
   const running = new Set<ChildProcess>()
   let failed: ParscaleError | undefined
   let stopping = false
@@ -86,6 +87,7 @@ export function processBackend({ name, folder, workers, io, env, check, prepare,
       if (failed) throw failed
       return workers === 0 ? undefined : running.size
     },
+    ...(clear && { clear }),
     async stop() {
       stopping = true // they look at the folder themselves
     },

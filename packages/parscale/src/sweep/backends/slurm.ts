@@ -58,8 +58,8 @@ export function slurmBackend({ folder, workers, slurm, io, job: before }: SlurmO
     },
     alive: async () => (job === undefined ? 0 : await tasksOf(job, env)),
     async stop() {
-      // Those that run look at the folder themselves.
-      if (job !== undefined) await run('scancel', ['--quiet', '--state=PENDING', job], env)
+      // Those that run look at the folder themselves. That none is pending is a failure to scancel, without a word.
+      if (job !== undefined) await run('scancel', ['--quiet', '--state=PENDING', job], env, /^\s*$|Invalid job id/i)
     },
   }
 }
@@ -100,23 +100,29 @@ async function run(command: string, args: readonly string[], env: NodeJS.Process
   }
 }
 
-/** Exported for its test. */
-export const slurmScript = (folder: string): string => `#!/bin/bash
+/** So often a task starts its worker again, when something kills it. */
+const mostRestarts = 20
+
+const slurmScript = (folder: string): string => `#!/bin/bash
 # A worker of a sweep. Written by parscale sweep; begun anew, it goes on.
-${workerCommand(folder).map(quoted).join(' ')} &
-worker=$!
 limit=
 trap 'limit=yes; kill -TERM $worker' USR1
-wait $worker
-code=$?
-# A signal ends a wait, not the worker.
-while kill -0 $worker 2>/dev/null; do wait $worker; code=$?; done
-if [ -n "$limit" ] && [ "$code" = 130 ] && [ ! -e ${quoted(join(folder, 'pause'))} ]; then
+for restart in {0..${mostRestarts}}; do
+  ${workerCommand(folder).map(quoted).join(' ')} &
+  worker=$!
+  wait $worker
+  code=$?
+  # A signal ends a wait, not the worker.
+  while kill -0 $worker 2>/dev/null; do wait $worker; code=$?; done
+  # 130: it ended when it was told to. Above: a signal has killed it.
+  [ $code -gt 130 ] && [ -z "$limit" ] || break
+done
+paused=${quoted(join(folder, 'pause'))}
+if [ -n "$limit" ] && [ $code -ge 130 ] && [ ! -e "$paused" ]; then
   scontrol requeue "\${SLURM_ARRAY_JOB_ID}_\${SLURM_ARRAY_TASK_ID}"
   exit 0
 fi
-# Paused is no failure.
-[ "$code" = 130 ] && exit 0
+[ $code = 130 ] && exit 0
 exit $code
 `
 

@@ -9,9 +9,9 @@ import type { Redis } from 'ioredis'
 import type { Job } from '../rules.ts'
 import type { JobQueue, Ticket } from './job-queue.ts'
 
-/** A worker that says nothing for so long has lost its job. Its run is claimed by a lock besides, so that two never write it. */
-const lockMs = 30_000
-const stalledEveryMs = 5_000
+/** A worker that says nothing for so long has lost its job. No harm where it only computes: its run is claimed by a lock besides. */
+const lockMs = 10_000
+const stalledEveryMs = 2_000
 /** How long a job waits whose run somebody has. */
 const laterMs = 1_000
 const connectMs = 5_000

@@ -1,0 +1,110 @@
+/** What a sweep must do on every backend: the steps of the real tests. The command runs as processes of a bundle, which start quickly. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { createRandom } from '@parscale/core/internal'
+import { build } from 'esbuild'
+import { mainPath } from '../../testing/cli.ts'
+import type { SweepStatus } from '../status.ts'
+
+const bundles = fileURLToPath(new URL('../../../.cache', import.meta.url))
+
+export interface Program {
+  run(args: readonly string[], env?: NodeJS.ProcessEnv): Running
+  close(): Promise<void>
+}
+
+export interface Running {
+  readonly child: ChildProcess
+  readonly ended: Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }>
+  stderr(): string
+}
+
+/** @param cache PARSCALE_CACHE */
+export async function bundledProgram(cache: string): Promise<Program> {
+  const folder = mkdtempSync(`${bundles}-`)
+  const program = join(folder, 'main.js')
+  await build({
+    entryPoints: { main: mainPath },
+    splitting: true,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    conditions: ['source'],
+    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', 'bullmq', 'ioredis'],
+    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
+    outdir: folder,
+    logLevel: 'error',
+  })
+  return {
+    run(args, env = {}) {
+      const child = spawn(process.execPath, [program, ...args], {
+        env: { ...process.env, ...env, PARSCALE_CACHE: cache },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      let [stdout, stderr] = ['', '']
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        stdout += text
+      })
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        stderr += text
+      })
+      const ended = new Promise<Awaited<Running['ended']>>((resolve) =>
+        child.on('close', (code) => resolve({ code, stdout, stderr })),
+      )
+      return { child, ended, stderr: () => stderr }
+    },
+    close: () => rm(folder, { recursive: true, force: true }),
+  }
+}
+
+/** Process ids of the workers that have a run: the locks name them. */
+export function workersOf(folder: string): number[] {
+  const claims = join(folder, 'claims')
+  return (existsSync(claims) ? readdirSync(claims) : []).flatMap((name) => {
+    try {
+      return [JSON.parse(readFileSync(join(claims, name), 'utf8')).pid as number]
+    } catch {
+      return [] // just made, or just removed
+    }
+  })
+}
+
+/** Kills workers that have a run, at random moments, until there were so many or the signal comes. @returns how many */
+export async function killWorkers(
+  folder: string,
+  count: number,
+  betweenMs: number,
+  seed: number,
+  signal: AbortSignal,
+): Promise<number> {
+  const random = createRandom(seed)
+  let killed = 0
+  while (killed < count && !signal.aborted) {
+    await sleep(random.uniform() * 2 * betweenMs)
+    const pids = workersOf(folder)
+    const pid = pids[random.below(Math.max(1, pids.length))]
+    if (pid === undefined) continue
+    try {
+      process.kill(pid, 'SIGKILL')
+      killed++
+    } catch {} // gone already
+  }
+  return killed
+}
+
+export const tables = (folder: string) => ['results.csv', 'runs.csv'].map((name) => readFileSync(join(folder, name), 'utf8'))
+
+/** Each run's end was reported once, and has a folder. */
+export function endsOf(folder: string): { readonly finished: string[]; readonly folders: string[] } {
+  const lines = readFileSync(join(folder, 'journal.jsonl'), 'utf8').trimEnd().split('\n')
+  const finished = lines.map((line) => JSON.parse(line)).filter(({ event }) => event === 'finished')
+  return { finished: finished.map(({ run }) => run).sort(), folders: readdirSync(join(folder, 'runs')).sort() }
+}
+
+export async function statusOf(program: Program, folder: string): Promise<SweepStatus> {
+  return JSON.parse((await program.run(['sweep', 'status', folder, '--json']).ended).stdout)
+}
