@@ -72,8 +72,12 @@ function nextStep(message: string): string {
 function askedCommand(program: ParsedCommand, argv: readonly string[]): ParsedCommand {
   let at = program
   for (const word of argv.slice(2)) at = at.commands.find((each) => each.name() === word) ?? at
-  return at
+  // A command that has others below it, and does one of them unless another is named.
+  return at === program ? at : (at.commands.find((each) => each.name() === unnamedCommand) ?? at)
 }
+
+/** `parscale sweep FILE` is `parscale sweep run FILE`. */
+const unnamedCommand = 'run'
 
 function pathTo(from: ParsedCommand, to: ParsedCommand): string[] {
   for (const each of from.commands) {

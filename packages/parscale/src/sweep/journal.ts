@@ -36,13 +36,21 @@ export class Journal {
   readonly path: string
   readonly #lines: JournalLine[] = []
   #bytes = 0
+  /** One at a time, or lines would be read twice. */
+  #reading: Promise<unknown> = Promise.resolve()
 
   constructor(folder: string) {
     this.path = join(folder, 'journal.jsonl')
   }
 
   /** All whole lines so far. Takes no lock. @throws checkpoint error naming a line that is damaged */
-  async read(): Promise<readonly JournalLine[]> {
+  read(): Promise<readonly JournalLine[]> {
+    const reading = this.#reading.then(() => this.#read())
+    this.#reading = reading.catch(() => {})
+    return reading
+  }
+
+  async #read(): Promise<readonly JournalLine[]> {
     const file = await openToRead(this.path).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined // nothing yet
       throw diskError(error, this.path, sweepAdvice)

@@ -72,12 +72,12 @@ export interface RunOutlook extends RunName {
 
 export interface Outlook {
   readonly runs: readonly RunOutlook[]
-  /** Most advanced first. Empty: the sweep is done. A job is in here until its report has come, also while somebody does it. */
+  /** In the order in which to take them. Empty: the sweep is done. A job is in here until its report has come, also while somebody does it. */
   readonly ready: readonly Job[]
 }
 
-/** A worker that dies with a run so often at one step is taken for killed by it. */
-export const mostDeaths = 10
+/** A run that was taken up so often at one step, and never reported of again, is taken for what kills its workers. */
+export const mostDeaths = 20
 
 /** The steps of the rungs below the end. */
 export function rungsOf(steps: number, stop: StopRule | undefined): number[] {
@@ -95,7 +95,8 @@ interface History extends RunName {
   sought: number
   step: number
   begun: boolean
-  deaths: number
+  /** How often it was taken up at this step, one after the other. */
+  attempts: number
   result?: Finished
   message?: string
 }
@@ -131,8 +132,11 @@ export function outlookOf(plan: SweepPlan, reports: readonly Report[]): Outlook 
     offer(added, added.steps)
   }
 
+  // What was taken up before, and may have killed its worker, comes last.
   const order = new Map(histories.map((history, i) => [history, i]))
-  const place = ({ history, until }: (typeof jobs)[number]) => [history.losses.size, until / history.steps, -order.get(history)!]
+  const place = ({ history, until }: (typeof jobs)[number]) => [
+    ...[-history.attempts, history.losses.size, until / history.steps, -order.get(history)!],
+  ]
   const byProgress = jobs.sort((a, b) => {
     const [left, right] = [place(a), place(b)]
     return left.map((value, i) => right[i]! - value).find((difference) => difference !== 0) ?? 0
@@ -203,7 +207,7 @@ export function standardError(values: readonly number[]): number | undefined {
 const historyOf = ({ cells, stop }: SweepPlan, cell: number, seed: number): History => {
   const { steps } = cells[cell]!
   const rungs = rungsOf(steps, stop)
-  return { ...runOf(cells, cell, seed), steps, rungs, losses: new Map(), sought: 0, step: 0, begun: false, deaths: 0 }
+  return { ...runOf(cells, cell, seed), steps, rungs, losses: new Map(), sought: 0, step: 0, begun: false, attempts: 0 }
 }
 
 function readReports(plan: SweepPlan, reports: readonly Report[]): History[] {
@@ -223,16 +227,16 @@ function readReports(plan: SweepPlan, reports: readonly Report[]): History[] {
 
 function apply(history: History, report: Report): void {
   if (report.event === 'begun') {
-    history.deaths = history.begun && report.step === history.step ? history.deaths + 1 : 0
+    history.attempts = history.begun && report.step === history.step ? history.attempts + 1 : 1
     history.step = report.step
     history.sought = Math.max(history.sought, report.until)
     history.begun = true
-    if (history.deaths >= mostDeaths)
+    if (history.attempts > mostDeaths)
       history.message ??= `${mostDeaths} workers died with it at step ${report.step}, one after the other; its log says more`
     return
   }
   history.begun = false
-  history.deaths = 0
+  history.attempts = 0
   if (report.event === 'rung') {
     history.step = report.step
     history.losses.set(history.rungs.indexOf(report.step), report.loss)

@@ -25,16 +25,21 @@ export async function work(folder: SweepFolder, queue: JobQueue, io: Io): Promis
   try {
     while (!stop.signal.aborted) {
       const ticket = await queue.next(stop.signal)
-      const claimed = ticket ? await claim(folder, ticket) : await lookAround(folder, queue)
-      if (claimed === 'done') {
-        await ticket?.done()
-        return true
-      }
-      if (typeof claimed === 'object') await doJob(folder, queue, ticket!, claimed, { ...io, signal: stop.signal })
-      else if (claimed === 'gone') await ticket?.done()
-      else {
-        await ticket?.later()
-        await sleep(pollMs, undefined, { signal: stop.signal }).catch(() => {})
+      try {
+        const claimed = ticket ? await claim(folder, ticket) : await lookAround(folder, queue)
+        if (claimed === 'done') {
+          await ticket?.done()
+          return true
+        }
+        if (typeof claimed === 'object') await doJob(folder, queue, ticket!, claimed, { ...io, signal: stop.signal })
+        else if (claimed === 'gone') await ticket?.done()
+        else {
+          await ticket?.later()
+          await sleep(pollMs, undefined, { signal: stop.signal }).catch(() => {})
+        }
+      } catch (error) {
+        await ticket?.back()
+        throw error
       }
     }
     return false

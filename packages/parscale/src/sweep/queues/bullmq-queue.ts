@@ -109,6 +109,7 @@ export async function bullmqQueue(url: string, id: string): Promise<JobQueue> {
 
 function ticketOf(job: BullJob<JobData>, token: string): Ticket {
   const renew = setInterval(() => void job.extendLock(token, lockMs).catch(() => {}), lockMs / 3)
+  renew.unref()
   // A lock that was lost meanwhile is somebody else's: what happened stands in the journal.
   const settle = (work: () => Promise<unknown>) => async () => {
     clearInterval(renew)
