@@ -94,7 +94,9 @@ function missingWord(word: string, command: ParsedCommand): string {
     ? ': a folder, a .gguf file or ORG/NAME of the hub; parscale models lists published ones'
     : word === 'target'
       ? ': the folder to make'
-      : ''
+      : word === 'file'
+        ? ': YAML that describes the sweep, such as parscale sweep law.yaml --out sweeps/law'
+        : ''
   return `${command.name()} needs a ${what}${next}`
 }
 

@@ -159,7 +159,7 @@ describe('a sweep', () => {
 })
 
 describe('is refused before anything is made:', () => {
-  const cases: readonly (readonly [what: string, sweep: object, say: RegExp])[] = [
+  const cases: readonly (readonly [what: string, sweep: Readonly<Record<string, unknown>>, say: RegExp])[] = [
     ['a wrong axis', { axes: { pp: [1, 2] } }, /axes\.pp: neither a flag .*did you mean p/],
     [
       'an axis of a wrong key',

@@ -100,6 +100,11 @@ export const mistakes: Readonly<Record<string, readonly string[]>> = {
     'train --resume nope',
     'bench model --shape 1.6B',
     'plan --plot plan.pdf',
+    'sweep',
+    'sweep nope.yaml --out out',
+    'sweep notes.txt --out out',
+    'sweep model',
+    'sweep status model',
   ],
 }
 
