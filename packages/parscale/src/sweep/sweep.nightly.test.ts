@@ -3,14 +3,14 @@
  * The folder is a small file system of its own, for which the test mounts a tmpfs (root, or sudo that asks nothing).
  */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type Daemons, startRedis, startSlurm } from './testing/cluster.ts'
-import { bundledProgram, endsOf, killWorkers, type Program, type Running, tables } from './testing/contract.ts'
+import { bundledProgram, endsOf, killWorkers, linesOf, type Program, type Running, tables } from './testing/contract.ts'
 import { writeSweep } from './testing/tiny-sweep.ts'
 
 const kills = 50
@@ -65,13 +65,11 @@ it.each(['local', 'slurm', 'bullmq'] as const)(`${runs} runs on %s, ${kills} kil
       ...(place === 'bullmq' ? ['--redis', redis.url] : []),
     ]
     const sweep = (): Running => program.run(args, place === 'slurm' ? slurm.env : {})
-    const reported = () =>
-      existsSync(join(out, 'journal.jsonl')) ? readFileSync(join(out, 'journal.jsonl'), 'utf8').split('\n').length : 0
 
     // Half of the kills, then no room for anything. Whoever notices that ends; what is written is whole.
     const first = sweep()
-    let killed = await killWorkers(out, kills / 2, 600, 1, new AbortController().signal)
-    const before = reported()
+    let killed = await killWorkers(out, kills / 2, 10, 1, new AbortController().signal)
+    const before = linesOf(out)
     const { bavail, bsize } = statfsSync(disk)
     const ballast = join(disk, 'ballast')
     execFileSync('fallocate', ['-l', String(bavail * bsize), ballast])
@@ -87,13 +85,13 @@ it.each(['local', 'slurm', 'bullmq'] as const)(`${runs} runs on %s, ${kills} kil
 
     // The rest of the kills; whatever ends before them is begun again.
     const stop = new AbortController()
-    const killing = killWorkers(out, kills - killed, 600, 2, stop.signal)
+    const killing = killWorkers(out, kills - killed, 10, 2, stop.signal)
     let last = await sweep().ended
     for (let times = 0; last.code !== 0 && times < 5; times++) last = await sweep().ended
     stop.abort()
     killed += await killing
     expect(last.code, last.stderr).toBe(0)
-    console.log(`${place}: ${killed} kills; the disk was full after ${before} lines of ${reported()}`)
+    console.log(`${place}: ${killed} kills; the disk was full after ${before} lines of ${linesOf(out)}`)
     expect(killed).toBe(kills)
 
     expect(tables(out)).toEqual(expected)

@@ -73,24 +73,37 @@ export function workersOf(folder: string): number[] {
   })
 }
 
-/** Kills workers that have a run, at random moments, until there were so many or the signal comes. @returns how many */
+/** Lines of the journal so far: how far a sweep is. */
+export function linesOf(folder: string): number {
+  const path = join(folder, 'journal.jsonl')
+  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').length : 0
+}
+
+/**
+ * Kills workers that have a run, each at a random moment after the journal has grown by some lines, until there were so many or the
+ * signal comes. By progress, not by time: on a slow machine a run takes longer than any time between kills.
+ *
+ * @returns how many
+ */
 export async function killWorkers(
   folder: string,
   count: number,
-  betweenMs: number,
+  lines: number,
   seed: number,
   signal: AbortSignal,
 ): Promise<number> {
   const random = createRandom(seed)
   let killed = 0
-  while (killed < count && !signal.aborted) {
-    await sleep(random.uniform() * 2 * betweenMs)
+  for (let next = linesOf(folder) + lines; killed < count && !signal.aborted; await sleep(20)) {
+    if (linesOf(folder) < next) continue
+    await sleep(random.uniform() * 300)
     const pids = workersOf(folder)
     const pid = pids[random.below(Math.max(1, pids.length))]
     if (pid === undefined) continue
     try {
       process.kill(pid, 'SIGKILL')
       killed++
+      next = linesOf(folder) + lines
     } catch {} // gone already
   }
   return killed

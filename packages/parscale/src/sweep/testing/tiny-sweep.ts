@@ -18,7 +18,11 @@ export const tinyBase = (data: string): Readonly<Record<string, unknown>> => ({
 })
 
 /** Writes data and file of a sweep; returns the file's path. JSON is YAML. */
-export function writeSweep(scratch: string, name: string, sweep: { readonly base?: object } & Readonly<Record<string, unknown>>): string {
+export function writeSweep(
+  scratch: string,
+  name: string,
+  sweep: { readonly base?: object } & Readonly<Record<string, unknown>>,
+): string {
   const data = join(scratch, 'text.txt')
   writeFileSync(data, documents.join('\n\n'))
   const file = join(scratch, name)
