@@ -251,6 +251,8 @@ describe('is refused before anything is made:', () => {
     expect((await here('sweep', file, '--out', at('nowhere'), '--detach')).stderr).toMatch(
       /--detach has an effect with --on slurm only/,
     )
+    const none = await here('sweep', file, '--out', at('nowhere'), '--on', 'slurm', '--workers', '0')
+    expect(none.stderr).toMatch(/--workers 0 with --on slurm would submit no task/)
     expect(existsSync(at('nowhere'))).toBe(false)
   })
 

@@ -115,6 +115,8 @@ async function run(io: Io, path: string, flags: RunFlags): Promise<void> {
     })
   if (flags.detach && flags.on !== 'slurm')
     throw usageError('--detach has an effect with --on slurm only: other workers end with this command', { flag: 'detach' })
+  if (flags.workers === 0 && flags.on === 'slurm')
+    throw usageError('--workers 0 with --on slurm would submit no task; leave one of them out', { flag: 'workers' })
   const file = await readSweepFile(path)
   const cells = await configuredCells(file, io.env)
   const { recipe, seeds, stop, more, slurm } = file

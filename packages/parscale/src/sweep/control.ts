@@ -36,7 +36,7 @@ export async function controlSweep(
 ): Promise<SweepStatus> {
   const { on, workers, detach } = options
   // A first look at what is asked for, before there is a folder.
-  await backendFor(io, undefined, options, undefined).check()
+  await backendFor(io, undefined, plan.slurm, options, undefined).check()
   const { folder, isNew } = await SweepFolder.create(out, plan)
   const lock = await lockSweep(folder)
   try {
@@ -51,7 +51,7 @@ export async function controlSweep(
     const { ready } = outlook
     await folder.writeTables(outlook)
     if (ready.length > 0) {
-      const backend = backendFor(io, folder, options, lastStarted(before)?.job)
+      const backend = backendFor(io, folder, plan.slurm, options, lastStarted(before)?.job)
       await backend.check()
       io.stderr(
         `${isNew ? 'begun' : 'going on'}: ${outlook.runs.length} runs in ${folder.path}, ${ready.length} to do now, ${workers} workers on ${on}\n`,
@@ -109,11 +109,12 @@ export async function workFor(folder: SweepFolder, io: Io, redis: string | undef
 function backendFor(
   io: Io,
   folder: SweepFolder | undefined,
+  slurm: SweepHead['slurm'],
   { on, workers, redis }: ControlOptions,
   job: string | undefined,
 ): Backend {
   const path = folder?.path ?? ''
-  if (on === 'slurm') return slurmBackend({ folder: path, workers, slurm: folder?.head.slurm ?? {}, io, job })
+  if (on === 'slurm') return slurmBackend({ folder: path, workers, slurm, io, job })
   const progress = async () => {
     const lines = (await folder?.journal.read()) ?? []
     return lines.filter(({ event }) => event !== 'begun').length
