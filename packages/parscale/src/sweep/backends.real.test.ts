@@ -171,6 +171,24 @@ describe('Redis', () => {
     expect(execFileSync('redis-cli', ['-u', redis.url, 'keys', '*flushed*'], { encoding: 'utf8' }).trim()).toBe('')
   })
 
+  it('may go away: Ctrl-C pauses all the same, and another one goes on', async () => {
+    const out = 'away'
+    const own = await startRedis(at('own'))
+    const args = ['sweep', long, '--out', at(out), '--on', 'bullmq', '--workers', '2']
+    const first = program.run([...args, '--redis', own.url])
+    await underWay(out)
+    await own.stop()
+    first.child.kill('SIGINT')
+    const { code, stderr } = await first.ended
+    expect(code, stderr).toBe(130)
+    expect(workersOf(at(out))).toEqual([])
+    const second = program.run([...args, '--redis', redis.url])
+    for (let tries = 0; tries < 300 && workersOf(at(out)).length < 2; tries++) await sleep(100)
+    expect(workersOf(at(out))).toHaveLength(2)
+    second.child.kill('SIGINT')
+    expect((await second.ended).code).toBe(130)
+  })
+
   it('gives jobs to workers that others start', async () => {
     const out = 'elsewhere'
     const running = sweep('bullmq', out, file, 0)

@@ -2,8 +2,8 @@
  * 200 runs on each backend, with 50 kills of workers and a disk that is full for a while: the same tables, none lost or doubled.
  * The folder is a small file system of its own, for which the test mounts a tmpfs (root, or sudo that asks nothing).
  */
-import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -51,6 +51,7 @@ it.each(['local', 'slurm', 'bullmq'] as const)(`${runs} runs on %s, ${kills} kil
   const disk = at(`disk-${place}`)
   mkdirSync(disk)
   asRoot('mount', '-t', 'tmpfs', '-o', `size=256m,uid=${process.getuid!()},mode=755`, 'tmpfs', disk)
+  const started: Running[] = []
   try {
     const out = join(disk, 'sweep')
     const args = [
@@ -64,15 +65,17 @@ it.each(['local', 'slurm', 'bullmq'] as const)(`${runs} runs on %s, ${kills} kil
       '4',
       ...(place === 'bullmq' ? ['--redis', redis.url] : []),
     ]
-    const sweep = (): Running => program.run(args, place === 'slurm' ? slurm.env : {})
+    const sweep = (): Running => {
+      started.push(program.run(args, place === 'slurm' ? slurm.env : {}))
+      return started.at(-1)!
+    }
 
     // Half of the kills, then no room for anything. Whoever notices that ends; what is written is whole.
     const first = sweep()
     let killed = await killWorkers(out, kills / 2, 10, 1, new AbortController().signal)
     const before = linesOf(out)
-    const { bavail, bsize } = statfsSync(disk)
     const ballast = join(disk, 'ballast')
-    execFileSync('fallocate', ['-l', String(bavail * bsize), ballast])
+    spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=64k'], { stdio: 'ignore' }) // until nothing more goes in
     const full = await first.ended
     expect(full.code, full.stderr).not.toBe(0)
     expect(full.stderr).toMatch(
@@ -101,6 +104,7 @@ it.each(['local', 'slurm', 'bullmq'] as const)(`${runs} runs on %s, ${kills} kil
     expect(folders).toEqual(endsOf(at('expected')).folders)
     expect(folders).toHaveLength(runs)
   } finally {
+    for (const { child } of started) child.kill('SIGTERM')
     for (let tries = 0; tries < 50; tries++) {
       try {
         asRoot('umount', disk)

@@ -15,6 +15,8 @@ const stalledEveryMs = 2_000
 /** How long a job waits whose run somebody has. */
 const laterMs = 1_000
 const connectMs = 5_000
+/** How long an answer may take. */
+const awayMs = 3_000
 /** Clocks that differ by more make nonsense of locks that end after a time. */
 const mostSkewMs = 10_000
 
@@ -87,20 +89,22 @@ export async function bullmqQueue(url: string, id: string): Promise<JobQueue> {
     async next(signal): Promise<Ticket | undefined> {
       if (signal.aborted) return undefined
       const token = randomUUID()
-      const job = await worker.getNextJob(token, { block: false })
+      // While Redis is away this waits; whoever is told to end does not. A job that comes later is given back by its lock's end.
+      const job = await unlessAborted(worker.getNextJob(token, { block: false }), signal)
       return job && ticketOf(job, token)
     },
     async offer(jobs) {
-      await queue.addBulk(
+      const adding = queue.addBulk(
         jobs.map(({ name, until }) => ({
           name: 'run',
           data: { name, until },
           opts: { jobId: `${name}_${until}`, removeOnComplete: true, removeOnFail: true, attempts: 1 },
         })),
       )
+      await patiently(adding) // what is not there is offered again
     },
     async close() {
-      await worker.close(true)
+      await patiently(worker.close(true))
       connection.disconnect()
       await close()
     },
@@ -113,7 +117,7 @@ function ticketOf(job: BullJob<JobData>, token: string): Ticket {
   // A lock that was lost meanwhile is somebody else's: what happened stands in the journal.
   const settle = (work: () => Promise<unknown>) => async () => {
     clearInterval(renew)
-    await work().catch(() => {})
+    await patiently(work())
   }
   return {
     wants: ({ name, until }) => name === job.data.name && until === job.data.until,
@@ -121,6 +125,26 @@ function ticketOf(job: BullJob<JobData>, token: string): Ticket {
     later: settle(() => job.moveToDelayed(Date.now() + laterMs, token)),
     back: settle(() => job.moveToWait(token)),
   }
+}
+
+/** Waits until it is done, has failed, or Redis is away for longer than a moment: the journal knows what matters. */
+async function patiently(work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, awayMs)
+  })
+  await Promise.race([work.catch(() => {}), late])
+  clearTimeout(timer)
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  let stop = () => {}
+  const aborted = new Promise<undefined>((resolve) => {
+    stop = () => resolve(undefined)
+    signal.addEventListener('abort', stop)
+  })
+  work.catch(() => {}) // also where nobody waits for it any more
+  return await Promise.race([work, aborted]).finally(() => signal.removeEventListener('abort', stop))
 }
 
 const queueName = (id: string): string => `parscale-sweep-${id}`
@@ -133,7 +157,7 @@ async function openQueue(url: string, id: string): Promise<{ queue: Queue<JobDat
   return {
     queue,
     async close() {
-      await queue.close()
+      await patiently(queue.close())
       connection.disconnect()
     },
   }
