@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { checkpointError, isParscaleError } from '@parscale/core/internal'
+import { checkpointError, isParscaleError, type ParscaleError, resourceError } from '@parscale/core/internal'
 import { readRun } from '@parscale/core/internal/node'
 import { appendToFile, type FileLock, lockHolder, tryFileLock } from '@parscale/core/internal/node/disk'
 import { parseFinalEvaluation, parseMetrics } from '@parscale/core/internal/training'
@@ -137,12 +137,19 @@ async function train(folder: SweepFolder, job: Job, io: Io): Promise<Report> {
     logged.stderr(`${io.signal.aborted ? 'left' : 'failed'}: ${message}\n`)
     if (io.signal.aborted) return left
     // A full disk, too little memory, an engine that is missing: the run is as good as before, and all others would fail likewise.
-    if (isParscaleError(error) ? error.kind === 'resource' : isSystemError(error)) throw error
+    if (isParscaleError(error) && error.kind === 'resource') throw ofSweep(error)
+    if (isSystemError(error)) throw error
     return { event: 'failed', run: job.name, message }
   } finally {
     await flush()
   }
 }
+
+/** What goes on is the sweep, not the run alone. */
+const runsAdvice = /\b(go on with --resume|begin again in the same folder, or choose another --out|run the command again)\b/i
+
+const ofSweep = ({ message, facts }: ParscaleError) =>
+  resourceError(message.replace(runsAdvice, 'run parscale sweep again'), facts)
 
 const isSystemError = (error: unknown): boolean => typeof (error as NodeJS.ErrnoException).syscall === 'string'
 
