@@ -6,9 +6,12 @@ import type { ParscaleConfig } from '@parscale/core/internal/model'
 import { documentFiles } from '@parscale/core/internal/node'
 import { type RunConfig, runConfigSchema, totalSteps } from '@parscale/core/internal/training'
 import { outlineModel } from '../load/outline.ts'
+import { isStorageName } from '../storage/address.ts'
+import { fetchingOf } from '../storage/fetching.ts'
 import { type AxisValue, type Cell, cellsOf } from '../sweep/plan.ts'
 import { rungsOf } from '../sweep/rules.ts'
 import type { SweepFile } from '../sweep/sweep-file.ts'
+import type { Io } from '../terminal/io.ts'
 import { didYouMean, nearestNames } from '../terminal/nearest.ts'
 import { parsed } from './general-options.ts'
 import { type ConfigFlags, configOf, configOptions } from './train-options.ts'
@@ -25,7 +28,7 @@ const configKeys = Object.keys(runConfigSchema.shape).filter((key) => key !== 'v
  *
  * @throws usage error naming file, key and what is wrong with it, also for data and models that are not there
  */
-export async function configuredCells(file: SweepFile, env: NodeJS.ProcessEnv): Promise<ConfiguredCell[]> {
+export async function configuredCells(file: SweepFile, io: Io): Promise<ConfiguredCell[]> {
   const { path, recipe, stop } = file
   const models = new Map<string, ParscaleConfig | undefined>()
   const cells: ConfiguredCell[] = []
@@ -36,7 +39,7 @@ export async function configuredCells(file: SweepFile, env: NodeJS.ProcessEnv): 
     const flags: ConfigFlags = { ...base, ...own, set: [...(base.set ?? []), ...(own.set ?? [])] }
     const { model } = flags
     if (model !== undefined && !models.has(model))
-      models.set(model, (await outlineModel(model, { env })).backbone.config.parscale)
+      models.set(model, (await outlineModel(model, fetchingOf(io))).backbone.config.parscale)
     try {
       const config = configOf(recipe, flags, model === undefined ? undefined : models.get(model))
       cells.push({ ...cell, config, steps: totalSteps(config) })
@@ -99,10 +102,13 @@ async function requireFiles(cells: readonly ConfiguredCell[], path: string): Pro
     const key = JSON.stringify([config.data.files, config.tokenizer])
     if (seen.has(key)) continue
     seen.add(key)
-    await documentFiles(config.data.files).catch((error) => {
-      throw isParscaleError(error) ? usageError(`${path}: data: ${error.message}`, { file: path, cause: error }) : error
-    })
-    if (config.tokenizer !== null && !existsSync(join(config.tokenizer, 'tokenizer.json')))
+    // What lies in storage is looked for by the first run.
+    const here = config.data.files.filter((name) => !isStorageName(name))
+    if (here.length > 0)
+      await documentFiles(here).catch((error) => {
+        throw isParscaleError(error) ? usageError(`${path}: data: ${error.message}`, { file: path, cause: error }) : error
+      })
+    if (config.tokenizer !== null && !isStorageName(config.tokenizer) && !existsSync(join(config.tokenizer, 'tokenizer.json')))
       throw usageError(`${path}: tokenizer: ${config.tokenizer} has no tokenizer.json`, { file: path })
   }
 }

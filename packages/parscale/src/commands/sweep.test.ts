@@ -224,6 +224,9 @@ describe('is refused before anything is made:', () => {
   it('no --out, a folder with something else, another sweep, and a sweep that somebody runs', async () => {
     const file = writeSweep(scratch, 'one.yaml', { axes: { p: [1] } })
     expect((await here('sweep', file)).stderr).toMatch(/where to\? Name a folder .*--out/)
+    expect((await here('sweep', file, '--out', 's3://bucket/x')).stderr).toMatch(
+      /--out s3:\/\/bucket\/x: workers meet in a folder/,
+    )
     mkdirSync(at('taken'))
     writeFileSync(at('taken', 'notes.txt'), '')
     expect((await here('sweep', file, '--out', at('taken'))).stderr).toMatch(/taken is not empty \(notes\.txt\)/)

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { type Command, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
+import { isStorageName } from '../storage/address.ts'
 import type { BackendName } from '../sweep/journal.ts'
 import { readSweepFile } from '../sweep/sweep-file.ts'
 import { SweepFolder } from '../sweep/sweep-folder.ts'
@@ -118,7 +119,7 @@ async function run(io: Io, path: string, flags: RunFlags): Promise<void> {
   if (flags.workers === 0 && flags.on === 'slurm')
     throw usageError('--workers 0 with --on slurm would submit no task; leave one of them out', { flag: 'workers' })
   const file = await readSweepFile(path)
-  const cells = await configuredCells(file, io.env)
+  const cells = await configuredCells(file, io)
   const { recipe, seeds, stop, more, slurm } = file
   const plan = {
     cells,
@@ -137,6 +138,11 @@ async function run(io: Io, path: string, flags: RunFlags): Promise<void> {
     return flags.json ? io.stdout(`${JSON.stringify(plan, null, 2)}\n`) : io.stdout(planText(plan, io.columns))
   }
   if (flags.out === undefined) throw usageError('sweep: where to? Name a folder for the sweep with --out', { flag: 'out' })
+  if (isStorageName(flags.out))
+    throw usageError(
+      `sweep: --out ${flags.out}: workers meet in a folder by its locks, which storage has not; name a folder on a disk that all of them see`,
+      { flag: 'out' },
+    )
   const workers = flags.workers ?? (flags.on === 'slurm' ? Math.min(count, 100) : Math.min(count, availableParallelism()))
   const { controlSweep } = await import('../sweep/control.ts')
   const { statusText } = await import('./sweep-report.ts')

@@ -127,8 +127,8 @@ async function train(folder: SweepFolder, job: Job, io: Io): Promise<Report> {
     const pauseAt = job.until < cells[job.cell]!.steps ? job.until : undefined
     const runtime = await trainingRuntime({ device, threads }, logged)
     const result = existsSync(join(run, 'config.json'))
-      ? await resumeRun(logged, runtime, run, pauseAt)
-      : await startRun(logged, runtime, config, run, false, pauseAt)
+      ? await resumeRun(logged, runtime, run, undefined, undefined, pauseAt)
+      : await startRun(logged, runtime, config, run, false, undefined, undefined, pauseAt)
     return result
       ? await finished(job, result, run)
       : { event: 'rung', run: job.name, step: job.until, loss: await rungLoss(run, job) }
