@@ -8,6 +8,7 @@ import { css } from '../streams.ts'
 import { Diagnose } from './training/diagnose.tsx'
 import { NewRun } from './training/new-run.tsx'
 import { type Followed, type Live, liveOf, type Rec, useRuns } from './training/runs.ts'
+import { Sweeps } from './training/sweeps.tsx'
 
 const words = { running: 'trains', finished: 'finished', stopped: 'stopped', damaged: 'cannot be read' }
 
@@ -94,6 +95,7 @@ export function Training() {
               </div>
             )}
           </section>
+          <Sweeps sweeps={followed.sweeps} shown={names} onToggle={toggle} />
           <Shown names={names} followed={followed} key={names.join('/')} />
           {first === undefined && <div style={{ minHeight: '100px' }} />}
           <Diagnose />

@@ -16,6 +16,7 @@ import { droppedModels } from './dropped-models.ts'
 import { modelFile } from './model-files.ts'
 import { page } from './pages.ts'
 import { isRunName, RunList, RunReader } from './runs.ts'
+import { SweepList } from './sweeps.ts'
 import { Trainings } from './trainings.ts'
 
 export interface StudioOptions {
@@ -71,6 +72,7 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
   app.get('/studio/model/*', async (c) => await modelFile(c.req.raw, await pathOf(options.models[0]!.id)))
 
   const runs = new RunList(options.runs)
+  const sweeps = new SweepList(options.runs)
   /** One stream for all that a page shows: a browser gives a host six connections, for all of its pages together. */
   app.get('/studio/runs/events', (c) => {
     const readers = (c.req.queries('run') ?? []).slice(0, mostFollowed).map((name) => ({
@@ -80,6 +82,7 @@ export function studioBeside(registry: ModelRegistry, options: StudioOptions): B
     const about = async () => ({
       folder: options.runs,
       runs: await runs.list(trainings.running),
+      sweeps: await sweeps.list(),
       processes: Object.fromEntries(readers.map(({ name }) => [name, trainings.about(name) ?? null])),
     })
     return eventsOf(readers, about, AbortSignal.any([c.req.raw.signal, ended.signal]))
@@ -225,7 +228,9 @@ function pause(ms: number, signal: AbortSignal): Promise<void> {
   })
 }
 
+/** Of a run below the folder, or of a sweep's there, which is called SWEEP/RUN. */
 function runPath(root: string, name: string): string {
-  if (!isRunName(name)) throw usageError(`${JSON.stringify(name.slice(0, 100))} is no name of a run`)
-  return join(root, name)
+  const parts = name.split('/')
+  if (parts.length > 2 || !parts.every(isRunName)) throw usageError(`${JSON.stringify(name.slice(0, 100))} is no name of a run`)
+  return parts.length === 1 ? join(root, name) : join(root, parts[0]!, 'runs', parts[1]!)
 }

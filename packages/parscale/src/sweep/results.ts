@@ -29,35 +29,46 @@ export function runRows({ cells, axes }: Labelled, { runs }: Outlook): Cell[][] 
   ]
 }
 
-/**
- * A row for each N, P and D: the mean of the seeds of the cell that has the lowest, where further axes gave several. `weight` is the
- * number of runs; `standardError` is that of the mean over seeds, empty for one; `heldOutError` that of one run's loss over the
- * held-out sequences, which all runs share.
- */
-export function resultRows({ cells, axes }: Labelled, { runs }: Outlook): Cell[][] {
-  const columns = columnsOf(axes)
-  const means = cells.flatMap((cell, i) => {
-    const results = runs.flatMap(({ cell: at, result }) => (at === i && result ? [result] : []))
-    return results.length > 0 ? [{ cell, results, loss: mean(results.map(({ loss }) => loss)) }] : []
-  })
-  const points = new Map<string, (typeof means)[number]>()
-  for (const each of means) {
-    const { N, P, D } = each.results[0]!
-    const key = `${N} ${P} ${D}`
-    const best = points.get(key)
-    if (!best || each.loss < best.loss) points.set(key, each)
-  }
-  const rows = [...points.values()].map(({ cell, results, loss }) => {
+/** The mean of the seeds of a cell. */
+export interface ResultPoint {
+  readonly N: number
+  readonly P: number
+  readonly D: number
+  readonly loss: number
+  /** Of the mean over seeds; undefined for one. */
+  readonly standardError: number | undefined
+  /** Of one run's loss over the held-out sequences, which all runs share. */
+  readonly heldOutError: number | undefined
+  readonly runs: number
+  readonly axes: Readonly<Record<string, string>>
+}
+
+/** A point for each N, P and D, in that order: the cell of the lowest loss, where further axes gave several. */
+export function resultPoints({ cells }: SweepPlan, { runs }: Outlook): ResultPoint[] {
+  const points = new Map<string, ResultPoint>()
+  for (const [i, { axes }] of cells.entries()) {
+    const results = runs.flatMap(({ cell, result }) => (cell === i && result ? [result] : []))
+    if (results.length === 0) continue
     const { N, P, D } = results[0]!
+    const losses = results.map((each: Finished) => each.loss)
+    const loss = mean(losses)
+    const key = `${N} ${P} ${D}`
+    if ((points.get(key)?.loss ?? Infinity) <= loss) continue
     const errors = results.flatMap(({ heldOutError }) => heldOutError ?? [])
-    const error = standardError(results.map((each: Finished) => each.loss))
-    return [
-      ...[N, P, D, loss, error, errors.length > 0 ? mean(errors) : undefined, results.length],
-      ...columns.map(({ axis }) => cell.axes[axis]),
-    ]
-  })
-  const head = ['N', 'P', 'D', 'loss', 'standardError', 'heldOutError', 'weight', ...columns.map(({ column }) => column)]
-  return [head, ...rows.sort((a, b) => Number(a[0]) - Number(b[0]) || Number(a[1]) - Number(b[1]) || Number(a[2]) - Number(b[2]))]
+    const heldOutError = errors.length > 0 ? mean(errors) : undefined
+    points.set(key, { N, P, D, loss, standardError: standardError(losses), heldOutError, runs: results.length, axes })
+  }
+  return [...points.values()].sort((a, b) => a.N - b.N || a.P - b.P || a.D - b.D)
+}
+
+/** The points as rows. `weight` is the number of runs. */
+export function resultRows(plan: Labelled, outlook: Outlook): Cell[][] {
+  const columns = columnsOf(plan.axes)
+  const rows = resultPoints(plan, outlook).map(({ N, P, D, loss, standardError, heldOutError, runs, axes }) => [
+    ...[N, P, D, loss, standardError, heldOutError, runs],
+    ...columns.map(({ axis }) => axes[axis]),
+  ])
+  return [['N', 'P', 'D', 'loss', 'standardError', 'heldOutError', 'weight', ...columns.map(({ column }) => column)], ...rows]
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length

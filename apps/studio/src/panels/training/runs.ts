@@ -15,6 +15,36 @@ export interface Run {
   readonly problem: string | null
   readonly state: 'running' | 'finished' | 'stopped' | 'damaged'
 }
+/** A run of a sweep; `rung`: it waits whether it may go on. */
+export interface SweepRun {
+  readonly name: string
+  readonly axes: Readonly<Record<string, string>>
+  readonly seed: number
+  readonly state: 'running' | 'waiting' | 'begun' | 'rung' | 'stopped' | 'finished' | 'failed'
+  readonly step: number
+  readonly steps: number
+  readonly loss: number | null
+  readonly message: string | null
+}
+export interface SweepPoint {
+  readonly N: number
+  readonly P: number
+  readonly D: number
+  readonly loss: number
+  readonly standardError?: number
+  readonly runs: number
+  readonly axes: Readonly<Record<string, string>>
+}
+export interface Sweep {
+  readonly name: string
+  readonly recipe: string
+  readonly state: 'done' | 'running' | 'paused' | 'idle'
+  readonly counts: Readonly<Record<SweepRun['state'], number>>
+  readonly steps: { readonly done: number; readonly total: number }
+  readonly runs: readonly SweepRun[]
+  readonly points: readonly SweepPoint[]
+  readonly problem: string | null
+}
 export interface Rec {
   readonly step: number
   readonly kind: string
@@ -46,6 +76,7 @@ export interface Live extends Log {
 export interface Followed {
   readonly folder: string
   readonly runs: readonly Run[]
+  readonly sweeps: readonly Sweep[]
   readonly processes: Readonly<Record<string, Process | null>>
   readonly logs: ReadonlyMap<string, Log>
 }
@@ -55,15 +86,32 @@ interface News extends Omit<Followed, 'logs'> {
 
 const nothing: Log = { records: [], samples: [] }
 
-export const liveOf = ({ runs, processes, logs }: Followed, name: string): Live => ({
+export const liveOf = ({ runs, sweeps, processes, logs }: Followed, name: string): Live => ({
   ...(logs.get(name) ?? nothing),
-  run: runs.find((run) => run.name === name) ?? null,
+  run: runs.find((run) => run.name === name) ?? runOf(sweeps, name),
   process: processes[name] ?? null,
 })
 
+/** A sweep's run is called SWEEP/RUN here. */
+export const nameIn = (sweep: Pick<Sweep, 'name'>, run: Pick<SweepRun, 'name'>): string => `${sweep.name}/${run.name}`
+
+function runOf(sweeps: readonly Sweep[], name: string): Run | null {
+  for (const sweep of sweeps)
+    for (const run of sweep.runs) {
+      if (nameIn(sweep, run) !== name) continue
+      const state = run.state === 'running' || run.state === 'finished' ? run.state : 'stopped'
+      const { step, steps, loss, message } = run
+      return {
+        ...{ name, state, step, steps, recipe: sweep.recipe, base: null, p: Number(run.axes.p ?? 0) },
+        ...{ heldOutLoss: loss, changed: 0, problem: message },
+      }
+    }
+  return null
+}
+
 /** @param names runs whose logs are wanted */
 export function useRuns(names: readonly string[]): Followed {
-  const followed = useSignal<Followed>({ folder: '', runs: [], processes: {}, logs: new Map() })
+  const followed = useSignal<Followed>({ folder: '', runs: [], sweeps: [], processes: {}, logs: new Map() })
   const seen = useSignal(document.visibilityState === 'visible')
   useEffect(() => {
     const look = () => {
