@@ -72,7 +72,7 @@ it.each(['local', 'slurm', 'bullmq'] as const)(`${runs} runs on %s, ${kills} kil
 
     // Half of the kills, then no room for anything. Whoever notices that ends; what is written is whole.
     const first = sweep()
-    let killed = await killWorkers(out, kills / 2, 2, 1, new AbortController().signal)
+    let killed = await killWorkers(out, kills / 2, 8, 1, new AbortController().signal)
     const before = linesOf(out)
     const ballast = join(disk, 'ballast')
     spawnSync('dd', ['if=/dev/zero', `of=${ballast}`, 'bs=64k'], { stdio: 'ignore' }) // until nothing more goes in
@@ -86,7 +86,7 @@ it.each(['local', 'slurm', 'bullmq'] as const)(`${runs} runs on %s, ${kills} kil
 
     // The rest of the kills; whatever ends before them is begun again.
     const stop = new AbortController()
-    const killing = killWorkers(out, kills - killed, 1, 2, stop.signal)
+    const killing = killWorkers(out, kills - killed, 8, 2, stop.signal)
     let last = await sweep().ended
     for (let times = 0; last.code !== 0 && times < 5; times++) last = await sweep().ended
     stop.abort()

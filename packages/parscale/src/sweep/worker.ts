@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checkpointError, isParscaleError, type ParscaleError, resourceError } from '@parscale/core/internal'
 import { readRun } from '@parscale/core/internal/node'
-import { appendToFile, type FileLock, lockHolder, tryFileLock } from '@parscale/core/internal/node/disk'
+import { appendToFile, diskError, type FileLock, lockHolder, tryFileLock } from '@parscale/core/internal/node/disk'
 import { parseFinalEvaluation, parseMetrics } from '@parscale/core/internal/training'
 import { heldOutError } from '../export/run-summary.ts'
 import { trainingRuntime } from '../load/training-runtime.ts'
@@ -62,7 +62,10 @@ async function claim(folder: SweepFolder, ticket: Ticket): Promise<Claim | 'gone
       if (ready.length === 0) return { entries: [], value: 'done' }
       const wanted = ready.filter(ticket.wants)
       for (const job of wanted) {
-        const lock = await tryFileLock(folder.claim(job.name))
+        const path = folder.claim(job.name)
+        const lock = await tryFileLock(path).catch((error) => {
+          throw diskError(error, path, sweepAdvice)
+        })
         if (!('release' in lock)) continue
         taken = lock
         const run = folder.run(job.name)
@@ -138,7 +141,7 @@ async function train(folder: SweepFolder, job: Job, io: Io): Promise<Report> {
     if (io.signal.aborted) return left
     // A full disk, too little memory, an engine that is missing: the run is as good as before, and all others would fail likewise.
     if (isParscaleError(error) && error.kind === 'resource') throw ofSweep(error)
-    if (isSystemError(error)) throw error
+    if (isSystemError(error)) throw diskError(error, run, sweepAdvice)
     return { event: 'failed', run: job.name, message }
   } finally {
     await flush()

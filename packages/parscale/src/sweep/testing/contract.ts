@@ -80,8 +80,9 @@ export function linesOf(folder: string): number {
 }
 
 /**
- * Kills workers that have a run, each at a random moment after the journal has grown by some lines, until there were so many or the
- * signal comes. By progress, not by time: on a slow machine a run takes longer than any time between kills.
+ * Kills workers that have a run: one for every so many lines of the journal, at random moments, until there were so many or the signal
+ * comes. By progress, not by time, for a slow machine may need longer for a run than lies between any two kills; whoever is behind kills
+ * several at once.
  *
  * @returns how many
  */
@@ -93,18 +94,19 @@ export async function killWorkers(
   signal: AbortSignal,
 ): Promise<number> {
   const random = createRandom(seed)
+  const begin = linesOf(folder)
   let killed = 0
-  for (let next = linesOf(folder) + lines; killed < count && !signal.aborted; await sleep(20)) {
-    if (linesOf(folder) < next) continue
-    await sleep(random.uniform() * 300)
+  while (killed < count && !signal.aborted) {
+    await sleep(20 + random.uniform() * 200)
+    const due = Math.min(count, Math.floor((linesOf(folder) - begin) / lines)) - killed
     const pids = workersOf(folder)
-    const pid = pids[random.below(Math.max(1, pids.length))]
-    if (pid === undefined) continue
-    try {
-      process.kill(pid, 'SIGKILL')
-      killed++
-      next = linesOf(folder) + lines
-    } catch {} // gone already
+    for (let i = 0; i < due && pids.length > 0; i++) {
+      const [pid] = pids.splice(random.below(pids.length), 1)
+      try {
+        process.kill(pid!, 'SIGKILL')
+        killed++
+      } catch {} // gone already
+    }
   }
   return killed
 }
