@@ -68,11 +68,11 @@ const adapters = (rank: number, rate: string, seed: number) => [
   ],
   ...['--streams', 'lora,bitfit,norms', '--stream-rank', String(rank), '--learning-rate', rate, '--seed', String(seed)],
 ]
-const streams = (p: number, seed = 0): Run => ({
-  name: `p${p}${seed === 0 ? '' : `-seed${seed}`}`,
-  label: `P = ${p}, seed ${seed}`,
+const streams = (p: number, seed = 0, rate = '5e-3'): Run => ({
+  name: `p${p}${seed === 0 ? '' : `-seed${seed}`}${rate === '5e-3' ? '' : `-${rate}`}`,
+  label: `P = ${p}, rate ${rate}, seed ${seed}`,
   args: [
-    ...[...adapters(8, '5e-3', seed), '--p', String(p), '--domain-streams', '0.5', '--balance', '0.1', '--aggregator-rate', '2'],
+    ...[...adapters(8, rate, seed), '--p', String(p), '--domain-streams', '0.5', '--balance', '0.1', '--aggregator-rate', '2'],
     ...['--set', 'evaluation.diagnoseTokens=16000'],
   ],
 })
@@ -91,6 +91,7 @@ interface Run {
 
 const sizes = [8, 4, 2]
 const sets = sizes.map((p) => streams(p))
+const others = [streams(8, 1), streams(8, 0, '1e-2')]
 const controls = [
   ...['1e-3', '2.5e-3', '5e-3', '1e-2'].map((rate) => control(8, rate)),
   ...[1, 2].map((seed) => control(8, '5e-3', seed)),
@@ -100,7 +101,7 @@ const controls = [
 for (const kind of ['text', 'books'] as const) fetchText(kind)
 await train({ name: 'backbone', label: 'the backbone', args: backbone })
 if (!existsSync(join(root, rounded))) await parscale('export', `${work}/backbone`, '--out', rounded, '--dtype', 'bf16')
-await atOnce(Number(values.threads), [...sets, ...(values.compare ? [streams(8, 1), ...controls] : [])], train)
+await atOnce(Number(values.threads), [...sets, ...(values.compare ? [...others, ...controls] : [])], train)
 const plain = await plainLosses(join(root, work, 'p2'))
 if (values.compare) compare()
 if (values.out !== undefined) await exported(values.out)
@@ -115,7 +116,7 @@ function compare(): void {
   }
   console.log(`| ${plain.tokens} held-out tokens | nats a token | P = 8, seed 0 is better by |\n|---|---|---|`)
   row('the backbone alone', plain)
-  for (const run of [...controls, ...sets.toReversed(), streams(8, 1)]) row(run.label, lossesOf(run))
+  for (const run of [...controls, ...sets.toReversed(), ...others]) row(run.label, lossesOf(run))
 }
 
 async function exported(out: string): Promise<void> {
