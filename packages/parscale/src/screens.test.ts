@@ -72,6 +72,7 @@ describe('results', () => {
     ['cost-devices', 'cost --list-devices'],
     ['plan', 'plan --device rtx-4090 --memory 2GiB --time-per-token 5ms'],
     ['plan-figure4', 'plan --figure 4'],
+    ['plan-workers', 'plan --workers 8,64,512 --p 8 --pass-seconds 40'],
     ['fit', 'fit --bootstrap 20'],
     ['predict', 'predict --n 1.6B --larger-n 2.8B --bootstrap 20'],
     ['inspect', 'inspect byte-p8'],

@@ -16,3 +16,4 @@ export {
 } from './reference.ts'
 export { type ModelShape, type PublishedModel, publishedModel, publishedModels, qwenShape, validateShape } from './shapes.ts'
 export * from './training.ts'
+export * from './workers.ts'

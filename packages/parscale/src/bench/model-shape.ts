@@ -3,7 +3,14 @@ import { readFile } from 'node:fs/promises'
 import { usageError } from '@parscale/core/internal'
 import { isTied, type ModelConfig, parseModelConfig } from '@parscale/core/internal/checkpoint'
 import { type ModelShape, publishedModel, publishedModels, qwenShape, validateShape } from '@parscale/core/internal/cost'
-import { hasStreams } from '@parscale/core/internal/model'
+import {
+  backboneParameters,
+  hasStreams,
+  type Parameter,
+  parscaleConfig,
+  plainFeatures,
+  streamParameters,
+} from '@parscale/core/internal/model'
 import { openModel } from '../load/open-model.ts'
 
 export interface ShapeFlags {
@@ -104,3 +111,26 @@ export const shapeOfConfig = (config: ModelConfig, tiedEmbeddings: boolean): Mod
   prefixTokens: hasStreams(config) ? config.parscale.nTokens : defaultPrefixTokens,
   ...(hasStreams(config) ? { streams: config.parscale } : {}),
 })
+
+/** Every tensor of a model of this shape with P streams: what is trained where nothing is frozen. */
+export function parametersOfShape(shape: ModelShape, P: number): Parameter[] {
+  const { streams } = shape
+  const chosen = P === 1 && streams?.n !== 1 ? {} : (streams ?? {})
+  const config: ModelConfig = {
+    // Of these no size follows.
+    modelType: 'qwen2_parscale',
+    rmsNormEps: 1e-6,
+    ropeTheta: 10_000,
+    ropeScaling: { type: 'default' },
+    maxPositionEmbeddings: 1,
+    slidingWindows: new Array<null>(shape.numHiddenLayers).fill(null),
+    bosTokenId: null,
+    eosTokenIds: [],
+    raw: {},
+    ...shape,
+    tieWordEmbeddings: shape.tiedEmbeddings,
+    features: { ...plainFeatures, ...(shape.features as Partial<ModelConfig['features']> | undefined) },
+    parscale: parscaleConfig({ ...chosen, n: P, nTokens: shape.prefixTokens }),
+  }
+  return [...backboneParameters(config, shape.tiedEmbeddings), ...streamParameters(config)]
+}

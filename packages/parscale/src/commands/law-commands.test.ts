@@ -2,7 +2,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { countParameters, publishedModel } from '@parscale/core/internal/cost'
+import { elementCount } from '@parscale/core/internal/model'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { parametersOfShape } from '../bench/model-shape.ts'
 import { programFor } from '../cli.ts'
 import type { Io } from '../terminal/io.ts'
 import { textTable } from '../terminal/text-table.ts'
@@ -244,4 +247,71 @@ test('tables: numbers to the right, words to the left', () => {
       ['long', '9 %'],
     ]),
   ).toBe('a       b\nx      10\nlong  9 %\n')
+})
+
+describe('plan --workers', () => {
+  test('step time, what binds, and where each input comes from', async () => {
+    const { stdout } = await run('plan --workers 8,64,512 --p 8 --pass-seconds 40 --latency 100us')
+    expect(stdout).toContain('1.6B, P = 8, 1.83B parameters: 512 passes of 1 x 2048 tokens a step')
+    expect(stdout).toMatch(/^ +8 .* compute /m)
+    expect(stdout).toMatch(/^a pass +40\.00 s +given$/m)
+    expect(stdout).toMatch(/^its spread +5 % +assumed$/m)
+    expect(stdout).toMatch(/^latency, one way +100\.0 us +given$/m)
+    expect(stdout).toMatch(/^messages .* fitted to 2 workers/m)
+  })
+
+  test('one worker takes its passes and the update; bandwidth binds where it is low', async () => {
+    const line = 'plan --workers 1,64 --micro-batches 64 --pass-seconds 2s --bandwidth 100Mbit --json'
+    const { results, updateSeconds, inputs } = JSON.parse((await run(line)).stdout)
+    expect(results[0].seconds).toBeCloseTo(128 + updateSeconds, 9)
+    expect(results[0].speedup).toBe(1)
+    expect(results[1].binds).toBe('bandwidth')
+    // 63 of 64 shares out and as many in, for gradients and parameters; half of the first may be hidden.
+    const bytes = results[1].traffic.gradients.bytes + results[1].traffic.parameters.bytes
+    expect(results[1].seconds).toBeGreaterThan(bytes / 12.5e6 / 2)
+    expect(results[1].memory.moments).toBeLessThan(results[0].memory.moments / 50)
+    expect(inputs.find(({ name }: { name: string }) => name === 'a pass').source).toBe('given')
+  })
+
+  test('a checkpoint of its own, and the passes computed from a device', async () => {
+    const model = fileURLToPath(new URL('../../../../fixtures/byte-p8', import.meta.url))
+    const line = `plan --workers 2 --model ${model} --sequence-length 64 --device raspberry-pi-5`
+    const { P, results, passSeconds, inputs } = JSON.parse((await run(`${line} --json`)).stdout)
+    expect([P, results.length]).toEqual([8, 1])
+    expect(passSeconds).toBeGreaterThan(0)
+    expect(inputs[0].source).toContain('Raspberry Pi 5, 8 GB, not measured')
+  })
+
+  test('workers without a pass are said', async () => {
+    const { stderr, stdout } = await run('plan --workers 8,64 --micro-batches 8 --pass-seconds 2')
+    expect(stderr).toContain('64 workers, but 8 passes in a step: train refuses this; give --micro-batches 64')
+    expect(stdout).toContain('too few passes')
+  })
+
+  test.each([
+    ['--workers 8,64 --memory 4GiB', '--memory has no effect with --workers'],
+    ['--workers 8 --figure 4', '--figure has no effect with --workers'],
+    ['data.csv --workers 8', 'DATA has no effect with --workers, got data.csv'],
+    ['--latency 1ms', '--latency has no effect without --workers'],
+    ['--workers 0', 'expected whole numbers'],
+    ['--workers 9999', '--workers: at most 4096, got 9999'],
+    ['--workers 8 --bandwidth 10GB', 'such as 10Gbit'],
+    ['--workers 8 --bandwidth 0', 'greater than 0'],
+    ['--workers 8 --pass-spread 120%', 'expected a share from 0 to 1'],
+    ['--workers 8 --pass-spread=-1', 'expected a share from 0 to 1'],
+    ['--workers 8 --latency fast', 'such as 20ms'],
+    ['--workers 8 --model 9B', "'9B' is not one of the published sizes"],
+  ])('%s is refused', async (line, message) => {
+    await expect(run(`plan ${line}`)).rejects.toThrow(message)
+  })
+})
+
+test.each([
+  ['0.5B', 1],
+  ['1.6B', 8],
+  ['4.4B', 4],
+])('tensors of %s with P = %i have as many numbers as are counted', (name, P) => {
+  const { shape } = publishedModel(name)
+  const elements = parametersOfShape(shape, P).reduce((sum, { shape }) => sum + elementCount(shape), 0)
+  expect(elements).toBe(countParameters(shape, P).total)
 })

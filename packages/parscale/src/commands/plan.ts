@@ -19,6 +19,7 @@ import { bytesText, secondsText, significant, textTable } from '../terminal/text
 import { showFigure4 } from './figure4.ts'
 import { datasetOption, fittedLaw, lawOption, refuseGiven } from './law-options.ts'
 import { integer, number } from './options.ts'
+import { planWorkers, withWorkersOptions, workersExamples, workersOnly } from './plan-workers.ts'
 
 const examples = `
 Sizes are those of the published family, hidden 896 to 2560. The loss comes from a law fitted to DATA or to published points, plus what
@@ -28,10 +29,11 @@ Examples:
   parscale plan --device rtx-4090 --memory 2GiB --time-per-token 5ms
   parscale plan --device raspberry-pi-5 --time-per-token 200ms --formats q8_0,q4_k_m --plot plan.svg
   parscale plan --device a100-80gb --train-flops 1e21 --formats f16
-  parscale plan --figure 4                     the paper's 22x and 6x, 7x and 1.7x, and where streams lose`
+  parscale plan --figure 4                     the paper's 22x and 6x, 7x and 1.7x, and where streams lose
+${workersExamples}`
 
 export function register(command: Command, io: Io): void {
-  command
+  const withBudget = command
     .argument('[data]', 'CSV or JSON file to fit the law to')
     .option('--device <name>', 'see parscale cost --list-devices; this-machine measures', 'rtx-4090')
     .addOption(new Option('--memory <bytes>', "budget, e.g. 4GiB (default: the device's)").argParser(bytesArgument))
@@ -56,10 +58,13 @@ export function register(command: Command, io: Io): void {
     .addOption(datasetOption)
     .addOption(lawOption)
     .addOption(new Option('--figure <n>', 'a figure of the paper instead of a plan').choices(['4']))
+  withWorkersOptions(withBudget)
     .addOption(plotOption)
     .option('--json', 'print JSON')
     .addHelpText('after', examples)
     .action(async (file, flags, command) => {
+      if (flags.workers !== undefined) return await planWorkers(io, file, flags, command)
+      refuseGiven(command, workersOnly, 'without --workers')
       if (flags.figure !== undefined) {
         if (file !== undefined) throw usageError(`DATA has no effect with --figure, got ${file}`, { flag: 'DATA', found: file })
         const names = command.options.map((option) => option.attributeName())

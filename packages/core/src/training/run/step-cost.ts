@@ -59,7 +59,7 @@ export function estimateTrainingMemory(
 }
 
 /** Gradients that are held at once while so many passes are summed in a tree: that of the pass, and a sum for each level that waits. */
-const mostHeld = (passes: number): number => 1 + Math.floor(Math.log2(passes))
+export const mostHeld = (passes: number): number => 1 + Math.floor(Math.log2(passes))
 
 /** Besides, while a held-out loss is taken: the engine keeps the arena of that session, too. */
 export const estimateEvaluationMemory = (plan: TrainPlan, runtime?: SizedRuntime): number =>

@@ -27,7 +27,7 @@ import {
   type TrainState,
 } from '../step/train-step.ts'
 import { createUpdate, renewing, type Update } from '../step/update.ts'
-import { elementsOfPiece, type Layout, layOut, type Piece, type Share, sharesOf } from './pieces.ts'
+import { elementsOfPiece, type Layout, layOut, type Piece, type Share, sharesOf, windowOf } from './pieces.ts'
 import { foldParts, leavesOf, partsOf, pushPart, type Span } from './tree-sum.ts'
 import { gatherFigures, tags, type Workers } from './workers.ts'
 
@@ -334,7 +334,7 @@ export class ParallelStep implements Stepper {
       this.#rooms.push(...rooms)
     }
     // The backward pass begins with what lies last.
-    const window = size > 1 ? Math.max(1, Math.floor(piecesAhead / (size - 1))) : Infinity
+    const window = size > 1 ? windowOf(size) : Infinity
     const own = pieces.flatMap((piece, i) => (this.#owners[i] === rank ? [{ piece, i }] : [])).reverse()
     const others = pieces.flatMap((piece, i) => (this.#owners[i] === rank ? [] : [send(piece, i)]))
     const all = Promise.all([...others, limited(own, window, ({ piece, i }) => reduce(piece, i))])
@@ -421,9 +421,6 @@ interface Exchange {
   /** The last pass is over. @returns the squared norms of the own pieces */
   end(): Promise<Float64Array>
 }
-
-/** Pieces of others that a worker has room for at once: 64 MB. */
-const piecesAhead = 128
 
 /** A piece as a parameter of its own, for the graphs of the update: of two dimensions where it decays. */
 function asParameter({ parameter, start, end }: Piece): Parameter {

@@ -58,3 +58,9 @@ export function sharesOf({ pieces, elements }: Layout, workers: number): Share[]
     return { first, end, from: pieces[first]!.start, to: end > 0 ? pieces[end - 1]!.end : pieces[first]!.start }
   })
 }
+
+/** Pieces of others that a worker has room for at once: 64 MB. */
+const piecesAhead = 128
+
+/** Own pieces that a worker sums at once, each from all others: one at least, so that beyond 129 workers the sums take more than 64 MB. */
+export const windowOf = (workers: number): number => Math.max(1, Math.floor(piecesAhead / (workers - 1)))
