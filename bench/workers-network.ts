@@ -18,7 +18,14 @@ import process from 'node:process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { exchangeParts, type MessageCost, type MessageFlow, measuredMessageCost } from '@parscale/core/internal/cost'
+import {
+  exchangeParts,
+  type MessageCost,
+  type MessageFlow,
+  measuredHiddenShare,
+  measuredMessageCost,
+  workersStep,
+} from '@parscale/core/internal/cost'
 import { agree, layOut, ParallelStep, stepTraffic, type Workers } from '@parscale/core/internal/training'
 import { nativeRuntime } from '@parscale/native'
 import { initialParameters } from '../packages/core/src/training/start/initial-parameters.ts'
@@ -31,7 +38,7 @@ const { values: flags } = parseArgs({
   options: {
     workers: { type: 'string', default: '2' },
     rounds: { type: 'string', default: '5' },
-    only: { type: 'string', default: '1M,10M,deep' },
+    only: { type: 'string', default: '1M,10M,deep,steps' },
     /** Told to the workers: over which of the two networks they are. */
     switched: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -74,10 +81,10 @@ const deep: Case = {
   sequences: 1,
   tokens: 8,
 }
-const chosen: readonly Case[] = [
-  ...cases.filter(({ p }) => p === 1).map((c) => ({ ...c, sequences: 1, tokens: 8 })),
-  deep,
-].filter(({ model }) => flags.only.split(',').includes(model))
+/** Passes that an exchange can hide behind: steps are measured whole, with what the model makes of their parts beside them. */
+const wholeSteps: Case = { ...cases.find(({ model, p }) => model === '1M' && p === 1)!, model: 'steps' }
+const short = cases.filter(({ p }) => p === 1).map((c) => ({ ...c, sequences: 1, tokens: 8 }))
+const chosen: readonly Case[] = [...short, deep, wholeSteps].filter(({ model }) => flags.only.split(',').includes(model))
 
 interface Found {
   readonly model: string
@@ -85,6 +92,8 @@ interface Found {
   /** Gradients and figures, and then parameters: from the last worker's begin to the last one's end. In seconds, medians of the rounds. */
   readonly exchange: number
   readonly gather: number
+  /** The slowest pass and update without overlap, and the step with it. */
+  readonly step?: { readonly pass: number; readonly update: number; readonly whole: number }
 }
 
 const median = (values: readonly number[]): number => {
@@ -92,39 +101,72 @@ const median = (values: readonly number[]): number => {
   return (sorted[Math.floor((sorted.length - 1) / 2)]! + sorted[Math.ceil((sorted.length - 1) / 2)]!) / 2
 }
 
+interface Turn {
+  /** Of the slowest worker. */
+  readonly compute: number
+  readonly exchange: number
+  readonly update: number
+  readonly gather: number
+  readonly whole: number
+}
+
 /** One model with all settings, on one of the workers. The first one asks for each setting, and says what was found. */
 async function measure(workers: Workers, c: Case, choose: (setting: number) => Promise<void>): Promise<void> {
   const plan = casePlan(c)
   const state =
     workers.rank === 0 ? { parameters: initialParameters(plan.trainable, plan.config, { seed: 0, init: 'random' }) } : undefined
-  const step = await ParallelStep.create(nativeRuntime({ threads: 1 }), plan, state, workers.size, workers, { overlap: false })
+  const runtime = nativeRuntime({ threads: 1 })
+  const after = await ParallelStep.create(runtime, plan, state, workers.size, workers, { overlap: false })
+  const hiding = c === wholeSteps ? await ParallelStep.create(runtime, plan, state, workers.size, workers) : undefined
   let number = 0
+  const turn = async (step: ParallelStep): Promise<Turn> => {
+    await agree(workers, [0])
+    const batches = Array.from({ length: workers.size }, (_, i) => ({ ids: tokenIds(c, number * workers.size + i + 1) }))
+    // One computer, one clock.
+    const now = () => (performance.timeOrigin + performance.now()) / 1000
+    const begin = now()
+    await step.run(batches, { learningRate: 1e-4, step: number + 1 })
+    const end = now()
+    const { compute, exchange, update, gather } = step.times
+    const computed = end - gather - update - exchange
+    const moments = Float64Array.of(begin, computed, computed + exchange, end - gather, end, compute, update)
+    const all = await gatherFigures(workers, moments, new Array<number>(workers.size).fill(moments.length))
+    const last = (i: number) => Math.max(...all.map((figures) => figures[i]!))
+    return {
+      compute: last(5),
+      exchange: last(2) - last(1),
+      update: last(6),
+      gather: last(4) - last(3),
+      whole: last(4) - last(0),
+    }
+  }
   for (const [setting, each] of settings.entries()) {
     if (isSwitched(each) !== flags.switched) continue
     if (workers.rank === 0) await choose(setting)
-    const times: { exchange: number; gather: number }[] = []
+    const turns: { after: Turn; hiding: Turn | undefined }[] = []
     for (let round = -1; round < rounds; round++) {
-      await agree(workers, [0])
-      const batches = Array.from({ length: workers.size }, (_, i) => ({ ids: tokenIds(c, number * workers.size + i + 1) }))
-      await step.run(batches, { learningRate: 1e-4, step: ++number })
-      // One computer, one clock.
-      const end = (performance.timeOrigin + performance.now()) / 1000
-      const { exchange, update, gather } = step.times
-      const computed = end - gather - update - exchange
-      const moments = Float64Array.of(computed, computed + exchange, end - gather, end)
-      const all = await gatherFigures(workers, moments, new Array<number>(workers.size).fill(moments.length))
-      const last = (i: number) => Math.max(...all.map((figures) => figures[i]!))
-      if (round >= 0) times.push({ exchange: last(1) - last(0), gather: last(3) - last(2) })
+      const both = { after: await turn(after), hiding: hiding && (await turn(hiding)) }
+      number++
+      if (round >= 0) turns.push(both)
     }
+    const middle = (of: (turn: (typeof turns)[number]) => number) => median(turns.map(of))
     const found: Found = {
       model: c.model,
       setting,
-      exchange: median(times.map(({ exchange }) => exchange)),
-      gather: median(times.map(({ gather }) => gather)),
+      exchange: middle((each) => each.after.exchange),
+      gather: middle((each) => each.after.gather),
+      ...(hiding && {
+        step: {
+          pass: middle((each) => each.after.compute),
+          update: middle((each) => each.after.update),
+          whole: middle((each) => each.hiding!.whole),
+        },
+      }),
     }
     if (workers.rank === 0) console.log(`found ${JSON.stringify(found)}`)
   }
-  await step.dispose()
+  await after.dispose()
+  await hiding?.dispose()
 }
 
 const address = (rank: number) => `10.77.0.${rank + 1}`
@@ -236,7 +278,8 @@ interface Row {
 }
 
 function rowsOf(found: readonly Found[]): Row[] {
-  return found.flatMap(({ model, setting: i, exchange, gather }): Row[] => {
+  return found.flatMap(({ model, setting: i, exchange, gather, step }): Row[] => {
+    if (step) return []
     const plan = casePlan(chosen.find((c) => c.model === model)!)
     const { gradients, figures, parameters } = stepTraffic(layOut(plan.trainable), size, size)
     const setting = settings[i]!
@@ -254,13 +297,15 @@ const isFitted = ({ setting }: Row): boolean => size === 2 && !setting.check
 /** With what the switch takes for a byte, where that is more than what the workers do. */
 type Fitted = MessageCost & { readonly switchSeconds: number }
 
-function modelled({ flows, setting }: Row, fitted: Fitted): number {
-  const byteSeconds = isSwitched(setting) ? Math.max(fitted.byteSeconds, fitted.switchSeconds) : fitted.byteSeconds
-  return flows.reduce((sum, flow) => {
-    const parts = exchangeParts(flow, { workers: size, link: linkOf(setting), cost: { ...fitted, byteSeconds } })
+function costOf(setting: Setting, { switchSeconds, ...cost }: Fitted): MessageCost {
+  return isSwitched(setting) ? { ...cost, byteSeconds: Math.max(cost.byteSeconds, switchSeconds) } : cost
+}
+
+const modelled = ({ flows, setting }: Row, fitted: Fitted): number =>
+  flows.reduce((sum, flow) => {
+    const parts = exchangeParts(flow, { workers: size, link: linkOf(setting), cost: costOf(setting, fitted) })
     return sum + parts.latency + parts.bandwidth + parts.overhead
   }, 0)
-}
 
 /** Least squares of the logarithms, one unknown after the other by smaller and smaller steps: there are few, and corners where one stops to matter. */
 function fit(rows: readonly Row[], start: Fitted, unknown: readonly (keyof Fitted)[]): Fitted {
@@ -281,6 +326,24 @@ function fit(rows: readonly Row[], start: Fitted, unknown: readonly (keyof Fitte
   return best.fitted
 }
 
+/** Steps with their exchange hidden, as far as it goes: nothing of this is fitted, but for the messages. */
+function printSteps(found: readonly Found[], fitted: Fitted): void {
+  const plan = casePlan(wholeSteps)
+  const traffic = { ...stepTraffic(layOut(plan.trainable), size, size), agreement: { messages: 0, bytes: 0, hops: 0 } }
+  const steps = found.flatMap(({ setting, step }) => (step ? [{ setting: settings[setting]!, step }] : []))
+  if (steps.length === 0) return
+  console.log('\n| delay | rate | pass | step | modelled | hidden, modelled |\n|---|---|---|---|---|---|')
+  for (const { setting, step } of steps) {
+    const { seconds, hiddenSeconds } = workersStep({
+      ...{ workers: size, passes: size, passSeconds: step.pass, passSpread: 0, updateSeconds: size * step.update },
+      ...{ traffic, link: linkOf(setting), cost: costOf(setting, fitted), hiddenShare: measuredHiddenShare },
+    })
+    const cells = [ms(setting.delaySeconds), rateText(setting), ms(step.pass), ms(step.whole), ms(seconds), ms(hiddenSeconds)]
+    console.log(`| ${cells.map((cell, i) => (i === 1 ? cell : `${cell} ms`)).join(' | ')} |`)
+  }
+}
+
+const rateText = ({ bitsPerSecond }: Setting) => (bitsPerSecond < Infinity ? `${bitsPerSecond / 1e6} Mbit/s` : 'any')
 const ms = (seconds: number) => (1000 * seconds).toFixed(1)
 
 function print(rows: readonly Row[], cost: Fitted): void {
@@ -291,7 +354,7 @@ function print(rows: readonly Row[], cost: Fitted): void {
   for (const row of rows) {
     const { what, setting, measured, flows } = row
     const sum = (of: (flow: MessageFlow) => number) => flows.reduce((total, flow) => total + of(flow), 0)
-    const rate = setting.bitsPerSecond < Infinity ? `${setting.bitsPerSecond / 1e6} Mbit/s` : 'any'
+    const rate = rateText(setting)
     const cells = [
       what,
       sum((f) => f.messages),
@@ -328,15 +391,18 @@ if (launched) {
   if (chosen.length === 0) throw new Error(`--only ${flags.only}: there is no such model`)
   if (!Number.isSafeInteger(size) || size < 2)
     throw new Error(`--workers must be a whole number of at least 2, got ${flags.workers}`)
-  const [before, rows] = [loadavg()[0]!, rowsOf([...(await overNetwork(false)), ...(await overNetwork(true))])]
+  const before = loadavg()[0]!
+  const found = [...(await overNetwork(false)), ...(await overNetwork(true))]
+  const rows = rowsOf(found)
   const start: Fitted = { ...measuredMessageCost, switchSeconds: 4e-9 }
   const unknown = size === 2 ? (Object.keys(start) as (keyof Fitted)[]) : (['switchSeconds'] as const)
   const cost = fit(size === 2 ? rows.filter(isFitted) : rows, start, unknown)
-  if (flags.json) console.log(JSON.stringify({ workers: size, cost, rows }))
+  if (flags.json) console.log(JSON.stringify({ workers: size, cost, rows, found }))
   else {
     console.log(
       `${new Date().toISOString().slice(0, 10)}, ${cpus()[0]?.model}, ${availableParallelism()} cores, Node ${process.version}, load ${before.toFixed(1)} before and ${loadavg()[0]!.toFixed(1)} after, ${size} workers`,
     )
     print(rows, cost)
+    printSteps(found, cost)
   }
 }
