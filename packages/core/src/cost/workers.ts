@@ -46,15 +46,14 @@ export interface MessageCost {
 }
 
 /**
- * Of Open MPI 4.1 on two cores of an AMD EPYC, two workers in network namespaces: `npm run bench:workers-network`, docs/training.md. The time of
- * a byte is that of a computer which sends, receives and switches at once.
+ * Of Open MPI 4.1 on two cores of an AMD EPYC, two workers in network namespaces: `npm run bench:workers-network`, docs/training.md.
  */
 export const measuredMessageCost: MessageCost = {
-  messageSeconds: 70e-6,
-  hopSeconds: 1.6e-3,
-  byteSeconds: 5e-9,
-  bandwidthShare: 0.97,
-  windowBytes: 3.7e6,
+  messageSeconds: 67e-6,
+  hopSeconds: 1.7e-3,
+  byteSeconds: 0.74e-9,
+  bandwidthShare: 0.99,
+  windowBytes: 3.8e6,
 }
 
 /** With 1M parameters; 77 % with 10M (`npm run bench:workers`, docs/training.md). */
@@ -150,9 +149,9 @@ export function workersStep(request: WorkersRequest): WorkersStep {
   }
 }
 
-/** Seconds of one kind of messages, by what causes them. */
 export type ExchangeParts = Pick<StepParts, 'latency' | 'bandwidth' | 'overhead'>
 
+/** Seconds of one kind of messages, by what causes them. */
 export function exchangeParts(
   { messages, bytes, hops }: MessageFlow,
   { workers, link, cost }: Pick<WorkersRequest, 'workers' | 'link' | 'cost'>,
