@@ -391,6 +391,7 @@ if (launched) {
   if (chosen.length === 0) throw new Error(`--only ${flags.only}: there is no such model`)
   if (!Number.isSafeInteger(size) || size < 2)
     throw new Error(`--workers must be a whole number of at least 2, got ${flags.workers}`)
+  if (process.getuid?.() !== 0) throw new Error('network namespaces need root')
   const before = loadavg()[0]!
   const found = [...(await overNetwork(false)), ...(await overNetwork(true))]
   const rows = rowsOf(found)
