@@ -3,6 +3,7 @@ import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { usageError } from '@parscale/core/internal'
+import type { Environment } from './hub/settings.ts'
 
 /**
  * HOME, or what the system says of its user.
@@ -20,24 +21,24 @@ export function homeFolder(): string {
 }
 
 /** As XDG's base directories, Apple and Microsoft have it. @throws as homeFolder */
-export function platformCache(env: NodeJS.ProcessEnv): string {
+export function platformCache(env: Environment): string {
   if (process.platform === 'darwin') return join(homeFolder(), 'Library', 'Caches', 'parscale')
   if (process.platform === 'win32') return join(env.LOCALAPPDATA || join(homeFolder(), 'AppData', 'Local'), 'parscale', 'Cache')
   return join(env.XDG_CACHE_HOME || join(homeFolder(), '.cache'), 'parscale')
 }
 
 /** Where what is made of models and data lies, and what storage sent: PARSCALE_CACHE, else the platform's cache folder. @throws as homeFolder */
-export const cacheFolder = (env: NodeJS.ProcessEnv = process.env): string => env.PARSCALE_CACHE || platformCache(env)
+export const cacheFolder = (env: Environment = process.env): string => env.PARSCALE_CACHE || platformCache(env)
 
 /** For what a person did, kept between sessions, such as the history of chat: none of it is needed to compute. @throws as homeFolder */
-export function platformState(env: NodeJS.ProcessEnv): string {
+export function platformState(env: Environment): string {
   if (process.platform === 'darwin') return join(homeFolder(), 'Library', 'Application Support', 'parscale')
   if (process.platform === 'win32') return join(env.LOCALAPPDATA || join(homeFolder(), 'AppData', 'Local'), 'parscale', 'State')
   return join(env.XDG_STATE_HOME || join(homeFolder(), '.local', 'state'), 'parscale')
 }
 
 /** @throws as homeFolder */
-export function platformConfig(env: NodeJS.ProcessEnv): string {
+export function platformConfig(env: Environment): string {
   const base = env.XDG_CONFIG_HOME || (process.platform === 'win32' && env.APPDATA) || join(homeFolder(), '.config')
   return join(base, 'parscale')
 }

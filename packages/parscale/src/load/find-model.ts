@@ -6,8 +6,8 @@ import { usageError } from '@parscale/core/internal'
 import { cacheFolder } from '../home-folder.ts'
 import type { Environment } from '../hub/settings.ts'
 import { shippedModel } from '../package-files.ts'
+import type { Fetching } from '../storage/address.ts'
 import { isStorageName } from '../storage/address.ts'
-import type { Fetching } from '../storage/fetch.ts'
 
 export { cacheFolder, shippedModel }
 

@@ -15,7 +15,7 @@ import {
   verifySameBackbone,
 } from '@parscale/core/internal/node/models'
 import type { Environment } from '../hub/settings.ts'
-import type { Fetching } from '../storage/fetch.ts'
+import type { Fetching } from '../storage/address.ts'
 import { cacheFolder, resolveModel } from './find-model.ts'
 import { type Precision, type PrecisionOptions, precisionOf, requireFloats } from './precision.ts'
 

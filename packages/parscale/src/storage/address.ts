@@ -1,6 +1,7 @@
 /** Names of object storage: `s3://BUCKET/KEY`. A key becomes a path on this machine, so what could leave a folder is refused. */
 import { usageError } from '@parscale/core/internal'
 import { isSafeFileName, quote } from '../hub/names.ts'
+import type { Environment } from '../hub/settings.ts'
 
 export interface Address {
   readonly bucket: string
@@ -39,3 +40,10 @@ export const below = ({ bucket, key }: Address, path: string): Address => ({ buc
 
 /** What all keys below an address begin with. */
 export const prefixOf = ({ key }: Address): string => (key === '' ? '' : `${key}/`)
+
+/** Of whoever wants what lies there. */
+export interface Fetching {
+  readonly env?: Environment | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onDownload?: ((progress: { readonly doneBytes: number; readonly totalBytes: number }) => void) | undefined
+}

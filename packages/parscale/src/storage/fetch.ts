@@ -16,17 +16,11 @@ import { matchesAny } from '../hub/model-files.ts'
 import { isSafeFileName, quote } from '../hub/names.ts'
 import type { Environment } from '../hub/settings.ts'
 import { formatAmount } from '../terminal/progress.ts'
-import { type Address, below, isStorageName, nameOf, parseStorageName, prefixOf } from './address.ts'
+import { type Address, below, type Fetching, isStorageName, nameOf, parseStorageName, prefixOf } from './address.ts'
 import { Bucket } from './client.ts'
 import { downloadObject, type ObjectToFetch, partPath } from './download.ts'
 import { codeOf } from './errors.ts'
 import { type FoundManifest, lockName, manifestName, readManifest } from './manifest.ts'
-
-export interface Fetching {
-  readonly env?: Environment | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onDownload?: ((progress: { readonly doneBytes: number; readonly totalBytes: number }) => void) | undefined
-}
 
 /** An object, and what it is called in the folder that is made here. */
 export interface ChosenObject extends ObjectToFetch {

@@ -1,6 +1,6 @@
 /** How a command fetches what lies at storage: with its signal and a bar. */
 import type { Io } from '../terminal/io.ts'
-import type { Fetching } from './fetch.ts'
+import type { Fetching } from './address.ts'
 
 export function fetchingOf(io: Io, what = 's3'): Fetching {
   let progress: ReturnType<Io['progress']> | undefined
