@@ -3,7 +3,8 @@ import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { usageError } from '@parscale/core/internal'
-import type { Environment } from './hub/settings.ts'
+
+type Environment = Readonly<Record<string, string | undefined>>
 
 /**
  * HOME, or what the system says of its user.
