@@ -7,12 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
-import { mainPath } from './cli.ts'
+import { bundledCommand } from './bundle.ts'
 
 /** One folder below the package, whose files the command reads. */
-const bundles = fileURLToPath(new URL('../../.cache', import.meta.url))
 
 /** Why no workers can be started here; undefined where they can. */
 export function whyNoWorkers(): string | undefined {
@@ -72,18 +69,7 @@ export interface WorkerRuns {
 
 export async function workerRuns(): Promise<WorkerRuns> {
   const scratch = mkdtempSync(join(tmpdir(), 'parscale-workers-'))
-  const program = join(bundles, `workers-${process.pid}-${Date.now()}.mjs`)
-  await build({
-    entryPoints: [mainPath],
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    conditions: ['source'],
-    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', 'koffi'],
-    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
-    outfile: program,
-    logLevel: 'error',
-  })
+  const { program, folder } = await bundledCommand()
   const at = (...names: string[]) => join(scratch, ...names)
   const env = {
     ...process.env,
@@ -157,7 +143,7 @@ export async function workerRuns(): Promise<WorkerRuns> {
     start,
     train,
     remove: () => {
-      for (const path of [scratch, program]) rmSync(path, { recursive: true, force: true })
+      for (const path of [scratch, folder]) rmSync(path, { recursive: true, force: true })
     },
   }
 }

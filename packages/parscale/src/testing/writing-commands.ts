@@ -1,16 +1,14 @@
 /** Every command that writes, as processes of a bundle, for tests that kill them or take their disk away. */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { type HubServer, startHubServer } from '../hub/testing/hub-server.ts'
-import { type Finished, mainPath } from './cli.ts'
+import { bundledCommand } from './bundle.ts'
+import type { Finished } from './cli.ts'
 
 /** Beside it, as far below the package as what is published is. */
-const bundles = fileURLToPath(new URL('../../.cache', import.meta.url))
 const model = fileURLToPath(new URL('../../models/small', import.meta.url))
 const fixture = (path: string) => fileURLToPath(new URL(`../../../../fixtures/${path}`, import.meta.url))
 
@@ -34,21 +32,7 @@ export interface Running {
 
 /** @param scratch where the material goes that the commands read: data, and a run */
 export async function writingCommands(scratch: string): Promise<WritingCommands> {
-  // Starts several times faster than sources. A folder of its own: several files of tests may run at once.
-  const bundle = mkdtempSync(`${bundles}-`)
-  const program = join(bundle, 'main.js')
-  await build({
-    entryPoints: { main: mainPath, 'bench/worker': fileURLToPath(new URL('../bench/worker.ts', import.meta.url)) },
-    splitting: true,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    conditions: ['source'],
-    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', 'koffi'],
-    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
-    outdir: bundle,
-    logLevel: 'error',
-  })
+  const { program, folder } = await bundledCommand()
   const server = await startHub()
   const start: WritingCommands['start'] = (args, cache, env = {}) => {
     const hub = { HF_ENDPOINT: server.url, HF_HUB_CACHE: join(cache, 'hub'), HF_HUB_OFFLINE: '0', HF_TOKEN: '' }
@@ -68,7 +52,7 @@ export async function writingCommands(scratch: string): Promise<WritingCommands>
   }
   const close = async () => {
     await server.close()
-    await rm(bundle, { recursive: true, force: true })
+    await rm(folder, { recursive: true, force: true })
   }
   const text = Array.from({ length: 40 }, (_, i) => `Document ${i}: ${'one two three four '.repeat(i % 7)}`).join('\n\n')
   await writeFile(join(scratch, 'text.txt'), text)

@@ -9,14 +9,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { createRandom } from '@parscale/core/internal'
-import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { mainPath } from '../testing/cli.ts'
+import { bundledCommand } from '../testing/bundle.ts'
 
 /** The command as one file: it is started a hundred times, and starts twice as fast as from sources or from a build. */
-const program = fileURLToPath(new URL('../../.cache/train-kill.mjs', import.meta.url))
+let program: string
+let folder: string
 const random = createRandom(9)
 const [firstSteps, secondSteps] = [60, 140]
 const lastStep = firstSteps + secondSteps
@@ -75,21 +74,11 @@ beforeAll(async () => {
       'evaluation.diagnoseTokens=0',
     ],
   ]
-  await build({
-    entryPoints: [mainPath],
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    conditions: ['source'],
-    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', 'koffi'],
-    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
-    outfile: program,
-    logLevel: 'error',
-  })
+  ;({ program, folder } = await bundledCommand())
   whole = join(scratch, 'whole')
   execFileSync(process.execPath, [program, 'train', ...recipe, '--checkpoint-every', '0', '--out', whole], { env, stdio: 'pipe' })
 })
-afterAll(() => Promise.all([scratch, program].map((path) => rm(path, { recursive: true, force: true }))))
+afterAll(() => Promise.all([scratch, folder].map((path) => rm(path, { recursive: true, force: true }))))
 
 /** Begins the run, or goes on with it where it has begun. */
 function start(run: string, ...more: string[]) {

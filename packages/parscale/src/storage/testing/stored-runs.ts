@@ -4,16 +4,16 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
-import { type Finished, mainPath } from '../../testing/cli.ts'
+import { bundledCommand } from '../../testing/bundle.ts'
+import type { Finished } from '../../testing/cli.ts'
 import { documents, tiny } from '../../testing/train-runs.ts'
 import { type FaultyProxy, type Passing, startFaultyProxy } from './faulty-proxy.ts'
 import { type MotoServer, secret, startMoto } from './moto-server.ts'
 
 /** The command as one file, which starts faster than from sources. */
-const program = fileURLToPath(new URL(`../../../.cache/stored-run-${process.pid}.mjs`, import.meta.url))
+let program: string
+let folder: string
 export const steps = 24
 
 export let moto: MotoServer
@@ -29,22 +29,12 @@ beforeAll(async () => {
   env = { ...moto.env, AWS_ENDPOINT_URL: proxy.url, AWS_MAX_ATTEMPTS: '2', PARSCALE_CACHE: join(scratch, 'cache'), HOME: scratch }
   await writeFile(join(scratch, 'text.txt'), documents.join('\n\n'))
   moto.python(`s3.upload_file(args[0], bucket, 'data/text.txt')`, join(scratch, 'text.txt'))
-  await build({
-    entryPoints: [mainPath],
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    conditions: ['source'],
-    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', '@aws-sdk/client-s3'],
-    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
-    outfile: program,
-    logLevel: 'error',
-  })
+  ;({ program, folder } = await bundledCommand())
 })
 afterAll(async () => {
   await proxy.close()
   await moto.close()
-  for (const path of [scratch, program]) await rm(path, { recursive: true, force: true })
+  for (const path of [scratch, folder]) await rm(path, { recursive: true, force: true })
   // In nothing that was ever said.
   expect(talk.join('')).not.toContain(secret)
 })

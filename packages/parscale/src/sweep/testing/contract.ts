@@ -1,16 +1,12 @@
 /** What a sweep must do on every backend: the steps of the real tests. The command runs as processes of a bundle, which start quickly. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { createRandom } from '@parscale/core/internal'
-import { build } from 'esbuild'
-import { mainPath } from '../../testing/cli.ts'
+import { bundledCommand } from '../../testing/bundle.ts'
 import type { SweepStatus } from '../status.ts'
-
-const bundles = fileURLToPath(new URL('../../../.cache', import.meta.url))
 
 export interface Program {
   run(args: readonly string[], env?: NodeJS.ProcessEnv): Running
@@ -25,20 +21,7 @@ export interface Running {
 
 /** @param cache PARSCALE_CACHE */
 export async function bundledProgram(cache: string): Promise<Program> {
-  const folder = mkdtempSync(`${bundles}-`)
-  const program = join(folder, 'main.js')
-  await build({
-    entryPoints: { main: mainPath },
-    splitting: true,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    conditions: ['source'],
-    external: ['onnxruntime-node', '@resvg/resvg-js', '@parscale/native', 'bullmq', 'ioredis'],
-    banner: { js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url)" },
-    outdir: folder,
-    logLevel: 'error',
-  })
+  const { program, folder } = await bundledCommand()
   return {
     run(args, env = {}) {
       const child = spawn(process.execPath, [program, ...args], {
