@@ -5,6 +5,8 @@
  *
  *     npm run bench:evaluate -- --items 32 --rounds 2      needs the Python environment `evaluation`, several gigabytes
  */
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg } from 'node:os'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -64,6 +66,7 @@ async function ours(name: string, path: string): Promise<void> {
 }
 
 const stored = await fetchSmolLM2()
+if (!existsSync(`${floats}/config.json`)) execFileSync('npx', ['parscale', 'convert', stored, floats], { stdio: 'inherit' })
 for (let round = 0; round < rounds; round++) {
   await ours('parscale, float32', floats)
   await ours('parscale, as stored (Q4_1)', stored)

@@ -18,6 +18,8 @@ const emptyForMs = 1_000
 const takeoverMs = 20
 const mostTries = 100
 const pollIntervalMs = 50
+/** Locks of this process that it gave up and could not remove: it must not wait for itself. */
+const unremoved = new Set<string>()
 
 export interface LockOwner extends Owner {
   readonly id: string
@@ -95,10 +97,15 @@ export async function tryFileLock(path: string, signal?: AbortSignal): Promise<F
     isHeld,
     async release() {
       stopTouching()
-      // One that cannot be removed, on a disk that fails, is taken over once this process is gone.
-      if (await isHeld()) await discard(path)
+      if (await isHeld()) await giveUp(path, me)
     },
   }
+}
+
+/** One that cannot be removed, on a disk that fails, is taken over by this process, and by others once it is gone. */
+async function giveUp(path: string, { id }: LockOwner): Promise<void> {
+  await discard(path)
+  if ((await readOwner(path))?.id === id) unremoved.add(`${id} ${path}`)
 }
 
 /** Who holds the lock at `path`, without touching it; undefined where nobody does, or nobody that runs. */
@@ -165,6 +172,7 @@ async function lockState(path: string, owner: LockOwner | undefined, signal?: Ab
     () => false,
   )
   if (!isThere) return 'free' // removed meanwhile
+  if (owner && unremoved.has(`${owner.id} ${path}`)) return 'stale'
   const gone = owner ? await isGone(owner, path, signal) : await isUntouched(path, emptyForMs, signal)
   return gone ? 'stale' : 'held'
 }
@@ -184,6 +192,6 @@ async function removeStale(path: string, seen: string | undefined, me: LockOwner
     if (seen !== undefined && (await touchOf(path)) === seen) await rm(path, { force: true })
     return true
   } finally {
-    await discard(guard)
+    await giveUp(guard, me)
   }
 }
