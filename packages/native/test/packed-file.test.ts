@@ -8,11 +8,11 @@ import { crc32 } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { type FuzzTarget, fuzz, stopWatching } from '../../core/src/testing/fuzz/fuzz.ts'
+import { testSeed as seed } from '../../core/src/testing/seed.ts'
 import { NativeAggregator, NativeModel } from '../src/index.ts'
 import { type PackedFolder, packFolder } from './support/streams.ts'
 
 const temporary = mkdtempSync(join(tmpdir(), 'parscale-native-'))
-const seed = Number(process.env.PARSCALE_FUZZ_SEED ?? Date.now() % 2 ** 31)
 const count = Number(process.env.PARSCALE_FUZZ_COUNT ?? 2000)
 let packed: PackedFolder
 let whole: Buffer
@@ -129,7 +129,7 @@ describe('a packed file', () => {
       kinds: ['checkpoint'],
       growth: 100,
       again: (seed, index) =>
-        `PARSCALE_FUZZ_SEED=${seed} PARSCALE_FUZZ_COUNT=${index + 1} npx vitest run packages/native/test/packed-file.test.ts`,
+        `PARSCALE_SEED=${seed} PARSCALE_FUZZ_COUNT=${index + 1} npx vitest run packages/native/test/packed-file.test.ts`,
     }
     const { accepted } = await fuzz(target, { seed, count })
     expect(accepted).toBeGreaterThan(0)

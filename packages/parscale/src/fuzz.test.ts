@@ -1,14 +1,14 @@
 /**
- * Mutated files for every parser, 10,000 each with another seed every time; the seed stands in the output and in a failure.
+ * Mutated files for every parser, 10,000 each; the seed stands in the output and in a failure.
  * A million each: npm run fuzz -- --count 1000000
  */
 import process from 'node:process'
 import { isParscaleError } from '@parscale/core/internal'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type FuzzTarget, inputOf, stopWatching } from '../../core/src/testing/fuzz/fuzz.ts'
+import { testSeed as seed } from '../../core/src/testing/seed.ts'
 import { fuzz, fuzzTargets } from './testing/fuzz-targets.ts'
 
-const seed = Number(process.env.PARSCALE_FUZZ_SEED ?? Date.now() % 2 ** 31)
 const count = Number(process.env.PARSCALE_FUZZ_COUNT ?? 10_000)
 const targets = await fuzzTargets()
 afterAll(stopWatching)

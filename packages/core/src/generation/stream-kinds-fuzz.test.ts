@@ -15,10 +15,10 @@ import { isParscaleError, type ParscaleError } from '../errors.ts'
 import { type ModelFolder, openModelFolder, writeModelFolder } from '../node/index.ts'
 import { createRandom, type Random } from '../random.ts'
 import { type Fixture, loadEngine, maxDifference, readFixture } from '../testing/fixtures.ts'
+import { testSeed as seed } from '../testing/seed.ts'
 import type { StepResult } from './index.ts'
 import { optionFixtures } from './testing/options-contract.ts'
 
-const seed = Number(process.env.PARSCALE_FUZZ_SEED ?? Date.now() % 2 ** 31)
 const count = Number(process.env.PARSCALE_STREAM_FUZZ_COUNT ?? 40)
 
 interface Tensor {
@@ -58,7 +58,7 @@ describe.each(optionFixtures)(`%s, seed ${seed}`, (name) => {
       const folder = join(scratch, String(index))
       const tensors = [...changed.tensors].map(([name, { shape, values }]) => arrayStream(name, shape, values))
       await writeModelFolder(folder, { files: new Map([['config.json', jsonBytes(changed.json)]]), tensors })
-      const again = `${changed.what}; again: PARSCALE_FUZZ_SEED=${seed}, the change with index ${index}`
+      const again = `${changed.what}; again: PARSCALE_SEED=${seed}, the change with index ${index}`
       const error = await run(folder, fixture.expected.input_ids).then(
         (result) => {
           expect(changed.wrong, again).toEqual([])

@@ -5,6 +5,7 @@
  */
 import { afterAll, expect, it } from 'vitest'
 import { pythonEnvironment } from '../../../../scripts/python-env.mjs'
+import { testSeed as seed } from '../testing/seed.ts'
 import { randomFrom } from '../testing/small-random.ts'
 import { parseNormalizer } from './normalizer.ts'
 import { isolate } from './pre-tokenizer.ts'
@@ -13,7 +14,6 @@ import { patternText, randomPattern, tokenizerKinds } from './testing/random-tok
 import { recordedCases, recordedPatterns, recordText } from './testing/recorded.ts'
 
 const cases = Number(process.env.PARSCALE_CASES ?? 2000)
-const seed = Number(process.env.PARSCALE_SEED ?? Date.now() % 2 ** 31)
 const textsEach = 25
 const patternTokenizer = randomCase(tokenizerKinds[0]!, randomFrom(1), 0).tokenizer
 const peer = openPeer(pythonEnvironment('tokenizers'))

@@ -8,6 +8,7 @@ import { basename, join } from 'node:path'
 import process from 'node:process'
 import { createRandom } from '@parscale/core/internal'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { testSeed as seed } from '../../../core/src/testing/seed.ts'
 import type { Finished } from '../testing/cli.ts'
 import { canCompileFailingDisk, type DiskFault, type FailingDisk, failingDisk } from '../testing/failing-disk/failing-disk.ts'
 import {
@@ -23,8 +24,6 @@ import {
 
 /** How many failures of each command; `npm run test:nightly` tries every write. */
 const most = Number(process.env.PARSCALE_DISK_FAILURES ?? 2)
-/** Other writes and other faults with every run; a failure is repeated by the seed that it prints. */
-const seed = Number(process.env.PARSCALE_SEED ?? Date.now() % 1e6)
 const faults: readonly DiskFault[] = ['ENOSPC', 'ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'short']
 
 const canFail = canCompileFailingDisk()

@@ -1,6 +1,6 @@
 /**
- * IFEval's 25 instructions beside lm_eval's own checks, on responses made up near each: PARSCALE_CASES of all, by a seed of the day
- * or PARSCALE_SEED. And what those checks ask of NLTK and langdetect, on English prose.
+ * IFEval's 25 instructions beside lm_eval's own checks, on responses made up near each, PARSCALE_CASES of all. And what those
+ * checks ask of NLTK and langdetect, on English prose.
  */
 import { execFileSync } from 'node:child_process'
 import process from 'node:process'
@@ -16,10 +16,10 @@ import {
   leastAgreement,
   type PeerCase,
 } from '../../../core/src/evaluation/tasks/builtin/ifeval/testing/agreement.ts'
+import { testSeed as seed } from '../../../core/src/testing/seed.ts'
 
 const kinds = 25
 const perKind = Math.ceil(Number(process.env.PARSCALE_CASES ?? 5000) / kinds)
-const seed = Number(process.env.PARSCALE_SEED ?? Math.floor(Date.now() / 86_400_000))
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url))
 
 /** What lm_eval says, a value for each line. */

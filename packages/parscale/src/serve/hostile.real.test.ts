@@ -1,11 +1,11 @@
 /** Thousands of hostile requests, by night 50,000, or PARSCALE_HOSTILE: nothing breaks, nobody waits for long, and memory comes back. */
 import process from 'node:process'
 import { expect, it } from 'vitest'
+import { testSeed as seed } from '../../../core/src/testing/seed.ts'
 import { sendHostile } from './testing/hostile/run.ts'
 import { startTarget } from './testing/hostile/target.ts'
 
 const count = Number(process.env.PARSCALE_HOSTILE ?? (process.env.PARSCALE_NIGHTLY ? 50_000 : 2000))
-const seed = Number(process.env.PARSCALE_SEED ?? 2)
 
 it(`${count} hostile requests, seed ${seed}`, { timeout: 3_600_000 }, async () => {
   const server = await startTarget()

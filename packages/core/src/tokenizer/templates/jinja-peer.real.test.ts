@@ -1,15 +1,15 @@
 /**
  * Against jinja2 as transformers sets it up: random renderings, equal to the last character or refused.
- * PARSCALE_RENDERINGS says how many (2,000), PARSCALE_SEED which (another one each time, printed).
+ * PARSCALE_RENDERINGS says how many (2,000), PARSCALE_SEED which (printed).
  */
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { testSeed as seed } from '../../testing/seed.ts'
 import { randomFrom } from '../../testing/small-random.ts'
 import { judge, renderHere, type Verdict } from './testing/compare.ts'
 import { openTemplatePeer, type Rendering, type TemplatePeer } from './testing/peer.ts'
 import { generatedRendering, publishedRenderings, publishedTemplates } from './testing/renderings.ts'
 
 const count = Number(process.env.PARSCALE_RENDERINGS ?? 2000)
-const seed = Number(process.env.PARSCALE_SEED ?? Date.now() % 2 ** 31)
 
 let peer: TemplatePeer
 beforeAll(() => {

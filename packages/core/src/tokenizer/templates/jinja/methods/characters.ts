@@ -20,35 +20,39 @@ export function casefold(value: Text): Text {
 
 const firstCharacter = /^./su
 
-export const capitalize = (value: Text): Text => {
-  const first = firstCharacter.exec(value.value)?.[0]
-  if (first === undefined) return value
-  const whole = titleCase(first) + lowerAfter(value.value, first.length)
-  return keepWriters(value, whole)
-}
+export const capitalize = (value: Text): Text => keepWriters(value, capitalized(lowerLetters(value.value))(value.value))
 
-/** Lower case of what follows `start`, in its context (a final sigma). */
-const lowerAfter = (value: string, start: number): string => {
-  const context = value.slice(0, start).toLowerCase()
-  const whole = value.toLowerCase()
-  return whole.startsWith(context) ? whole.slice(context.length) : value.slice(start).toLowerCase()
+export function title(value: Text): Text {
+  const word = capitalized(lowerLetters(value.value))
+  return keepWriters(value, value.value.replace(/\p{Cased}+/gu, word))
 }
-
-export const title = (value: Text): Text =>
-  keepWriters(
-    value,
-    value.value.replace(/\p{Cased}+/gu, (word) => {
-      const first = firstCharacter.exec(word)![0]
-      return titleCase(first) + lowerAfter(word, first.length)
-    }),
-  )
 
 export const swapCase = (value: Text): Text =>
-  mapCase(value, (run) =>
-    run.replace(/[\p{Uppercase}\p{Lowercase}]/gu, (letter) =>
-      /\p{Uppercase}/u.test(letter) ? letter.toLowerCase() : letter.toUpperCase(),
-    ),
-  )
+  mapCase(value, (run) => {
+    const lowered = lowerLetters(run)
+    return run.replace(/[\p{Uppercase}\p{Lowercase}]/gu, (letter) => {
+      const small = lowered(letter)
+      return /\p{Uppercase}/u.test(letter) ? small : letter.toUpperCase()
+    })
+  })
+
+/** Lower case of a text's letters, asked for part by part in their order. What a sigma becomes depends on all that stands around it. */
+function lowerLetters(text: string): (part: string) => string {
+  const sigmas = text.toLowerCase().match(/[σς]/g)?.values()
+  return (part) =>
+    part
+      .replace(/[Σσς]/g, (letter) => {
+        const small = sigmas!.next().value!
+        return letter === 'Σ' ? small : letter
+      })
+      .toLowerCase()
+}
+
+const capitalized = (lowered: (part: string) => string) => (text: string) => {
+  const first = firstCharacter.exec(text)?.[0] ?? ''
+  lowered(first)
+  return titleCase(first) + lowered(text.slice(first.length))
+}
 
 /** Same length: the same characters in another case. Else all of it counts as a person's where any of it is. */
 function keepWriters(value: Text, mapped: string): Text {
@@ -75,7 +79,7 @@ function titleCase(character: string): string {
   if (Object.hasOwn(titleLetters, character)) return titleLetters[character]!
   if (/[\u10d0-\u10fa\u10fd-\u10ff]/.test(character)) return character
   const upperCase = character.toUpperCase()
-  const first = firstCharacter.exec(upperCase)![0]
+  const first = firstCharacter.exec(upperCase)?.[0] ?? ''
   return first + upperCase.slice(first.length).toLowerCase()
 }
 
