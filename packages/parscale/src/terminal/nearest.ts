@@ -2,12 +2,12 @@
 
 /**
  * Names within a third of their length of `word`, ignoring case, `-` and `_`; nearest first, the order of `names` among equals.
- * A name that begins with the word counts as near: `temp` for `temperature`.
+ * A name that begins with the word counts as near: `temp` for `temperature`. Names that are there twice are named once.
  */
 export function nearestNames(word: string, names: readonly string[], most = 3): string[] {
   const wanted = bare(word)
   if (wanted === '') return []
-  return names
+  return [...new Set(names)]
     .map((name) => ({ name, distance: distanceTo(wanted, bare(name)) }))
     .filter(({ distance, name }) => distance <= Math.max(1, Math.floor(Math.max(wanted.length, bare(name).length) / 3)))
     .sort((a, b) => a.distance - b.distance)
