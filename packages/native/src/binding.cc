@@ -377,7 +377,8 @@ float* sharedRoom(napi_env env, napi_value value, size_t size) {
   return room.data;
 }
 
-// (model, hidden, room?) => Promise<Float32Array>: in `room` where there is one, else in an array of its own.
+// (model, hidden, room?, powers?) => Promise<Float32Array>: in `room` where there is one, else in an array of its own. With `powers`
+// => Promise<{ logits, powers }>.
 napi_value logits(napi_env env, Arguments a) {
   ModelHandle& handle = idleModelOf(env, a[0]);
   const PackedModel& w = handle.model->weights();
@@ -385,12 +386,20 @@ napi_value logits(napi_env env, Arguments a) {
   const size_t n = input->size() / w.hidden;
   if (n == 0 || input->size() % w.hidden != 0)
     throw badCall("hidden has " + std::to_string(input->size()) + " elements, expected whole rows of " + std::to_string(w.hidden));
-  napi_valuetype room;
+  napi_valuetype room, withPowers;
   must(napi_typeof(env, a[2], &room));
+  must(napi_typeof(env, a[3], &withPowers));
   float* out;
-  const napi_value result = room == napi_undefined ? newArray(env, n * w.vocabulary, &out) : a[2];
+  napi_value result = room == napi_undefined ? newArray(env, n * w.vocabulary, &out) : a[2];
   if (room != napi_undefined) out = sharedRoom(env, a[2], n * w.vocabulary);
-  return promise(env, a[0], handle, result, [=](Model& model) { model.logits(input->data(), n, out); });
+  double* powers = nullptr;
+  if (withPowers != napi_undefined) {
+    const napi_value both = object(env);
+    set(env, both, "logits", result);
+    set(env, both, "powers", newArray(env, 2 * n, &powers));
+    result = both;
+  }
+  return promise(env, a[0], handle, result, [=](Model& model) { model.logits(input->data(), n, out, powers); });
 }
 
 // (model, aggregator, streams) => Promise<{ hidden, weights }>

@@ -99,7 +99,8 @@ export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOpt
   return {
     ragged: true,
     openCache: () => model,
-    logits: (hidden, room) => model.logitsIn(room, hidden),
+    logits: (hidden, room) => model.logits(hidden, model.roomFor(hidden, room)),
+    normalisedLogits: (hidden, room) => model.normalisedLogits(hidden, model.roomFor(hidden, room)),
     aggregate: async (p, streams) => {
       const aggregator = aggregators.get(p)
       return aggregator ? await model.aggregate(aggregator, streams) : average(p, files.config.hiddenSize, streams)
@@ -164,12 +165,12 @@ class NativeRows extends NativeModel implements RowCache {
     return this.facts.positionBytes
   }
 
-  /** Shared memory, as JavaScript goes on while it is written. */
-  logitsIn(room: LogitsRoom | undefined, hidden: Float32Array): Promise<Float32Array> {
+  /** Shared memory, as JavaScript goes on while it is written; undefined where logits shall have an array of their own. */
+  roomFor(hidden: Float32Array, room: LogitsRoom | undefined): Float32Array | undefined {
     const size = (hidden.length / this.facts.hiddenSize) * this.facts.vocabSize
-    if (!room || size > largestRoom) return this.logits(hidden)
+    if (!room || size > largestRoom) return undefined
     if (!room.values || size > room.values.length) room.values = new Float32Array(new SharedArrayBuffer(4 * size))
-    return this.logits(hidden, room.values)
+    return room.values
   }
 
   async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {

@@ -7,6 +7,7 @@
 import { availableParallelism } from 'node:os'
 import { toNamespacedPath } from 'node:path'
 import { runtimeError } from '@parscale/core/internal'
+import type { NormalisedLogits } from '@parscale/core/internal/runtime'
 import { named, parscaleError } from './native-errors.ts'
 import {
   type AggregatorHandle,
@@ -141,6 +142,18 @@ export class NativeModel {
     const result = await this.#start(() => this.#native.logits(this.#handle, hidden, room))
     const { hiddenSize, vocabSize } = this.facts
     return room ? result.subarray(0, (hidden.length / hiddenSize) * vocabSize) : result
+  }
+
+  /**
+   * The same, and of each row the largest and ln of the sum of e^x, NaN where a logit is not finite. Worked out on the step's threads:
+   * a vocabulary of 50,000 takes JavaScript half a millisecond a row.
+   */
+  async normalisedLogits(hidden: Float32Array, room?: Float32Array): Promise<NormalisedLogits> {
+    const result = await this.#start(() => this.#native.logits(this.#handle, hidden, room, true))
+    const n = hidden.length / this.facts.hiddenSize
+    const largest = Float32Array.from({ length: n }, (_, i) => result.powers[2 * i]!)
+    const normalisers = Float64Array.from({ length: n }, (_, i) => result.powers[2 * i]! + Math.log(result.powers[2 * i + 1]!))
+    return { logits: room ? result.logits.subarray(0, n * this.facts.vocabSize) : result.logits, largest, normalisers }
   }
 
   /** [N, P, hidden] to [N, hidden] and each stream's weight [N, P]. */

@@ -69,6 +69,13 @@ export interface NativeModule {
   step(model: ModelHandle, batch: StepBatch): Promise<StepOutput>
   /** @param room over a SharedArrayBuffer: the result is written to its beginning, and it is what comes back */
   logits(model: ModelHandle, hidden: Float32Array, room?: Float32Array): Promise<Float32Array>
+  /** Beside the logits of each row the largest and the sum of e^(x - largest); NaN both where one is not finite. [N, 2] */
+  logits(
+    model: ModelHandle,
+    hidden: Float32Array,
+    room: Float32Array | undefined,
+    powers: true,
+  ): Promise<{ logits: Float32Array; powers: Float64Array }>
   aggregate(
     model: ModelHandle,
     aggregator: AggregatorHandle,

@@ -283,11 +283,13 @@ void Model::mlp(size_t layer) {
   linear_.run(M, {linear(layer, LinearRole::down, w.down, w.downBias, x_, H, true)}, hidden, rowAdapters());
 }
 
-void Model::logits(const float* hidden, size_t n, float* logits) {
+void Model::logits(const float* hidden, size_t n, float* logits, double* powers) {
   mustGoOn();
   const ThreadPool::Awake awake(pool_);
   linear_.run(n, {{&weights_.output, nullptr, logits, weights_.vocabulary}},
               [&](size_t row, Prefetch&) { return hidden + row * weights_.hidden; });
+  if (!powers) return;
+  pool_.run(n, [&](size_t row, size_t) { kernels_.sumPowers(logits + row * weights_.vocabulary, weights_.vocabulary, powers + 2 * row); });
 }
 
 // w = softmax(scores), w' = w (1 - e) + e / P, h = h_1 + sum_p>1 w'_p (h_p - h_1); scores of the network, or P learned ones

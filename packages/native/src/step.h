@@ -59,8 +59,8 @@ class Model {
   // The input must be valid (binding.cc checks it). Throws std::bad_alloc, or a Failure after `cancel`; the rows' new tokens count
   // as not there then.
   void step(const StepInput& input, float* hidden, uint8_t* finite);
-  // hidden [n, H] to logits [n, vocabulary]
-  void logits(const float* hidden, size_t n, float* logits);
+  // hidden [n, H] to logits [n, vocabulary], and with `powers` [n, 2] what Kernels::sumPowers makes of each row.
+  void logits(const float* hidden, size_t n, float* logits, double* powers = nullptr);
   // streams [n, P, H] to hidden [n, H] and each stream's weight [n, P].
   void aggregate(const PackedModel& aggregator, const float* streams, size_t n, float* hidden, float* streamWeights);
 

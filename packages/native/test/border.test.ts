@@ -54,6 +54,7 @@ it('a step refuses what does not fit', async () => {
   await expect(model.logits(hidden, room(2 * model.facts.vocabSize - 1))).rejects.toThrow(/room has \d+ elements/)
   await expect(model.logits(hidden, new Float32Array(1e6))).rejects.toThrow(/not over a SharedArrayBuffer/)
   expect([...(await model.logits(hidden, room(5 * model.facts.vocabSize)))]).toEqual([...(await model.logits(hidden))])
+  await expect(model.normalisedLogits(hidden, room(2 * model.facts.vocabSize - 1))).rejects.toThrow(/room has \d+ elements/)
   expect(() => model.closeRows([9])).toThrow(/not open/)
   expect(() => model.copyRows([0], [5])).toThrow(/not open/)
   expect(() => model.writePrefix(0, 99, new Float32Array(0), new Float32Array(0))).toThrow(/layer/)

@@ -260,6 +260,26 @@ void addRows(std::vector<Case>& cases) {
     k.siluTimes(x.data(), y.data(), n, prefetch);
   });
   add("softmax", [](const Kernels& k, Floats& x, Floats&, size_t n) { k.softmax(x.data(), n); });
+  // With a number that is none among them, every other time.
+  for (const size_t n : {1, 15, 16, 17, 40, 255, 256, 257, 5000})
+    for (const bool whole : {true, false})
+      cases.push_back({"sumPowers of " + std::to_string(n) + (whole ? "" : ", not finite"), [=](const Kernels& k) {
+        Random random{uint32_t(n)};
+        std::vector<float> x = random.floats(n, 120);
+        if (!whole) x[n / 2] = n % 2 == 0 ? NAN : INFINITY;
+        double out[2];
+        k.sumPowers(x.data(), n, out);
+        Words words;
+        for (const double number : out) {
+          uint64_t bits;
+          std::memcpy(&bits, &number, sizeof bits);
+          if (std::isnan(number) == whole) bits = 0;
+          if (!whole) bits = 1;
+          words.push_back(uint32_t(bits));
+          words.push_back(uint32_t(bits >> 32));
+        }
+        return words;
+      }});
   add("rotate", [](const Kernels& k, Floats& x, Floats& y, size_t n) {
     x.insert(x.end(), x.rbegin(), x.rend());
     k.rotate(x.data(), y.data(), y.data() + n, n);

@@ -1,5 +1,5 @@
 /** Reads texts through an engine, whatever their length and number: what scoring, comparison and diagnosis have in common. */
-import { type Engine, rowTokensPerStep, Scheduler, type StepResult } from '../generation/index.ts'
+import { type Engine, rowTokensPerStep, Scheduler, type StepResult, type TokenRequest } from '../generation/index.ts'
 import { anySignal } from '../signals.ts'
 
 export interface ReadOptions {
@@ -34,7 +34,7 @@ export type UseResult = (at: number, result: StepResult) => void | Promise<void>
 export async function readText(
   scheduler: Scheduler,
   ids: readonly number[],
-  { p, signal, onProgress }: ReadOptions,
+  { p, signal, onProgress, normalised }: ReadOptions & Pick<TokenRequest, 'normalised'>,
   use: UseResult,
   pause?: () => Promise<void> | undefined,
 ): Promise<void> {
@@ -48,6 +48,7 @@ export async function readText(
       ...(p !== undefined && { p }),
       ...(signal && { signal }),
       ...(pause && { pause }),
+      ...(normalised && { normalised }),
       // What an earlier window has given already is only read again.
       positionsFrom: done - start,
       onPositions: async (at, result) => {

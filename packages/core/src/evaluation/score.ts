@@ -1,8 +1,8 @@
 /** How probable a text is to a model: per-token log-probabilities and perplexity, and the full logits for who wants them. */
 import { usageError } from '../errors.ts'
-import { channel, logSumExp, rowTokensPerStep, type StepResult } from '../generation/index.ts'
+import { channel, logSumExp, normaliserOf, rowTokensPerStep, type StepResult } from '../generation/index.ts'
 import { anySignal } from '../signals.ts'
-import { engineOf, type Reader, type ReadOptions, readInOrder, readText, schedulerOf } from './read-texts.ts'
+import { engineOf, type Reader, type ReadOptions, readInOrder, readText, schedulerOf, type UseResult } from './read-texts.ts'
 
 /** How a text is scored: streams, progress, abort signal. */
 export type ScoreOptions = ReadOptions
@@ -33,9 +33,11 @@ export async function scoreIds(reader: Reader, ids: readonly number[], options: 
   mustHaveTokens(ids)
   const score = collectScore(ids)
   const { vocabSize } = engineOf(reader).model.config
-  await readText(schedulerOf(reader), ids, options, (at, result) => {
-    for (const position of positionsOf(at, result, vocabSize)) score.add(position)
-  })
+  const use: UseResult = (at, result) => {
+    const positions = [...positionsOf(at, result, vocabSize)]
+    for (const [t, position] of positions.entries()) score.add(position, () => normaliserOf(result, positions.length, t))
+  }
+  await readText(schedulerOf(reader), ids, { ...options, normalised: true }, use)
   return score.result()
 }
 
@@ -53,14 +55,18 @@ export async function* scoreTexts(
 }
 
 /** Adds positions up to a score, for callers that also want the logits as they pass. */
-export function collectScore(ids: readonly number[]): { add(position: ScoredPosition): void; result(): Score } {
+export function collectScore(ids: readonly number[]): {
+  /** @param normaliser logSumExp of the position's logits, from who has it already */
+  add(position: ScoredPosition, normaliser?: () => number): void
+  result(): Score
+} {
   const logProbabilities: (number | null)[] = [null]
   const streamWeights: number[][] = []
   return {
-    add({ position, logits, streamWeights: weights }) {
+    add({ position, logits, streamWeights: weights }, normaliser = () => logSumExp(logits)) {
       streamWeights.push([...weights])
       const next = ids[position + 1]
-      if (next !== undefined) logProbabilities.push(logits[next]! - logSumExp(logits))
+      if (next !== undefined) logProbabilities.push(logits[next]! - normaliser())
     },
     result() {
       const scored = logProbabilities.slice(1) as number[]

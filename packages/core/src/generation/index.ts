@@ -28,7 +28,7 @@ export {
 export { type DecoderKind, type DecoderOptions, type DecoderRefusal, graphDecoders, graphMemory } from './decoder-kind.ts'
 export { Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
 export { KvCache } from './kv-cache.ts'
-export { logSoftmax, logSumExp, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
+export { logSoftmax, logSumExp, normaliserOf, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
 export { Model, type StreamSet } from './model.ts'
 export { type ModelFiles, modelFiles, type StreamSetFiles } from './model-files.ts'
 export { openText } from './open-text.ts'

@@ -1,5 +1,6 @@
 /** Logits to log-probabilities (natural, in double precision). All refuse logits that are NaN or +Infinity, by name. */
 import { runtimeError, usageError } from '../errors.ts'
+import type { StepResult } from './sequence.ts'
 
 export interface TokenLogprob {
   readonly id: number
@@ -12,6 +13,14 @@ export function logSumExp(logits: Float32Array): number {
   let sum = 0
   for (let id = 0; id < logits.length; id++) sum += Math.exp(logits[id]! - max)
   return max + Math.log(sum)
+}
+
+/** logSumExp of row `t` of n: the decoder's, where it worked one out and all logits are finite. */
+export function normaliserOf({ logits, normalisers }: Pick<StepResult, 'logits' | 'normalisers'>, n: number, t: number): number {
+  const known = normalisers?.[t]
+  if (known !== undefined && Number.isFinite(known)) return known
+  const width = logits.length / n
+  return logSumExp(logits.subarray(t * width, (t + 1) * width))
 }
 
 /** ln softmax of logits [V]. */

@@ -1,5 +1,5 @@
 /** From the backbone's hidden states to logits: which tokens are wanted, their streams aggregated, one product for all. */
-import type { LogitsRoom } from '../runtime/index.ts'
+import type { LogitsRoom, NormalisedLogits } from '../runtime/index.ts'
 import type { Model, StreamSet } from './model.ts'
 import type { StepResult, Work } from './sequence.ts'
 
@@ -57,7 +57,12 @@ export async function outputHeads(
     await aggregate(model, set, theirs, joined)
   }
 
-  const logits = products === 0 ? new Float32Array() : await model.decoder.logits(joined.subarray(0, products * H), room)
+  const { logits, normalisers, largest } = await product(
+    model,
+    joined.subarray(0, products * H),
+    work.some(({ normalised }) => normalised),
+    room,
+  )
   const mixed = await mixedLogits(
     model,
     work.flatMap(({ sequence }, i) => (mixes[i] ? [{ ...parts[i]!, index: i, p: sequence.p }] : [])),
@@ -68,12 +73,26 @@ export async function outputHeads(
     const streamLogits = logits.subarray(streamsAt * vocabSize, (streamsAt + streamRows[i]!) * vocabSize)
     return {
       logits: mixed.get(i) ?? (inProduct[i] ? logits.subarray(at * vocabSize, (at + n) * vocabSize) : logits.subarray(0, 0)),
+      ...(normalisers &&
+        work[i]!.normalised &&
+        inProduct[i] && { normalisers: normalisers.subarray(at, at + n), largest: largest.subarray(at, at + n) }),
       ...(streamRows[i]! > 0 && { streamLogits }),
       hidden: joined.subarray(at * H, (at + n) * H),
       streams,
       streamWeights: weights,
     }
   })
+}
+
+async function product(
+  { decoder }: Model,
+  hidden: Float32Array,
+  normalised: boolean,
+  room: LogitsRoom | undefined,
+): Promise<NormalisedLogits | { logits: Float32Array; normalisers?: undefined; largest?: undefined }> {
+  if (hidden.length === 0) return { logits: new Float32Array() }
+  if (normalised && decoder.normalisedLogits) return await decoder.normalisedLogits(hidden, room)
+  return { logits: await decoder.logits(hidden, room) }
 }
 
 /** Numbers of the streams' logits that are there at once, 64 MB: a long text is mixed in pieces. */

@@ -100,6 +100,8 @@ export interface TokenRequest {
   readonly onPositions?: (at: number, result: StepResult) => void | Promise<void>
   /** Default 0. */
   readonly positionsFrom?: number
+  /** What `onPositions` gets shall have normalisers (StepResult) where the decoder works them out. Default false. */
+  readonly normalised?: boolean
   /** Asked after each of the request's steps: it takes part in no other until the promise settles, while others go on. */
   readonly pause?: () => Promise<void> | undefined
   /** Called for each token; returning true ends the generation after it. */
@@ -213,9 +215,14 @@ export class ActiveRequest implements Plannable {
   /** Its part in a step that computes the next `count` ids. */
   work(count: number): Work {
     const at = this.sequence.length
-    const { withoutStreams } = this.request
+    const { withoutStreams, normalised = false } = this.request
     const want = { want: this.#wanted(count), logits: this.#needsLogits, streamLogits: this.#wantsStreams(count), withoutStreams }
-    return { sequence: this.sequence, ids: this.ids.slice(at, at + count), ...want }
+    return {
+      sequence: this.sequence,
+      ids: this.ids.slice(at, at + count),
+      normalised,
+      ...want,
+    }
   }
 
   /** After the next `count` ids a token is drawn, of which each stream's own choice is told. */

@@ -48,6 +48,8 @@ export interface Work {
   readonly want: 'none' | 'last' | 'all' | number
   /** False: hidden states only, which spares the output embedding. Default true. */
   readonly logits?: boolean
+  /** Wanted with the logits: normalisers, where the decoder works them out. Default false. */
+  readonly normalised?: boolean
   /** Logits of each stream alone too, for the last token that is wanted. Default false. */
   readonly streamLogits?: boolean
   /** Streams whose weight is 0, the others' scaled up: see TokenRequest. Default: none. */
@@ -58,6 +60,9 @@ export interface Work {
 export interface StepResult {
   /** [n, vocabulary]; empty where only hidden states were wanted. */
   readonly logits: Float32Array
+  /** ln of the sum of exp(logits) of each token, and the largest logit: [n]. Only where wanted and worked out; NaN where a logit is not finite. */
+  readonly normalisers?: Float64Array
+  readonly largest?: Float32Array
   /** [P, vocabulary], where wanted: what each stream's hidden state of the last token gives without the aggregation. */
   readonly streamLogits?: Float32Array
   /** What the output head read: [n, hidden]. */

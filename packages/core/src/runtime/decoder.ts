@@ -15,10 +15,21 @@ export interface Decoder {
    * @param room the result may be written there, over the one of the call before. Default: it stays as it is
    */
   logits(hidden: Float32Array, room?: LogitsRoom): Promise<Float32Array>
+  /** The same with what makes probabilities of each row. Absent: callers work that out themselves. */
+  normalisedLogits?(hidden: Float32Array, room?: LogitsRoom): Promise<NormalisedLogits>
   /** The aggregator of the stream set with P > 1 streams: [N, P, hidden] to [N, hidden], and each stream's weight [N, P]. */
   aggregate(p: number, streams: Float32Array): Promise<{ hidden: Float32Array; weights: Float32Array }>
   /** Frees native memory. The decoder cannot be used afterwards; a step under way may fail. */
   dispose(): Promise<void>
+}
+
+export interface NormalisedLogits {
+  /** [N, vocabulary] */
+  readonly logits: Float32Array
+  /** ln of the sum of exp(logits) of each row, NaN where one is not finite: [N]. */
+  readonly normalisers: Float64Array
+  /** The largest of each row, likewise: [N]. */
+  readonly largest: Float32Array
 }
 
 /** Memory for logits that one caller has again and again: megabytes each, which take time to be made and to be freed. */

@@ -2,7 +2,7 @@
 import type { Tensor } from 'onnxruntime-common'
 import type { Graph } from '../graph/index.ts'
 
-export type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from './decoder.ts'
+export type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, NormalisedLogits, RowCache } from './decoder.ts'
 
 export const devices = ['cpu', 'webgpu', 'cuda'] as const
 export type Device = (typeof devices)[number]

@@ -118,6 +118,8 @@ struct Kernels {
   void (*siluTimes)(float* gate, const float* up, size_t n, Prefetch&);
   void (*silu)(float* x, size_t n);
   void (*softmax)(float* x, size_t n);
+  // out[0] the largest of x, out[1] the sum of e^(x - largest). NaN both where an x is NaN or infinite.
+  void (*sumPowers)(const float* x, size_t n, double out[2]);
 
   // Stores a token's key and value at a position. False, and nothing stored but zeros, where they are not finite.
   bool (*appendKv)(const CachedHead&, size_t position, const float* key, const float* value);

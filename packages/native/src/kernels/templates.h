@@ -5,6 +5,7 @@
 // compiled for one CPU is ever linked into the code for another.
 #pragma once
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "kernels.h"
@@ -256,6 +257,37 @@ void softmax(float* x, size_t n) {
   for (size_t i = 0; i < n; i += lanes) storeSome<Isa>(x + i, Isa::div(loadSome<Isa>(x + i, n - i), sum), n - i);
 }
 
+template <class Isa>
+bool finite(const float* x, size_t n);
+
+// Lanes add up a few numbers only in single precision: a vocabulary has a hundred thousand.
+constexpr size_t addedAtOnce = 256;
+
+template <class Isa>
+void sumPowers(const float* x, size_t n, double out[2]) {
+  out[0] = out[1] = std::numeric_limits<double>::quiet_NaN();
+  if (!finite<Isa>(x, n)) return;
+  const size_t whole = n / lanes * lanes;
+  // What is left, with numbers behind it that change nothing.
+  alignas(64) float rest[lanes];
+  const auto fill = [&](float with) {
+    for (size_t i = 0; i < lanes; i++) rest[i] = whole + i < n ? x[whole + i] : with;
+    return Isa::load(rest);
+  };
+  auto largest = fill(x[0]);
+  for (size_t i = 0; i < whole; i += lanes) largest = Isa::max(largest, Isa::load(x + i));
+  const float most = Isa::largest(largest);
+  const auto power = [&](typename Isa::Floats v) { return exponential<Isa>(Isa::sub(v, Isa::set(most))); };
+  double sum = whole < n ? double(Isa::sum(power(fill(most - 200)))) : 0;
+  for (size_t from = 0; from < whole; from += addedAtOnce) {
+    auto sums = Isa::set(0);
+    for (size_t i = from; i < whole && i < from + addedAtOnce; i += lanes) sums = Isa::add(sums, power(Isa::load(x + i)));
+    sum += double(Isa::sum(sums));
+  }
+  out[0] = double(most);
+  out[1] = sum;
+}
+
 // ---- cache ----
 
 template <class Isa>
@@ -484,6 +516,7 @@ constexpr Kernels kernelsOf(const char* name) {
           siluTimes<Isa>,
           silu<Isa>,
           softmax<Isa>,
+          sumPowers<Isa>,
           appendKv<Isa>,
           attend<Isa>,
           nullptr};

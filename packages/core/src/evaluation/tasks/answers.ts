@@ -1,6 +1,6 @@
 /** What a loaded model answers to requests, exactly as lm-evaluation-harness asks transformers (models/huggingface.py). */
 import { usageError } from '../../errors.ts'
-import { logSumExp, rowTokensPerStep, Scheduler, type StepResult, type TextModel } from '../../generation/index.ts'
+import { normaliserOf, rowTokensPerStep, Scheduler, type StepResult, type TextModel } from '../../generation/index.ts'
 import type { Tokenizer } from '../../tokenizer/index.ts'
 import type { Answer } from './metrics.ts'
 import { rightStrip } from './python/text.ts'
@@ -208,6 +208,7 @@ class PromptReads {
       p: this.#p,
       signal: this.#signal,
       positionsFrom,
+      normalised: true,
       onPositions: (at, result) => addPositions(wanted, sums, at, result, this.#p ?? this.#scheduler.engine.model.defaultP),
     })
     for (const [i, { done }] of wanted.entries()) done(sums[i]!)
@@ -218,22 +219,24 @@ function addPositions(
   wanted: readonly Wanted[],
   sums: { logLikelihood: number; isGreedy: boolean }[],
   at: number,
-  { logits, streamWeights }: StepResult,
+  result: StepResult,
   p: number,
 ): void {
+  const { logits, streamWeights, largest } = result
   const rows = streamWeights.length / p
   const width = logits.length / rows
   for (let row = 0; row < rows; row++) {
     const values = logits.subarray(row * width, (row + 1) * width)
     const position = at + row
-    const normaliser = logSumExp(values)
+    const normaliser = normaliserOf(result, rows, row)
+    const top = largest?.[row] ?? -Infinity
     for (const [i, { ids, from }] of wanted.entries()) {
       if (position + 1 < from) continue
       const id = ids[position + 1]!
       const sum = sums[i]!
       sum.logLikelihood += values[id]! - normaliser
       // The lowest id among equals, as argmax gives it.
-      sum.isGreedy &&= !hasLarger(values, id)
+      sum.isGreedy &&= !(values[id]! < top) && !hasLarger(values, id)
     }
   }
 }
