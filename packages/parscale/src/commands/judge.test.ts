@@ -1,7 +1,7 @@
 /** `parscale judge` from samples to results. */
 
 import { existsSync } from 'node:fs'
-import { appendFile, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -81,6 +81,24 @@ always.runIf(hasBubblewrap)('judge', () => {
     expect((await judge('--allow-code')).stderr).toContain('is there already; go on with --resume')
     await appendFile(out, text)
     expect((await judge('--allow-code', '--resume')).stderr).toContain('line 6: is no result of line 6')
+  })
+
+  it('takes a folder of programs as evalplus writes it, results beside it', async () => {
+    const programs = join(folder, 'programs')
+    await mkdir(join(programs, 'T_0'), { recursive: true })
+    await mkdir(join(programs, 'Mbpp_11'))
+    await writeFile(join(programs, 'T_0', '10.py'), 'f = lambda x: x')
+    await writeFile(join(programs, 'T_0', '9.py'), 'f = lambda x: 2 * x')
+    await writeFile(join(programs, 'Mbpp_11', '0.py'), 'def g(x): return 2 * x')
+    const words = [`${programs}/`, '--problems', problems, '--allow-code']
+    expect((await runHere(['judge', ...words], {})).code).toBe(0)
+    const results = (await readFile(`${programs}_results.jsonl`, 'utf8')).trim().split('\n')
+    expect(results.map((line) => JSON.parse(line))).toMatchObject([
+      { task_id: 'Mbpp/11', solution: 'def g(x): return 2 * x', verdict: 'pass' },
+      { task_id: 'T/0', solution: 'f = lambda x: 2 * x', verdict: 'pass' },
+      { task_id: 'T/0', solution: 'f = lambda x: x', verdict: 'fail' },
+    ])
+    expect((await runHere(['judge', ...words, '--resume'], {})).code).toBe(0)
   })
 
   it('shows a table', async () => {

