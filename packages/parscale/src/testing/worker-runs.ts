@@ -9,8 +9,6 @@ import process from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bundledCommand } from './bundle.ts'
 
-/** One folder below the package, whose files the command reads. */
-
 /** Why no workers can be started here; undefined where they can. */
 export function whyNoWorkers(): string | undefined {
   const mpirun = spawnSync('mpirun', ['--version'], { encoding: 'utf8' })
@@ -51,19 +49,27 @@ export interface Started {
   kill(signal: NodeJS.Signals): void
 }
 
+/** Workers that are started alike. */
+export interface App {
+  readonly workers: number
+  readonly args: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** What starts several workers: a command up to its `-n`. */
+export interface Launcher {
+  readonly command: readonly string[]
+  readonly env?: NodeJS.ProcessEnv
+}
+const mpirun: Launcher = { command: ['mpirun', '--oversubscribe'] }
+
 export interface WorkerRuns {
   at(...names: string[]): string
   /** Flags of a recipe on tiny data, without --out. */
   readonly recipes: Readonly<Record<'pretrain' | 'recycle' | 'sft', readonly string[]>>
   /** One app of mpirun for each list; `workers` of 1 and one list is a process alone. */
-  start(
-    apps: readonly {
-      readonly workers: number
-      readonly args: readonly string[]
-      readonly env?: Readonly<Record<string, string>>
-    }[],
-  ): Started
-  train(workers: number, args: readonly string[]): Promise<Ended>
+  start(apps: readonly App[], launcher?: Launcher): Started
+  train(workers: number, args: readonly string[], launcher?: Launcher): Promise<Ended>
   remove(): void
 }
 
@@ -87,7 +93,7 @@ export async function workerRuns(): Promise<WorkerRuns> {
   }))
   writeFileSync(at('chat.jsonl'), turns.map((turn) => JSON.stringify(turn)).join('\n'))
 
-  const start: WorkerRuns['start'] = (apps) => {
+  const start: WorkerRuns['start'] = (apps, launcher = mpirun) => {
     const size = apps.reduce((sum, { workers }) => sum + workers, 0)
     const words = apps.flatMap(({ workers, args, env: own = {} }, i) => [
       ...(i > 0 ? [':'] : []),
@@ -98,7 +104,7 @@ export async function workerRuns(): Promise<WorkerRuns> {
     const child =
       size === 1
         ? spawn(process.execPath, [program, 'train', ...apps[0]!.args], { env: { ...env, ...apps[0]!.env } })
-        : spawn('mpirun', ['--oversubscribe', ...words], { env })
+        : spawn(launcher.command[0]!, [...launcher.command.slice(1), ...words], { env: { ...launcher.env, ...env } })
     let [stdout, stderr] = ['', '']
     child.stdout.setEncoding('utf8').on('data', (text: string) => {
       stdout += text
@@ -117,14 +123,14 @@ export async function workerRuns(): Promise<WorkerRuns> {
       kill: (signal) => void child.kill(signal),
       async workers() {
         for (;;) {
-          const found = childrenOf(child.pid!).filter((pid) => commandOf(pid).includes(program))
+          const found = workersOf(program)
           if (found.length === size || over) return found
           await sleep(5)
         }
       },
     }
   }
-  const train: WorkerRuns['train'] = (workers, args) => start([{ workers, args }]).ended
+  const train: WorkerRuns['train'] = (workers, args, launcher) => start([{ workers, args }], launcher).ended
   const base = at('base')
   const made = await train(1, [
     'pretrain',
@@ -148,15 +154,13 @@ export async function workerRuns(): Promise<WorkerRuns> {
   }
 }
 
-function childrenOf(pid: number): number[] {
-  try {
-    return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-      readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
-    )
-  } catch {
-    return [] // it has ended
-  }
-}
+/** Whoever has started them: under Slurm that is a daemon. */
+const workersOf = (program: string): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => commandOf(pid).startsWith(`${process.execPath}\0${program}\0`) && isRunning(pid))
+    .sort((a, b) => a - b)
 
 /** Also false for one that is dead and that nobody has reaped. */
 export function isRunning(pid: number): boolean {

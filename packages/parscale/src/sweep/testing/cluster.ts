@@ -1,7 +1,7 @@
 /** Slurm and Redis of a test's own: daemons with their files in a scratch folder, on ports that nobody else has. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
@@ -12,8 +12,28 @@ export interface Daemons {
   stop(): Promise<void>
 }
 
-/** One node with so many places for tasks, whatever the machine has. A task that is requeued waits for two seconds, not two minutes. */
-export async function startSlurm(scratch: string, places: number): Promise<Daemons> {
+/**
+ * What a command begins with in which Slurm's plug-in finds PMIx. It looks for a `libpmix.so` without a version, which Debian has in
+ * libpmix-dev; where that is not installed (root only), its file system gets that link, and nobody else's.
+ */
+export function withPmix(scratch: string): string[] {
+  const folder = readdirSync('/usr/lib')
+    .map((name) => `/usr/lib/${name}/pmix2/lib`)
+    .find((path) => existsSync(path))
+  if (!folder) throw new Error('there is no PMIx (Debian: libpmix2)')
+  if (existsSync(`${folder}/libpmix.so`)) return []
+  const copy = join(scratch, 'pmix')
+  cpSync(folder, copy, { recursive: true, verbatimSymlinks: true })
+  symlinkSync('libpmix.so.2', join(copy, 'libpmix.so'))
+  return ['unshare', '--mount', 'sh', '-c', `mount --bind ${copy} ${folder} && exec "$@"`, 'sh']
+}
+
+/**
+ * One node with so many places for tasks, whatever the machine has. A task that is requeued waits for two seconds, not two minutes.
+ *
+ * @param within what its daemons' commands begin with
+ */
+export async function startSlurm(scratch: string, places: number, within: readonly string[] = []): Promise<Daemons> {
   const [user, host] = [userInfo().username, hostname()]
   const at = (name: string) => join(scratch, name)
   for (const name of ['state', 'spool']) mkdirSync(at(name), { recursive: true })
@@ -55,7 +75,8 @@ PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP
   const env = { ...process.env, SLURM_CONF: conf, PATH: `${process.env.PATH}:/usr/sbin` }
   const daemons: ChildProcess[] = []
   const start = (command: string, args: readonly string[]) => {
-    const child = spawn(command, args, { env, stdio: 'ignore' })
+    const [program, ...words] = [...within, command, ...args]
+    const child = spawn(program!, words, { env, stdio: 'ignore' })
     daemons.push(child)
   }
   const stop = async () => {

@@ -1,10 +1,12 @@
 /** Work that several processes do together, as mpirun and srun start them: the first one speaks and writes, all stop and fail together. */
+import { execFile } from 'node:child_process'
 import { hostname } from 'node:os'
 import process from 'node:process'
+import { promisify } from 'node:util'
 import { usageError } from '@parscale/core/internal'
 import { agree, alone, gatherValues, meet, type Workers } from '@parscale/core/internal/training'
 import { type Io, silentProgress } from '../../terminal/io.ts'
-import { lacksMpi, launchedAs } from './launcher.ts'
+import { type Launched, launchedAs, slurmMpi, tasksOfBatch } from './launcher.ts'
 import { type Home, ownHome, watchOthers } from './watch-others.ts'
 
 /** The workers of a training, as its commands see them. */
@@ -25,11 +27,13 @@ export const single: Team = { workers: alone, hosts: [hostname()], consult: asyn
 /** Does the work with those that the launcher has started beside this process, if one has. */
 export async function withTeam<T>(io: Io, work: (io: Io, team: Team) => Promise<T>): Promise<T> {
   const launched = launchedAs(io.env)
-  if (!launched) return await work(io, single)
-  if (lacksMpi(launched, io.env))
-    throw usageError(
-      `srun has started ${launched.size} tasks that cannot reach each other; start them with srun --mpi=pmix, or with mpirun, or one alone with srun -n 1`,
-    )
+  if (!launched) {
+    const tasks = tasksOfBatch(io.env)
+    if (tasks !== undefined)
+      io.stderr(`this job of Slurm has ${tasks} tasks, and this process is alone; srun --mpi=pmix starts a worker for each\n`)
+    return await work(io, single)
+  }
+  await refuseSeparate(launched, io.env)
   const { connect } = await import('./mpi.ts')
   const workers = await connect(launched)
   // Whatever goes wrong, nobody waits for this one: the others end with it, once it has said why.
@@ -63,6 +67,29 @@ export async function withTeam<T>(io: Io, work: (io: Io, team: Team) => Promise<
       workers.leave()
     }
     throw error
+  }
+}
+
+/**
+ * Tasks that were not told of each other, or in a way that Open MPI does not understand: its library would end them without a word of ours.
+ *
+ * @throws usage error
+ */
+async function refuseSeparate(launched: Launched, env: NodeJS.ProcessEnv): Promise<void> {
+  const by = slurmMpi(launched, env)
+  const advice = `start them with srun --mpi=pmix (where that is not there: docs/training.md, "Slurm and PMIx"), or with mpirun, or one alone with srun -n 1`
+  if (by === 'none') throw usageError(`srun has started ${launched.size} tasks that cannot reach each other; ${advice}`)
+  if (by === 'pmi' && !(await speaksPmi(env)))
+    throw usageError(`srun has started ${launched.size} tasks by PMI-2, which this Open MPI does not speak; ${advice}`)
+}
+
+/** Open MPI 4 can be built with Slurm's PMI-1 and PMI-2, and names them in what it is made of; Debian's is not, and 5 has neither. */
+async function speaksPmi(env: NodeJS.ProcessEnv): Promise<boolean> {
+  try {
+    const { stdout } = await promisify(execFile)('ompi_info', ['--parsable'], { env, maxBuffer: 2 ** 26 })
+    return /^mca:pmix:(s1|s2|cray):/m.test(stdout)
+  } catch {
+    return true // not to be known here: its library says
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { lacksMpi, launchedAs } from './launcher.ts'
+import { launchedAs, slurmMpi, tasksOfBatch } from './launcher.ts'
 
 it.each([
   ['nobody', {}, undefined],
@@ -24,10 +24,20 @@ it.each([
   expect(launchedAs(env)).toEqual(expected)
 })
 
-it('knows steps of srun without MPI', () => {
+it('knows by what tasks of srun find each other', () => {
   const step = { SLURM_PROCID: '1', SLURM_STEP_NUM_TASKS: '4' }
-  expect(lacksMpi(launchedAs(step)!, step)).toBe(true)
-  expect(lacksMpi(launchedAs(step)!, { ...step, PMIX_RANK: '1' })).toBe(false)
+  expect(slurmMpi(launchedAs(step)!, step)).toBe('none')
+  expect(slurmMpi(launchedAs(step)!, { ...step, PMI_RANK: '1' })).toBe('pmi')
+  expect(slurmMpi(launchedAs(step)!, { ...step, PMIX_RANK: '1' })).toBe('pmix')
   const mpirun = { OMPI_COMM_WORLD_RANK: '1', OMPI_COMM_WORLD_SIZE: '4' }
-  expect(lacksMpi(launchedAs(mpirun)!, mpirun)).toBe(false)
+  expect(slurmMpi(launchedAs(mpirun)!, mpirun)).toBeUndefined()
+})
+
+it('knows a batch script, which is none of the tasks that it may start', () => {
+  const script = { SLURM_PROCID: '0', SLURM_NTASKS: '4' }
+  expect(tasksOfBatch(script)).toBe(4)
+  expect(tasksOfBatch({ ...script, SLURM_NTASKS: '1' })).toBeUndefined()
+  expect(tasksOfBatch({ ...script, SLURM_STEP_NUM_TASKS: '1' })).toBeUndefined()
+  expect(tasksOfBatch({ ...script, OMPI_COMM_WORLD_SIZE: '1' })).toBeUndefined()
+  expect(tasksOfBatch({})).toBeUndefined()
 })

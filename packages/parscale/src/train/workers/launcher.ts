@@ -27,8 +27,18 @@ export function launchedAs(env: NodeJS.ProcessEnv): Launched | undefined {
   return undefined
 }
 
-/** Tasks of srun that have not been told of each other, which Open MPI's library would end without a word of ours. */
-export const lacksMpi = ({ launcher }: Launched, env: NodeJS.ProcessEnv): boolean =>
-  launcher === 'srun' && env.PMIX_RANK === undefined && env.PMI_RANK === undefined
+/** How srun lets tasks find each other; undefined: another launcher. */
+export function slurmMpi({ launcher }: Launched, env: NodeJS.ProcessEnv): 'none' | 'pmi' | 'pmix' | undefined {
+  if (launcher !== 'srun') return undefined
+  if (env.PMIX_RANK !== undefined) return 'pmix'
+  return env.PMI_RANK === undefined ? 'none' : 'pmi'
+}
+
+/** Tasks of the job in whose batch script this process runs, where there are several: it is none of them, and works alone. */
+export function tasksOfBatch(env: NodeJS.ProcessEnv): number | undefined {
+  const tasks = wholeNumber(env.SLURM_NTASKS)
+  const isScript = env.SLURM_PROCID !== undefined && env.SLURM_STEP_NUM_TASKS === undefined
+  return isScript && env.OMPI_COMM_WORLD_SIZE === undefined && tasks !== undefined && tasks > 1 ? tasks : undefined
+}
 
 const wholeNumber = (text: string | undefined): number | undefined => (text && /^\d+$/.test(text) ? Number(text) : undefined)
