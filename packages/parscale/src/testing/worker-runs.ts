@@ -64,6 +64,8 @@ export interface Launcher {
 const mpirun: Launcher = { command: ['mpirun', '--oversubscribe'] }
 
 export interface WorkerRuns {
+  /** The command, bundled. */
+  readonly program: string
   at(...names: string[]): string
   /** Flags of a recipe on tiny data, without --out. */
   readonly recipes: Readonly<Record<'pretrain' | 'recycle' | 'sft', readonly string[]>>
@@ -140,6 +142,7 @@ export async function workerRuns(): Promise<WorkerRuns> {
   writeFileSync(join(base, 'model', 'chat_template.jinja'), template)
   const text = ['--data', at('text.txt'), '--separator', '\n\n']
   return {
+    program,
     at,
     recipes: {
       pretrain: ['pretrain', ...text, ...shape, ...common, '--p', '2', '--dropout', '0.1'],
@@ -154,8 +157,8 @@ export async function workerRuns(): Promise<WorkerRuns> {
   }
 }
 
-/** Whoever has started them: under Slurm that is a daemon. */
-const workersOf = (program: string): number[] =>
+/** Processes of a bundled command, whoever has started them: under Slurm that is a daemon. */
+export const workersOf = (program: string): number[] =>
   readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
 import { bundledCommand } from '../../testing/bundle.ts'
 import type { Finished } from '../../testing/cli.ts'
 import { documents, tiny } from '../../testing/train-runs.ts'
+import { workersOf } from '../../testing/worker-runs.ts'
 import { type FaultyProxy, type Passing, startFaultyProxy } from './faulty-proxy.ts'
 import { type MotoServer, secret, startMoto } from './moto-server.ts'
 
@@ -42,9 +43,27 @@ beforeEach(() => {
   proxy.rule = () => undefined
 })
 
-export function start(args: readonly string[], more: Readonly<Record<string, string>> = {}) {
-  const child = spawn(process.execPath, [program, ...args], {
-    env: { ...process.env, PARSCALE_CONFIG: '/dev/null', ...env, ...more },
+/** @param workers more than one: shared by so many, each with a cache of its own */
+export function start(args: readonly string[], more: Readonly<Record<string, string>> = {}, workers = 1) {
+  const command = [process.execPath, program, ...args]
+  const app = (worker: number) => [
+    '-n',
+    '1',
+    '-x',
+    `PARSCALE_CACHE=${more.PARSCALE_CACHE ?? env.PARSCALE_CACHE}-${worker}`,
+    ...command,
+  ]
+  const apps = Array.from({ length: workers }, (_, worker) => [...(worker > 0 ? [':'] : []), ...app(worker)]).flat()
+  const [first, ...words] = workers > 1 ? ['mpirun', '--oversubscribe', ...apps] : command
+  const child = spawn(first!, words, {
+    env: {
+      ...process.env,
+      PARSCALE_CONFIG: '/dev/null',
+      OMPI_ALLOW_RUN_AS_ROOT: '1',
+      OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: '1',
+      ...env,
+      ...more,
+    },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let [stdout, stderr] = ['', '']
@@ -62,7 +81,11 @@ export function start(args: readonly string[], more: Readonly<Record<string, str
   )
   return { child, ended }
 }
-export const run = (args: readonly string[], more?: Readonly<Record<string, string>>) => start(args, more).ended
+export const run = (args: readonly string[], more?: Readonly<Record<string, string>>, workers?: number) =>
+  start(args, more, workers).ended
+
+/** Process ids of the workers that run, the first one first. */
+export const workers = (): number[] => workersOf(program)
 
 export const recipe = (...more: string[]) => [
   ...['train', 'pretrain', '--data', 's3://bucket/data/text.txt', ...tiny, '--p', '2', '--steps', String(steps), '--seed', '3'],
