@@ -19,6 +19,13 @@ export interface LiveChartProps {
   readonly range?: readonly [number, number]
 }
 
+/** Digits behind the point that tell marks apart which are so far from each other. */
+function digitsOf(increment: number): number {
+  let digits = 0
+  while (digits < 8 && Math.abs(increment * 10 ** digits - Math.round(increment * 10 ** digits)) > 1e-6) digits++
+  return digits
+}
+
 export function LiveChart({ label, data, series, range }: LiveChartProps) {
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | undefined>(undefined)
@@ -41,7 +48,11 @@ export function LiveChart({ label, data, series, range }: LiveChartProps) {
         scales: { x: { time: false }, ...(range && { y: { range: [...range] } }) },
         axes: [
           { ...axis, size: 26, label: 'step', labelSize: 18, labelFont: axis.font, labelGap: 0 },
-          { ...axis, size: 52 },
+          {
+            ...axis,
+            size: (_plot, texts) => Math.max(52, 14 + 7 * Math.max(...(texts ?? []).map(({ length }) => length))),
+            values: (_plot, splits, _axis, _space, increment) => splits.map((value) => value.toFixed(digitsOf(increment))),
+          },
         ],
         series: [
           {},

@@ -38,8 +38,8 @@ export function Training() {
       <div>
         <h1>Training</h1>
         <p class="lead">
-          Recycling leaves a model's weights as they are and learns what makes streams differ: prefixes, and the network that
-          weighs what they say. Runs are shown while they are written.
+          Recycling leaves a model's weights as they are and learns what makes streams differ: a LoRA, biases and gains for each,
+          and the network that weighs what they say. Runs are shown while they are written.
         </p>
       </div>
       <NewRun onStarted={(name) => (chosen.value = [name])} />
