@@ -149,6 +149,86 @@ void product(const Matrix& w, size_t panel, const Tile& x, size_t distance, floa
   productForRows<Isa>(std::make_integer_sequence<int, Isa::tileRows>(), w, w.data + panel * w.panelBytes(), x, distance, out);
 }
 
+// ---- low ranks ----
+
+template <class Isa, Format format>
+typename Isa::Floats loadWeights(const uint8_t* at) {
+  if constexpr (format == Format::f32) return Isa::load(reinterpret_cast<const float*>(at));
+  else return Isa::loadBf16(reinterpret_cast<const uint16_t*>(at));
+}
+
+// How far ahead low ranks are asked for: adapters of neighbouring rows follow each other in memory.
+constexpr size_t rankPrefetch = 2048;
+
+template <class Isa, Format format, int R>
+void rankSums(const uint8_t* at, const float* x, size_t inputs, float* out) {
+  constexpr size_t bytes = format == Format::f32 ? 64 : 32;
+  typename Isa::Floats acc[R];
+  for (int r = 0; r < R; r++) acc[r] = Isa::set(0);
+  for (size_t k = 0; k < inputs; k += lanes) {
+    const auto in = loadSome<Isa>(x + k, inputs - k);
+    for (int r = 0; r < R; r++, at += bytes) {
+      Isa::prefetch(at + rankPrefetch);
+      acc[r] = Isa::fma(loadWeights<Isa, format>(at), in, acc[r]);
+    }
+  }
+  for (int r = 0; r < R; r++) out[r] = Isa::sum(acc[r]);
+}
+
+template <class Isa, Format format>
+void rankProductOf(const RankMatrix& a, const float* x, float* out) {
+  static_assert(RankMatrix::together == 4);
+  const uint8_t* at = a.data;
+  size_t r = 0;
+  for (; r + 4 <= a.outputs; r += 4, at += 4 * a.rowBytes()) rankSums<Isa, format, 4>(at, x, a.inputs, out + r);
+  if (a.outputs - r == 3) rankSums<Isa, format, 3>(at, x, a.inputs, out + r);
+  if (a.outputs - r == 2) rankSums<Isa, format, 2>(at, x, a.inputs, out + r);
+  if (a.outputs - r == 1) rankSums<Isa, format, 1>(at, x, a.inputs, out + r);
+}
+
+template <class Isa>
+void rankProduct(const RankMatrix& a, const float* x, float* out) {
+  if (a.format == Format::f32) rankProductOf<Isa, Format::f32>(a, x, out);
+  else rankProductOf<Isa, Format::bf16>(a, x, out);
+}
+
+template <class Isa, Format format>
+void adaptPanelOf(const PanelAdapters& adapters, size_t rows, float* y) {
+  constexpr size_t bytes = format == Format::f32 ? 64 : 32;
+  const float* low = adapters.low;
+  for (size_t row = 0; row < rows; row++, y += lanes, low += adapters.lowStride) {
+    const uint32_t number = adapters.numbers[row];
+    if (number == 0) continue;
+    auto result = Isa::load(y);
+    if (adapters.scale.at) {
+      const uint8_t* at = adapters.scale.of(number);
+      Isa::prefetch(at + cacheLine);
+      result = Isa::mul(result, Isa::load(reinterpret_cast<const float*>(at)));
+    }
+    if (adapters.up.at) {
+      const uint8_t* at = adapters.up.of(number);
+      auto added = Isa::set(0);
+      for (size_t r = 0; r < adapters.rank; r++, at += bytes) {
+        if (r * bytes % cacheLine == 0) Isa::prefetch(at + adapters.rank * bytes);
+        added = Isa::fma(loadWeights<Isa, format>(at), Isa::set(low[r]), added);
+      }
+      result = Isa::add(result, added);
+    }
+    if (adapters.bias.at) {
+      const uint8_t* at = adapters.bias.of(number);
+      Isa::prefetch(at + cacheLine);
+      result = Isa::add(result, Isa::load(reinterpret_cast<const float*>(at)));
+    }
+    Isa::store(y, result);
+  }
+}
+
+template <class Isa>
+void adaptPanel(const PanelAdapters& adapters, size_t rows, float* y) {
+  if (adapters.format == Format::f32) adaptPanelOf<Isa, Format::f32>(adapters, rows, y);
+  else adaptPanelOf<Isa, Format::bf16>(adapters, rows, y);
+}
+
 // ---- inputs of products ----
 
 // Rounds to -127..127 of the block's largest magnitude. A block in which anything is not finite gets NaN for a scale, and so
@@ -510,6 +590,8 @@ constexpr Kernels kernelsOf(const char* name) {
   return {name,
           size_t(Isa::tileRows),
           product<Isa>,
+          rankProduct<Isa>,
+          adaptPanel<Isa>,
           fillTile<Isa>,
           rmsNorm<Isa>,
           rotate<Isa>,
