@@ -9,7 +9,7 @@ namespace {
 // Rows that are multiplied with one panel after the other: their inputs should stay in a core's second cache level.
 constexpr size_t inputBytesAtOnce = 256 * 1024;
 // Products of many rows say themselves how many bytes; and they unpack the weights for all of these.
-constexpr size_t manyRowsAtOnce = 512;
+constexpr size_t manyRowsAtOnce = 520;
 
 // Weights that a thread takes at once: long runs read memory best, short ones leave nobody waiting at the end.
 constexpr size_t weightBytesAtOnce = 128 * 1024;
@@ -106,8 +106,10 @@ LinearLayers::Cut LinearLayers::cut(size_t rows, const std::vector<Linear>& laye
   }
   const size_t unit = many ? kernels_.manyRows->tileRows : kernels_.tileRows;
   const size_t bytes = many ? kernels_.manyRows->inputBytesAtOnce : inputBytesAtOnce, most = many ? manyRowsAtOnce : SIZE_MAX;
-  c.rowsAtOnce = std::max<size_t>(1, std::min(bytes / layers[0].weights->inputs, most) / unit) * unit;
-  c.rowBlocks = (rows + c.rowsAtOnce - 1) / c.rowsAtOnce;
+  const size_t atMost = std::max<size_t>(1, std::min(bytes / layers[0].weights->inputs, most) / unit) * unit;
+  c.rowBlocks = (rows + atMost - 1) / atMost;
+  // Alike, so that no few rows have all the weights for themselves.
+  c.rowsAtOnce = ((rows + c.rowBlocks - 1) / c.rowBlocks + unit - 1) / unit * unit;
   const size_t longest = std::min(weightBytesAtOnce / layers[0].weights->panelBytes(), c.panels / (pool_.threads() * 4));
   const size_t step = many ? kernels_.manyRows->panelsAtOnce : 1;
   c.run = std::max<size_t>(1, longest / step) * step;

@@ -124,7 +124,7 @@ struct ManyRows {
   size_t rows;
   // The most rows that a tile may have; its room is a multiple of `roomStep`, and rows behind the last one need only zeros for scales and sums.
   size_t tileRows, roomStep, width, panelsAtOnce;
-  // Inputs, in bytes, that are multiplied with one panel after the other: they stay in a core's second cache level, or close to it.
+  // Inputs, in bytes, that are multiplied with one panel after the other: kernels that read them piece by piece may take them from the last cache.
   size_t inputBytesAtOnce;
   bool (*takes)(size_t blockSize);
   // `panelsAtOnce` panels (fewer where the matrix ends) times several tiles, of which all but the last are full: out [panelsAtOnce][room of all][16].
