@@ -3,9 +3,9 @@
  * ms per token for P rows of one sequence, and the weights' bytes per second against what this machine reads at best.
  *
  *   npx tsx --conditions=source packages/native/bench/step.ts [--bits 8] [--layers 36] [--context 256] [--p 1,8,16] [--threads 2]
- *     [--cache int8] [--prefill 512] [--set avx2] [--steps 8] [--against /tmp/other/parscale.node]
+ *     [--cache int8] [--prefill 512] [--set avx2] [--steps 8] [--against /tmp/other/parscale.node] [--shape 135M] [--rank 4 | --scales]
  *
- * `--against`: another build of the module takes turns with this one, step by step, and must give the same bits. Processor time leaves out what others take of the
+ * `--rank`, `--scales`: each row has low ranks, or scales, of its own. `--against`: another build of the module takes turns with this one, step by step, and must give the same bits. Processor time leaves out what others take of the
  * cores, but counts threads that wait for each other, so on a busy machine compare that of `--threads 1`.
  */
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs'
@@ -30,6 +30,9 @@ const { values } = parseArgs({
     cache: { type: 'string', default: 'int8' },
     prefill: { type: 'string', default: '0' },
     steps: { type: 'string', default: '8' },
+    shape: { type: 'string', default: '1.6B' },
+    rank: { type: 'string', default: '0' },
+    scales: { type: 'boolean', default: false },
     set: { type: 'string' },
     against: { type: 'string' },
   },
@@ -42,7 +45,8 @@ const [bits, blockSize, layers, context, threads] = [
   values.context,
   values.threads,
 ].map(Number) as [number, number, number, number, number]
-const [H, I, heads, kvHeads, D, V] = [1536, 8320, 16, 2, 96, 151936]
+const [H, I, heads, kvHeads, D, V] =
+  values.shape === '135M' ? ([576, 1536, 9, 3, 64, 49152] as const) : ([1536, 8320, 16, 2, 96, 151936] as const)
 
 const format = bits === 8 ? 'int8' : bits === 4 ? 'int4' : 'float32'
 const matrix = (role: Role, layer: number, outputs: number, inputs: number): Layout => ({
@@ -146,13 +150,36 @@ interface Case {
   hidden: Float32Array
 }
 
+const rank = Number(values.rank)
+const adapted = rank > 0 || values.scales
+
+/** As many adapters as there are rows at most, and number 0. */
+function writeAdapters(native: NativeModule, model: Case['model'], count: number): void {
+  native.openAdapters(model, count, rank)
+  const inputs = [H, heads * D, H, I]
+  const outputs = [heads * D, kvHeads * D, kvHeads * D, H, I, I, H]
+  const reads = [0, 0, 0, 1, 2, 2, 3]
+  const random = (size: number, by: number, about: number) =>
+    Float32Array.from({ length: count * size }, (_, i) => about + by * Math.sin(i * 0.7))
+  for (let layer = 0; layer < layers; layer++) {
+    if (values.scales)
+      for (const [part, size] of inputs.entries()) native.writeAdapters(model, 0, layer, part, random(size, 0.1, 1))
+    for (const [part, size] of outputs.entries()) {
+      if (values.scales) native.writeAdapters(model, 1, layer, part, random(size, 0.1, 1))
+      if (rank === 0) continue
+      native.writeAdapters(model, 3, layer, part, random(rank * inputs[reads[part]!]!, 0.02, 0))
+      native.writeAdapters(model, 4, layer, part, random(rank * size, 0.02, 0))
+    }
+  }
+}
+
 const batch = (rows: readonly number[], prefix: number, length: number, count: number) => ({
   rows: Int32Array.from(rows),
   prefixes: new Int32Array(rows.length).fill(prefix),
   prefixScores: new Float32Array(rows.length),
   lengths: new Int32Array(rows.length).fill(length),
   counts: new Int32Array(rows.length).fill(count),
-  adapters: new Int32Array(rows.length),
+  adapters: Int32Array.from(rows, (_, i) => (adapted ? i + 1 : 0)),
   ids: Int32Array.from({ length: rows.length * count }, (_, i) => (i * 7919) % V),
   cosines: new Float32Array((rows.length * count * D) / 2).fill(0.6),
   sines: new Float32Array((rows.length * count * D) / 2).fill(0.8),
@@ -192,6 +219,8 @@ try {
     native,
     model: native.openModel(join(folder, 'model'), threads, cacheTypes.indexOf(values.cache as CacheType), set),
   }))
+  const most = Math.max(...values.p.split(',').map(Number))
+  if (adapted) for (const { native, model } of open) writeAdapters(native, model, most + 1)
   const cases: Case[] = values.p
     .split(',')
     .map(Number)

@@ -26,6 +26,8 @@ class Bank {
   bool empty() const { return each_ == 0; }
   uint8_t* bytes(size_t adapter) { return at_ + adapter * each_; }
   const uint8_t* bytes(size_t adapter) const { return at_ + adapter * each_; }
+  // From byte `from` of each adapter's on.
+  PanelAdapters::Numbers numbers(size_t from) const { return empty() ? PanelAdapters::Numbers{} : PanelAdapters::Numbers{at_ + from, each_}; }
   const float* floats(size_t adapter) const { return empty() ? nullptr : reinterpret_cast<const float*>(bytes(adapter)); }
 
  private:
@@ -34,27 +36,33 @@ class Bank {
   size_t each_ = 0;
 };
 
-// A matrix of each adapter, in panels.
-struct MatrixBank {
-  Matrix shape;
+// B [outputs, rank] of each adapter, as panels [rank][16].
+struct UpBank {
+  Format format = Format::f32;
   Bank panels;
-  Matrix of(size_t adapter) const {
-    Matrix m = shape;
-    m.data = panels.bytes(adapter);
-    return m;
+};
+
+// A of each adapter: those of all linear layers that read the same, one below the other.
+struct DownBank {
+  RankMatrix shape;
+  Bank matrices;
+  RankMatrix of(size_t adapter) const {
+    RankMatrix a = shape;
+    a.data = matrices.bytes(adapter);
+    return a;
   }
 };
 
 struct LinearAdapters {
   Bank scale, bias;  // [outputs]
-  MatrixBank up;     // B [outputs, rank]
+  UpBank up;
   // Where the results of its A begin among those of the same input.
   size_t low = 0;
 };
 
 struct InputAdapters {
-  Bank scale;       // [inputs]
-  MatrixBank down;  // the A of all linear layers that read it, one below the other
+  Bank scale;  // [inputs]
+  DownBank down;
 };
 
 struct LayerAdapters {
@@ -71,7 +79,7 @@ struct RowAdapters {
   const uint32_t* numbers = nullptr;  // [rows]
   // What A gave, [rows][stride].
   float* low = nullptr;
-  size_t stride = 0;
+  size_t stride = 0, rank = 0;
 };
 
 struct Adapters {
@@ -81,8 +89,8 @@ struct Adapters {
   std::vector<LayerAdapters> layers;
   Bank embeddingScale, embeddingBias, finalNorm;
 
-  // The most results of A that an input has, filled up to whole panels.
-  size_t lowStride() const { return (3 * rank + lanes - 1) / lanes * lanes; }
+  // The most results of A that an input has.
+  size_t lowStride() const { return 3 * rank; }
 };
 
 // The tensors of a layer, as `writeAdapters` knows them: some of each input, each linear layer, and the norms; then the model's own.
@@ -97,7 +105,9 @@ inline void scaleBy(const float* scale, float* x, size_t n) {
 
 // `values`: [adapters][outputs] of a vector.
 void fillVectors(Bank&, size_t adapters, const std::vector<float>& values);
-// `values`: [adapters][rows][inputs], which become rows `first` and on of the bank's matrices.
-void fillRows(MatrixBank&, size_t adapters, size_t first, size_t rows, const std::vector<float>& values);
+// `values`: [adapters][outputs][rank].
+void fillUp(UpBank&, size_t adapters, size_t outputs, size_t rank, const std::vector<float>& values);
+// `values`: [adapters][rank][inputs], which become rows `first` and on of the bank's matrices, whose shape is known.
+void fillDown(DownBank&, size_t adapters, size_t first, size_t rank, const std::vector<float>& values);
 
 }  // namespace parscale

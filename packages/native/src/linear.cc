@@ -9,7 +9,7 @@ namespace {
 // Rows that are multiplied with one panel after the other: their inputs should stay in a core's second cache level.
 constexpr size_t inputBytesAtOnce = 256 * 1024;
 // Products of many rows say themselves how many bytes; and they unpack the weights for all of these.
-constexpr size_t manyRowsAtOnce = 512;
+constexpr size_t manyRowsAtOnce = 520;
 
 // Weights that a thread takes at once: long runs read memory best, short ones leave nobody waiting at the end.
 constexpr size_t weightBytesAtOnce = 128 * 1024;
@@ -106,8 +106,10 @@ LinearLayers::Cut LinearLayers::cut(size_t rows, const std::vector<Linear>& laye
   }
   const size_t unit = many ? kernels_.manyRows->tileRows : kernels_.tileRows;
   const size_t bytes = many ? kernels_.manyRows->inputBytesAtOnce : inputBytesAtOnce, most = many ? manyRowsAtOnce : SIZE_MAX;
-  c.rowsAtOnce = std::max<size_t>(1, std::min(bytes / layers[0].weights->inputs, most) / unit) * unit;
-  c.rowBlocks = (rows + c.rowsAtOnce - 1) / c.rowsAtOnce;
+  const size_t atMost = std::max<size_t>(1, std::min(bytes / layers[0].weights->inputs, most) / unit) * unit;
+  c.rowBlocks = (rows + atMost - 1) / atMost;
+  // Alike, so that no few rows have all the weights for themselves.
+  c.rowsAtOnce = ((rows + c.rowBlocks - 1) / c.rowBlocks + unit - 1) / unit * unit;
   const size_t longest = std::min(weightBytesAtOnce / layers[0].weights->panelBytes(), c.panels / (pool_.threads() * 4));
   const size_t step = many ? kernels_.manyRows->panelsAtOnce : 1;
   c.run = std::max<size_t>(1, longest / step) * step;
@@ -161,21 +163,21 @@ void LinearLayers::multiply(size_t rows, const std::vector<Linear>& layers) {
   expected_ = nullptr;
 }
 
-// y = s * y + B (A x) + c, of one panel's outputs
-void LinearLayers::adaptOutputs(const LinearAdapters& adapters, size_t row, size_t panel, size_t n, float* y) const {
-  const size_t number = adapters_.numbers[row], from = panel * lanes;
-  if (number == 0) return;
-  if (const float* scale = adapters.scale.floats(number)) scaleBy(scale + from, y, n);
-  if (!adapters.up.panels.empty()) {
-    Tile low;
-    low.rows = 1;
-    low.floats = adapters_.low + row * adapters_.stride + adapters.low;
-    alignas(64) float added[lanes];
-    kernels_.product(adapters.up.of(number), panel, low, 0, added);
-    for (size_t i = 0; i < n; i++) y[i] += added[i];
-  }
-  if (const float* bias = adapters.bias.floats(number))
-    for (size_t i = 0; i < n; i++) y[i] += bias[from + i];
+// y [rows][16] = s * y + B (A x) + c, of one panel's outputs
+void LinearLayers::adaptOutputs(const Linear& layer, size_t panel, size_t row, size_t rows, float* y) const {
+  if (!layer.adapters) return;
+  const LinearAdapters& of = *layer.adapters;
+  PanelAdapters at;
+  at.scale = of.scale.numbers(panel * lanes * sizeof(float));
+  at.bias = of.bias.numbers(panel * lanes * sizeof(float));
+  at.up = of.up.panels.numbers(panel * lanes * adapters_.rank * (of.up.format == Format::f32 ? 4 : 2));
+  if (!at.scale.at && !at.bias.at && !at.up.at) return;
+  at.numbers = adapters_.numbers + row;
+  at.format = of.up.format;
+  at.rank = adapters_.rank;
+  at.low = adapters_.low + row * adapters_.stride + of.low;
+  at.lowStride = adapters_.stride;
+  kernels_.adaptPanel(at, rows, y);
 }
 
 void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t from, size_t to) const {
@@ -184,7 +186,7 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
     alignas(64) float out[16 * lanes];
     // Only the first tile meets weights that are not in a cache yet.
     kernels_.product(*layer.weights, panel, tile, row == from ? prefetchDistanceOf(*layer.weights, tile.rows) : 0, out);
-    for (size_t m = 0; m < tile.rows; m++) put(layer, panel, row + m, out + m * lanes);
+    put(layer, panel, row, tile.rows, out);
   }
 }
 
@@ -195,22 +197,29 @@ void LinearLayers::multiplyMany(const Linear& layer, size_t panel, size_t panels
   const size_t room = (count - 1) * inputs.tileRows + tiles[count - 1].room;
   kernels_.manyRows->product(*layer.weights, panel, tiles, count, true, {layer.out + from * layer.stride + panel * lanes, layer.stride},
                              results);
+  if (layer.adapters) {
+    for (size_t p = 0; p < panels; p++) put(layer, panel + p, from, to - from, results + p * room * lanes);
+    return;
+  }
   for (size_t row = from; row < to; row++)
-    for (size_t p = 0; p < panels; p++) put(layer, panel + p, row, results + (p * room + row - from) * lanes);
+    for (size_t p = 0; p < panels; p++) put(layer, panel + p, row, 1, results + (p * room + row - from) * lanes);
 }
 
-void LinearLayers::put(const Linear& layer, size_t panel, size_t row, float* y) const {
+void LinearLayers::put(const Linear& layer, size_t panel, size_t row, size_t rows, float* y) const {
   const size_t from = panel * lanes, n = std::min<size_t>(lanes, layer.weights->outputs - from);
-  float* to = layer.out + row * layer.stride + from;
   if (layer.bias)
-    for (size_t i = 0; i < n; i++) y[i] += layer.bias[from + i];
-  if (layer.adapters) adaptOutputs(*layer.adapters, row, panel, n, y);
-  if (layer.add)
-    for (size_t i = 0; i < n; i++) to[i] += y[i];
-  else if (n == lanes)
-    std::memcpy(to, y, lanes * sizeof(float));
-  else
-    std::memcpy(to, y, n * sizeof(float));
+    for (size_t m = 0; m < rows; m++)
+      for (size_t i = 0; i < n; i++) y[m * lanes + i] += layer.bias[from + i];
+  if (layer.adapters) adaptOutputs(layer, panel, row, rows, y);
+  float* to = layer.out + row * layer.stride + from;
+  for (; rows > 0; rows--, y += lanes, to += layer.stride) {
+    if (layer.add)
+      for (size_t i = 0; i < n; i++) to[i] += y[i];
+    else if (n == lanes)
+      std::memcpy(to, y, lanes * sizeof(float));
+    else
+      std::memcpy(to, y, n * sizeof(float));
+  }
 }
 
 }  // namespace parscale

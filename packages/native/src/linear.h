@@ -75,11 +75,11 @@ class LinearLayers {
   Cut cut(size_t rows, const std::vector<Linear>& layers) const;
   static Place position(const std::vector<Linear>& layers, size_t panel);
   void multiply(size_t rows, const std::vector<Linear>& layers);
-  void adaptOutputs(const LinearAdapters&, size_t row, size_t panel, size_t n, float* y) const;
+  void adaptOutputs(const Linear& layer, size_t panel, size_t row, size_t rows, float* y) const;
   void multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t from, size_t to) const;
   void multiplyMany(const Linear& layer, size_t panel, size_t panels, const Inputs& inputs, size_t from, size_t to, float* results) const;
-  // A row's results of a panel, to where they belong.
-  void put(const Linear& layer, size_t panel, size_t row, float* y) const;
+  // Results of a panel [rows][16], to where they belong.
+  void put(const Linear& layer, size_t panel, size_t row, size_t rows, float* y) const;
 
   const Kernels& kernels_;
   ThreadPool& pool_;

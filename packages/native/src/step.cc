@@ -56,30 +56,23 @@ size_t Model::adapterSize(AdapterKind kind, size_t part) const {
 void Model::writeAdapters(AdapterKind kind, size_t layer, size_t part, const std::vector<float>& values) {
   LayerAdapters& to = adapters_.layers[layer];
   const size_t count = adapters_.count, rank = adapters_.rank;
-  const auto shape = [&](size_t outputs, size_t inputs) {
-    Matrix m;
-    // No finer than the weights beside them.
-    m.format = weights_.layers[layer].q.quantised() ? Format::bf16 : Format::f32;
-    m.outputs = uint32_t(outputs);
-    m.inputs = uint32_t(inputs);
-    return m;
-  };
+  // No finer than the weights beside them.
+  const Format format = weights_.layers[layer].q.quantised() ? Format::bf16 : Format::f32;
   switch (kind) {
     case AdapterKind::inputScale: return fillVectors(to.inputs[part].scale, count, values);
     case AdapterKind::outputScale: return fillVectors(to.linears[part].scale, count, values);
     case AdapterKind::bias: return fillVectors(to.linears[part].bias, count, values);
     case AdapterKind::loraA: {
       const auto [reads, index] = places[part];
-      MatrixBank& down = to.inputs[size_t(reads)].down;
-      down.shape = shape(readers[size_t(reads)] * rank, adapterSize(AdapterKind::inputScale, size_t(reads)));
+      DownBank& down = to.inputs[size_t(reads)].down;
+      down.shape = {nullptr, format, readers[size_t(reads)] * rank, adapterSize(AdapterKind::inputScale, size_t(reads))};
       to.linears[part].low = index * rank;
-      return fillRows(down, count, index * rank, rank, values);
+      return fillDown(down, count, index * rank, rank, values);
     }
     case AdapterKind::loraB: {
-      MatrixBank& up = to.linears[part].up;
-      const size_t outputs = adapterSize(AdapterKind::bias, part);
-      up.shape = shape(outputs, rank);
-      return fillRows(up, count, 0, outputs, values);
+      UpBank& up = to.linears[part].up;
+      up.format = format;
+      return fillUp(up, count, adapterSize(AdapterKind::bias, part), rank, values);
     }
     case AdapterKind::inputNorm: return fillVectors(to.inputNorm, count, values);
     case AdapterKind::postNorm: return fillVectors(to.postNorm, count, values);
@@ -153,13 +146,7 @@ float* Model::adaptInput(size_t layer, InputRole role, size_t token, float* x) {
   if (number == 0) return x;
   const InputAdapters& in = adapters_.layers[layer].of(role);
   if (!in.scale.empty()) scaleBy(in.scale.floats(number), x, adapterSize(AdapterKind::inputScale, size_t(role)));
-  if (in.down.panels.empty()) return x;
-  const Matrix down = in.down.of(number);
-  Tile row;
-  row.rows = 1;
-  row.floats = x;
-  for (size_t panel = 0; panel < down.panels(); panel++)
-    kernels_.product(down, panel, row, 0, low_ + token * adapters_.lowStride() + panel * lanes);
+  if (!in.down.matrices.empty()) kernels_.rankProduct(in.down.of(number), x, low_ + token * adapters_.lowStride());
   return x;
 }
 
@@ -179,7 +166,7 @@ Linear Model::linear(size_t layer, LinearRole role, const Matrix& weights, const
   return {&weights, bias, out, stride, add, adapters_.count > 0 ? &adapters_.layers[layer].of(role) : nullptr};
 }
 
-RowAdapters Model::rowAdapters() const { return {numbers_.data(), low_, adapters_.lowStride()}; }
+RowAdapters Model::rowAdapters() const { return {numbers_.data(), low_, adapters_.lowStride(), adapters_.rank}; }
 
 // Whether of some tokens nothing but keys and values is needed from here on. What streams own is numbered by row, so those steps do it all.
 bool Model::onlyKeysOfSome(const StepInput& input, size_t layer) const {

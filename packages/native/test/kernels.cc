@@ -236,6 +236,66 @@ void addManyRows(std::vector<Case>& cases) {
         }
 }
 
+// ---- low ranks ----
+
+// Random numbers of a format, 16 a line.
+void fillWeights(Random& random, Format format, uint8_t* to, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += format == Format::f32 ? 4 : 2) {
+    const float x = random.uniform();
+    // The upper half of a float32 is a bfloat16.
+    if (format == Format::f32) std::memcpy(to + at, &x, 4);
+    else std::memcpy(to + at, reinterpret_cast<const uint8_t*>(&x) + 2, 2);
+  }
+}
+
+void addLowRanks(std::vector<Case>& cases) {
+  for (const Format format : {Format::f32, Format::bf16}) {
+    const std::string name = format == Format::f32 ? "f32" : "bf16";
+    for (const size_t outputs : {1, 2, 3, 4, 7, 12, 24})
+      for (const size_t inputs : {1, 15, 16, 40, 1536})
+        cases.push_back({name + " A of " + std::to_string(outputs) + " x " + std::to_string(inputs), [=](const Kernels& k) {
+          Random random{uint32_t(outputs * 4096 + inputs)};
+          RankMatrix a{nullptr, format, outputs, inputs};
+          Aligned memory(a.bytes());
+          fillWeights(random, format, memory.data(), a.bytes());
+          a.data = memory.data();
+          const std::vector<float> x = random.floats(inputs, 3);
+          std::vector<float> out(outputs);
+          k.rankProduct(a, x.data(), out.data());
+          Words words;
+          append(words, out.data(), outputs);
+          return words;
+        }});
+    for (const size_t rank : {0, 1, 4, 8, 17})
+      for (int parts = 0; parts < 4; parts++)
+        cases.push_back({name + " adapters of rank " + std::to_string(rank) + ", parts " + std::to_string(parts), [=](const Kernels& k) {
+          Random random{uint32_t(rank * 8 + size_t(parts))};
+          constexpr size_t rows = 9, adapters = 4;
+          const size_t step = (rank * lanes * 4 + 63) / 64 * 64;
+          Aligned up(adapters * step + 64), scale(adapters * 64), bias(adapters * 64);
+          fillWeights(random, format, up.data(), adapters * step);
+          fillWeights(random, Format::f32, scale.data(), adapters * 64);
+          fillWeights(random, Format::f32, bias.data(), adapters * 64);
+          const uint32_t numbers[rows] = {1, 2, 3, 0, 1, 1, 0, 3, 2};
+          const std::vector<float> low = random.floats(rows * (rank + 1));
+          std::vector<float> y = random.floats(rows * lanes);
+          PanelAdapters at;
+          at.numbers = numbers;
+          if (parts & 1) at.scale = {scale.data(), 64};
+          if (parts & 2) at.bias = {bias.data(), 64};
+          if (rank > 0) at.up = {up.data(), step};
+          at.format = format;
+          at.rank = rank;
+          at.low = low.data();
+          at.lowStride = rank + 1;
+          k.adaptPanel(at, rows, y.data());
+          Words words;
+          append(words, y.data(), y.size());
+          return words;
+        }});
+  }
+}
+
 // ---- row by row ----
 
 void addRows(std::vector<Case>& cases) {
@@ -353,6 +413,7 @@ int main(int count, char** arguments) {
 #endif
   std::vector<Case> cases;
   addProducts(cases);
+  addLowRanks(cases);
   addRows(cases);
   addAttention(cases);
   uint64_t bits = 0xcbf29ce484222325;  // FNV-1a

@@ -91,12 +91,12 @@ struct Avx512Vnni {
 
 // ---- products of many rows ----
 //
-// Two panels meet eight rows, so that each input is loaded once for both: with one panel, loads are as many as products. Weights are cut
-// into pieces that stay in the first cache level while all rows meet them, and 4 bits are unpacked once for all rows. Below some 64 rows that
-// gains nothing: weights come from memory.
+// Two panels meet seven rows, so that each input is loaded once for both (with one panel, loads are as many as products), and sums, totals,
+// weights and an input fit into the 32 registers. Weights are cut into pieces that stay in the first cache level while all rows meet them, and
+// 4 bits are unpacked once for all rows. Below some 64 rows that gains nothing: weights come from memory.
 namespace Avx512VnniManyRows {
 
-constexpr size_t tileRows = 8, panelsAtOnce = 2, inputsAtOnce = 512;
+constexpr size_t tileRows = 7, panelsAtOnce = 2, inputsAtOnce = 512;
 
 [[gnu::always_inline]] inline __m512i dot(__m512i sum, __m512i weights, __m512i inputs) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(inputs));
@@ -120,14 +120,14 @@ struct Block {
   const uint8_t* weights[panelsAtOnce];
 };
 
-// out += a block's products with a tile's rows, [2][`outStep` apart][8][16], by the operations of integerProduct (templates.h).
+// total += a block's products with a tile's rows, [2][7][16], by the operations of integerProduct (templates.h).
 template <int bits, bool minima>
-[[gnu::always_inline]] inline void multiplyBlock(const Block& block, size_t inputs, const int8_t* in, const float* rowScales, const int32_t* rowSums, size_t distance, bool first,
-                                                 float* out, size_t outStep) {
+[[gnu::always_inline]] inline void multiplyBlock(const Block& block, size_t inputs, const int8_t* in, const float* rowScales, const int32_t* rowSums, size_t distance, __m512 (&lowTotal)[tileRows],
+                                                 __m512 (&highTotal)[tileRows]) {
   constexpr int zero = minima ? 0 : bits == 8 ? 128 : 8, rows = int(tileRows);
   __m512i low[rows], high[rows];
   for (int m = 0; m < rows; m++) {
-    low[m] = zero == 0 ? _mm512_setzero_si512() : Avx512Vnni::times(Avx512Vnni::start(rowSums[m]), -zero);
+    low[m] = zero == 0 ? _mm512_setzero_si512() : _mm512_set1_epi32(-zero * rowSums[m]);
     high[m] = low[m];
   }
   const uint8_t *one = block.weights[0], *two = block.weights[1];
@@ -145,14 +145,12 @@ template <int bits, bool minima>
       }
     }
   }
-  for (size_t panel = 0; panel < panelsAtOnce; panel++, out += outStep) {
-    const __m512 scale = _mm512_load_ps(block.scales[panel]), minimum = minima ? _mm512_load_ps(block.scales[panel] + lanes) : scale;
-    const __m512i* sums = panel == 0 ? low : high;
-    for (int m = 0; m < rows; m++) {
-      const __m512 total = first ? _mm512_setzero_ps() : _mm512_load_ps(out + m * lanes);
-      _mm512_store_ps(out + m * lanes, addBlock<Avx512Vnni, minima>(scale, minimum, rowScales[m], rowSums[m], sums[m], total));
-    }
-  }
+  const auto add = [&](const float* scales, const __m512i (&sums)[tileRows], __m512 (&total)[tileRows]) {
+    const __m512 scale = _mm512_load_ps(scales), minimum = minima ? _mm512_load_ps(scales + lanes) : scale;
+    for (int m = 0; m < rows; m++) total[m] = addBlock<Avx512Vnni, minima>(scale, minimum, rowScales[m], rowSums[m], sums[m], total[m]);
+  };
+  add(block.scales[0], low, lowTotal);
+  add(block.scales[1], high, highTotal);
 }
 
 struct alignas(64) Scratch {
@@ -179,13 +177,19 @@ void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const 
     size_t row = 0;
     for (size_t t = 0; t < count; t++) {
       const Tile& x = tiles[t];
-      for (size_t b = 0; b < now; b++) {
-        // Each row's results are far from the last one's: nobody else asks for them.
-        const size_t last = from + now >= blocks ? (b + 1) * x.rows / now : 0;
-        for (size_t m = b * x.rows / now; m < last; m++) {
+      float *low = out + row * lanes, *high = low + outStep;
+      __m512 lowTotal[tileRows], highTotal[tileRows];
+      for (size_t m = 0; m < tileRows; m++) {
+        lowTotal[m] = from == 0 ? _mm512_setzero_ps() : _mm512_load_ps(low + m * lanes);
+        highTotal[m] = from == 0 ? _mm512_setzero_ps() : _mm512_load_ps(high + m * lanes);
+      }
+      // Each row's results are far from the last one's: nobody else asks for them.
+      if (from + now >= blocks)
+        for (size_t m = 0; m < x.rows; m++) {
           prefetch(to.at + (row + m) * to.stride);
           prefetch(to.at + (row + m) * to.stride + lanes);
         }
+      for (size_t b = 0; b < now; b++) {
         const uint8_t* at = panel + (from + b) * record;
         Block block;
         for (size_t p = 0; p < panelsAtOnce; p++) {
@@ -194,7 +198,11 @@ void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const 
         }
         const size_t block0 = from + b;
         multiplyBlock<bits, minima>(block, w.blockSize, x.integers + block0 * w.blockSize * tileRows, x.scales + block0 * tileRows, x.sums + block0 * tileRows,
-                                    bits == 8 && t == 0 ? distance : 0, block0 == 0, out + row * lanes, outStep);
+                                    bits == 8 && t == 0 ? distance : 0, lowTotal, highTotal);
+      }
+      for (size_t m = 0; m < tileRows; m++) {
+        _mm512_store_ps(low + m * lanes, lowTotal[m]);
+        _mm512_store_ps(high + m * lanes, highTotal[m]);
       }
       row += tileRows;
     }
@@ -213,7 +221,7 @@ void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, boo
   else panelsTimesTiles<4, false>(w, at, step, tiles, count, prefetches, to, out, outStep);
 }
 
-constexpr ManyRows table = {64, tileRows, tileRows, 16, panelsAtOnce, 512 * 1024, takes, product};
+constexpr ManyRows table = {64, tileRows, tileRows, 16, panelsAtOnce, 4096 * 1024, takes, product};
 
 }  // namespace Avx512VnniManyRows
 

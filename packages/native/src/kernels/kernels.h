@@ -80,6 +80,38 @@ struct VisibleRange {
   float prefixScore = 0;
 };
 
+// The A of low-rank products, [R, K], which one row at a time meets: [R / 4][K / 16][4][16], the last four may be fewer, and behind the last
+// input stand zeros.
+struct RankMatrix {
+  const uint8_t* data = nullptr;
+  // f32 or bf16.
+  Format format = Format::f32;
+  size_t outputs = 0, inputs = 0;
+
+  static constexpr size_t together = 4;
+  size_t elementBytes() const { return format == Format::f32 ? 4 : 2; }
+  size_t rowBytes() const { return (inputs + lanes - 1) / lanes * lanes * elementBytes(); }
+  size_t bytes() const { return outputs * rowBytes(); }
+};
+
+// What adapters of rows make of the results of one panel. Adapter a's numbers lie `step` bytes a behind the first one's; null: there are none.
+struct PanelAdapters {
+  struct Numbers {
+    const uint8_t* at = nullptr;
+    size_t step = 0;
+    const uint8_t* of(size_t adapter) const { return at + adapter * step; }
+  };
+  // Of each row; 0: none.
+  const uint32_t* numbers = nullptr;
+  Numbers scale, bias;  // f32 [16]
+  Numbers up;           // B, [rank][16]
+  Format format = Format::f32;
+  size_t rank = 0;
+  // What A gave, [rank] of each row.
+  const float* low = nullptr;
+  size_t lowStride = 0;
+};
+
 // Where results of a panel will be put: the first row's, and floats from row to row.
 struct Destination {
   const float* at = nullptr;
@@ -92,7 +124,7 @@ struct ManyRows {
   size_t rows;
   // The most rows that a tile may have; its room is a multiple of `roomStep`, and rows behind the last one need only zeros for scales and sums.
   size_t tileRows, roomStep, width, panelsAtOnce;
-  // Inputs, in bytes, that are multiplied with one panel after the other: they stay in a core's second cache level, or close to it.
+  // Inputs, in bytes, that are multiplied with one panel after the other: kernels that read them piece by piece may take them from the last cache.
   size_t inputBytesAtOnce;
   bool (*takes)(size_t blockSize);
   // `panelsAtOnce` panels (fewer where the matrix ends) times several tiles, of which all but the last are full: out [panelsAtOnce][room of all][16].
@@ -107,6 +139,10 @@ struct Kernels {
 
   // One panel times one tile: out [M][16]. Prefetches the weights `distance` bytes behind those that it reads; 0 prefetches nothing new.
   void (*product)(const Matrix&, size_t panel, const Tile&, size_t distance, float* out);
+  // out [R] = A x
+  void (*rankProduct)(const RankMatrix&, const float* x, float* out);
+  // y [rows][16] = scale * y + B low + bias, each row by its adapter. Prefetches the next panel's.
+  void (*adaptPanel)(const PanelAdapters&, size_t rows, float* y);
   // Puts a row of inputs into a tile; `blockSize` 0: as floats.
   void (*fillTile)(const float* x, size_t inputs, size_t blockSize, const Tile&, size_t row, Prefetch&);
 

@@ -149,6 +149,86 @@ void product(const Matrix& w, size_t panel, const Tile& x, size_t distance, floa
   productForRows<Isa>(std::make_integer_sequence<int, Isa::tileRows>(), w, w.data + panel * w.panelBytes(), x, distance, out);
 }
 
+// ---- low ranks ----
+
+template <class Isa, Format format>
+typename Isa::Floats loadWeights(const uint8_t* at) {
+  if constexpr (format == Format::f32) return Isa::load(reinterpret_cast<const float*>(at));
+  else return Isa::loadBf16(reinterpret_cast<const uint16_t*>(at));
+}
+
+// How far ahead low ranks are asked for: adapters of neighbouring rows follow each other in memory.
+constexpr size_t rankPrefetch = 2048;
+
+template <class Isa, Format format, int R>
+void rankSums(const uint8_t* at, const float* x, size_t inputs, float* out) {
+  constexpr size_t bytes = format == Format::f32 ? 64 : 32;
+  typename Isa::Floats acc[R];
+  for (int r = 0; r < R; r++) acc[r] = Isa::set(0);
+  for (size_t k = 0; k < inputs; k += lanes) {
+    const auto in = loadSome<Isa>(x + k, inputs - k);
+    for (int r = 0; r < R; r++, at += bytes) {
+      Isa::prefetch(at + rankPrefetch);
+      acc[r] = Isa::fma(loadWeights<Isa, format>(at), in, acc[r]);
+    }
+  }
+  for (int r = 0; r < R; r++) out[r] = Isa::sum(acc[r]);
+}
+
+template <class Isa, Format format>
+void rankProductOf(const RankMatrix& a, const float* x, float* out) {
+  static_assert(RankMatrix::together == 4);
+  const uint8_t* at = a.data;
+  size_t r = 0;
+  for (; r + 4 <= a.outputs; r += 4, at += 4 * a.rowBytes()) rankSums<Isa, format, 4>(at, x, a.inputs, out + r);
+  if (a.outputs - r == 3) rankSums<Isa, format, 3>(at, x, a.inputs, out + r);
+  if (a.outputs - r == 2) rankSums<Isa, format, 2>(at, x, a.inputs, out + r);
+  if (a.outputs - r == 1) rankSums<Isa, format, 1>(at, x, a.inputs, out + r);
+}
+
+template <class Isa>
+void rankProduct(const RankMatrix& a, const float* x, float* out) {
+  if (a.format == Format::f32) rankProductOf<Isa, Format::f32>(a, x, out);
+  else rankProductOf<Isa, Format::bf16>(a, x, out);
+}
+
+template <class Isa, Format format>
+void adaptPanelOf(const PanelAdapters& adapters, size_t rows, float* y) {
+  constexpr size_t bytes = format == Format::f32 ? 64 : 32;
+  const float* low = adapters.low;
+  for (size_t row = 0; row < rows; row++, y += lanes, low += adapters.lowStride) {
+    const uint32_t number = adapters.numbers[row];
+    if (number == 0) continue;
+    auto result = Isa::load(y);
+    if (adapters.scale.at) {
+      const uint8_t* at = adapters.scale.of(number);
+      Isa::prefetch(at + cacheLine);
+      result = Isa::mul(result, Isa::load(reinterpret_cast<const float*>(at)));
+    }
+    if (adapters.up.at) {
+      const uint8_t* at = adapters.up.of(number);
+      auto added = Isa::set(0);
+      for (size_t r = 0; r < adapters.rank; r++, at += bytes) {
+        if (r * bytes % cacheLine == 0) Isa::prefetch(at + adapters.rank * bytes);
+        added = Isa::fma(loadWeights<Isa, format>(at), Isa::set(low[r]), added);
+      }
+      result = Isa::add(result, added);
+    }
+    if (adapters.bias.at) {
+      const uint8_t* at = adapters.bias.of(number);
+      Isa::prefetch(at + cacheLine);
+      result = Isa::add(result, Isa::load(reinterpret_cast<const float*>(at)));
+    }
+    Isa::store(y, result);
+  }
+}
+
+template <class Isa>
+void adaptPanel(const PanelAdapters& adapters, size_t rows, float* y) {
+  if (adapters.format == Format::f32) adaptPanelOf<Isa, Format::f32>(adapters, rows, y);
+  else adaptPanelOf<Isa, Format::bf16>(adapters, rows, y);
+}
+
 // ---- inputs of products ----
 
 // Rounds to -127..127 of the block's largest magnitude. A block in which anything is not finite gets NaN for a scale, and so
@@ -356,6 +436,9 @@ typename Isa::Floats loadCached(const uint8_t* base, size_t element) {
 constexpr float hiddenScore = -3e38f;
 constexpr size_t tilesOfPage = pagePositions / lanes;
 
+// Whether a tile before the end is among those of `eachTile`.
+inline bool isVisited(const VisibleRange& see, size_t tile) { return tile < (see.prefix + lanes - 1) / lanes || tile >= see.first / lanes; }
+
 // Tiles of 16 positions in which anything is visible, in order: those of the prefix, then those of the sequence.
 template <class Visit>
 void eachTile(const VisibleRange& see, Visit visit) {
@@ -364,43 +447,66 @@ void eachTile(const VisibleRange& see, Visit visit) {
   for (size_t t = see.first / lanes > prefixTiles ? see.first / lanes : prefixTiles; t < tiles; t++) visit(t);
 }
 
-// Scores of M queries for the tiles: scores [tile][M][16]. Queries [D][M].
-template <class Isa, CacheType type, int M>
-void scoreTiles(const CachedHead& head, const VisibleRange& see, const float* queries, float* scores, Prefetch& prefetch) {
-  const size_t D = head.headDim, pages = (see.end + pagePositions - 1) / pagePositions;
-  eachTile(see, [&](size_t tile) {
-    const uint8_t* page = head.pages[tile / tilesOfPage];
-    const size_t within = tile % tilesOfPage;
-    typename Isa::Floats acc[M];
-    for (int g = 0; g < M; g++) acc[g] = Isa::set(0);
-    // Asked for meanwhile: this tile's values, and the keys of the next page, where the CPU's own prefetching does not go.
-    const uint8_t* values = page + head.values + within * lanes * head.valueStride() * cachedBytes(type);
-    const uint8_t* nextKeys = tile / tilesOfPage + 1 < pages ? head.pages[tile / tilesOfPage + 1] + head.keys : page;
-    nextKeys += within * lanes * D * cachedBytes(type);
-    for (size_t d = 0; d < D; d++) {
-      if (M >= 4 || d % 4 == 0) prefetchLine<Isa>(prefetch);
+// Scores of M queries for T neighbouring tiles of a page, so that each number of a query is loaded once for all of them: scores [tile][M][16].
+// Queries [D][M].
+template <class Isa, CacheType type, int M, int T>
+void scoreSome(const CachedHead& head, const VisibleRange& see, size_t tile, const float* queries, float* scores, Prefetch& prefetch) {
+  const size_t D = head.headDim, pages = (see.end + pagePositions - 1) / pagePositions, within = tile % tilesOfPage;
+  const uint8_t* page = head.pages[tile / tilesOfPage];
+  typename Isa::Floats acc[T * M];
+  for (int i = 0; i < T * M; i++) acc[i] = Isa::set(0);
+  // Asked for meanwhile: these tiles' values, and the keys of the next page, where the CPU's own prefetching does not go.
+  const uint8_t* values = page + head.values + within * lanes * head.valueStride() * cachedBytes(type);
+  const uint8_t* nextKeys = tile / tilesOfPage + 1 < pages ? head.pages[tile / tilesOfPage + 1] + head.keys : page;
+  nextKeys += within * lanes * D * cachedBytes(type);
+  for (size_t d = 0; d < D; d++) {
+    if (M >= 4 || d % 4 == 0) prefetchLine<Isa>(prefetch);
+    typename Isa::Floats key[T];
+    for (int t = 0; t < T; t++) {
+      const size_t at = (size_t(t) * D + d) * lanes;
       if (d * cachedBytes(type) % 4 == 0) {
-        Isa::prefetch(values + d * lanes * cachedBytes(type));
-        Isa::prefetch(nextKeys + d * lanes * cachedBytes(type));
+        Isa::prefetch(values + at * cachedBytes(type));
+        Isa::prefetch(nextKeys + at * cachedBytes(type));
       }
-      const auto key = loadCached<Isa, type>(page + head.keys, (within * D + d) * lanes);
-      for (int g = 0; g < M; g++) acc[g] = Isa::fma(key, Isa::set(queries[d * M + g]), acc[g]);
+      key[t] = loadCached<Isa, type>(page + head.keys, within * D * lanes + at);
     }
+    for (int g = 0; g < M; g++) {
+      const auto query = Isa::set(queries[d * M + g]);
+      for (int t = 0; t < T; t++) acc[t * M + g] = Isa::fma(key[t], query, acc[t * M + g]);
+    }
+  }
+  for (int t = 0; t < T; t++) {
+    float* to = scores + (tile + t) * M * lanes;
+    auto* sums = acc + t * M;
     if constexpr (type == CacheType::int8) {
-      const auto scale = Isa::load(reinterpret_cast<const float*>(page + head.keyScales) + within * lanes);
-      for (int g = 0; g < M; g++) acc[g] = Isa::mul(acc[g], scale);
+      const auto scale = Isa::load(reinterpret_cast<const float*>(page + head.keyScales) + (within + t) * lanes);
+      for (int g = 0; g < M; g++) sums[g] = Isa::mul(sums[g], scale);
     }
-    float* to = scores + tile * M * lanes;
-    for (int g = 0; g < M; g++) Isa::store(to + g * lanes, acc[g]);
+    for (int g = 0; g < M; g++) Isa::store(to + g * lanes, sums[g]);
     // Where the prefix ends, the sequence begins and ends, tiles are partly hidden; and the prefix may have a score of its own.
-    const size_t from = tile * lanes;
-    if (from >= see.prefix && from >= see.first && from + lanes <= see.end) return;
+    const size_t from = (tile + t) * lanes;
+    if (from >= see.prefix && from >= see.first && from + lanes <= see.end) continue;
     for (int g = 0; g < M; g++, to += lanes) {
       for (size_t position = from; position < from + lanes; position++) {
         if (position < see.prefix) to[position - from] += see.prefixScore;
         else if (position < see.first || position >= see.end) to[position - from] = hiddenScore;
       }
     }
+  }
+}
+
+template <class Isa, CacheType type, int M>
+void scoreTiles(const CachedHead& head, const VisibleRange& see, const float* queries, float* scores, Prefetch& prefetch) {
+  // Only 8 bits, where arithmetic is what takes the time: floats came a tenth later so.
+  constexpr size_t together = type == CacheType::int8 && Isa::accumulators >= 3 * M ? 2 : 1;
+  size_t next = 0;
+  eachTile(see, [&](size_t tile) {
+    if (tile < next) return;
+    const size_t tiles = (see.end + lanes - 1) / lanes;
+    const bool both = together == 2 && tile % 2 == 0 && tile + 1 < tiles && isVisited(see, tile + 1);
+    if (both) scoreSome<Isa, type, M, together>(head, see, tile, queries, scores, prefetch);
+    else scoreSome<Isa, type, M, 1>(head, see, tile, queries, scores, prefetch);
+    next = tile + (both ? 2 : 1);
   });
 }
 
@@ -510,6 +616,8 @@ constexpr Kernels kernelsOf(const char* name) {
   return {name,
           size_t(Isa::tileRows),
           product<Isa>,
+          rankProduct<Isa>,
+          adaptPanel<Isa>,
           fillTile<Isa>,
           rmsNorm<Isa>,
           rotate<Isa>,
