@@ -50,7 +50,12 @@ const statementForm = z.object({
  */
 export function parseProblem(text: string, file: string, line: number): Problem {
   const where = `${file}, line ${line}`
-  const json = parseJsonText(text, where)
+  return problemFrom(parseJsonText(text, where), where)
+}
+
+/** @param where for errors. Fields that are null count as absent @throws as parseProblem */
+export function problemFrom(value: unknown, where: string): Problem {
+  const json = withoutNulls(value)
   const has = (field: string) => typeof json === 'object' && json !== null && field in json
   if (has('test_list')) {
     const problem = parsed(statementForm, json, where)
@@ -67,7 +72,7 @@ export function parseProblem(text: string, file: string, line: number): Problem 
   if (has('base_input') && !has('test'))
     throw unsupportedError(
       `${where}: is in evalplus' own form, with inputs and no checks; use the data set of the hub, which has both in "test" (evalplus/humanevalplus, evalplus/mbppplus)`,
-      { file },
+      { found: where },
     )
   const problem = parsed(functionForm, json, where)
   return {
@@ -80,6 +85,12 @@ export function parseProblem(text: string, file: string, line: number): Problem 
     canonical: problem.canonical_solution,
   }
 }
+
+/** As tables have rows: a column that a line does not have is null. */
+const withoutNulls = (value: unknown): unknown =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? Object.fromEntries(Object.entries(value).filter(([, field]) => field !== null))
+    : value
 
 function parsed<T>(schema: z.ZodType<T>, json: unknown, where: string): T {
   const { data, error } = safeParse(schema, json)

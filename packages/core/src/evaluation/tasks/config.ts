@@ -263,6 +263,61 @@ function withDefaults(raw: RawConfig, file: string): TaskConfig {
   }
 }
 
+/** Whether answers are programs, whose metric is pass@k. Nothing judges them but who may run them. */
+export const writesPrograms = ({ raw }: TaskConfig): boolean =>
+  !raw.process_results && raw.metric_list?.some(({ metric }) => metric === 'pass_at_1' || metric === 'pass_at_k') === true
+
+const lengths = ['max_gen_toks', 'max_new_tokens', 'max_tokens', 'max_completion_tokens'] as const
+
+/** The harness' --gen_kwargs. @throws usage error that names the field */
+export function parseGenerationKwargs(value: Readonly<Record<string, unknown>>): GenerationConfig {
+  const parsed = safeParse(generation, value)
+  if (!parsed.success)
+    throw usageError(`--gen-kwargs: ${issueText(parsed.error).replace(/; see .*/, '')}; there are ${Object.keys(generation.shape).join(', ')}`, {
+      flag: 'gen-kwargs',
+    })
+  const { temperature, do_sample: sample } = parsed.data
+  // Whoever asks for a temperature wants it, also of tasks that are greedy by themselves.
+  return { ...parsed.data, ...(temperature && sample === undefined && { do_sample: true }) }
+}
+
+/**
+ * A task with other settings for its texts, which then stand in its results.
+ *
+ * @param kwargs in place of the task's own, field by field
+ * @param numSamples programs of each problem, of a task with pass@k: its k are 1, 10 and 100 then, and its own, of which there are enough
+ * @throws usage error where several programs would all be the same
+ */
+export function overrideGeneration(config: TaskConfig, kwargs: GenerationConfig, numSamples?: number): TaskConfig {
+  const { raw, file, task } = config
+  const own = { ...raw.generation_kwargs }
+  if (lengths.some((name) => kwargs[name] !== undefined)) for (const name of lengths) delete own[name]
+  const changed = taskConfig(
+    {
+      ...raw,
+      generation_kwargs: { ...own, ...kwargs },
+      ...(numSamples !== undefined && { repeats: numSamples, metric_list: metricsOfSamples(raw, numSamples) }),
+    },
+    file,
+  )
+  if (numSamples !== undefined && numSamples > 1 && changed.generation.temperature === 0)
+    throw usageError(
+      `--num-samples ${numSamples}: ${task} is greedy, so that all programs of a problem would be the same; give --gen-kwargs temperature=0.2,top_p=0.95 or the like as well`,
+      { flag: 'num-samples' },
+    )
+  return changed
+}
+
+function metricsOfSamples({ metric_list: list }: RawConfig, numSamples: number): MetricConfig[] {
+  const own = list?.flatMap(({ metric, k }) => (metric === 'pass_at_k' ? [k].flat() : [])) as number[]
+  const ks = [...new Set([1, 10, 100, ...own])].filter((k) => k <= numSamples).sort((a, b) => a - b)
+  return list!.map((each) => {
+    // Of one program pass@k has one figure, whatever its name.
+    if (each.metric === 'pass_at_k') return { ...each, k: ks }
+    return each.metric === 'pass_at_1' && numSamples > 1 ? { ...each, metric: 'pass_at_k', k: ks } : each
+  })
+}
+
 function generationSettings(kwargs: GenerationConfig, fewshotDelimiter: string): GenerationSettings {
   const { until, do_sample: sample, temperature = 0 } = kwargs
   const drawn = sample === false ? 0 : sample === true && !temperature ? 1 : (temperature ?? 0)

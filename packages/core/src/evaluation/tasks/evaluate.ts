@@ -1,9 +1,11 @@
 /** Runs a task's questions, and what their answers come to: figures, and samples as lm-evaluation-harness writes them. */
 import { isParscaleError, ParscaleError } from '../../errors.ts'
+import { passAtK, type Tally } from '../code/pass-at-k.ts'
 import { readInOrder } from '../read-texts.ts'
 import type { Answerer } from './answers.ts'
+import { writesPrograms } from './config.ts'
 import { taskFilters } from './filters.ts'
-import { type Answer, type FilteredAnswer, type Metric, taskJudge, taskMetrics, type Value } from './metrics.ts'
+import { type Answer, type FilteredAnswer, type Judge, type Metric, taskJudge, taskMetrics, type Value } from './metrics.ts'
 import { floatRepr, pythonString } from './python/text.ts'
 import type { BuiltTask, Item, Request } from './requests.ts'
 
@@ -66,14 +68,20 @@ export interface TaskResult {
   readonly samples: readonly Sample[]
 }
 
-/** @param predictOnly texts and no figures, as for a task that nothing here may judge */
+/**
+ * @param predictOnly texts and no figures, as for a task that nothing here may judge
+ * @param tallies of a task that writes programs, by question: how many pass. Without them it has no figures
+ */
 export async function taskResult(
   task: BuiltTask,
   answers: readonly (readonly Answer[])[],
   predictOnly = false,
+  tallies?: readonly Tally[],
 ): Promise<TaskResult> {
-  const metrics = predictOnly ? [] : taskMetrics(task.config)
-  const judge = predictOnly ? () => ({}) : await taskJudge(task, metrics)
+  const isCode = writesPrograms(task.config)
+  const unjudged = predictOnly || (isCode && !tallies)
+  const metrics = unjudged ? [] : taskMetrics(task.config)
+  const judge = unjudged ? () => ({}) : isCode ? judgePrograms(metrics, tallies!) : await taskJudge(task, metrics)
   const figures: Figure[] = []
   const samples: Sample[] = []
   for (const filter of taskFilters(task.config)) {
@@ -90,6 +98,11 @@ export async function taskResult(
   }
   return { figures, samples }
 }
+
+const judgePrograms =
+  (metrics: readonly Metric[], tallies: readonly Tally[]): Judge =>
+  ({ id }) =>
+    Object.fromEntries(metrics.map(({ name, k }) => [name, passAtK(tallies[id]!, k!)]))
 
 function figureOf(metric: Metric, filter: string, values: readonly Value[]): Figure {
   const { aggregation } = metric

@@ -1,6 +1,7 @@
 /** What becomes of generated texts before they are judged (lm_eval.filters). */
 import { unsupportedError, usageError } from '../../errors.ts'
-import type { FilterStep, TaskConfig } from './config.ts'
+import { textProcessing } from './builtin/index.ts'
+import { Builtin, type FilterStep, type TaskConfig, writesPrograms } from './config.ts'
 import { findAll, pythonRegex } from './python/regex.ts'
 import { strip } from './python/text.ts'
 
@@ -23,7 +24,8 @@ const each =
 
 interface StepRow {
   readonly options: readonly string[]
-  make(options: Options): Step
+  /** @param where file and filter, for errors */
+  make(options: Options, where: string): Step
 }
 
 const steps: Readonly<Record<string, StepRow>> = {
@@ -52,6 +54,14 @@ const steps: Readonly<Record<string, StepRow>> = {
   regex: {
     options: ['regex_pattern', 'group_select', 'fallback'],
     make: (options) => each(regexStep(options)),
+  },
+  custom: {
+    options: ['filter_fn'],
+    make: ({ filter_fn: named }, where) => {
+      if (!(named instanceof Builtin)) throw new Error('filter_fn must be !builtin NAME')
+      const process = textProcessing(named.name, where)
+      return (answers, doc) => answers.map((answer) => process(answer, doc))
+    },
   },
   multi_choice_regex: {
     options: ['regex_pattern', 'group_select', 'fallback', 'ignore_case', 'ignore_punctuation', 'regexes_to_ignore'],
@@ -127,9 +137,15 @@ function multiChoiceStep(options: Options): Step {
   }
 }
 
-/** The task's filters; without any, the first answer as it is. @throws unsupported error naming file and filter */
-export function taskFilters({ raw, file }: TaskConfig): Filter[] {
-  if (!raw.filter_list) return [{ name: 'none', apply: (answers) => answers[0]! }]
+/** The task's filters; without any, the first answer as it is, or all programs. @throws unsupported error naming file and filter */
+export function taskFilters(config: TaskConfig): Filter[] {
+  const { raw, file } = config
+  const isCode = writesPrograms(config)
+  if (!raw.filter_list) return [{ name: 'none', apply: (answers) => (isCode && answers.length > 1 ? answers : answers[0]!) }]
+  if (isCode && raw.filter_list.length !== 1)
+    throw unsupportedError(`${file}: filter_list: programs are judged behind one filter, there are ${raw.filter_list.length}`, {
+      file,
+    })
   return raw.filter_list.map(({ name, filter }) => {
     const made = filter.map((step) => makeStep(step, `${file}: filter_list, ${name}`))
     const one = filter.at(-1)?.function === takesOne
@@ -152,7 +168,7 @@ function makeStep({ function: name, ...options }: FilterStep, where: string): St
   const unknown = Object.keys(options).find((option) => !row.options.includes(option))
   if (unknown) throw usageError(`${where}: ${name} has no option ${unknown}`, { found: unknown })
   try {
-    return row.make(options)
+    return row.make(options, where)
   } catch (cause) {
     throw usageError(`${where}: ${name}: ${(cause as Error).message}`, { cause })
   }

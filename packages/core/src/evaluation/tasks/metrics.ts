@@ -1,7 +1,7 @@
 /** Figures of one question, and of all of them (lm_eval.api.metrics). */
 import { unsupportedError, usageError } from '../../errors.ts'
 import { type ResultProcessing, resultProcessing } from './builtin/index.ts'
-import type { MetricConfig, OutputType, TaskConfig } from './config.ts'
+import { type MetricConfig, type OutputType, type TaskConfig, writesPrograms } from './config.ts'
 import { PythonRandom } from './python/random.ts'
 import { pythonRegex } from './python/regex.ts'
 import { codePoints, pythonString, utf8Length, wordCount } from './python/text.ts'
@@ -27,6 +27,8 @@ export interface Aggregation {
 
 export interface Metric {
   readonly name: string
+  /** Of pass@k: programs drawn of those that a question has. */
+  readonly k?: number | undefined
   readonly aggregation: Aggregation
   readonly higherIsBetter: boolean
 }
@@ -114,6 +116,7 @@ const defaults: Readonly<Record<OutputType, readonly string[]>> = {
 /** The task's metrics. @throws unsupported error naming file and metric */
 export function taskMetrics(config: TaskConfig): Metric[] {
   const { raw, file, outputType } = config
+  if (writesPrograms(config)) return programMetrics(config)
   const list: readonly MetricConfig[] = raw.metric_list ?? defaults[outputType].map((metric) => ({ metric }))
   return list.map(({ metric: name, aggregation, higher_is_better: higher }) => {
     const row = Object.hasOwn(metricRows, name) ? metricRows[name] : undefined
@@ -132,6 +135,41 @@ export function taskMetrics(config: TaskConfig): Metric[] {
         { file, found: asked },
       )
     return { name, aggregation: found, higherIsBetter: higher ?? row?.higherIsBetter ?? true }
+  })
+}
+
+const programMetricNames = ['pass_at_1', 'pass_at_k']
+
+/** By the names that the harness' figures have: `pass_at_1`, or `pass@1` and so on of `pass_at_k`. */
+function programMetrics({ raw, file, outputType, repeats }: TaskConfig): Metric[] {
+  return raw.metric_list!.flatMap(({ metric: name, k, ...options }) => {
+    const where = `${file}: metric_list: ${name}`
+    if (outputType !== 'generate_until')
+      throw unsupportedError(`${where}: is not supported for ${outputType}; programs are of generate_until`, { file, found: name })
+    if (!programMetricNames.includes(name))
+      throw unsupportedError(`${where}: cannot stand beside ${programMetricNames.join(' or ')}, which judge programs`, {
+        file,
+        found: name,
+      })
+    const unknown = Object.keys(options).find((option) => option !== 'aggregation' && option !== 'higher_is_better')
+    if (unknown || (options.aggregation ?? 'mean') !== 'mean')
+      throw unsupportedError(`${where}: ${unknown ? `the option ${unknown}` : 'another aggregation than mean'} is not supported`, {
+        file,
+      })
+    const ks = [name === 'pass_at_1' ? 1 : k].flat()
+    const wrong = ks.find((each) => !Number.isInteger(each) || (each as number) < 1)
+    if (wrong !== undefined || ks[0] === undefined)
+      throw usageError(`${where}: k: expected a whole number above 0 or a list of them`, { file, found: k })
+    return (ks as number[]).map((each): Metric => {
+      if (each > repeats)
+        throw usageError(`${where}: k = ${each} needs as many programs of each problem, repeats is ${repeats}`, { file })
+      return {
+        name: name === 'pass_at_1' ? name : `pass@${each}`,
+        k: each,
+        aggregation: aggregations.mean!,
+        higherIsBetter: options.higher_is_better ?? true,
+      }
+    })
   })
 }
 

@@ -2,6 +2,7 @@
 import { unsupportedError } from '../../../errors.ts'
 import type { Document } from '../config.ts'
 import { judgeMath, withAnswer } from './minerva-math.ts'
+import { programs, type TextProcessing } from './programs.ts'
 
 /** Metrics of one question, from its document and the texts a model wrote: a number, or several values. */
 export type ResultProcessing = (doc: Document, texts: readonly string[]) => Record<string, number | readonly number[]>
@@ -21,6 +22,9 @@ const results: Readonly<Record<string, () => Promise<ResultProcessing>>> = {
 
 export const documentProcessing = (name: string, file: string) => find(documents, 'process_docs', name, file)
 export const resultProcessing = async (name: string, file: string) => find(results, 'process_results', name, file)()
+
+/** A step of `filter_list` that is `function: custom` with `filter_fn: !builtin NAME`. */
+export const textProcessing = (name: string, file: string): TextProcessing => find(programs, 'filter_fn', name, file)
 
 function find<T>(table: Readonly<Record<string, T>>, field: string, name: string, file: string): T {
   if (Object.hasOwn(table, name)) return table[name]!
