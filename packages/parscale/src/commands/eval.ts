@@ -2,7 +2,12 @@
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
 import type { TextModel } from '@parscale/core/internal/generation'
+import type { ProgramJudge } from '../evaluate/programs.ts'
 import { loadTextModel } from '../load/load.ts'
+import { judgeInto } from '../sandbox/judge-into.ts'
+import { limitsOf } from '../sandbox/limits.ts'
+import { probeSandbox } from '../sandbox/probe.ts'
+import { findPython } from '../sandbox/python.ts'
 import type { Io } from '../terminal/io.ts'
 import { plotOption } from '../terminal/plots.ts'
 import {
@@ -23,6 +28,8 @@ Examples:
   parscale eval ./model --tasks hellaswag,arc_easy --p 1,2,4,8 --limit 200
   parscale eval ./model --tasks gsm8k --apply-chat-template --fewshot-as-multiturn --out results
   parscale eval ./model --tasks gsm8k --out results --resume           (goes on where it was ended)
+  parscale eval ./model --tasks humaneval --p 1,8 --out results        (programs, for parscale judge)
+  parscale eval ./model --tasks humaneval --allow-code                 (runs them, in a sandbox)
   parscale eval ./model --tasks my-task.yaml --data my-task=questions.jsonl
   parscale eval --server http://localhost:8000/v1 NAME --tasks piqa    (any OpenAI-compatible server)
 
@@ -40,6 +47,21 @@ const local = (text: string, known: ReadonlyMap<string, string> = new Map()): Ma
   const [, name, path] = /^([^=]+)=(.+)$/.exec(text) ?? []
   if (name === undefined || path === undefined) throw new InvalidArgumentError('it must be TASK=FILE or TASK=FOLDER.')
   return new Map([...known, [name, path]])
+}
+
+/** key=value,key=value, as lm_eval's --gen_kwargs. */
+const keyValues = (text: string): Record<string, unknown> =>
+  Object.fromEntries(
+    text.split(',').map((pair) => {
+      const [, key, value] = /^\s*([^=\s]+)\s*=(.*)$/s.exec(pair) ?? []
+      if (key === undefined) throw new InvalidArgumentError('it must be KEY=VALUE,..., such as temperature=0.2,max_gen_toks=512.')
+      return [key, plainValue(value!.trim())]
+    }),
+  )
+
+function plainValue(text: string): unknown {
+  if (/^(?:true|false)$/i.test(text)) return text.toLowerCase() === 'true'
+  return text !== '' && Number.isFinite(Number(text)) ? Number(text) : text
 }
 
 const evalOptions = (command: Command) =>
@@ -68,6 +90,14 @@ const evalOptions = (command: Command) =>
     .option('--log-samples', 'write prompts and answers to --out as well')
     .option('--predict-only', 'write answers without judging them; with --out')
     .addOption(
+      new Option('--gen-kwargs <list>', "of texts, in place of the task's: temperature=0.2,max_gen_toks=512").argParser(
+        keyValues,
+      ),
+    )
+    .addOption(new Option('--num-samples <n>', 'programs of each problem, for pass@k (humaneval, mbpp)').argParser(integer(1)))
+    .option('--allow-code', 'run programs that the model writes, in a sandbox, as parscale judge')
+    .option('--python <path>', "the interpreter for them, with the packages that they need (default: the system's)")
+    .addOption(
       new Option('--data <task=path>', "a file or folder in place of a task's data set; may be repeated").argParser(local),
     )
     .option('--include-path <folder>', 'a folder of further task files')
@@ -92,7 +122,8 @@ export function register(command: Command, io: Io): void {
     .action(async (model, flags) => {
       checkFlags(flags)
       const { evaluateModel } = await import('../evaluate/evaluate.ts')
-      const options = { ...flags, model, atOnce: flags.batch, signal: io.signal }
+      const judge = flags.allowCode ? programJudge(flags.python) : undefined
+      const options = { ...flags, model, atOnce: flags.batch, judge, signal: io.signal }
       if (flags.server !== undefined) return await evaluateModel(io, options, undefined)
       const load = () => loadTextModel(model, loadOptions(io, { ...flags, p: flags.p && Math.max(...flags.p) }))
       let loaded: TextModel | undefined
@@ -107,6 +138,14 @@ export function register(command: Command, io: Io): void {
     })
 }
 
+/** The sandbox, as parscale judge has it by default. */
+const programJudge = (python: string | undefined): ProgramJudge => ({
+  async probe(signal) {
+    await probeSandbox(await findPython(python), limitsOf(), signal)
+  },
+  judge: (problems, samples, files, signal) => judgeInto(problems, samples, files, { allowCode: true, python, signal }),
+})
+
 function checkFlags({
   resume,
   logSamples,
@@ -116,7 +155,14 @@ function checkFlags({
   applyChatTemplate,
   server,
   diagnose,
+  allowCode,
+  python,
 }: Flags): void {
+  if (allowCode && predictOnly)
+    throw usageError('--predict-only judges nothing, and --allow-code is there to judge; give one of them', {
+      flag: 'allow-code',
+    })
+  if (python !== undefined && !allowCode) throw usageError('--python runs programs, which needs --allow-code', { flag: 'python' })
   for (const [flag, given] of Object.entries({ resume, 'log-samples': logSamples, 'predict-only': predictOnly }))
     if (given && out === undefined) throw usageError(`--${flag} needs --out FOLDER`, { flag })
   if (fewshotAsMultiturn && !applyChatTemplate)

@@ -11,9 +11,9 @@ import {
   type Verdict,
   verdicts,
 } from '@parscale/core/internal/evaluation'
-import { judgeSamples, problemOf } from '../sandbox/judge-samples.ts'
+import { judgeInto } from '../sandbox/judge-into.ts'
+import { problemOf } from '../sandbox/judge-samples.ts'
 import { limitsOf } from '../sandbox/limits.ts'
-import { openResults } from '../sandbox/results-file.ts'
 import { lines, readSamples } from '../sandbox/sample-files.ts'
 import { type Io, report } from '../terminal/io.ts'
 import { bytesArgument, counted, countList } from '../terminal/quantity.ts'
@@ -64,36 +64,22 @@ export function register(command: Command, io: Io): void {
         const tally = counts.get(taskId) ?? { samples: 0, passed: 0 }
         counts.set(taskId, { samples: tally.samples + 1, passed: tally.passed + (verdict === 'pass' ? 1 : 0) })
       }
-      const results = allowCode ? await openResults(out) : undefined
+      const options = {
+        allowCode,
+        limits: limitsOf(flags.timeout, flags.memory),
+        workers: flags.workers,
+        python: flags.python,
+        signal: io.signal,
+      }
       const progress = io.progress('judging', 'samples')
       try {
         let done = 0
-        // What was judged before is not judged again, and must be of these samples.
-        for (const earlier of results?.earlier ?? []) {
-          const { value: sample, done: over } = await samples.next()
-          if (over || !earlier.isOf(sample))
-            throw usageError(
-              `${out}, line ${done + 1}: is no result of line ${done + 1} of ${path}; name another file with --out`,
-              { flag: 'resume' },
-            )
-          count(sample.taskId, earlier.verdict)
-          done++
-        }
-        const judging = judgeSamples(problems, samples, {
-          allowCode,
-          limits: limitsOf(flags.timeout, flags.memory),
-          workers: flags.workers,
-          python: flags.python,
-          signal: io.signal,
-        })
-        for await (const { sample, judgement } of judging) {
-          await results?.append(sample, judgement)
-          count(sample.taskId, judgement.verdict)
+        for await (const { sample, verdict } of judgeInto(problems, samples, { from: path, out }, options)) {
+          count(sample.taskId, verdict)
           progress.update(++done, undefined, `${found.pass} passed`)
         }
       } finally {
         progress.end()
-        await results?.close()
       }
       if (counts.size === 0) throw usageError(`${path}: has no samples`)
       const tallies = [...counts.values()]

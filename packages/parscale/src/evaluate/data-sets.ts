@@ -1,6 +1,8 @@
 /** Splits of data sets: local files (JSON lines, JSON, Parquet, text), or the hub's through its Parquet files. */
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, extname, isAbsolute, join } from 'node:path'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
 import { checkpointError, usageError } from '@parscale/core/internal'
 import type { Document, TaskConfig } from '@parscale/core/internal/evaluation/tasks'
 import { openFileSource, parquetRows } from '@parscale/core/internal/node'
@@ -91,7 +93,7 @@ async function dataFiles({ raw, task, file }: TaskConfig, split: string): Promis
 
 const isFile = async (path: string) => (await stat(path).catch(() => undefined))?.isFile() === true
 
-const endings = ['.jsonl', '.json', '.parquet']
+const endings = ['.jsonl', '.json', '.parquet', '.jsonl.gz']
 
 /** A file holds every split; a folder has a file for each, in a folder of the configuration's name where there is one. */
 async function localFiles(path: string, split: string, name: string | undefined, task: string): Promise<string[]> {
@@ -122,9 +124,10 @@ async function* readRows(
     }
     return
   }
-  const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+  const bytes = await readFile(file).catch((cause: NodeJS.ErrnoException) => {
     throw usageError(`${file}: ${whyUnread(cause)}`, { file, cause })
   })
+  const text = (extname(file) === '.gz' ? await unpacked(bytes, file) : bytes).toString('utf8')
   if (builder === 'text') {
     for (const line of text.replace(/\n$/, '').split('\n')) yield { text: line }
     return
@@ -135,6 +138,18 @@ async function* readRows(
   }
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() !== '') yield mustBeObject(parse(line, `${file}, line ${i + 1}`), `${file}, line ${i + 1}`)
+  }
+}
+
+/** Of the largest data sets of questions there are. */
+const maxUnpackedBytes = 2 ** 29
+
+async function unpacked(bytes: Buffer, file: string): Promise<Buffer> {
+  try {
+    return await promisify(gunzip)(bytes, { maxOutputLength: maxUnpackedBytes })
+  } catch (cause) {
+    const isLarge = (cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE'
+    throw checkpointError(`${file}: ${isLarge ? 'holds more than 512 MiB' : 'is no whole gzip file'}`, { file, cause })
   }
 }
 

@@ -6,7 +6,10 @@ import {
   type BuildOptions,
   type BuiltTask,
   ModelAnswerer,
+  overrideGeneration,
+  parseGenerationKwargs,
   type TaskSet,
+  writesPrograms,
 } from '@parscale/core/internal/evaluation/tasks'
 import type { TextModel } from '@parscale/core/internal/generation'
 import { makeFolder, writeWholeFile } from '@parscale/core/internal/node'
@@ -17,6 +20,7 @@ import { evaluationCharts } from './charts.ts'
 import { chatWriter } from './chat-writer.ts'
 import { DataSets } from './data-sets.ts'
 import { Journal } from './journal.ts'
+import { checkPrograms, type ProgramJudge, Programs } from './programs.ts'
 import { latexTables, markdownTables, pairsJson, pairsOf, type RunFacts, resultRows, resultsJson, sampleLines } from './report.ts'
 import { buildTasks, checkTasks, type RunResult, runTasks } from './run.ts'
 import { ServerAnswerer } from './server-answerer.ts'
@@ -45,14 +49,19 @@ export interface EvaluateFlags {
   readonly format: string
   readonly server?: string | undefined
   readonly plot?: string | undefined
+  /** Runs programs that tasks have the model write: undefined where that was not allowed. */
+  readonly judge?: ProgramJudge | undefined
+  readonly genKwargs?: Readonly<Record<string, unknown>> | undefined
+  readonly numSamples?: number | undefined
   readonly signal: AbortSignal
 }
 
 /** @param load loads the model, once tasks and data are found to be right; undefined where a server is asked */
 export async function evaluateModel(io: Io, flags: EvaluateFlags, load: (() => Promise<TextModel>) | undefined): Promise<void> {
-  const set = await findTasks(flags.tasks, flags.includePath)
+  const set = withSettings(await findTasks(flags.tasks, flags.includePath), flags)
   const predictOnly = flags.predictOnly === true
   checkTasks(set, predictOnly)
+  checkPrograms(set, flags.out, flags.judge !== undefined)
   const pulling = io.progress('data', 'B')
   const data = new DataSets({
     env: io.env,
@@ -67,11 +76,14 @@ export async function evaluateModel(io: Io, flags: EvaluateFlags, load: (() => P
     systemInstruction: flags.systemInstruction,
     fewshotAsMultiturn: flags.fewshotAsMultiturn,
   }
+  const programs = new Programs(io, flags.out, flags.judge, flags.signal)
   // Prompts need the model where its template writes them; else they are made first, and what is wrong is said at once.
   const early = flags.applyChatTemplate ? undefined : await buildTasks(set, data, build).finally(() => pulling.end())
+  if (early) await programs.prepare(early)
   const model = await load?.()
   const built =
     early ?? (await buildTasks(set, data, { ...build, chatTemplate: chatWriter(model!) }).finally(() => pulling.end()))
+  if (!early) await programs.prepare(built)
 
   const ps = [...new Set(flags.p ?? [model?.model.defaultP ?? 1])]
   for (const p of ps) if (p > 1) model?.model.streamSet(p)
@@ -88,7 +100,7 @@ export async function evaluateModel(io: Io, flags: EvaluateFlags, load: (() => P
           flags.resume === true,
         )
   try {
-    await evaluateAt(ps, { io, flags, set, data, build, built, model, name, weights, journal })
+    await evaluateAt(ps, { io, flags, set, data, build, built, model, name, weights, journal, programs })
   } finally {
     await journal?.close()
   }
@@ -105,11 +117,32 @@ interface Evaluation {
   readonly name: string
   readonly weights: string
   readonly journal: Journal | undefined
+  readonly programs: Programs
+}
+
+/** Tasks as --gen-kwargs and --num-samples have them. */
+function withSettings(set: TaskSet, { genKwargs, numSamples }: EvaluateFlags): TaskSet {
+  if (genKwargs === undefined && numSamples === undefined) return set
+  const kwargs = parseGenerationKwargs(genKwargs ?? {})
+  if (numSamples !== undefined && !set.tasks.some(writesPrograms))
+    throw usageError('--num-samples is of tasks that write programs, such as humaneval; there is none in --tasks', {
+      flag: 'num-samples',
+    })
+  if (genKwargs !== undefined && !set.tasks.some(({ outputType }) => outputType === 'generate_until'))
+    throw usageError('--gen-kwargs is of tasks that write texts (generate_until); there is none in --tasks', {
+      flag: 'gen-kwargs',
+    })
+  const tasks = set.tasks.map((config) =>
+    config.outputType === 'generate_until'
+      ? overrideGeneration(config, kwargs, writesPrograms(config) ? numSamples : undefined)
+      : config,
+  )
+  return { ...set, tasks }
 }
 
 /** Each P after the other, then its files and tables. */
 async function evaluateAt(ps: readonly number[], evaluation: Evaluation): Promise<void> {
-  const { io, flags, set, data, build, built, model, name, weights, journal } = evaluation
+  const { io, flags, set, data, build, built, model, name, weights, journal, programs } = evaluation
   const predictOnly = flags.predictOnly === true
   const runs: RunResult[] = []
   for (const p of ps) {
@@ -129,6 +162,7 @@ async function evaluateAt(ps: readonly number[], evaluation: Evaluation): Promis
         atOnce: flags.atOnce,
         signal: flags.signal,
         onProgress: (_, done, total) => progress.update(done, total),
+        onPrograms: (task, p, answers) => programs.add(task, p, answers),
       }).finally(() => progress.end()),
     )
     const { asked, seconds } = runs.at(-1)!
@@ -150,7 +184,12 @@ async function evaluateAt(ps: readonly number[], evaluation: Evaluation): Promis
   const tables = { rows: resultRows(set, built, runs), pairs, streams: flags.diagnose ? await streamsOf(ps, evaluation) : [] }
   const results = runs.map((run) => resultsJson(set, built, run, facts))
   const streams = tables.streams.map(({ diagnosis, ...rest }) => ({ ...rest, ...diagnosis }))
-  const json = { runs: results, comparisons: pairsJson(pairs), ...(flags.diagnose && { streams }) }
+  const json = {
+    runs: results,
+    comparisons: pairsJson(pairs),
+    ...(flags.diagnose && { streams }),
+    ...(programs.written.length > 0 && { programs: programs.written }),
+  }
   if (flags.out !== undefined) {
     for (const [i, run] of runs.entries()) {
       const folder = join(flags.out, `p${run.p}`)
@@ -164,6 +203,7 @@ async function evaluateAt(ps: readonly number[], evaluation: Evaluation): Promis
     await writeWholeFile(join(flags.out, 'table.md'), markdownTables(tables))
   }
   if (flags.plot !== undefined && !predictOnly) await drawInFile(io, flags.plot, evaluationCharts(set, built, runs), 3)
+  io.stderr(programs.report())
   if (predictOnly) io.stderr(`answers are in ${flags.out}\n`)
   else if (flags.format === 'json') io.stdout(`${JSON.stringify(json, null, 2)}\n`)
   else io.stdout(flags.format === 'latex' ? latexTables(tables) : markdownTables(tables))

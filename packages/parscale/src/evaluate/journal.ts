@@ -85,6 +85,12 @@ export class Journal {
           `${config.task}, item ${item.id}: the answer in ${this.#path} is to another prompt: the data set, the task or an option has changed; choose another --out`,
           { file: this.#path },
         )
+      const [answer] = line.answers
+      if (answer?.kind === 'generate_until' && answer.texts.length !== config.repeats)
+        throw usageError(
+          `${config.task}, item ${item.id}: ${this.#path} holds ${answer.texts.length} texts of it, now there are to be ${config.repeats}; give the same --num-samples, or choose another --out`,
+          { file: this.#path, expected: config.repeats, found: answer.texts.length },
+        )
       known.set(item.id, line.answers)
     }
     return known

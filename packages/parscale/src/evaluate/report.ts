@@ -8,7 +8,10 @@ import {
   type RunComparison,
   type Sample,
   type TaskSet,
+  taskFilters,
+  taskMetrics,
   tasksBelow,
+  writesPrograms,
 } from '@parscale/core/internal/evaluation/tasks'
 import type { RunResult } from './run.ts'
 import { streamsHead, streamsRow, type TaskStreams } from './streams.ts'
@@ -56,6 +59,7 @@ export function resultRows(set: TaskSet, built: readonly BuiltTask[], runs: read
         first = false
       }
     }
+    if (task && first && writesPrograms(task.config)) rows.push(...unjudgedRows(task, label, shots, runs))
     if (group && first) rows.push([label, '', String(group.version), '', '', '', '', '', '', '', ''])
     for (const member of group?.members ?? []) add(member, depth + 1)
   }
@@ -63,6 +67,19 @@ export function resultRows(set: TaskSet, built: readonly BuiltTask[], runs: read
   for (const name of byName.keys()) if (!inGroups.has(name)) add(name, 0)
   return rows
 }
+
+/** Programs that nothing has run: one row for each metric and P. */
+const unjudgedRows = ({ config }: BuiltTask, label: string, shots: string, runs: readonly RunResult[]): Cells[] =>
+  runs.flatMap(({ p }, run) =>
+    taskMetrics(config).map(({ name, higherIsBetter }, i): Cells => {
+      const first = run === 0 && i === 0
+      const [{ name: filter } = { name: 'none' }] = taskFilters(config)
+      const named = first ? [label, String(p), String(config.version)] : ['', String(p), '']
+      return [...named, filter, shots, name, higherIsBetter ? '↑' : '↓', notJudged, '', '', '']
+    }),
+  )
+
+const notJudged = 'not judged'
 
 const order = (a: Figure, b: Figure) => (keyOf(a) < keyOf(b) ? -1 : 1)
 const keyOf = ({ metric, filter }: Figure) => `${metric.name},${filter}`

@@ -1,5 +1,7 @@
 /** Tasks by P on one model: prompts once, then each P after the other, answers into the journal as they come. */
+import { problemFrom, type Tally } from '@parscale/core/internal/evaluation'
 import {
+  type Answer,
   type Answerer,
   answerTask,
   type BuildOptions,
@@ -15,6 +17,7 @@ import {
   taskMetrics,
   taskResult,
   wantsExamples,
+  writesPrograms,
 } from '@parscale/core/internal/evaluation/tasks'
 import type { DataSets } from './data-sets.ts'
 import type { Journal } from './journal.ts'
@@ -24,6 +27,12 @@ export interface RunOptions extends BuildOptions {
   readonly atOnce: number | undefined
   readonly signal: AbortSignal
   readonly onProgress: (label: string, done: number, total: number) => void
+  /** Of a task that writes programs: keeps them, and judges them where that may be. @returns how many pass of each question's */
+  readonly onPrograms?: (
+    task: BuiltTask,
+    p: number,
+    answers: readonly (readonly Answer[])[],
+  ) => Promise<readonly Tally[] | undefined>
 }
 
 /** Figures and samples at one P, by task. */
@@ -42,6 +51,8 @@ export async function buildTasks({ tasks }: TaskSet, data: DataSets, options: Bu
   const built: BuiltTask[] = []
   for (const config of tasks) {
     const read = await taskData(config, (split) => data.split(config, split), wantsExamples(config, options.numFewshot))
+    // Before prompts are written: what lacks checks is said by name, not by the template that misses them.
+    if (writesPrograms(config)) for (const [i, doc] of read.questions.entries()) problemFrom(doc, `${config.task}, item ${i}`)
     built.push(buildTask(config, read, options))
   }
   return built
@@ -84,7 +95,8 @@ export async function runTasks(
         options.onProgress(label, ++done, items.length)
       },
     })
-    const result = await taskResult(task, answers, options.predictOnly)
+    const tallies = writesPrograms(config) ? await options.onPrograms?.(task, p, answers) : undefined
+    const result = await taskResult(task, answers, options.predictOnly, tallies)
     figures.set(config.task, result.figures)
     samples.set(config.task, result.samples)
   }

@@ -273,9 +273,12 @@ const lengths = ['max_gen_toks', 'max_new_tokens', 'max_tokens', 'max_completion
 export function parseGenerationKwargs(value: Readonly<Record<string, unknown>>): GenerationConfig {
   const parsed = safeParse(generation, value)
   if (!parsed.success)
-    throw usageError(`--gen-kwargs: ${issueText(parsed.error).replace(/; see .*/, '')}; there are ${Object.keys(generation.shape).join(', ')}`, {
-      flag: 'gen-kwargs',
-    })
+    throw usageError(
+      `--gen-kwargs: ${issueText(parsed.error).replace(/; see .*/, '')}; there are ${Object.keys(generation.shape).join(', ')}`,
+      {
+        flag: 'gen-kwargs',
+      },
+    )
   const { temperature, do_sample: sample } = parsed.data
   // Whoever asks for a temperature wants it, also of tasks that are greedy by themselves.
   return { ...parsed.data, ...(temperature && sample === undefined && { do_sample: true }) }

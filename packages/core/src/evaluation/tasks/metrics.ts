@@ -145,7 +145,10 @@ function programMetrics({ raw, file, outputType, repeats }: TaskConfig): Metric[
   return raw.metric_list!.flatMap(({ metric: name, k, ...options }) => {
     const where = `${file}: metric_list: ${name}`
     if (outputType !== 'generate_until')
-      throw unsupportedError(`${where}: is not supported for ${outputType}; programs are of generate_until`, { file, found: name })
+      throw unsupportedError(`${where}: is not supported for ${outputType}; programs are of generate_until`, {
+        file,
+        found: name,
+      })
     if (!programMetricNames.includes(name))
       throw unsupportedError(`${where}: cannot stand beside ${programMetricNames.join(' or ')}, which judge programs`, {
         file,
@@ -153,9 +156,12 @@ function programMetrics({ raw, file, outputType, repeats }: TaskConfig): Metric[
       })
     const unknown = Object.keys(options).find((option) => option !== 'aggregation' && option !== 'higher_is_better')
     if (unknown || (options.aggregation ?? 'mean') !== 'mean')
-      throw unsupportedError(`${where}: ${unknown ? `the option ${unknown}` : 'another aggregation than mean'} is not supported`, {
-        file,
-      })
+      throw unsupportedError(
+        `${where}: ${unknown ? `the option ${unknown}` : 'another aggregation than mean'} is not supported`,
+        {
+          file,
+        },
+      )
     const ks = [name === 'pass_at_1' ? 1 : k].flat()
     const wrong = ks.find((each) => !Number.isInteger(each) || (each as number) < 1)
     if (wrong !== undefined || ks[0] === undefined)

