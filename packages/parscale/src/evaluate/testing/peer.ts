@@ -34,7 +34,8 @@ export function askPeer(
     readonly model?: string
     readonly batch_size?: number
     readonly dtype?: 'float32' | 'float64'
-    readonly texts?: readonly string[]
+    /** By question; of a task that repeats, by repeat. */
+    readonly texts?: readonly (string | readonly string[])[]
   })[],
 ): Promise<PeerAnswer[]> {
   const script = fileURLToPath(new URL('lm_eval_peer.py', import.meta.url))
