@@ -4,6 +4,7 @@ import { usageError } from '@parscale/core/internal'
 import type { TextModel } from '@parscale/core/internal/generation'
 import type { ProgramJudge } from '../evaluate/programs.ts'
 import { loadTextModel } from '../load/load.ts'
+import { checkModules } from '../sandbox/check-modules.ts'
 import { judgeInto } from '../sandbox/judge-into.ts'
 import { limitsOf } from '../sandbox/limits.ts'
 import { probeSandbox } from '../sandbox/probe.ts'
@@ -140,8 +141,10 @@ export function register(command: Command, io: Io): void {
 
 /** The sandbox, as parscale judge has it by default. */
 const programJudge = (python: string | undefined): ProgramJudge => ({
-  async probe(signal) {
-    await probeSandbox(await findPython(python), limitsOf(), signal)
+  async probe(problems, signal) {
+    const found = await findPython(python)
+    await checkModules(found, problems)
+    await probeSandbox(found, limitsOf(), signal)
   },
   judge: (problems, samples, files, signal) => judgeInto(problems, samples, files, { allowCode: true, python, signal }),
 })

@@ -5,6 +5,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import process from 'node:process'
 import { gzipSync } from 'node:zlib'
 import { parseSample } from '@parscale/core/internal/evaluation'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -201,6 +202,27 @@ describe('eval of tasks that write programs', () => {
     const { code, stderr } = await evaluate('--out', out)
     expect(stderr).toContain(message)
     expect(code).not.toBe(0)
+    expect(existsSync(out)).toBe(false)
+  })
+
+  it.runIf(hasBubblewrap)('refuses checks that the interpreter cannot run', async () => {
+    writeFileSync(data, gzipSync(jsonLines([{ ...problems[0], test: `import math, nowhere.else\n${problems[0]!.test}` }])))
+    const { code, stderr } = await evaluate('--allow-code', '--out', out)
+    expect(stderr).toMatch(/the checks of T\/0 import nowhere, which \/\S+ does not have; name an interpreter .* --python/)
+    expect(code).toBe(2)
+    expect(existsSync(out)).toBe(false)
+  })
+
+  it.runIf(existsSync('/usr/bin/python3'))('says where there is no sandbox, before the model is loaded', async () => {
+    const path = process.env.PATH
+    process.env.PATH = folder
+    try {
+      const { code, stderr } = await evaluate('--allow-code', '--out', out)
+      expect(stderr).toMatch(/does not hold here: there is no bwrap.*without --allow-code programs are written into --out/s)
+      expect(code).toBe(3)
+    } finally {
+      process.env.PATH = path
+    }
     expect(existsSync(out)).toBe(false)
   })
 

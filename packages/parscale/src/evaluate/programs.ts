@@ -3,7 +3,7 @@
  * the caller may run them. What runs them is handed in, as this room has no sandbox.
  */
 import { join } from 'node:path'
-import { unsupportedError, usageError } from '@parscale/core/internal'
+import { isParscaleError, unsupportedError, usageError } from '@parscale/core/internal'
 import { type Problem, parseSample, type Sample, type Tally, type Verdict } from '@parscale/core/internal/evaluation'
 import {
   type Answer,
@@ -20,8 +20,11 @@ import type { Io } from '../terminal/io.ts'
 
 /** Runs programs: the sandbox of parscale judge. */
 export interface ProgramJudge {
-  /** @throws unsupported error with the reason where the sandbox does not hold */
-  probe(signal: AbortSignal): Promise<void>
+  /**
+   * @throws unsupported error with the reason where the sandbox does not hold; usage error for checks that import what the interpreter does
+   *   not have
+   */
+  probe(problems: readonly Problem[], signal: AbortSignal): Promise<void>
   /** @param files what samples are from, and where results go, behind those that are there. @returns verdicts in the samples' order */
   judge(
     problems: ReadonlyMap<string, Problem>,
@@ -76,16 +79,19 @@ export class Programs {
   /** Problems of all tasks, before a model is asked. @throws as problemsOf; unsupported error where the sandbox does not hold */
   async prepare(built: readonly BuiltTask[]): Promise<void> {
     for (const task of built) if (writesPrograms(task.config)) this.#problems.set(task.config.task, problemsOf(task))
-    await this.#judge?.probe(this.#signal).catch((error) => {
-      this.#signal.throwIfAborted()
-      throw unsupportedError(
-        `${(error as Error).message}; without --allow-code programs are written into --out, to be judged elsewhere`,
-        {
+    await this.#judge
+      ?.probe(
+        [...this.#problems.values()].flat().map(({ problem }) => problem),
+        this.#signal,
+      )
+      .catch((error) => {
+        this.#signal.throwIfAborted()
+        if (!isParscaleError(error) || error.kind !== 'unsupported') throw error
+        throw unsupportedError(`${error.message}; without --allow-code programs are written into --out, to be judged elsewhere`, {
           cause: error,
           flag: 'allow-code',
-        },
-      )
-    })
+        })
+      })
   }
 
   /** Keeps a task's programs at P and judges them. @returns how many pass of each question's; undefined where nothing is run */

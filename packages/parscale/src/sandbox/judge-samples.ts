@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import { runtimeError, usageError } from '@parscale/core/internal'
 import { type Judgement, type Problem, programOf, type Sample } from '@parscale/core/internal/evaluation'
+import { checkModules } from './check-modules.ts'
 import { type Limits, limitsOf } from './limits.ts'
 import { probeSandbox } from './probe.ts'
 import { findPython } from './python.ts'
@@ -32,7 +33,7 @@ const ahead = 16
  *
  * @param problems by task id
  * @returns each sample with its verdict, in the order of `samples`, which are asked for as they are needed
- * @throws usage error without `allowCode` or for a sample of no problem; unsupported error with the reason where the sandbox does not
+ * @throws usage error without `allowCode`, for a sample of no problem, or for checks that import what the interpreter does not have; unsupported error with the reason where the sandbox does not
  *   hold, runtime error where it ceases to
  */
 export async function* judgeSamples(
@@ -46,6 +47,7 @@ export async function* judgeSamples(
       { flag: 'allow-code' },
     )
   const python = await findPython(asked)
+  await checkModules(python, problems.values())
   await probeSandbox(python, limits, signal)
   // Whoever stops asking ends the programs that run.
   const stop = new AbortController()
