@@ -69,6 +69,8 @@ export const foreignFlags: readonly ForeignFlag[] = [
     flags: ['--context', '--sequence-length'],
     note: "the context is the model's own and grows as it is needed; nothing has to be set",
   },
+  { names: ['--confirm-run-unsafe-code'], from: 'lm-eval', flags: ['--allow-code'], at: ['eval', 'judge'] },
+  { names: ['--n-samples', '--num-samples-per-task'], from: 'evalplus, bigcode', flags: ['--num-samples'], at: ['eval'] },
   { names: ['-s', '--random-seed'], from: 'llama.cpp', flags: ['--seed'], at: answering },
   {
     names: ['-sys', '--system', '--system-prompt', '--sys', '--system-message'],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { overrideGeneration, parseGenerationKwargs } from './config.ts'
 import { taskFilters } from './filters.ts'
 import { taskMetrics } from './metrics.ts'
 import { PythonRandom } from './python/random.ts'
@@ -115,7 +116,57 @@ describe('task files', () => {
     await expect(filters('{ function: regex, regex_pattern: "(" }')).rejects.toThrow('a.yaml: filter_list, n: regex:')
     const metrics = (list: string) => oneTask(`${minimal}metric_list: ${list}\n`).then(taskMetrics)
     await expect(metrics('[{ metric: bleu }]')).rejects.toThrow('metric_list: bleu is not supported for multiple_choice')
+    await expect(filters('{ function: custom, filter_fn: guess }')).rejects.toThrow('custom: filter_fn must be !builtin NAME')
+    await expect(filters('{ function: custom, filter_fn: !builtin guess }')).rejects.toThrow(
+      'there is no !builtin guess; there are',
+    )
     await expect(metrics('[{ metric: acc, aggregation: guess }]')).rejects.toThrow('the aggregation guess is not supported')
+  })
+})
+
+describe('tasks that write programs', () => {
+  const code = 'task: t\noutput_type: generate_until\ntest_split: test\ndoc_to_text: q\ndoc_to_target: a\n'
+  const metricsOf = (list: string, more = '') => oneTask(`${code}metric_list: ${list}\n${more}`).then(taskMetrics)
+
+  it("have figures by the harness' names", async () => {
+    const names = async (list: string, more = '') => (await metricsOf(list, more)).map(({ name, k }) => [name, k])
+    expect(await names('[{ metric: pass_at_1 }]')).toEqual([['pass_at_1', 1]])
+    expect(await names('[{ metric: pass_at_k, k: 1 }]')).toEqual([['pass@1', 1]])
+    expect(await names('[{ metric: pass_at_k, k: [1, 5] }]', 'repeats: 5\n')).toEqual([
+      ['pass@1', 1],
+      ['pass@5', 5],
+    ])
+  })
+
+  it.each([
+    ['[{ metric: pass_at_k }]', 'a.yaml: metric_list: pass_at_k: k: expected a whole number above 0'],
+    ['[{ metric: pass_at_k, k: [0] }]', 'pass_at_k: k: expected a whole number above 0'],
+    ['[{ metric: pass_at_k, k: [2] }]', 'k = 2 needs as many programs of each problem, repeats is 1'],
+    ['[{ metric: pass_at_k, k: 1, timeout: 3 }]', 'pass_at_k: the option timeout is not supported'],
+    ['[{ metric: pass_at_1, aggregation: median }]', 'another aggregation than mean is not supported'],
+    ['[{ metric: pass_at_1 }, { metric: exact_match }]', 'exact_match: cannot stand beside pass_at_1'],
+  ])('are refused by file and field: %s', async (list, message) => {
+    await expect(metricsOf(list)).rejects.toThrow(message)
+  })
+
+  it('have one filter, and no other kind of output', async () => {
+    const two =
+      'filter_list:\n  - { name: a, filter: [{ function: lowercase }] }\n  - { name: b, filter: [{ function: uppercase }] }\n'
+    const task = await oneTask(`${code}metric_list: [{ metric: pass_at_1 }]\n${two}`)
+    expect(() => taskFilters(task)).toThrow('a.yaml: filter_list: programs are judged behind one filter, there are 2')
+    const choice = await oneTask(`${minimal}metric_list: [{ metric: pass_at_1 }]\n`)
+    expect(() => taskMetrics(choice)).toThrow('pass_at_1: is not supported for multiple_choice')
+  })
+
+  it('take other settings, field by field', async () => {
+    const task = await oneTask(
+      `${code}metric_list: [{ metric: pass_at_k, k: [1] }]\ngeneration_kwargs: { until: [x], max_gen_toks: 9, do_sample: false }\n`,
+    )
+    const changed = overrideGeneration(task, parseGenerationKwargs({ temperature: 0.5, max_tokens: 7 }), 20)
+    expect(changed.generation).toEqual({ until: ['x'], maxTokens: 7, temperature: 0.5, topP: undefined, topK: undefined })
+    expect(changed.repeats).toBe(20)
+    expect(taskMetrics(changed).map(({ name }) => name)).toEqual(['pass@1', 'pass@10'])
+    expect(overrideGeneration(task, parseGenerationKwargs({ temperature: 0.5, do_sample: false })).generation.temperature).toBe(0)
   })
 })
 
