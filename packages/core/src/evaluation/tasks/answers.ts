@@ -100,7 +100,9 @@ export class ModelAnswerer implements Answerer {
     const { tokenizer } = this.#model
     const room = this.#context - settings.maxTokens
     if (room < 1)
-      throw usageError(`max_gen_toks: ${settings.maxTokens} tokens do not fit the model's context of ${this.#context}`)
+      throw usageError(
+        `max_gen_toks: ${settings.maxTokens} tokens do not fit the model's context of ${this.#context}; ask for fewer, as with --gen-kwargs max_gen_toks=${Math.max(1, Math.floor(this.#context / 2))}`,
+      )
     let promptIds = encode(tokenizer, context)
     if (promptIds.length > room && !this.#truncate) throw tooLong(promptIds.length + settings.maxTokens, this.#context)
     promptIds = promptIds.slice(-room)
