@@ -29,8 +29,9 @@ Cache::Cache(const CacheShape& shape) : shape_(shape) {
   const size_t bytes = shape.type == CacheType::f32 ? 4 : shape.type == CacheType::f16 ? 2 : 1;
   const auto aligned = [](size_t n) { return (n + 63) / 64 * 64; };
   CachedHead head;
+  head.type = shape.type;
   head.headDim = shape.headDim;
-  keyBytes_ = aligned(pagePositions * shape.headDim * bytes);
+  keyBytes_ = aligned(pagePositions * head.keyStride() * bytes);
   valueBytes_ = aligned(pagePositions * head.valueStride() * bytes);
   const size_t scales = shape.type == CacheType::int8 ? 2 * pagePositions * sizeof(float) : 0;
   headBytes_ = keyBytes_ + valueBytes_ + scales;

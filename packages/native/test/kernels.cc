@@ -348,6 +348,43 @@ void addRows(std::vector<Case>& cases) {
 
 // ---- cache ----
 
+// What the cache keeps of a vector.
+std::vector<float> kept(CacheType type, const std::vector<float>& x, bool good) {
+  std::vector<float> y(x.size(), 0);
+  if (!good) return y;
+  if (type != CacheType::int8) return x;
+  float extreme = 0;
+  for (const float v : x) extreme = std::max(extreme, std::fabs(v));
+  if (extreme > 0)
+    for (size_t i = 0; i < x.size(); i++) y[i] = std::nearbyint(x[i] * (127 / extreme)) * (extreme / 127);
+  return y;
+}
+
+// Attention of one query in double precision.
+std::vector<double> exactAttention(const std::vector<std::vector<float>>& keys, const std::vector<std::vector<float>>& values,
+                                   const VisibleRange& see, const float* query) {
+  std::vector<double> scores(see.end, -1e300);
+  double top = -1e300, sum = 0;
+  for (size_t p = 0; p < see.end; p++) {
+    if (p >= see.prefix && p < see.first) continue;
+    scores[p] = p < see.prefix ? double(see.prefixScore) : 0;
+    for (size_t d = 0; d < keys[p].size(); d++) scores[p] += double(query[d]) * double(keys[p][d]);
+    top = std::max(top, scores[p]);
+  }
+  std::vector<double> out(values[0].size(), 0);
+  for (size_t p = 0; p < see.end; p++) {
+    const double weight = std::exp(scores[p] - top);
+    sum += weight;
+    for (size_t d = 0; d < out.size(); d++) out[d] += weight * double(values[p][d]);
+  }
+  for (double& v : out) v /= sum;
+  return out;
+}
+
+// The largest difference from exact attention, as a share of the largest value, where the cache keeps floats as they are or 8 bits.
+double attentionError = 0, attentionErrorOfBytes = 0;
+bool faultsAreKept = true;
+
 // 150 positions of a head are appended, then seen through windows and behind prefixes by several queries.
 Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t groups) {
   constexpr size_t positions = 150, pages = 3;
@@ -356,7 +393,7 @@ Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t g
   head.type = type;
   head.headDim = headDim;
   // Room for floats is room for all.
-  const size_t keys = pagePositions * headDim * 4, values = pagePositions * head.valueStride() * 4, scales = pagePositions * 4;
+  const size_t keys = pagePositions * head.keyStride() * 4, values = pagePositions * head.valueStride() * 4, scales = pagePositions * 4;
   const size_t pageBytes = (keys + values + 2 * scales + 63) / 64 * 64;
   Aligned memory(pages * pageBytes);
   std::memset(memory.data(), 0, pages * pageBytes);
@@ -368,10 +405,15 @@ Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t g
   head.valueScales = keys + values + scales;
 
   Words words;
+  std::vector<std::vector<float>> keptKeys, keptValues;
+  float largest = 0;
   for (size_t position = 0; position < positions; position++) {
     std::vector<float> key = random.floats(headDim), value = random.floats(headDim, 1e-6f * float(position));
     if (position == 77) value[0] = NAN;
     words.push_back(kernels.appendKv(head, position, key.data(), value.data()));
+    keptKeys.push_back(kept(type, key, position != 77));
+    keptValues.push_back(kept(type, value, position != 77));
+    for (const float v : keptValues.back()) largest = std::max(largest, std::fabs(v));
   }
   for (size_t i = 0; i < pages * pageBytes; i += 4) {
     uint32_t word;
@@ -385,7 +427,18 @@ Words attention(const Kernels& kernels, CacheType type, size_t headDim, size_t g
                             {5, 70, positions, 1}, {0, 100, 131, 0}, {20, 25, 30, -2}}) {
     kernels.attend(head, see, queries.data(), groups, scores.data(), out.data(), none);
     append(words, out.data(), out.size());
+    if (type == CacheType::f16) continue;
+    double& error = type == CacheType::int8 ? attentionErrorOfBytes : attentionError;
+    for (size_t g = 0; g < groups; g++) {
+      const auto exact = exactAttention(keptKeys, keptValues, see, &queries[g * headDim]);
+      for (size_t d = 0; d < headDim; d++) error = std::max(error, std::fabs(exact[d] - double(out[g * headDim + d])) / double(largest));
+    }
   }
+  // A query that is not finite is not rounded away.
+  std::vector<float> bad = queries;
+  bad[headDim - 1] = NAN;
+  kernels.attend(head, {0, 0, positions, 0}, bad.data(), groups, scores.data(), out.data(), none);
+  faultsAreKept = faultsAreKept && std::isnan(out[0]);
   return words;
 }
 
@@ -432,6 +485,10 @@ int main(int count, char** arguments) {
   std::vector<Case> many;
   if (std::any_of(all.begin(), all.end(), [](const Kernels* each) { return each->manyRows; })) addManyRows(many);
   for (const Case& one : many) compare(one);
+  if (attentionError > 1e-5 || attentionErrorOfBytes > 1e-3 || !faultsAreKept) {
+    std::printf("attention is off by %.2g, over 8 bits by %.2g; NaN is %s\n", attentionError, attentionErrorOfBytes, faultsAreKept ? "kept" : "lost");
+    good = false;
+  }
   std::printf("bits %016llx\n", static_cast<unsigned long long>(bits));
   if (good) std::puts("ok");
   return good ? 0 : 1;

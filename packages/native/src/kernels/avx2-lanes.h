@@ -19,10 +19,6 @@ struct Avx2Lanes {
   static Floats load(const float* from) { return {_mm256_loadu_ps(from), _mm256_loadu_ps(from + 8)}; }
   static Floats loadBf16(const uint16_t* from) { return {wide(from), wide(from + 8)}; }
   static Floats loadHalf(const uint16_t* from) { return {_mm256_cvtph_ps(eight(from)), _mm256_cvtph_ps(eight(from + 8))}; }
-  static Floats loadInt8(const int8_t* from) {
-    const __m128i bytes = eight(from);
-    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8)))};
-  }
   static void store(float* to, Floats x) {
     _mm256_storeu_ps(to, x.low);
     _mm256_storeu_ps(to + 8, x.high);

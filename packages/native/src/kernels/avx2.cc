@@ -28,6 +28,11 @@ struct Avx2 : Avx2Lanes {
     return {added(acc.low, w.low, x), added(acc.high, w.high, x)};
   }
 
+  // Inputs of at most 64 need no signs taken apart: 2 * 255 * 64 fits.
+  static constexpr int32_t cachedShift = 0;
+  static Nibbles cached8(const uint8_t* at) { return {bytes(at), bytes(at + 32)}; }
+  static Sums dotCached(Sums acc, const Nibbles& bytes, const int8_t* in) { return dot4(acc, bytes, in); }
+
   static __m256i shifted(__m256i x) { return _mm256_xor_si256(x, _mm256_set1_epi8(char(128))); }
   static __m256i added(__m256i acc, __m256i unsignedBytes, __m256i signedBytes) {
     const __m256i pairs = _mm256_maddubs_epi16(unsignedBytes, signedBytes);

@@ -28,9 +28,6 @@ struct Avx512Vnni {
   static Floats loadHalf(const uint16_t* from) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
   }
-  static Floats loadInt8(const int8_t* from) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
-  }
   static void store(float* to, Floats x) { _mm512_storeu_ps(to, x); }
   static void storeHalf(uint16_t* to, Floats x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
@@ -86,6 +83,9 @@ struct Avx512Vnni {
     return acc;
   }
   static Sums dot4(Sums acc, __m512i weights, const int8_t* in) { return dot8(acc, weights, in); }
+  static constexpr int32_t cachedShift = shift8;
+  static __m512i cached8(const uint8_t* at) { return weights8(at); }
+  static Sums dotCached(Sums acc, __m512i bytes, const int8_t* in) { return dot8(acc, bytes, in); }
   [[gnu::always_inline]] static void prefetch(const uint8_t* at) { _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T1); }
 };
 

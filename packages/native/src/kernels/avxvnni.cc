@@ -17,6 +17,9 @@ struct AvxVnni : Avx2Lanes {
     return {_mm256_dpbusd_avx_epi32(acc.low, w.low, x), _mm256_dpbusd_avx_epi32(acc.high, w.high, x)};
   }
   static Sums dot4(Sums acc, const Weights& w, const int8_t* in) { return dot8(acc, w, in); }
+  static constexpr int32_t cachedShift = shift8;
+  static Weights cached8(const uint8_t* at) { return weights8(at); }
+  static Sums dotCached(Sums acc, const Weights& bytes, const int8_t* in) { return dot8(acc, bytes, in); }
 };
 
 }  // namespace

@@ -64,13 +64,16 @@ enum class CacheType : uint32_t { f32 = 0, f16 = 1, int8 = 2 };
 constexpr size_t pagePositions = 64;
 
 // One key/value head of one layer of a row, spread over pages of 64 positions. Offsets in bytes within each page:
-//   keys [64 / 16][D][16], values [64][D rounded up to 16], with int8 also scales f32 [64] of each.
+//   floats: keys [64 / 16][D][16], values [64][D rounded up to 16]
+//   int8, by 128 too large: keys [64 / 16][D / 4][16][4], values [64 / 4][D rounded up to 16][4], scales f32 [64] of each
 struct CachedHead {
   uint8_t* const* pages = nullptr;
   CacheType type = CacheType::f32;
   size_t headDim = 0;
   size_t keys = 0, values = 0, keyScales = 0, valueScales = 0;
 
+  // Numbers of a position: in 8 bits four neighbours go together.
+  size_t keyStride() const { return type == CacheType::int8 ? (headDim + 3) / 4 * 4 : headDim; }
   size_t valueStride() const { return (headDim + lanes - 1) / lanes * lanes; }
 };
 

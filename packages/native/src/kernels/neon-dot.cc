@@ -28,6 +28,9 @@ struct NeonDot : NeonLanes {
     return acc;
   }
   static Sums dot4(const Sums& acc, const Weights& w, const int8_t* in) { return dot8(acc, w, in); }
+  static constexpr int32_t cachedShift = shift8;
+  static Weights cached8(const uint8_t* at) { return weights8(at); }
+  static Sums dotCached(const Sums& acc, const Weights& bytes, const int8_t* in) { return dot8(acc, bytes, in); }
 };
 
 }  // namespace

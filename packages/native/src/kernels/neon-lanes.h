@@ -26,12 +26,6 @@ struct NeonLanes {
   static Floats loadHalf(const uint16_t* from) {
     return each([&](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from + 4 * i))); });
   }
-  static Floats loadInt8(const int8_t* from) {
-    const int8x16_t bytes = vld1q_s8(from);
-    const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
-    return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
-             vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
-  }
   static void store(float* to, const Floats& x) {
     for (int i = 0; i < 4; i++) vst1q_f32(to + 4 * i, x.v[i]);
   }

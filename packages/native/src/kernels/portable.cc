@@ -29,7 +29,6 @@ struct Portable {
   static Floats load(const float* from) { return each([&](size_t i) { return from[i]; }); }
   static Floats loadBf16(const uint16_t* from) { return each([&](size_t i) { return floatFromBits(uint32_t(from[i]) << 16); }); }
   static Floats loadHalf(const uint16_t* from) { return each([&](size_t i) { return floatFromHalf(from[i]); }); }
-  static Floats loadInt8(const int8_t* from) { return each([&](size_t i) { return float(from[i]); }); }
   static void store(float* to, Floats x) { std::memcpy(to, x.v, sizeof x.v); }
   static void storeHalf(uint16_t* to, Floats x) { for (size_t i = 0; i < lanes; i++) to[i] = halfFromFloat(x.v[i]); }
 
@@ -107,6 +106,9 @@ struct Portable {
     return acc;
   }
   static Sums dot4(const Sums& acc, const Weights& w, const int8_t* in) { return dot8(acc, w, in); }
+  static constexpr int32_t cachedShift = shift8;
+  static Weights cached8(const uint8_t* at) { return weights8(at); }
+  static Sums dotCached(const Sums& acc, const Weights& bytes, const int8_t* in) { return dot8(acc, bytes, in); }
   static void prefetch(const uint8_t*) {}
 };
 
