@@ -1,8 +1,11 @@
 /**
- * Decode and prefill speed in f32 beside llama.cpp: the same GGUF file, threads and context, in turns in one run.
+ * Decode and prefill speed without quantised weights beside llama.cpp: the same numbers, threads and context, in turns in one run.
  *
  *     npm run bench:decode                     SmolLM2-135M and a random model of Qwen2.5-0.5B's shape
  *     npm run bench:decode -- --rounds 5 --only smollm2 --json
+ *     npm run bench:decode -- --type bf16 --only smollm2 --prefill-rounds 0
+ *
+ * On the native step, or `--engine onnx`. `--type bf16`: weights in bfloat16 on both sides.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -10,10 +13,10 @@ import { cpus, loadavg } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { spreadOf } from '@parscale/core/internal'
-import { Engine, Model, modelFiles } from '@parscale/core/internal/generation'
-import { openModelFolder, openModelPath, writeModelFolder } from '@parscale/core/internal/node'
-import { onnxRuntime } from '../packages/core/src/node/onnx-runtime.ts'
+import { Engine, modelFiles } from '@parscale/core/internal/generation'
+import { openModelFolder, openStreamed, writeModelFolder } from '@parscale/core/internal/node'
 import { streamSetContents } from '../packages/parscale/src/bench/synthetic-model.ts'
+import { type EngineName, startModel } from '../packages/parscale/src/load/decode-engine.ts'
 import { fetchSmolLM2 } from '../scripts/fetch-smollm2.mjs'
 import { pythonEnvironment } from '../scripts/python-env.mjs'
 import { loadPeer } from './llama-peer.ts'
@@ -26,25 +29,34 @@ const { values: flags } = parseArgs({
     prompt: { type: 'string', default: '256' },
     threads: { type: 'string', default: '2' },
     only: { type: 'string' },
+    engine: { type: 'string', default: 'native' },
+    type: { type: 'string', default: 'f32' },
+    p: { type: 'string', default: '1,2,4,8' },
+    /** Default: as the rounds. */
+    'prefill-rounds': { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 })
 const [rounds, steps, context, prompt, threads] = [flags.rounds, flags.steps, flags.context, flags.prompt, flags.threads].map(
   Number,
 ) as [number, number, number, number, number]
-const streams = [1, 2, 4, 8]
+const prefillRounds = Number(flags['prefill-rounds'] ?? rounds)
+const streams = flags.p.split(',').map(Number)
+const engineName = flags.engine as EngineName
+if (!['f32', 'bf16'].includes(flags.type)) throw new Error('--type is f32 or bf16')
+const type = flags.type as 'f32' | 'bf16'
 const prefixTokens = 48
 const cache = fileURLToPath(new URL('../.cache', import.meta.url))
 
 async function smolLM2(): Promise<string> {
-  const path = `${cache}/smollm2/SmolLM2-135M-Instruct.F32.gguf`
-  if (!existsSync(path)) makeGguf('dequantise', await fetchSmolLM2(), path)
+  const path = `${cache}/smollm2/SmolLM2-135M-Instruct.${type.toUpperCase()}.gguf`
+  if (!existsSync(path)) makeGguf('dequantise', await fetchSmolLM2(), path, '--type', type)
   return path
 }
 
 async function random05B(): Promise<string> {
-  const path = `${cache}/random-0.5B.F32.gguf`
-  if (!existsSync(path)) makeGguf('random', path)
+  const path = `${cache}/random-0.5B.${type.toUpperCase()}.gguf`
+  if (!existsSync(path)) makeGguf('random', path, '--type', type)
   return path
 }
 
@@ -92,7 +104,7 @@ class Times {
 }
 
 async function measure(name: string, path: string): Promise<Row[]> {
-  const backbone = await openModelPath(path, { cacheDirectory: `${cache}/parscale` })
+  const { backbone } = await openStreamed(path, undefined)
   const sets = []
   for (const p of streams.slice(1)) {
     const folder = `${cache}/bench-streams/${name}-p${p}`
@@ -100,7 +112,7 @@ async function measure(name: string, path: string): Promise<Row[]> {
       await writeModelFolder(folder, streamSetContents(backbone.config, { n: p, nTokens: prefixTokens }, 32))
     sets.push(await openModelFolder(folder))
   }
-  const model = await Model.load(onnxRuntime({ threads }), await modelFiles(backbone, sets))
+  const model = await startModel(engineName, await modelFiles(backbone, sets), { threads, cacheDirectory: `${cache}/parscale` })
   const peer = await loadPeer(path, { threads })
   const engine = new Engine(model)
   const times = new Times()
@@ -121,7 +133,9 @@ async function measure(name: string, path: string): Promise<Row[]> {
       const figures = await peer.decodeBench({ sequences: p, contextTokens: context, steps })
       times.add(`llama decode ${p}`, figures.stepMs.lowerQuartile)
     }
+    if (round >= prefillRounds) continue
     for (const p of [1, 8]) {
+      if (!streams.includes(p)) continue
       const sequence = engine.open({ p })
       const started = performance.now()
       await engine.prefill(sequence, ids(prompt, round))
@@ -136,7 +150,8 @@ async function measure(name: string, path: string): Promise<Row[]> {
   await model.dispose()
   await peer.dispose()
   await Promise.all([backbone, ...sets].map((open) => open.close()))
-  return [...streams.map((p) => times.row(name, 'decode', p)), ...[1, 8].map((p) => times.row(name, 'prefill', p))]
+  const prefills = prefillRounds > 0 ? [1, 8].filter((p) => streams.includes(p)) : []
+  return [...streams.map((p) => times.row(name, 'decode', p)), ...prefills.map((p) => times.row(name, 'prefill', p))]
 }
 
 const rows: Row[] = []
@@ -147,7 +162,7 @@ const machine = { cpu: cpus()[0]!.model, cores: cpus().length, load: loadavg()[0
 if (flags.json) console.log(JSON.stringify({ machine, rows }, null, 2))
 else {
   console.log(
-    `${machine.cpu}, ${threads} threads of ${machine.cores} cores, load ${machine.load.toFixed(1)}; f32; lower quartiles of ${rounds} rounds, (min, median)`,
+    `${machine.cpu}, ${threads} threads of ${machine.cores} cores, load ${machine.load.toFixed(1)}; ${type}, ${engineName}; lower quartiles of ${rounds} rounds, (min, median)`,
   )
   const show = (row: Row, ms: number, [min, median]: readonly [number, number]) =>
     row.what === 'decode'

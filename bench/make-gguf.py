@@ -1,8 +1,8 @@
 """GGUF files for the peer: what llama.cpp computes without quantised weights, and shapes that no file at hand has.
 
-    python bench/make-gguf.py dequantise IN.gguf OUT.gguf        the same model with every weight in F32
+    python bench/make-gguf.py dequantise IN.gguf OUT.gguf        the same model with every weight in F32; --type bf16: matrices in BF16
     python bench/make-gguf.py random OUT.gguf --layers 24 ...    a random Qwen2 of a given shape, defaults as Qwen2.5-0.5B;
-                                                                 --type q8_0 or q4_0: matrices in these blocks
+                                                                 --type q8_0, q4_0 or bf16: matrices so
     python bench/make-gguf.py folder FOLDER OUT.gguf             a Llama or Qwen2 in F32, as transformers writes it, in one file;
                                                                  its tokens are placeholders
 
@@ -28,20 +28,30 @@ def copy_metadata(reader, writer):
         writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=element_type)
 
 
-def dequantise(source, target):
+def add_floats(writer, name, weights, kind):
+    """Matrices in bfloat16 where that is asked for; vectors stay floats, as llama.cpp has them."""
+    weights = np.ascontiguousarray(weights, dtype=np.float32)
+    if kind == "bf16" and weights.ndim > 1:
+        bf16 = gguf.GGMLQuantizationType.BF16
+        writer.add_tensor(name, gguf.quants.quantize(weights, bf16), raw_dtype=bf16)
+    else:
+        writer.add_tensor(name, weights)
+
+
+def dequantise(source, target, kind):
     reader = gguf.GGUFReader(source)
     architecture = reader.get_field("general.architecture").contents()
     writer = gguf.GGUFWriter(target, architecture)
     copy_metadata(reader, writer)
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_file_type(file_types[kind])
     for tensor in reader.tensors:
-        weights = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        writer.add_tensor(tensor.name, np.ascontiguousarray(weights, dtype=np.float32))
+        add_floats(writer, tensor.name, gguf.quants.dequantize(tensor.data, tensor.tensor_type), kind)
     finish(writer)
 
 
 file_types = {
     "f32": gguf.LlamaFileType.ALL_F32,
+    "bf16": gguf.LlamaFileType.MOSTLY_BF16,
     "q8_0": gguf.LlamaFileType.MOSTLY_Q8_0,
     "q4_0": gguf.LlamaFileType.MOSTLY_Q4_0,
 }
@@ -81,9 +91,9 @@ def random(target, shape):
     kv = shape.kv_heads * shape.hidden // shape.heads
 
     def matrix(name, rows, columns):
-        if shape.type == "f32":
+        if shape.type in ("f32", "bf16"):
             weights = generator.standard_normal((rows, columns), dtype=np.float32) * np.float32(0.02)
-            writer.add_tensor(f"{name}.weight", weights)
+            add_floats(writer, f"{name}.weight", weights, shape.type)
         else:
             blocks = random_blocks(generator, shape.type, rows * columns // 32).reshape(rows, -1)
             writer.add_tensor(f"{name}.weight", blocks, raw_dtype=gguf.GGMLQuantizationType[shape.type.upper()])
@@ -192,6 +202,7 @@ def main():
     copy = commands.add_parser("dequantise")
     copy.add_argument("source")
     copy.add_argument("target")
+    copy.add_argument("--type", choices=["f32", "bf16"], default="f32")
     one = commands.add_parser("folder")
     one.add_argument("source")
     one.add_argument("target")
@@ -203,7 +214,7 @@ def main():
         make.add_argument(f"--{name.replace('_', '-')}", type=int, default=value)
     options = parser.parse_args()
     if options.command == "dequantise":
-        dequantise(options.source, options.target)
+        dequantise(options.source, options.target, options.type)
     elif options.command == "folder":
         folder(options.source, options.target)
     else:

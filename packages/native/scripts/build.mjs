@@ -16,7 +16,18 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 const graphs = ['graph-kernels', 'moves', 'portable', 'product', 'program', 'row-kernel'].map((name) => `graphs/${name}`)
 
-const common = [...graphs, 'adapters', 'cache', 'linear', 'packed-file', 'step', 'thread-pool', 'kernels/portable']
+const common = [
+  ...graphs,
+  'adapters',
+  'cache',
+  'linear',
+  'pack-memory',
+  'packed-file',
+  'step',
+  'stored-rows',
+  'thread-pool',
+  'kernels/portable',
+]
 
 // Graphs are for training, where no two instruction sets have to agree to the bit.
 const fused = '-ffp-contract=fast'
@@ -53,7 +64,14 @@ const sources = {
 }
 
 /** What a program of test/ needs besides the file of its own name, below test/. */
-const programs = { fuzz: {}, kernels: { x64: { 'avxvnni-in-words': avx2 } }, products: {}, stress: {}, 'without-tiles': {} }
+const programs = {
+  fuzz: {},
+  packing: {},
+  kernels: { x64: { 'avxvnni-in-words': avx2 } },
+  products: {},
+  stress: {},
+  'without-tiles': {},
+}
 
 /** CPUs that there is code for. */
 export const architectures = Object.keys(sources)
@@ -101,11 +119,12 @@ function filesOf(arch, platform, program) {
   const more = program ? { [program]: [], ...programs[program][arch] } : {}
   return [
     ...Object.entries(sources[arch]).map(([name, own]) => [`src/${name}`, own]),
-    ...[...common, `mapped-file-${system}`].map((name) => [`src/${name}`, []]),
+    ...[...common, `mapped-file-${system}`, `source-file-${system}`].map((name) => [`src/${name}`, []]),
     ...(program
       ? []
       : [
           ['src/binding', []],
+          ['src/pack-binding', []],
           ['src/probe', []],
           ['src/bus-error', []],
           [`src/interrupts-${system}`, []],

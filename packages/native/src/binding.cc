@@ -14,6 +14,7 @@
 #include "interrupts.h"
 #include "js-functions.h"
 #include "js-values.h"
+#include "pack-binding.h"
 #include "probe.h"
 #include "step.h"
 
@@ -164,17 +165,25 @@ std::string pathOf(napi_env env, napi_value value) {
   return path;
 }
 
-// (path, threads, cacheType, instructionSet)
+// Of a packed file's path, or of what packInMemory gave.
+PackedModel packedModelOf(napi_env env, napi_value value) {
+  napi_valuetype type;
+  must(napi_typeof(env, value, &type));
+  return type == napi_object ? openPackedModel(packedBytesOf(env, value)) : openPackedModel(pathOf(env, value));
+}
+
+// (path or packed, threads, cacheType, instructionSet)
 napi_value openModel(napi_env env, Arguments a) {
-  const std::string path = pathOf(env, a[0]), name = stringOf(env, a[3], "instructionSet");
+  const std::string name = stringOf(env, a[3], "instructionSet");
   const auto threads = size_t(integerOf(env, a[1], "threads", 1, 1024));
   const auto cacheType = CacheType(integerOf(env, a[2], "cacheType", 0, 2));
   const std::vector<const Kernels*> all = availableKernels();
   const auto found = std::find_if(all.begin(), all.end(), [&](const Kernels* k) { return name == k->name; });
   if (found == all.end()) throw badCall("this CPU has no instruction set " + name);
   auto handle = std::make_unique<ModelHandle>();
-  handle->model = std::make_shared<Model>(path, **found, threads, cacheType);
-  if (handle->model->weights().layers.empty()) throw badFile(path, "holds an aggregator, expected a backbone");
+  handle->model = std::make_shared<Model>(packedModelOf(env, a[0]), **found, threads, cacheType);
+  const PackedModel& weights = handle->model->weights();
+  if (weights.layers.empty()) throw badFile(weights.file->path(), "holds an aggregator, expected a backbone");
   ModelHandle* raw = handle.get();
   const napi_value value = wrapped(env, std::move(handle), modelTag, [](napi_env env, void* data, void*) {
     napi_remove_env_cleanup_hook(env, stopModel, data);
@@ -477,6 +486,7 @@ napi_value init(napi_env env, napi_value exports) {
     keepArrayBuffer(env);
     add("instructionSets", entry<instructionSets>);
     add("refusedInstructionSet", entry<refusedInstructionSet>);
+    add("packInMemory", entry<packInMemory>);
     add("openModel", entry<openModel>);
     add("openAggregator", entry<openAggregator>);
     add("describe", entry<describe>);

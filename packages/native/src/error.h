@@ -16,6 +16,9 @@ inline Failure badFile(const std::string& path, const std::string& what) {
   return Failure("ERR_PACKED_FILE", path + ": " + what + "; remove it, and it is made again from the model");
 }
 
+// Something in a file of the checkpoint is not as its header said.
+inline Failure badSource(const std::string& path, const std::string& what) { return Failure("ERR_SOURCE_FILE", path + ": " + what); }
+
 // The caller asked for what cannot be.
 inline Failure badCall(const std::string& what) { return Failure("ERR_USAGE", what); }
 

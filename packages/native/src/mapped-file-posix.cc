@@ -12,7 +12,7 @@
 
 namespace parscale {
 
-MappedFile::MappedFile(const std::string& path, size_t leastBytes) : path_(path) {
+MappedFile::MappedFile(const std::string& path, size_t leastBytes) : PackedBytes(path) {
   // Without O_NONBLOCK a named pipe would be waited for.
   file_ = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file_ < 0) throw badFile(path, std::string("cannot be opened: ") + std::strerror(errno));

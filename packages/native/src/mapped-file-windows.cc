@@ -21,7 +21,7 @@ std::wstring wide(const std::string& utf8) {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string& path, size_t leastBytes) : path_(path) {
+MappedFile::MappedFile(const std::string& path, size_t leastBytes) : PackedBytes(path) {
   // As on other systems, others may read, write, rename and remove it meanwhile, as far as Windows lets them with a mapped file.
   const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
   file_ = CreateFileW(wide(path).c_str(), GENERIC_READ, share, nullptr, OPEN_EXISTING, FILE_ATTRIBUTE_NORMAL, nullptr);

@@ -1,4 +1,5 @@
 /** The native step behind the interface that the engine steps (core's runtime/decoder.ts). */
+import { availableParallelism } from 'node:os'
 import { unsupportedError } from '@parscale/core/internal'
 import { adapterBank, type DecoderOptions, type ModelFiles } from '@parscale/core/internal/generation'
 import {
@@ -17,8 +18,17 @@ import {
 } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
 import type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from '@parscale/core/internal/runtime'
-import { type AdapterKind, type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
-import { planAggregator, planBackbone } from './pack-plan.ts'
+import {
+  type AdapterKind,
+  type CacheType,
+  NativeAggregator,
+  NativeModel,
+  type NativeModelOptions,
+  requireModule,
+} from './native-model.ts'
+import type { PackedHandle } from './native-module.ts'
+import { memoryPlan, packInMemory } from './pack-memory.ts'
+import { type PackPlan, planAggregator, planBackbone } from './pack-plan.ts'
 import { packedFile } from './packed-cache.ts'
 
 /** `device` is the CPU. */
@@ -69,28 +79,49 @@ export interface PackedModel {
  * @throws unsupported error where nativeRefusal has a reason; else as packedFile
  */
 export async function packModel(files: ModelFiles, options: ModelCacheOptions): Promise<PackedModel> {
-  const refusal = nativeRefusal([files.config, ...files.streamSets.map(({ config }) => config)])
+  const backbone = await packedFile('backbone', planOf(files), options)
+  return { backbone, aggregators: await packAggregators(files, options) }
+}
+
+/** Packs into the cache what is not packed in memory at each start. @throws as packModel */
+export async function prepareModel(files: ModelFiles, options: ModelCacheOptions): Promise<void> {
+  const plan = planOf(files)
+  if (!memoryPlan(plan)) await packedFile('backbone', plan, options)
+  await packAggregators(files, options)
+}
+
+function planOf({ config, findWeight, tied, streamSets }: ModelFiles): PackPlan {
+  const refusal = nativeRefusal([config, ...streamSets.map((set) => set.config)])
   if (refusal !== undefined) throw unsupportedError(`${refusal}; use --engine onnx`)
-  const backbone = await packedFile('backbone', planBackbone(files.config, files.findWeight, files.tied), options)
+  return planBackbone(config, findWeight, tied)
+}
+
+/** By P. */
+async function packAggregators(files: ModelFiles, options: ModelCacheOptions): Promise<Map<number, string>> {
   const aggregators = new Map<number, string>()
   for (const { config, findWeight } of files.streamSets) {
     const { n, aggregation } = config.parscale
     if (n > 1 && aggregation !== 'average')
       aggregators.set(n, await packedFile(`aggregator-p${n}`, planAggregator(config, findWeight), options))
   }
-  return { backbone, aggregators }
+  return aggregators
 }
 
 /**
- * Maps a model's packed files, which are made in the cache on first use.
+ * Maps a model's packed files, which are made in the cache on first use; or packs a GGUF file's own blocks in memory.
  *
- * @throws as packModel and NativeModel
+ * @throws as packModel, packInMemory and NativeModel
  */
 export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOptions): Promise<Decoder> {
   const { kv = 'f32', threads, instructionSet, ...caching } = options
-  const packed = await packModel(files, caching)
-  const aggregators = new Map([...packed.aggregators].map(([p, path]) => [p, new NativeAggregator(path)]))
-  const model = new NativeRows(packed.backbone, files.config, {
+  const plan = planOf(files)
+  const inMemory = memoryPlan(plan)
+  const packed = inMemory
+    ? await packInMemory(requireModule(), inMemory, threads ?? availableParallelism(), caching)
+    : await packedFile('backbone', plan, caching)
+  const paths = await packAggregators(files, caching)
+  const aggregators = new Map([...paths].map(([p, path]) => [p, new NativeAggregator(path)]))
+  const model = new NativeRows(packed, files.config, {
     cacheType: cacheTypes[kv],
     ...(threads === undefined ? {} : { threads }),
     ...(instructionSet === undefined ? {} : { instructionSet }),
@@ -155,8 +186,8 @@ class NativeRows extends NativeModel implements RowCache {
   readonly #rope: RopeTable
   readonly #half: number
 
-  constructor(path: string, config: ModelConfig, options: NativeModelOptions) {
-    super(path, options)
+  constructor(packed: string | PackedHandle, config: ModelConfig, options: NativeModelOptions) {
+    super(packed, options)
     this.#rope = new RopeTable(config)
     this.#half = config.headDim / 2
   }

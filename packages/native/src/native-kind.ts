@@ -3,7 +3,7 @@
 import { quantisedBytes } from '@parscale/core/internal/checkpoint'
 import type { DecoderKind } from '@parscale/core/internal/generation'
 import { elementCount, estimateMemory, type MemoryEstimate, type MemoryQuestion } from '@parscale/core/internal/model'
-import { type NativeDecoderOptions, nativeDecoder, nativeRefusal, packModel } from './native-decoder.ts'
+import { type NativeDecoderOptions, nativeDecoder, nativeRefusal, prepareModel } from './native-decoder.ts'
 import { instructionSets, refusedInstructionSet } from './native-model.ts'
 import { nativeModule } from './native-module.ts'
 
@@ -24,7 +24,7 @@ export const nativeDecoders: DecoderKind<NativeDecoderOptions> = {
     return { kind: 'slow', reason: 'the native step has no instruction set for this CPU' }
   },
   memory: nativeMemory,
-  prepare: packModel,
+  prepare: prepareModel,
   open: nativeDecoder,
 }
 

@@ -15,6 +15,7 @@ import {
   type ModelHandle,
   type NativeModule,
   nativeModule,
+  type PackedHandle,
   type StepBatch,
   type StepOutput,
 } from './native-module.ts'
@@ -67,11 +68,11 @@ export class NativeModel {
   #disposed = false
 
   /**
-   * Maps a packed file (pack.ts).
+   * @param packed path of a packed file (pack.ts), which is mapped; or what was packed in memory (pack-memory.ts)
    *
    * @throws runtime error where there is no native module; checkpoint error when the file is not what it should be
    */
-  constructor(path: string, options: NativeModelOptions = {}) {
+  constructor(packed: string | PackedHandle, options: NativeModelOptions = {}) {
     this.#native = requireModule()
     const {
       threads = availableParallelism(),
@@ -79,7 +80,12 @@ export class NativeModel {
       instructionSet = this.#native.instructionSets()[0]!,
     } = options
     this.#handle = named(() =>
-      this.#native.openModel(toNamespacedPath(path), threads, cacheTypes.indexOf(cacheType), instructionSet),
+      this.#native.openModel(
+        typeof packed === 'string' ? toNamespacedPath(packed) : packed,
+        threads,
+        cacheTypes.indexOf(cacheType),
+        instructionSet,
+      ),
     )
     this.facts = this.#native.describe(this.#handle)
   }
@@ -189,7 +195,8 @@ export class NativeAggregator {
   }
 }
 
-function requireModule(): NativeModule {
+/** @throws runtime error where there is no native module */
+export function requireModule(): NativeModule {
   const loaded = nativeModule()
   if ('module' in loaded) return loaded.module
   throw runtimeError(`${loaded.reason}; use --engine onnx`)

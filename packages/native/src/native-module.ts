@@ -9,6 +9,10 @@ export interface ModelHandle {
 export interface AggregatorHandle {
   readonly kind?: 'aggregator'
 }
+/** Weights that were packed in memory. */
+export interface PackedHandle {
+  readonly kind?: 'packed'
+}
 export interface ProgramHandle {
   readonly kind?: 'program'
 }
@@ -55,7 +59,16 @@ export interface NativeModule {
   instructionSets(): string[]
   /** A better one, which the CPU could run but the system refuses. */
   refusedInstructionSet(): string | undefined
-  openModel(path: string, threads: number, cacheType: number, instructionSet: string): ModelHandle
+  /**
+   * Packs in memory what lies in files.
+   *
+   * @param header of the packed file that this would be (packed-layout.ts)
+   * @param numbers threads, bytes of all, then of each tensor: where it goes, 1 for a vector, outputs, inputs, ggml type, number of its
+   *   file, where it begins there, rows of a head whose halves are interleaved
+   * @param progress over a SharedArrayBuffer: KiB that are done; anything but 0 in the second one stops it. [2]
+   */
+  packInMemory(files: readonly string[], header: Uint8Array, numbers: Float64Array, progress: Int32Array): Promise<PackedHandle>
+  openModel(packed: string | PackedHandle, threads: number, cacheType: number, instructionSet: string): ModelHandle
   openAggregator(path: string): AggregatorHandle
   describe(model: ModelHandle): ModelFacts
   closeModel(model: ModelHandle): void

@@ -38,8 +38,9 @@ uint32_t crc32(const uint8_t* bytes, size_t length) {
 // Reads the header, then hands out its tensors by role; each is checked when it is taken.
 class Reader {
  public:
-  explicit Reader(const std::string& path)
-      : path_(path), file_(std::make_shared<const MappedFile>(path, fixedHeader)), bytes_(file_->bytes()), size_(file_->size()) {
+  explicit Reader(std::shared_ptr<const PackedBytes> file)
+      : path_(file->path()), file_(std::move(file)), bytes_(file_->bytes()), size_(file_->size()) {
+    if (size_ < fixedHeader) throw badFile(path_, "has " + std::to_string(size_) + " bytes, less than a header");
     if (std::memcmp(bytes_, "parscale", 8) != 0) throw badFile(path_, "does not begin with \"parscale\"");
     if (number(8) != version) throw badFile(path_, "has version " + std::to_string(number(8)) + ", expected 1");
     const size_t header = number(12);
@@ -106,7 +107,7 @@ class Reader {
     return has(role, layer) ? vector(role, layer, n) : nullptr;
   }
 
-  std::shared_ptr<const MappedFile> file() const { return file_; }
+  std::shared_ptr<const PackedBytes> file() const { return file_; }
 
  private:
   static std::string name(Role role, uint32_t layer) {
@@ -134,7 +135,7 @@ class Reader {
   }
 
   std::string path_;
-  std::shared_ptr<const MappedFile> file_;
+  std::shared_ptr<const PackedBytes> file_;
   const uint8_t* bytes_;
   size_t size_;
   std::map<std::pair<uint32_t, uint32_t>, size_t> entries_;
@@ -167,7 +168,12 @@ LayerWeights readLayer(const Reader& in, const PackedModel& m, uint32_t l) {
 }  // namespace
 
 PackedModel openPackedModel(const std::string& path) {
-  const Reader in(path);
+  return openPackedModel(std::make_shared<const MappedFile>(path, fixedHeader));
+}
+
+PackedModel openPackedModel(std::shared_ptr<const PackedBytes> file) {
+  const std::string path = file->path();
+  const Reader in(std::move(file));
   PackedModel m;
   m.file = in.file();
   m.hidden = in.size(32, "the hidden size");

@@ -47,12 +47,14 @@ struct PackedModel {
   std::vector<LayerWeights> layers;
   AggregatorWeights aggregator;
   // Everything above points into it.
-  std::shared_ptr<const MappedFile> file;
+  std::shared_ptr<const PackedBytes> file;
 };
 
 // Maps a file and checks that everything in it lies inside it, with the shapes that belong together.
 // Throws a Failure naming the first thing that is wrong.
 PackedModel openPackedModel(const std::string& path);
+// The same of bytes that are there already.
+PackedModel openPackedModel(std::shared_ptr<const PackedBytes>);
 
 // Row `id` of a matrix as floats: how token embeddings are looked up.
 void readRow(const Matrix&, size_t id, float* out);

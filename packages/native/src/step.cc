@@ -7,8 +7,8 @@
 
 namespace parscale {
 
-Model::Model(const std::string& path, const Kernels& kernels, size_t threads, CacheType cacheType)
-    : weights_(openPackedModel(path)),
+Model::Model(PackedModel weights, const Kernels& kernels, size_t threads, CacheType cacheType)
+    : weights_(std::move(weights)),
       kernels_(kernels),
       pool_(threads),
       linear_(kernels_, pool_),

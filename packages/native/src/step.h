@@ -40,7 +40,9 @@ struct StepInput {
 
 class Model {
  public:
-  Model(const std::string& path, const Kernels& kernels, size_t threads, CacheType cacheType);
+  Model(const std::string& path, const Kernels& kernels, size_t threads, CacheType cacheType)
+      : Model(openPackedModel(path), kernels, threads, cacheType) {}
+  Model(PackedModel weights, const Kernels& kernels, size_t threads, CacheType cacheType);
 
   const PackedModel& weights() const { return weights_; }
   const Kernels& kernels() const { return kernels_; }

@@ -1,3 +1,5 @@
+import type { StoredRows } from '../model/index.ts'
+
 /** Where bytes come from. Parsers see only this; files, HTTP ranges and buffers are handed in at the edge. */
 export interface ByteSource {
   /** Names the source in error messages: a path or a URL. */
@@ -8,6 +10,8 @@ export interface ByteSource {
   readonly path?: string
   /** Absolute paths of the files that the bytes are made of while they are read: they lie nowhere, and cannot be mapped. */
   readonly madeFrom?: readonly string[]
+  /** What a tensor is made of, where that is the same numbers. */
+  readonly rows?: StoredRows | undefined
   /** Exactly `length` bytes from `offset`. Rejects when the range does not lie inside the source. */
   read(offset: number, length: number): Promise<Uint8Array>
 }

@@ -3,7 +3,14 @@
  * matters: weights that are multiplied with the same input lie side by side, so that an engine can take them as one.
  */
 import { checkpointError } from '../errors.ts'
-import { backboneParameters, elementCount, type ModelConfig, type Parameter, streamParameters } from '../model/index.ts'
+import {
+  backboneParameters,
+  elementCount,
+  type ModelConfig,
+  type Parameter,
+  type StoredRows,
+  streamParameters,
+} from '../model/index.ts'
 import type { GgmlType } from './gguf/blocks.ts'
 import type { GgufStream } from './gguf/model.ts'
 import { type CarriedFormat, carriedFormat, carryBlocks } from './gguf/quantised.ts'
@@ -39,7 +46,7 @@ export interface QuantisedPart extends CarriedFormat {
 }
 
 export interface QuantisedTensors {
-  readonly tensors: readonly TensorStream[]
+  readonly tensors: readonly (TensorStream | GgufStream)[]
   readonly parts: readonly QuantisedPart[]
   /** Of each part, what makes its tensors together, and those tensors. */
   readonly matrices: readonly Matrix[]
@@ -129,6 +136,8 @@ function requireStream(streams: ReadonlyMap<string, TensorStream>, { name, shape
 /** A matrix on its way: its tensors one by one, or all of them in the pieces that they are made in. */
 export interface Matrix {
   readonly part: QuantisedPart
+  /** Where its integers lie as they are; undefined where they are rounded. */
+  readonly rows: StoredRows | undefined
   pieces(): AsyncIterable<QuantisedBlocks>
   readonly data: TensorStream
   readonly scales: TensorStream
@@ -151,7 +160,8 @@ function quantisedMatrix(
   const streams = matrixStreams(name, shape, format, pieces)
   const bytes = Object.values(streams).reduce((sum, part) => sum + (part ? streamBytes(part) : 0), 0)
   const type = carried && (stream as GgufStream).type
-  return { part: { ...format, name, elements: elementCount(shape), bytes, carried: type }, pieces, ...streams }
+  const rows = carried && (stream as GgufStream).rows
+  return { part: { ...format, name, elements: elementCount(shape), bytes, carried: type }, rows, pieces, ...streams }
 }
 
 async function* carriedPieces({ name, type, blocks }: GgufStream): AsyncGenerator<QuantisedBlocks> {
@@ -200,7 +210,7 @@ function matrixStreams(
   [rows, rowElements]: readonly number[],
   { bits, blockSize, zeroPoints }: CarriedFormat,
   pieces: () => AsyncIterable<QuantisedBlocks>,
-): Omit<Matrix, 'part' | 'pieces'> {
+): Omit<Matrix, 'part' | 'rows' | 'pieces'> {
   const blocks = rowElements! / blockSize
   let kept: { scales?: Float32Array[] | undefined; zeroPoints?: Float32Array[] | undefined } = {}
   async function* data() {

@@ -26,6 +26,28 @@ it('makes everything once where parts are read forwards, side by side', async ()
   expect(begun()).toBe(1)
 })
 
+it('lets go of what makes it once all was made, and is read again all the same', async () => {
+  let open = 0
+  async function* pieces() {
+    open++
+    try {
+      yield { data: new Uint8Array(4).fill(1), scales: new Uint8Array(2) }
+      yield { data: new Uint8Array(4).fill(2), scales: new Uint8Array(2) }
+    } finally {
+      open--
+    }
+  }
+  const { data, scales } = sequentialSources('made', ['/a'], { data: 8, scales: 4 }, pieces)
+  for (let turn = 0; turn < 2; turn++) {
+    expect([...(await data.read(0, 4))]).toEqual([1, 1, 1, 1])
+    expect(open).toBe(1)
+    expect([...(await data.read(4, 4))]).toEqual([2, 2, 2, 2])
+    expect(open).toBe(0)
+    expect([...(await scales.read(0, 4))]).toEqual([0, 0, 0, 0])
+    expect(open).toBe(0)
+  }
+})
+
 it('begins anew for what was passed, and takes reads at once in turns', async () => {
   const { data, scales, begun } = counted()
   const reads = await Promise.all([data.read(90, 10), data.read(0, 5), scales.read(49, 1), data.read(3, 2)])

@@ -35,8 +35,12 @@ export function sequentialSources<Part extends string>(
       const { done, value } = await making.next()
       if (done) throw new RangeError(`${name}: ended at byte ${window.end} of ${sizes[part]}`)
       for (const each of parts) if (value[each]) windows.get(each)!.push(value[each])
+      // What stands at its last piece would hold on to what that was made of, for each tensor of a model.
+      if (parts.every((each) => windows.get(each)!.end === sizes[each])) await making.return?.()
     }
-    return window.take(offset, length)
+    const bytes = window.take(offset, length)
+    if (offset + length === sizes[part]) window.forget()
+    return bytes
   }
 
   const source = (part: Part): ByteSource => ({
@@ -67,6 +71,12 @@ class Window {
     this.#pieces = []
     this.start = 0
     this.end = 0
+  }
+
+  /** What is there was read. */
+  forget(): void {
+    this.#pieces = []
+    this.start = this.end
   }
 
   push(piece: Uint8Array): void {

@@ -1,5 +1,6 @@
 /** A model with its matrices quantised, from a Hugging Face checkpoint or straight from a GGUF file, its stream sets with it. */
 import { backboneDigestKey, type Hashing, tensorsDigest, verifyDigest } from '../checkpoint/backbone-digest.ts'
+import type { GgufStream } from '../checkpoint/gguf/model.ts'
 import { jsonBytes } from '../checkpoint/json-text.ts'
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import {
@@ -44,7 +45,7 @@ export interface MatrixSummary extends Pick<QuantisedPart, 'bits' | 'blockSize' 
 export interface QuantisationPlan {
   /** The model's configuration, as its source has it. */
   readonly config: ModelConfig
-  readonly tensors: readonly TensorStream[]
+  readonly tensors: readonly (TensorStream | GgufStream)[]
   readonly matrices: readonly Matrix[]
   readonly summary: QuantisationSummary
 }

@@ -2,6 +2,7 @@
 import { backboneDigestKey, type Hashing, tensorsDigest } from '../checkpoint/backbone-digest.ts'
 import type { ByteSource } from '../checkpoint/byte-source.ts'
 import { parseModelConfig } from '../checkpoint/config.ts'
+import type { GgufStream } from '../checkpoint/gguf/model.ts'
 import { jsonBytes } from '../checkpoint/json-text.ts'
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { blockSizeOf, type Matrix, type QuantiseSettings, type WeightSettings } from '../checkpoint/quantise-model.ts'
@@ -48,7 +49,7 @@ export const streamedDigest = (model: ModelContents, hashing: Hashing): Promise<
 function checkpointOf(
   path: string,
   files: SmallFiles,
-  streams: readonly TensorStream[],
+  streams: readonly (TensorStream | GgufStream)[],
   matrices: readonly Matrix[],
   madeFrom: readonly string[],
 ): OpenCheckpoint {
@@ -57,7 +58,7 @@ function checkpointOf(
     const { data, scales, zeroPoints } = matrix
     const sizes = { data: streamBytes(data), scales: streamBytes(scales), zeroPoints: zeroPoints ? streamBytes(zeroPoints) : 0 }
     const made = sequentialSources(path, madeFrom, sizes, () => matrixPieces(matrix))
-    sources.set(data.name, made.data).set(scales.name, made.scales)
+    sources.set(data.name, { ...made.data, rows: matrix.rows }).set(scales.name, made.scales)
     if (zeroPoints) sources.set(zeroPoints.name, made.zeroPoints)
   }
   const stored = streams.map((stream): StoredTensor<AnyDType> => {
@@ -85,9 +86,12 @@ async function* matrixPieces(matrix: Matrix) {
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array => new Uint8Array(buffer, byteOffset, byteLength)
 
-function plainSource(path: string, madeFrom: readonly string[], stream: TensorStream): ByteSource {
+function plainSource(path: string, madeFrom: readonly string[], stream: TensorStream | GgufStream): ByteSource {
   async function* pieces() {
     for await (const all of stream.chunks()) yield { all }
   }
-  return sequentialSources(path, madeFrom, { all: streamBytes(stream) }, pieces).all
+  const { all } = sequentialSources(path, madeFrom, { all: streamBytes(stream) }, pieces)
+  // Of integers that become floats only the blocks lie in the file.
+  const rows = 'type' in stream && stream.type === stream.dtype ? stream.rows : undefined
+  return { ...all, rows }
 }

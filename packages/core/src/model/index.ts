@@ -62,6 +62,7 @@ export {
   type PlainWeight,
   type QuantisedWeight,
   type StoredData,
+  type StoredRows,
   type StoredWeight,
   storedRows,
   type Weights,

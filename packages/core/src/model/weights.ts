@@ -5,12 +5,26 @@
 import { checkpointError } from '../errors.ts'
 import type { DType, ExternalData, GraphBuilder, QuantisedMatrix, Value } from '../graph/index.ts'
 
+/** Rows of a matrix as a file of another format stores them, one after the other; a number of a vector is a row. */
+export interface StoredRows {
+  readonly path: string
+  /** Of the first row in the file. */
+  readonly offset: number
+  /** ggml's number of the type (checkpoint/gguf/blocks.ts). */
+  readonly type: number
+  readonly rowBytes: number
+  /** Rows of a head whose halves are interleaved: its row 2 j + s is number s * rows / 2 + j. 0: none. */
+  readonly interleaved: number
+}
+
 /** Where a weight's bytes lie: in a file at `path`; or nowhere, where `made` makes them while they are read. */
 export interface StoredData extends ExternalData {
   readonly made?:
     | {
         /** The files that they are made of. */
         readonly madeFrom?: readonly string[]
+        /** What they are made of, where that is the same numbers: for who can take those as they are. */
+        readonly rows?: StoredRows | undefined
         read(offset: number, length: number): Promise<Uint8Array>
       }
     | undefined

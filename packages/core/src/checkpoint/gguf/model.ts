@@ -3,6 +3,7 @@
  * F32, everything else as stored. Data is decoded only when a tensor's chunks are asked for.
  */
 import { checkpointError, unsupportedError } from '../../errors.ts'
+import type { StoredRows } from '../../model/index.ts'
 import type { ByteSource } from '../byte-source.ts'
 import { parseModelConfig, requireLayers } from '../config.ts'
 import { chunkBytes } from '../read-tensor.ts'
@@ -25,6 +26,8 @@ export interface GgufModel {
 /** A tensor's data as floats, and as the file stores it. */
 export interface GgufStream extends TensorStream<StoredDType> {
   readonly type: GgmlType
+  /** Where they lie, in a file of a path; undefined where they are not the numbers of the tensor. */
+  readonly rows: StoredRows | undefined
   /** The stored blocks in pieces of whole blocks, rows in Hugging Face's order. */
   blocks(): AsyncIterable<Uint8Array>
 }
@@ -88,9 +91,17 @@ function streamGgufTensor(tensor: GgufTensor, name: string, permutedInto?: numbe
     shape,
     type,
     dtype: stored ? type : 'F32',
+    rows: rowsOf(tensor, permutedInto),
     blocks,
     chunks: stored ? blocks : () => decoded(type, blocks()),
   }
+}
+
+function rowsOf({ type, shape, source, offset, byteLength }: GgufTensor, permutedInto?: number): StoredRows | undefined {
+  const rows = shape[0]!
+  if (!source.path) return undefined
+  const interleaved = permutedInto === undefined ? 0 : rows / permutedInto
+  return { path: source.path, offset, type: blockFormats[type].id, rowBytes: byteLength / rows, interleaved }
 }
 
 /** A tensor of floats with something added to each. @throws unsupported error for other types, in which no norm is stored */
@@ -103,7 +114,7 @@ function shifted(stream: GgufStream, by: number, file: string): GgufStream {
       yield new Uint8Array(values.buffer)
     }
   }
-  return { ...stream, chunks, blocks: chunks }
+  return { ...stream, rows: undefined, chunks, blocks: chunks }
 }
 
 async function* decoded(type: GgmlType, blocks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

@@ -1,22 +1,11 @@
-/** The step without Node under the compiler's sanitizers: eight minutes and more. */
+/** What reads files, under the compiler's sanitizers: packed files that are wrong, and packing in memory. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { build, run } from './support/programs.ts'
 import { packFolder } from './support/streams.ts'
-
-describe.each(['address,undefined', 'thread'])('-fsanitize=%s finds nothing', (sanitize) => {
-  it.each(['transformers/mistral-window', 'transformers/qwen3'])('in steps of %s', async (folder) => {
-    const stress = await build({ program: 'stress', sanitize })
-    const packed = await packFolder(`${fixturesFolder}${folder}`)
-    expect((await run(stress, [packed.backbone])).stdout).toBe('ok\n')
-    packed.remove()
-  })
-})
-
-it('-fsanitize=address,undefined finds nothing in any kernel', async () => {
-  expect((await run(await build({ program: 'kernels', sanitize: 'address,undefined' }))).stdout).toMatch(/\nok\n$/)
-})
 
 it.each([1, 2])('-fsanitize=address,undefined finds nothing in packed files that are wrong, seed %i', async (seed) => {
   const sanitize = 'address,undefined'
@@ -29,4 +18,10 @@ it.each([1, 2])('-fsanitize=address,undefined finds nothing in packed files that
   expect(opened).toBeGreaterThan(1000)
   expect(refused).toBeGreaterThan(1000)
   packed.remove()
+})
+
+it.each(['address,undefined', 'thread'])('-fsanitize=%s finds nothing where blocks are packed in memory', async (sanitize) => {
+  const folder = await mkdtemp(join(tmpdir(), 'parscale-packing-'))
+  expect((await run(await build({ program: 'packing', sanitize }), [join(folder, 'blocks')])).stdout).toBe('ok\n')
+  await rm(folder, { recursive: true })
 })

@@ -1,0 +1,16 @@
+// The border of pack-memory.h.
+#pragma once
+#include <memory>
+
+#include "js-functions.h"
+#include "pack-memory.h"
+
+namespace parscale {
+
+// (files string[], header Uint8Array, numbers Float64Array, progress Int32Array [2]) => Promise<packed>
+napi_value packInMemory(napi_env, Arguments);
+
+// What such a promise gave.
+std::shared_ptr<const PackedBytes> packedBytesOf(napi_env, napi_value);
+
+}  // namespace parscale

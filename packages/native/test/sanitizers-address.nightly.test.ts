@@ -1,0 +1,4 @@
+/** Steps without Node under AddressSanitizer. */
+import { sanitizedSteps } from './support/sanitized-steps.ts'
+
+sanitizedSteps('address,undefined')

@@ -1,0 +1,4 @@
+/** Steps without Node under ThreadSanitizer. */
+import { sanitizedSteps } from './support/sanitized-steps.ts'
+
+sanitizedSteps('thread')
