@@ -1,12 +1,10 @@
 /** A model inside of a page, on WebGPU or WASM, in a worker, without a server. A promised subpath: names come and go with major versions only. */
 export {
-  type JudgedSample,
   type Judgement,
   type Problem,
   parseProblem,
   parseSample,
   type Sample,
-  type Verdict,
 } from '../evaluation/index.ts'
 export {
   type BrowserJudgeOptions,

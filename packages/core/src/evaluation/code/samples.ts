@@ -4,6 +4,7 @@ import { checkpointError, usageError } from '../../errors.ts'
 import type { Judgement } from './judgement.ts'
 import type { Problem } from './problems.ts'
 
+/** A program that a model wrote, as a line of a file of samples has it. */
 export interface Sample {
   readonly taskId: string
   /** What continues the prompt, or else a whole program. */
@@ -12,12 +13,13 @@ export interface Sample {
   readonly fields: Readonly<Record<string, unknown>>
 }
 
+/** A sample with its verdict. */
 export interface JudgedSample {
   readonly sample: Sample
   readonly judgement: Judgement
 }
 
-/** @throws checkpoint error that names file, line and field */
+/** Reads a line of a file of samples. @throws checkpoint error that names file, line and field */
 export function parseSample(text: string, file: string, line: number): Sample {
   const where = `${file}, line ${line}`
   const json = parseJsonText(text, where)

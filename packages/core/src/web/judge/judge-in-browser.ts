@@ -7,6 +7,7 @@ import { type JudgedSample, type Judgement, type Problem, problemOf, programOf, 
 import { openFrame } from './frame.ts'
 import { probeFrame } from './probe.ts'
 
+/** What programs may take, and where their Python comes from. */
 export interface BrowserJudgeOptions {
   /** The caller's word that programs of a model may run here. */
   readonly allowCode: boolean
@@ -20,6 +21,8 @@ export interface BrowserJudgeOptions {
 }
 
 /**
+ * Judges programs that a model wrote, in a page: by Pyodide in workers of a frame without network.
+ *
  * Looks first whether the frame holds, with programs that try to get out. Samples are judged one after the other.
  *
  * @param problems by task id
