@@ -1,5 +1,13 @@
 /** A model inside of a page, on WebGPU or WASM, in a worker, without a server. A promised subpath: names come and go with major versions only. */
 export {
+  type Judgement,
+  type Problem,
+  parseProblem,
+  parseSample,
+  type Sample,
+} from '../evaluation/index.ts'
+export {
+  type BrowserJudgeOptions,
   type BrowserLoadOptions,
   type BrowserMemory,
   type BrowserModel,
@@ -8,6 +16,7 @@ export {
   type BrowserTextOptions,
   deleteKeptModel,
   filesOfDrop,
+  judgeInBrowser,
   type KeptModel,
   keptModels,
   type LoadProgress,

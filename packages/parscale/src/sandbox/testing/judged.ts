@@ -1,8 +1,8 @@
 /** Samples judged as `parscale judge` does it; and whether this machine can. */
 import { spawnSync } from 'node:child_process'
 import process from 'node:process'
-import { type Problem, parseSample } from '@parscale/core/internal/evaluation'
-import { type JudgedSample, judgeSamples } from '../judge-samples.ts'
+import { type JudgedSample, type Problem, parseSample } from '@parscale/core/internal/evaluation'
+import { judgeSamples } from '../judge-samples.ts'
 import type { Limits } from '../limits.ts'
 
 /** Where bubblewrap is missing, or the system lets it make no namespaces, tests of the sandbox are left out, and say so. */
