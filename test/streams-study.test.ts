@@ -1,6 +1,6 @@
 /** The arithmetic of the study of streams, on losses that are known to follow a law. */
 import { expect, test } from 'vitest'
-import { cellName, cells, sizes } from '../experiments/streams/cells.ts'
+import { cellName, cells, membersOf, sizes } from '../experiments/streams/cells.ts'
 import { better, betterAtEqual, type Model, worth } from '../experiments/streams/compare-cells.ts'
 import { bestRate, nextRuns } from '../experiments/streams/plan.ts'
 import { choosingLoss, type Record, reportedLoss } from '../experiments/streams/records.ts'
@@ -74,4 +74,16 @@ test('a sweep goes on until the best rate lies between two worse ones; then come
   expect(bestRate(made, cell)).toEqual({ rate: best, enclosed: true })
   expect(made.filter(({ rate }) => rate === best).map(({ seed }) => seed)).toEqual([0, 1, 2])
   expect(made.filter(({ seed }) => seed === 0).map(({ rate }) => rate)).toEqual([...sizes['35k'].rates, 0.005, 0.0025])
+})
+
+test('models of their own have the best rate of P = 1, once it is known, and seeds of their own', () => {
+  const cell = cells.find((each) => cellName(each) === '35k-independent-p4')!
+  const swept = [0.01, 0.02, 0.04].map((rate) => record(rate === 0.02 ? 1.4 : 1.5, { rate }))
+  expect(nextRuns(swept.slice(0, 2), cell)).toEqual([])
+  const plain = [...swept, ...[1, 2].map((seed) => record(1.4, { rate: 0.02, seed }))]
+  const runs = nextRuns(plain, cell)
+  expect(runs.map(({ rate, seed }) => [rate, seed])).toEqual([0, 1, 2].map((seed) => [0.02, seed]))
+  expect(runs.flatMap(membersOf).map(({ seed }) => seed)).toEqual(Array.from({ length: 12 }, (_, i) => i))
+  const made = record(1.3, { rate: 0.02, name: 'independent-p4' })
+  expect(nextRuns([...plain, made], cell).map(({ seed }) => seed)).toEqual([1, 2])
 })

@@ -28,7 +28,7 @@ export function costsOf({
   const prefix = valueAfter(args, '--streams') === 'prefix' ? Number(valueAfter(args, '--prefix-tokens')) : 0
   const attention = layers * 2 * hidden * (context / 2 + prefix)
   const lora = valueAfter(args, '--streams') === 'lora' ? parameters - sizeParameters(shape) : 0 // of all streams together
-  const heads = variant.includes('probabilities') ? p : 1
+  const heads = variant.includes('probabilities') || variant.startsWith('independent') ? p : 1
   return {
     parameters,
     arithmetic: p * (layers * linearParameters(shape) + attention) + lora + heads * vocabulary * hidden,
