@@ -132,6 +132,17 @@ export const variants = {
       '--merge',
       'probabilities',
     ),
+  /** Keys and values of the last `window` tokens are a stream's own, those further back the first stream's. */
+  allWindow: (p: number, window: number) =>
+    streams(
+      `all-window${window}`,
+      `scales, biases and gains, own window of ${window}`,
+      p,
+      ...scalesAndAll,
+      ...balanced,
+      '--own-window',
+      String(window),
+    ),
   lora: (p: number) => streams('lora', 'LoRA of rank 2', p, ...lora, ...balanced),
   /** P can be chosen later. */
   allNested: (p: number) =>
@@ -148,6 +159,9 @@ export const variants = {
 
 const cell = (size: Size, variant: Variant, seeds: readonly number[] = [0, 1, 2]): Cell => ({ size, variant, seeds })
 
+/** The size with this rate alone: where another cell, swept, has it for its best. */
+const atRate = (size: Size, rate: number): Size => ({ ...size, rates: [rate] })
+
 /** P = 1 at sizes around the studied one: what parameters alone are worth. One seed, and the given rates only. */
 const ladder = (...names: (keyof typeof sizes)[]): Cell[] => names.map((name) => cell(sizes[name], variants.p1, [0]))
 
@@ -158,6 +172,7 @@ export const cells: readonly Cell[] = [
   ...[variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k'], variant)),
   cell(sizes['35k'], variants.prefix(4)),
   cell(sizes['35k'], variants.independent(4)),
+  ...[8, 16].map((window) => cell(atRate(sizes['35k'], 2e-2), variants.allWindow(4, window), [0])),
   ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['73k'], variant)),
   ...ladder('21k', '171k'),
   ...[variants.p1, variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k-repeated'], variant)),

@@ -3,6 +3,7 @@
  *
  *     npm run experiments -- streams                    until nothing is left; --compare prints tables only
  *     npm run experiments -- streams --size 35k         cells of one size; --jobs 2: runs side by side
+ *     npm run experiments -- streams --variant window   cells of variants whose names contain this
  *
  * Interrupted runs go on where they were. A finished run leaves docs/experiments/streams/runs/NAME.json and no folder.
  */
@@ -33,9 +34,12 @@ import {
 /** Tokens of each reported document on which streams are looked at. */
 const diagnosedTokens = 256
 
-export async function runStudy(root: string, { jobs, size }: { jobs: number; size?: string | undefined }): Promise<void> {
+export async function runStudy(
+  root: string,
+  { jobs, size, variant = '' }: { jobs: number; size?: string | undefined; variant?: string | undefined },
+): Promise<void> {
   mkdirSync(join(root, 'docs/experiments/streams/runs'), { recursive: true })
-  const chosen = cells.filter((cell) => size === undefined || cell.size.name === size)
+  const chosen = cells.filter((cell) => (size === undefined || cell.size.name === size) && cell.variant.name.includes(variant))
   const running = new Map<string, ChildProcess | undefined>()
   const failed = new Set<string>()
   let stopped = false
