@@ -19,6 +19,8 @@ export function bestRate(records: readonly Record[], cell: Cell): { rate: number
 export function nextRuns(records: readonly Record[], cell: Cell): RunName[] {
   const has = (rate: number, seed: number) =>
     ofCell(records, cell).some((each) => isSameRate(each.rate, rate) && each.seed === seed)
+  const { rate: given } = cell
+  if (given !== undefined) return cell.seeds.filter((seed) => !has(given, seed)).map((seed) => ({ cell, rate: given, seed }))
   if (cell.variant.independent) {
     const plain = { ...cell, variant: variants.p1 }
     if (nextRuns(records, plain).length > 0) return []

@@ -2,7 +2,7 @@
 import { Tensor } from 'onnxruntime-common'
 import { usageError } from '../../errors.ts'
 import { batchFeeds, hiddenScore } from '../../generation/index.ts'
-import { type ModelConfig, maskName, RopeTable, sharedPlaces, windowsOf } from '../../model/index.ts'
+import { type ModelConfig, maskName, RopeTable, sharedPositions, windowsOf } from '../../model/index.ts'
 import type { BatchShape, LossPlan } from './loss.ts'
 
 export interface TokenBatch {
@@ -127,14 +127,14 @@ function documentMasks(config: ModelConfig, shape: BatchShape, common: Feeds, do
 }
 
 /**
- * Masks [.., 1, T, prefix + T + sharedPlaces] of such without the last: what lies within the window of own keys and values (model/own-window.ts) stays
+ * Masks [.., 1, T, prefix + T + sharedPositions] of such without the last: what lies within the window of own keys and values (model/own-window.ts) stays
  * where it was, what lies before it is seen among the shared ones.
  */
 function sharedMasks({ parscale }: ModelConfig, masks: Feeds): Feeds {
   const { nTokens, ownWindow } = parscale
   const shared = ([name, mask]: [string, Tensor]): [string, Tensor] => {
     const [rows, , T, places] = mask.dims as [number, number, number, number]
-    const S = sharedPlaces(parscale, T)
+    const S = sharedPositions(parscale, T)
     if (ownWindow === null || S === 0) return [name, mask]
     const from = mask.data as Float32Array
     const to = new Float32Array(rows * T * (places + S)).fill(hiddenScore)

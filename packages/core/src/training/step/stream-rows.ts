@@ -11,15 +11,15 @@ import {
   type KeyValue,
   type ModelConfig,
   prefixName,
-  sharedPlaces,
+  sharedPositions,
   type Weights,
 } from '../../model/index.ts'
 
 /**
  * Keys and values of a layer behind each stream's prefix, and behind them those of the first stream that rows share (own-window.ts):
- * [P*B, K, T, D] to [P*B, K, nTokens + T + sharedPlaces, D]. Joined, other than when decoding: here the scores are larger than the keys.
+ * [P*B, K, T, D] to [P*B, K, nTokens + T + sharedPositions, D]. Joined, other than when decoding: here the scores are larger than the keys.
  */
-export function attendedPlaces(
+export function attendedKeys(
   g: GraphBuilder,
   config: ModelConfig,
   weights: Weights,
@@ -30,7 +30,7 @@ export function attendedPlaces(
   const { n: P, nTokens } = config.parscale
   const [K, D] = [config.numKeyValueHeads, config.headDim]
   const T = present.key.shape[2] as number
-  const S = sharedPlaces(config.parscale, T)
+  const S = sharedPositions(config.parscale, T)
   const prefix = (which: 'k' | 'v') => {
     const own = weights(prefixName(layer, which), [P, K, nTokens, D])
     return g.reshape(g.expand(g.unsqueeze(own, 1), [P, B, K, nTokens, D]), [P * B, K, nTokens, D])
