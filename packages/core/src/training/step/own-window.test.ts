@@ -171,11 +171,11 @@ describe.each(Object.entries(cases))('%s', (name, given) => {
     const files = await open(folder)
     const expected = await literally(files, given.streams.ownWindow!)
     const trained = await surprisals(planOf(files, 1), { ids: tokens })
-    // Pieces of a prompt, then single tokens; and beside another sequence, in whose rows it does not lie first.
+    // Pieces of a prompt, then single tokens, beside another sequence, so that its rows are not the first; each by a copy of what was there.
     for (const pieces of [[T], [4, 5, 1, 1], new Array<number>(T).fill(1)]) {
       const engine = await loadEngine(folder, { threads: 1 })
       const other = engine.open()
-      const sequence = engine.open()
+      let sequence = engine.open()
       const [hidden, logits]: number[][] = [[], []]
       for (let i = 0, start = 0; i < pieces.length; start += pieces[i++]!) {
         const ids = tokens.slice(start, start + pieces[i]!)
@@ -185,6 +185,9 @@ describe.each(Object.entries(cases))('%s', (name, given) => {
         ])
         hidden!.push(...out!.streams)
         logits!.push(...out!.logits)
+        const [copy] = engine.fork(sequence, 1)
+        engine.close(sequence)
+        sequence = copy!
       }
       await engine.dispose()
       expect(maxDifference(hidden!, expected)).toBeLessThan(1e-5)
