@@ -33,10 +33,11 @@ const { positionals, values } = parseArgs({
     threads: { type: 'string', default: '2' },
     jobs: { type: 'string', default: '2' },
     size: { type: 'string' },
+    variant: { type: 'string' },
   },
 })
 if (positionals.includes('streams')) {
-  if (!values.compare) await runStudy(root, { jobs: Number(values.jobs), size: values.size })
+  if (!values.compare) await runStudy(root, { jobs: Number(values.jobs), size: values.size, variant: values.variant })
   console.log(reportStudy(root))
   process.exit(0)
 }

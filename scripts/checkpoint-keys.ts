@@ -64,6 +64,7 @@ const meanings: Readonly<Record<string, string>> = {
   parscale_version: 'see [choices of streams](#choices-of-streams)',
   parscale_input: 'see [choices of streams](#choices-of-streams)',
   parscale_lora_rank: 'likewise',
+  parscale_own_window: 'likewise',
   parscale_prefix_gate: 'likewise',
   parscale_aggregation: 'likewise',
   parscale_merge: 'likewise',

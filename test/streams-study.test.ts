@@ -1,7 +1,8 @@
 /** The arithmetic of the study of streams, on losses that are known to follow a law. */
 import { expect, test } from 'vitest'
-import { cellName, cells, sizes } from '../experiments/streams/cells.ts'
+import { cellName, cells, membersOf, sizes } from '../experiments/streams/cells.ts'
 import { better, betterAtEqual, type Model, worth } from '../experiments/streams/compare-cells.ts'
+import { costsOf } from '../experiments/streams/costs.ts'
 import { bestRate, nextRuns } from '../experiments/streams/plan.ts'
 import { choosingLoss, type Record, reportedLoss } from '../experiments/streams/records.ts'
 
@@ -74,4 +75,32 @@ test('a sweep goes on until the best rate lies between two worse ones; then come
   expect(bestRate(made, cell)).toEqual({ rate: best, enclosed: true })
   expect(made.filter(({ rate }) => rate === best).map(({ seed }) => seed)).toEqual([0, 1, 2])
   expect(made.filter(({ seed }) => seed === 0).map(({ rate }) => rate)).toEqual([...sizes['35k'].rates, 0.005, 0.0025])
+})
+
+test('models of their own have the best rate of P = 1, once it is known, and seeds of their own', () => {
+  const cell = cells.find((each) => cellName(each) === '35k-independent-p4')!
+  const swept = [0.01, 0.02, 0.04].map((rate) => record(rate === 0.02 ? 1.4 : 1.5, { rate }))
+  expect(nextRuns(swept.slice(0, 2), cell)).toEqual([])
+  const plain = [...swept, ...[1, 2].map((seed) => record(1.4, { rate: 0.02, seed }))]
+  const runs = nextRuns(plain, cell)
+  expect(runs.map(({ rate, seed }) => [rate, seed])).toEqual([0, 1, 2].map((seed) => [0.02, seed]))
+  expect(runs.flatMap(membersOf).map(({ seed }) => seed)).toEqual(Array.from({ length: 12 }, (_, i) => i))
+  const made = record(1.3, { rate: 0.02, name: 'independent-p4' })
+  expect(nextRuns([...plain, made], cell).map(({ seed }) => seed)).toEqual([1, 2])
+})
+
+test('a cell that takes the rate of another is not swept', () => {
+  const cell = cells.find((each) => cellName(each) === '35k-all-window8-p4')!
+  expect(nextRuns([], cell).map(({ rate, seed }) => [rate, seed])).toEqual([0, 1, 2].map((seed) => [0.02, seed]))
+  const made = record(1.4, { rate: 0.02, name: 'all-window8-p4' })
+  expect(nextRuns([made], cell).map(({ seed }) => seed)).toEqual([1, 2])
+})
+
+test('keys and values that streams share are read once', () => {
+  const parameters = 47_268
+  const traffic = (...args: string[]) => costsOf({ size: '35k', variant: 'all-p4', p: 4, parameters, args }).traffic - parameters
+  const place = 2 * 2 * 32 // keys and values of two layers
+  expect(traffic()).toBe(4 * 64 * place)
+  expect(traffic('--own-window', '8')).toBe((64 + 3 * 8) * place)
+  expect(traffic('--own-window', '100')).toBe(traffic())
 })

@@ -6,7 +6,20 @@
  * not reported, is run with the other seeds.
  */
 
-/** A backbone, with tied embeddings. */
+/** What is read, and how much of it is kept to measure on. */
+export interface Text {
+  /** Its name in tables. */
+  readonly name: string
+  readonly files: string
+  readonly heldOut: number
+}
+
+/** 2,500 steps read half of it once: what lacks is capacity. */
+const prose: Text = { name: 'prose', files: '.cache/text/**/*.txt', heldOut: 0.1 }
+/** 2,500 steps read it five times: what lacks is text. */
+const mobyDick: Text = { name: 'Moby-Dick', files: '.cache/text/moby-dick/*.txt', heldOut: 0.2 }
+
+/** A backbone, with tied embeddings, and what it reads. */
 export interface Size {
   /** Its parameters without streams, in words. */
   readonly name: string
@@ -17,10 +30,11 @@ export interface Size {
   readonly intermediate: number
   /** 257: it reads bytes. */
   readonly vocabulary: number
+  readonly text: Text
   /** Tokens that see each other in training, and those that may when it is used. */
   readonly context: number
   readonly positions: number
-  /** Steps of 2,048 tokens: 2,500 read half of the bytes once. */
+  /** Of 2,048 tokens. */
   readonly steps: number
   /** Learning rates to begin with; where the best is the first or the last of them, the next one is tried, too. */
   readonly rates: readonly number[]
@@ -31,6 +45,8 @@ export interface Variant {
   /** What a reader calls it. */
   readonly title: string
   readonly p: number
+  /** P models that share nothing, at the best rate of P = 1, whose probabilities are averaged. */
+  readonly independent?: true
   /** Arguments of `parscale train` beside the common ones. */
   readonly args: readonly string[]
 }
@@ -39,6 +55,8 @@ export interface Cell {
   readonly size: Size
   readonly variant: Variant
   readonly seeds: readonly number[]
+  /** The best rate of a cell that is much like it. Default: its own, which is swept. */
+  readonly rate?: number
 }
 
 const size = (name: string, hidden: number, layers: number, heads: number, rates: readonly number[], steps = 2500): Size => ({
@@ -49,13 +67,16 @@ const size = (name: string, hidden: number, layers: number, heads: number, rates
   kvHeads: heads,
   intermediate: 3 * hidden,
   vocabulary: 257,
+  text: prose,
   context: 64,
   positions: 64,
   steps,
   rates,
 })
 
-export const sizes = {
+const repeated = (size: Size): Size => ({ ...size, name: `${size.name}-repeated`, text: mobyDick })
+
+const bytes = {
   '21k': size('21k', 24, 2, 2, [2e-2, 4e-2]),
   '35k': size('35k', 32, 2, 2, [1e-2, 2e-2]),
   '49k': size('49k', 32, 3, 2, [1e-2, 2e-2]),
@@ -64,6 +85,13 @@ export const sizes = {
   '171k': size('171k', 64, 3, 4, [5e-3, 1e-2]),
   '222k': size('222k', 64, 4, 4, [5e-3, 1e-2]),
   '340k': size('340k', 80, 4, 5, [5e-3, 1e-2]),
+}
+
+export const sizes = {
+  ...bytes,
+  '21k-repeated': repeated(bytes['21k']),
+  '35k-repeated': repeated(bytes['35k']),
+  '73k-repeated': repeated(bytes['73k']),
   /** Reads tokens in place of bytes, and all of the text 3.4 times. */
   tokens: { ...size('tokens', 64, 3, 2, [1e-2], 6000), kvHeads: 1, vocabulary: 1024, context: 256, positions: 512 },
 } satisfies Record<string, Size>
@@ -106,10 +134,28 @@ export const variants = {
       '--merge',
       'probabilities',
     ),
+  /** Keys and values of the last `window` tokens are a stream's own, those further back the first stream's. */
+  allWindow: (p: number, window: number) =>
+    streams(
+      `all-window${window}`,
+      `scales, biases and gains, own window of ${window}`,
+      p,
+      ...scalesAndAll,
+      ...balanced,
+      '--own-window',
+      String(window),
+    ),
   lora: (p: number) => streams('lora', 'LoRA of rank 2', p, ...lora, ...balanced),
   /** P can be chosen later. */
   allNested: (p: number) =>
     streams('all-nested', 'scales, biases and gains, nested', p, ...scalesAndAll, ...balanced, '--nest-streams', '0.5'),
+  independent: (p: number): Variant => ({
+    name: `independent-p${p}`,
+    title: `${p} models of P = 1, probabilities averaged`,
+    p,
+    independent: true,
+    args: [],
+  }),
   norms: (p: number) => streams('norms', 'gains and biases', p, '--streams', 'bitfit,norms', ...balanced),
 }
 
@@ -123,14 +169,19 @@ export const cells: readonly Cell[] = [
   cell(sizes['35k'], variants.p1),
   ...ladder('49k'),
   ...[variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k'], variant)),
-  ...ladder('73k'),
   cell(sizes['35k'], variants.prefix(4)),
-  ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['171k'], variant)),
-  ...ladder('21k', '103k', '222k', '340k'),
-  ...[variants.all(8), variants.lora(4), variants.allAverage(4), variants.allUnbalanced(4)].map((variant) =>
-    cell(sizes['35k'], variant),
-  ),
-  ...[variants.prefix(4), variants.lora(4), variants.all(8)].map((variant) => cell(sizes['171k'], variant)),
+  cell(sizes['35k'], variants.independent(4)),
+  ...[1, 8, 16].map((window) => ({ ...cell(sizes['35k'], variants.allWindow(4, window)), rate: 2e-2 })),
+  ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['73k'], variant)),
+  ...ladder('21k', '171k'),
+  ...[variants.p1, variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k-repeated'], variant)),
+  ...ladder('21k-repeated', '73k-repeated'),
+  ...[variants.lora(4), variants.all(8)].map((variant) => cell(sizes['35k'], variant)),
+  cell(sizes['171k'], variants.all(4), [0]),
+  cell(sizes['171k'], variants.p1All, [0]),
+  ...ladder('103k', '222k', '340k'),
+  ...[variants.allAverage(4), variants.allUnbalanced(4)].map((variant) => cell(sizes['35k'], variant)),
+  ...[variants.prefix(4), variants.lora(4), variants.all(8)].map((variant) => cell(sizes['171k'], variant, [0])),
   ...[
     variants.all(2),
     variants.scales(4),
@@ -150,7 +201,13 @@ export interface RunName {
 }
 
 export const cellName = ({ size, variant }: Cell): string => `${size.name}-${variant.name}`
+/** Losses of one can be compared with losses of the other: the same tokens of the same text. */
+export const isComparable = (a: Size, b: Size): boolean => a.vocabulary === b.vocabulary && a.text === b.text
 export const runName = ({ cell, rate, seed }: RunName): string => `${cellName(cell)}-rate${rate}-seed${seed}`
+
+/** The models of which an independent run consists; a seed of each is its own. */
+export const membersOf = ({ cell: { size, variant }, rate, seed }: RunName): RunName[] =>
+  Array.from({ length: variant.p }, (_, i) => ({ cell: cell(size, variants.p1), rate, seed: seed * variant.p + i }))
 
 /** Arguments of `parscale train`, but for --out and --threads. */
 export function runArguments({ cell: { size, variant }, rate, seed }: RunName): string[] {
@@ -158,9 +215,9 @@ export function runArguments({ cell: { size, variant }, rate, seed }: RunName): 
     ...[
       'pretrain',
       '--data',
-      '.cache/text/**/*.txt',
+      size.text.files,
       '--held-out',
-      '0.1',
+      String(size.text.heldOut),
       '--packing',
       'document',
       '--vocab-size',

@@ -9,7 +9,8 @@ export interface Costs {
    * the output embedding once for mixed hidden states and P times for mixed probabilities. What scales and gains multiply is left
    * out: a few per mille. */
   readonly arithmetic: number
-  /** Numbers read for one decoded token at the end of the context: all parameters once, keys and values of every stream. */
+  /** Numbers read for one decoded token at the end of the context: all parameters once, keys and values of every stream, where all but
+   * those of an own window are the first stream's, once. */
   readonly traffic: number
 }
 
@@ -28,11 +29,13 @@ export function costsOf({
   const prefix = valueAfter(args, '--streams') === 'prefix' ? Number(valueAfter(args, '--prefix-tokens')) : 0
   const attention = layers * 2 * hidden * (context / 2 + prefix)
   const lora = valueAfter(args, '--streams') === 'lora' ? parameters - sizeParameters(shape) : 0 // of all streams together
-  const heads = variant.includes('probabilities') ? p : 1
+  const ownWindow = args.includes('--own-window') ? Number(valueAfter(args, '--own-window')) : context
+  const places = context + (p - 1) * Math.min(ownWindow, context)
+  const heads = variant.includes('probabilities') || variant.startsWith('independent') ? p : 1
   return {
     parameters,
     arithmetic: p * (layers * linearParameters(shape) + attention) + lora + heads * vocabulary * hidden,
-    traffic: parameters + p * layers * 2 * kvWidth * context,
+    traffic: parameters + places * layers * 2 * kvWidth,
   }
 }
 

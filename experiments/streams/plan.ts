@@ -1,5 +1,5 @@
 /** Which runs are to be made next, from what there is: the sweep of a cell's rates, then its other seeds at the best one. */
-import { type Cell, cellName, type RunName } from './cells.ts'
+import { type Cell, cellName, type RunName, variants } from './cells.ts'
 import { choosingLoss, type Record } from './records.ts'
 
 /** The records of one cell. */
@@ -19,6 +19,14 @@ export function bestRate(records: readonly Record[], cell: Cell): { rate: number
 export function nextRuns(records: readonly Record[], cell: Cell): RunName[] {
   const has = (rate: number, seed: number) =>
     ofCell(records, cell).some((each) => isSameRate(each.rate, rate) && each.seed === seed)
+  const { rate: given } = cell
+  if (given !== undefined) return cell.seeds.filter((seed) => !has(given, seed)).map((seed) => ({ cell, rate: given, seed }))
+  if (cell.variant.independent) {
+    const plain = { ...cell, variant: variants.p1 }
+    if (nextRuns(records, plain).length > 0) return []
+    const { rate } = bestRate(records, plain)!
+    return cell.seeds.filter((seed) => !has(rate, seed)).map((seed) => ({ cell, rate, seed }))
+  }
   const sweep = cell.size.rates.filter((rate) => !has(rate, 0))
   if (sweep.length > 0) return sweep.map((rate) => ({ cell, rate, seed: 0 }))
   const { rate, enclosed } = bestRate(records, cell)!

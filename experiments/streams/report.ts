@@ -1,5 +1,5 @@
 /** The tables of the study, from the records of its runs. */
-import { type Cell, cellName, cells, sizes } from './cells.ts'
+import { type Cell, cellName, cells, isComparable, type Size, sizes } from './cells.ts'
 import { better, betterAtEqual, type Interval, isWithin, type Model, worth } from './compare-cells.ts'
 import { type Costs, costsOf, currencies, isPlain } from './costs.ts'
 import { bestRate } from './plan.ts'
@@ -26,7 +26,10 @@ export function report(root: string): string {
   const rows = rowsOf(readRecords(root))
   const names = Object.keys(sizes).filter((name) => rows.some(({ cell }) => cell.size.name === name && !isPlain(cell.variant)))
   return [
-    ladderTable(rows.filter(({ cell }) => cell.size.vocabulary === 257)),
+    ...[sizes['35k'], sizes['35k-repeated']]
+      .map((like) => ladderOf(rows, like))
+      .filter(({ length }) => length > 1)
+      .map(ladderTable),
     ...names.flatMap((name) => sizeTables(name, rows)),
   ].join('\n\n')
 }
@@ -43,16 +46,18 @@ function rowsOf(records: readonly Record[]): Row[] {
   })
 }
 
-const ladderOf = (rows: readonly Row[]): Row[] => rows.filter(({ cell }) => isPlain(cell.variant))
+/** P = 1 of all sizes whose losses can be compared. */
+const ladderOf = (rows: readonly Row[], size: Size): Row[] =>
+  rows.filter(({ cell }) => isPlain(cell.variant) && isComparable(cell.size, size))
 
 function ladderTable(rows: readonly Row[]): string {
   const { length: documents } = reportedDocuments(rows[0]!.runs[0]!)
   const bytes = reportedDocuments(rows[0]!.runs[0]!).reduce((sum, { tokens }) => sum + tokens, 0)
-  const lines = ladderOf(rows)
+  const lines = rows
     .toSorted((a, b) => a.costs.parameters - b.costs.parameters)
     .map(({ costs, rate, runs, loss }) => `| ${costs.parameters} | ${rate} | ${runs.length} | ${loss.toFixed(4)} |`)
   return [
-    `### P = 1: what parameters are worth (${documents} documents, ${bytes} bytes)`,
+    `### P = 1 on ${rows[0]!.cell.size.text.name}: what parameters are worth (${documents} documents, ${bytes} bytes)`,
     '',
     '| parameters | rate | seeds | nats a byte |',
     '|---|---|---|---|',
@@ -64,8 +69,7 @@ function sizeTables(name: string, rows: readonly Row[]): string[] {
   const mine = rows.filter(({ cell }) => cell.size.name === name)
   const base = mine.find(({ cell }) => isPlain(cell.variant))
   if (!base) return []
-  // Losses of other tokens cannot be compared.
-  const ladder = ladderOf(rows).filter(({ cell }) => cell.size.vocabulary === base.cell.size.vocabulary)
+  const ladder = ladderOf(rows, base.cell.size)
   const unit = base.cell.size.vocabulary === 257 ? 'byte' : 'token'
   const control = (row: Row) => mine.find(({ cell }) => cell.variant.name === controlOf(row.cell.variant.name))
   const gains = mine.map((row) =>
@@ -84,7 +88,7 @@ function sizeTables(name: string, rows: readonly Row[]): string[] {
     .filter(({ cell }) => cell.variant.p > 1 && ladder.length > 1)
     .map((row) => [row.cell.variant.title, ...currencies.map((currency) => equalCost(row, ladder, currency))].join(' | '))
   const streams = mine
-    .filter(({ cell }) => cell.variant.p > 1)
+    .filter(({ runs }) => runs[0]!.streams)
     .map((row) => [row.cell.variant.title, ...streamFigures(row.runs)].join(' | '))
   return [
     table(

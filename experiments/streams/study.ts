@@ -3,6 +3,7 @@
  *
  *     npm run experiments -- streams                    until nothing is left; --compare prints tables only
  *     npm run experiments -- streams --size 35k         cells of one size; --jobs 2: runs side by side
+ *     npm run experiments -- streams --variant window   cells of variants whose names contain this
  *
  * Interrupted runs go on where they were. A finished run leaves docs/experiments/streams/runs/NAME.json and no folder.
  */
@@ -16,22 +17,35 @@ import { parseRunConfig } from '@parscale/core/internal/training'
 import { nativeRuntime } from '@parscale/native'
 import { createIo } from '../../packages/parscale/src/terminal/io.ts'
 import { openRunInputs } from '../../packages/parscale/src/train/run-inputs.ts'
-import { type Cell, cells, type RunName, runArguments, runName } from './cells.ts'
+import { type Cell, cells, membersOf, type RunName, runArguments, runName, type Size } from './cells.ts'
+import { mixedLosses, type SequenceLosses } from './mixed-losses.ts'
 import { nextRuns } from './plan.ts'
-import { hasRecord, isReported, type Record, readRecords, type StreamFigures, writeRecord } from './records.ts'
+import {
+  type DocumentLoss,
+  hasRecord,
+  isReported,
+  meanLoss,
+  type Record,
+  readRecords,
+  type StreamFigures,
+  writeRecord,
+} from './records.ts'
 
 /** Tokens of each reported document on which streams are looked at. */
 const diagnosedTokens = 256
 
-export async function runStudy(root: string, { jobs, size }: { jobs: number; size?: string | undefined }): Promise<void> {
+export async function runStudy(
+  root: string,
+  { jobs, size, variant = '' }: { jobs: number; size?: string | undefined; variant?: string | undefined },
+): Promise<void> {
   mkdirSync(join(root, 'docs/experiments/streams/runs'), { recursive: true })
-  const chosen = cells.filter((cell) => size === undefined || cell.size.name === size)
-  const running = new Map<string, ChildProcess>()
+  const chosen = cells.filter((cell) => (size === undefined || cell.size.name === size) && cell.variant.name.includes(variant))
+  const running = new Map<string, ChildProcess | undefined>()
   const failed = new Set<string>()
   let stopped = false
   const stop = () => {
     stopped = true
-    for (const child of running.values()) child.kill('SIGTERM')
+    for (const child of running.values()) child?.kill('SIGTERM')
   }
   process.once('SIGINT', stop).once('SIGTERM', stop)
   const work = async (): Promise<void> => {
@@ -43,8 +57,8 @@ export async function runStudy(root: string, { jobs, size }: { jobs: number; siz
         continue
       }
       const name = runName(run)
-      const ended = train(root, run, (child) => running.set(name, child))
-      const code = await ended
+      running.set(name, undefined)
+      const code = await trainAll(root, run, (child) => running.set(name, child))
       if (code === 0) await keep(root, run)
       else if (!stopped) failed.add(name)
       running.delete(name)
@@ -63,10 +77,20 @@ function firstRun(root: string, chosen: readonly Cell[], isTaken: (name: string)
   return undefined
 }
 
-const folderOf = (run: RunName): string => `.cache/experiments/streams/${runName(run)}`
+/** Members of an independent run lie below it. */
+const folderOf = (run: RunName, whole = run): string =>
+  join('.cache/experiments/streams', runName(whole), ...(run === whole ? [] : [`seed${run.seed}`]))
 
-async function train(root: string, run: RunName, onStart: (child: ChildProcess) => void): Promise<number> {
-  const folder = folderOf(run)
+/** The exit status of the first that failed, or 0. */
+async function trainAll(root: string, run: RunName, onStart: (child: ChildProcess) => void): Promise<number> {
+  for (const each of run.cell.variant.independent ? membersOf(run) : [run]) {
+    const code = await train(root, each, folderOf(each, run), onStart)
+    if (code !== 0) return code
+  }
+  return 0
+}
+
+async function train(root: string, run: RunName, folder: string, onStart: (child: ChildProcess) => void): Promise<number> {
   if (existsSync(join(root, folder, 'evaluation.json'))) return 0
   const begun = existsSync(join(root, folder, 'config.json'))
   const args = ['train', ...(begun ? ['--resume', folder] : [...runArguments(run), '--out', folder]), '--threads', '1', '--quiet']
@@ -83,40 +107,52 @@ async function train(root: string, run: RunName, onStart: (child: ChildProcess) 
 async function keep(root: string, run: RunName): Promise<void> {
   if (hasRecord(root, run)) return
   const { cell, rate, seed } = run
+  const { size, variant } = cell
   const folder = join(root, folderOf(run))
-  const { nats, counts, documents: numbers } = JSON.parse(readFileSync(join(folder, 'evaluation.json'), 'utf8'))
-  const documents: { nats: number; tokens: number }[] = []
-  for (const [i, document] of (numbers as number[]).entries()) {
-    const { nats: sum, tokens } = documents[document] ?? { nats: 0, tokens: 0 }
-    documents[document] = { nats: sum + nats[i], tokens: tokens + counts[i] }
-  }
-  const steps = readFileSync(join(folder, 'metrics.jsonl'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { kind: string; tokens: number; seconds: number })
-    .filter(({ kind }) => kind === 'train')
-  const streams = cell.variant.p > 1 ? await streamFigures(root, folder, cell.size.vocabulary) : undefined
+  const members = variant.independent ? membersOf(run).map((member) => join(root, folderOf(member, run))) : [folder]
+  const { nats, counts, documents }: SequenceLosses = variant.independent
+    ? await mixedLosses(members)
+    : JSON.parse(readFileSync(join(folder, 'evaluation.json'), 'utf8'))
+  const steps = members.map(trainingSteps)
+  const streams = variant.p > 1 && !variant.independent ? await streamFigures(root, folder, size) : undefined
+  const sum = (values: number[]) => values.reduce((a, b) => a + b, 0)
   const record: Record = {
     name: runName(run),
-    size: cell.size.name,
-    variant: cell.variant.name,
-    p: cell.variant.p,
+    size: size.name,
+    variant: variant.name,
+    p: variant.p,
     rate,
     seed,
-    args: runArguments(run),
-    parameters: countParameters(join(folder, 'model/model.safetensors')),
-    tokens: steps.at(-1)!.tokens,
-    trainingSeconds: steps.reduce((sum, { seconds }) => sum + seconds, 0),
+    args: runArguments(variant.independent ? membersOf(run)[0]! : run),
+    parameters: sum(members.map((member) => countParameters(join(member, 'model/model.safetensors')))),
+    tokens: sum(steps.map((each) => each.at(-1)!.tokens)),
+    trainingSeconds: sum(steps.flat().map(({ seconds }) => seconds)),
     machine: cpus()[0]!.model,
-    documents,
+    documents: documentLosses({ nats, counts, documents }),
     ...(streams && { streams }),
   }
   writeRecord(root, record)
   rmSync(folder, { recursive: true })
-  const loss = documents.reduce((sum, each) => sum + each.nats, 0) / documents.reduce((sum, each) => sum + each.tokens, 0)
   const figures = streams ? `, rho ${streams.rho.toFixed(3)}, disagreement ${streams.disagreement.toFixed(2)}` : ''
-  console.error(`${runName(run)}: ${loss.toFixed(4)} nats a token${figures}`)
+  console.error(`${runName(run)}: ${meanLoss(record.documents).toFixed(4)} nats a token${figures}`)
 }
+
+/** Of each document, in their order. */
+function documentLosses({ nats, counts, documents: numbers }: SequenceLosses): DocumentLoss[] {
+  const documents: DocumentLoss[] = []
+  for (const [i, document] of numbers.entries()) {
+    const { nats: sum, tokens } = documents[document] ?? { nats: 0, tokens: 0 }
+    documents[document] = { nats: sum + nats[i]!, tokens: tokens + counts[i]! }
+  }
+  return documents
+}
+
+const trainingSteps = (folder: string): { tokens: number; seconds: number }[] =>
+  readFileSync(join(folder, 'metrics.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { kind: string; tokens: number; seconds: number })
+    .filter(({ kind }) => kind === 'train')
 
 /** All numbers in a safetensors file: a tied embedding stands in it once. */
 function countParameters(file: string): number {
@@ -127,8 +163,8 @@ function countParameters(file: string): number {
   return Object.values(header).reduce((sum, { shape }) => sum + (shape ? shape.reduce((a, b) => a * b, 1) : 0), 0)
 }
 
-async function streamFigures(root: string, folder: string, vocabulary: number): Promise<StreamFigures> {
-  const texts = join(root, `.cache/experiments/streams/diagnosed-${vocabulary}.jsonl`)
+async function streamFigures(root: string, folder: string, { text, vocabulary }: Size): Promise<StreamFigures> {
+  const texts = join(root, `.cache/experiments/streams/diagnosed-${text.name}-${vocabulary}.jsonl`)
   if (!existsSync(texts)) writeFileSync(texts, await diagnosedTexts(folder))
   const { stdout, status } = spawnSync(
     process.execPath,

@@ -15,6 +15,7 @@ import {
   type ModelConfig,
   outputScaleName,
   RopeTable,
+  sharesKeys,
 } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
 import type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from '@parscale/core/internal/runtime'
@@ -46,6 +47,7 @@ const cacheTypes: Readonly<Record<KvType, CacheType>> = { f32: 'float32', f16: '
  */
 export function nativeRefusal(configs: readonly ModelConfig[]): string | undefined {
   for (const config of configs) {
+    if (sharesKeys(config)) return 'the native step lets no streams share keys and values (parscale_own_window)'
     const unknown = unknownFeature(config)
     if (unknown) return `the native step knows no ${unknown}, which ${config.modelType} models have`
   }

@@ -1,8 +1,9 @@
 /** The reference's and transformers' numbers through the native step in float32, within the tolerances of fixtures/goldens/README.md. */
 import { readdirSync } from 'node:fs'
+import { type ModelConfig, parscaleConfig } from '@parscale/core/internal/model'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { argmax, type Fixture, fixturesFolder, maxDifference, readFixture } from '../../core/src/testing/fixtures.ts'
-import { instructionSets } from '../src/index.ts'
+import { instructionSets, nativeRefusal } from '../src/index.ts'
 import { refusalOf } from './support/refusal.ts'
 import { type PackedFolder, packFolder, Streams } from './support/streams.ts'
 
@@ -74,4 +75,6 @@ it('refuses by name what it does not compute, and nothing else', () => {
   const norms = (family: string) => `the native step knows no norms behind attention and MLP, which ${family} models have`
   const partial = 'the native step knows no rotation of a part of each head, which phi3 models have'
   expect(new Set(refused)).toEqual(new Set([norms('gemma2'), norms('olmo2'), partial]))
+  const sharing = { parscale: parscaleConfig({ n: 2, ownWindow: 64 }) } as ModelConfig
+  expect(nativeRefusal([sharing])).toBe('the native step lets no streams share keys and values (parscale_own_window)')
 })

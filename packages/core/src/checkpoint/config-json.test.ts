@@ -86,6 +86,7 @@ it('calls Qwen2 with the published streams by the name that the reference knows,
     { n: 2, aggregation: 'average' },
     { n: 2, input: 'scales' },
     { n: 1, input: 'lora' },
+    { n: 2, ownWindow: 64 },
   ] as const)
     expect(typeOf(options)).toMatchObject({ model_type: 'parscale_qwen2', architectures: ['ParScaleQwen2ForCausalLM'] })
   expect(Object.keys(typeOf({ n: 1 })).filter((key) => key.startsWith('parscale'))).toEqual([])

@@ -27,6 +27,7 @@ it('reads back whatever it writes', () => {
       nTokens: fc.integer({ min: 1, max: 100 }),
       gate: fc.boolean(),
       loraRank: fc.integer({ min: 1, max: 64 }),
+      ownWindow: fc.option(fc.integer({ min: 1, max: 100 })),
       aggregation: fc.constantFrom(...aggregations),
       merge: fc.constantFrom(...merges),
       attnSmooth: fc.double({ min: 0, max: 1, noNaN: true }),
@@ -47,10 +48,13 @@ it('writes no key of our own where the reference has the same meaning', () => {
 })
 
 it('writes a version where an earlier reader would not know the kinds', () => {
-  const written = (input: StreamInput[]) => parscaleKeys(parscaleConfig({ n: 2, input }))
+  const written = (input: StreamInput[], ownWindow?: number) => parscaleKeys(parscaleConfig({ n: 2, input, ownWindow }))
   expect(written(['lora'])).not.toHaveProperty('parscale_version')
   expect(written(['scales'])).toMatchObject({ parscale_version: 2, parscale_input: 'scales' })
   expect(written(['norms', 'prefix'])).toMatchObject({ parscale_version: 2, parscale_input: ['prefix', 'norms'] })
+  // Whoever passed over the key would attend to other keys and values: also of prefixes, which the reference knows.
+  expect(written(['prefix'], 64)).toMatchObject({ parscale_version: 3, parscale_input: 'prefix', parscale_own_window: 64 })
+  expect(written(['prefix'])).not.toHaveProperty('parscale_own_window')
 })
 
 it('knows one stream with a learned prefix from the plain model, which may name a prefix length too', () => {
@@ -63,8 +67,8 @@ describe('refuses', () => {
   it.each([
     // A newer version may have kinds that this one does not know.
     [
-      { parscale_n: 2, parscale_version: 3, parscale_input: 'gates' },
-      /parscale_version is 3, this parscale reads up to 2; install a newer one/,
+      { parscale_n: 2, parscale_version: 4, parscale_input: 'gates' },
+      /parscale_version is 4, this parscale reads up to 3; install a newer one/,
     ],
     [{ parscale_n: 2, parscale_input: 'adapter' }, /parscale_input is "adapter"; there are prefix, /],
     [
@@ -90,7 +94,9 @@ describe('refuses', () => {
     [{ parscale_n: 2, parscale_input: ['scales', 'scales'], parscale_attn_smooth: 0 }, /named once each, got "scales"/],
     [{ parscale_n: 2, parscale_input: ['scales', 'none'], parscale_attn_smooth: 0 }, /parscale_input is "none"; there are /],
     [{ parscale_n: 2, parscale_input: [], parscale_attn_smooth: 0 }, /would all be the same/],
-    [{ parscale_n: 2, parscale_input: 'scales', parscale_attn_smooth: 0, parscale_version: 3 }, /reads up to 2; install/],
+    [{ parscale_n: 2, parscale_input: 'scales', parscale_attn_smooth: 0, parscale_version: 4 }, /reads up to 3; install/],
+    [{ parscale_n: 2, parscale_input: 'scales', parscale_attn_smooth: 0, parscale_own_window: 0 }, /parscale_own_window: /],
+    [{ parscale_n: 2, parscale_input: 'scales', parscale_attn_smooth: 0, parscale_own_window: 2.5 }, /parscale_own_window: /],
     [{ parscale_n: 2, parscale_input: 'bitfit' }, /parscale_attn_smooth is missing/],
   ])('%j', (keys, message) => {
     expect(() => parse(keys)).toThrow(message)

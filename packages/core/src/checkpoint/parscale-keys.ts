@@ -8,8 +8,11 @@ import { aggregations, type ModelConfig, merges, type ParscaleConfig, type Strea
 import { families, isModelType, type ModelType } from '../model/families.ts'
 import { hasStreams, isReferenceFormat, parscaleConfig } from '../model/stream-options.ts'
 
-/** Of our own keys. What version 1 does not know: scales, norms, embedding, several kinds together, mixed probabilities. */
-const newestVersion = 2
+/**
+ * Of our own keys. What version 1 does not know: scales, norms, embedding, several kinds together, mixed probabilities; what version 2
+ * does not: keys and values that streams share.
+ */
+const newestVersion = 3
 
 const keys = z.object({
   parscale_version: z.number().int().positive().optional(),
@@ -23,6 +26,7 @@ const keys = z.object({
   parscale_input: z.preprocess(kindList, z.array(z.string()).optional()),
   parscale_prefix_gate: z.boolean().optional(),
   parscale_lora_rank: z.number().int().positive().optional(),
+  parscale_own_window: z.number().int().positive().optional(),
   parscale_aggregation: z.string().optional(),
   parscale_merge: z.string().optional(),
 })
@@ -96,6 +100,7 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
       nTokens: input.includes('prefix') ? need('parscale_n_tokens', raw.parscale_n_tokens, differ) : 0,
       gate: raw.parscale_prefix_gate ?? false,
       loraRank: input.includes('lora') ? need('parscale_lora_rank', raw.parscale_lora_rank, 'it decides the shapes') : 0,
+      ownWindow: raw.parscale_own_window ?? null,
       aggregation,
       merge: known('parscale_merge', raw.parscale_merge ?? 'hidden', merges),
       attnSmooth: aggregation === 'average' ? 0 : need('parscale_attn_smooth', raw.parscale_attn_smooth, differ),
@@ -108,8 +113,11 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
 }
 
 const firstKinds: readonly StreamInput[] = ['prefix', 'lora', 'bitfit']
-const isFirstVersion = ({ input, merge }: ParscaleConfig): boolean =>
-  input.length === 1 && firstKinds.includes(input[0]!) && merge === 'hidden'
+/** The earliest version that knows all of it. */
+function versionOf({ input, ownWindow, merge }: ParscaleConfig): number {
+  if (ownWindow !== null) return 3
+  return input.length === 1 && firstKinds.includes(input[0]!) && merge === 'hidden' ? 1 : 2
+}
 
 function kindList(value: unknown): unknown {
   if (value === 'none') return []
@@ -118,15 +126,17 @@ function kindList(value: unknown): unknown {
 
 /** The keys to write into config.json; those of our own only where the reference's meaning would be another. */
 export function parscaleKeys(parscale: ParscaleConfig): Record<string, number | string | boolean | readonly string[]> {
-  const { n, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth } = parscale
+  const { n, input, nTokens, gate, loraRank, ownWindow, aggregation, merge, attnSmooth } = parscale
+  const version = versionOf(parscale)
   const reference = { parscale_n: n, parscale_n_tokens: nTokens, parscale_attn_smooth: attnSmooth }
   if (isReferenceFormat(parscale)) return reference
   return {
     ...reference,
-    ...(isFirstVersion(parscale) ? {} : { parscale_version: newestVersion }),
+    ...(version === 1 ? {} : { parscale_version: version }),
     parscale_input: input.length === 1 ? input[0]! : input,
     ...(gate ? { parscale_prefix_gate: gate } : {}),
     ...(input.includes('lora') ? { parscale_lora_rank: loraRank } : {}),
+    ...(ownWindow === null ? {} : { parscale_own_window: ownWindow }),
     ...(n > 1 ? { parscale_aggregation: aggregation } : {}),
     ...(merge === 'hidden' ? {} : { parscale_merge: merge }),
   }

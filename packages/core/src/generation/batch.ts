@@ -7,17 +7,22 @@ import { type ModelConfig, maskName, type RopeTable, rotaryHalf, windowsOf } fro
 import type { DecoderRow } from '../runtime/index.ts'
 
 /** Rows shorter than the longest are padded on the right, with their own last token; padding is never seen nor stored. */
-export type BatchRow = Pick<DecoderRow, 'ids' | 'prefix' | 'length' | 'firstPosition'> & Partial<Pick<DecoderRow, 'prefixScore'>>
+export type BatchRow = Pick<DecoderRow, 'ids' | 'prefix' | 'length' | 'firstPosition'> &
+  Partial<Pick<DecoderRow, 'prefixScore' | 'ownWindow'>>
 
 /** Added to the score of what must not be seen: its softmax weight is exactly 0 in float32. */
 export const hiddenScore = -1e30
 
-/** Feeds `input_ids` [R, T], `cos`, `sin` [R, T, rotaryHalf] and one mask [R, 1, T, capacity + T] per window. */
+/**
+ * Feeds `input_ids` [R, T], `cos`, `sin` [R, T, rotaryHalf] and one mask [R, 1, T, capacity + T] per window; where rows share keys and
+ * values (model/own-window.ts) as many places of the shared row follow: [R, 1, T, 2 (capacity + T)].
+ */
 export function batchFeeds(
   config: ModelConfig,
   rope: RopeTable,
   rows: readonly BatchRow[],
   capacity: number,
+  { shared = false }: { readonly shared?: boolean } = {},
 ): Record<string, Tensor> {
   const tokens = Math.max(...rows.map((row) => row.ids.length))
   const half = rotaryHalf(config)
@@ -35,30 +40,36 @@ export function batchFeeds(
     sin: new Tensor('float32', sin, [rows.length, tokens, half]),
   }
   for (const window of windowsOf(config)) {
-    feeds[maskName(window)] = new Tensor('float32', mask(rows, tokens, capacity, window), [
+    const places = (capacity + tokens) * (shared ? 2 : 1)
+    feeds[maskName(window)] = new Tensor('float32', mask(rows, tokens, capacity, window, places), [
       rows.length,
       1,
       tokens,
-      capacity + tokens,
+      places,
     ])
   }
   return feeds
 }
 
-/** Row r, new token t, position s: 0 where t sees s. Positions are the cache's, then the new tokens'. */
-function mask(rows: readonly BatchRow[], tokens: number, capacity: number, window: number | null): Float32Array {
-  const positions = capacity + tokens
-  const out = new Float32Array(rows.length * tokens * positions).fill(hiddenScore)
-  for (const [r, { ids, prefix, prefixScore = 0, length }] of rows.entries()) {
+/** Row r, new token t, place s: 0 where t sees s. Places are the cache's, then the new tokens', then, where there are more, both of the shared row. */
+function mask(rows: readonly BatchRow[], tokens: number, capacity: number, window: number | null, places: number): Float32Array {
+  const out = new Float32Array(rows.length * tokens * places).fill(hiddenScore)
+  for (const [r, { ids, prefix, prefixScore = 0, length, ownWindow = null }] of rows.entries()) {
+    /** Tokens from index `from` up to `to`, exclusive, which stand behind the prefix of a row whose places begin at `start`. */
+    const see = (start: number, from: number, to: number) => {
+      if (from < length) out.fill(0, start + prefix + from, start + prefix + Math.min(to, length))
+      const [first, end] = [Math.max(0, from - length), Math.min(to - length, ids.length)]
+      if (first < end) out.fill(0, start + capacity + first, start + capacity + end)
+    }
     for (let t = 0; t < tokens; t++) {
-      const line = (r * tokens + t) * positions
+      const line = (r * tokens + t) * places
       // The token's index in its sequence, and the first index that the window lets it see.
       const index = length + t
       const first = window === null ? 0 : Math.max(0, index - window + 1)
+      const firstOwn = ownWindow === null ? first : Math.max(first, index - ownWindow + 1)
       out.fill(prefixScore, line, line + prefix)
-      if (first < length) out.fill(0, line + prefix + first, line + prefix + length)
-      const firstNew = Math.max(0, first - length)
-      out.fill(0, line + capacity + firstNew, line + capacity + Math.max(firstNew, Math.min(t + 1, ids.length)))
+      see(line, firstOwn, index + 1)
+      if (firstOwn > first) see(line + capacity + tokens, first, firstOwn)
     }
   }
   return out

@@ -3,7 +3,7 @@
  * kinds and takes the first that does not refuse.
  */
 import { quantisedBytes } from '../checkpoint/index.ts'
-import type { KvType, ModelConfig } from '../model/index.ts'
+import { type KvType, type ModelConfig, sharesKeys } from '../model/index.ts'
 import { estimateMemory, type MemoryEstimate, type MemoryQuestion, prefixPositions } from '../model/memory.ts'
 import type { Decoder, Device, Runtime } from '../runtime/index.ts'
 import type { ModelFiles } from './model-files.ts'
@@ -60,10 +60,13 @@ export function graphMemory(question: MemoryQuestion): MemoryEstimate {
   const positions = prefixPositions(question) + contextTokens
   // What is not float32 is widened, layer by layer.
   const widened = kv === 'f32' ? 0 : p * 2 * numKeyValueHeads * positions * headDim
+  // Rows that share keys and values have the other row's beside their own, layer by layer.
+  const copies = question.streamSets.some(sharesKeys) ? 2 : 1
   // Gate, up and their product; a few residuals; scores and their softmax over all positions; new keys and values; logits.
   const floats =
-    widened +
-    rowTokens * (3 * intermediateSize + 6 * hiddenSize + 2 * numAttentionHeads * (positions + rowTokens / p)) +
+    copies * widened +
+    (copies - 1) * p * 2 * numKeyValueHeads * (positions + rowTokens / p) * headDim +
+    rowTokens * (3 * intermediateSize + 6 * hiddenSize + 2 * numAttentionHeads * copies * (positions + rowTokens / p)) +
     rowTokens * numHiddenLayers * 2 * numKeyValueHeads * headDim +
     2 * vocabSize
   return estimateMemory(question, { heldBytes: quantisedBytes(tensors), activationBytes: 4 * floats, packsAtLoad: true })

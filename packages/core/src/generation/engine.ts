@@ -187,6 +187,8 @@ export class Engine {
       length,
       firstPosition,
       adapter: set && set.firstAdapter > 0 ? set.firstAdapter + stream : 0,
+      sharedRow: rows[0]!,
+      ownWindow: stream === 0 ? null : (set?.config.parscale.ownWindow ?? null),
       wanted: wantedTokens(work),
     }))
   }

@@ -1,6 +1,6 @@
 /** The decoder over graphs, for any Runtime: one session each for the backbone, the output embedding and each aggregator. */
 import { Tensor } from 'onnxruntime-common'
-import { aggregatorGraph, backboneGraph, type KvType, type ModelConfig, outputGraph } from '../model/index.ts'
+import { aggregatorGraph, backboneGraph, type KvType, type ModelConfig, outputGraph, sharesKeys } from '../model/index.ts'
 import type { Decoder, Runtime, Session, TensorMemory } from '../runtime/index.ts'
 import { type AdapterTensor, adapterBank } from './adapter-bank.ts'
 import { GraphRowCache } from './graph-row-cache.ts'
@@ -15,6 +15,7 @@ export class GraphDecoder implements Decoder {
   readonly #output: Session
   readonly #aggregators: ReadonlyMap<number, Session>
   readonly #adapters: ReadonlyMap<string, Tensor>
+  readonly #shared: boolean
   readonly #memory: TensorMemory | undefined
   /** Those in the engine's memory, which nobody collects. */
   readonly #caches: GraphRowCache[] = []
@@ -26,6 +27,7 @@ export class GraphDecoder implements Decoder {
     output: Session,
     aggregators: ReadonlyMap<number, Session>,
     adapters: ReadonlyMap<string, Tensor>,
+    shared: boolean,
     memory: TensorMemory | undefined,
   ) {
     this.#config = config
@@ -34,6 +36,7 @@ export class GraphDecoder implements Decoder {
     this.#output = output
     this.#aggregators = aggregators
     this.#adapters = adapters
+    this.#shared = shared
     this.#memory = memory
   }
 
@@ -51,16 +54,17 @@ export class GraphDecoder implements Decoder {
     }
     try {
       const bank = adapterBank(files.streamSets)
+      const shared = files.streamSets.some(({ config }) => sharesKeys(config))
       const adapters = new Map([...bank].map(([name, { shape }]) => [name, shape]))
       // First, as it has the largest weight, which is for a moment there twice: as stored and as packed.
       const output = await session(outputGraph(files.config, files.findWeight, files.tied))
-      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters, kv }))
+      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters, kv, sharesKeys: shared }))
       const aggregators = new Map<number, Session>()
       for (const { config, findWeight } of files.streamSets) {
         const { n } = config.parscale
         if (n > 1) aggregators.set(n, await session(aggregatorGraph(config, findWeight)))
       }
-      return new GraphDecoder(files.config, kv, backbone, output, aggregators, asTensors(bank), runtime.memory)
+      return new GraphDecoder(files.config, kv, backbone, output, aggregators, asTensors(bank), shared, runtime.memory)
     } catch (error) {
       await Promise.all(made.map((s) => s.dispose()))
       throw error
@@ -68,7 +72,10 @@ export class GraphDecoder implements Decoder {
   }
 
   openCache(): GraphRowCache {
-    const cache = new GraphRowCache(this.#config, this.#kv, (feeds, adapters) => this.#run(feeds, adapters), this.#memory)
+    const cache = new GraphRowCache(this.#config, this.#kv, (feeds, adapters) => this.#run(feeds, adapters), {
+      shared: this.#shared,
+      memory: this.#memory,
+    })
     if (this.#memory) this.#caches.push(cache)
     return cache
   }

@@ -2,7 +2,7 @@
  * Rows of a graph's cache. A graph steps neighbours of equal length, over one block of keys and values: here rows get their
  * slots in the block, are moved together before a step, and padded to the longest.
  */
-import type { Tensor } from 'onnxruntime-common'
+import { Tensor } from 'onnxruntime-common'
 import { type KvType, type ModelConfig, positionBytes, RopeTable } from '../model/index.ts'
 import type { DecoderOutput, DecoderRow, RowCache, TensorMemory } from '../runtime/index.ts'
 import { batchFeeds } from './batch.ts'
@@ -25,11 +25,19 @@ export class GraphRowCache implements RowCache {
   readonly #run: RunBackbone
   readonly #cache: KvCache
   readonly #rope: RopeTable
+  readonly #shared: boolean
   /** By row, in the order of the block. */
   #slots = new Map<number, Slot>()
   #nextRow = 0
 
-  constructor(config: ModelConfig, kv: KvType, run: RunBackbone, memory?: TensorMemory) {
+  /** @param options.shared the backbone was built with `sharesKeys` */
+  constructor(
+    config: ModelConfig,
+    kv: KvType,
+    run: RunBackbone,
+    { shared = false, memory }: { readonly shared?: boolean; readonly memory?: TensorMemory | undefined } = {},
+  ) {
+    this.#shared = shared
     this.#config = config
     this.positionBytes = positionBytes(config, kv)
     this.#run = run
@@ -87,8 +95,9 @@ export class GraphRowCache implements RowCache {
     this.#cache.reserve(0, Math.max(...positions.map(({ at, count }) => at + count)))
     const first = this.#slots.get(rows[0]!.row)!.index
     const feeds = {
-      ...batchFeeds(this.#config, this.#rope, rows, this.#cache.capacity),
+      ...batchFeeds(this.#config, this.#rope, rows, this.#cache.capacity, { shared: this.#shared }),
       ...this.#cache.feeds(first, rows.length),
+      ...(this.#shared && { shared_rows: sharedRows(rows) }),
     }
     const out = await this.#run(
       feeds,
@@ -122,6 +131,16 @@ export class GraphRowCache implements RowCache {
     }
     this.#slots = new Map(order.map((row, i) => [row, { index: i, used: slots[i]!.used }]))
   }
+}
+
+/** Where in the step each row's shared one stands, int64 [R]. */
+function sharedRows(rows: readonly DecoderRow[]): Tensor {
+  const places = new Map(rows.map(({ row }, i) => [row, BigInt(i)]))
+  return new Tensor(
+    'int64',
+    BigInt64Array.from(rows, ({ sharedRow }) => places.get(sharedRow)!),
+    [rows.length],
+  )
 }
 
 /** The last `wanted` of each row's tokens, out of [R, T, H]. */

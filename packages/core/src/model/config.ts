@@ -42,6 +42,11 @@ export interface ParscaleConfig {
   readonly gate: boolean
   /** Rank of A and B. */
   readonly loraRank: number
+  /**
+   * Keys and values shared among streams (own-window.ts): a stream attends to its own of so many last tokens, itself among them, and
+   * further back to those of the first stream. null: to its own of all tokens.
+   */
+  readonly ownWindow: number | null
   /** `dynamic`: weights from the outputs, per token; `static`: P learned weights; `average`: 1 / P. One stream: `average`. */
   readonly aggregation: Aggregation
   /** One stream: `hidden`. */

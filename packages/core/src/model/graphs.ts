@@ -24,13 +24,20 @@ export const windowsOf = (config: ModelConfig): (number | null)[] => [...new Set
  * Outputs: `hidden` [R, T, hidden]; `present.L.key`, `present.L.value` [R, K, T, D], the new tokens only, and
  * with int8 `present.L.key_scale`, `present.L.value_scale` [R, K, T];
  * with `layerInputs`, also `layer_input.L` [R*T, hidden].
+ * With `sharesKeys` (own-window.ts), also the input `shared_rows` int64 [R]: row r attends to its own keys and values and then to those of
+ * row `shared_rows[r]`, and masks are [R, 1, T, 2 (C+T)].
  * With `adapters` (adapters.ts), also the inputs `stream_ids` int64 [R], and each of these tensors, by name: row r takes
  * entry `stream_ids[r]` of their first axis.
  */
 export function backboneGraph(
   config: ModelConfig,
   find: FindWeight,
-  options: { layerInputs?: boolean; kv?: KvType; adapters?: ReadonlyMap<string, readonly number[]> | undefined } = {},
+  options: {
+    layerInputs?: boolean
+    kv?: KvType
+    adapters?: ReadonlyMap<string, readonly number[]> | undefined
+    sharesKeys?: boolean
+  } = {},
 ): Graph<OpName> {
   const g = new GraphBuilder('backbone')
   const { numKeyValueHeads, headDim } = config
@@ -39,7 +46,8 @@ export function backboneGraph(
   const sin = g.input('sin', 'float32', ['rows', 'tokens', rotaryHalf(config)])
   const masks = new Map<number | null, Value>()
   for (const window of windowsOf(config)) {
-    masks.set(window, g.input(maskName(window), 'float32', ['rows', 1, 'tokens', 'capacity+tokens']))
+    const places = options.sharesKeys ? 'capacity+tokens+capacity+tokens' : 'capacity+tokens'
+    masks.set(window, g.input(maskName(window), 'float32', ['rows', 1, 'tokens', places]))
   }
   const { kv = 'f32' } = options
   const places = ['rows', numKeyValueHeads, 'capacity'] as const
@@ -52,6 +60,7 @@ export function backboneGraph(
   const bank = new Map<string, Value>()
   for (const [name, shape] of options.adapters ?? []) bank.set(name, g.input(name, 'float32', shape))
   const streamIds = bank.size > 0 ? g.input('stream_ids', 'int64', ['rows']) : undefined
+  const sharedRows = options.sharesKeys ? g.input('shared_rows', 'int64', ['rows']) : undefined
   const out = decoder(g, config, externalWeights(g, find), {
     inputIds,
     cos,
@@ -60,7 +69,8 @@ export function backboneGraph(
     // Apart: joining them would copy the whole cache at every step.
     attended: (layer, { key, value }) => {
       present[layer] = asBlock(storedKv(g, kv, key), storedKv(g, kv, value))
-      return [past[layer]!, present[layer]]
+      const own = [past[layer]!, present[layer]]
+      return sharedRows ? [...own, ...own.map((block) => ofRows(g, block, sharedRows))] : own
     },
     adapt: streamIds && bankAdapt(g, bank, streamIds, ['rows', 'tokens']),
   })
@@ -73,6 +83,12 @@ export function backboneGraph(
   }
   if (options.layerInputs) for (const [layer, x] of out.layerInputs.entries()) g.output(x, `layer_input.${layer}`)
   return g.build()
+}
+
+/** What these rows have, [R, ...]. */
+function ofRows(g: GraphBuilder, { key, keyScale, value, valueScale }: KeyValueBlock, rows: Value): KeyValueBlock {
+  const some = (x: Value | undefined) => x && g.gather(x, rows)
+  return { key: g.gather(key, rows), keyScale: some(keyScale), value: g.gather(value, rows), valueScale: some(valueScale) }
 }
 
 const asBlock = (key: StoredKv, value: StoredKv): KeyValueBlock => ({

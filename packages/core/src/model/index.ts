@@ -37,6 +37,7 @@ export {
   type Part,
 } from './layer-tensors.ts'
 export { estimateMemory, type MemoryEstimate, type MemoryQuestion, positionBytes } from './memory.ts'
+export { sharedPositions, sharesKeys } from './own-window.ts'
 export { backboneParameters, elementCount, streamParameters } from './parameters.ts'
 export { type Aggregated, aggregate, type LayerPrefix, outputEmbedding, type WriteCacheRow, writePrefix } from './parscale.ts'
 export { inverseFrequencies, RopeTable, rotaryHalf } from './rope.ts'

@@ -30,6 +30,7 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
     nTokens: input.includes('prefix') ? (options.nTokens ?? published.nTokens) : 0,
     gate,
     loraRank: input.includes('lora') ? (options.loraRank ?? published.loraRank) : 0,
+    ownWindow: n === 1 ? null : (options.ownWindow ?? null),
     aggregation,
     merge,
     attnSmooth: aggregation === 'average' ? 0 : (options.attnSmooth ?? published.attnSmooth),
@@ -37,7 +38,7 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
   const refuse = (flag: string, what: string, expected: unknown, found: unknown) => {
     throw usageError(`streams: ${what}, got ${JSON.stringify(found)}`, { flag, expected, found })
   }
-  const { nTokens, loraRank, attnSmooth } = config
+  const { nTokens, loraRank, ownWindow, attnSmooth } = config
   if (!(Number.isSafeInteger(n) && n >= 1)) refuse('p', 'P must be a whole number of at least 1', 1, n)
   const strange = asked.find((kind) => !streamInputs.includes(kind))
   if (strange !== undefined)
@@ -58,6 +59,13 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
     refuse('nTokens', 'the prefix must have a whole number of tokens', 0, nTokens)
   if (input.includes('lora') && !(Number.isSafeInteger(loraRank) && loraRank >= 1))
     refuse('loraRank', 'the rank must be a whole number of at least 1', 1, loraRank)
+  if (ownWindow !== null && !(Number.isSafeInteger(ownWindow) && ownWindow >= 1))
+    refuse(
+      'ownWindow',
+      'the window of own keys and values must be a whole number of at least 1, as each token sees itself',
+      1,
+      ownWindow,
+    )
   if (gate && !input.includes('prefix'))
     refuse('gate', 'a gate opens and closes a prefix, so prefix must be among what tells streams apart', 'prefix', input)
   if (gate && nTokens === 0) refuse('nTokens', 'a gate needs a prefix of at least one token', 1, nTokens)
@@ -69,5 +77,6 @@ export function parscaleConfig(options: ParscaleOptions): ParscaleConfig {
 export const hasStreams = ({ parscale }: { readonly parscale: ParscaleConfig }): boolean => parscale.input.length > 0
 
 /** Whether the reference implementation, which knows none of the other choices, gives the same numbers. */
-export const isReferenceFormat = ({ n, input, gate, aggregation, merge }: ParscaleConfig): boolean =>
-  input.length === 0 || (n > 1 && input.join() === 'prefix' && !gate && aggregation === 'dynamic' && merge === 'hidden')
+export const isReferenceFormat = ({ n, input, gate, ownWindow, aggregation, merge }: ParscaleConfig): boolean =>
+  input.length === 0 ||
+  (n > 1 && input.join() === 'prefix' && !gate && ownWindow === null && aggregation === 'dynamic' && merge === 'hidden')

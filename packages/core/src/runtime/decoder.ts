@@ -73,6 +73,10 @@ export interface DecoderRow {
   readonly firstPosition: number
   /** Number of the row's adapter (model/adapters.ts); 0: none. */
   readonly adapter: number
+  /** The row of the step whose keys and values it attends to in front of the last `ownWindow` tokens (model/own-window.ts). */
+  readonly sharedRow: number
+  /** null: it attends to its own of all tokens. */
+  readonly ownWindow: number | null
   /** Hidden states are wanted of so many of the new tokens, the last ones. */
   readonly wanted: number
 }

@@ -65,6 +65,10 @@ export const aidCases: Readonly<Record<string, AidCase>> = {
     streams: { n: 2, input: streamInputs, nTokens: 3, loraRank: 2, merge: 'probabilities' },
     aids: all,
   },
+  // Windows of 1 and 3 of 7 tokens.
+  'shared keys, prefix, all': { streams: { n: 2, input: ['prefix', 'lora'], nTokens: 3, loraRank: 2, ownWindow: 3 }, aids: all },
+  'shared keys, nested': { streams: { ...some, n: 4, ownWindow: 3 }, aids: { nestStreams: 0.5 } },
+  'shared keys, gate': { streams: { n: 3, input: ['prefix', 'scales'], nTokens: 2, gate: true, ownWindow: 1 }, aids: {} },
   'one stream, dropout': { streams: { n: 1 }, aids: all },
 }
 

@@ -39,7 +39,7 @@ def objective(case, w, feeds):
 
     def dropped(y, layer, branch):
         mask = feeds.get(f"dropout.{layer}.{branch}")
-        return y if mask is None else y * mask.view(B, P, T, H)
+        return y if mask is None else y * mask.view(P, B, T, H).transpose(0, 1)  # rows are [P, B]
 
     x = F.embedding(feeds["input_ids"], w["model.embed_tokens.weight"]).unsqueeze(1).expand(B, P, T, H)
     if own("model.embed_tokens.stream_output_scale") is not None:
@@ -52,14 +52,22 @@ def objective(case, w, feeds):
         k = rotate(k.view(B, P, T, groups, D).transpose(2, 3), c["ropeTheta"])
         v = v.view(B, P, T, groups, D).transpose(2, 3)
         mask = torch.tril(torch.ones(T, T, dtype=torch.bool))
+        # Where not the stream's own keys and values are attended to, but the first stream's.
+        far = torch.tril(torch.ones(T, T, dtype=torch.bool), -(s["ownWindow"] or T))
         if "prefix" in s["input"]:
             k, v = (
                 torch.cat((own(f"{at}.self_attn.prefix_{n}").expand(B, -1, -1, -1, -1), x), 3) for n, x in (("k", k), ("v", v))
             )
             mask = torch.cat((torch.ones(T, s["nTokens"], dtype=torch.bool), mask), 1)
+            far = torch.cat((torch.zeros(T, s["nTokens"], dtype=torch.bool), far), 1)
         k, v = (x.repeat_interleave(heads // groups, 2) for x in (k, v))
-        scores = (q @ k.transpose(-1, -2) / D**0.5).masked_fill(~mask, float("-inf"))
-        mixed = (scores.softmax(-1) @ v).transpose(2, 3).reshape(B, P, T, heads * D)
+        products = torch.where(far, q @ k[:, :1].transpose(-1, -2), q @ k.transpose(-1, -2))
+        scores = products / D**0.5
+        if own("model.prefix_gate") is not None:
+            opened = (own("model.prefix_gate") ** 2 + 1e-30).log().view(P, 1, 1, 1) / 2
+            scores = torch.cat((scores[..., : s["nTokens"]] + opened, scores[..., s["nTokens"] :]), -1)
+        shares = scores.masked_fill(~mask, float("-inf")).softmax(-1)
+        mixed = (shares * ~far @ v + shares * far @ v[:, :1]).transpose(2, 3).reshape(B, P, T, heads * D)
         x = x + dropped(linear(mixed, f"{at}.self_attn.o_proj", f"{at}.self_attn.o_proj"), layer, "attention")
         y = norm(x, f"{at}.post_attention_layernorm")
         gate, up = (linear(y, f"{at}.mlp.{n}_proj", f"{at}.mlp.gate_up_proj") for n in ("gate", "up"))
@@ -74,20 +82,25 @@ def objective(case, w, feeds):
         loss = (picked(logprobs(h[:, :, 0]), targets) * counts).sum()
         return loss, loss
     e = feeds["smoothing"] if aids.get("smoothing") else s["attnSmooth"]
+    kept = feeds.get("first_streams", torch.ones(B, P, dtype=torch.float64)).view(B, 1, P)
+    evenly = (kept / kept.sum(-1, keepdim=True)).expand(B, T, P)
     if s["aggregation"] == "average":
-        given = torch.full((B, T, P), 1 / P, dtype=torch.float64)
+        given = evenly
     else:
         at = "model.aggregate_layer"
         if s["aggregation"] == "static":
             scores = w[f"{at}.logits"].expand(B, T, P)
         else:
-            inner = F.silu(F.linear(h.transpose(2, 3).reshape(B, T, H * P), w[f"{at}.0.weight"], w[f"{at}.0.bias"]))
+            inner = F.silu(F.linear((h * kept.unsqueeze(-1)).transpose(2, 3).reshape(B, T, H * P), w[f"{at}.0.weight"], w[f"{at}.0.bias"]))
             scores = F.linear(inner, w[f"{at}.2.weight"], w[f"{at}.2.bias"])
-        given = scores.softmax(-1) * (1 - e) + e / P
+        given = (scores + kept.log()).softmax(-1) * (1 - e) + e * evenly
     weights = given
     if "kept_streams" in feeds:
         weights = weights * (feeds["kept_streams"] == 1).unsqueeze(1)
         weights = weights / weights.sum(-1, keepdim=True)
+    if "domain_streams" in feeds:
+        left = weights * feeds["domain_streams"].view(B, T, P)
+        weights = left / left.sum(-1, keepdim=True)
     alone = picked(logprobs(h), targets.unsqueeze(-1).expand(B, T, P))  # [B, T, P]
     if s["merge"] == "hidden":
         surprisals = picked(logprobs((weights.unsqueeze(-1) * h).sum(2)), targets)
@@ -95,6 +108,8 @@ def objective(case, w, feeds):
         surprisals = -(weights * (-alone).exp()).sum(-1).log()
     loss = (surprisals * counts).sum()
     total = loss
+    if "domain_streams" in feeds:
+        total = total - 0.1 * (left.sum(-1).log() * counts).sum()
     if aids.get("balance") and s["aggregation"] == "dynamic":
         importance = (given * counts.unsqueeze(-1)).sum((0, 1)) / counts.sum()
         total = total + aids["balance"] * importance.var(unbiased=False) / importance.mean() ** 2 * counts.sum()

@@ -169,7 +169,7 @@ const engineText = ({ name, why }: { name: ChosenEngine['engine']; why: string }
   name === 'native' ? `native (${why})` : `ONNX Runtime: ${why}`
 
 /** What tells the streams apart, and how they become one. */
-function streamText({ n, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth }: ParscaleConfig): string {
+function streamText({ n, input, nTokens, gate, loraRank, ownWindow, aggregation, merge, attnSmooth }: ParscaleConfig): string {
   const inputs = {
     prefix: `${nTokens}${gate ? ' gated' : ''} prefix tokens`,
     lora: `lora of rank ${loraRank}`,
@@ -181,5 +181,6 @@ function streamText({ n, input, nTokens, gate, loraRank, aggregation, merge, att
   const smoothing = aggregation === 'average' ? '' : `, smoothing ${attnSmooth}`
   // The paper's own aggregation goes without saying.
   const how = aggregation === 'dynamic' || n === 1 ? '' : `, ${aggregation} aggregation`
-  return `${input.map((kind) => inputs[kind]).join(', ')}${how}${smoothing}${merge === 'hidden' ? '' : `, ${merge} mixed`}`
+  const shared = ownWindow === null ? '' : `, keys and values shared but for the last ${ownWindow} tokens`
+  return `${input.map((kind) => inputs[kind]).join(', ')}${shared}${how}${smoothing}${merge === 'hidden' ? '' : `, ${merge} mixed`}`
 }

@@ -54,6 +54,7 @@ const elsewhere: typeof cases = [
   ['pretrain', { steps: 5, schedule: 'wsd', decaySteps: 9 }, '--decay-steps (stages.0.decaySteps)', /do not fit into 5/],
   ['pretrain', { streams: ['lora'], prefixGate: true }, '--prefix-gate (streams.gate)', /opens and closes a prefix/],
   ['pretrain', { prefixGate: true, prefixTokens: 0 }, '--prefix-tokens (streams.prefixTokens)', /at least one token/],
+  ['pretrain', { p: 4, set: ['streams.ownWindow=0'] }, '--own-window (streams.ownWindow)', /0/],
   ['pretrain', { dropout: 1 }, '--dropout (aids.dropout)', /1/],
   ['pretrain', { p: 4, ownLoss: 2 }, '--own-loss (aids.ownLoss)', /2/],
   ['pretrain', { smoothing: 1.2 }, '--smoothing (streams.smoothing)', /1/],

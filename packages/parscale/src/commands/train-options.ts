@@ -99,6 +99,13 @@ const valueOptions: readonly (readonly [path: string, option: Option])[] = [
   ['streams.reset', new Option('--reset-streams', "draw the streams' parameters anew though the model has some")],
   ['streams.gate', new Option('--prefix-gate', 'a learned gate on each prefix')],
   ['streams.loraRank', whole('--stream-rank <n>', 'rank of --streams lora')],
+  [
+    'streams.ownWindow',
+    whole(
+      '--own-window <n>',
+      "last tokens of which a stream attends to its own keys and values; further back to the first one's",
+    ),
+  ],
   ['streams.aggregation', choice('--aggregation <kind>', 'how streams are weighed', streams.aggregation.options)],
   ['streams.merge', choice('--merge <what>', 'what of the streams is mixed', streams.merge.unwrap().options)],
   ['streams.smoothing', real('--smoothing <e>', "share of the aggregation's weights that is even")],
@@ -209,10 +216,11 @@ const continues = (base: ParscaleConfig | undefined, p: number): base is Parscal
 /** Where a model has P streams and as many are trained, or fewer, they go on as they are made, unless a flag says otherwise. */
 function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
   if (!continues(base, p)) return []
-  const { input, nTokens, gate, loraRank, aggregation, merge, attnSmooth } = base
+  const { input, nTokens, gate, loraRank, ownWindow, aggregation, merge, attnSmooth } = base
   const values = {
     input,
     gate,
+    ownWindow,
     aggregation,
     merge,
     ...(input.includes('prefix') && { prefixTokens: nTokens }),

@@ -119,7 +119,8 @@ export function schedulerContract({ load, tolerance }: EngineKind): void {
         const before = t === 0 ? 0 : 2 + t
         const ids = t === 0 ? asked.promptIds : [seen[t - 1]!.id]
         const step = { row: row!, ids, prefix: set.config.parscale.nTokens, length: before, firstPosition: 0 }
-        const { hidden } = await cache.step([{ ...step, prefixScore: 0, adapter: 0, wanted: 1 }])
+        const alone = { sharedRow: row!, ownWindow: null }
+        const { hidden } = await cache.step([{ ...step, ...alone, prefixScore: 0, adapter: 0, wanted: 1 }])
         const logits = await decoder.logits(hidden)
         const best = logits.indexOf(Math.max(...logits))
         expect(choices[stream]!.id).toBe(best)

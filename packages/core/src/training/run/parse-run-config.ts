@@ -183,6 +183,7 @@ const streamKeys = (stage: number) => ({
   nTokens: 'streams.prefixTokens',
   gate: 'streams.gate',
   loraRank: 'streams.loraRank',
+  ownWindow: 'streams.ownWindow',
   aggregation: 'streams.aggregation',
   merge: 'streams.merge',
   attnSmooth: 'streams.smoothing',

@@ -67,6 +67,7 @@ function common(recipe: string, options: RecipeOptions, stages: Stage[]): RunCon
       input: [...(options.input ?? ['prefix'])],
       prefixTokens: 48,
       loraRank: 8,
+      ownWindow: null,
       aggregation: options.aggregation ?? 'dynamic',
       merge: 'hidden',
       smoothing: 0.1,

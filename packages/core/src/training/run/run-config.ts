@@ -47,6 +47,8 @@ const streams = z.strictObject({
   input: z.preprocess((value) => (typeof value === 'string' ? value.split(',') : value), z.array(z.enum(streamInputs)).min(1)),
   prefixTokens: countOrZero,
   loraRank: count,
+  /** Last tokens of which a stream attends to its own keys and values, further back to the first stream's; null: its own of all. */
+  ownWindow: count.nullable().default(null),
   aggregation: z.enum(aggregations),
   /** What is mixed: hidden states or probabilities. */
   merge: z.enum(merges).default('hidden'),
@@ -188,7 +190,7 @@ export function smoothingAt({ stages, streams }: Pick<RunConfig, 'stages' | 'str
 /** The streams of a stage. @throws usage error for choices that do not go together */
 export function stageStreams({ streams }: Pick<RunConfig, 'streams'>, { p }: Pick<Stage, 'p'>): ParscaleConfig {
   if (p === 1 && !streams.inputAtOne) return parscaleConfig({ n: 1 })
-  const { input, prefixTokens: nTokens, gate, loraRank, aggregation, merge, smoothing, finalSmoothing } = streams
+  const { input, prefixTokens: nTokens, gate, loraRank, ownWindow, aggregation, merge, smoothing, finalSmoothing } = streams
   const attnSmooth = finalSmoothing ?? smoothing
-  return parscaleConfig({ n: p, input, nTokens, gate, loraRank, aggregation, merge, attnSmooth })
+  return parscaleConfig({ n: p, input, nTokens, gate, loraRank, ownWindow, aggregation, merge, attnSmooth })
 }

@@ -2,7 +2,7 @@
 import { Tensor } from 'onnxruntime-common'
 import { usageError } from '../../errors.ts'
 import { batchFeeds, hiddenScore } from '../../generation/index.ts'
-import { type ModelConfig, maskName, RopeTable, windowsOf } from '../../model/index.ts'
+import { type ModelConfig, maskName, RopeTable, sharedPositions, windowsOf } from '../../model/index.ts'
 import type { BatchShape, LossPlan } from './loss.ts'
 
 export interface TokenBatch {
@@ -26,11 +26,13 @@ interface Some {
 export function lossFeeds(plan: LossPlan): (batches: readonly TokenBatch[], some?: Some) => Feeds[] {
   const { config, shape, documentMask = false } = plan
   const positions = positionFeeds(config, shape)
+  const { cos, sin, ...masks } = positions
+  const common = { cos: cos!, sin: sin!, ...sharedMasks(config, masks) }
   return (batches, some = { start: 0, end: batches.length }) =>
     tokenFeeds(config, shape, batches, some).map((feeds, i) => ({
-      ...positions,
+      ...common,
       ...feeds,
-      ...(documentMask ? documentMasks(config, shape, positions, batches[some.start + i]!.documents) : {}),
+      ...(documentMask ? sharedMasks(config, documentMasks(config, shape, positions, batches[some.start + i]!.documents)) : {}),
     }))
 }
 
@@ -122,6 +124,31 @@ function documentMasks(config: ModelConfig, shape: BatchShape, common: Feeds, do
     return [maskName(window), new Tensor('float32', mask, [B, 1, T, places])]
   })
   return Object.fromEntries(masks)
+}
+
+/**
+ * Masks [.., 1, T, prefix + T + sharedPositions] of such without the last: what lies within the window of own keys and values (model/own-window.ts) stays
+ * where it was, what lies before it is seen among the shared ones.
+ */
+function sharedMasks({ parscale }: ModelConfig, masks: Feeds): Feeds {
+  const { nTokens, ownWindow } = parscale
+  const shared = ([name, mask]: [string, Tensor]): [string, Tensor] => {
+    const [rows, , T, places] = mask.dims as [number, number, number, number]
+    const S = sharedPositions(parscale, T)
+    if (ownWindow === null || S === 0) return [name, mask]
+    const from = mask.data as Float32Array
+    const to = new Float32Array(rows * T * (places + S)).fill(hiddenScore)
+    for (let line = 0; line < rows * T; line++) {
+      const own = Math.max(0, (line % T) - ownWindow + 1)
+      const seen = from.subarray(line * places, (line + 1) * places)
+      const out = to.subarray(line * (places + S), (line + 1) * (places + S))
+      out.set(seen.subarray(0, nTokens))
+      out.set(seen.subarray(nTokens + own), nTokens + own)
+      out.set(seen.subarray(nTokens, nTokens + own), places)
+    }
+    return [name, new Tensor('float32', to, [rows, 1, T, places + S])]
+  }
+  return Object.fromEntries(Object.entries(masks).map(shared))
 }
 
 function requireTokens({ sequences: B, tokens: T }: BatchShape, array: ArrayLike<number>, what = ''): void {

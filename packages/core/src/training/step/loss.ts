@@ -14,6 +14,7 @@ import {
   outputEmbedding,
   type Parameter,
   rotaryHalf,
+  sharedPositions,
   streamAdapt,
   type Weights,
 } from '../../model/index.ts'
@@ -27,7 +28,7 @@ import {
   type TrainingAids,
   withoutDropped,
 } from './aids.ts'
-import { behindPrefix, gatedMask, gateScores } from './stream-rows.ts'
+import { attendedKeys, gatedMask, gateScores } from './stream-rows.ts'
 
 export interface BatchShape {
   /** B */
@@ -85,7 +86,8 @@ const meanLoss = (g: GraphBuilder, { surprisals, lossWeights }: Pick<ForwardPass
  * Adds inputs (see loss-feeds.ts) and forward pass; returns -log p of each target in nats, [B*T, 1].
  *
  * Inputs: `input_ids` int64 [B, T]; `cos`, `sin` [1, T, rotaryHalf]; `mask` (and `mask.windowW`) [1, 1, T, prefix + T], or with
- * `documentMask` [B, 1, T, prefix + T]; `targets` int64 [B*T, 1].
+ * `documentMask` [B, 1, T, prefix + T]; `targets` int64 [B*T, 1]. Where streams share keys and values (model/own-window.ts) a mask's last axis is
+ * longer by `sharedPositions`.
  */
 export const nextTokenSurprisals = (g: GraphBuilder, plan: LossPlan, weights: Weights): Value =>
   forwardPass(g, plan, weights).surprisals
@@ -107,9 +109,10 @@ function forwardPass(
   const [cos, sin] = [table('cos'), table('sin')]
   const trained = new Set(plan.trainable?.map(({ name }) => name))
   const masks = new Map<number | null, Value>()
-  const gates = config.parscale.gate ? g.scope('gate', () => gateScores(g, config, weights, T)) : undefined
+  const places = T + sharedPositions(config.parscale, T)
+  const gates = config.parscale.gate ? g.scope('gate', () => gateScores(g, config, weights, places)) : undefined
   for (const window of new Set(config.slidingWindows)) {
-    const mask = g.input(maskName(window), 'float32', [documentMask ? B : 1, 1, T, nTokens + T])
+    const mask = g.input(maskName(window), 'float32', [documentMask ? B : 1, 1, T, nTokens + places])
     masks.set(window, gates ? g.scope('gate', () => gatedMask(g, mask, gates, B)) : mask)
   }
   const { hidden } = decoder(g, config, weights, {
@@ -117,7 +120,7 @@ function forwardPass(
     cos,
     sin,
     mask: (window) => masks.get(window)!,
-    attended: (layer, present) => [behindPrefix(g, config, weights, layer, B, present)],
+    attended: (layer, present) => [attendedKeys(g, config, weights, layer, B, present)],
     adapt: streamAdapt(g, config, weights, { rows: B * T, trained }),
     branch: aids.dropout
       ? (layer, branch, y) => g.mul(y, g.input(dropoutName(layer, branch), 'float32', [B * P * T, hiddenSize]))
