@@ -229,7 +229,7 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
         />
         <Legend series={series} />
         <p class="note">
-          Drag the ring, or use the sliders. The dashed line goes to the P = 1 curve at the same loss. Bands and brackets are 95 %
+          Drag the ring, or use the sliders. The dashed line goes to the P = 1 curve at the same loss. Bands and brackets are 95%
           intervals from refits to residuals that are dealt out anew ({String(thetas.value.length).padStart(3, '\u2007')} of{' '}
           {refitsWanted} refits).
           {[...new Set([...loss.warnings, ...equal.warnings])].map((warning) => ` ${warning}.`)}
@@ -408,7 +408,7 @@ function Parameters() {
   const fit = fitted.value
   if (fit instanceof Error) return null
   const intervals = thetas.value.length >= 40 ? parameterIntervals(fit, thetas.value) : undefined
-  const show = (name: string, value: number) => (name === 'A' || name === 'B' ? value.toExponential(2) : value.toFixed(4))
+  const show = (name: string, value: number) => (name === 'A' || name === 'B' ? short(value) : value.toFixed(4))
   return (
     <section class="block" aria-labelledby="fit-title">
       <h2 id="fit-title">The fit</h2>
@@ -419,7 +419,7 @@ function Parameters() {
             <tr>
               <th scope="col">Parameter</th>
               <th scope="col">Value</th>
-              <th scope="col">95 %</th>
+              <th scope="col">95%</th>
             </tr>
           </thead>
           <tbody>
