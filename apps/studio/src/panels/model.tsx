@@ -11,6 +11,14 @@ import { ModelCard, Stat } from './model/model-card.tsx'
 export function ModelPanel() {
   const about = info.value
   const models: readonly ModelInfo[] = about?.models ?? []
+  // The panel may be there before the server has said what it has: what that makes taller is to move nothing.
+  if (connection.value === 'connecting')
+    return (
+      <div class="panel">
+        <PanelHead name="model" />
+        <div aria-busy="true" style={{ minHeight: '100vh' }} />
+      </div>
+    )
   return (
     <div class="panel">
       <PanelHead name="model" />
