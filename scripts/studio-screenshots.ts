@@ -91,7 +91,7 @@ try {
       const page = await browser.newPage({ viewport: { width, height }, colorScheme: 'light', reducedMotion: 'reduce' })
       page.on('pageerror', (error) => console.error(name, error))
       await page.goto(`${url}/#/${name}`)
-      await page.locator('h1').first().waitFor()
+      for (const early of ['.first', '.panel[aria-busy]']) await page.locator(early).first().waitFor({ state: 'detached' })
       await prepare(page)
       for (const theme of ['light', 'dark'] as const) {
         await page.emulateMedia({ colorScheme: theme })

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import preact from '@preact/preset-vite'
 import { defineConfig, type Plugin } from 'vite'
+import { firstPaint } from './first-paint.ts'
 
 const outDir = fileURLToPath(new URL('../../packages/parscale/dist/studio-page', import.meta.url))
 
@@ -42,7 +43,7 @@ const modelsInWorkers: Plugin = {
 export default defineConfig({
   root: fileURLToPath(new URL('.', import.meta.url)),
   base: './',
-  plugins: [preact(), modelsInWorkers, packedRuntime],
+  plugins: [preact(), modelsInWorkers, packedRuntime, firstPaint(outDir)],
   resolve: { conditions: ['source', 'module', 'browser', 'development|production'] },
   worker: { format: 'es' },
   build: {

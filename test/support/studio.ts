@@ -85,6 +85,8 @@ export function studio(): Studio {
     },
     async open(panel) {
       await page.goto(`${it.url}/#/${panel}`)
+      // The page's HTML has a head for each panel, and a panel that is being fetched its own: the program and the panel are there.
+      for (const early of ['.first', '.panel[aria-busy]']) await page.locator(early).first().waitFor({ state: 'detached' })
       await page.locator('h1').waitFor()
     },
     async violations() {

@@ -2,19 +2,12 @@
 import type { ComponentType } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { connection, info, inPage } from './api.ts'
+import { headOf, heads, type PanelName } from './heads.ts'
 import { Guide } from './panels/guide.tsx'
 import { Play } from './panels/play.tsx'
 import { route } from './route.ts'
 import { painted, setTheme, type Theme, theme } from './theme.ts'
-
-const panels = [
-  { name: 'guide', title: 'Guide' },
-  { name: 'play', title: 'Playground' },
-  { name: 'law', title: 'Law' },
-  { name: 'price', title: 'Price' },
-  { name: 'training', title: 'Training' },
-  { name: 'model', title: 'Model' },
-] as const
+import { PanelHead } from './ui.tsx'
 
 /** What is needed at once is here, the rest comes when it is asked for. */
 const lazy: Readonly<Record<string, () => Promise<ComponentType>>> = {
@@ -29,7 +22,7 @@ export function Shell() {
   const main = useRef<HTMLElement>(null)
   const first = useRef(true)
   useEffect(() => {
-    document.title = `${panels.find((panel) => panel.name === name)?.title ?? 'Studio'} · ParScale studio`
+    document.title = `${headOf(name)?.title ?? 'Studio'} · ParScale studio`
     if (first.current) first.current = false
     else {
       main.current?.focus({ preventScroll: true })
@@ -57,7 +50,7 @@ export function Shell() {
           </div>
           <nav aria-label="Panels">
             <ul>
-              {panels.map((panel) => (
+              {heads.map((panel) => (
                 <li key={panel.name}>
                   <a href={`#/${panel.name}`} aria-current={panel.name === name ? 'page' : undefined}>
                     {panel.title}
@@ -147,5 +140,10 @@ function Lazy({ name }: { name: string }) {
         </p>
       </div>
     )
-  return Panel ? <Panel /> : <div class="panel" aria-busy="true" style={{ minHeight: '100vh' }} />
+  if (Panel) return <Panel />
+  return (
+    <div class="panel" aria-busy="true" style={{ minHeight: '100vh', alignContent: 'start' }}>
+      <PanelHead name={name as PanelName} />
+    </div>
+  )
 }

@@ -1,7 +1,26 @@
 /** Controls that several panels share. */
 import type { ComponentChildren } from 'preact'
-import { useId, useState } from 'preact/hooks'
+import { useEffect, useId, useState } from 'preact/hooks'
+import { headOf, type PanelName } from './heads.ts'
+import { inTurn } from './in-turn.ts'
 import { css } from './streams.ts'
+
+export function PanelHead({ name }: { name: PanelName }) {
+  const { heading, lead } = headOf(name)!
+  return (
+    <div>
+      <h1>{heading}</h1>
+      {lead && <p class="lead">{lead}</p>}
+    </div>
+  )
+}
+
+/** What is further down, drawn in a task of its own once the rest is there. */
+export function Later({ height, children }: { height: number; children: ComponentChildren }) {
+  const [due, setDue] = useState(false)
+  useEffect(() => inTurn(() => setDue(true)), [])
+  return due ? children : <div style={{ minHeight: `${height}px` }} />
+}
 
 export function Segments<T extends string>({
   label,

@@ -3,6 +3,7 @@ import { scaleLinear, scaleLog } from 'd3-scale'
 import { area, line } from 'd3-shape'
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { inTurn } from '../in-turn.ts'
 
 export type XY = readonly [x: number, y: number]
 export interface ChartSeries {
@@ -53,9 +54,15 @@ export function XyChart({ label, series, x, y, height = 380, under, over }: XyCh
   useEffect(() => {
     const element = box.current!
     const observer = new ResizeObserver(() => setWidth(element.clientWidth))
-    observer.observe(element)
-    setWidth(element.clientWidth)
-    return () => observer.disconnect()
+    // Its room is there: the drawing may come later than the words around it.
+    const cancel = inTurn(() => {
+      setWidth(element.clientWidth)
+      observer.observe(element)
+    })
+    return () => {
+      cancel()
+      observer.disconnect()
+    }
   }, [])
   const plot = { left: 54, top: 26, right: Math.max(120, width - 14), bottom: height - 44 }
   const scale = (log: boolean | undefined, domain: readonly [number, number], range: [number, number]) =>
@@ -168,17 +175,4 @@ export function logTicks([low, high]: readonly [number, number], count: number):
   if (all.length <= count) return all
   const tens = all.filter((tick) => Number.isInteger(Math.round(Math.log10(tick) * 1e6) / 1e6))
   return tens.length >= 3 ? tens : all.filter((_, i) => i % Math.ceil(all.length / count) === 0)
-}
-
-export function Legend({ series }: { series: readonly Pick<ChartSeries, 'name' | 'colour'>[] }) {
-  return (
-    <p class="legend">
-      {series.map(({ name, colour }) => (
-        <span key={name}>
-          <i style={{ background: colour }} />
-          {name}
-        </span>
-      ))}
-    </p>
-  )
 }

@@ -1,12 +1,25 @@
 /** The law: what P streams are worth in parameters, by the paper's own points or the reader's. Fits run in the page. */
 
-import { equivalentParameters, laws, type Point, parameterIntervals, parsePoints, predictLoss } from '@parscale/core/law'
-import { useComputed, useSignal } from '@preact/signals'
+// Built in one with core: of a curve's points only the loss is wanted, without warnings and intervals.
+import { lossAt } from '@parscale/core/internal/law'
+import {
+  equivalentParameters,
+  type Fit,
+  laws,
+  type Point,
+  parameterIntervals,
+  parsePoints,
+  predictLoss,
+} from '@parscale/core/law'
+import { useSignal } from '@preact/signals'
 import { contours } from 'd3-contour'
-import { useEffect, useMemo, useRef } from 'preact/hooks'
-import { type ChartScales, Legend, XyChart } from '../charts/xy-chart.tsx'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
+import { Legend } from '../charts/legend.tsx'
+import { type ChartScales, XyChart } from '../charts/xy-chart.tsx'
+import { inTurn } from '../in-turn.ts'
 import { css, extent, short } from '../streams.ts'
-import { Drop, Segments } from '../ui.tsx'
+import { Drop, Later, PanelHead, Segments } from '../ui.tsx'
 import { fitted, lawName, own, refit, refitsWanted, type Source, source, thetas } from './law-fits.ts'
 
 const shownP = [1, 2, 4, 8]
@@ -34,13 +47,7 @@ export function LawPanel() {
   }
   return (
     <div class="panel">
-      <div>
-        <h1>The law</h1>
-        <p class="lead">
-          The paper's finding: P streams are worth as much as more parameters, by a factor that grows with ln P. The points are
-          its measurements; the curves are fitted to them here, in the page.
-        </p>
-      </div>
+      <PanelHead name="law" />
       <div class="row">
         <div class="field">
           <label for="points">Points</label>
@@ -128,25 +135,22 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
   const at = { N: Math.min(high, Math.max(low, N)), P }
   const loss = predictLoss(fit, at, thetas.value)
   const equal = equivalentParameters(fit, at, thetas.value)
-  const ps = useComputed(() => [...new Set([...shownP, ...points.map((point) => point.P)])].sort((a, b) => a - b)).value
+  const ps = useMemo(() => [...new Set([...shownP, ...points.map((point) => point.P)])].sort((a, b) => a - b), [points])
   const grid = useMemo(() => logRange(low, high, 40), [low, high])
+  const bands = useBands(fit, ps, grid)
   const series = useMemo(
     () =>
-      ps.map((p) => ({
-        name: `P = ${p}`,
-        colour: colourOf(p),
-        line: grid.map((n) => [n, predictLoss(fit, { N: n, P: p }).value] as const),
-        dots: points.filter((point) => point.P === p).map((point) => [point.N, point.loss] as const),
-        ...(thetas.value.length >= 40 && {
-          band: grid
-            .filter((_, i) => i % 4 === 0 || i === grid.length - 1)
-            .map((n) => {
-              const { interval } = predictLoss(fit, { N: n, P: p }, thetas.value)
-              return [n, interval!.low, interval!.high] as const
-            }),
-        }),
-      })),
-    [fit, thetas.value, ps, grid],
+      ps.map((p) => {
+        const band = bands?.get(p)
+        return {
+          name: `P = ${p}`,
+          colour: colourOf(p),
+          line: grid.map((n) => [n, lossAt(fit.law, fit.theta, { N: n, P: p })] as const),
+          dots: points.filter((point) => point.P === p).map((point) => [point.N, point.loss] as const),
+          ...(band && { band }),
+        }
+      }),
+    [fit, ps, grid, bands],
   )
   const losses = [...points.map((point) => point.loss), ...series.flatMap(({ line }) => line.map(([, y]) => y))]
   const [least, most] = extent(losses)
@@ -225,18 +229,48 @@ function Fitted({ asked }: { asked: ReturnType<typeof useSignal<{ N: number; P: 
         />
         <Legend series={series} />
         <p class="note">
-          Drag the ring, or use the sliders. The dashed line goes to the P = 1 curve at the same loss. Bands and brackets are 95 %
+          Drag the ring, or use the sliders. The dashed line goes to the P = 1 curve at the same loss. Bands and brackets are 95%
           intervals from refits to residuals that are dealt out anew ({String(thetas.value.length).padStart(3, '\u2007')} of{' '}
           {refitsWanted} refits).
           {[...new Set([...loss.warnings, ...equal.warnings])].map((warning) => ` ${warning}.`)}
         </p>
       </section>
-      <div class="two">
-        <Contours low={low} high={high} at={at} />
-        <Parameters />
-      </div>
+      <Later height={520}>
+        <div class="two">
+          <Contours low={low} high={high} at={at} />
+          <Parameters />
+        </div>
+      </Later>
     </>
   )
+}
+
+type Band = readonly (readonly [n: number, low: number, high: number])[]
+
+/** The intervals of each curve, computed a curve at a time; undefined until all of this fit's are there. */
+function useBands(fit: Fit, ps: readonly number[], grid: readonly number[]): ReadonlyMap<number, Band> | undefined {
+  const [known, setKnown] = useState<{ readonly fit: Fit; readonly bands: ReadonlyMap<number, Band> } | undefined>(undefined)
+  const refits = thetas.value
+  useEffect(() => {
+    if (refits.length < 40) return
+    const bands = new Map<number, Band>()
+    const some = grid.filter((_, i) => i % 4 === 0 || i === grid.length - 1)
+    const bandOf = (p: number): Band =>
+      some.map((n) => {
+        const { interval } = predictLoss(fit, { N: n, P: p }, refits)
+        return [n, interval!.low, interval!.high] as const
+      })
+    const work = ps.map((p) =>
+      inTurn(() => {
+        bands.set(p, bandOf(p))
+        if (bands.size === ps.length) setKnown({ fit, bands })
+      }),
+    )
+    return () => {
+      for (const cancel of work) cancel()
+    }
+  }, [fit, refits, ps, grid])
+  return known?.fit === fit ? known.bands : undefined
 }
 
 function Handle({
@@ -295,19 +329,18 @@ function Handle({
 function Contours({ low, high, at }: { low: number; high: number; at: { N: number; P: number } }) {
   const fit = fitted.value
   if (fit instanceof Error) return null
-  const [columns, rows] = [60, 40]
-  const { levels, paths } = useMemo(() => {
-    const values: number[] = []
-    for (let row = 0; row < rows; row++)
-      for (let column = 0; column < columns; column++)
-        values.push(
-          predictLoss(fit, { N: low * (high / low) ** (column / (columns - 1)), P: 2 ** ((5 * row) / (rows - 1)) }).value,
-        )
-    const [least, most] = extent(values)
-    const levels = Array.from({ length: 10 }, (_, i) => least + ((i + 0.5) * (most - least)) / 10)
-    const paths = contours().size([columns, rows]).thresholds(levels)(values)
-    return { levels, paths }
-  }, [fit, low, high])
+  // The least is that of the most parameters and streams.
+  const most = lossAt(fit.law, fit.theta, { N: low, P: 1 })
+  const least = lossAt(fit.law, fit.theta, { N: high, P: 32 })
+  const levels = Array.from({ length: 10 }, (_, i) => least + ((i + 0.5) * (most - least)) / 10)
+  // Neither a drag nor a refit changes them: the same elements are not compared again.
+  const drawn = useRef<{ fit: Fit; width: number; areas: ComponentChildren } | undefined>(undefined)
+  const areas = (scales: ChartScales) => {
+    const { width } = scales
+    if (drawn.current?.fit !== fit || drawn.current.width !== width)
+      drawn.current = { fit, width, areas: areasOf(fit, low, high, levels, scales) }
+    return drawn.current.areas
+  }
   return (
     <section class="block" aria-labelledby="contours-title">
       <h2 id="contours-title">Equal loss over N and P</h2>
@@ -317,27 +350,7 @@ function Contours({ low, high, at }: { low: number; high: number; at: { N: numbe
         x={{ label: 'N', log: true, domain: [low, high], format: short }}
         y={{ label: 'P', log: true, domain: [1, 32], ticks: [1, 2, 4, 8, 16, 32] }}
         height={340}
-        under={({ x, y }) => {
-          const px = (column: number) => x(low * (high / low) ** ((column - 0.5) / (columns - 1)))
-          const py = (row: number) => y(2 ** ((5 * (row - 0.5)) / (rows - 1)))
-          return paths.map(({ value, coordinates }, i) => (
-            <path
-              key={value}
-              d={coordinates
-                .map((polygon) =>
-                  polygon
-                    .map((ring) => `M${ring.map(([a, b]) => `${px(a!).toFixed(1)},${py(b!).toFixed(1)}`).join('L')}Z`)
-                    .join(''),
-                )
-                .join('')}
-              fill={`rgb(0 114 178 / ${0.05 + 0.035 * i})`}
-              stroke="var(--raised)"
-              stroke-width="1"
-            >
-              <title>loss {value.toFixed(3)} and more</title>
-            </path>
-          ))
-        }}
+        under={areas}
         over={({ x, y }) => (
           <>
             {fit.points.map((point) => (
@@ -362,11 +375,40 @@ function Contours({ low, high, at }: { low: number; high: number; at: { N: numbe
   )
 }
 
+/** What has a level's loss and more, each a filled path. */
+function areasOf(fit: Fit, low: number, high: number, levels: readonly number[], { x, y }: ChartScales): ComponentChildren {
+  const [columns, rows] = [60, 40]
+  const values: number[] = []
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      values.push(
+        lossAt(fit.law, fit.theta, { N: low * (high / low) ** (column / (columns - 1)), P: 2 ** ((5 * row) / (rows - 1)) }),
+      )
+  const px = (column: number) => x(low * (high / low) ** ((column - 0.5) / (columns - 1)))
+  const py = (row: number) => y(2 ** ((5 * (row - 0.5)) / (rows - 1)))
+  const pathOf = (ring: readonly (readonly number[])[]) =>
+    `M${ring.map(([a, b]) => `${px(a!).toFixed(1)},${py(b!).toFixed(1)}`).join('L')}Z`
+  return contours()
+    .size([columns, rows])
+    .thresholds([...levels])(values)
+    .map(({ value, coordinates }, i) => (
+      <path
+        key={value}
+        d={coordinates.flatMap((polygon) => polygon.map(pathOf)).join('')}
+        fill={`rgb(0 114 178 / ${0.05 + 0.035 * i})`}
+        stroke="var(--raised)"
+        stroke-width="1"
+      >
+        <title>loss {value.toFixed(3)} and more</title>
+      </path>
+    ))
+}
+
 function Parameters() {
   const fit = fitted.value
   if (fit instanceof Error) return null
   const intervals = thetas.value.length >= 40 ? parameterIntervals(fit, thetas.value) : undefined
-  const show = (name: string, value: number) => (name === 'A' || name === 'B' ? value.toExponential(2) : value.toFixed(4))
+  const show = (name: string, value: number) => (name === 'A' || name === 'B' ? short(value) : value.toFixed(4))
   return (
     <section class="block" aria-labelledby="fit-title">
       <h2 id="fit-title">The fit</h2>
@@ -377,7 +419,7 @@ function Parameters() {
             <tr>
               <th scope="col">Parameter</th>
               <th scope="col">Value</th>
-              <th scope="col">95 %</th>
+              <th scope="col">95%</th>
             </tr>
           </thead>
           <tbody>

@@ -3,6 +3,7 @@ import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { connection, info, inPage, json, type ModelInfo } from '../api.ts'
 import { bytes } from '../streams.ts'
+import { PanelHead } from '../ui.tsx'
 import { DropModel } from './model/drop-model.tsx'
 import { InThisPage } from './model/in-this-page.tsx'
 import { ModelCard, Stat } from './model/model-card.tsx'
@@ -10,12 +11,17 @@ import { ModelCard, Stat } from './model/model-card.tsx'
 export function ModelPanel() {
   const about = info.value
   const models: readonly ModelInfo[] = about?.models ?? []
+  // The panel may be there before the server has said what it has: what that makes taller is to move nothing.
+  if (connection.value === 'connecting')
+    return (
+      <div class="panel">
+        <PanelHead name="model" />
+        <div aria-busy="true" style={{ minHeight: '100vh' }} />
+      </div>
+    )
   return (
     <div class="panel">
-      <div>
-        <h1>Model</h1>
-        <p class="lead">What is loaded, and where it runs.</p>
-      </div>
+      <PanelHead name="model" />
       <section class="block" aria-labelledby="loaded-title" style={{ minHeight: '260px' }}>
         <h2 id="loaded-title">{about?.static ? 'Recorded' : 'In the server'}</h2>
         {models.map((model) => (

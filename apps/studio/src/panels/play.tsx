@@ -6,7 +6,7 @@ import { PageModelBar } from '../page-model-bar.tsx'
 import { replaceRoute, route } from '../route.ts'
 import { type ColourBy, Overview, TokenDetail, TokenView } from '../token-view.tsx'
 import { type Segment, TraceRun } from '../trace.ts'
-import { Chips, NumberField, Segments } from '../ui.tsx'
+import { Chips, NumberField, PanelHead, Segments } from '../ui.tsx'
 import { addressOf, listOf, numberOr, planOf } from './play/address.ts'
 import { Costs } from './play/costs.tsx'
 import { stateWords, Trouble } from './play/state.tsx'
@@ -105,13 +105,7 @@ export function Play() {
 
   return (
     <div class="panel">
-      <div>
-        <h1>Playground</h1>
-        <p class="lead">
-          P streams of one model read the same text, each with a small part of its own, and a small network weighs what they say.
-          Each token stands on the colour of the stream that weighed most; the bar below it has all weights.
-        </p>
-      </div>
+      <PanelHead name="play" />
       <div class="block">
         <div class="row">
           <Segments

@@ -5,9 +5,10 @@ import { type Candidate, type Device, devices, type Plan } from '@parscale/core/
 import { figure4Batches, headline } from '@parscale/core/internal/cost'
 import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'
-import { Legend, XyChart } from '../charts/xy-chart.tsx'
+import { Legend } from '../charts/legend.tsx'
+import { XyChart } from '../charts/xy-chart.tsx'
 import { bytes, css, extent, short } from '../streams.ts'
-import { Drop } from '../ui.tsx'
+import { Drop, Later, PanelHead } from '../ui.tsx'
 import { fitted } from './law-fits.ts'
 import { usePlan } from './plans.ts'
 
@@ -65,14 +66,7 @@ export function Price() {
   }
   return (
     <div class="panel">
-      <div>
-        <h1>The price</h1>
-        <p class="lead">
-          Streams share the weights, so they cost little memory, and little time where reading the weights is what takes time.
-          Here is what that buys on a device: sizes N, streams P and bits of a weight, none of which another beats in loss, memory
-          and time at once.
-        </p>
-      </div>
+      <PanelHead name="price" />
       <div class="row">
         <div class="field" style={{ flex: '0 1 320px' }}>
           <label for="device">Device</label>
@@ -148,7 +142,9 @@ export function Price() {
             )}
             {bench.value && <Measured bench={bench.value} />}
           </section>
-          <Figure4 />
+          <Later height={420}>
+            <Figure4 />
+          </Later>
         </>
       )}
     </div>

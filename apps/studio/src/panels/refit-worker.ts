@@ -10,22 +10,17 @@ export interface RefitAsk {
   readonly wanted: number
 }
 
-/** Refits of one seed; and from so many on there are intervals: the panel draws them then, and once more when all are there. */
-const [ofSeed, enough] = [4, 40]
+const ofSeed = 4
 
 globalThis.onmessage = ({ data }: MessageEvent<RefitAsk>) => {
   const { law, points, theta, wanted } = data
   try {
     const fit = fitLaw(lawNamed(law), points, [theta])
-    let some: Float64Array[] = []
-    for (let { done } = data; done < wanted; done += ofSeed) {
-      // Seeds of their own, so that pieces are no repetitions.
-      some.push(...bootstrap(fit, { count: ofSeed, seed: done + 1 }))
-      const now = done + ofSeed
-      if (now !== enough && now < wanted) continue
-      postMessage(some)
-      some = []
-    }
+    const found: Float64Array[] = []
+    // Seeds of their own, so that pieces are no repetitions.
+    for (let { done } = data; done < wanted; done += ofSeed) found.push(...bootstrap(fit, { count: ofSeed, seed: done + 1 }))
+    // All at once: to draw them costs the page more than to wait.
+    postMessage(found)
   } catch {
     // Too few points for intervals: the panel says so where it shows none.
   }

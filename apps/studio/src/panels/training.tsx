@@ -2,9 +2,10 @@
 import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'
 import { connection, post } from '../api.ts'
-import { LiveChart } from '../charts/live-chart.tsx'
-import { Legend } from '../charts/xy-chart.tsx'
+import { Legend } from '../charts/legend.tsx'
+import { LiveChart } from '../charts/when-there.tsx'
 import { css } from '../streams.ts'
+import { PanelHead } from '../ui.tsx'
 import { Diagnose } from './training/diagnose.tsx'
 import { NewRun } from './training/new-run.tsx'
 import { type Followed, type Live, liveOf, type Rec, useRuns } from './training/runs.ts'
@@ -35,13 +36,7 @@ export function Training() {
   }
   return (
     <div class="panel">
-      <div>
-        <h1>Training</h1>
-        <p class="lead">
-          Recycling leaves a model's weights as they are and learns what makes streams differ: a LoRA, biases and gains for each,
-          and the network that weighs what they say. Runs are shown while they are written.
-        </p>
-      </div>
+      <PanelHead name="training" />
       <NewRun onStarted={(name) => (chosen.value = [name])} />
       {connection.value === 'here' && folder === '' ? (
         <div style={{ minHeight: '100vh' }} />

@@ -1,5 +1,5 @@
 /** A diagnosis as pictures: losses, pairs of streams, weights. */
-import { XyChart } from '../../charts/xy-chart.tsx'
+import { XyChart } from '../../charts/when-there.tsx'
 import { css, percent } from '../../streams.ts'
 
 interface Figure {

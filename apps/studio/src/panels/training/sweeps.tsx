@@ -1,5 +1,6 @@
 /** Sweeps: how far each is, its means over seeds by N and P, and its runs. */
-import { Legend, XyChart } from '../../charts/xy-chart.tsx'
+import { Legend } from '../../charts/legend.tsx'
+import { XyChart } from '../../charts/when-there.tsx'
 import { css, extent, short } from '../../streams.ts'
 import { nameIn, type Sweep, type SweepPoint, type SweepRun } from './runs.ts'
 
