@@ -170,6 +170,43 @@ describe.skipIf(noBrowser)('in Chromium', { timeout: 120_000 }, () => {
     await context.close()
   })
 
+  it('tests a kept model once for all that runs it', async () => {
+    const { page, context } = await openPage(pages.browser, pages.isolated)
+    const load = (threads: number, cache: 'reload' | true = true) =>
+      page.evaluate(
+        async (options) => {
+          const { web: api } = globalThis as unknown as PageGlobals
+          const stages: string[] = []
+          const onProgress = ({ stage }: { readonly stage: string }) => void stages.push(stage)
+          const source = { url: '/models/small/' }
+          const model = await api.loadInBrowser({ source, device: 'wasm', runtimeFiles: '/ort/', onProgress, ...options })
+          const { selfTest } = model.info
+          await model.dispose()
+          return `${stages.includes('test') ? 'tested' : 'not tested'}: ${selfTest}`
+        },
+        { threads, cache },
+      )
+    expect(await load(2)).toBe('tested: known tokens')
+    expect(await load(2)).toBe('not tested: known tokens')
+    expect(await load(1)).toBe('tested: known tokens') // other threads
+    expect(await load(1)).toBe('not tested: known tokens')
+    expect(await load(1, 'reload')).toBe('tested: known tokens')
+    // What is kept of it is of these very files.
+    await page.evaluate(async () => {
+      const storage = await navigator.storage.getDirectory()
+      const models = await storage.getDirectoryHandle('parscale-models')
+      for await (const folder of (models as unknown as { values(): AsyncIterable<FileSystemDirectoryHandle> }).values()) {
+        const handle = await folder.getFileHandle('verdict.json')
+        const kept = JSON.parse(await (await handle.getFile()).text())
+        const stream = await handle.createWritable()
+        await stream.write(JSON.stringify({ ...kept, digest: '0'.repeat(64) }))
+        await stream.close()
+      }
+    })
+    expect(await load(1)).toBe('tested: known tokens')
+    await context.close()
+  })
+
   it('goes on with a download that was cut off, and refuses one that was damaged', async () => {
     const { page, context } = await openPage(pages.browser, pages.isolated)
     const options = { source: { url: '/models/large/' }, device: 'wasm', threads: 1 } as const

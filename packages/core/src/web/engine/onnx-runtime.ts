@@ -22,6 +22,8 @@ export interface WebRuntimeOptions {
 
 export interface WebRuntime extends Runtime {
   readonly build: Build
+  /** Of onnxruntime-web. */
+  readonly version: string
   /** Settles when the GPU is lost, with the reason; never on WASM or after `dispose`. */
   readonly lost: Promise<string>
   /** Gives the GPU back. Sessions are disposed of before. */
@@ -45,6 +47,7 @@ export async function webRuntime(options: WebRuntimeOptions): Promise<WebRuntime
     device: backend === 'wasm' ? 'cpu' : 'webgpu',
     threads,
     build,
+    version: ort.env.versions.web ?? ort.env.versions.common,
     lost,
     memory,
     createSession: (graph, sessionOptions = {}) => createSession(ort, memory, provider, graph, sessionOptions, options, lost),

@@ -3,11 +3,12 @@ import type { OpenCheckpoint } from '../../checkpoint/index.ts'
 import { isParscaleError, unsupportedError } from '../../errors.ts'
 import { Model, type ModelFiles } from '../../generation/index.ts'
 import type { KvType } from '../../model/index.ts'
+import type { KeptVerdict } from '../kept/verdict.ts'
 import { largestTensorBytes, multipliesInFull } from '../model/memory.ts'
 import type { BrowserModelInfo } from '../types.ts'
 import { type Backend, messageOf, startBuild } from './builds.ts'
 import { type WebRuntime, webRuntime } from './onnx-runtime.ts'
-import { judgeAgainst, judgeAlone, judgeKnown, knownOf, sample, type Verdict } from './self-test.ts'
+import { judgeAgainst, judgeAlone, judgeKnown, knownOf, sample, testVersion, type Verdict } from './self-test.ts'
 import { filesInFull, widenedFiles } from './widened.ts'
 
 export interface StartOptions {
@@ -15,12 +16,15 @@ export interface StartOptions {
   readonly threads?: number | undefined
   readonly runtimeFiles?: string | undefined
   readonly kv?: KvType | undefined
+  readonly bits?: number | undefined
   readonly blob: (path: string) => Blob
   readonly onBytes?: (bytes: number) => void
   readonly onTest?: () => void
   readonly signal?: AbortSignal | undefined
   /** Largest model in bytes that is loaded a second time, on WASM, to be compared. Default 64 MB. */
   readonly comparedBytes?: number
+  /** Where the files are kept, what the self-test said before. */
+  readonly verdict?: KeptVerdict | undefined
 }
 
 export interface StartedModel {
@@ -135,9 +139,15 @@ async function attempt(
     const { threads, runtimeFiles, blob, signal } = options
     runtime = await webRuntime({ backend, threads: backend === 'wasm' ? threads : 1, runtimeFiles, blob, onBytes, signal })
     model = await Model.load(runtime, files, { kv: options.kv })
+    const how = await circumstances(runtime, backend, options)
+    const before = await options.verdict?.read(how)
+    if (before !== undefined) return { model, runtime, weightBytes, selfTest: before }
     options.onTest?.()
     const { verdict, selfTest } = await test(model, files, backend, weightBytes, options)
-    if (verdict === undefined) return { model, runtime, weightBytes, selfTest }
+    if (verdict === undefined) {
+      await options.verdict?.write(how, selfTest)
+      return { model, runtime, weightBytes, selfTest }
+    }
     await release(model, runtime)
     return { failure: `the self-test failed, ${verdict}` }
   } catch (error) {
@@ -147,6 +157,17 @@ async function attempt(
     if (isParscaleError(error) && error.kind !== 'runtime' && error.kind !== 'unsupported') throw error
     return { failure: messageOf(error).replace(/\.$/, '') }
   }
+}
+
+/** What a verdict depends on beside the model's files: another browser, runtime, GPU or driver is tested anew. */
+async function circumstances(
+  { build, version }: WebRuntime,
+  backend: Backend,
+  { threads, kv, bits }: Attempting,
+): Promise<string> {
+  const { vendor, architecture, device, description } = (backend === 'webgpu' && (await findAdapter())?.info) || {}
+  const gpu = backend === 'webgpu' ? [vendor, architecture, device, description] : [threads]
+  return [testVersion, globalThis.navigator?.userAgent, backend, build, version, kv ?? '', bits ?? '', ...gpu].join('\n')
 }
 
 async function test(

@@ -10,9 +10,11 @@ import {
   type KeptFile,
   keyOf,
   type Manifest,
+  manifestName,
   openWriter,
   readManifest,
   storageRoot,
+  verdictName,
   writeManifest,
 } from './storage.ts'
 
@@ -172,7 +174,7 @@ async function keepIn(
 
 /** Files of an earlier version of the model. */
 async function dropOthers(folder: FileSystemDirectoryHandle, files: readonly SourceFile[]): Promise<void> {
-  const names = new Set(['kept.json', ...files.map(({ path }) => fileName(path))])
+  const names = new Set([manifestName, verdictName, ...files.map(({ path }) => fileName(path))])
   const others: string[] = []
   for await (const name of folder.keys()) if (!names.has(name)) others.push(name)
   for (const name of others) await folder.removeEntry(name).catch(() => {})

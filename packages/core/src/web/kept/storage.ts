@@ -25,7 +25,9 @@ export interface Manifest {
 }
 
 const rootName = 'parscale-models'
-const manifestName = 'kept.json'
+export const manifestName = 'kept.json'
+/** What verdict.ts keeps there. */
+export const verdictName = 'verdict.json'
 
 export const keyOf = (identity: string): string => bytesToHex(sha256(new TextEncoder().encode(identity))).slice(0, 32)
 

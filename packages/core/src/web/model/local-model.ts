@@ -9,6 +9,7 @@ import { overlongError } from '../../tokenizer/overlong.ts'
 import { messageOf } from '../engine/builds.ts'
 import { gpuLost } from '../engine/onnx-runtime.ts'
 import { release, type StartedModel, startEarly, startModel } from '../engine/start.ts'
+import { keptVerdict } from '../kept/verdict.ts'
 import type { BrowserLoadOptions, BrowserMemory, BrowserModel, BrowserModelInfo, BrowserTextOptions } from '../types.ts'
 import { type OpenedBlobs, openBlobs } from './open.ts'
 import { type ReadModel, readSource } from './read-source.ts'
@@ -61,13 +62,15 @@ class LocalModel implements BrowserModel {
 
   /** @param lost why another backend has to take over; who aborts the loading does not abort that */
   async start(device: 'auto' | 'webgpu' | 'wasm', lost?: string): Promise<void> {
-    const { onProgress, threads, runtimeFiles, kv } = this.#options
+    const { onProgress, threads, runtimeFiles, kv, bits } = this.#options
+    const { key } = this.#read
     const signal = lost === undefined ? this.#options.signal : undefined
     let done = 0
     let started: StartedModel | undefined
     const begin = async () => {
       started = await startModel(this.#files, this.#opened.backbone, {
-        ...{ device, threads, kv, signal, blob: this.#opened.blob },
+        ...{ device, threads, kv, bits, signal, blob: this.#opened.blob },
+        verdict: key === undefined ? undefined : keptVerdict(key),
         runtimeFiles: runtimeFiles === undefined ? undefined : folderUrl(runtimeFiles),
         onBytes: (bytes) => {
           done += bytes
