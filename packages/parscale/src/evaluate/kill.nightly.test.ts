@@ -1,11 +1,13 @@
 /** A real process, killed while it evaluates: no answer is lost, none is there twice, and the results are those of a run in one go. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { afterAll, expect, it } from 'vitest'
 import { randomFrom } from '../../../core/src/testing/small-random.ts'
-import { answersIn, runUntil } from './testing/killed-runs.ts'
+import { hasBubblewrap } from '../sandbox/testing/judged.ts'
+import { judges } from '../sandbox/testing/run-hostile.ts'
+import { answersIn, runFor, runUntil } from './testing/killed-runs.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-eval-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -46,4 +48,61 @@ it(
     }
   },
   60_000 + kills * 60_000,
+)
+
+/** Each program takes a while, so that there is something to kill. */
+const problems = Array.from({ length: 8 }, (_, i) => ({
+  task_id: `T/${i}`,
+  prompt: `def f${i}(x):\n    """Twice x."""\n`,
+  entry_point: `f${i}`,
+  canonical_solution: '    return 2 * x\n',
+  test: 'import time\ndef check(c):\n    time.sleep(0.2)\n    assert c(3) == 6\n',
+}))
+
+it.runIf(hasBubblewrap)(
+  `goes on while it judges programs (${kills} of them)`,
+  async () => {
+    const data = join(folder, 'problems.jsonl')
+    writeFileSync(data, problems.map((problem) => `${JSON.stringify(problem)}\n`).join(''))
+    const args = (out: string) => [
+      ...[
+        'eval',
+        '--tasks',
+        'humaneval',
+        '--data',
+        `humaneval=${data}`,
+        '--p',
+        '1,2',
+        '--num-samples',
+        '2',
+        '--out',
+        out,
+        '--resume',
+      ],
+      ...['--gen-kwargs', 'max_gen_toks=16,temperature=0.8', '--allow-code'],
+    ]
+    const whole = join(folder, 'judged')
+    const started = performance.now()
+    expect(await runFor(args(whole), 600_000, 'SIGKILL')).toBe(0)
+    const milliseconds = performance.now() - started
+    const kept = (out: string) =>
+      [1, 2].flatMap((p) =>
+        ['', '_results.jsonl'].map((end) => readFileSync(join(out, `p${p}`, `programs_humaneval.jsonl${end}`), 'utf8')),
+      )
+    expect(kept(whole).map((text) => text.trimEnd().split('\n').length)).toEqual([16, 16, 16, 16])
+    const random = randomFrom(20)
+    for (let killed = 0, round = 0; killed < kills; round++) {
+      const out = join(folder, `judging-${round}`)
+      for (;;) {
+        const code = await runFor(args(out), random.below(milliseconds), killed % 3 === 2 ? 'SIGINT' : 'SIGKILL')
+        await expect.poll(() => judges(), { timeout: 5000 }).toEqual([]) // no program goes on
+        if (code === 0) break
+        killed++
+        if (killed % 8 === 7) expect(await runFor(args(out), 600_000, 'SIGKILL')).toBe(0)
+      }
+      expect(kept(out)).toEqual(kept(whole))
+      rmSync(out, { recursive: true })
+    }
+  },
+  120_000 + kills * 60_000,
 )

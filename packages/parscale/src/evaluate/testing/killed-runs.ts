@@ -19,6 +19,20 @@ const start = (given: readonly string[]) =>
     stdio: ['ignore', 'ignore', 'pipe'],
   })
 
+/** @param signal which ends it after some time. @returns its exit code; null where it was killed */
+export async function runFor(given: readonly string[], milliseconds: number, signal: NodeJS.Signals): Promise<number | null> {
+  const child = start(given)
+  let said = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text
+  })
+  const clock = setTimeout(() => child.kill(signal), milliseconds)
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve))
+  clearTimeout(clock)
+  if (code !== null && code !== 0 && code !== 130) throw new Error(`exit code ${code}: ${said}`)
+  return code
+}
+
 /** Answers in a folder, without the head and what is not a whole line. */
 export function answersIn(out: string): { p: number; task: string; doc_id: number }[] {
   const path = join(out, 'answers.jsonl')
