@@ -41,7 +41,7 @@ const left = () => readdir(join(cache, 'bench')).catch(() => [])
 
 describe('a shape', () => {
   test('--json: a row for each case, with figures that agree; nothing stays on disk', async () => {
-    const { stdout, stderr } = await run(`${tiny} --p 1,2 --batch 1,2 --rounds 2 --json`)
+    const { stdout, stderr } = await run(`${tiny} --p 1,2 --batch 1,2 --json`)
     const { rows, ratios, machine, steps } = JSON.parse(stdout) as BenchResult
     const { engine } = await chooseEngine([])
     expect(rows.map(({ bits, batch, p }) => [bits, batch, p])).toEqual(
@@ -49,7 +49,7 @@ describe('a shape', () => {
     )
     for (const row of rows) {
       expect(row).toMatchObject({ model: '0.5B of 1 layers', context: 8, prompt: 8, engine, threads: 1 })
-      expect(row.msPerTokenSpread.samples).toBe(2 * steps)
+      expect(row.msPerTokenSpread.samples).toBe(steps)
       expect(row.msPerTokenSpread.min).toBeLessThanOrEqual(row.msPerToken)
       expect(row.tokensPerSecond).toBeCloseTo((row.batch * 1000) / row.msPerToken, 6)
       expect(row.limitShare!.decode).toBeCloseTo(row.limit!.msPerToken / row.msPerToken, 6)
@@ -66,21 +66,22 @@ describe('a shape', () => {
       [8, 2, 2, 1],
     ])
     expect(machine.device!.int8OpsPerSecond).toBeGreaterThan(0)
-    expect(stderr.match(/^\d+\/8 {2}0\.5B of 1 layers/gm)).toHaveLength(8)
+    expect(stderr.match(/^\d+\/4 {2}0\.5B of 1 layers/gm)).toHaveLength(4)
     expect(await left()).toEqual([])
   })
 
   test('--keep leaves the model, and the next run takes it; --resume takes turns as done', async () => {
     const turns = join(cache, 'turns.jsonl')
-    const first = await run(`${tiny} --p 1 --keep --resume ${turns} --json`)
+    const first = await run(`${tiny} --p 1 --rounds 2 --keep --resume ${turns} --json`)
     const [kept] = await readdir(join(cache, 'bench', 'kept'))
     expect(kept).toBe('0.5B-of-1-layers-8bit-p1-format2')
     const noted = await readFile(turns, 'utf8')
     await writeFile(turns, `${noted}{"key": "half a li`)
-    const second = await run(`${tiny} --p 1 --resume ${turns} --json`)
+    const second = await run(`${tiny} --p 1 --rounds 2 --resume ${turns} --json`)
     const rowsOf = ({ stdout }: { stdout: string }) =>
       (JSON.parse(stdout) as BenchResult).rows.map(({ msPerTokenSpread }) => msPerTokenSpread)
     expect(rowsOf(second)).toEqual(rowsOf(first))
+    expect(rowsOf(second)).toMatchObject([{ samples: 4 }]) // two rounds of two steps
     expect(await readdir(join(cache, 'bench', 'kept'))).toEqual([kept])
     // A line that is whole and something else: a file that was named by mistake.
     await writeFile(turns, `${noted}{"key": "x", "turn": {"stepMs": []}}\n`)
