@@ -128,26 +128,38 @@ const firstTokenIn = (page: Page) =>
     return ms
   }, threads)
 
-/** Bytes of page and GPU process before and behind 100 texts of the model that ships, and milliseconds for them. */
-async function hundredTexts(page: Page): Promise<[before: number, after: number, ms: number]> {
-  await page.evaluate(async (threads) => {
-    const globals = globalThis as unknown as Globals
-    const source = { url: '/models/small/' }
-    globals.model = await globals.web.loadInBrowser({ source, device: 'wasm', threads, runtimeFiles: '/ort/' })
-  }, threads)
+type MemoryDevice = 'wasm' | 'webgpu'
+/** A GPU that is computed by the CPU takes a second or so for a step. */
+const textLength: Readonly<Record<MemoryDevice, number>> = { wasm: 32, webgpu: 4 }
+
+/** Bytes of page and GPU process before and behind 100 texts of the model that ships, and the times of these. */
+async function hundredTexts(page: Page, device: MemoryDevice): Promise<[before: number, after: number, times: Times]> {
+  const { backend } = await page.evaluate(
+    async ({ device, threads }) => {
+      const globals = globalThis as unknown as Globals
+      const source = { url: '/models/small/' }
+      globals.model = await globals.web.loadInBrowser({ source, device, threads, runtimeFiles: '/ort/' })
+      return globals.model.info
+    },
+    { device, threads },
+  )
+  if (backend !== device) throw new Error(`${device} was asked for, ${backend} runs`)
   const texts = (count: number) =>
-    page.evaluate(async (count) => {
-      const { model } = globalThis as unknown as Globals
-      for (let i = 0; i < count; i++) await model.generate('The whale', { p: 8, maxTokens: 32, seed: i })
-      // Waits for a collection of garbage.
-      await (performance as unknown as { measureUserAgentSpecificMemory(): Promise<unknown> }).measureUserAgentSpecificMemory()
-    }, count)
+    page.evaluate(
+      async ({ count, maxTokens }) => {
+        const { model } = globalThis as unknown as Globals
+        for (let i = 0; i < count; i++) await model.generate('The whale', { p: 8, maxTokens, seed: i })
+        // Waits for a collection of garbage.
+        await (performance as unknown as { measureUserAgentSpecificMemory(): Promise<unknown> }).measureUserAgentSpecificMemory()
+      },
+      { count, maxTokens: textLength[device] },
+    )
   const held = async () => (await processUse(browser)).memoryBytes
   await texts(30)
   const before = await held()
-  const began = performance.now()
+  const [began, processor] = [performance.now(), await seconds()]
   await texts(100)
-  return [before, await held(), performance.now() - began]
+  return [before, await held(), { ms: performance.now() - began, cpu: 1000 * ((await seconds()) - processor) }]
 }
 
 let atFirst = 0
@@ -220,12 +232,13 @@ try {
   }
 
   if (only.has('memory')) {
-    const page = await open()
-    const [before, after, ms] = await hundredTexts(page)
-    const held = (after - before) / 1e6
-    results.push({ name: 'page and GPU process behind 100 texts, MB more', ms, cpu: 0, note: held.toFixed(1) })
-    if (!values.json) console.log(`page and GPU process behind 100 texts: ${held.toFixed(1)} MB more, goal: 20`)
-    await page.context().close()
+    for (const device of ['wasm', 'webgpu'] as const) {
+      const page = await open()
+      const [before, after, times] = await hundredTexts(page, device)
+      const more = `${((after - before) / 1e6).toFixed(1)} MB more in page and GPU process, goal: 20`
+      add(`${device}, 100 texts of ${textLength[device]} tokens, P = 8`, times, more)
+      await page.context().close()
+    }
   }
 
   if ((only.has('smollm2') || only.has('long')) && existsSync(join(root, '.cache/smollm2', gguf))) {

@@ -27,6 +27,48 @@ describe.skipIf(noBrowser)('in Chromium', () => {
     await context.close()
   })
 
+  // Keys and values never leave the GPU: rows come behind others, move, are copied and go, and their room grows.
+  it('runs texts on WebGPU that begin and end while others run', { timeout: 600_000 }, async () => {
+    const { page, context } = await openPage(pages.browser, pages.isolated)
+    expect(await loadedFrom(page, { source, device: 'webgpu' })).toMatchObject({ backend: 'webgpu', notes: [] })
+    const texts = [
+      { prompt: 'The whale', options: { p: 8, maxTokens: 9, temperature: 0 } },
+      { prompt: 'My fellow citizens, '.repeat(12), options: { p: 1, maxTokens: 5, temperature: 0 } },
+      { prompt: 'In the year of', options: { p: 2, maxTokens: 12, temperature: 0 } },
+      { prompt: 'No man '.repeat(20), options: { p: 4, maxTokens: 2, temperature: 0 } },
+    ]
+    const found = await page.evaluate(async (texts) => {
+      const { model } = globalThis as unknown as PageGlobals
+      // Each begins when the one before has its first token.
+      const running: Promise<string>[] = []
+      for (const { prompt, options } of texts) {
+        const stream = model.stream(prompt, options)
+        const first = await stream.next()
+        running.push(
+          (async () => {
+            let { text } = first.value
+            for await (const chunk of stream) text += chunk.text
+            return text
+          })(),
+        )
+      }
+      const all = await Promise.all(running)
+      const { cacheBytes } = await model.memory()
+      const response = await model.fetch('/v1/completions', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ model: model.info.name, prompt: 'At last', n: 3, max_tokens: 3, temperature: 0 }),
+      })
+      const { choices } = (await response.json()) as { choices: { text: string }[] }
+      return { all, cacheBytes, choices: choices.map(({ text }) => text) }
+    }, texts)
+    const expected: string[] = []
+    for (const { prompt, options } of texts) expected.push((await pages.node.generate(prompt, options)).text)
+    const { text } = await pages.node.generate('At last', { maxTokens: 3, temperature: 0 })
+    expect(found).toEqual({ all: expected, cacheBytes: 0, choices: [text, text, text] })
+    await context.close()
+  })
+
   it('unpacks a GGUF file, and talks', async () => {
     const { page, context } = await openPage(pages.browser, pages.isolated)
     const info = await loadedFrom(page, {

@@ -1,9 +1,11 @@
 /** The decoder over graphs, for any Runtime: one session each for the backbone, the output embedding and each aggregator. */
 import { Tensor } from 'onnxruntime-common'
 import { aggregatorGraph, backboneGraph, type KvType, type ModelConfig, outputGraph, sharesKeys } from '../model/index.ts'
-import type { Decoder, Runtime, Session, TensorMemory } from '../runtime/index.ts'
+import type { Decoder, DeviceMemory, Runtime, Session, SessionOptions, TensorMemory } from '../runtime/index.ts'
 import { type AdapterTensor, adapterBank } from './adapter-bank.ts'
-import { GraphRowCache } from './graph-row-cache.ts'
+import { DeviceKvCache, keptOutputs } from './device-kv-cache.ts'
+import { GraphRowCache, type RunBackbone } from './graph-row-cache.ts'
+import { KvCache } from './kv-cache.ts'
 import type { ModelFiles } from './model-files.ts'
 
 export class GraphDecoder implements Decoder {
@@ -17,7 +19,8 @@ export class GraphDecoder implements Decoder {
   readonly #adapters: ReadonlyMap<string, Tensor>
   readonly #shared: boolean
   readonly #memory: TensorMemory | undefined
-  /** Those in the engine's memory, which nobody collects. */
+  readonly #deviceMemory: DeviceMemory | undefined
+  /** Those in memory of the engine or of its device, which nobody collects. */
   readonly #caches: GraphRowCache[] = []
 
   private constructor(
@@ -29,6 +32,7 @@ export class GraphDecoder implements Decoder {
     adapters: ReadonlyMap<string, Tensor>,
     shared: boolean,
     memory: TensorMemory | undefined,
+    deviceMemory: DeviceMemory | undefined,
   ) {
     this.#config = config
     this.#kv = kv
@@ -38,6 +42,7 @@ export class GraphDecoder implements Decoder {
     this.#adapters = adapters
     this.#shared = shared
     this.#memory = memory
+    this.#deviceMemory = deviceMemory
   }
 
   /** Compiles the graphs. Frees what it made when one of them fails. */
@@ -47,8 +52,8 @@ export class GraphDecoder implements Decoder {
     { kv = 'f32' }: { readonly kv?: KvType | undefined },
   ): Promise<GraphDecoder> {
     const made: Session[] = []
-    const session = async (graph: ReturnType<typeof backboneGraph>) => {
-      const created = await runtime.createSession(graph)
+    const session = async (graph: ReturnType<typeof backboneGraph>, options?: SessionOptions) => {
+      const created = await runtime.createSession(graph, options)
       made.push(created)
       return created
     }
@@ -58,13 +63,20 @@ export class GraphDecoder implements Decoder {
       const adapters = new Map([...bank].map(([name, { shape }]) => [name, shape]))
       // First, as it has the largest weight, which is for a moment there twice: as stored and as packed.
       const output = await session(outputGraph(files.config, files.findWeight, files.tied))
-      const backbone = await session(backboneGraph(files.config, files.findWeight, { adapters, kv, sharesKeys: shared }))
+      // What narrows keys and values runs on the CPU.
+      const deviceMemory = kv === 'f32' ? runtime.deviceMemory : undefined
+      const backbone = await session(
+        backboneGraph(files.config, files.findWeight, { adapters, kv, sharesKeys: shared }),
+        deviceMemory && { keepOnDevice: keptOutputs(files.config) },
+      )
       const aggregators = new Map<number, Session>()
       for (const { config, findWeight } of files.streamSets) {
         const { n } = config.parscale
         if (n > 1) aggregators.set(n, await session(aggregatorGraph(config, findWeight)))
       }
-      return new GraphDecoder(files.config, kv, backbone, output, aggregators, asTensors(bank), shared, runtime.memory)
+      const { memory } = runtime
+      const tensors = asTensors(bank)
+      return new GraphDecoder(files.config, kv, backbone, output, aggregators, tensors, shared, memory, deviceMemory)
     } catch (error) {
       await Promise.all(made.map((s) => s.dispose()))
       throw error
@@ -72,11 +84,12 @@ export class GraphDecoder implements Decoder {
   }
 
   openCache(): GraphRowCache {
-    const cache = new GraphRowCache(this.#config, this.#kv, (feeds, adapters) => this.#run(feeds, adapters), {
-      shared: this.#shared,
-      memory: this.#memory,
-    })
-    if (this.#memory) this.#caches.push(cache)
+    const store = this.#deviceMemory
+      ? new DeviceKvCache(this.#config, this.#deviceMemory)
+      : new KvCache(this.#config, this.#kv, this.#memory)
+    const run: RunBackbone = (feeds, adapters) => this.#run(feeds, adapters)
+    const cache = new GraphRowCache(this.#config, this.#kv, run, store, { shared: this.#shared })
+    if (this.#memory || this.#deviceMemory) this.#caches.push(cache)
     return cache
   }
 

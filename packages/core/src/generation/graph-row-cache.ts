@@ -4,9 +4,9 @@
  */
 import { Tensor } from 'onnxruntime-common'
 import { type KvType, type ModelConfig, positionBytes, RopeTable } from '../model/index.ts'
-import type { DecoderOutput, DecoderRow, RowCache, TensorMemory } from '../runtime/index.ts'
+import type { DecoderOutput, DecoderRow, RowCache } from '../runtime/index.ts'
 import { batchFeeds } from './batch.ts'
-import { KvCache } from './kv-cache.ts'
+import type { KvStore } from './kv-cache.ts'
 
 export type RunBackbone = (
   feeds: Readonly<Record<string, Tensor>>,
@@ -23,25 +23,29 @@ export class GraphRowCache implements RowCache {
   readonly positionBytes: number
   readonly #config: ModelConfig
   readonly #run: RunBackbone
-  readonly #cache: KvCache
+  readonly #cache: KvStore
   readonly #rope: RopeTable
   readonly #shared: boolean
   /** By row, in the order of the block. */
   #slots = new Map<number, Slot>()
   #nextRow = 0
 
-  /** @param options.shared the backbone was built with `sharesKeys` */
+  /**
+   * @param store without rows, of the type `kv`
+   * @param options.shared the backbone was built with `sharesKeys`
+   */
   constructor(
     config: ModelConfig,
     kv: KvType,
     run: RunBackbone,
-    { shared = false, memory }: { readonly shared?: boolean; readonly memory?: TensorMemory | undefined } = {},
+    store: KvStore,
+    { shared = false }: { readonly shared?: boolean } = {},
   ) {
     this.#shared = shared
     this.#config = config
     this.positionBytes = positionBytes(config, kv)
     this.#run = run
-    this.#cache = new KvCache(config, kv, memory)
+    this.#cache = store
     this.#rope = new RopeTable(config)
   }
 
@@ -104,7 +108,7 @@ export class GraphRowCache implements RowCache {
       rows.map(({ adapter }) => adapter),
     )
     const tokens = Math.max(...rows.map(({ ids }) => ids.length))
-    const broken = this.#cache.write(first, out, tokens, positions)
+    const broken = await this.#cache.write(first, out, tokens, positions)
     for (const [i, { at, count }] of positions.entries()) this.#slots.get(rows[i]!.row)!.used = at + count
     return {
       hidden: wantedStates(rows, out.hidden!.data as Float32Array, tokens, this.#config.hiddenSize),
@@ -112,10 +116,11 @@ export class GraphRowCache implements RowCache {
     }
   }
 
-  /** Moves rows only when they are not neighbours in this order. */
+  /** Moves rows only when they are not neighbours in this order, or not the first ones where they have to be. */
   #makeNeighbours(chosen: readonly number[]): void {
     const index = (row: number) => this.#slots.get(row)!.index
-    if (chosen.every((row, i) => i === 0 || index(row) === index(chosen[i - 1]!) + 1)) return
+    const placed = !this.#cache.leading || index(chosen[0]!) === 0
+    if (placed && chosen.every((row, i) => i === 0 || index(row) === index(chosen[i - 1]!) + 1)) return
     const set = new Set(chosen)
     this.#order([...chosen, ...[...this.#slots.keys()].filter((row) => !set.has(row))])
   }

@@ -7,6 +7,41 @@ import type { KvType, ModelConfig } from '../model/index.ts'
 import type { TensorMemory } from '../runtime/index.ts'
 import { KvBlock, kvBlockBytes } from './kv-block.ts'
 
+/** Keys and values of rows, wherever they lie. */
+export interface KvStore {
+  /** The rows of a step have to be the first ones. */
+  readonly leading: boolean
+  /** Positions per row. */
+  readonly capacity: number
+  readonly memoryBytes: number
+  /** Makes room for so many rows and positions; keeps what is there. */
+  reserve(rows: number, positions: number): void
+  /** Forgets everything and frees the memory. */
+  clear(): void
+  /** Writes keys and values [K, n, D] of a layer into a row's first n positions. */
+  writeFirst(row: number, layer: number, key: Float32Array, value: Float32Array): void
+  /** The backbone's inputs `past.L.key`, `past.L.value` (model/graphs.ts): all layers of neighbouring rows. */
+  feeds(firstRow: number, rows: number): Record<string, Tensor>
+  /**
+   * Writes a step's new keys and values, `present.L.key` and `present.L.value` [rows, K, T, D] of `results`, behind what each row
+   * holds.
+   *
+   * What is not finite is left out, so that the cache always is: hidden positions weigh 0, and 0 times NaN would be NaN, for
+   * whoever has the row next.
+   *
+   * @param positions per row: the first position to write and how many of the T tokens are real
+   * @returns rows that something was left out of
+   */
+  write(
+    firstRow: number,
+    results: Readonly<Record<string, Tensor>>,
+    tokens: number,
+    positions: readonly { at: number; count: number }[],
+  ): Set<number> | Promise<Set<number>>
+  /** Reorders rows: row i becomes a copy of what row `sources[i]` was. `used[i]` positions of it count. */
+  permute(sources: readonly number[], used: readonly number[]): void
+}
+
 interface LayerCache {
   key: KvBlock
   value: KvBlock
@@ -16,9 +51,10 @@ interface LayerCache {
  * Grows by an eighth at least, in steps of 64: total copying stays a small multiple of the final size, and a step, which reads all
  * positions there are, takes little longer than for the tokens alone.
  */
-const grownCapacity = (needed: number, present: number): number => Math.ceil(Math.max(needed, present * 1.125) / 64) * 64
+export const grownCapacity = (needed: number, present: number): number => Math.ceil(Math.max(needed, present * 1.125) / 64) * 64
 
-export class KvCache {
+export class KvCache implements KvStore {
+  readonly leading = false
   readonly type: KvType
   readonly #heads: number
   readonly #headDim: number
@@ -37,7 +73,6 @@ export class KvCache {
     this.#layers = Array.from({ length: config.numHiddenLayers }, () => ({ key: this.#block(0), value: this.#block(0) }))
   }
 
-  /** Positions per row. */
   get capacity(): number {
     return this.#capacity
   }
@@ -46,7 +81,6 @@ export class KvCache {
     return this.#layers.length * 2 * kvBlockBytes(this.type, this.#headDim, this.#rows * this.#heads * this.#capacity)
   }
 
-  /** Makes room for so many rows and positions; keeps what is there. */
   reserve(rows: number, positions: number): void {
     if (rows <= this.#rows && positions <= this.#capacity) return
     const newRows = Math.max(rows, this.#rows)
@@ -66,7 +100,6 @@ export class KvCache {
     ;[this.#rows, this.#capacity, this.#spare] = [newRows, newCapacity, undefined]
   }
 
-  /** Forgets everything and frees the memory. */
   clear(): void {
     this.#spare?.free()
     for (const layer of this.#layers) {
@@ -77,7 +110,6 @@ export class KvCache {
     ;[this.#rows, this.#capacity, this.#spare] = [0, 0, undefined]
   }
 
-  /** Writes keys and values [K, n, D] of a layer into a row's first n positions. */
   writeFirst(row: number, layer: number, key: Float32Array, value: Float32Array): void {
     const size = key.length / this.#heads
     const { key: keys, value: values } = this.#layers[layer]!
@@ -88,7 +120,6 @@ export class KvCache {
     }
   }
 
-  /** The backbone's inputs `past.L.key`, `past.L.value` (model/graphs.ts): all layers of neighbouring rows. */
   feeds(firstRow: number, rows: number): Record<string, Tensor> {
     const first = firstRow * this.#heads * this.#capacity
     const shape = [rows, this.#heads, this.#capacity]
@@ -98,16 +129,6 @@ export class KvCache {
     return all
   }
 
-  /**
-   * Writes a step's new keys and values, `present.L.key` and `present.L.value` [rows, K, T, D] of `results`, behind what each row
-   * holds.
-   *
-   * What is not finite is left out, so that the cache always is: hidden positions weigh 0, and 0 times NaN would be NaN, for
-   * whoever has the row next.
-   *
-   * @param positions per row: the first position to write and how many of the T tokens are real
-   * @returns rows that something was left out of
-   */
   write(
     firstRow: number,
     results: Readonly<Record<string, Tensor>>,
@@ -132,7 +153,6 @@ export class KvCache {
     return broken
   }
 
-  /** Reorders rows: row i becomes a copy of what row `sources[i]` was. `used[i]` positions of it count. */
   permute(sources: readonly number[], used: readonly number[]): void {
     const move = (block: KvBlock): KvBlock => {
       const target = this.#spare ?? this.#block(this.#rows * this.#heads * this.#capacity)

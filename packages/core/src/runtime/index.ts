@@ -44,6 +44,33 @@ export interface TensorMemory {
   free(bytes: ArrayBufferView): void
 }
 
+/** float32 blocks in the memory of a device whose data nobody reads. What is asked for is done in order, between the runs of sessions. */
+export interface DeviceMemory {
+  /** Zeros. */
+  allocate(elements: number): DeviceBlock
+  /** `count` elements each, between different blocks. */
+  copy(copies: readonly { from: DeviceBlock; at: number; to: DeviceBlock; place: number; count: number }[]): void
+  /**
+   * Writes tensors [R, K, T, D] of this device behind what rows hold: the first `rows[r].count` of row r's T places to those from
+   * `rows[r].at` on in its block [rows, K, capacity, D]. What is NaN or infinite is written as 0.
+   *
+   * @returns the r in which something was not finite
+   */
+  append(
+    parts: readonly { readonly from: Tensor; readonly to: DeviceBlock }[],
+    capacity: number,
+    rows: readonly { readonly at: number; readonly count: number }[],
+  ): Promise<Set<number>>
+}
+
+export interface DeviceBlock {
+  write(at: number, values: Float32Array): void
+  /** Its first elements, where they lie. Needs no disposing. */
+  tensor(shape: readonly number[]): Tensor
+  /** Gives the device its memory back; the block cannot be used afterwards. */
+  free(): void
+}
+
 export interface Runtime {
   readonly device: Device
   /** Threads of one operator on CPU; undefined: the engine's choice. */
@@ -54,6 +81,8 @@ export interface Runtime {
   sessionBytes?(graph: Graph): number | undefined
   /** Only where the engine has any. */
   readonly memory?: TensorMemory | undefined
+  /** Only where the device has a memory of its own, and lets it be written to. */
+  readonly deviceMemory?: DeviceMemory | undefined
   /** Compiles a graph. Weights are read from the files that the graph points into. */
   createSession(graph: Graph, options?: SessionOptions): Promise<Session>
 }

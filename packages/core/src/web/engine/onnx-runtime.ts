@@ -5,6 +5,7 @@ import { type ExternalData, type Graph, writeOnnx } from '../../graph/index.ts'
 import type { Runtime, Session, SessionOptions } from '../../runtime/index.ts'
 import { breathing } from './breathe.ts'
 import { type Backend, type Build, buildFor, messageOf, type OrtModule, startBuild } from './builds.ts'
+import { gpuMemory } from './gpu-memory.ts'
 import type { WasmMemory } from './wasm-memory.ts'
 import { readPlace } from './widened.ts'
 
@@ -50,6 +51,7 @@ export async function webRuntime(options: WebRuntimeOptions): Promise<WebRuntime
     version: ort.env.versions.web ?? ort.env.versions.common,
     lost,
     memory,
+    deviceMemory: device && gpuMemory(device, ort),
     createSession: (graph, sessionOptions = {}) => createSession(ort, memory, provider, graph, sessionOptions, options, lost),
     dispose() {
       disposed = true
