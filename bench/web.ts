@@ -1,16 +1,16 @@
 /**
  * Models in a page of Chromium, on WASM: how long the model that ships takes to its first token, cold and from what is kept; what
- * page and GPU process hold behind a hundred texts; and SmolLM2 (Q4_1) beside wllama, from the same file, in turns in the same
- * browser, and behind 2,048 tokens beside 128.
+ * page and GPU process hold behind a hundred texts; and SmolLM2 (Q4_1) beside wllama, from the same file, and transformers.js, from
+ * the ONNX files that transformers-js-model.py writes, in turns in the same browser, and behind 2,048 tokens beside 128.
  *
- *     node scripts/fetch-smollm2.mjs && (cd bench && npm ci)
+ *     node scripts/fetch-smollm2.mjs && (cd bench && npm ci), and for transformers.js what transformers-js-model.py says
  *     npm run bench:web [-- --threads 2 --rounds 3 --tokens 48 --only first,memory,smollm2,long --json]
  *
  * Times are those of the clock; beside them stands the processor time of page and GPU process, which other work on the machine
  * changes little.
  *
- * transformers.js is not measured: it runs ONNX files of its own, which no package registry has. Eight rows stand for P = 8, as the
- * file has no streams: they are eight texts at once, which read the same weights.
+ * transformers.js runs in a worker, as we do. Eight rows stand for P = 8, as the file has no streams: they are eight texts at once,
+ * which read the same weights.
  */
 import { existsSync, mkdtempSync } from 'node:fs'
 import { cpus, loadavg, tmpdir } from 'node:os'
@@ -18,6 +18,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { parseArgs } from 'node:util'
 import type * as web from '@parscale/core/web'
+import { build } from 'esbuild'
 import type { Page } from 'playwright-core'
 import { bundlePage, launch, launchProfile, noBrowser, processUse, removeFolder, serveSite } from '../test/support/browser.ts'
 import { root } from '../test/support/markdown.ts'
@@ -35,6 +36,12 @@ const [threads, rounds, tokens] = [values.threads, values.rounds, values.tokens]
 const only = new Set(values.only.split(','))
 const gguf = 'SmolLM2-135M-Instruct.Q4_1.gguf'
 const wllama = join(root, 'bench/node_modules/@wllama/wllama')
+const transformers = join(root, 'bench/node_modules/@huggingface/transformers')
+const onnxFolder = join(root, '.cache/smollm2-onnx')
+/** What transformers.js calls the weights, and their file. */
+const dtypes = Object.entries({ q8: 'model_quantized', q4: 'model_q4', fp32: 'model' })
+  .filter(([, name]) => existsSync(transformers) && existsSync(join(onnxFolder, `onnx/${name}.onnx`)))
+  .map(([dtype]) => dtype)
 if (noBrowser) throw new Error(noBrowser)
 
 /** In the page. */
@@ -46,18 +53,54 @@ interface Globals {
   peer: {
     createCompletion(options: object): Promise<void>
   }
+  /** The worker of transformersWorker. */
+  transformers: Worker
 }
+
+/** Loads what it is sent as `load`; then writes behind the prompts it is sent, and tells of each token. */
+const transformersWorker = `
+  import { AutoModelForCausalLM, AutoTokenizer, env } from '@huggingface/transformers'
+  Object.assign(env, { allowRemoteModels: false, allowLocalModels: true, localModelPath: '/', useBrowserCache: false, useWasmCache: false })
+  let [model, tokenizer] = []
+  onmessage = async ({ data: { load, prompt, tokens } }) => {
+    try {
+      if (load) {
+        Object.assign(env.backends.onnx.wasm, { numThreads: load.threads, wasmPaths: '/transformers-ort/' })
+        tokenizer = await AutoTokenizer.from_pretrained('smollm2-onnx')
+        model = await AutoModelForCausalLM.from_pretrained('smollm2-onnx', { dtype: load.dtype, device: 'wasm' })
+        return postMessage({ done: env.version })
+      }
+      const inputs = tokenizer(prompt)
+      const prompted = inputs.input_ids.dims[1]
+      let begun = false
+      // The prompt comes first.
+      const streamer = { put: () => (begun ? postMessage({}) : (begun = true)), end() {} }
+      const out = await model.generate({ ...inputs, do_sample: false, min_new_tokens: tokens, max_new_tokens: tokens, streamer })
+      postMessage({ done: tokenizer.decode(out.slice(0, [prompted, null]).tolist()) })
+    } catch (error) {
+      postMessage({ failed: String(error?.stack ?? error) })
+    }
+  }
+`
 
 const folder = await bundlePage(`
   import * as web from '@parscale/core/web'
   Object.assign(globalThis, { web, ready: true })
 `)
+if (dtypes.length > 0)
+  await build({
+    stdin: { contents: transformersWorker, resolveDir: join(root, 'bench'), sourcefile: 'transformers.js' },
+    ...{ bundle: true, format: 'esm', platform: 'browser', minify: true, logLevel: 'error' },
+    outfile: join(folder, 'transformers.js'),
+  })
 const site = await serveSite(
   folder,
   {
     '/models/small/': join(root, 'packages/parscale/models/small'),
     '/smollm2/': join(root, '.cache/smollm2'),
     '/wllama/': join(wllama, 'esm'),
+    '/smollm2-onnx/': onnxFolder,
+    '/transformers-ort/': join(root, 'bench/node_modules/onnxruntime-web/dist'),
   },
   // wllama starts its worker from a blob.
   { isolated: true, cached: true, policy: "default-src 'self' blob: data: 'unsafe-eval' 'wasm-unsafe-eval'" },
@@ -205,6 +248,42 @@ async function theirs(page: Page, prompt: string): Promise<Times> {
   return { ms, cpu: (1000 * ((await seconds()) - atFirst)) / (tokens - 1) }
 }
 
+/** Sends transformers.js something, and gives its answer; `first` is called at the first token. */
+const transformersAnswer = (page: Page, message: object) =>
+  page.evaluate(async (message) => {
+    const { transformers, first } = globalThis as unknown as Globals
+    const times: number[] = []
+    let told: Promise<void> | undefined
+    const done = await new Promise<string>((resolve, reject) => {
+      transformers.onmessage = ({ data: { done, failed } }) => {
+        if (failed) return reject(new Error(failed))
+        if (done !== undefined) return resolve(done)
+        times.push(performance.now())
+        told ??= first()
+      }
+      transformers.onerror = ({ message }) => reject(new Error(message))
+      transformers.postMessage(message)
+    })
+    await told
+    return { done, ms: (times.at(-1)! - times[0]!) / (times.length - 1), tokens: times.length }
+  }, message)
+
+/** A page with a worker of transformers.js that has loaded its model, and its version. */
+async function openTransformers(dtype: string): Promise<{ page: Page; version: string }> {
+  const page = await open()
+  await page.evaluate(() => {
+    Object.assign(globalThis, { transformers: new Worker('/transformers.js', { type: 'module' }) })
+  })
+  const { done } = await transformersAnswer(page, { load: { dtype, threads } })
+  return { page, version: done }
+}
+
+async function transformersTimes(page: Page, prompt: string): Promise<Times> {
+  const { ms, tokens: count } = await transformersAnswer(page, { prompt, tokens })
+  if (count !== tokens) throw new Error(`transformers.js gave ${count} tokens, ${tokens} were asked for`)
+  return { ms, cpu: (1000 * ((await seconds()) - atFirst)) / (tokens - 1) }
+}
+
 const least = (list: readonly Times[]): Times => ({
   ms: Math.min(...list.map(({ ms }) => ms)),
   cpu: Math.min(...list.map(({ cpu }) => cpu)),
@@ -265,15 +344,24 @@ try {
       )
     const prompt = 'Once upon a time, in a small town by the sea, there lived'
     const [one, eight, peer]: Times[][] = [[], [], []]
+    const others: { dtype: string; page: Page; version: string; times: Times[] }[] = []
+    for (const dtype of only.has('smollm2') ? dtypes : []) others.push({ dtype, ...(await openTransformers(dtype)), times: [] })
     for (let round = 0; only.has('smollm2') && round < rounds; round++) {
       one!.push(await ours(page, 1, prompt))
       if (withPeer) peer!.push(await theirs(page, prompt))
+      for (const { page, times } of others) times.push(await transformersTimes(page, prompt))
       eight!.push(await ours(page, 8, prompt))
     }
     if (only.has('smollm2')) {
       add(`SmolLM2, ${threads} threads, a token, one row`, least(one!))
       if (withPeer)
         add(`wllama 3.13.0, ${threads} threads, a token`, least(peer!), `${ratio(least(peer!), least(one!))} ours, goal: 1.2`)
+      for (const { dtype, version, times } of others)
+        add(
+          `transformers.js ${version} ${dtype}, ${threads} threads, a token`,
+          least(times),
+          `${ratio(least(times), least(one!))} ours, goal: 1.2`,
+        )
       add(`SmolLM2, ${threads} threads, a step of eight rows`, least(eight!), `${ratio(least(eight!), least(one!))} one row`)
     }
     if (only.has('long')) {
