@@ -205,6 +205,19 @@ async function hundredTexts(page: Page, device: MemoryDevice): Promise<[before: 
   return [before, await held(), { ms: performance.now() - began, cpu: 1000 * ((await seconds()) - processor) }]
 }
 
+/** A page that has loaded SmolLM2. */
+async function openSmollm2(kv: 'f32' | 'int8'): Promise<Page> {
+  const page = await open()
+  await page.evaluate(
+    async ({ url, threads, kv }) => {
+      const globals = globalThis as unknown as Globals
+      globals.model = await globals.web.loadInBrowser({ source: { url }, device: 'wasm', threads, kv, runtimeFiles: '/ort/' })
+    },
+    { url: `/smollm2/${gguf}`, threads, kv },
+  )
+  return page
+}
+
 let atFirst = 0
 /** Per token behind the first, of `rows` texts at once. */
 async function ours(page: Page, rows: number, prompt: string): Promise<Times> {
@@ -321,14 +334,7 @@ try {
   }
 
   if ((only.has('smollm2') || only.has('long')) && existsSync(join(root, '.cache/smollm2', gguf))) {
-    const page = await open()
-    await page.evaluate(
-      async ({ url, threads }) => {
-        const globals = globalThis as unknown as Globals
-        globals.model = await globals.web.loadInBrowser({ source: { url }, device: 'wasm', threads, runtimeFiles: '/ort/' })
-      },
-      { url: `/smollm2/${gguf}`, threads },
-    )
+    const page = await openSmollm2('f32')
     const withPeer = only.has('smollm2') && existsSync(wllama)
     if (withPeer)
       await page.evaluate(
@@ -366,14 +372,18 @@ try {
     }
     if (only.has('long')) {
       // "The sea is wide. " has five tokens. Of the 2,048 positions some are for what is written.
-      const near = await ours(page, 1, 'The sea is wide. '.repeat(24))
-      const far = await ours(page, 1, 'The sea is wide. '.repeat(Math.floor((2040 - tokens) / 5)))
-      add(`SmolLM2, ${threads} threads, a token behind 120`, near)
-      add(
-        `SmolLM2, ${threads} threads, a token behind ${5 * Math.floor((2040 - tokens) / 5)}`,
-        far,
-        `${ratio(far, near)}, goal: 1.3`,
-      )
+      const sentences = { near: 24, far: Math.floor((2040 - tokens) / 5) }
+      const pages = { f32: page, int8: await openSmollm2('int8') }
+      for (const [kv, page] of Object.entries(pages)) {
+        const times: Record<keyof typeof sentences, Times[]> = { near: [], far: [] }
+        for (let round = 0; round < rounds; round++)
+          for (const place of ['near', 'far'] as const)
+            times[place].push(await ours(page, 1, 'The sea is wide. '.repeat(sentences[place])))
+        const [near, far] = [least(times.near), least(times.far)]
+        const name = `SmolLM2, ${threads} threads, keys in ${kv}, a token behind`
+        add(`${name} ${5 * sentences.near}`, near)
+        add(`${name} ${5 * sentences.far}`, far, `${ratio(far, near)}, goal: 1.3`)
+      }
     }
   }
   if (values.json) console.log(JSON.stringify({ cpu: cpus()[0]?.model, load: loadavg(), threads, results }))
