@@ -119,7 +119,7 @@ function filesOf(arch, platform, program) {
   const more = program ? { [program]: [], ...programs[program][arch] } : {}
   return [
     ...Object.entries(sources[arch]).map(([name, own]) => [`src/${name}`, own]),
-    ...[...common, `mapped-file-${system}`, `source-file-${system}`].map((name) => [`src/${name}`, []]),
+    ...[...common, `mapped-file-${system}`, `source-file-${system}`, `target-file-${system}`].map((name) => [`src/${name}`, []]),
     ...(program
       ? []
       : [

@@ -165,7 +165,7 @@ std::string pathOf(napi_env env, napi_value value) {
   return path;
 }
 
-// Of a packed file's path, or of what packInMemory gave.
+// Of a packed file's path, or of what pack gave.
 PackedModel packedModelOf(napi_env env, napi_value value) {
   napi_valuetype type;
   must(napi_typeof(env, value, &type));
@@ -193,12 +193,11 @@ napi_value openModel(napi_env env, Arguments a) {
   return value;
 }
 
-// (path)
+// (path, or what pack gave)
 napi_value openAggregator(napi_env env, Arguments a) {
-  const std::string path = pathOf(env, a[0]);
   auto handle = std::make_unique<AggregatorHandle>();
-  handle->model = std::make_shared<PackedModel>(openPackedModel(path));
-  if (handle->model->streams == 0) throw badFile(path, "holds a backbone, expected an aggregator");
+  handle->model = std::make_shared<PackedModel>(packedModelOf(env, a[0]));
+  if (handle->model->streams == 0) throw badFile(handle->model->file->path(), "holds a backbone, expected an aggregator");
   return wrapped(env, std::move(handle), aggregatorTag,
                  [](napi_env, void* data, void*) { delete static_cast<AggregatorHandle*>(data); });
 }
@@ -486,7 +485,7 @@ napi_value init(napi_env env, napi_value exports) {
     keepArrayBuffer(env);
     add("instructionSets", entry<instructionSets>);
     add("refusedInstructionSet", entry<refusedInstructionSet>);
-    add("packInMemory", entry<packInMemory>);
+    add("pack", entry<pack>);
     add("openModel", entry<openModel>);
     add("openAggregator", entry<openAggregator>);
     add("describe", entry<describe>);

@@ -2,24 +2,11 @@
 
 #include <windows.h>
 
-#include <system_error>
 
 #include "error.h"
+#include "windows-text.h"
 
 namespace parscale {
-namespace {
-
-std::string lastError() { return std::system_category().message(int(GetLastError())); }
-
-// Windows' own functions take UTF-16.
-std::wstring wide(const std::string& utf8) {
-  const int length = MultiByteToWideChar(CP_UTF8, 0, utf8.data(), int(utf8.size()), nullptr, 0);
-  std::wstring text(size_t(length), 0);
-  MultiByteToWideChar(CP_UTF8, 0, utf8.data(), int(utf8.size()), text.data(), length);
-  return text;
-}
-
-}  // namespace
 
 MappedFile::MappedFile(const std::string& path, size_t leastBytes) : PackedBytes(path) {
   // As on other systems, others may read, write, rename and remove it meanwhile, as far as Windows lets them with a mapped file.

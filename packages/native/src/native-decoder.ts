@@ -19,16 +19,9 @@ import {
 } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
 import type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from '@parscale/core/internal/runtime'
-import {
-  type AdapterKind,
-  type CacheType,
-  NativeAggregator,
-  NativeModel,
-  type NativeModelOptions,
-  requireModule,
-} from './native-model.ts'
+import { type AdapterKind, type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
 import type { PackedHandle } from './native-module.ts'
-import { memoryPlan, packInMemory } from './pack-memory.ts'
+import { isStoredAsNeeded, packInMemory } from './pack.ts'
 import { type PackPlan, planAggregator, planBackbone } from './pack-plan.ts'
 import { packedFile } from './packed-cache.ts'
 
@@ -82,14 +75,15 @@ export interface PackedModel {
  */
 export async function packModel(files: ModelFiles, options: ModelCacheOptions): Promise<PackedModel> {
   const backbone = await packedFile('backbone', planOf(files), options)
-  return { backbone, aggregators: await packAggregators(files, options) }
+  const aggregators = new Map<number, string>()
+  for (const [p, [kind, plan]] of aggregatorPlans(files)) aggregators.set(p, await packedFile(kind, plan, options))
+  return { backbone, aggregators }
 }
 
 /** Packs into the cache what is not packed in memory at each start. @throws as packModel */
 export async function prepareModel(files: ModelFiles, options: ModelCacheOptions): Promise<void> {
-  const plan = planOf(files)
-  if (!memoryPlan(plan)) await packedFile('backbone', plan, options)
-  await packAggregators(files, options)
+  for (const [kind, plan] of [['backbone', planOf(files)] as const, ...aggregatorPlans(files).values()])
+    if (!isStoredAsNeeded(plan)) await packedFile(kind, plan, options)
 }
 
 function planOf({ config, findWeight, tied, streamSets }: ModelFiles): PackPlan {
@@ -98,31 +92,31 @@ function planOf({ config, findWeight, tied, streamSets }: ModelFiles): PackPlan 
   return planBackbone(config, findWeight, tied)
 }
 
-/** By P. */
-async function packAggregators(files: ModelFiles, options: ModelCacheOptions): Promise<Map<number, string>> {
-  const aggregators = new Map<number, string>()
-  for (const { config, findWeight } of files.streamSets) {
+/** By P, each with the name of its packed file. */
+function aggregatorPlans({ streamSets }: ModelFiles): Map<number, readonly [kind: string, plan: PackPlan]> {
+  const plans = new Map<number, readonly [string, PackPlan]>()
+  for (const { config, findWeight } of streamSets) {
     const { n, aggregation } = config.parscale
-    if (n > 1 && aggregation !== 'average')
-      aggregators.set(n, await packedFile(`aggregator-p${n}`, planAggregator(config, findWeight), options))
+    if (n > 1 && aggregation !== 'average') plans.set(n, [`aggregator-p${n}`, planAggregator(config, findWeight)])
   }
-  return aggregators
+  return plans
 }
 
+/** In memory what lies in files as it is needed; the rest in the cache, where it is made on first use. */
+const packedOf = (kind: string, plan: PackPlan, { threads = availableParallelism(), ...caching }: NativeDecoderOptions) =>
+  isStoredAsNeeded(plan) ? packInMemory(plan, threads, caching) : packedFile(kind, plan, { ...caching, threads })
+
 /**
- * Maps a model's packed files, which are made in the cache on first use; or packs a GGUF file's own blocks in memory.
+ * Packs a model in memory, or maps its packed files, which are made in the cache on first use.
  *
  * @throws as packModel, packInMemory and NativeModel
  */
 export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOptions): Promise<Decoder> {
-  const { kv = 'f32', threads, instructionSet, ...caching } = options
-  const plan = planOf(files)
-  const inMemory = memoryPlan(plan)
-  const packed = inMemory
-    ? await packInMemory(requireModule(), inMemory, threads ?? availableParallelism(), caching)
-    : await packedFile('backbone', plan, caching)
-  const paths = await packAggregators(files, caching)
-  const aggregators = new Map([...paths].map(([p, path]) => [p, new NativeAggregator(path)]))
+  const { kv = 'f32', threads, instructionSet } = options
+  const packed = await packedOf('backbone', planOf(files), options)
+  const aggregators = new Map<number, NativeAggregator>()
+  for (const [p, [kind, plan]] of aggregatorPlans(files))
+    aggregators.set(p, new NativeAggregator(await packedOf(kind, plan, options)))
   const model = new NativeRows(packed, files.config, {
     cacheType: cacheTypes[kv],
     ...(threads === undefined ? {} : { threads }),

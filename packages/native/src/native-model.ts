@@ -6,7 +6,6 @@
  */
 import { availableParallelism } from 'node:os'
 import { toNamespacedPath } from 'node:path'
-import { runtimeError } from '@parscale/core/internal'
 import type { NormalisedLogits } from '@parscale/core/internal/runtime'
 import { named, parscaleError } from './native-errors.ts'
 import {
@@ -16,6 +15,7 @@ import {
   type NativeModule,
   nativeModule,
   type PackedHandle,
+  requireModule,
   type StepBatch,
   type StepOutput,
 } from './native-module.ts'
@@ -68,7 +68,7 @@ export class NativeModel {
   #disposed = false
 
   /**
-   * @param packed path of a packed file (pack.ts), which is mapped; or what was packed in memory (pack-memory.ts)
+   * @param packed path of a packed file which is mapped; or what was packed in memory (pack.ts)
    *
    * @throws runtime error where there is no native module; checkpoint error when the file is not what it should be
    */
@@ -189,15 +189,9 @@ export class NativeModel {
 export class NativeAggregator {
   readonly handle: AggregatorHandle
 
-  constructor(path: string) {
+  /** @param packed as NativeModel's */
+  constructor(packed: string | PackedHandle) {
     const native = requireModule()
-    this.handle = named(() => native.openAggregator(toNamespacedPath(path)))
+    this.handle = named(() => native.openAggregator(typeof packed === 'string' ? toNamespacedPath(packed) : packed))
   }
-}
-
-/** @throws runtime error where there is no native module */
-export function requireModule(): NativeModule {
-  const loaded = nativeModule()
-  if ('module' in loaded) return loaded.module
-  throw runtimeError(`${loaded.reason}; use --engine onnx`)
 }

@@ -1,5 +1,6 @@
 /** The compiled module, where there is one for this platform: prebuilt in a package of its own, or compiled here. */
 import { createRequire } from 'node:module'
+import { runtimeError } from '@parscale/core/internal'
 import { modulePaths, prebuiltPackages, toCompile } from '../scripts/prebuilt.mjs'
 
 /** Stands for what lives on the other side of the border. */
@@ -60,16 +61,24 @@ export interface NativeModule {
   /** A better one, which the CPU could run but the system refuses. */
   refusedInstructionSet(): string | undefined
   /**
-   * Packs in memory what lies in files.
+   * Packs what lies in files.
    *
    * @param header of the packed file that this would be (packed-layout.ts)
-   * @param numbers threads, bytes of all, then of each tensor: where it goes, 1 for a vector, outputs, inputs, ggml type, number of its
-   *   file, where it begins there, rows of a head whose halves are interleaved
+   * @param numbers threads, bytes of all, then of each tensor: where it goes, 1 for a vector, outputs, inputs, format, block size, 1 for
+   *   minima; stored type, number of its file, where it begins there, rows of a head whose halves are interleaved; file and place of its scales;
+   *   type of its zero points, their file and place
    * @param progress over a SharedArrayBuffer: KiB that are done; anything but 0 in the second one stops it. [2]
+   * @param target a file that is there and empty; without, it is packed in memory
    */
-  packInMemory(files: readonly string[], header: Uint8Array, numbers: Float64Array, progress: Int32Array): Promise<PackedHandle>
+  pack(
+    files: readonly string[],
+    header: Uint8Array,
+    numbers: Float64Array,
+    progress: Int32Array,
+    target: string | undefined,
+  ): Promise<PackedHandle | undefined>
   openModel(packed: string | PackedHandle, threads: number, cacheType: number, instructionSet: string): ModelHandle
-  openAggregator(path: string): AggregatorHandle
+  openAggregator(packed: string | PackedHandle): AggregatorHandle
   describe(model: ModelHandle): ModelFacts
   closeModel(model: ModelHandle): void
   cacheBytes(model: ModelHandle): number
@@ -147,4 +156,11 @@ function load(paths: readonly string[]): Loaded {
   return {
     reason: `no native module for ${process.platform}-${process.arch}: ${prebuilt} and none was compiled; install a C++ compiler (g++), then: ${toCompile}`,
   }
+}
+
+/** @throws runtime error where there is no native module */
+export function requireModule(): NativeModule {
+  const loaded = nativeModule()
+  if ('module' in loaded) return loaded.module
+  throw runtimeError(`${loaded.reason}; use --engine onnx`)
 }

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "instruction-sets.h"
+
 namespace parscale {
 namespace {
 
@@ -18,6 +20,8 @@ struct Task {
   napi_deferred deferred = nullptr;
   // Keeps the memory that says how far it is.
   napi_ref progressRef = nullptr;
+  // Empty: in memory.
+  std::string target;
   std::vector<std::string> files;
   std::vector<uint8_t> header;
   size_t bytes = 0, threads = 1;
@@ -33,7 +37,9 @@ void stopPacking(void* data) { static_cast<Task*>(data)->progress[1].store(1); }
 void execute(napi_env, void* data) {
   Task& task = *static_cast<Task*>(data);
   try {
-    task.packed = packInMemory(task.files, task.header, task.bytes, task.tensors, task.threads, task.progress);
+    const Kernels& kernels = *availableKernels().front();
+    if (!task.target.empty()) return packToFile(task.target, task.files, task.header, task.bytes, task.tensors, task.threads, kernels, task.progress);
+    task.packed = packInMemory(task.files, task.header, task.bytes, task.tensors, task.threads, kernels, task.progress);
   } catch (const Failure& failure) {
     task.code = failure.code;
     task.message = failure.what();
@@ -54,7 +60,9 @@ void complete(napi_env env, napi_status status, void* data) {
       task->code = "ERR_CLOSED";
       task->message = "packing was cancelled";
     }
-    if (task->code.empty()) {
+    if (task->code.empty() && !task->target.empty()) {
+      must(napi_resolve_deferred(env, task->deferred, undefined(env)));
+    } else if (task->code.empty()) {
       auto handle = std::make_unique<PackedHandle>();
       handle->packed = std::move(task->packed);
       const napi_value value = wrapped(env, std::move(handle), packedTag, [](napi_env, void* data, void*) { delete static_cast<PackedHandle*>(data); });
@@ -85,7 +93,7 @@ uint64_t wholeNumber(double x, double most) {
   return uint64_t(x);
 }
 
-constexpr size_t perTensor = 8;
+constexpr size_t perTensor = 16;
 constexpr double largestOffset = double(int64_t(1) << 52), largestSize = double(1 << 24);
 
 // Threads, bytes of the packed model, then of each tensor what PackedTensor has.
@@ -94,25 +102,37 @@ void readNumbers(const std::vector<double>& numbers, Task& task) {
   task.threads = size_t(wholeNumber(numbers[0], 1024));
   task.bytes = size_t(wholeNumber(numbers[1], largestOffset));
   if (task.threads == 0) throw badCall("threads is 0");
-  for (size_t at = 2; at < numbers.size(); at += perTensor) {
-    const double* n = &numbers[at];
+  for (const double* n = numbers.data() + 2; n < numbers.data() + numbers.size(); n += perTensor) {
+    const auto size = [&](size_t i) { return uint32_t(wholeNumber(n[i], largestSize)); };
+    const auto place = [&](size_t i) { return Place{size(i), wholeNumber(n[i + 1], largestOffset)}; };
     PackedTensor t;
     t.at = wholeNumber(n[0], largestOffset);
     t.isVector = wholeNumber(n[1], 1) == 1;
-    t.outputs = uint32_t(wholeNumber(n[2], largestSize));
-    t.inputs = uint32_t(wholeNumber(n[3], largestSize));
-    t.type = StoredType(wholeNumber(n[4], largestSize));
-    t.file = size_t(wholeNumber(n[5], largestSize));
-    t.offset = wholeNumber(n[6], largestOffset);
-    t.interleaved = uint32_t(wholeNumber(n[7], largestSize));
+    t.outputs = size(2);
+    t.inputs = size(3);
+    t.format = Format(wholeNumber(n[4], 3));
+    t.blockSize = size(5);
+    t.hasMinima = wholeNumber(n[6], 1) == 1;
+    t.type = StoredType(size(7));
+    t.data = place(8);
+    t.interleaved = size(10);
+    t.scales = place(11);
+    t.zeroPoints = ZeroPoints(wholeNumber(n[13], 2));
+    t.zeros = place(14);
     task.tensors.push_back(t);
   }
 }
 
 }  // namespace
 
-napi_value packInMemory(napi_env env, Arguments a) {
+napi_value pack(napi_env env, Arguments a) {
   auto task = std::make_unique<Task>();
+  napi_valuetype type;
+  must(napi_typeof(env, a[4], &type));
+  if (type != napi_undefined) {
+    task->target = stringOf(env, a[4], "target");
+    if (task->target.empty() || task->target.find('\0') != std::string::npos) throw badCall("target is no path");
+  }
   // Getters run JavaScript: all files are taken out before anything is looked into.
   for (const napi_value file : elementsOf(env, a[0])) {
     task->files.push_back(stringOf(env, file, "file"));

@@ -14,6 +14,7 @@
 #include "buffer.h"
 #include "error.h"
 #include "source-file.h"
+#include "target-file.h"
 #include "thread-pool.h"
 
 namespace parscale {
@@ -60,13 +61,12 @@ void takeHugePages(PackedMemory&, ThreadPool&) {}
 #endif
 
 Matrix matrixOf(const PackedTensor& t) {
-  const StoredFormat stored = storedFormat(uint32_t(t.type));
   Matrix m;
-  m.format = stored.format;
+  m.format = t.format;
   m.outputs = t.outputs;
   m.inputs = t.inputs;
-  m.blockSize = stored.blockSize;
-  m.hasMinima = stored.hasMinima;
+  m.blockSize = t.blockSize;
+  m.hasMinima = t.hasMinima;
   return m;
 }
 
@@ -76,28 +76,81 @@ uint64_t packedBytes(const PackedTensor& t) {
   return uint64_t(m.panels()) * m.panelBytes();
 }
 
+bool isRounded(const PackedTensor& t, const StoredFormat& stored) {
+  return t.blockSize > 0 && (stored.isFloat() || (stored.isGguf() && (t.format != stored.format || t.blockSize != stored.blockSize)));
+}
+
+// Whether what is stored so can become what is asked for.
+bool fits(const PackedTensor& t, const StoredFormat& stored) {
+  const bool integers = t.format == Format::int8 || t.format == Format::int4;
+  if (integers != (t.blockSize > 0) || (integers && (t.blockSize % 8 != 0 || t.inputs % t.blockSize != 0))) return false;
+  if (!stored.isFloat() && !stored.isGguf())
+    return t.format == stored.format && integers && t.hasMinima == (t.zeroPoints != ZeroPoints::none);
+  if (isRounded(t, stored)) return !t.hasMinima;
+  if (integers) return t.hasMinima == stored.hasMinima;
+  return !t.hasMinima && (t.format == Format::f32 || t.type == StoredType::bf16);
+}
+
 void check(const PackedTensor& t, size_t number, size_t files, size_t header, size_t bytes) {
   const auto refuse = [&](const std::string& what) { return badCall("tensor " + std::to_string(number) + " " + what); };
   const StoredFormat stored = storedFormat(uint32_t(t.type));
   if (stored.elements == 0) throw refuse("is of the unknown type " + std::to_string(uint32_t(t.type)));
-  if (t.file >= files) throw refuse("lies in file " + std::to_string(t.file) + " of " + std::to_string(files));
+  for (const Place& place : {t.data, t.scales, t.zeros})
+    if (place.file >= files) throw refuse("lies in file " + std::to_string(place.file) + " of " + std::to_string(files));
   if (t.outputs == 0 || t.inputs == 0 || t.inputs % stored.elements != 0)
     throw refuse("of [" + std::to_string(t.outputs) + ", " + std::to_string(t.inputs) + "] is not made of whole blocks");
-  if (t.isVector && (t.inputs != 1 || stored.blockSize > 0)) throw refuse("is no vector of floats");
+  if (t.isVector && (t.inputs != 1 || !stored.isFloat())) throw refuse("is no vector of floats");
+  if (!t.isVector && !fits(t, stored)) throw refuse("cannot become what is asked for");
   if (t.interleaved > 0 && (t.interleaved % 2 != 0 || t.outputs % t.interleaved != 0)) throw refuse("is not made of whole heads");
   const uint64_t size = packedBytes(t);
   if (t.at % 64 != 0 || t.at < header || t.at > bytes || size > bytes - t.at) throw refuse("goes past the end of the packed model");
 }
 
+// Where the packed model goes.
+class Target {
+ public:
+  virtual ~Target() = default;
+  // Where so many bytes are put together that begin at `at`: in place, or in memory of the thread's own.
+  virtual uint8_t* room(uint64_t at, size_t bytes, Buffer<uint8_t>& own) = 0;
+  // They are there.
+  virtual void put(uint64_t at, const uint8_t* from, size_t bytes) = 0;
+};
+
+class MemoryTarget : public Target {
+ public:
+  explicit MemoryTarget(PackedMemory& memory) : memory_(memory) {}
+  uint8_t* room(uint64_t at, size_t, Buffer<uint8_t>&) override { return memory_.writable() + at; }
+  void put(uint64_t, const uint8_t*, size_t) override {}
+
+ private:
+  PackedMemory& memory_;
+};
+
+class FileTarget : public Target {
+ public:
+  explicit FileTarget(const std::string& path) : file_(path) {}
+  uint8_t* room(uint64_t, size_t bytes, Buffer<uint8_t>& own) override { return own.room(bytes); }
+  void put(uint64_t at, const uint8_t* from, size_t bytes) override { file_.write(at, from, bytes); }
+
+ private:
+  TargetFile file_;
+};
+
+// Memory of a thread.
+struct Scratch {
+  // Rows as they are stored, their scales and zero points; what is put together of them; a panel on its way to floats, and those.
+  Buffer<uint8_t> rows, scales, zeros, packed, panel;
+  Buffer<float> zeroFloats, floats;
+};
+
 class Packing {
  public:
-  Packing(const std::vector<std::string>& paths, PackedMemory& to, size_t threads, std::atomic<int32_t>* progress)
-      : to_(to), pool_(threads), progress_(progress), buffers_(threads) {
+  Packing(const std::vector<std::string>& paths, Target& to, ThreadPool& pool, const Kernels& kernels, std::atomic<int32_t>* progress)
+      : to_(to), pool_(pool), kernels_(kernels), progress_(progress), scratch_(pool.threads()) {
     for (const std::string& path : paths) files_.push_back(std::make_unique<SourceFile>(path));
   }
 
   void run(const std::vector<PackedTensor>& tensors) {
-    takeHugePages(to_, pool_);
     std::vector<Piece> pieces;
     for (const PackedTensor& t : tensors) {
       if (t.isVector) {
@@ -113,7 +166,7 @@ class Packing {
       if (failed_.load(std::memory_order_relaxed)) return;
       try {
         if (progress_ && progress_[1].load(std::memory_order_relaxed) != 0) throw Failure("ERR_CLOSED", "packing was stopped");
-        pack(pieces[item], size_t(pieces[item].tensor - begin), buffers_[thread]);
+        pack(pieces[item], size_t(pieces[item].tensor - begin), scratch_[thread]);
       } catch (...) {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (!failure_) failure_ = std::current_exception();
@@ -124,16 +177,15 @@ class Packing {
   }
 
  private:
-  void pack(const Piece& piece, size_t number, Buffer<uint8_t>& buffer) {
+  void pack(const Piece& piece, size_t number, Scratch& scratch) {
     const PackedTensor& t = *piece.tensor;
     const StoredFormat stored = storedFormat(uint32_t(t.type));
-    const SourceFile& file = *files_[t.file];
-    uint8_t* to = to_.writable() + t.at;
     if (t.isVector) {
-      uint8_t* from = buffer.room(t.outputs * stored.bytes);
-      file.read(t.offset, t.outputs * stored.bytes, from);
+      const size_t bytes = t.outputs * sizeof(float);
+      const uint8_t* from = read(t.data, 0, t.outputs, stored.bytes, scratch.rows);
+      uint8_t* to = to_.room(t.at, bytes, scratch.packed);
       for (size_t i = 0; i < t.outputs; i++) reinterpret_cast<float*>(to)[i] = widened(t.type, from + placeOf(i, t.interleaved) * stored.bytes);
-      return count(t.outputs * sizeof(float));
+      return done(t.at, to, bytes);
     }
     const Matrix m = matrixOf(t);
     const size_t rowBytes = stored.rowBytes(t.inputs), first = piece.first * lanes;
@@ -141,15 +193,66 @@ class Packing {
     // Rows of whole heads, where they are interleaved.
     const size_t head = t.interleaved;
     const size_t readFrom = head ? first / head * head : first, readTo = head ? (end + head - 1) / head * head : end;
-    uint8_t* from = buffer.room((readTo - readFrom) * rowBytes);
-    file.read(t.offset + readFrom * rowBytes, (readTo - readFrom) * rowBytes, from);
+    const uint8_t* from = read(t.data, readFrom, readTo - readFrom, rowBytes, scratch.rows);
+    const uint64_t at = t.at + piece.first * m.panelBytes();
+    const size_t bytes = piece.panels * m.panelBytes();
+    uint8_t* to = to_.room(at, bytes, scratch.packed);
+    const bool ownScales = !stored.isFloat() && !stored.isGguf();
+    const size_t blocks = ownScales ? t.inputs / t.blockSize : 0;
+    const float *scales = nullptr, *zeros = nullptr;
+    if (ownScales) {
+      scales = reinterpret_cast<const float*>(read(t.scales, first, end - first, blocks * sizeof(float), scratch.scales));
+      zeros = zeroPointsOf(t, blocks, first, end - first, scratch);
+    }
     for (size_t panel = 0; panel < piece.panels; panel++) {
       const uint8_t* rows[lanes];
       const size_t row = first + panel * lanes, n = std::min(lanes, end - row);
       for (size_t i = 0; i < n; i++) rows[i] = from + (placeOf(row + i, head) - readFrom) * rowBytes;
-      if (!fillPanel(m, t.type, rows, n, to + (piece.first + panel) * m.panelBytes())) throw Failure("ERR_NOT_FINITE", std::to_string(number));
+      uint8_t* out = to + panel * m.panelBytes();
+      if (ownScales) {
+        const float *scalesOf[lanes], *zerosOf[lanes];
+        for (size_t i = 0; i < n; i++) scalesOf[i] = scales + (row + i - first) * blocks;
+        for (size_t i = 0; i < n && zeros; i++) zerosOf[i] = zeros + (row + i - first) * blocks;
+        fillPanel(m, rows, scalesOf, zerosOf, n, out);
+      } else if (!fill(t, m, stored, rows, n, out, scratch)) {
+        throw Failure("ERR_NOT_FINITE", std::to_string(number));
+      }
     }
-    count(piece.panels * m.panelBytes());
+    done(at, to, bytes);
+  }
+
+  bool fill(const PackedTensor& t, const Matrix& m, const StoredFormat& stored, const uint8_t* const* rows, size_t n, uint8_t* out,
+            Scratch& scratch) {
+    const bool widens = stored.isGguf() && t.blockSize == 0;
+    if (!isRounded(t, stored) && !widens) return fillPanel(m, t.type, rows, n, out);
+    Matrix carried = m;
+    carried.format = stored.format;
+    carried.blockSize = stored.blockSize;
+    carried.hasMinima = stored.hasMinima;
+    uint8_t* panel = stored.isGguf() ? scratch.panel.room(carried.panelBytes()) : nullptr;
+    float* floats = widens ? reinterpret_cast<float*>(out) : scratch.floats.room(size_t(t.inputs) * lanes);
+    widen(t.type, rows, n, t.inputs, panel, floats);
+    return widens || kernels_.roundPanel(m, floats, n, out);
+  }
+
+  // Null where there are none.
+  const float* zeroPointsOf(const PackedTensor& t, size_t blocks, size_t first, size_t rows, Scratch& scratch) {
+    if (t.zeroPoints == ZeroPoints::none) return nullptr;
+    if (t.zeroPoints == ZeroPoints::f32) return reinterpret_cast<const float*>(read(t.zeros, first, rows, blocks * sizeof(float), scratch.zeros));
+    const bool bytes = t.format == Format::int8;
+    const size_t rowBytes = bytes ? blocks : (blocks + 1) / 2;
+    const uint8_t* packed = read(t.zeros, first, rows, rowBytes, scratch.zeros);
+    float* out = scratch.zeroFloats.room(rows * blocks);
+    for (size_t row = 0; row < rows; row++)
+      for (size_t block = 0; block < blocks; block++)
+        out[row * blocks + block] = float(bytes ? packed[row * rowBytes + block] : packed[row * rowBytes + block / 2] >> (block % 2 * 4) & 15);
+    return out;
+  }
+
+  const uint8_t* read(const Place& place, size_t first, size_t rows, size_t rowBytes, Buffer<uint8_t>& into) {
+    uint8_t* to = into.room(rows * rowBytes);
+    files_[place.file]->read(place.offset + first * rowBytes, rows * rowBytes, to);
+    return to;
   }
 
   static size_t placeOf(size_t row, size_t head) {
@@ -158,32 +261,50 @@ class Packing {
     return row - within + within % (head / 2) * 2 + within / (head / 2);
   }
 
-  void count(size_t bytes) {
+  void done(uint64_t at, const uint8_t* from, size_t bytes) {
+    to_.put(at, from, bytes);
     if (progress_) progress_[0].fetch_add(int32_t(bytes / 1024), std::memory_order_relaxed);
   }
 
-  PackedMemory& to_;
-  ThreadPool pool_;
+  Target& to_;
+  ThreadPool& pool_;
+  const Kernels& kernels_;
   std::atomic<int32_t>* progress_;
   std::vector<std::unique_ptr<SourceFile>> files_;
-  std::vector<Buffer<uint8_t>> buffers_;
+  std::vector<Scratch> scratch_;
   std::atomic<bool> failed_{false};
   std::mutex mutex_;
   std::exception_ptr failure_;
 };
 
+void checkAll(const std::vector<std::string>& files, const std::vector<uint8_t>& header, size_t bytes, const std::vector<PackedTensor>& tensors) {
+  if (files.empty() || header.size() > bytes) throw badCall("there is nothing to pack");
+  for (size_t i = 0; i < tensors.size(); i++) check(tensors[i], i, files.size(), header.size(), bytes);
+}
+
 }  // namespace
 
 std::shared_ptr<const PackedBytes> packInMemory(const std::vector<std::string>& files, const std::vector<uint8_t>& header, size_t bytes,
-                                                const std::vector<PackedTensor>& tensors, size_t threads, std::atomic<int32_t>* progress) {
-  if (files.empty() || header.size() > bytes) throw badCall("there is nothing to pack");
-  for (size_t i = 0; i < tensors.size(); i++) check(tensors[i], i, files.size(), header.size(), bytes);
+                                                const std::vector<PackedTensor>& tensors, size_t threads, const Kernels& kernels, std::atomic<int32_t>* progress) {
+  checkAll(files, header, bytes, tensors);
   const auto memory = std::make_shared<PackedMemory>(files[0] + ", packed in memory", bytes);
   std::memcpy(memory->writable(), header.data(), header.size());
-  Packing(files, *memory, threads, progress).run(tensors);
+  ThreadPool pool(threads);
+  takeHugePages(*memory, pool);
+  MemoryTarget target(*memory);
+  Packing(files, target, pool, kernels, progress).run(tensors);
   // What came in small pages the system may put together later, while others wait for nothing.
   preferHugePages(memory->writable(), memory->size());
   return memory;
+}
+
+void packToFile(const std::string& path, const std::vector<std::string>& files, const std::vector<uint8_t>& header, size_t bytes,
+                const std::vector<PackedTensor>& tensors, size_t threads, const Kernels& kernels, std::atomic<int32_t>* progress) {
+  checkAll(files, header, bytes, tensors);
+  FileTarget target(path);
+  target.put(0, header.data(), header.size());
+  ThreadPool pool(threads);
+  Packing(files, target, pool, kernels, progress).run(tensors);
 }
 
 }  // namespace parscale

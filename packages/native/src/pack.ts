@@ -1,177 +1,192 @@
 /**
- * From a checkpoint, quantised or not, to the packed file that the native step maps. Made once for each model; the bytes are the
- * same numbers in another order, so that nothing is rounded here but integer zero points to float32 minima.
+ * From a checkpoint to what the native step reads: straight from its files, on all threads, in one pass. Where the file's own numbers are
+ * only put in another order, in memory at each start, so that a model lies on the disk once; where they are rounded or widened, into a
+ * packed file that is made once.
  */
-import { unsupportedError } from '@parscale/core/internal'
-import { castBytes, type StoredDType } from '@parscale/core/internal/checkpoint'
-import type { DType } from '@parscale/core/internal/graph'
-import { isQuantised, type PlainWeight, type StoredData, type StoredWeight } from '@parscale/core/internal/model'
-import { discard, type FileHandle, openToRead, writeNewFile } from '@parscale/core/internal/node/disk'
+import { toNamespacedPath } from 'node:path'
+import { checkpointError, unsupportedError } from '@parscale/core/internal'
+import { blockFormats } from '@parscale/core/internal/checkpoint'
+import { isQuantised, type PlainWeight, type QuantisedWeight, type StoredData } from '@parscale/core/internal/model'
+import { discard, writeNewFile } from '@parscale/core/internal/node/disk'
+import { parscaleError } from './native-errors.ts'
+import { type PackedHandle, requireModule } from './native-module.ts'
 import type { PackedTensor, PackPlan } from './pack-plan.ts'
-import { type Layout, lanes, tensorBytes } from './packed-layout.ts'
-import { quantisedPanel, transposed } from './panels.ts'
+import { formats } from './packed-layout.ts'
 
 export interface PackOptions {
-  readonly onProgress?: (progress: { doneBytes: number; totalBytes: number }) => void
-  readonly signal?: AbortSignal
+  readonly onProgress?: ((progress: { doneBytes: number; totalBytes: number }) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Of stored-rows.h, beside ggml's. */
+const integerTypes = { 4: 1004, 8: 1008 } as const
+const floatTypes: Partial<Record<string, number>> = {
+  float32: blockFormats.F32.id,
+  float16: blockFormats.F16.id,
+  bfloat16: blockFormats.BF16.id,
+}
+/** Of pack-memory.h. */
+const zeroPointTypes = { none: 0, float32: 1, uint8: 2 } as const
+
+interface Place {
+  readonly path: string
+  readonly offset: number
+}
+
+/** Where a tensor lies, and how. */
+interface Source extends Place {
+  readonly type: number
+  readonly interleaved: number
+  readonly scales?: Place
+  readonly zeroPoints?: Place & { readonly dtype: 'uint8' | 'float32' }
+}
+
+/** Whether a plan's tensors all lie in files as they are needed: nothing is rounded, and nothing becomes larger than it is stored. */
+export const isStoredAsNeeded = ({ tensors }: PackPlan): boolean => tensors.every(({ stored }) => !stored.data.made?.changedRows)
+
+/** @throws unsupported error for float types that no kernel reads */
+function sourceOf({ stored, layout: { inputs } }: PackedTensor): Source {
+  const { data } = stored
+  const rows = data.made?.rows ?? data.made?.changedRows
+  if (rows) {
+    // Of a part of a fused matrix its own first row.
+    const first = data.offset / (isQuantised(stored) ? (inputs * stored.bits) / 8 : inputs * floatBytes(stored))
+    if (rows.interleaved > 0 && first % rows.interleaved !== 0) throw new TypeError(`${data.path}: a tensor begins within a head`)
+    return { ...rows, offset: rows.offset + first * rows.rowBytes }
+  }
+  if (data.made) throw new TypeError(`${data.path}: a tensor is made of what lies in no file`)
+  return isQuantised(stored) ? integersOf(stored) : { ...placeOf(data), type: floatType(stored), interleaved: 0 }
+}
+
+function integersOf({ bits, data, scales, zeroPoints }: QuantisedWeight): Source {
+  const zeros = zeroPoints && { zeroPoints: { ...placeOf(zeroPoints.data), dtype: zeroPoints.dtype } }
+  return { ...placeOf(data), type: integerTypes[bits], interleaved: 0, scales: placeOf(scales), ...zeros }
+}
+
+const placeOf = ({ path, offset }: StoredData): Place => ({ path, offset })
+
+function floatType({ dtype, data }: PlainWeight): number {
+  const type = floatTypes[dtype]
+  if (type !== undefined) return type
+  throw unsupportedError(`${data.path}: a weight is stored as ${dtype}; the native step reads float32, float16 and bfloat16`)
+}
+
+const floatBytes = (weight: PlainWeight): number => (floatType(weight) === blockFormats.F32.id ? 4 : 2)
+
+/**
+ * Packs a plan in memory.
+ *
+ * @throws checkpoint error where a file ends within a tensor, or a number is not finite that has to be rounded; resource error where memory
+ *   runs out; unsupported error for float types that no kernel reads; the signal's reason when aborted
+ */
+export async function packInMemory(plan: PackPlan, threads: number, options: PackOptions = {}): Promise<PackedHandle> {
+  return (await pack(plan, threads, undefined, options)) as PackedHandle
 }
 
 /**
  * Writes the packed file of a plan, and flushes it.
  *
  * @param path must not be there; is not there either when this fails
- * @throws unsupported error for float types that no kernel reads; the signal's reason when aborted
+ * @throws as packInMemory, and the file system's errors
  */
-export async function writePacked(path: string, plan: PackPlan, options: PackOptions = {}): Promise<void> {
-  const files = new SourceFiles()
+export async function writePacked(path: string, plan: PackPlan, threads: number, options: PackOptions = {}): Promise<void> {
   try {
-    await writeNewFile(path, (_, out) => writeTensors(out, plan, files, options))
+    await writeNewFile(path, async (_, file) => {
+      await pack(plan, threads, path, options)
+      await file.truncate(plan.totalBytes) // the last tensor may end before
+    })
   } catch (error) {
     await discard(path)
     throw error
-  } finally {
-    await files.close()
   }
 }
 
-async function writeTensors(
-  out: FileHandle,
+/** How often what packs is asked how far it is. */
+const askMs = 50
+
+async function pack(
   { tensors, header, offsets, totalBytes }: PackPlan,
-  files: SourceFiles,
+  threads: number,
+  target: string | undefined,
   { onProgress, signal }: PackOptions,
-): Promise<void> {
-  await writeAt(out, header, 0)
+): Promise<PackedHandle | undefined> {
+  signal?.throwIfAborted()
+  const files: string[] = []
+  const numbers = [threads, totalBytes]
+  const fileOf = (path: string) => {
+    if (!files.includes(path)) files.push(path)
+    return files.indexOf(path)
+  }
+  const placed = (place: Place | undefined) => (place ? [fileOf(place.path), place.offset] : [0, 0])
   for (const [i, tensor] of tensors.entries()) {
-    let at = offsets[i]!
-    for await (const bytes of tensor.layout.isVector ? vectorBytes(files, tensor) : matrixBytes(files, tensor)) {
-      signal?.throwIfAborted()
-      await writeAt(out, bytes, at)
-      at += bytes.byteLength
-      onProgress?.({ doneBytes: Math.min(at, totalBytes - 1), totalBytes })
-    }
+    const { isVector, outputs, inputs, format, blockSize, hasMinima } = tensor.layout
+    const source = sourceOf(tensor)
+    numbers.push(offsets[i]!, isVector ? 1 : 0, outputs, inputs, formats[format], blockSize, hasMinima ? 1 : 0)
+    numbers.push(source.type, ...placed(source), source.interleaved, ...placed(source.scales))
+    numbers.push(zeroPointTypes[source.zeroPoints?.dtype ?? 'none'], ...placed(source.zeroPoints))
   }
-  await out.truncate(totalBytes) // the last tensor may end before
-  onProgress?.({ doneBytes: totalBytes, totalBytes })
-}
-
-/** A write may take less than it is given: the disk's last bytes, say, before the next one fails. */
-async function writeAt(out: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
-  for (let done = 0; done < bytes.byteLength; )
-    done += (await out.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten
-}
-
-async function* vectorBytes(files: SourceFiles, { stored, layout }: PackedTensor): AsyncGenerator<Uint8Array> {
-  const floats = await files.floats(stored as PlainWeight, 0, layout.outputs)
-  yield new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength)
-}
-
-/** Bytes of source rows that are turned into panels at once. */
-const sourceBytesAtOnce = 4 << 20
-
-async function* matrixBytes(files: SourceFiles, source: PackedTensor): AsyncGenerator<Uint8Array> {
-  const { stored, layout } = source
-  const { outputs, inputs } = layout
-  const total = Math.ceil(outputs / lanes)
-  const perPanel = tensorBytes(layout) / total
-  const several = Math.max(1, Math.floor(sourceBytesAtOnce / perPanel))
-  for (let first = 0; first < total; first += several) {
-    const count = Math.min(several, total - first)
-    const rows = Math.min(outputs, (first + count) * lanes) - first * lanes
-    const bytes = new Uint8Array(count * perPanel)
-    const panels = isQuantised(stored)
-      ? await quantisedPanels(files, layout, stored, first * lanes, rows)
-      : await floatPanels(files, layout, stored, first * lanes, rows)
-    for (let panel = 0; panel < count; panel++)
-      bytes.set(panels(panel * lanes, Math.min(lanes, rows - panel * lanes)), panel * perPanel)
-    yield bytes
-  }
-
-  async function floatPanels(files: SourceFiles, layout: Layout, stored: PlainWeight, from: number, rows: number) {
-    const data =
-      layout.format === 'bfloat16'
-        ? new Uint16Array(await files.read(stored.data, from * inputs * 2, rows * inputs * 2))
-        : await files.floats(stored, from * inputs, rows * inputs)
-    return (row: number, count: number): Uint8Array => {
-      const part = data.subarray(row * inputs, (row + count) * inputs)
-      const out = part instanceof Uint16Array ? new Uint16Array(inputs * lanes) : new Float32Array(inputs * lanes)
-      transposed(part as Float32Array, inputs, out as Float32Array)
-      return new Uint8Array(out.buffer)
-    }
-  }
-
-  async function quantisedPanels(
-    files: SourceFiles,
-    layout: Layout,
-    stored: Extract<StoredWeight, { blockSize: number }>,
-    from: number,
-    rows: number,
-  ) {
-    const blocks = inputs / stored.blockSize
-    const rowBytes = (inputs * stored.bits) / 8
-    const data = new Uint8Array(await files.read(stored.data, from * rowBytes, rows * rowBytes))
-    const scales = new Float32Array(await files.read(stored.scales, from * blocks * 4, rows * blocks * 4))
-    const zeros = stored.zeroPoints && (await zeroPoints(files, stored, blocks, from, rows))
-    return (row: number, count: number): Uint8Array =>
-      quantisedPanel(
-        layout,
-        data.subarray(row * rowBytes, (row + count) * rowBytes),
-        scales.subarray(row * blocks, (row + count) * blocks),
-        zeros?.subarray(row * blocks, (row + count) * blocks),
-      )
+  const progress = new Int32Array(new SharedArrayBuffer(8))
+  const stop = () => Atomics.store(progress, 1, 1)
+  signal?.addEventListener('abort', stop)
+  const asking = setInterval(
+    () => onProgress?.({ doneBytes: Math.min(totalBytes - 1, 1024 * Atomics.load(progress, 0)), totalBytes }),
+    askMs,
+  )
+  try {
+    const packed = await requireModule().pack(
+      files,
+      header,
+      Float64Array.from(numbers),
+      progress,
+      target && toNamespacedPath(target),
+    )
+    onProgress?.({ doneBytes: totalBytes, totalBytes })
+    return packed
+  } catch (error) {
+    signal?.throwIfAborted()
+    throw await packingError(error as Error & { code?: string }, tensors, files, target)
+  } finally {
+    clearInterval(asking)
+    signal?.removeEventListener('abort', stop)
   }
 }
 
-/** [rows, blocks], whether they are stored as floats or as integers of as many bits as the data. */
-async function zeroPoints(
-  files: SourceFiles,
-  { bits, zeroPoints }: Extract<StoredWeight, { blockSize: number }>,
-  blocks: number,
-  from: number,
-  rows: number,
-): Promise<Float32Array> {
-  if (zeroPoints!.dtype === 'float32')
-    return new Float32Array(await files.read(zeroPoints!.data, from * blocks * 4, rows * blocks * 4))
-  const rowBytes = Math.ceil((blocks * bits) / 8)
-  const packed = new Uint8Array(await files.read(zeroPoints!.data, from * rowBytes, rows * rowBytes))
-  return Float32Array.from({ length: rows * blocks }, (_, i) => {
-    const [row, block] = [Math.floor(i / blocks), i % blocks]
-    if (bits === 8) return packed[row * rowBytes + block]!
-    return (packed[row * rowBytes + (block >> 1)]! >> (4 * (block & 1))) & 15
-  })
+async function packingError(
+  error: Error & { code?: string },
+  tensors: readonly PackedTensor[],
+  files: readonly string[],
+  target: string | undefined,
+): Promise<Error> {
+  const { code = '', message } = error
+  if (code === 'ERR_SOURCE_FILE')
+    return checkpointError(`${message}; the file is damaged or still being written`, { file: files[0], cause: error })
+  if (target !== undefined && (/^E[A-Z]+$/.test(code) || code === 'ERR_TARGET_FILE'))
+    return Object.assign(error, { syscall: 'write', path: target })
+  if (code !== 'ERR_NOT_FINITE') return parscaleError(error)
+  const { layout, stored } = tensors[Number(message)]!
+  const file = sourceOf(tensors[Number(message)]!).path
+  return (
+    (await firstFault(stored.data)) ??
+    checkpointError(
+      `${file}: tensor ${layout.role} of layer ${layout.layer} holds a scale that is not finite; the file is damaged`,
+      {
+        file,
+        tensor: `${layout.role} of layer ${layout.layer}`,
+        cause: error,
+      },
+    )
+  )
 }
 
-const dtypes: Partial<Record<DType, StoredDType>> = { float32: 'F32', float16: 'F16', bfloat16: 'BF16' }
+const bytesAtOnce = 1 << 20
 
-/** Reads parts of a checkpoint's files, each of which is opened once. */
-class SourceFiles {
-  readonly #open = new Map<string, Promise<FileHandle>>()
-
-  async read({ path, offset, byteLength, made }: StoredData, from: number, length: number): Promise<ArrayBuffer> {
-    if (made) return (await made.read(offset + from, length)).slice().buffer
-    let file = this.#open.get(path)
-    if (!file) {
-      file = openToRead(path)
-      this.#open.set(path, file)
-    }
-    const bytes = new Uint8Array(Math.min(length, Math.max(0, byteLength - from)))
-    const { bytesRead } = await (await file).read(bytes, 0, bytes.byteLength, offset + from)
-    if (bytesRead !== length)
-      throw unsupportedError(`${path}: ends within a tensor, ${length} bytes were expected at ${offset + from}`)
-    return bytes.buffer
-  }
-
-  /** `count` numbers from number `from` on, as float32. */
-  async floats({ dtype, data }: PlainWeight, from: number, count: number): Promise<Float32Array> {
-    const stored = dtypes[dtype]
-    if (!stored)
-      throw unsupportedError(`${data.path}: a weight is stored as ${dtype}; the native step reads float32, float16 and bfloat16`)
-    const elementBytes = stored === 'F32' ? 4 : 2
-    const bytes = new Uint8Array(await this.read(data, from * elementBytes, count * elementBytes))
-    const wide = castBytes(bytes, stored, 'F32')
-    return new Float32Array(wide.buffer, wide.byteOffset, count)
-  }
-
-  async close(): Promise<void> {
-    for (const file of this.#open.values()) await (await file).close()
+/** What is wrong with a tensor by who makes it in JavaScript, which knows the tensor's name and the number of the element. */
+async function firstFault({ made, offset, byteLength }: StoredData): Promise<Error | undefined> {
+  try {
+    for (let at = 0; made && at < byteLength; at += bytesAtOnce)
+      await made.read(offset + at, Math.min(bytesAtOnce, byteLength - at))
+    return undefined
+  } catch (error) {
+    return error as Error
   }
 }

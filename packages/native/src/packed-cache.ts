@@ -1,6 +1,7 @@
 /** Packed files in the cache: made once from a checkpoint, identified by what is in the checkpoint's weight files, then mapped. */
 import { createHash } from 'node:crypto'
 import { realpath, stat } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { dirname, join, sep } from 'node:path'
 import { isQuantised, type StoredData } from '@parscale/core/internal/model'
 import { writeWholeFolder } from '@parscale/core/internal/node/disk'
@@ -13,7 +14,7 @@ import { packedWeightsText } from './packed-layout.ts'
  * Raised when what lies in a packed file changes without its header, as where other integers are made of the same floats. Changes of
  * the layout have a number of their own (packed-layout.ts).
  */
-const packingVersion = 2
+const packingVersion = 3
 const fileName = 'weights'
 
 /**
@@ -23,7 +24,11 @@ const fileName = 'weights'
  * @param kind what the plan is of, as `backbone`; names the file for people
  * @throws as writePacked and cachedModelFolder
  */
-export async function packedFile(kind: string, plan: PackPlan, options: ModelCacheOptions): Promise<string> {
+export async function packedFile(
+  kind: string,
+  plan: PackPlan,
+  { threads = availableParallelism(), ...options }: ModelCacheOptions & { readonly threads?: number },
+): Promise<string> {
   const { onProgress, signal } = options
   const sources = await sourcePaths(plan)
   const cacheDirectory = await besideCached(dirname(sources[0]!), options.cacheDirectory)
@@ -50,7 +55,7 @@ export async function packedFile(kind: string, plan: PackPlan, options: ModelCac
       state: [packingVersion],
       make: (target, { onProgress, ...writing }) => {
         const write = (temporary: string) =>
-          writePacked(join(temporary, fileName), plan, {
+          writePacked(join(temporary, fileName), plan, threads, {
             signal: writing.signal,
             onProgress: ({ doneBytes, totalBytes }) =>
               onProgress?.({ doneBytes: hashed + doneBytes, totalBytes: hashed + totalBytes }),

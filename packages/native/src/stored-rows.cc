@@ -1,5 +1,6 @@
 #include "stored-rows.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -31,6 +32,12 @@ struct Record {
 constexpr uint32_t lowHalf = 0x0f0f0f0f, highHalf = 0xf0f0f0f0;
 uint32_t lowNibbles(uint32_t first, uint32_t second) { return (first & lowHalf) | (second & lowHalf) << 4; }
 uint32_t highNibbles(uint32_t first, uint32_t second) { return (first >> 4 & lowHalf) | (second & highHalf); }
+
+// Four nibbles in order to the low halves of four bytes.
+uint32_t spread(uint32_t nibbles) {
+  const uint32_t pairs = (nibbles | nibbles << 8) & 0x00ff00ff;
+  return (pairs | pairs << 4) & lowHalf;
+}
 
 // Blocks as ggml-common.h has them.
 
@@ -174,6 +181,8 @@ StoredFormat storedFormat(uint32_t type) {
     case StoredType::q4_K: return {256, 144, Format::int4, 32, true};
     case StoredType::q5_K: return {256, 176, Format::int8, 32, true};
     case StoredType::q6_K: return {256, 210, Format::int8, 16, false};
+    case StoredType::integers4: return {2, 1, Format::int4, 0, false};
+    case StoredType::integers8: return {1, 1, Format::int8, 0, false};
   }
   return {};
 }
@@ -201,6 +210,60 @@ bool fillPanel(const Matrix& m, StoredType type, const uint8_t* const* rows, siz
     }
   }
   return finite;
+}
+
+void fillPanel(const Matrix& m, const uint8_t* const* rows, const float* const* scales, const float* const* zeros, size_t count, uint8_t* panel) {
+  if (count < lanes) std::memset(panel, 0, m.panelBytes());
+  const size_t blockBytes = m.blockSize / (m.format == Format::int8 ? 1 : 2);
+  for (size_t block = 0; block < m.inputs / m.blockSize; block++, panel += m.recordBytes()) {
+    for (size_t row = 0; row < count; row++) {
+      Record record{panel + 4 * row, panel + (m.hasMinima ? 128 : 64) + 4 * row};
+      const float scale = scales[row][block];
+      record.scale(scale);
+      if (m.hasMinima) record.minimum(-zeros[row][block] * scale);
+      const uint8_t* from = rows[row] + block * blockBytes;
+      for (size_t i = 0; i < blockBytes / 4; i++) {
+        const uint32_t bits = load<uint32_t>(from + 4 * i);
+        record.word(i, m.format == Format::int8 ? bits : spread(bits & 0xffff) | spread(bits >> 16) << 4);
+      }
+    }
+  }
+}
+
+void widen(StoredType type, const uint8_t* const* rows, size_t count, size_t inputs, uint8_t* panel, float* out) {
+  const StoredFormat stored = storedFormat(uint32_t(type));
+  if (type == StoredType::f32) return transpose(rows, count, inputs, out);
+  if (type == StoredType::f16 || type == StoredType::bf16) {
+    // In squares that stay in the first cache level.
+    for (size_t from = 0; from < inputs; from += lanes, out += lanes * lanes) {
+      const size_t n = std::min(lanes, inputs - from);
+      if (count < lanes) std::fill_n(out, n * lanes, 0.0f);
+      for (size_t row = 0; row < count; row++)
+        for (size_t k = 0; k < n; k++) out[k * lanes + row] = widened(type, rows[row] + 2 * (from + k));
+    }
+    return;
+  }
+  Matrix m;
+  m.format = stored.format;
+  m.blockSize = stored.blockSize;
+  m.hasMinima = stored.hasMinima;
+  m.inputs = uint32_t(inputs);
+  m.outputs = lanes;
+  // Scales that are not finite give floats that are not.
+  fillPanel(m, type, rows, count, panel);
+  const int zero = m.hasMinima ? 0 : m.format == Format::int8 ? 128 : 8;
+  for (size_t block = 0; block < inputs / m.blockSize; block++, panel += m.recordBytes()) {
+    const float* scales = reinterpret_cast<const float*>(panel);
+    const uint8_t* integers = panel + (m.hasMinima ? 128 : 64);
+    for (size_t k = 0; k < m.blockSize; k++, out += lanes) {
+      for (size_t row = 0; row < lanes; row++) {
+        const int q = m.format == Format::int8 ? integers[k / 4 * 64 + row * 4 + k % 4] : integers[k / 8 * 64 + row * 4 + k % 4] >> (k % 8 / 4 * 4) & 15;
+        // Missing rows would be -0.
+        out[row] = row < count ? scales[row] * float(q - zero) : 0;
+        if (m.hasMinima) out[row] += scales[lanes + row];
+      }
+    }
+  }
 }
 
 float widened(StoredType type, const uint8_t* from) {

@@ -5,16 +5,16 @@ import { join } from 'node:path'
 import { modelFiles } from '@parscale/core/internal/generation'
 import { openStreamed } from '@parscale/core/internal/node/models'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { blockFormats, decodeBlocks, type GgmlType } from '../../core/src/checkpoint/gguf/blocks.ts'
-import { entry, writeGguf } from '../../core/src/checkpoint/testing/gguf-writer.ts'
-import { memorySink } from '../../core/src/checkpoint/testing/memory-sink.ts'
+import { blockFormats, decodeBlocks } from '../../core/src/checkpoint/gguf/blocks.ts'
 import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { nativeDecoder, nativeRefusal } from '../src/native-decoder.ts'
-import { NativeModel, requireModule } from '../src/native-model.ts'
-import { writePacked } from '../src/pack.ts'
-import { memoryPlan, packInMemory } from '../src/pack-memory.ts'
+import { NativeModel } from '../src/native-model.ts'
+import { requireModule } from '../src/native-module.ts'
+import { isStoredAsNeeded, packInMemory } from '../src/pack.ts'
 import { planBackbone } from '../src/pack-plan.ts'
 import { batch } from './support/batches.ts'
+import { floatTypes, quantisedTypes, sizes, writeModel } from './support/gguf-models.ts'
+import { packInJavaScript } from './support/pack-in-javascript.ts'
 
 let scratch: string
 beforeAll(async () => {
@@ -22,90 +22,17 @@ beforeAll(async () => {
 })
 afterAll(() => rm(scratch, { recursive: true }))
 
-const sizes = { hidden: 256, intermediate: 512, vocabulary: 100, heads: 4, kvHeads: 2 }
-const quantisedTypes = (Object.keys(blockFormats) as GgmlType[]).filter((type) => blockFormats[type].groups)
-const floatTypes = ['F32', 'F16', 'BF16'] as const
-
-/** Blocks of random integers. Halfs of scales are 2^-14 to 2^-7 or minus that; the first block's are 0. */
-function randomBlocks(type: GgmlType, elements: number, seed: number): Uint8Array {
-  const { bytes: size, elements: each } = blockFormats[type]
-  const bytes = new Uint8Array((elements / each) * size)
-  let state = seed
-  for (let i = 0; i < bytes.length; i++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    bytes[i] = state >>> 24
-  }
-  if (type === 'F32') return new Uint8Array(Float32Array.from({ length: elements }, (_, i) => Math.sin(seed + i) / 20).buffer)
-  if (type === 'F16') for (let i = 1; i < bytes.length; i += 2) bytes[i] = (bytes[i]! & 0x87) | 0x20
-  else if (type === 'BF16') for (let i = 1; i < bytes.length; i += 2) bytes[i] = (bytes[i]! & 0x80) | 0x3c
-  else {
-    const halfs = type === 'Q6_K' ? [208] : blockFormats[type].groups!.minimum ? [0, 2] : [0]
-    for (let at = 0; at < bytes.length; at += size)
-      for (const half of halfs) bytes[at + half + 1] = (bytes[at + half + 1]! & 0x87) | 0x08
-    if (halfs.length === 2) bytes.fill(0, 0, 2)
-  }
-  return bytes
-}
-
-interface Types {
-  readonly output: GgmlType
-  /** Of the other matrices, in turns. */
-  readonly others: readonly GgmlType[]
-}
-
-/** A llama of two layers. @returns the output matrix's blocks */
-async function writeModel(path: string, { output, others }: Types): Promise<Uint8Array> {
-  const { hidden: H, intermediate: I, vocabulary: V, heads, kvHeads } = sizes
-  const K = (H / heads) * kvHeads
-  let seed = 0
-  const tensor = (name: string, type: GgmlType, ...shape: number[]) => {
-    const blocks = randomBlocks(
-      type,
-      shape.reduce((a, b) => a * b, 1),
-      ++seed,
-    )
-    return { name, type, shape, blocks, chunks: () => [blocks] }
-  }
-  const matrix = (name: string, outputs: number, inputs: number) =>
-    tensor(`${name}.weight`, others[seed % others.length]!, outputs, inputs)
-  const norm = (name: string) => tensor(`${name}.weight`, 'F32', H)
-  const tensors = [matrix('token_embd', V, H), tensor('output.weight', output, V, H), norm('output_norm')]
-  for (let layer = 0; layer < 2; layer++) {
-    const of = (name: string) => `blk.${layer}.${name}`
-    tensors.push(norm(of('attn_norm')), matrix(of('attn_q'), H, H), matrix(of('attn_k'), K, H), matrix(of('attn_v'), K, H))
-    tensors.push(matrix(of('attn_output'), H, H), norm(of('ffn_norm')), matrix(of('ffn_gate'), I, H), matrix(of('ffn_up'), I, H))
-    tensors.push(matrix(of('ffn_down'), H, I))
-  }
-  const sink = memorySink()
-  await writeGguf(
-    sink,
-    {
-      'general.architecture': entry('string', 'llama'),
-      'llama.block_count': entry('uint32', 2),
-      'llama.context_length': entry('uint32', 64),
-      'llama.embedding_length': entry('uint32', H),
-      'llama.feed_forward_length': entry('uint32', I),
-      'llama.attention.head_count': entry('uint32', heads),
-      'llama.attention.head_count_kv': entry('uint32', kvHeads),
-      'llama.attention.layer_norm_rms_epsilon': entry('float32', 1e-5),
-    },
-    tensors,
-  )
-  await writeFile(path, sink.bytes())
-  return tensors[1]!.blocks
-}
-
 async function planOf(path: string) {
   const { backbone } = await openStreamed(path, 'stored')
   const files = await modelFiles(backbone)
   const plan = planBackbone(files.config, files.findWeight, files.tied)
-  return { files, plan, memory: memoryPlan(plan), close: backbone.close }
+  return { files, plan, close: backbone.close }
 }
 
 /** On so many threads. */
 async function inMemory(path: string, threads = 2): Promise<NativeModel> {
-  const { memory, close } = await planOf(path)
-  const model = new NativeModel(await packInMemory(requireModule(), memory!, threads, {}))
+  const { plan, close } = await planOf(path)
+  const model = new NativeModel(await packInMemory(plan, threads))
   await close()
   return model
 }
@@ -127,7 +54,7 @@ async function outputOf(model: NativeModel): Promise<Float32Array> {
 async function expectPackedBits(path: string): Promise<void> {
   const { plan, close } = await planOf(path)
   const packed = join(scratch, 'packed')
-  await writePacked(packed, plan)
+  await packInJavaScript(packed, plan)
   await close()
   const expected = await outputOf(new NativeModel(packed))
   await rm(packed)
@@ -167,10 +94,10 @@ const ggufs = (await readdir(`${fixturesFolder}gguf`)).filter((name) => name.end
 
 it.each(ggufs)("PyPI's %s gives the bits of the packed file, where the step runs it", async (name) => {
   const path = `${fixturesFolder}gguf/${name}`
-  const { files, memory, close } = await planOf(path).catch(() => ({ files: undefined, memory: undefined, close: () => {} }))
+  const { files, plan, close } = await planOf(path).catch(() => ({ files: undefined, plan: undefined, close: () => {} }))
   await close()
   if (!files || nativeRefusal([files.config])) return
-  expect(memory).toBeDefined()
+  expect(isStoredAsNeeded(plan)).toBe(true)
   await expectPackedBits(path)
 })
 
@@ -205,9 +132,9 @@ describe('a model from a GGUF file', () => {
   it('is refused where it was cut short since its header was read', async () => {
     const copy = join(scratch, 'cut.gguf')
     await cp(path(), copy)
-    const { memory, close } = await planOf(copy)
+    const { plan, close } = await planOf(copy)
     await truncate(copy, (await readFile(copy)).length - 1000)
-    await expect(packInMemory(requireModule(), memory!, 2, {})).rejects.toMatchObject({
+    await expect(packInMemory(plan, 2)).rejects.toMatchObject({
       kind: 'checkpoint',
       message: /cut\.gguf: ends at byte \d+, within a tensor/,
     })
@@ -229,9 +156,9 @@ describe('a model from a GGUF file', () => {
 
   it('stops when it is told to', async () => {
     await expect(open(path(), { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
-    const { memory, close } = await planOf(path())
+    const { plan, close } = await planOf(path())
     const stop = new AbortController()
-    const packing = packInMemory(requireModule(), memory!, 1, { signal: stop.signal })
+    const packing = packInMemory(plan, 1, { signal: stop.signal })
     stop.abort(new Error('enough'))
     await expect(packing.then(() => 'was done before'))
       .resolves.toBe('was done before')
@@ -243,28 +170,47 @@ describe('a model from a GGUF file', () => {
 })
 
 it('numbers that do not fit together are refused before memory is touched', async () => {
-  const { packInMemory: pack } = requireModule()
+  const native = requireModule()
   const progress = new Int32Array(new SharedArrayBuffer(8))
   const file = `${fixturesFolder}gguf/blocks.gguf`
   const header = new Uint8Array(64)
-  const good = [64, 0, 16, 32, 2, 0, 0, 0]
-  const attempt = (numbers: readonly number[], bytes = 64 + 320) =>
-    (async () => await pack([file], header, Float64Array.from([1, bytes, ...numbers]), progress))()
-  const changed = (i: number, x: number) => good.map((old, k) => (k === i ? x : old))
+  // Q4_0 as it is: [16, 32].
+  const good = [64, 0, 16, 32, 3, 32, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0]
+  const attempt = (numbers: readonly number[], bytes = 64 + 320, target?: string) =>
+    (async () => await native.pack([file], header, Float64Array.from([1, bytes, ...numbers]), progress, target))()
+  const changed = (...changes: [number, number][]) => good.map((old, k) => new Map(changes).get(k) ?? old)
   await attempt(good)
   const wrong: [number[], RegExp][] = [
-    [changed(0, 128), /goes past the end/],
-    [changed(0, 0), /goes past the end/],
-    [changed(0, 65), /goes past the end/],
-    [changed(1, 1), /no vector of floats/],
-    [changed(2, 0), /not made of whole blocks/],
-    [changed(3, 48), /not made of whole blocks/],
-    [changed(4, 10), /unknown type 10/],
-    [changed(5, 1), /lies in file 1 of 1/],
-    [changed(6, 1e12), /ends at byte/],
-    [changed(7, 3), /not made of whole heads/],
-    [changed(2, -1), /expected a whole number/],
+    [changed([0, 128]), /goes past the end/],
+    [changed([0, 0]), /goes past the end/],
+    [changed([0, 65]), /goes past the end/],
+    [changed([1, 1]), /no vector of floats/],
+    [changed([2, 0]), /not made of whole blocks/],
+    [changed([3, 48]), /not made of whole blocks/],
+    [changed([4, 4]), /expected a whole number/],
+    [changed([4, 1], [5, 0]), /cannot become/],
+    [changed([5, 0]), /cannot become/],
+    [changed([5, 12]), /cannot become/],
+    [changed([5, 64]), /cannot become/],
+    [changed([6, 1]), /cannot become/],
+    [changed([7, 10]), /unknown type 10/],
+    [changed([7, 1004], [6, 1]), /cannot become/],
+    [changed([7, 1004], [13, 1]), /cannot become/],
+    [changed([7, 1008]), /cannot become/],
+    [changed([7, 0], [6, 1]), /cannot become/],
+    [changed([8, 1]), /lies in file 1 of 1/],
+    [changed([11, 1]), /lies in file 1 of 1/],
+    [changed([14, 1]), /lies in file 1 of 1/],
+    [changed([9, 1e12]), /ends at byte/],
+    [changed([7, 1004], [12, 1e12]), /ends at byte/],
+    [changed([7, 1004], [6, 1], [13, 2], [15, 1e12]), /ends at byte/],
+    [changed([10, 3]), /not made of whole heads/],
+    [changed([13, 3]), /expected a whole number/],
+    [changed([2, -1]), /expected a whole number/],
     [good.slice(1), /elements/],
   ]
-  for (const [numbers, message] of wrong) await expect(attempt(numbers)).rejects.toThrow(message)
+  for (const [numbers, message] of wrong)
+    await expect(attempt(numbers, numbers[6] ? 64 + 384 : undefined)).rejects.toThrow(message)
+  await expect(attempt(good, undefined, `${file}.not-there/x`)).rejects.toThrow(/cannot be written/)
+  await expect(attempt(good, undefined, 'a\0b')).rejects.toThrow(/no path/)
 })

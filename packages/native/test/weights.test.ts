@@ -110,7 +110,7 @@ describe.each(kinds)('%s', (kind) => {
     }
     const find: FindWeight = (name, shape) => (name === 'model.embed_tokens.weight' ? stored : zerosOf(shape))
     const path = join(folder, `packed-${kind.replaceAll(' ', '-')}`)
-    await writePacked(path, planBackbone(config, find, true))
+    await writePacked(path, planBackbone(config, find, true), 2)
     for (const instructionSet of instructionSets()) {
       const model = new NativeModel(path, { instructionSet, threads: 2 })
       for (const rows of [1, 2, 3, 7, 16, 17, 31, 32, 33, 40, 48, 49, 64]) {

@@ -12,6 +12,8 @@ export interface ByteSource {
   readonly madeFrom?: readonly string[]
   /** What a tensor is made of, where that is the same numbers. */
   readonly rows?: StoredRows | undefined
+  /** What a tensor is made of, where the numbers become others: floats that are rounded, or integers that are widened. */
+  readonly changedRows?: StoredRows | undefined
   /** Exactly `length` bytes from `offset`. Rejects when the range does not lie inside the source. */
   read(offset: number, length: number): Promise<Uint8Array>
 }

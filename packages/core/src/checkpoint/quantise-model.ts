@@ -138,6 +138,8 @@ export interface Matrix {
   readonly part: QuantisedPart
   /** Where its integers lie as they are; undefined where they are rounded. */
   readonly rows: StoredRows | undefined
+  /** Where what is rounded lies. */
+  readonly changedRows: StoredRows | undefined
   pieces(): AsyncIterable<QuantisedBlocks>
   readonly data: TensorStream
   readonly scales: TensorStream
@@ -160,8 +162,13 @@ function quantisedMatrix(
   const streams = matrixStreams(name, shape, format, pieces)
   const bytes = Object.values(streams).reduce((sum, part) => sum + (part ? streamBytes(part) : 0), 0)
   const type = carried && (stream as GgufStream).type
-  const rows = carried && (stream as GgufStream).rows
-  return { part: { ...format, name, elements: elementCount(shape), bytes, carried: type }, rows, pieces, ...streams }
+  const part = { ...format, name, elements: elementCount(shape), bytes, carried: type }
+  return {
+    part,
+    ...(carried ? { rows: stream.rows, changedRows: undefined } : { rows: undefined, changedRows: stream.rows }),
+    pieces,
+    ...streams,
+  }
 }
 
 async function* carriedPieces({ name, type, blocks }: GgufStream): AsyncGenerator<QuantisedBlocks> {
@@ -210,7 +217,7 @@ function matrixStreams(
   [rows, rowElements]: readonly number[],
   { bits, blockSize, zeroPoints }: CarriedFormat,
   pieces: () => AsyncIterable<QuantisedBlocks>,
-): Omit<Matrix, 'part' | 'rows' | 'pieces'> {
+): Omit<Matrix, 'part' | 'rows' | 'changedRows' | 'pieces'> {
   const blocks = rowElements! / blockSize
   let kept: { scales?: Float32Array[] | undefined; zeroPoints?: Float32Array[] | undefined } = {}
   async function* data() {

@@ -1,6 +1,8 @@
 /** Tensors on their way from one file to another: a description, and data that arrives in pieces. */
 import { usageError } from '../errors.ts'
+import type { StoredRows } from '../model/index.ts'
 import { elementCount } from '../model/parameters.ts'
+import { blockFormats } from './gguf/blocks.ts'
 import { castBytes, chunkBytes, countNonFinite, readChunks } from './read-tensor.ts'
 import { type AnyDType, dtypeBits, isLoadable, type StoredDType, type StoredTensor } from './tensor.ts'
 
@@ -8,6 +10,8 @@ export interface TensorStream<D extends AnyDType = AnyDType> {
   readonly name: string
   readonly dtype: D
   readonly shape: readonly number[]
+  /** Where they lie as they are, in a file of a path. */
+  readonly rows?: StoredRows | undefined
   /** The data in order, in pieces of whole elements, `streamBytes` in all. Can be asked for again. */
   chunks(): AsyncIterable<Uint8Array>
 }
@@ -41,7 +45,13 @@ export function arrayStream(name: string, shape: readonly number[], array: Float
 /** A stored tensor, as it is. */
 export function streamTensor<D extends AnyDType>(tensor: StoredTensor<D>): TensorStream<D> {
   const { name, dtype, shape } = tensor
-  return { name, dtype, shape, chunks: () => readChunks(tensor) }
+  return { name, dtype, shape, rows: rowsOf(tensor), chunks: () => readChunks(tensor) }
+}
+
+function rowsOf({ dtype, shape, source, offset, byteLength }: StoredTensor<AnyDType>): StoredRows | undefined {
+  if (source.path === undefined || !(dtype in blockFormats)) return undefined
+  const rows = shape[0] ?? 1
+  return { path: source.path, offset, type: blockFormats[dtype as StoredDType].id, rowBytes: byteLength / rows, interleaved: 0 }
 }
 
 /**

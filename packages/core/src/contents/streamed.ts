@@ -58,7 +58,7 @@ function checkpointOf(
     const { data, scales, zeroPoints } = matrix
     const sizes = { data: streamBytes(data), scales: streamBytes(scales), zeroPoints: zeroPoints ? streamBytes(zeroPoints) : 0 }
     const made = sequentialSources(path, madeFrom, sizes, () => matrixPieces(matrix))
-    sources.set(data.name, { ...made.data, rows: matrix.rows }).set(scales.name, made.scales)
+    sources.set(data.name, { ...made.data, rows: matrix.rows, changedRows: matrix.changedRows }).set(scales.name, made.scales)
     if (zeroPoints) sources.set(zeroPoints.name, made.zeroPoints)
   }
   const stored = streams.map((stream): StoredTensor<AnyDType> => {
@@ -92,6 +92,6 @@ function plainSource(path: string, madeFrom: readonly string[], stream: TensorSt
   }
   const { all } = sequentialSources(path, madeFrom, { all: streamBytes(stream) }, pieces)
   // Of integers that become floats only the blocks lie in the file.
-  const rows = 'type' in stream && stream.type === stream.dtype ? stream.rows : undefined
-  return { ...all, rows }
+  const isStored = !('type' in stream) || stream.type === stream.dtype
+  return { ...all, ...(isStored ? { rows: stream.rows } : { changedRows: stream.rows }) }
 }

@@ -25,6 +25,8 @@ export interface StoredData extends ExternalData {
         readonly madeFrom?: readonly string[]
         /** What they are made of, where that is the same numbers: for who can take those as they are. */
         readonly rows?: StoredRows | undefined
+        /** What they are made of, where the numbers become others: floats that are rounded, or integers that are widened. */
+        readonly changedRows?: StoredRows | undefined
         read(offset: number, length: number): Promise<Uint8Array>
       }
     | undefined

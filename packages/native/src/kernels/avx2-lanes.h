@@ -46,6 +46,13 @@ struct Avx2Lanes {
     return {_mm256_round_ps(a.low, nearest), _mm256_round_ps(a.high, nearest)};
   }
   static Floats powerOfTwo(Floats n) { return {power(n.low), power(n.high)}; }
+  // Of rounding.h.
+  using Doubles = __m256d;
+  typedef int32_t Integers __attribute__((vector_size(16)));
+  static Doubles widened(const float* from) { return _mm256_cvtps_pd(_mm_loadu_ps(from)); }
+  static Doubles cut(Doubles x) { return _mm256_round_pd(x, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC); }
+  static Integers integers(Doubles x) { return Integers(_mm256_cvttpd_epi32(x)); }
+
   static float squareRoot(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
   static float sum(Floats x) {

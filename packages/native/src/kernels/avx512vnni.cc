@@ -46,6 +46,13 @@ struct Avx512Vnni {
     const auto exponent = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
     return _mm512_castsi512_ps(_mm512_slli_epi32(exponent, 23));
   }
+  // Of rounding.h.
+  using Doubles = __m512d;
+  typedef int32_t Integers __attribute__((vector_size(32)));
+  static Doubles widened(const float* from) { return _mm512_cvtps_pd(_mm256_loadu_ps(from)); }
+  static Doubles cut(Doubles x) { return _mm512_roundscale_pd(x, _MM_FROUND_TO_ZERO); }
+  static Integers integers(Doubles x) { return Integers(_mm512_cvttpd_epi32(x)); }
+
   static float squareRoot(float x) { return _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(x))); }
 
   static float sum(Floats x) {

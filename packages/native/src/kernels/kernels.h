@@ -166,6 +166,10 @@ struct Kernels {
   // G * (positions rounded up to 16) floats.
   void (*attend)(const CachedHead&, const VisibleRange&, const float* queries, size_t groups, float* scores, float* out, Prefetch&);
 
+  // A panel of integers without minima, from floats [K][16] of which `count` rows are there: the others become zeros, with integers of 0. False
+  // where a float is not finite.
+  bool (*roundPanel)(const Matrix&, const float* values, size_t count, uint8_t* panel);
+
   // Null: there is nothing of this kind.
   const ManyRows* manyRows;
 };

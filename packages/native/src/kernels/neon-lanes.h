@@ -48,6 +48,13 @@ struct NeonLanes {
       return vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23));
     });
   }
+  // Of rounding.h.
+  typedef float64x2_t Doubles;
+  typedef int32x2_t Integers;
+  static Doubles widened(const float* from) { return vcvt_f64_f32(vld1_f32(from)); }
+  static Doubles cut(Doubles x) { return vrndq_f64(x); }
+  static Integers integers(Doubles x) { return vmovn_s64(vcvtq_s64_f64(x)); }
+
   static float squareRoot(float x) { return vget_lane_f32(vsqrt_f32(vdup_n_f32(x)), 0); }
 
   static float sum(const Floats& x) {

@@ -43,6 +43,18 @@ struct Portable {
   static Floats min(Floats a, Floats b) { return each([&](size_t i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; }); }
   static Floats round(Floats a) { return each([&](size_t i) { return std::nearbyint(a.v[i]); }); }
   static Floats powerOfTwo(Floats n) { return each([&](size_t i) { return floatFromBits(uint32_t(int32_t(n.v[i]) + 127) << 23); }); }
+  // Of rounding.h.
+  typedef double Doubles __attribute__((vector_size(16)));
+  typedef int32_t Integers __attribute__((vector_size(8)));
+  static Doubles widened(const float* from) { return Doubles{double(from[0]), double(from[1])}; }
+  // Of what is not negative.
+  static Doubles cut(Doubles x) {
+    // To the nearest whole number, and back where that lies above.
+    const Doubles large = {0x1p52, 0x1p52}, nearest = (x + large) - large;
+    return nearest - (nearest > x ? Doubles{1, 1} : Doubles{0, 0});
+  }
+  static Integers integers(Doubles x) { return Integers{int32_t(x[0]), int32_t(x[1])}; }
+
   static float squareRoot(float x) { return std::sqrt(x); }
 
   // Halves are added until one number is left: the order in which wide registers do it.

@@ -375,6 +375,7 @@ void sumPowers(const float* x, size_t n, double out[2]) {
 }  // namespace parscale
 
 #include "attention.h"
+#include "rounding.h"
 
 namespace parscale {
 
@@ -394,6 +395,7 @@ constexpr Kernels kernelsOf(const char* name) {
           sumPowers<Isa>,
           appendKv<Isa>,
           attend<Isa>,
+          roundPanel<Isa>,
           nullptr};
 }
 

@@ -42,12 +42,12 @@ export async function packFolder(folder: string): Promise<PackedFolder> {
   const into = mkdtempSync(join(tmpdir(), 'parscale-native-'))
   const files = await modelFiles(open)
   const backbone = join(into, 'backbone')
-  await writePacked(backbone, planBackbone(files.config, files.findWeight, files.tied))
+  await writePacked(backbone, planBackbone(files.config, files.findWeight, files.tied), 2)
   const aggregators = new Map<number, string>()
   for (const { config, findWeight } of files.streamSets) {
     if (config.parscale.n === 1) continue
     const path = join(into, `aggregator-p${config.parscale.n}`)
-    await writePacked(path, planAggregator(config, findWeight))
+    await writePacked(path, planAggregator(config, findWeight), 2)
     aggregators.set(config.parscale.n, path)
   }
   await open.close()

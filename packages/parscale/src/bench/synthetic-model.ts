@@ -68,7 +68,7 @@ export function syntheticConfig(shape: ModelShape): ModelConfig {
 
 /** Bytes of all its tensors: what it takes on disk. */
 export function syntheticBytes(model: SyntheticModel): number {
-  const { tensors, folders } = contents(model)
+  const { tensors, folders } = syntheticContents(model)
   return [tensors, ...[...folders!.values()].map((folder) => folder.tensors)]
     .flat()
     .reduce((sum, tensor) => sum + streamBytes(tensor), 0)
@@ -85,7 +85,7 @@ export async function writeSyntheticModel(
   options: Pick<WriteFolderOptions, 'onProgress' | 'signal'>,
 ): Promise<void> {
   // In one file, so that the parts of a fused product are neighbours.
-  await writeModelFolder(folder, contents(model, await digestOf(model, options.signal)), {
+  await writeModelFolder(folder, syntheticContents(model, await digestOf(model, options.signal)), {
     ...options,
     advice: cacheAdvice,
     maxShardBytes: Number.POSITIVE_INFINITY,
@@ -94,11 +94,12 @@ export async function writeSyntheticModel(
 
 /** What stream sets know their backbone by. A random quantised one has no source to digest; its shape tells it from others. */
 async function digestOf(model: SyntheticModel, signal: AbortSignal | undefined): Promise<string> {
-  if (model.bits === 32) return await tensorsDigest(contents(model).tensors, signal)
+  if (model.bits === 32) return await tensorsDigest(syntheticContents(model).tensors, signal)
   return createHash('sha256').update(JSON.stringify(model.shape)).digest('hex')
 }
 
-function contents({ shape, bits, streams }: SyntheticModel, digest?: string): FolderContents {
+/** Its files and tensors. @param digest what stream sets know their backbone by */
+export function syntheticContents({ shape, bits, streams }: SyntheticModel, digest?: string): FolderContents {
   const config = syntheticConfig(shape)
   const json = configJson(config, { tied: shape.tiedEmbeddings, dtype: 'F32' })
   const sets = streams
