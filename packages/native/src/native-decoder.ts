@@ -21,7 +21,7 @@ import type { ModelCacheOptions } from '@parscale/core/internal/node'
 import type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from '@parscale/core/internal/runtime'
 import { type AdapterKind, type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
 import type { PackedHandle } from './native-module.ts'
-import { isStoredAsNeeded, packInMemory } from './pack.ts'
+import { isPackedInMemory, packInMemory } from './pack.ts'
 import { type PackPlan, planAggregator, planBackbone } from './pack-plan.ts'
 import { packedFile } from './packed-cache.ts'
 
@@ -83,7 +83,7 @@ export async function packModel(files: ModelFiles, options: ModelCacheOptions): 
 /** Packs into the cache what is not packed in memory at each start. @throws as packModel */
 export async function prepareModel(files: ModelFiles, options: ModelCacheOptions): Promise<void> {
   for (const [kind, plan] of [['backbone', planOf(files)] as const, ...aggregatorPlans(files).values()])
-    if (!isStoredAsNeeded(plan)) await packedFile(kind, plan, options)
+    if (!isPackedInMemory(plan)) await packedFile(kind, plan, options)
 }
 
 function planOf({ config, findWeight, tied, streamSets }: ModelFiles): PackPlan {
@@ -102,9 +102,9 @@ function aggregatorPlans({ streamSets }: ModelFiles): Map<number, readonly [kind
   return plans
 }
 
-/** In memory what lies in files as it is needed; the rest in the cache, where it is made on first use. */
+/** What isPackedInMemory says in memory; the rest in the cache, where it is made on first use. */
 const packedOf = (kind: string, plan: PackPlan, { threads = availableParallelism(), ...caching }: NativeDecoderOptions) =>
-  isStoredAsNeeded(plan) ? packInMemory(plan, threads, caching) : packedFile(kind, plan, { ...caching, threads })
+  isPackedInMemory(plan) ? packInMemory(plan, threads, caching) : packedFile(kind, plan, { ...caching, threads })
 
 /**
  * Packs a model in memory, or maps its packed files, which are made in the cache on first use.

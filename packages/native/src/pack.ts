@@ -41,8 +41,17 @@ interface Source extends Place {
   readonly zeroPoints?: Place & { readonly dtype: 'uint8' | 'float32' }
 }
 
-/** Whether a plan's tensors all lie in files as they are needed: nothing is rounded, and nothing becomes larger than it is stored. */
-export const isStoredAsNeeded = ({ tensors }: PackPlan): boolean => tensors.every(({ stored }) => !stored.data.made?.changedRows)
+/** A folder's weights that are packed at each start: two threads take about half a second for them. For more a mapped file is worth its room. */
+const mostFolderBytes = 2 * 2 ** 30
+
+/**
+ * Whether a plan is packed in memory at each start, and nothing is kept: its tensors lie in files as they are needed, so that nothing is
+ * rounded or widened. Of GGUF files all; of folders up to 2 GiB.
+ */
+export function isPackedInMemory({ tensors, totalBytes }: PackPlan): boolean {
+  if (tensors.some(({ stored }) => stored.data.made?.changedRows)) return false
+  return totalBytes <= mostFolderBytes || tensors.every(({ stored }) => stored.data.made?.rows)
+}
 
 /** @throws unsupported error for float types that no kernel reads */
 function sourceOf({ stored, layout: { inputs } }: PackedTensor): Source {

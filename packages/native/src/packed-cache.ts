@@ -1,11 +1,19 @@
 /** Packed files in the cache: made once from a checkpoint, identified by what is in the checkpoint's weight files, then mapped. */
 import { createHash } from 'node:crypto'
-import { realpath, stat } from 'node:fs/promises'
+import { readdir, realpath, stat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { dirname, join, sep } from 'node:path'
+import { checkpointError } from '@parscale/core/internal'
 import { isQuantised, type StoredData } from '@parscale/core/internal/model'
-import { writeWholeFolder } from '@parscale/core/internal/node/disk'
-import { cachedModelFolder, contentOf, type ModelCacheOptions } from '@parscale/core/internal/node/models'
+import { moveFile, openToRead, writeWholeFolder } from '@parscale/core/internal/node/disk'
+import {
+  type CachedFolder,
+  cachedModelFolder,
+  contentOf,
+  knownContentOf,
+  type ModelCacheOptions,
+  newCachedFolder,
+} from '@parscale/core/internal/node/models'
 import { writePacked } from './pack.ts'
 import type { PackPlan } from './pack-plan.ts'
 import { packedWeightsText } from './packed-layout.ts'
@@ -21,52 +29,149 @@ const fileName = 'weights'
  * The packed file of a plan, made now if it is not there, not whole or of other content. Files with the same content share one,
  * whatever their names: sizes, formats and places of all tensors are in the header, and so what was made of that content.
  *
+ * A source is hashed when it is first seen, or was changed. Where nothing in the cache can have been made of it, it is packed meanwhile.
+ *
  * @param kind what the plan is of, as `backbone`; names the file for people
  * @throws as writePacked and cachedModelFolder
  */
 export async function packedFile(
   kind: string,
   plan: PackPlan,
-  { threads = availableParallelism(), ...options }: ModelCacheOptions & { readonly threads?: number },
+  { threads = availableParallelism(), ...given }: ModelCacheOptions & { readonly threads?: number | undefined },
 ): Promise<string> {
-  const { onProgress, signal } = options
   const sources = await sourcePaths(plan)
-  const cacheDirectory = await besideCached(dirname(sources[0]!), options.cacheDirectory)
+  const options = { ...given, cacheDirectory: await besideCached(dirname(sources[0]!), given.cacheDirectory) }
+  const known = await Promise.all(sources.map((source) => knownContentOf(source, options)))
+  const unknown = sources.filter((_, i) => known[i] === undefined)
+  const job: Job = { kind, plan, sources, threads, options, progress: await jointProgress(unknown, plan, given) }
+  const isNew = async (parent: string) => !(await hasSuch(parent, kind, plan))
+  const meanwhile = unknown.length > 0 && (await isNew(join(options.cacheDirectory, 'packed')))
+  const made =
+    meanwhile && (await newCachedFolder({ ...folderName(kind), isNew, write: (partial) => packAndHash(job, partial) }, options))
+  const folder =
+    made ||
+    (await cachedModelFolder(
+      cachedFolder(job, await contentsOf(job), (path, signal) => pack(job, path, signal)),
+      options,
+    ))
+  return join(folder, fileName)
+}
+
+interface Job {
+  readonly kind: string
+  readonly plan: PackPlan
+  readonly sources: readonly string[]
+  readonly threads: number
+  readonly options: ModelCacheOptions
+  readonly progress: JointProgress
+}
+
+const folderName = (kind: string) => ({ kind: 'packed', label: kind })
+
+/** @param write makes the packed file at a path */
+function cachedFolder(
+  { kind, plan, sources }: Job,
+  contents: readonly string[],
+  write: (path: string, signal: AbortSignal | undefined) => Promise<void>,
+): CachedFolder {
+  const content = createHash('sha256').update(contents.join()).digest('hex').slice(0, 24)
+  return {
+    ...folderName(kind),
+    source: sources.length === 1 && sources[0]!.endsWith('.gguf') ? sources[0]! : dirname(sources[0]!),
+    origin: { content, weights: packedWeightsText(plan.tensors.map(({ layout }) => layout)), engine: 'native' },
+    identity: [content, kind, createHash('sha256').update(plan.header).digest('hex')],
+    state: [packingVersion],
+    make: (target, writing) => writeWholeFolder(target, (temporary) => write(join(temporary, fileName), writing.signal), writing),
+  }
+}
+
+/** Packs while another thread hashes what is packed. */
+async function packAndHash(job: Job, partial: string): Promise<CachedFolder> {
+  const { sources, options } = job
+  const stop = new AbortController()
+  const abort = () => stop.abort(options.signal!.reason)
+  options.signal?.addEventListener('abort', abort)
+  const before = await versionsOf(sources)
+  const both = [contentsOf(job, stop.signal), pack(job, partial, stop.signal)] as const
+  try {
+    const [contents] = await Promise.all(both)
+    const changed = sources[(await versionsOf(sources)).findIndex((version, i) => version !== before[i])]
+    if (changed !== undefined)
+      throw checkpointError(`${changed}: changes while it is read; wait until whoever writes it is done`, { file: changed })
+    return cachedFolder(job, contents, (path) => moveFile(partial, path))
+  } catch (error) {
+    stop.abort(error)
+    await Promise.allSettled(both)
+    throw error
+  } finally {
+    options.signal?.removeEventListener('abort', abort)
+  }
+}
+
+const pack = ({ plan, threads, progress }: Job, path: string, signal: AbortSignal | undefined): Promise<void> =>
+  writePacked(path, plan, threads, { signal, onProgress: ({ doneBytes }) => progress.packed(doneBytes) })
+
+async function contentsOf({ sources, options, progress }: Job, signal = options.signal): Promise<string[]> {
+  const contents: string[] = []
+  for (const source of sources)
+    contents.push(await contentOf(source, { cacheDirectory: options.cacheDirectory, signal, onBytes: progress.hashed }))
+  return contents
+}
+
+/** What changes with every write, and cannot be set back. */
+const versionsOf = (paths: readonly string[]): Promise<string[]> =>
+  Promise.all(
+    paths.map(async (path) => {
+      const { size, mtimeNs, ctimeNs, ino } = await stat(path, { bigint: true })
+      return [size, mtimeNs, ctimeNs, ino].join()
+    }),
+  )
+
+/** Whether there is a packed file with this header, of whatever content. */
+async function hasSuch(parent: string, kind: string, { header }: PackPlan): Promise<boolean> {
+  for (const name of await readdir(parent).catch((): string[] => [])) {
+    if (!name.startsWith(`${kind}-`)) continue
+    const file = await openToRead(join(parent, name, fileName)).catch(() => undefined)
+    if (!file) continue
+    const found = new Uint8Array(header.length)
+    try {
+      await file.read(found, 0, found.length, 0)
+    } finally {
+      await file.close()
+    }
+    if (Buffer.compare(found, header) === 0) return true
+  }
+  return false
+}
+
+interface JointProgress {
+  hashed(bytes: number): void
+  packed(doneBytes: number): void
+}
+
+/** Of hashing and packing together. */
+async function jointProgress(
+  sources: readonly string[],
+  { totalBytes }: PackPlan,
+  { onProgress }: Pick<ModelCacheOptions, 'onProgress'>,
+): Promise<JointProgress> {
   const sizes = await Promise.all(sources.map(async (path) => (await stat(path)).size))
   const toHash = sizes.reduce((sum, size) => sum + size, 0)
   // What takes a blink shows nothing.
   const isLong = toHash > 64 << 20
-  let hashed = 0
-  const onBytes = (bytes: number) => {
-    if (!isLong) return
-    hashed += bytes
-    onProgress?.({ doneBytes: hashed, totalBytes: toHash + plan.totalBytes })
-  }
-  const contents = []
-  for (const source of sources) contents.push(await contentOf(source, { cacheDirectory, signal, onBytes }))
-  const content = createHash('sha256').update(contents.join()).digest('hex').slice(0, 24)
-  const folder = await cachedModelFolder(
-    {
-      kind: 'packed',
-      label: kind,
-      source: sources.length === 1 && sources[0]!.endsWith('.gguf') ? sources[0]! : dirname(sources[0]!),
-      origin: { content, weights: packedWeightsText(plan.tensors.map(({ layout }) => layout)), engine: 'native' },
-      identity: [content, kind, createHash('sha256').update(plan.header).digest('hex')],
-      state: [packingVersion],
-      make: (target, { onProgress, ...writing }) => {
-        const write = (temporary: string) =>
-          writePacked(join(temporary, fileName), plan, threads, {
-            signal: writing.signal,
-            onProgress: ({ doneBytes, totalBytes }) =>
-              onProgress?.({ doneBytes: hashed + doneBytes, totalBytes: hashed + totalBytes }),
-          })
-        return writeWholeFolder(target, write, writing)
-      },
+  let [hashed, packed] = [0, 0]
+  const say = () => onProgress?.({ doneBytes: hashed + packed, totalBytes: (isLong ? toHash : 0) + totalBytes })
+  return {
+    hashed(bytes) {
+      if (!isLong) return
+      hashed += bytes
+      say()
     },
-    { ...options, cacheDirectory },
-  )
-  if (hashed > 0) onProgress?.({ doneBytes: hashed + plan.totalBytes, totalBytes: hashed + plan.totalBytes })
-  return join(folder, fileName)
+    packed(doneBytes) {
+      packed = doneBytes
+      say()
+    },
+  }
 }
 
 /** What is made of a folder of the cache lies within that folder, and goes with it. */

@@ -10,7 +10,7 @@ import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
 import { nativeDecoder, nativeRefusal } from '../src/native-decoder.ts'
 import { NativeModel } from '../src/native-model.ts'
 import { requireModule } from '../src/native-module.ts'
-import { isStoredAsNeeded, packInMemory } from '../src/pack.ts'
+import { isPackedInMemory, packInMemory } from '../src/pack.ts'
 import { planBackbone } from '../src/pack-plan.ts'
 import { batch } from './support/batches.ts'
 import { floatTypes, quantisedTypes, sizes, writeModel } from './support/gguf-models.ts'
@@ -97,7 +97,7 @@ it.each(ggufs)("PyPI's %s gives the bits of the packed file, where the step runs
   const { files, plan, close } = await planOf(path).catch(() => ({ files: undefined, plan: undefined, close: () => {} }))
   await close()
   if (!files || nativeRefusal([files.config])) return
-  expect(isStoredAsNeeded(plan)).toBe(true)
+  expect(isPackedInMemory(plan)).toBe(true)
   await expectPackedBits(path)
 })
 

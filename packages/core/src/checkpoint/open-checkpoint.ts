@@ -20,6 +20,8 @@ export interface TextFiles {
   readonly path: string
   /** A text file, such as tokenizer.json; undefined where there is none. */
   readText(name: string): Promise<string | undefined>
+  /** What a JSON file holds, where it is made of something else and would have to be written to be read; undefined for other files. */
+  parsed?(name: string): unknown
 }
 
 /** All that a platform has to offer of a model. */
@@ -70,9 +72,11 @@ async function readTensorHeaders({ path, readText, openSource }: CheckpointFiles
 }
 
 /** A JSON file of a model; undefined where there is none. @throws as parseJsonText */
-export async function readJson({ path, readText }: TextFiles, name: string): Promise<unknown> {
-  const text = await readText(name)
-  return text === undefined ? undefined : parseJsonText(text, fileOf(path, name))
+export async function readJson(files: TextFiles, name: string): Promise<unknown> {
+  const parsed = files.parsed?.(name)
+  if (parsed !== undefined) return parsed
+  const text = await files.readText(name)
+  return text === undefined ? undefined : parseJsonText(text, fileOf(files.path, name))
 }
 
 /** A file's name in errors. */

@@ -4,10 +4,10 @@ import { type ModelConfig, parseModelConfig } from '../checkpoint/config.ts'
 import { blockFormats } from '../checkpoint/gguf/blocks.ts'
 import { type GgufModel, type GgufStream, readGgufModel } from '../checkpoint/gguf/model.ts'
 import { jsonBytes } from '../checkpoint/json-text.ts'
-import { type Checkpoint, isTied } from '../checkpoint/open-checkpoint.ts'
+import { isTied, type OpenCheckpoint, type TextFiles } from '../checkpoint/open-checkpoint.ts'
 import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
 import { backboneParameters, elementCount } from '../model/index.ts'
-import { tokenizerFilesFromGguf } from '../tokenizer/gguf/tokenizer.ts'
+import { type GgufTokenizer, ggufTokenizer, tokenizerFilesFromGguf } from '../tokenizer/gguf/tokenizer.ts'
 import { tokenizerFileBytes } from '../tokenizer/tokenizer-files.ts'
 import type { FolderContents, SmallFiles } from './folder-contents.ts'
 
@@ -16,13 +16,21 @@ export interface ModelContents extends FolderContents {
   /** Names it in errors. */
   readonly path: string
   readonly config: ModelConfig
+  /** As parsed. */
+  readonly configJson: Readonly<Record<string, unknown>>
+  /** The small files for who reads them here, where their bytes are only made for who writes them. */
+  readonly textFiles?: TextFiles
   readonly tensors: readonly (TensorStream | GgufStream)[]
 }
 
 /** @param files the small files beside the weights, config.json among them */
-export const checkpointContents = ({ path, config, tensors, otherTensors }: Checkpoint, files: SmallFiles): ModelContents => ({
+export const checkpointContents = (
+  { path, config, configJson, tensors, otherTensors }: OpenCheckpoint,
+  files: SmallFiles,
+): ModelContents => ({
   path,
   config,
+  configJson,
   files,
   tensors: [...tensors.values(), ...otherTensors.values()].map((tensor) => streamTensor(tensor)),
 })
@@ -30,14 +38,59 @@ export const checkpointContents = ({ path, config, tensors, otherTensors }: Chec
 /**
  * The folder that a GGUF file stands for: its tensors under Hugging Face's names, its tokenizer as files.
  *
- * @throws as readGgufModel and tokenizerFilesFromGguf
+ * @throws as readGgufModel; `files` and `textFiles` as ggufTokenizer
  */
 export async function ggufContents(source: ByteSource): Promise<ModelContents> {
   const model = await readGgufModel(source)
   const path = source.name
-  const files = ggufFiles(model, path)
-  return { path, config: parseModelConfig(model.configJson, path), files, tensors: model.tensors }
+  const { configJson, tensors } = model
+  const small = ggufSmallFiles(model, path)
+  return {
+    path,
+    config: parseModelConfig(configJson, path),
+    configJson,
+    tensors,
+    textFiles: small,
+    get files() {
+      return small.all()
+    },
+  }
 }
+
+/** A vocabulary is large: whoever runs the model needs no files of it, and whoever converts it no tokenizer. */
+function ggufSmallFiles(model: GgufModel, path: string): TextFiles & { all(): SmallFiles } {
+  let files: SmallFiles | undefined
+  let tokenizer: { readonly found: GgufTokenizer | undefined } | undefined
+  const all = () => {
+    files ??= ggufFiles(model, path)
+    return files
+  }
+  const parts = () => {
+    tokenizer ??= { found: ggufTokenizer(model.metadata, path) }
+    return tokenizer.found
+  }
+  return {
+    path,
+    all,
+    parsed(name) {
+      if (name === 'tokenizer.json') return parts()?.tokenizerJson
+      return name === 'tokenizer_config.json' ? parts()?.tokenizerConfig : undefined
+    },
+    async readText(name) {
+      if (name === 'chat_template.jinja') return parts()?.chatTemplate
+      const bytes = ggufFileNames.has(name) ? all().get(name) : undefined
+      return bytes && new TextDecoder().decode(bytes)
+    },
+  }
+}
+
+/** What is made of a GGUF file's metadata. */
+const ggufFileNames: ReadonlySet<string> = new Set([
+  'config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'chat_template.jinja',
+])
 
 function ggufFiles({ configJson, metadata }: GgufModel, path: string): SmallFiles {
   const config = ['config.json', jsonBytes(configJson)] as const

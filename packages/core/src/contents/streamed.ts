@@ -3,14 +3,13 @@ import { backboneDigestKey, type Hashing, tensorsDigest } from '../checkpoint/ba
 import type { ByteSource } from '../checkpoint/byte-source.ts'
 import { parseModelConfig } from '../checkpoint/config.ts'
 import type { GgufStream } from '../checkpoint/gguf/model.ts'
-import { jsonBytes } from '../checkpoint/json-text.ts'
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts'
 import { blockSizeOf, type Matrix, type QuantiseSettings, type WeightSettings } from '../checkpoint/quantise-model.ts'
 import { quantisationJson } from '../checkpoint/quantised-tensor.ts'
 import { sequentialSources } from '../checkpoint/sequential-source.ts'
 import { type AnyDType, type StoredTensor, sortTensors } from '../checkpoint/tensor.ts'
 import { streamBytes, type TensorStream } from '../checkpoint/tensor-stream.ts'
-import { configOf, type SmallFiles } from './folder-contents.ts'
+import { configOf } from './folder-contents.ts'
 import { backboneStreams, type ModelContents, tiedOf } from './model-contents.ts'
 import { quantisationPlan, type StoredStreamSet, streamContents } from './quantised.ts'
 
@@ -30,8 +29,14 @@ export function streamedCheckpoint(
   const { tensors = model.tensors, matrices = [], summary } = plan ?? {}
   // What a set has to fit is asked of the model that this is made of (streamedDigest).
   const quantization = summary && matrices.length > 0 ? { quantization_config: quantisationJson(summary) } : {}
-  const json = { ...configOf(model.files), tie_word_embeddings: tiedOf(model), ...quantization }
-  return checkpointOf(model.path, new Map(model.files).set('config.json', jsonBytes(json)), tensors, matrices, madeFrom)
+  const configJson = { ...model.configJson, tie_word_embeddings: tiedOf(model), ...quantization }
+  const { path, textFiles } = model
+  const readText = async (name: string) => {
+    if (name === 'config.json') return JSON.stringify(configJson)
+    return textFiles ? await textFiles.readText(name) : textOf(model.files.get(name))
+  }
+  const checkpoint = checkpointOf({ path, configJson, readText }, tensors, matrices, madeFrom)
+  return textFiles?.parsed ? { ...checkpoint, parsed: textFiles.parsed } : checkpoint
 }
 
 /** A stream set whose aggregator is rounded while it is read, for a backbone that is. */
@@ -39,16 +44,29 @@ export function streamedStreamSet(set: StoredStreamSet, settings: QuantiseSettin
   const digest = String(set.checkpoint.config.raw[backboneDigestKey])
   const quantisation = { ...settings, blockSize: blockSizeOf(settings), sourceBackboneDigest: digest }
   const { files, tensors, matrices } = streamContents(set, quantisation)
-  return checkpointOf(set.checkpoint.path, files, tensors, matrices, madeFrom)
+  const { path } = set.checkpoint
+  return checkpointOf(
+    { path, configJson: configOf(files), readText: async (name) => textOf(files.get(name)) },
+    tensors,
+    matrices,
+    madeFrom,
+  )
 }
 
 /** The digest of the floats that a model's stream sets were trained on. */
 export const streamedDigest = (model: ModelContents, hashing: Hashing): Promise<string> =>
   tensorsDigest(backboneStreams(model), hashing)
 
+const textOf = (bytes: Uint8Array | undefined): string | undefined => bytes && new TextDecoder().decode(bytes)
+
+interface SmallParts {
+  readonly path: string
+  readonly configJson: Readonly<Record<string, unknown>>
+  readText(name: string): Promise<string | undefined>
+}
+
 function checkpointOf(
-  path: string,
-  files: SmallFiles,
+  { path, configJson, readText }: SmallParts,
   streams: readonly (TensorStream | GgufStream)[],
   matrices: readonly Matrix[],
   madeFrom: readonly string[],
@@ -66,16 +84,12 @@ function checkpointOf(
     const source = sources.get(name) ?? plainSource(path, madeFrom, stream)
     return { name, dtype, shape, source, offset: 0, byteLength: streamBytes(stream) }
   })
-  const configJson = configOf(files)
   return {
     path,
     config: parseModelConfig(configJson, `${path}/config.json`),
     configJson,
     ...sortTensors(stored),
-    readText: async (name) => {
-      const bytes = files.get(name)
-      return bytes && new TextDecoder().decode(bytes)
-    },
+    readText,
   }
 }
 

@@ -1,6 +1,6 @@
 /** Text to token ids and back, and conversations to token ids. */
 export { byteTokenizerFiles } from './byte-tokenizer.ts'
-export { type GgufTokenizerFiles, tokenizerFilesFromGguf } from './gguf/tokenizer.ts'
+export { type GgufTokenizer, type GgufTokenizerFiles, ggufTokenizer, tokenizerFilesFromGguf } from './gguf/tokenizer.ts'
 export { createChatTemplate } from './templates/chat-template.ts'
 export { compilePromptTemplate, type PromptTemplate } from './templates/prompt-template.ts'
 export { createTokenizer } from './tokenizer.ts'

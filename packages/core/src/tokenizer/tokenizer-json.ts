@@ -149,14 +149,19 @@ function parseBpe(model: z.infer<typeof schema>['model'], file: string): BpeMode
   }
 }
 
-function readVocab(vocab: unknown, file: string): Map<string, number> {
+/** An object; or a map, where it was made of something else than JSON. */
+function readVocab(vocab: unknown, file: string): ReadonlyMap<string, number> {
+  if (vocab instanceof Map) {
+    for (const [token, id] of vocab) checkId(id, token, file)
+    return vocab
+  }
   if (typeof vocab !== 'object' || vocab === null || Array.isArray(vocab)) {
     throw checkpointError(`${file}: model.vocab should be an object of token to id`, { file })
   }
   const ids = new Map<string, number>()
   for (const token of Object.keys(vocab)) {
     const id = (vocab as Record<string, unknown>)[token]
-    checkId(id, JSON.stringify(token), file)
+    checkId(id, token, file)
     ids.set(token, id as number)
   }
   return ids
@@ -186,14 +191,17 @@ function checkAddedToken(token: AddedToken, file: string): AddedToken {
       { file, expected: maxAddedLength, found: token.content.length },
     )
   }
-  checkId(token.id, JSON.stringify(token.content), file)
+  checkId(token.id, token.content, file)
   return token
 }
 
 function checkId(id: unknown, token: string, file: string): void {
   if (typeof id === 'number' && Number.isInteger(id) && id >= 0 && id <= maxTokenId) return
-  throw checkpointError(`${file}: id of token ${token} should be an integer from 0 to ${maxTokenId}, got ${String(id)}`, {
-    file,
-    found: id,
-  })
+  throw checkpointError(
+    `${file}: id of token ${JSON.stringify(token)} should be an integer from 0 to ${maxTokenId}, got ${String(id)}`,
+    {
+      file,
+      found: id,
+    },
+  )
 }

@@ -20,6 +20,8 @@ export interface GgufCursor {
   count(bytesEach: number, what: string): Promise<number>
   /** A length and so many bytes of valid UTF-8. */
   text(what: string): Promise<string>
+  /** So many of them. A vocabulary has hundreds of thousands, so those that have been fetched are read without waiting. */
+  texts(count: number, what: string): Promise<string[]>
 }
 
 /** @throws (its methods) checkpoint error when the file ends before the value, naming the value by `what` */
@@ -65,6 +67,30 @@ export function ggufCursor(source: ByteSource): GgufCursor {
     return Number(claimed)
   }
 
+  async function text(what: string): Promise<string> {
+    const bytes = await take(await count(1, `length of ${what}`), what)
+    try {
+      return decoder.decode(bytes)
+    } catch (cause) {
+      throw checkpointError(`${file}: ${what} is not valid UTF-8; the file is damaged`, { file, cause })
+    }
+  }
+
+  /** Adds the texts that lie in the window as a whole, until there are `count`, or one needs a closer look. */
+  function readFetched(texts: string[], count: number): void {
+    const lengths = new DataView(window.buffer, window.byteOffset, window.byteLength)
+    while (texts.length < count) {
+      const at = position - windowStart + 8
+      if (at > window.length || lengths.getUint32(at - 4, true) !== 0) return
+      const end = at + lengths.getUint32(at - 8, true)
+      if (end > window.length) return
+      const found = shortText(window, at, end)
+      if (found === undefined) return
+      texts.push(found)
+      position = windowStart + end
+    }
+  }
+
   return {
     position: () => position,
     take,
@@ -72,13 +98,35 @@ export function ggufCursor(source: ByteSource): GgufCursor {
     u32: async (what) => (await view(4, what)).getUint32(0, true),
     u64,
     count,
-    async text(what) {
-      const bytes = await take(await count(1, `length of ${what}`), what)
-      try {
-        return decoder.decode(bytes)
-      } catch (cause) {
-        throw checkpointError(`${file}: ${what} is not valid UTF-8; the file is damaged`, { file, cause })
+    text,
+    async texts(count, what) {
+      const texts: string[] = []
+      while (texts.length < count) {
+        readFetched(texts, count)
+        if (texts.length < count) texts.push(await text(what))
       }
+      return texts
     },
   }
+}
+
+/** Bytes of a text that are decoded here: a decoder takes longer to be called than for its work. */
+const shortBytes = 64
+const units = new Uint16Array(shortBytes)
+
+/** Short texts of characters below U+0800; undefined for others, and for what is no UTF-8. */
+function shortText(bytes: Uint8Array, from: number, end: number): string | undefined {
+  if (end - from > shortBytes) return undefined
+  let count = 0
+  for (let at = from; at < end; at++) {
+    const first = bytes[at]!
+    if (first < 0x80) units[count++] = first
+    else {
+      const second = at + 1 < end ? bytes[++at]! : 0
+      // 0xc0 and 0xc1 would spell ASCII in two bytes.
+      if (first < 0xc2 || first > 0xdf || (second & 0xc0) !== 0x80) return undefined
+      units[count++] = ((first & 0x1f) << 6) | (second & 0x3f)
+    }
+  }
+  return String.fromCharCode.apply(null, units.subarray(0, count) as unknown as number[])
 }

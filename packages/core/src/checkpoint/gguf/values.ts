@@ -48,7 +48,7 @@ async function readArray(cursor: GgufCursor, file: string, what: string, depth: 
   const type = await cursor.u32(`element type of ${what}`)
   const each = `an element of ${what}`
   const length = `length of ${what}`
-  if (type === stringType) return await readMany(await cursor.count(8, length), () => cursor.text(each))
+  if (type === stringType) return await cursor.texts(await cursor.count(8, length), each)
   if (type === boolType) return await readMany(await cursor.count(1, length), () => readBool(cursor, file, each))
   if (type === arrayType) return await readMany(await cursor.count(12, length), () => readArray(cursor, file, each, depth + 1))
   const number = numberType(type, file, what)

@@ -36,6 +36,17 @@ const folderName = 'sources'
 const short = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 24)
 const recordPath = (cacheDirectory: string, key: string): string => join(cacheDirectory, folderName, `${short(key)}.json`)
 
+/** The SHA-256 of a file where it is known already: nothing is read but the record. */
+export async function knownContentOf(
+  file: string,
+  { cacheDirectory }: Pick<ContentOptions, 'cacheDirectory'>,
+): Promise<string | undefined> {
+  const path = await realpath(file)
+  const known = await readRecord<Known>(recordPath(cacheDirectory, path))
+  const isIt = known?.settled && known.path === path && known.version === (await look(path)).version
+  return isIt ? known.sha256 : undefined
+}
+
 /** SHA-256 of a file, in hex. @throws the file system's errors; the signal's reason when aborted */
 export async function contentOf(file: string, options: ContentOptions): Promise<string> {
   const path = await realpath(file)

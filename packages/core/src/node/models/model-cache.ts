@@ -10,7 +10,7 @@ import { cacheAdvice, diskError } from '../disk/disk-error.ts'
 import { type LockOptions, removeStaleLock, withFileLock } from '../disk/file-lock.ts'
 import { readHashes } from '../disk/hashes.ts'
 import { isInUse, markInUse } from '../disk/in-use.ts'
-import { removeLeftovers } from '../disk/partial.ts'
+import { removeLeftovers, withPartial } from '../disk/partial.ts'
 import { isWholeFolder, noteUse, removeFolder } from '../disk/whole-folder.ts'
 import type { WriteFolderOptions } from '../disk/write-folder.ts'
 import { type Claim, claim, claimOf, forgetGoneFiles, isClaimed } from './content.ts'
@@ -53,42 +53,81 @@ export const listing = 'files.json'
  * @throws what `make` throws; resource error when the disk is full; the signal's reason when aborted
  */
 export async function cachedModelFolder(wanted: CachedFolder, options: ModelCacheOptions): Promise<string> {
-  const { cacheDirectory, onProgress, onWait, onFound, signal } = options
-  const parent = join(cacheDirectory, wanted.kind)
-  const family = `${wanted.label}-${digest(wanted.identity)}-`
-  const name = family + digest(wanted.state)
-  const folder = join(parent, name)
-  const lock = join(parent, '.lock')
-  const own = wanted.origin?.content && {
-    what: `${wanted.kind}/${wanted.label}`,
-    path: wanted.source,
-    content: wanted.origin.content,
-  }
+  const { cacheDirectory, onFound } = options
+  const { folder, parent, own } = placeOf(wanted, cacheDirectory)
   if (await useFolder(folder)) {
     if (own) await claim(own, cacheDirectory)
-    await removeStaleLock(lock)
+    await removeStaleLock(join(parent, '.lock'))
     onFound?.(folder)
     return folder
   }
-  return await withFileLock(lock, { signal, onWait, advice: cacheAdvice }, async () => {
+  return await locked(parent, options, async () => {
     if (await useFolder(folder)) return folder // made while this process waited
     await removeLeftovers(parent, 'all')
-    try {
-      await removeFolder(folder)
-      const { source, origin } = wanted
-      await wanted.make(folder, { listing, source, origin, onProgress, signal, advice: cacheAdvice })
-      await markInUse(folder)
-      await removeOthers(parent, async (other) => other.startsWith(family) && other !== name)
-      if (own) {
-        await removeReplaced(parent, own, cacheDirectory)
-        await claim(own, cacheDirectory)
-      }
-      await forgetGoneFiles(cacheDirectory)
-    } catch (error) {
-      throw diskError(error, folder, cacheAdvice)
-    }
-    return folder
+    return await makeFolder(wanted, options)
   })
+}
+
+/** One that is made while it is found out what it is made of. */
+export interface UnknownFolder extends Pick<CachedFolder, 'kind' | 'label'> {
+  /** Asked once nobody else is making folders: false where it may be there already, so that one should know first. */
+  isNew(parent: string): Promise<boolean>
+  /** Makes a file at this path. What it returns is known then: its `make` moves the file into the folder that it is given. */
+  write(partial: string): Promise<CachedFolder>
+}
+
+/**
+ * Makes a folder whose identity is known only once it is made.
+ *
+ * @returns undefined where `isNew` says no
+ * @throws as cachedModelFolder
+ */
+export async function newCachedFolder(wanted: UnknownFolder, options: ModelCacheOptions): Promise<string | undefined> {
+  const parent = join(options.cacheDirectory, wanted.kind)
+  return await locked(parent, options, async () => {
+    if (!(await wanted.isNew(parent))) return undefined
+    await removeLeftovers(parent, 'all')
+    try {
+      return await withPartial(join(parent, wanted.label), async (partial) => {
+        const found = await wanted.write(partial)
+        const { folder } = placeOf(found, options.cacheDirectory)
+        return (await useFolder(folder)) ? folder : await makeFolder(found, options)
+      })
+    } catch (error) {
+      throw diskError(error, join(parent, wanted.label), cacheAdvice)
+    }
+  })
+}
+
+const locked = <T>(parent: string, { signal, onWait }: ModelCacheOptions, work: () => Promise<T>): Promise<T> =>
+  withFileLock(join(parent, '.lock'), { signal, onWait, advice: cacheAdvice }, work)
+
+function placeOf({ kind, label, source, origin, identity, state }: CachedFolder, cacheDirectory: string) {
+  const parent = join(cacheDirectory, kind)
+  const family = `${label}-${digest(identity)}-`
+  const name = family + digest(state)
+  const own: Claim | undefined = origin?.content ? { what: `${kind}/${label}`, path: source, content: origin.content } : undefined
+  return { parent, family, name, folder: join(parent, name), own }
+}
+
+/** Makes a folder, by who has the lock. */
+async function makeFolder(wanted: CachedFolder, { cacheDirectory, onProgress, signal }: ModelCacheOptions): Promise<string> {
+  const { parent, family, name, folder, own } = placeOf(wanted, cacheDirectory)
+  try {
+    await removeFolder(folder)
+    const { source, origin } = wanted
+    await wanted.make(folder, { listing, source, origin, onProgress, signal, advice: cacheAdvice })
+    await markInUse(folder)
+    await removeOthers(parent, async (other) => other.startsWith(family) && other !== name)
+    if (own) {
+      await removeReplaced(parent, own, cacheDirectory)
+      await claim(own, cacheDirectory)
+    }
+    await forgetGoneFiles(cacheDirectory)
+  } catch (error) {
+    throw diskError(error, folder, cacheAdvice)
+  }
+  return folder
 }
 
 /** Takes a folder for this process where it is whole. Marked first, so that nobody removes it between the two. */

@@ -4,11 +4,12 @@
  */
 import type { GgufMetadata } from '../../checkpoint/gguf/value.ts'
 import { checkpointError, unsupportedError } from '../../errors.ts'
+import type { TokenizerFiles } from '../types.ts'
 import { type GgufPreTokenizer, ggufPreTokenizers } from './pretokenizers.ts'
 import { type ScoredPiece, sentencePieceMerges } from './sentencepiece-merges.ts'
 
 export interface GgufTokenizerFiles {
-  readonly 'tokenizer.json': unknown
+  readonly 'tokenizer.json': object
   readonly 'tokenizer_config.json': unknown
   readonly 'chat_template.jinja'?: string
 }
@@ -25,12 +26,34 @@ interface GgufVocabulary {
 }
 
 /**
- * Files to write beside a converted model, or to hand to createTokenizer. Undefined where the file has no tokenizer.
+ * Files to write beside a converted model. Undefined where the file has no tokenizer.
+ *
+ * @throws as ggufTokenizer
+ */
+export function tokenizerFilesFromGguf(metadata: GgufMetadata, file = 'GGUF file'): GgufTokenizerFiles | undefined {
+  const found = ggufTokenizer(metadata, file)
+  if (!found) return undefined
+  const { tokenizerJson, tokenizerConfig, chatTemplate } = found
+  const { model } = tokenizerJson
+  return {
+    'tokenizer.json': { ...tokenizerJson, model: { ...model, vocab: Object.fromEntries(model.vocab) } },
+    'tokenizer_config.json': tokenizerConfig,
+    ...(chatTemplate !== undefined && { 'chat_template.jinja': chatTemplate }),
+  }
+}
+
+/** What createTokenizer takes. The vocabulary is a map, which no JSON is: an object of so many keys would be made only to be taken apart. */
+export interface GgufTokenizer extends TokenizerFiles {
+  readonly tokenizerJson: { readonly model: { readonly vocab: ReadonlyMap<string, number> }; readonly [part: string]: unknown }
+}
+
+/**
+ * The same for createTokenizer, without a file between. Undefined where the file has no tokenizer.
  *
  * @param file names the file in errors
  * @throws checkpoint error for missing or contradictory metadata; unsupported error naming the tokenizer or pre-tokenizer
  */
-export function tokenizerFilesFromGguf(metadata: GgufMetadata, file = 'GGUF file'): GgufTokenizerFiles | undefined {
+export function ggufTokenizer(metadata: GgufMetadata, file = 'GGUF file'): GgufTokenizer | undefined {
   const read = metadataReader(metadata, file)
   const model = read.text('model')
   if (model === undefined || model === 'none' || model === 'no_vocab') return undefined
@@ -45,7 +68,7 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, file = 'GGUF file
   const [bos, eos] = [nameOf('bos_token_id'), nameOf('eos_token_id')]
   const template = metadata.get('tokenizer.chat_template')
   return {
-    'tokenizer.json': {
+    tokenizerJson: {
       version: '1.0',
       truncation: null,
       padding: null,
@@ -56,7 +79,7 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, file = 'GGUF file
       decoder: parts.decoder,
       model: parts.model,
     },
-    'tokenizer_config.json': {
+    tokenizerConfig: {
       tokenizer_class: 'PreTrainedTokenizerFast',
       clean_up_tokenization_spaces: false,
       bos_token: bos ?? null,
@@ -64,7 +87,7 @@ export function tokenizerFilesFromGguf(metadata: GgufMetadata, file = 'GGUF file
       unk_token: nameOf('unknown_token_id') ?? null,
       pad_token: nameOf('padding_token_id') ?? null,
     },
-    ...(typeof template === 'string' && { 'chat_template.jinja': template }),
+    chatTemplate: typeof template === 'string' ? template : undefined,
   }
 }
 
@@ -93,7 +116,7 @@ function byteLevelParts({ tokens, read }: GgufVocabulary, pre: GgufPreTokenizer)
       type: 'BPE',
       unk_token: null,
       ignore_merges: pre.ignoreMerges ?? false,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      vocab: vocabularyOf(tokens),
       merges: read.required('merges', read.texts('merges')),
     },
     addBos: pre.addBos ?? false,
@@ -131,11 +154,17 @@ function sentencePieceParts({ tokens, types, read }: GgufVocabulary, file: strin
       fuse_unk: true,
       byte_fallback: true,
       ignore_merges: false,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      vocab: vocabularyOf(tokens),
       merges: sentencePieceMerges(pieces),
     },
     addBos: true,
   }
+}
+
+function vocabularyOf(tokens: readonly string[]): Map<string, number> {
+  const ids = new Map<string, number>()
+  for (let id = 0; id < tokens.length; id++) ids.set(tokens[id]!, id)
+  return ids
 }
 
 /** Control tokens are special; user-defined ones are found in every text. */

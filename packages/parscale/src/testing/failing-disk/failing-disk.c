@@ -115,6 +115,11 @@ ssize_t write(int file, const void* bytes, size_t length) {
   ssize_t most = room("write", file, length);
   return most < 0 ? -1 : REAL(write)(file, bytes, most);
 }
+/* The native module's. */
+ssize_t pwrite(int file, const void* bytes, size_t length, off_t offset) {
+  ssize_t most = room("write", file, length);
+  return most < 0 ? -1 : REAL(pwrite)(file, bytes, most, offset);
+}
 ssize_t pwrite64(int file, const void* bytes, size_t length, off64_t offset) {
   ssize_t most = room("write", file, length);
   return most < 0 ? -1 : REAL(pwrite64)(file, bytes, most, offset);
