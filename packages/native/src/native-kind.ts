@@ -28,7 +28,7 @@ export const nativeDecoders: DecoderKind<NativeDecoderOptions> = {
   open: nativeDecoder,
 }
 
-/** Weights are mapped as they are packed: quantised ones and bfloat16 as stored, others as float32. */
+/** Weights are held as they are packed: quantised ones and bfloat16 as stored, others as float32. */
 export function nativeMemory(question: MemoryQuestion): MemoryEstimate {
   const { config, tensors, rowTokens } = question
   const heldBytes = quantisedBytes(tensors)

@@ -81,8 +81,11 @@ export const writersOf = (scratch: string): Readonly<Record<string, Writer>> => 
   quantize: { args: (place) => ['quantize', model, '--out', join(place, 'new'), '--bits', '8'], made: ['new'] },
   export: { args: (place) => ['export', join(scratch, 'run'), '--out', join(place, 'new')], made: ['new'] },
   'score --logits': {
-    args: (place) => ['score', model, '--ids', '1,2,3,4,5', '--p', '1', '--threads', '1', '--logits', join(place, 'new')],
-    made: ['new', 'cache/packed'],
+    // As it is stored the model would be packed in memory.
+    args: (place) => [
+      ...['score', model, '--bits', '8', '--ids', '1,2,3,4,5', '--p', '1', '--threads', '1', '--logits', join(place, 'new')],
+    ],
+    made: ['new', 'cache'],
   },
   pull: { args: () => ['pull', 'ParScale/tiny'], made: ['cache/hub/models--ParScale--tiny'] },
   bench: {
@@ -121,9 +124,10 @@ export const plottingWriters: Readonly<Record<string, Writer>> = {
   },
   'diagnose --plot': {
     args: (place) => [
-      ...['diagnose', model, '--ids', '1,2,3,4,5,6,7,8', '--p', '2', '--threads', '1', '--plot', join(place, 'new.svg')],
+      ...['diagnose', model, '--bits', '8', '--ids', '1,2,3,4,5,6,7,8', '--p', '2', '--threads', '1'],
+      ...['--plot', join(place, 'new.svg')],
     ],
-    made: ['new.svg', 'cache/packed'],
+    made: ['new.svg', 'cache'],
   },
 }
 
