@@ -73,7 +73,10 @@ export interface PackedModel {
  *
  * @throws unsupported error where nativeRefusal has a reason; else as packedFile
  */
-export async function packModel(files: ModelFiles, options: ModelCacheOptions): Promise<PackedModel> {
+export async function packModel(
+  files: ModelFiles,
+  options: ModelCacheOptions & { readonly threads?: number | undefined },
+): Promise<PackedModel> {
   const backbone = await packedFile('backbone', planOf(files), options)
   const aggregators = new Map<number, string>()
   for (const [p, [kind, plan]] of aggregatorPlans(files)) aggregators.set(p, await packedFile(kind, plan, options))

@@ -1,4 +1,5 @@
 /** Packed files in the cache: made once, and anew whenever they are not what the model would be packed into. */
+import { appendFileSync } from 'node:fs'
 import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -98,6 +99,15 @@ it('is another one for other weights of the same size and time', async () => {
   const second = await ask(copy)
   expect(second.backbone).not.toBe(first.backbone)
   expect(await ask()).toEqual({ ...first, made: false })
+})
+
+it('is not kept where its source changes while it is packed', async () => {
+  const open = await openModelFolder(model)
+  const file = join(model, 'model.safetensors')
+  const packing = packModel(await modelFiles(open), { cacheDirectory, onProgress: () => appendFileSync(file, 'x') })
+  await expect(packing).rejects.toThrow(`${file}: changes while it is read`)
+  await open.close()
+  expect(await readdir(join(cacheDirectory, 'packed'))).toEqual([])
 })
 
 it('leaves nothing behind when it is interrupted', async () => {

@@ -97,7 +97,7 @@ it.runIf(canFail).each(Object.keys(writers))('%s', async (name) => {
   if (meetsLock) for (let at = 7; at <= 14; at++) tried.push({ at, fault: 'ENOSPC', once: false })
   // After the model is packed nothing can be removed, the lock neither, and the command asks for it again.
   const keepsLock = name === 'score --logits'
-  if (keepsLock) for (let at = 53; at <= 58; at++) tried.push({ at, fault: 'EIO', once: false })
+  if (keepsLock) for (let at = 121; at <= 127; at++) tried.push({ at, fault: 'EIO', once: false })
   const reached: string[] = []
   for (const failure of tried) {
     const { at, fault, once } = failure

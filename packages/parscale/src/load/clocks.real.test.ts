@@ -61,7 +61,20 @@ describe.runIf(canCompile)('a clock that was moved', () => {
 
   it('what is in the cache is used, and counts as whole', () => {
     const texts = [0, ...shifts, 0].map((shift) => {
-      const text = run(shift, 'generate', '--bits', '8', '--engine', 'native', '--prompt', 'x', '--max-tokens', '4', '--temperature', '0')
+      const text = run(
+        shift,
+        'generate',
+        '--bits',
+        '8',
+        '--engine',
+        'native',
+        '--prompt',
+        'x',
+        '--max-tokens',
+        '4',
+        '--temperature',
+        '0',
+      )
       expect(run(shift, 'cache', 'verify')).toMatch(/^packed\/backbone-\S+ +whole$/m)
       return text
     })

@@ -92,7 +92,9 @@ describe.runIf(engines.includes('native'))('native code', () => {
     writeFileSync(file, '')
     expect(await parscale([...generate, byteModel], { env: { PARSCALE_CACHE: file } })).toMatchObject({ code: 0, stderr: '' })
     for (const engine of ['auto', 'native']) {
-      const refused = await parscale([...generate, byteModel, '--bits', '8', '--engine', engine], { env: { PARSCALE_CACHE: file } })
+      const refused = await parscale([...generate, byteModel, '--bits', '8', '--engine', engine], {
+        env: { PARSCALE_CACHE: file },
+      })
       expect([refused.code, JSON.parse(refused.stdout).error.kind]).toEqual([2, 'usage'])
     }
     expect(readFileSync(file, 'utf8')).toBe('')
