@@ -2,6 +2,9 @@
  * Every instruction set, on this CPU and on others that qemu plays: which one is chosen, and that all give the bits of the portable
  * one. Needs qemu-user, and Debian's cross compiler for arm64.
  */
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import process from 'node:process'
 import { describe, expect, it } from 'vitest'
 import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
@@ -40,6 +43,15 @@ describe('all instruction sets give the portable bits', () => {
     const [first, ...others] = [here, best, older].map((text) => bits.exec(text)?.[1])
     expect(first).toBeDefined()
     for (const other of others) expect(other).toBe(first)
+  })
+
+  it('in packed files', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'parscale-packing-'))
+    const [here, arm] = [join(folder, 'here'), join(folder, 'arm')]
+    expect((await run(await build({ program: 'packing' }), [here])).stdout).toBe('ok\n')
+    expect(await onCpu('arm64', 'max', await build({ program: 'packing', arch: 'arm64' }), [arm])).toBe('ok\n')
+    expect((await readFile(`${arm}.packed`)).equals(await readFile(`${here}.packed`))).toBe(true)
+    await rm(folder, { recursive: true })
   })
 
   it.runIf(nightly)('in steps of many threads on arm64', async () => {

@@ -1,4 +1,4 @@
-/** What reads files, under the compiler's sanitizers: packed files that are wrong, and packing in memory. */
+/** What reads files, under the compiler's sanitizers: packed files that are wrong, and packing in memory and into files. */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -20,8 +20,11 @@ it.each([1, 2])('-fsanitize=address,undefined finds nothing in packed files that
   packed.remove()
 })
 
-it.each(['address,undefined', 'thread'])('-fsanitize=%s finds nothing where blocks are packed in memory', async (sanitize) => {
-  const folder = await mkdtemp(join(tmpdir(), 'parscale-packing-'))
-  expect((await run(await build({ program: 'packing', sanitize }), [join(folder, 'blocks')])).stdout).toBe('ok\n')
-  await rm(folder, { recursive: true })
-})
+it.each(['address,undefined', 'thread'])(
+  '-fsanitize=%s finds nothing where weights are packed, rounded too',
+  async (sanitize) => {
+    const folder = await mkdtemp(join(tmpdir(), 'parscale-packing-'))
+    expect((await run(await build({ program: 'packing', sanitize }), [join(folder, 'blocks')])).stdout).toBe('ok\n')
+    await rm(folder, { recursive: true })
+  },
+)
