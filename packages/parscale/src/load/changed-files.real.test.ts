@@ -53,6 +53,8 @@ async function generate(
 ): Promise<Ended> {
   const { child, ended } = start([
     ...['generate', model, '--prompt', 'The whale', '--p', '1', '--temperature', '0', '--max-tokens', '300', '--engine', engine],
+    // As it is stored, the native step would read it into memory.
+    ...(engine === 'native' ? ['--bits', '8'] : []),
   ])
   if (cut) child.stdout.once('data', () => setTimeout(cut.work, cut.afterMs))
   return await ended
@@ -98,7 +100,7 @@ it.runIf(process.platform === 'linux' && engines.includes('native'))('within a l
   const model = join(folder, 'random')
   await writeSyntheticModel(model, { shape, bits: 32, streams: [] }, {})
   const ids = Array.from({ length: 2000 }, (_, i) => i % 1000).join(',')
-  const { child, ended } = start(['score', model, '--ids', ids, '--engine', 'native', '--threads', '1'])
+  const { child, ended } = start(['score', model, '--bits', '8', '--ids', ids, '--engine', 'native', '--threads', '1'])
   const read = (name: string) => {
     try {
       return readFileSync(`/proc/${child.pid}/${name}`, 'utf8')
