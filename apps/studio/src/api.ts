@@ -93,21 +93,27 @@ export const inPage = signal<InPage | undefined>(undefined)
 
 export const info = signal<Info | undefined>(undefined)
 export const connection = signal<'connecting' | 'here' | 'gone' | 'alone'>('connecting')
+/** What is wrong while the connection is gone, in words. */
+export const trouble = signal('')
+
+const silence = 'the server does not answer'
 
 export async function loadInfo(): Promise<void> {
   try {
     const response = await here('/studio/info.json')
-    if (!response.ok) throw new Gone()
-    info.value = (await response.json()) as Info
-    connection.value = info.value.static ? 'alone' : 'here'
-  } catch {
+    const found = await answered<Info>(response)
+    if (!Array.isArray(found.models) || !found.machine) throw new Refused(strange)
+    info.value = found
+    connection.value = found.static ? 'alone' : 'here'
+  } catch (error) {
+    trouble.value = error instanceof Refused ? error.message : silence
     connection.value = 'gone'
     setTimeout(() => void loadInfo(), 1500)
     return
   }
   // Until the model is loaded there is little to say of it.
-  if (!info.value.static && info.value.models[0]?.state !== 'ready' && info.value.models[0]?.state !== 'failed')
-    setTimeout(() => void loadInfo(), 400)
+  const { static: isStatic, models } = info.value
+  if (!isStatic && models[0]?.state !== 'ready' && models[0]?.state !== 'failed') setTimeout(() => void loadInfo(), 400)
 }
 
 /** All that can answer, the page's own first: recorded traces are for want of one. */
@@ -140,7 +146,7 @@ export async function json<T>(path: string, init?: RequestInit): Promise<T> {
   } catch (error) {
     if (init?.signal?.aborted) throw error
     lost()
-    throw new Gone('the server does not answer')
+    throw new Gone(silence)
   }
   return await answered<T>(response)
 }
@@ -156,14 +162,18 @@ export const post = <T>(path: string, body: unknown, signal?: AbortSignal): Prom
 async function answered<T>(response: Response): Promise<T> {
   const body: unknown = await response.json().catch(() => undefined)
   if (!response.ok) throw new Refused(messageOf(body) ?? `the server answered with ${response.status}`)
+  if (typeof body !== 'object' || body === null) throw new Refused(strange)
   return body as T
 }
+
+const strange = 'the server answered with something else than this page asked for; is another program on its port?'
 
 const messageOf = (body: unknown): string | undefined => (body as { error?: { message?: string } } | undefined)?.error?.message
 
 /** Looks for the server until it answers again. */
 function lost(): void {
   if (connection.value === 'gone' || connection.value === 'alone') return
+  trouble.value = silence
   connection.value = 'gone'
   setTimeout(() => void loadInfo(), 1000)
 }
@@ -198,9 +208,10 @@ export async function* complete(asked: Asked, signal: AbortSignal): AsyncGenerat
     response = await ask('/v1/completions', request)
   } catch (error) {
     if (signal.aborted) return undefined
-    throw gone('the server does not answer', error)
+    throw gone(silence, error)
   }
   if (!response.ok || !response.body) await answered(response)
+  if (!response.headers.get('content-type')?.startsWith('text/event-stream')) throw new Refused(strange)
   let last = performance.now()
   let reason: string | undefined
   let done = false
@@ -294,8 +305,14 @@ let traces: Promise<readonly Trace[]> | undefined
 
 /** The prompts that a page without a server can go on with. */
 export async function recordedTraces(): Promise<readonly Trace[]> {
-  traces ??= here('/studio/traces.json').then((response) => response.json() as Promise<readonly Trace[]>)
-  return await traces
+  traces ??= here('/studio/traces.json').then((response) => answered<readonly Trace[]>(response))
+  try {
+    return await traces
+  } catch (cause) {
+    // The next who asks tries again.
+    traces = undefined
+    throw new Refused('the recorded texts of this page could not be fetched; try again', { cause })
+  }
 }
 
 async function* replay(asked: Asked, signal: AbortSignal): AsyncGenerator<Token[], string | undefined> {

@@ -1,6 +1,7 @@
 /** Where the model runs, as a line of a panel: with the server, as it was recorded, or here; and how to change that. */
-import { connection, inPage, isRecorded } from './api.ts'
-import { pageModel, progressWords, runsWords, startPageModel, stopPageModel } from './page-model.ts'
+import { connection, inPage, isRecorded, trouble } from './api.ts'
+import { pageModel, progressWords, startPageModel, stopLoading, stopPageModel } from './page-model.ts'
+import { sentence } from './ui.tsx'
 
 /** @param model the id of the one that is asked; default: the page's own where there is one */
 export function PageModelBar({ model }: { model?: string | undefined }) {
@@ -8,22 +9,23 @@ export function PageModelBar({ model }: { model?: string | undefined }) {
   const isPage = inPage.value !== undefined && (model === undefined || model === inPage.value.about.id)
   return (
     <div class="runs" role="group" aria-label="Where it runs">
-      <span class="note" role="status">
-        {now.state === 'ready' && isPage
-          ? `Runs in this page, without a server: ${runsWords(now.info)}.`
-          : now.state === 'loading'
-            ? `${progressWords(now.progress).words} …`
+      {/* Bytes that are counted up are not read out: that is the bar's. */}
+      <span class="note" role="status" aria-live={now.state === 'loading' ? 'off' : 'polite'}>
+        {now.state === 'loading'
+          ? `${progressWords(now.progress).words} …`
+          : inPage.value && isPage
+            ? `Runs in this page, without a server: ${inPage.value.runs}.`
             : isRecorded()
               ? 'Recorded: there is no server.'
               : connection.value === 'gone'
-                ? 'The server does not answer.'
+                ? `${sentence(trouble.value)}.`
                 : 'Runs in the server.'}
       </span>
       {now.state === 'loading' && (
         <progress value={progressWords(now.progress).share ?? undefined} max={1} aria-label="Loading the model into this page" />
       )}
       {now.state === 'loading' || inPage.value ? (
-        <button type="button" class="quiet" onClick={stopPageModel}>
+        <button type="button" class="quiet" onClick={now.state === 'loading' ? stopLoading : stopPageModel}>
           {now.state === 'loading'
             ? 'Cancel'
             : connection.value === 'alone'
@@ -37,7 +39,8 @@ export function PageModelBar({ model }: { model?: string | undefined }) {
       )}
       {now.state === 'failed' && (
         <p class="message" role="alert">
-          {now.problem}
+          {sentence(now.problem)}
+          {inPage.value && '. What ran before still runs.'}
         </p>
       )}
     </div>

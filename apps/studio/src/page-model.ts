@@ -2,6 +2,7 @@
 import type { BrowserLoadOptions, BrowserModel, BrowserModelInfo, BrowserSource, LoadProgress } from '@parscale/core/web'
 import { signal } from '@preact/signals'
 import { inPage, info as served } from './api.ts'
+import { part } from './fetched.ts'
 import { bytes } from './streams.ts'
 
 export type Device = NonNullable<BrowserLoadOptions['device']>
@@ -20,23 +21,28 @@ let loading: AbortController | undefined
 let last: BrowserSource | undefined
 
 /** The program of the runtime comes when it is asked for. */
-const runtime = () => import('@parscale/core/web')
+const runtime = () => part(() => import('@parscale/core/web'))
 
 /** Where the files of the first model lie: behind the server, or beside an exported page. */
 async function shippedSource(signal: AbortSignal): Promise<BrowserSource> {
   const folder = new URL('./studio/model/', document.baseURI)
-  const list = await fetch(new URL('files.json', folder), { signal })
-  if (!list.ok) throw new Error('this page has no model of its own to run; drop one in the Model panel')
-  const files = (await list.json()) as { path: string }[]
+  const list = await fetch(new URL('files.json', folder), { signal }).catch((cause) => {
+    throw signal.aborted ? cause : new Error('the server does not answer, and its model is not here yet', { cause })
+  })
+  const files = (await list.json().catch(() => undefined)) as { path: string }[] | undefined
+  if (!list.ok || !Array.isArray(files)) throw new Error('this page has no model of its own to run; drop one in the Model panel')
   const [only] = files
   const gguf = files.length === 1 && only!.path.endsWith('.gguf')
   return { url: new URL(gguf ? encodeURIComponent(only!.path) : '.', folder).href }
 }
 
-/** Starts a model in place of the one before. @param source default: the one that the server, or the exported page, has first */
+/**
+ * Starts a model in place of the one before, which runs on until this one does, and after a failure.
+ *
+ * @param source default: the one that the server, or the exported page, has first
+ */
 export async function startPageModel(source?: BrowserSource): Promise<void> {
-  stopPageModel()
-  last = source
+  loading?.abort()
   const mine = new AbortController()
   loading = mine
   const tell = (next: PageModel) => {
@@ -55,9 +61,11 @@ export async function startPageModel(source?: BrowserSource): Promise<void> {
         if (loading === mine && inPage.value) inPage.value = { ...inPage.value, runs: runsWords(info) }
       },
     })
-    if (loading !== mine) return void (await started.dispose())
-    model = started
     const { positionBytes } = await started.memory()
+    if (loading !== mine) return void (await started.dispose())
+    void model?.dispose()
+    model = started
+    last = source
     const { info } = started
     inPage.value = {
       about: aboutOf(source ? info.name : (served.value?.models[0]?.id ?? info.name), info, positionBytes),
@@ -68,8 +76,17 @@ export async function startPageModel(source?: BrowserSource): Promise<void> {
     }
     tell({ state: 'ready', info })
   } catch (error) {
-    if (!mine.signal.aborted) tell({ state: 'failed', problem: error instanceof Error ? error.message : String(error) })
+    if (mine.signal.aborted) return
+    if (!model) last = source
+    tell({ state: 'failed', problem: error instanceof Error ? error.message : String(error) })
   }
+}
+
+/** What runs already goes on. */
+export function stopLoading(): void {
+  loading?.abort()
+  loading = undefined
+  pageModel.value = model ? { state: 'ready', info: model.info } : { state: 'none' }
 }
 
 /** Anew, as with another backend. What is kept costs no network. */

@@ -1,13 +1,14 @@
 /** The frame around the panels: where one is, what answers, light or dark. */
-import type { ComponentType } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
-import { connection, info, inPage } from './api.ts'
+import type { ComponentChildren, ComponentType } from 'preact'
+import { useEffect, useErrorBoundary, useRef, useState } from 'preact/hooks'
+import { connection, info, inPage, trouble } from './api.ts'
+import { part } from './fetched.ts'
 import { headOf, heads, type PanelName } from './heads.ts'
 import { Guide } from './panels/guide.tsx'
 import { Play } from './panels/play.tsx'
 import { route } from './route.ts'
 import { painted, setTheme, type Theme, theme } from './theme.ts'
-import { PanelHead } from './ui.tsx'
+import { PanelHead, sentence } from './ui.tsx'
 
 /** What is needed at once is here, the rest comes when it is asked for. */
 const lazy: Readonly<Record<string, () => Promise<ComponentType>>> = {
@@ -72,10 +73,27 @@ export function Shell() {
           </div>
         </header>
         <main id="main" tabIndex={-1} ref={main}>
-          {name === 'guide' ? <Guide /> : name === 'play' ? <Play /> : <Lazy key={name} name={name} />}
+          <Whole key={name}>{name === 'guide' ? <Guide /> : name === 'play' ? <Play /> : <Lazy name={name} />}</Whole>
         </main>
       </div>
     </>
+  )
+}
+
+/** A panel that cannot be drawn says so, and leaves the others as they are. */
+function Whole({ children }: { children: ComponentChildren }) {
+  const [error, again] = useErrorBoundary()
+  if (error === undefined) return <>{children}</>
+  return (
+    <div class="panel">
+      <h1>This panel could not be drawn</h1>
+      <p class="message" role="alert">
+        {sentence(error instanceof Error ? error.message : String(error))}. It is a fault of this page; the other panels work.{' '}
+        <button type="button" onClick={again}>
+          Try again
+        </button>
+      </p>
+    </div>
   )
 }
 
@@ -95,7 +113,7 @@ function Status() {
   const words = {
     connecting: 'looking for the server',
     here: 'the server answers',
-    gone: 'the server does not answer; trying again',
+    gone: `${trouble.value}; trying again`,
     alone: 'no server: recorded traces',
   }
   return (
@@ -110,37 +128,45 @@ function Status() {
 
 function Lazy({ name }: { name: string }) {
   const [Panel, setPanel] = useState<ComponentType>()
-  const [failed, setFailed] = useState(false)
-  useEffect(() => {
-    const load = lazy[name]
+  const [problem, setProblem] = useState('')
+  // Names of an address may be anything, also what every object has.
+  const load = Object.hasOwn(lazy, name) ? lazy[name] : undefined
+  const fetchIt = () => {
     if (!load) return
-    load().then(
+    part(load).then(
       (panel) => setPanel(() => panel),
-      () => setFailed(true),
+      (error: Error) => setProblem(error.message),
     )
-  }, [name])
-  if (!lazy[name])
+  }
+  // And anew where the server is back.
+  useEffect(() => {
+    if (!Panel) fetchIt()
+  }, [name, connection.value])
+  if (!load)
     return (
       <div class="panel">
         <h1>There is no panel of this name</h1>
+        <p>
+          The address asks for “{name.slice(0, 40)}”; the panels are {heads.map(({ title }) => title).join(', ')}.
+        </p>
         <p>
           <a href="#/guide">Begin with the guided minute</a>
         </p>
       </div>
     )
-  if (failed)
+  if (Panel) return <Panel />
+  if (problem)
     return (
       <div class="panel">
-        <h1>This panel could not be fetched</h1>
-        <p class="message">
-          The server does not answer.{' '}
-          <button type="button" onClick={() => location.reload()}>
+        <PanelHead name={name as PanelName} />
+        <p class="message" role="alert">
+          {sentence(problem)}.{' '}
+          <button type="button" onClick={fetchIt}>
             Try again
           </button>
         </p>
       </div>
     )
-  if (Panel) return <Panel />
   return (
     <div class="panel" aria-busy="true" style={{ minHeight: '100vh', alignContent: 'start' }}>
       <PanelHead name={name as PanelName} />

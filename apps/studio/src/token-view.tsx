@@ -9,6 +9,7 @@ import type { Token } from './api.ts'
 import { css, disagreement, evenness, hue, leader, percent, shown, strength } from './streams.ts'
 import { cssVariable, painted } from './theme.ts'
 import { TokenLayout } from './token-layout.ts'
+import { Button } from './ui.tsx'
 
 export type ColourBy = 'stream' | 'entropy' | 'disagreement'
 
@@ -192,8 +193,7 @@ export function TokenView({ tokens, version, cursor, label, empty, colourBy, mar
         <div style={{ height: `${Math.max(0, total - height + 2)}px` }} />
         {count === 0 && <p class="empty">{empty}</p>}
       </div>
-      <button
-        type="button"
+      <Button
         class="quiet"
         aria-expanded={table}
         disabled={count === 0}
@@ -203,7 +203,7 @@ export function TokenView({ tokens, version, cursor, label, empty, colourBy, mar
         }}
       >
         {table ? 'Hide the table' : 'As a table'}
-      </button>
+      </Button>
       {table && count > 0 && <TokenTable tokens={tokens} count={count} label={label} />}
     </div>
   )
@@ -298,12 +298,12 @@ function TokenTable({ tokens, count, label }: { tokens: readonly Token[]; count:
         </table>
       </div>
       <div class="row">
-        <button type="button" disabled={page <= 0} onClick={() => setPage(page - 1)}>
+        <Button disabled={page <= 0} onClick={() => setPage(page - 1)}>
           Earlier
-        </button>
-        <button type="button" disabled={page >= pages - 1} onClick={() => setPage(page + 1)}>
+        </Button>
+        <Button disabled={page >= pages - 1} onClick={() => setPage(page + 1)}>
           Later
-        </button>
+        </Button>
       </div>
     </div>
   )

@@ -1,6 +1,6 @@
 /** Controls that several panels share. */
 import type { ComponentChildren } from 'preact'
-import { useEffect, useId, useState } from 'preact/hooks'
+import { useEffect, useId, useRef, useState } from 'preact/hooks'
 import { headOf, type PanelName } from './heads.ts'
 import { inTurn } from './in-turn.ts'
 import { css } from './streams.ts'
@@ -22,20 +22,55 @@ export function Later({ height, children }: { height: number; children: Componen
   return due ? children : <div style={{ minHeight: `${height}px` }} />
 }
 
+/**
+ * A button that can be off. One that goes off while it has the focus says so, does nothing and keeps the focus until it is left:
+ * a disabled element loses it.
+ */
+export function Button({
+  disabled = false,
+  onClick,
+  children,
+  ...rest
+}: {
+  class?: 'main' | 'quiet'
+  'aria-expanded'?: boolean
+  'aria-label'?: string
+  disabled?: boolean
+  onClick: () => void
+  children: ComponentChildren
+}) {
+  const button = useRef<HTMLButtonElement>(null)
+  const [, setLeft] = useState(0)
+  const keeps = disabled && button.current !== null && document.activeElement === button.current
+  return (
+    <button
+      type="button"
+      {...rest}
+      ref={button}
+      disabled={disabled && !keeps}
+      aria-disabled={keeps || undefined}
+      onClick={() => {
+        if (!disabled) onClick()
+      }}
+      onBlur={() => setLeft((times) => times + 1)}
+    >
+      {children}
+    </button>
+  )
+}
+
 export function Segments<T extends string>({
   label,
   name,
   value,
   options,
   onChange,
-  disabled = false,
 }: {
   label: string
   name: string
   value: T
   options: readonly (readonly [T, string])[]
   onChange: (value: T) => void
-  disabled?: boolean
 }) {
   const id = useId()
   return (
@@ -51,7 +86,6 @@ export function Segments<T extends string>({
               name={`${name}-${id}`}
               value={option}
               checked={option === value}
-              disabled={disabled}
               onChange={() => onChange(option)}
             />
             {text}
@@ -102,13 +136,26 @@ export function Drop({
 }: {
   children: ComponentChildren
   /** `drop`, where they were dropped, has folders too. It is to be read at once: the browser forgets it. */
-  onFiles: (files: File[], drop?: DataTransfer) => void
+  onFiles: (files: File[], drop?: DataTransfer) => void | Promise<void>
   accept?: string
   multiple?: boolean
   label: string
 }) {
   const [over, setOver] = useState(false)
+  const [problem, setProblem] = useState('')
   const id = useId()
+  const take = async (files: File[], drop?: DataTransfer) => {
+    setProblem(files.length === 0 ? 'That is no file. Drop a file, or choose one.' : '')
+    if (files.length === 0) return
+    try {
+      await onFiles(files, drop)
+    } catch (error) {
+      // Panels say what is wrong with what they have read; this is what could not be read.
+      setProblem(
+        `${files[0]!.name} cannot be read: it is a folder, or is gone or locked on the disk (${(error as Error).message}). Choose a file, or choose it again.`,
+      )
+    }
+  }
   return (
     <div
       class={`drop ${over ? 'over' : ''}`}
@@ -120,8 +167,7 @@ export function Drop({
       onDrop={(event) => {
         event.preventDefault()
         setOver(false)
-        const files = [...(event.dataTransfer?.files ?? [])]
-        if (files.length > 0) onFiles(files, event.dataTransfer!)
+        void take([...(event.dataTransfer?.files ?? [])], event.dataTransfer!)
       }}
     >
       <div class="row" style={{ alignItems: 'center' }}>
@@ -137,11 +183,18 @@ export function Drop({
           onChange={(event) => {
             const files = [...(event.currentTarget.files ?? [])]
             event.currentTarget.value = ''
-            if (files.length > 0) onFiles(files)
+            if (files.length > 0) void take(files)
           }}
         />
-        <span style={{ flex: '1 1 200px' }}>{children}</span>
+        <span style={{ flex: '1 1 200px' }} aria-live="polite">
+          {children}
+        </span>
       </div>
+      {problem && (
+        <p class="message" role="alert" style={{ marginTop: '12px' }}>
+          {problem}
+        </p>
+      )}
     </div>
   )
 }
@@ -188,4 +241,5 @@ export function NumberField({
   )
 }
 
-export const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`
+/** With a capital; a name of a file stays as it is. */
+export const sentence = (text: string) => (/^[^\s:]*[./]/.test(text) ? text : `${text.charAt(0).toUpperCase()}${text.slice(1)}`)

@@ -2,6 +2,8 @@
 import { signal } from '@preact/signals'
 import type { ComponentType } from 'preact'
 import { useEffect } from 'preact/hooks'
+import { connection } from '../api.ts'
+import { part } from '../fetched.ts'
 import type { LiveChartProps } from './live-chart.tsx'
 import type { XyChartProps } from './xy-chart.tsx'
 
@@ -9,20 +11,21 @@ function whenThere<Props extends object>(
   load: () => Promise<ComponentType<Props>>,
   height: (props: Props) => number,
 ): ComponentType<Props> {
-  const there = signal<ComponentType<Props> | 'missing' | undefined>(undefined)
+  const there = signal<ComponentType<Props> | string | undefined>(undefined)
   return (props: Props) => {
     useEffect(() => {
       if (typeof there.value === 'function') return
-      load().then(
+      part(load).then(
         (found) => (there.value = found),
-        () => (there.value = 'missing'),
+        (error: Error) => (there.value = error.message),
       )
-    }, [])
+      // A server that is back is asked again.
+    }, [connection.value])
     const Chart = there.value
     if (typeof Chart === 'function') return <Chart {...props} />
     return (
       <div style={{ height: `${height(props)}px` }}>
-        {Chart === 'missing' && <p class="message">The chart could not be fetched: the server does not answer.</p>}
+        {Chart !== undefined && <p class="message">The chart is not here: {Chart}.</p>}
       </div>
     )
   }

@@ -2,10 +2,12 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentType } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
-import { connection, currentModel, isRecorded, type ModelInfo, recordedTraces, type Token } from '../api.ts'
+import { connection, currentModel, isRecorded, type ModelInfo, recordedTraces, type Token, trouble } from '../api.ts'
+import { part } from '../fetched.ts'
 import { PageModelBar } from '../page-model-bar.tsx'
 import { bytes, css, leader, mean, percent, shown } from '../streams.ts'
 import { TraceRun } from '../trace.ts'
+import { Button, sentence as upper } from '../ui.tsx'
 
 interface Step {
   readonly sentence: (p: number) => string
@@ -14,7 +16,6 @@ interface Step {
 
 const words = ['no', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight']
 const count = (n: number) => words[n] ?? String(n)
-const upper = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}`
 
 const steps: readonly Step[] = [
   {
@@ -102,7 +103,7 @@ export function Guide() {
       <div class="stage">
         {problem ? (
           <p class="message" role="alert">
-            {problem}.{' '}
+            {upper(problem)}.{' '}
             <button
               type="button"
               onClick={() => {
@@ -132,17 +133,25 @@ export function Guide() {
           </button>
         )}
         {step.value < steps.length - 1 ? (
-          <button type="button" class="main" disabled={!ready} onClick={() => go(step.value + 1)}>
+          <Button class="main" disabled={!ready} onClick={() => go(step.value + 1)}>
             {step.value === 0 ? 'Begin' : 'Next'}
-          </button>
+          </Button>
         ) : (
-          <a class="button" href="#/play">
+          <a key="end" class="button" href="#/play">
             To the playground
           </a>
         )}
-        <a href={link[0]}>Look closer: {link[1]}</a>
+        <a key="closer" href={link[0]}>
+          Look closer: {link[1]}
+        </a>
         <span class="note state" role="status">
-          {ready ? '' : model?.state === 'failed' ? `The model cannot be loaded: ${model.problem}` : 'The model is being loaded.'}
+          {ready
+            ? ''
+            : model?.state === 'failed'
+              ? `The model cannot be loaded: ${model.problem}`
+              : connection.value === 'gone'
+                ? `${upper(trouble.value)}; it is looked for.`
+                : 'The model is being loaded.'}
         </span>
       </div>
       <PageModelBar />
@@ -224,13 +233,9 @@ function Answers({ run, p, withWeights }: { run: TraceRun; p: number; withWeight
         })}
       </div>
       <div class="row middle">
-        <button
-          type="button"
-          onClick={() => (playing.value = !playing.value)}
-          disabled={at.value >= length - 1 && !playing.value}
-        >
+        <Button onClick={() => (playing.value = !playing.value)} disabled={at.value >= length - 1 && !playing.value}>
           {playing.value ? 'Pause' : 'Play'}
-        </button>
+        </Button>
         <label for="guide-at" style={{ flex: '1 1 240px' }}>
           Token {Math.min(at.value + 1, Math.max(1, n))} of {length}
           <input
@@ -285,11 +290,13 @@ function Without({ stream, p }: { stream: number; p: number }) {
         ))}
       </div>
       <p class="note">
-        {n === 0
-          ? 'It is being written.'
-          : first < 0
-            ? 'The same text: this stream was not needed for it.'
-            : `The same seed; from token ${first + 1} on the texts part.`}{' '}
+        <span role="status">
+          {n === 0
+            ? 'It is being written.'
+            : first < 0
+              ? 'The same text: this stream was not needed for it.'
+              : `The same seed; from token ${first + 1} on the texts part.`}
+        </span>{' '}
         The bars are the mean weights of the streams. In the playground any stream can be knocked out, also in the middle of a
         text.
       </p>
@@ -300,10 +307,22 @@ function Without({ stream, p }: { stream: number; p: number }) {
 /** The law comes with its panel's program. */
 function LawHere() {
   const [Mini, setMini] = useState<ComponentType>()
-  useEffect(() => {
-    import('./law-mini.tsx').then(({ LawMini }) => setMini(() => LawMini)).catch(() => {})
-  }, [])
-  return Mini ? <Mini /> : null
+  const [problem, setProblem] = useState('')
+  const fetchIt = () =>
+    void part(() => import('./law-mini.tsx')).then(
+      ({ LawMini }) => setMini(() => LawMini),
+      (error: Error) => setProblem(error.message),
+    )
+  useEffect(fetchIt, [])
+  if (Mini) return <Mini />
+  return problem ? (
+    <p class="message" role="alert">
+      {upper(problem)}.{' '}
+      <button type="button" onClick={fetchIt}>
+        Try again
+      </button>
+    </p>
+  ) : null
 }
 
 interface Measured {
@@ -344,7 +363,15 @@ function PriceHere({ model }: { model: ModelInfo | undefined }) {
   const base = measured.value.find(({ p }) => p === 1)?.ms
   return (
     <div class="block">
-      {problem.value && <p class="message">{problem.value}</p>}
+      {problem.value && (
+        <p class="message" role="alert">
+          {upper(problem.value)}.
+        </p>
+      )}
+      <p class="unseen" role="status">
+        {measured.value.length === all.length &&
+          measured.value.map(({ p, ms }) => `P = ${p}: ${ms.toFixed(2)} milliseconds a token`).join(', ')}
+      </p>
       <div class="scroll">
         <table>
           <thead>

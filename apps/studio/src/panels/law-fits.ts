@@ -2,12 +2,46 @@
 
 import { type DatasetName, type Fit, fitLaw, type LawName, lawNamed, type Point, publishedPoints } from '@parscale/core/law'
 import { computed, signal } from '@preact/signals'
+import type { FitAnswer, FitAsk } from './fit-worker.ts'
 import type { RefitAsk } from './refit-worker.ts'
 
 export type Source = DatasetName | 'own'
 export const source = signal<Source>('stack-v2-python')
 export const lawName = signal<keyof (typeof publishedStarts)['pile']>('log')
-export const own = signal<{ readonly name: string; readonly points: readonly Point[] } | undefined>(undefined)
+export const own = signal<{ readonly name: string; readonly points: readonly Point[]; readonly fits: FitAnswer } | undefined>(
+  undefined,
+)
+/** As many as are fitted in a few seconds. Studies have some dozens. */
+export const mostPoints = 2000
+
+let fitting: Worker | undefined
+
+/**
+ * Fits all laws to points, and has them shown then. Points that are read meanwhile take their place.
+ *
+ * @throws where there are more than a page fits, or the worker cannot be fetched
+ */
+export async function takePoints(name: string, points: readonly Point[]): Promise<void> {
+  if (points.length > mostPoints)
+    throw new Error(
+      `${name}: has ${points.length.toLocaleString('en')} points, and the page fits at most ${mostPoints.toLocaleString('en')}; from the command line: parscale fit ${name}`,
+    )
+  fitting?.terminate()
+  const worker = new Worker(new URL('./fit-worker.ts', import.meta.url), { type: 'module' })
+  fitting = worker
+  const fits = await new Promise<FitAnswer>((resolve, reject) => {
+    worker.onmessage = ({ data }: MessageEvent<FitAnswer>) => resolve(data)
+    worker.onerror = (event) => {
+      event.preventDefault()
+      reject(
+        new Error('The part of this page that fits could not be fetched: the server does not answer; try again once it does'),
+      )
+    }
+    worker.postMessage({ laws: ['log', 'correlation', 'power'], points } satisfies FitAsk)
+  })
+  own.value = { name: `${name} ${Date.now()}`, points, fits }
+  source.value = 'own'
+}
 
 /** Where fits to the published points end from all starts there are, to three digits: a fit that begins there takes 1 ms. */
 export const publishedStarts: Readonly<
@@ -31,8 +65,9 @@ export const fitted = computed<Fit | Error>(() => {
   const points = source.value === 'own' ? (own.value?.points ?? []) : publishedPoints(source.value)
   let found: Fit | Error
   try {
-    const starts = source.value === 'own' ? undefined : [publishedStarts[source.value][lawName.value]]
-    found = fitLaw(lawNamed(lawName.value), points, starts)
+    const start = source.value === 'own' ? own.value?.fits[lawName.value] : publishedStarts[source.value][lawName.value]
+    if (typeof start === 'string') throw new Error(start)
+    found = fitLaw(lawNamed(lawName.value), points, start && [start])
   } catch (error) {
     found = error as Error
   }

@@ -18,11 +18,13 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { Legend } from '../charts/legend.tsx'
 import { type ChartScales, XyChart } from '../charts/xy-chart.tsx'
 import { inTurn } from '../in-turn.ts'
-import { css, extent, short } from '../streams.ts'
-import { Drop, Later, PanelHead, Segments } from '../ui.tsx'
-import { fitted, lawName, own, refit, refitsWanted, type Source, source, thetas } from './law-fits.ts'
+import { bytes, css, extent, short } from '../streams.ts'
+import { Button, Drop, Later, PanelHead, Segments, sentence } from '../ui.tsx'
+import { fitted, lawName, own, refit, refitsWanted, type Source, source, takePoints, thetas } from './law-fits.ts'
 
 const shownP = [1, 2, 4, 8]
+/** Of a file of points. */
+const mostBytes = 8e6
 /** A hue for each P, apart from each other on both grounds. */
 const colourOf = (p: number) => css([4, 0, 2, 5, 6, 1][Math.round(Math.log2(p)) % 6]!)
 
@@ -35,15 +37,18 @@ export function LawPanel() {
   const asked = useSignal({ N: 1.57e9, P: 8 })
   useEffect(() => (fit instanceof Error ? undefined : refit(fit)), [fit])
 
-  const read = (text: string, name: string) => {
+  const busy = useSignal('')
+  const read = async (text: string, name: string) => {
     problem.value = ''
     try {
       const points = parsePoints(text, name)
-      own.value = { name: `${name} ${Date.now()}`, points }
-      source.value = 'own'
+      busy.value = `${points.length} points are fitted.`
+      await takePoints(name, points)
     } catch (error) {
+      // It begins with the name of what was read.
       problem.value = (error as Error).message
     }
+    busy.value = ''
   }
   return (
     <div class="panel">
@@ -77,7 +82,7 @@ export function LawPanel() {
       </div>
       {fit instanceof Error ? (
         <p class="message" role="alert">
-          {fit.message}
+          {sentence(fit.message)}. Choose another law or other points.
         </p>
       ) : (
         <Fitted asked={asked} />
@@ -91,8 +96,10 @@ export function LawPanel() {
         <Drop
           label="Choose a file"
           accept=".csv,.json,text/csv,application/json"
-          onFiles={([file]) => {
-            void file!.text().then((text) => read(text, file!.name))
+          onFiles={async ([file]) => {
+            if (file!.size > mostBytes)
+              problem.value = `${file!.name} has ${bytes(file!.size)}; points of a law have some kilobytes, and at most ${bytes(mostBytes)} are read here`
+            else await read(await file!.text(), file!.name)
           }}
         >
           or drop it here
@@ -108,11 +115,12 @@ export function LawPanel() {
           />
         </div>
         <div class="row middle">
-          <button type="button" disabled={pasted.value.trim() === ''} onClick={() => read(pasted.value, 'the pasted text')}>
+          <Button disabled={pasted.value.trim() === ''} onClick={() => void read(pasted.value, 'the pasted text')}>
             Fit these points
-          </button>
+          </Button>
           <span class="note" role="status">
-            {own.value && source.value === 'own' && `${own.value.points.length} points read.`}
+            {busy.value}
+            {busy.value === '' && own.value && source.value === 'own' && `${own.value.points.length} points read.`}
           </span>
         </div>
         {problem.value && (

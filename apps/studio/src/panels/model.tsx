@@ -1,9 +1,9 @@
 /** What is loaded, on which machine; the model in the page; and a place to drop another. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { connection, info, inPage, json, type ModelInfo } from '../api.ts'
+import { connection, info, inPage, json, type ModelInfo, trouble } from '../api.ts'
 import { bytes } from '../streams.ts'
-import { PanelHead } from '../ui.tsx'
+import { PanelHead, sentence } from '../ui.tsx'
 import { DropModel } from './model/drop-model.tsx'
 import { InThisPage } from './model/in-this-page.tsx'
 import { ModelCard, Stat } from './model/model-card.tsx'
@@ -24,6 +24,11 @@ export function ModelPanel() {
       <PanelHead name="model" />
       <section class="block" aria-labelledby="loaded-title" style={{ minHeight: '260px' }}>
         <h2 id="loaded-title">{about?.static ? 'Recorded' : 'In the server'}</h2>
+        {connection.value === 'gone' && (
+          <p class="message" role="status">
+            {sentence(trouble.value)}; it is looked for.
+          </p>
+        )}
         {models.map((model) => (
           <ModelCard model={model} key={model.id} />
         ))}

@@ -12,10 +12,18 @@ function ask(question: PlanAsk, answer: (found: PlanAnswer) => void): void {
     worker ??= new Worker(new URL('./plan-worker.ts', import.meta.url), { type: 'module' })
     busy = true
     next = undefined
-    worker.onmessage = ({ data }: MessageEvent<PlanAnswer>) => {
+    const end = (found: PlanAnswer) => {
       busy = false
-      answer(data)
+      answer(found)
       next?.()
+    }
+    worker.onmessage = ({ data }: MessageEvent<PlanAnswer>) => end(data)
+    worker.onerror = (event) => {
+      event.preventDefault()
+      // The next who asks starts another.
+      worker?.terminate()
+      worker = undefined
+      end('the part of this page that plans could not be fetched: the server does not answer; choose again once it does')
     }
     worker.postMessage(question)
   }

@@ -6,8 +6,8 @@ import { PageModelBar } from '../page-model-bar.tsx'
 import { replaceRoute, route } from '../route.ts'
 import { type ColourBy, Overview, TokenDetail, TokenView } from '../token-view.tsx'
 import { type Segment, TraceRun } from '../trace.ts'
-import { Chips, NumberField, PanelHead, Segments } from '../ui.tsx'
-import { addressOf, listOf, numberOr, planOf } from './play/address.ts'
+import { Button, Chips, NumberField, PanelHead, Segments, sentence } from '../ui.tsx'
+import { addressOf, bounds, readAddress } from './play/address.ts'
 import { Costs } from './play/costs.tsx'
 import { stateWords, Trouble } from './play/state.tsx'
 import { Summary } from './play/summary.tsx'
@@ -26,17 +26,18 @@ const main = new TraceRun()
 const beside = new TraceRun()
 
 export function Play() {
-  const query = useMemo(() => route.value.query, [])
-  const modelId = useSignal(query.get('model') ?? '')
+  const linked = useMemo(() => readAddress(route.value.query), [])
+  const modelId = useSignal(linked.model ?? '')
   const model = currentModel(modelId.value)
   const all = model?.p.length ? model.p : [1, 2, 4, 8]
-  const asText = useSignal(query.get('prompt') ?? defaultPrompt)
-  const p = useSignal(Number(query.get('p')) || all.at(-1)!)
-  const seed = useSignal(numberOr(query.get('seed'), 7))
-  const temperature = useSignal(numberOr(query.get('temperature'), 0.8))
-  const maxTokens = useSignal(numberOr(query.get('tokens'), 120))
-  const out = useSignal<readonly number[]>(listOf(query.get('out')))
-  const compare = useSignal(query.get('beside') === '1')
+  const asText = useSignal(linked.prompt ?? defaultPrompt)
+  const p = useSignal(linked.p ?? all.at(-1)!)
+  const seed = useSignal(linked.seed ?? 7)
+  const temperature = useSignal(linked.temperature ?? 0.8)
+  const maxTokens = useSignal(linked.tokens ?? 120)
+  const out = useSignal<readonly number[]>(linked.without)
+  const compare = useSignal(linked.beside ?? false)
+  const missing = useSignal<readonly string[]>([])
   const colourBy = useSignal<ColourBy>('stream')
   const mode = useSignal<'text' | 'chat'>('text')
   const copied = useSignal('')
@@ -45,19 +46,32 @@ export function Play() {
   const recorded = useSignal<readonly string[]>([])
 
   useEffect(() => {
+    if (model?.state !== 'ready') return
+    const is = `the model is ${model.id}`
+    const others = [linked.p ?? all[0]!, ...linked.plan.map(({ p }) => p)].filter((n) => !all.includes(n))
+    missing.value = [
+      ...(linked.model && linked.model !== model.id && modelId.value === linked.model
+        ? [`${is}, as there is none that is called “${linked.model.slice(0, 40)}”.`]
+        : []),
+      ...(others.length > 0 ? [`${is}, which has no P = ${others.join(', ')}: it has ${all.join(', ')}.`] : []),
+    ]
     if (!all.includes(p.value)) p.value = all.at(-1)!
-  }, [all.join()])
+  }, [all.join(), model?.id, model?.state])
   useEffect(() => {
     if (isRecorded())
-      void recordedTraces().then((traces) => {
-        recorded.value = [...new Set(traces.map(({ prompt }) => prompt))]
-        const [first] = traces
-        if (first) {
-          seed.value = first.seed
-          temperature.value = first.temperature
-          maxTokens.value = 64
-        }
-      })
+      void recordedTraces().then(
+        (traces) => {
+          recorded.value = [...new Set(traces.map(({ prompt }) => prompt))]
+          const [first] = traces
+          if (first) {
+            seed.value = first.seed
+            temperature.value = first.temperature
+            maxTokens.value = 64
+          }
+        },
+        // Whoever asks for a text is told.
+        () => {},
+      )
   }, [isRecorded()])
   // Streams that this P does not have cannot be out; one has to be left.
   const without = out.value.filter((stream) => stream < p.value).slice(0, p.value - 1)
@@ -85,9 +99,9 @@ export function Play() {
   // An address with a trace repeats it.
   const begun = useRef(false)
   useEffect(() => {
-    if (begun.current || !query.has('prompt') || model?.state !== 'ready') return
+    if (begun.current || linked.prompt === undefined || model?.state !== 'ready') return
     begun.current = true
-    void go(planOf(query.get('changes')))
+    void go(linked.plan.filter((change) => all.includes(change.p)))
   }, [model?.state])
 
   const share = async () => {
@@ -173,27 +187,18 @@ export function Play() {
             id="tokens"
             label="Tokens"
             value={maxTokens.value}
-            least={1}
-            most={10_000}
+            {...bounds.tokens}
             onChange={(value) => (maxTokens.value = value)}
           />
           <NumberField
             id="temperature"
             label="Temperature"
             value={temperature.value}
-            least={0}
-            most={2}
+            {...bounds.temperature}
             step={0.1}
             onChange={(value) => (temperature.value = value)}
           />
-          <NumberField
-            id="seed"
-            label="Seed"
-            value={seed.value}
-            least={0}
-            most={2 ** 31}
-            onChange={(value) => (seed.value = value)}
-          />
+          <NumberField id="seed" label="Seed" value={seed.value} {...bounds.seed} onChange={(value) => (seed.value = value)} />
           {mode.value === 'text' && (
             <label class="check">
               <input
@@ -230,8 +235,7 @@ export function Play() {
         {mode.value === 'text' && (
           <div class="row middle">
             {running.value ? (
-              <button
-                type="button"
+              <Button
                 class="main"
                 onClick={() => {
                   main.stop()
@@ -239,28 +243,33 @@ export function Play() {
                 }}
               >
                 Stop
-              </button>
+              </Button>
             ) : (
-              <button type="button" class="main" disabled={model?.state !== 'ready'} onClick={() => void go()}>
+              <Button class="main" disabled={model?.state !== 'ready'} onClick={() => void go()}>
                 {main.tokens.length > 0 && main.version.value > 0 ? 'Write again' : 'Write'}
-              </button>
+              </Button>
             )}
-            <button
-              type="button"
+            <Button
               disabled={main.state.value !== 'stopped' && main.state.value !== 'lost'}
               onClick={() => void main.resume({ p: p.value, without })}
             >
               Go on
-            </button>
-            <button type="button" disabled={running.value || main.version.value === 0} onClick={() => void share()}>
+            </Button>
+            <Button disabled={running.value || main.version.value === 0} onClick={() => void share()}>
               Link to this trace
-            </button>
-            <span class="note state" role="status">
+            </Button>
+            {/* Numbers that change with each token are not read out. */}
+            <span class="note state" role="status" aria-live={running.value ? 'off' : 'polite'}>
               {copied.value || stateWords(main, model)}
             </span>
           </div>
         )}
         <PageModelBar model={model?.id} />
+        {[...linked.problems, ...missing.value].map((problem) => (
+          <p class="message" role="alert" key={problem}>
+            {sentence(`the address of this text: ${problem}`)}
+          </p>
+        ))}
         <Trouble run={main} onResume={() => void main.resume({ p: p.value, without })} />
       </div>
 

@@ -8,7 +8,7 @@ import { useMemo } from 'preact/hooks'
 import { Legend } from '../charts/legend.tsx'
 import { XyChart } from '../charts/xy-chart.tsx'
 import { bytes, css, extent, short } from '../streams.ts'
-import { Drop, Later, PanelHead } from '../ui.tsx'
+import { Drop, Later, PanelHead, sentence } from '../ui.tsx'
 import { fitted } from './law-fits.ts'
 import { usePlan } from './plans.ts'
 
@@ -51,17 +51,14 @@ export function Price() {
 
   const readBench = async (file: File) => {
     problem.value = ''
+    const text = await file.text()
     try {
-      const parsed = JSON.parse(await file.text()) as BenchFile
-      if (
-        !Array.isArray(parsed?.rows) ||
-        !parsed.rows.every((row) => typeof row?.msPerToken === 'number' && typeof row.p === 'number')
-      )
-        throw new Error('it has no rows of a bench')
+      if (text.trim() === '') throw new Error('it is empty')
+      const parsed = benchOf(parsedJson(text))
       bench.value = parsed
-      if (parsed.machine?.device) name.value = 'measured'
+      if (parsed.machine.device) name.value = 'measured'
     } catch (error) {
-      problem.value = `${file.name} is no result of a bench (${(error as Error).message}). Make one: parscale bench --p 1,2,4,8 --json > bench.json`
+      problem.value = `${file.name} is no result of a bench (${(error as Error).message}). Make one: parscale bench --p 1,2,4,8 --json > bench.json${bench.value ? '. The one before stays.' : ''}`
     }
   }
   return (
@@ -124,7 +121,7 @@ export function Price() {
           {typeof plan === 'string' ? (
             <div style={{ minHeight: '560px' }}>
               <p class="message" role="alert">
-                {plan}
+                {sentence(plan)}. Choose another device, or more memory and time.
               </p>
             </div>
           ) : (
@@ -132,7 +129,11 @@ export function Price() {
           )}
           <section class="block" aria-labelledby="measured-title">
             <h2 id="measured-title">Computed beside measured</h2>
-            <Drop label="Choose a bench result" accept=".json,application/json" onFiles={([file]) => void readBench(file!)}>
+            <Drop
+              label="Choose a bench result"
+              accept=".json,application/json"
+              onFiles={async ([file]) => await readBench(file!)}
+            >
               or drop what <code>parscale bench --p 1,2,4,8 --json</code> wrote
             </Drop>
             {problem.value && (
@@ -140,6 +141,9 @@ export function Price() {
                 {problem.value}
               </p>
             )}
+            <p class="unseen" role="status">
+              {bench.value && `${bench.value.rows.length} measurements of ${bench.value.machine.cpu} are shown.`}
+            </p>
             {bench.value && <Measured bench={bench.value} />}
           </section>
           <Later height={420}>
@@ -156,6 +160,35 @@ export function Price() {
     // A budget that the device can meet.
     if (found) memory.value = Math.min(200, found.memoryBytes / 1e9 / 2)
     if (found) time.value = Math.min(5000, Math.max(0.5, (2e9 / found.bytesPerSecond) * 3000))
+  }
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Error(`it is no JSON: it begins with ${JSON.stringify(text.slice(0, 20))}`)
+  }
+}
+
+/** Whether a file has what is read of it here: it may be from another program, another version or half a file. */
+function benchOf(parsed: unknown): BenchFile {
+  const file = parsed as Partial<BenchFile> | null
+  const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+  if (!Array.isArray(file?.rows) || file.rows.length === 0) throw new Error('it has no rows of a bench')
+  for (const [i, row] of (file as BenchFile).rows.entries())
+    for (const key of ['msPerToken', 'p', 'batch', 'peakMemoryBytes'] as const)
+      if (!isNumber(row?.[key])) throw new Error(`row ${i + 1} has no number ${key}`)
+  const { machine, rows } = file as BenchFile
+  if (typeof machine?.cpu !== 'string') throw new Error('it says nothing of the machine')
+  const device = machine.device
+  const isDevice =
+    device &&
+    typeof device.title === 'string' &&
+    [device.memoryBytes, device.bytesPerSecond, device.flopsPerSecond].every(isNumber)
+  return {
+    machine: { cpu: machine.cpu, ...(isDevice && { device }) },
+    rows: rows.map(({ limit, ...row }) => ({ ...row, ...(isNumber(limit?.msPerToken) && { limit }) })),
   }
 }
 

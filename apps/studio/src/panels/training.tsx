@@ -1,11 +1,11 @@
 /** Training runs while they are written, runs side by side, a run of the reader's own, and a diagnosis of a text. */
 import { useSignal } from '@preact/signals'
 import { useMemo } from 'preact/hooks'
-import { connection, post } from '../api.ts'
+import { connection, post, trouble } from '../api.ts'
 import { Legend } from '../charts/legend.tsx'
 import { LiveChart } from '../charts/when-there.tsx'
 import { css } from '../streams.ts'
-import { PanelHead } from '../ui.tsx'
+import { PanelHead, sentence } from '../ui.tsx'
 import { Diagnose } from './training/diagnose.tsx'
 import { NewRun } from './training/new-run.tsx'
 import { type Followed, type Live, liveOf, type Rec, useRuns } from './training/runs.ts'
@@ -38,7 +38,12 @@ export function Training() {
     <div class="panel">
       <PanelHead name="training" />
       <NewRun onStarted={(name) => (chosen.value = [name])} />
-      {connection.value === 'here' && folder === '' ? (
+      {(followed.problem || connection.value === 'gone') && (
+        <p class="message" role="alert">
+          {sentence(followed.problem || trouble.value)}: runs cannot be shown. It is asked again.
+        </p>
+      )}
+      {folder === '' ? (
         <div style={{ minHeight: '100vh' }} />
       ) : (
         <>
@@ -127,7 +132,7 @@ function OneRun({ name, live }: { name: string; live: Live }) {
     try {
       await post(`/studio/runs/${encodeURIComponent(name)}/stop`, {})
     } catch (error) {
-      problem.value = (error as Error).message
+      problem.value = sentence((error as Error).message)
     }
   }
   const lastSample = samples.at(-1)
@@ -135,12 +140,15 @@ function OneRun({ name, live }: { name: string; live: Live }) {
     <section class="block" aria-labelledby="run-title">
       <div class="row middle">
         <h2 id="run-title">{name}</h2>
-        <span class="note" role="status">
+        {/* Steps are not read out, how it ends is. */}
+        <span class="note" role="status" aria-live={run?.state === 'running' ? 'off' : 'polite'}>
           {run
             ? `${failed ? 'failed' : words[run.state]}, step ${run.step}${run.steps ? ` of ${run.steps}` : ''}`
             : failed
               ? 'failed'
-              : 'begins: text and model are being read'}
+              : live.process
+                ? 'begins: text and model are being read'
+                : 'its folder is not there: it was removed, renamed or never begun'}
         </span>
         {live.process && live.process.code === undefined && (
           <button type="button" onClick={() => void stop()}>
@@ -175,7 +183,7 @@ function OneRun({ name, live }: { name: string; live: Live }) {
       <div class="card" style={{ minHeight: '96px' }}>
         <h3>What it writes{lastSample ? ` at step ${lastSample.step}` : ''}</h3>
         <p style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
-          {lastSample ? `${lastSample.prompt}${lastSample.text}` : 'Nothing yet.'}
+          {lastSample ? `${lastSample.prompt ?? ''}${lastSample.text}` : 'Nothing yet.'}
         </p>
       </div>
     </section>

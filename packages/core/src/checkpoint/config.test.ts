@@ -133,7 +133,7 @@ describe('refuses, by name', () => {
   })
 
   it.each([null, 7, 'qwen2', [], {}])('what is no config at all: %j', (json) => {
-    expect(() => parseModelConfig(json)).toThrow(/model_type undefined is not supported/)
+    expect(() => parseModelConfig(json)).toThrow(/model_type is missing; supported are/)
   })
 })
 

@@ -94,7 +94,7 @@ export function parseModelConfig(json: unknown, file = 'config.json'): ModelConf
   const modelType = familyOf(writtenType)
   if (!modelType) {
     throw unsupportedError(
-      `${file}: model_type ${JSON.stringify(writtenType)} is not supported; supported are ${modelTypes.join(', ')}`,
+      `${file}: model_type ${writtenType === undefined ? 'is missing' : `${JSON.stringify(writtenType)} is not supported`}; supported are ${modelTypes.join(', ')}`,
       { file, expected: modelTypes, found: writtenType },
     )
   }

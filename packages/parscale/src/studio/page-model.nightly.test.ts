@@ -55,8 +55,8 @@ withBrowser('writes in the page what Node writes, also when the server is gone, 
   try {
     expect(await greedily(16)).toEqual(await expected(1, 16))
     await page().getByRole('link', { name: 'Model', exact: true }).click()
-    await page().getByRole('button', { name: 'Run', exact: true }).waitFor()
-    await page().getByRole('button', { name: 'Run', exact: true }).click()
+    await page().getByRole('button', { name: 'Run the model of this page' }).waitFor()
+    await page().getByRole('button', { name: 'Run the model of this page' }).click()
     await runs(/^Runs in this page/)
     expect(await studio.violations()).toEqual([])
   } finally {

@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals'
 import { connection, json, loadInfo, post } from '../../api.ts'
 import { pageModel, startPageModel } from '../../page-model.ts'
 import { bytes } from '../../streams.ts'
-import { Drop, Segments } from '../../ui.tsx'
+import { Drop, Segments, sentence } from '../../ui.tsx'
 
 type Where = 'page' | 'server'
 
@@ -25,7 +25,7 @@ export function DropModel() {
       else await sendAll(files)
     } catch (error) {
       progress.value = ''
-      problem.value = `${(error as Error).message.replace(/\.$/, '')}. What was loaded before stays.`
+      problem.value = `${sentence((error as Error).message).replace(/\.$/, '')}. What was loaded before stays.`
     }
     share.value = undefined
   }
@@ -34,6 +34,7 @@ export function DropModel() {
     await startPageModel(gguf ? { gguf: gguf.file as File } : { files })
     const now = pageModel.value
     if (now.state === 'ready') progress.value = `${now.info.name} runs in this page: go to the playground.`
+    if (now.state === 'failed') progress.value = 'It does not run; “In this page”, above, says why.'
   }
   const sendAll = async (files: readonly NamedFile[]) => {
     const parts = files.filter(({ path }) => wanted.test(path))
@@ -87,8 +88,10 @@ export function DropModel() {
   async function faultOf(files: readonly NamedFile[]): Promise<string | undefined> {
     const gguf = files.find(({ path }) => /\.gguf$/i.test(path))
     if (gguf) {
+      if (gguf.file.size === 0) return `${gguf.path} is empty: its download or copy was cut off. Fetch it again.`
       const magic = new TextDecoder().decode(await gguf.file.slice(0, 4).arrayBuffer())
-      if (magic !== 'GGUF') return `${gguf.path} is no GGUF file: it begins with ${JSON.stringify(magic)} instead of "GGUF".`
+      if (magic !== 'GGUF')
+        return `${gguf.path} is no GGUF file: it begins with ${JSON.stringify(magic)} instead of "GGUF". Choose a .gguf file, or the files of a Hugging Face folder.`
     } else {
       const has = (name: RegExp) => files.some(({ path }) => name.test(path))
       const some = files.slice(0, 3).map(({ path }) => path)

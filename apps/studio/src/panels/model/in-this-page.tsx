@@ -14,7 +14,7 @@ import {
 } from '../../page-model.ts'
 import { PageModelBar } from '../../page-model-bar.tsx'
 import { bytes } from '../../streams.ts'
-import { Segments } from '../../ui.tsx'
+import { Button, Segments } from '../../ui.tsx'
 import { ModelCard } from './model-card.tsx'
 
 const tests = {
@@ -41,16 +41,15 @@ export function InThisPage() {
           ['webgpu', 'WebGPU'],
           ['wasm', 'WASM'],
         ]}
-        disabled={now.state === 'loading'}
         onChange={(value: Device) => {
           device.value = value
-          if (now.state === 'ready' || now.state === 'failed') void restartPageModel()
+          if (now.state !== 'none') void restartPageModel()
         }}
       />
       <PageModelBar />
+      {inPage.value && <ModelCard model={inPage.value.about} />}
       {now.state === 'ready' && (
         <>
-          {inPage.value && <ModelCard model={inPage.value.about} />}
           <p class="note">
             {now.info.why} Self-test: {tests[now.info.selfTest]}.
           </p>
@@ -68,6 +67,7 @@ export function InThisPage() {
 
 function KeptModels() {
   const kept = useSignal<Kept | undefined>(undefined)
+  const said = useSignal('')
   const look = () =>
     keptModels().then(
       (found) => (kept.value = found),
@@ -75,34 +75,56 @@ function KeptModels() {
       () => {},
     )
   useEffect(() => void look(), [pageModel.value.state])
-  if (!kept.value || kept.value.models.length === 0) return null
+  const remove = async (key: string, name: string) => {
+    try {
+      await deleteKept(key)
+      said.value = `${name} is deleted.`
+    } catch (error) {
+      said.value = `${name} cannot be deleted (${(error as Error).message}): another page uses it. Close that one, and try again.`
+    }
+    await look()
+  }
+  const words = (
+    <p class="note" role="status">
+      {said.value}
+    </p>
+  )
+  if (!kept.value || kept.value.models.length === 0) return words
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label="Kept in this browser">
-      <table>
-        <caption>
-          Kept in this browser: {bytes(kept.value.usedBytes)} of the {bytes(kept.value.quotaBytes)} that it allows
-        </caption>
-        <tbody>
-          {kept.value.models.map(({ key, name, bytes: size, complete }) => (
-            <tr key={key}>
-              <th scope="row">{short(name)}</th>
-              <td>
-                {bytes(size)}
-                {complete ? '' : ', cut off'}
-              </td>
-              <td>
-                <button type="button" class="quiet" disabled={!complete} onClick={() => void startPageModel({ kept: key })}>
-                  Run
-                </button>
-                <button type="button" class="quiet" onClick={() => void deleteKept(key).then(look)}>
-                  Delete
-                </button>
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <>
+      {words}
+      <div class="scroll" tabIndex={0} role="region" aria-label="Kept in this browser">
+        <table>
+          <caption>
+            Kept in this browser: {bytes(kept.value.usedBytes)} of the {bytes(kept.value.quotaBytes)} that it allows
+          </caption>
+          <tbody>
+            {kept.value.models.map(({ key, name, bytes: size, complete }) => (
+              <tr key={key}>
+                <th scope="row">{short(name)}</th>
+                <td>
+                  {bytes(size)}
+                  {complete ? '' : ', cut off'}
+                </td>
+                <td>
+                  <Button
+                    class="quiet"
+                    aria-label={`Run ${short(name)}`}
+                    disabled={!complete}
+                    onClick={() => void startPageModel({ kept: key })}
+                  >
+                    Run
+                  </Button>
+                  <Button class="quiet" aria-label={`Delete ${short(name)}`} onClick={() => void remove(key, short(name))}>
+                    Delete
+                  </Button>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
   )
 }
 

@@ -1,10 +1,11 @@
 /** How a text is doing, in words, and what to do when it was cut off. */
-import { connection, type ModelInfo } from '../../api.ts'
+import { connection, type ModelInfo, trouble } from '../../api.ts'
 import type { TraceRun } from '../../trace.ts'
+import { Button, sentence } from '../../ui.tsx'
 
 export function stateWords(run: TraceRun, model: ModelInfo | undefined): string {
   if (model?.state === 'failed') return `The model cannot be loaded: ${model.problem}`
-  if (model?.state !== 'ready') return connection.value === 'gone' ? 'The server does not answer.' : 'The model is being loaded.'
+  if (model?.state !== 'ready') return connection.value === 'gone' ? `${sentence(trouble.value)}.` : 'The model is being loaded.'
   const n = run.version.value >= 0 ? run.tokens.length : 0
   switch (run.state.value) {
     case 'running':
@@ -23,7 +24,7 @@ export function Trouble({ run, onResume }: { run: TraceRun; onResume: () => void
   if (state === 'refused')
     return (
       <p class="message" role="alert">
-        {run.problem.value}
+        {sentence(run.problem.value)}
       </p>
     )
   if (state !== 'lost') return null
@@ -33,13 +34,11 @@ export function Trouble({ run, onResume }: { run: TraceRun; onResume: () => void
       <span>
         {back
           ? 'The server is back.'
-          : `${sentence(run.problem.value)} The ${run.tokens.length} tokens so far are kept; it is looked for.`}
+          : `${sentence(run.problem.value)}. The ${run.tokens.length} tokens so far are kept; it is looked for.`}
       </span>
-      <button type="button" disabled={!back} onClick={onResume}>
+      <Button disabled={!back} onClick={onResume}>
         Go on where it stopped
-      </button>
+      </Button>
     </div>
   )
 }
-
-const sentence = (text: string) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`

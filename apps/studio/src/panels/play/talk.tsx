@@ -1,10 +1,11 @@
 /** A conversation: turns can be edited and written anew. */
 import { useSignal } from '@preact/signals'
-import { useMemo } from 'preact/hooks'
+import { useMemo, useRef } from 'preact/hooks'
 import { type Asked, type Message, type ModelInfo, tokenize } from '../../api.ts'
 import { Markdown } from '../../markdown.tsx'
 import { TokenDetail, TokenView } from '../../token-view.tsx'
 import { TraceRun } from '../../trace.ts'
+import { Button, sentence } from '../../ui.tsx'
 
 export function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (prompt: readonly number[]) => Asked }) {
   const turns = useSignal<readonly Message[]>([])
@@ -12,6 +13,7 @@ export function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (p
   const editing = useSignal<number | undefined>(undefined)
   const run = useMemo(() => new TraceRun(), [])
   const problem = useSignal('')
+  const message = useRef<HTMLTextAreaElement>(null)
   if (model?.state === 'ready' && !model.chat)
     return (
       <p class="message fine">
@@ -42,7 +44,8 @@ export function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (p
   const live = running && run.version.value >= 0 ? run.text : ''
   return (
     <section class="block" aria-label="Conversation">
-      <div class="talk">
+      {/* Whole turns are read out, not an answer that is being written. */}
+      <div class="talk" role="log" aria-label="What was said" aria-busy={running}>
         {turns.value.map((turn, i) => (
           <div class={`turn ${turn.role}`} key={i}>
             <h3>{turn.role === 'user' ? 'You' : model?.id}</h3>
@@ -55,6 +58,7 @@ export function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (p
                   onClick={() => {
                     editing.value = i
                     draft.value = turn.content
+                    message.current?.focus()
                   }}
                 >
                   Edit
@@ -77,13 +81,16 @@ export function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (p
       </div>
       {(problem.value || run.state.value === 'refused' || run.state.value === 'lost') && (
         <p class="message" role="alert">
-          {problem.value || run.problem.value}
+          {sentence(problem.value || run.problem.value)}
         </p>
       )}
       <div class="field">
-        <label for="message">{editing.value === undefined ? 'Message' : 'The message anew; what follows it is dropped'}</label>
+        <label for="message">
+          {editing.value === undefined ? 'Message' : 'The message anew; what follows it is dropped. Escape leaves it as it was'}
+        </label>
         <textarea
           id="message"
+          ref={message}
           rows={2}
           value={draft.value}
           onInput={(event) => (draft.value = event.currentTarget.value)}
@@ -92,18 +99,22 @@ export function Talk({ model, asked }: { model: ModelInfo | undefined; asked: (p
               event.preventDefault()
               send()
             }
+            if (event.key === 'Escape' && editing.value !== undefined) {
+              editing.value = undefined
+              draft.value = ''
+            }
           }}
         />
       </div>
       <div class="row">
         {running ? (
-          <button type="button" class="main" onClick={() => run.stop()}>
+          <Button class="main" onClick={() => run.stop()}>
             Stop
-          </button>
+          </Button>
         ) : (
-          <button type="button" class="main" disabled={model?.state !== 'ready'} onClick={send}>
+          <Button class="main" disabled={model?.state !== 'ready'} onClick={send}>
             Send
-          </button>
+          </Button>
         )}
       </div>
       <TokenView

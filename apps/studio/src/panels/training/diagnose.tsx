@@ -1,7 +1,7 @@
 /** A diagnosis of a model on a text. */
 import { useSignal } from '@preact/signals'
 import { info, post } from '../../api.ts'
-import { sentence } from '../../ui.tsx'
+import { Button, sentence } from '../../ui.tsx'
 import { type Diagnosed, DiagnosisView } from './diagnosis-view.tsx'
 
 export function Diagnose() {
@@ -62,14 +62,9 @@ export function Diagnose() {
             ))}
           </select>
         </div>
-        <button
-          type="button"
-          class="main"
-          disabled={busy.value || text.value.trim() === '' || choices.length === 0}
-          onClick={() => void run()}
-        >
+        <Button class="main" disabled={busy.value || text.value.trim() === '' || choices.length === 0} onClick={() => void run()}>
           {busy.value ? 'Reading' : 'Diagnose'}
-        </button>
+        </Button>
         {choices.length === 0 && used && <span class="note">{used.id} has one stream: there is nothing to compare.</span>}
       </div>
       {problem.value && (
@@ -77,6 +72,12 @@ export function Diagnose() {
           {problem.value}
         </p>
       )}
+      <p class="unseen" role="status">
+        {busy.value
+          ? 'The text is read.'
+          : found.value &&
+            `Diagnosed: over ${found.value.tokens} tokens the streams together lose ${found.value.losses.aggregate.toFixed(3)} nats a token.`}
+      </p>
       {found.value && <DiagnosisView found={found.value} />}
     </section>
   )

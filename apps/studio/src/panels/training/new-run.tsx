@@ -1,7 +1,7 @@
 /** Starts a recycling run on a text that is dropped. */
 import { useSignal } from '@preact/signals'
 import { info, post } from '../../api.ts'
-import { Drop, sentence } from '../../ui.tsx'
+import { Button, Drop, sentence } from '../../ui.tsx'
 
 export function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
   const text = useSignal('')
@@ -19,12 +19,12 @@ export function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
       return
     }
     const read = new Uint8Array(await first!.arrayBuffer())
-    try {
-      text.value = new TextDecoder('utf-8', { fatal: true }).decode(read)
-    } catch {
-      problem.value = `${first!.name} is no text in UTF-8`
+    const found = textOf(read)
+    if (found.problem) {
+      problem.value = `${first!.name} ${found.problem}${file.value && ` ${file.value} stays.`}`
       return
     }
+    text.value = found.text
     file.value = first!.name
     if (name.value === '')
       name.value =
@@ -54,7 +54,7 @@ export function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
   return (
     <section class="block" aria-labelledby="new-title">
       <h2 id="new-title">Recycle {model ? model.id : 'the model'} on a text of yours</h2>
-      <Drop label="Choose a text" accept=".txt,.md,text/plain" onFiles={(files) => void take(files)}>
+      <Drop label="Choose a text" accept=".txt,.md,text/plain" onFiles={take}>
         {file.value
           ? `${file.value}: ${text.value.length.toLocaleString('en')} characters`
           : 'or drop it here; UTF-8, paragraphs apart'}
@@ -85,14 +85,13 @@ export function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
             }}
           />
         </div>
-        <button
-          type="button"
+        <Button
           class="main"
           disabled={busy.value || text.value === '' || name.value === '' || !model}
           onClick={() => void start()}
         >
           Train
-        </button>
+        </Button>
       </div>
       {problem.value && (
         <p class="message" role="alert">
@@ -101,4 +100,22 @@ export function NewRun({ onStarted }: { onStarted: (name: string) => void }) {
       )}
     </section>
   )
+}
+
+/** The text of a file, or what is wrong with it and what to do. */
+function textOf(read: Uint8Array): { readonly text: string; readonly problem: string } {
+  const none = (problem: string) => ({ text: '', problem })
+  const again = 'Save it as UTF-8 and choose it again.'
+  if (read.length === 0) return none('is empty. Choose a text of 2,000 characters or more.')
+  if ((read[0] === 0xff && read[1] === 0xfe) || (read[0] === 0xfe && read[1] === 0xff))
+    return none(`is a text in UTF-16; UTF-8 was expected. ${again}`)
+  let text: string
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(read)
+  } catch {
+    return none(`is no text in UTF-8. ${again}`)
+  }
+  if (text.includes('\0'))
+    return none('has NUL bytes, which no text has: is it a program, a picture or an archive? Choose a text file.')
+  return text.trim() === '' ? none('has only white space. Choose a text of 2,000 characters or more.') : { text, problem: '' }
 }

@@ -1,7 +1,7 @@
 /** Training runs as the server tells of them: one stream for all that is shown, closed while nobody looks at the page. */
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
-import { connection, events } from '../../api.ts'
+import { connection, events, json } from '../../api.ts'
 
 export interface Run {
   readonly name: string
@@ -79,8 +79,10 @@ export interface Followed {
   readonly sweeps: readonly Sweep[]
   readonly processes: Readonly<Record<string, Process | null>>
   readonly logs: ReadonlyMap<string, Log>
+  /** Why there is no news, in words; empty while there is. */
+  readonly problem: string
 }
-interface News extends Omit<Followed, 'logs'> {
+interface News extends Omit<Followed, 'logs' | 'problem'> {
   readonly news: readonly (Log & { readonly name: string; readonly reset: boolean })[]
 }
 
@@ -111,7 +113,7 @@ function runOf(sweeps: readonly Sweep[], name: string): Run | null {
 
 /** @param names runs whose logs are wanted */
 export function useRuns(names: readonly string[]): Followed {
-  const followed = useSignal<Followed>({ folder: '', runs: [], sweeps: [], processes: {}, logs: new Map() })
+  const followed = useSignal<Followed>({ folder: '', runs: [], sweeps: [], processes: {}, logs: new Map(), problem: '' })
   const seen = useSignal(document.visibilityState === 'visible')
   useEffect(() => {
     const look = () => {
@@ -123,30 +125,40 @@ export function useRuns(names: readonly string[]): Followed {
   useEffect(() => {
     if (connection.value !== 'here' || !seen.value) return
     const left = new AbortController()
-    void follow(names, left.signal, (next) => {
+    const tell = (next: Followed) => {
       followed.value = next
-    })
+    }
+    void follow(names, left.signal, tell, (problem) => tell({ ...followed.peek(), problem }))
     return () => left.abort()
   }, [names.join('/'), connection.value, seen.value])
   return followed.value
 }
 
-async function follow(names: readonly string[], signal: AbortSignal, tell: (next: Followed) => void): Promise<void> {
+async function follow(
+  names: readonly string[],
+  signal: AbortSignal,
+  tell: (next: Followed) => void,
+  fail: (problem: string) => void,
+): Promise<void> {
   const query = new URLSearchParams(names.map((name) => ['run', name]))
   while (!signal.aborted) {
     try {
       const response = await fetch(new URL(`./studio/runs/events?${query}`, document.baseURI), { signal })
       // Each connection begins with all there is.
       let logs: ReadonlyMap<string, Log> = new Map()
-      if (response.ok && response.body)
+      if (!response.ok) fail(`the server answered with ${response.status}`)
+      else if (!response.headers.get('content-type')?.startsWith('text/event-stream'))
+        fail('the server answered with something else than news of runs')
+      else if (response.body)
         for await (const data of events(response.body)) {
           if (signal.aborted) return
           const { news, ...about } = JSON.parse(data) as News
           logs = news.reduce((all, each) => new Map(all).set(each.name, added(all.get(each.name), each)), logs)
-          tell({ ...about, logs })
+          tell({ ...about, logs, problem: '' })
         }
     } catch {
-      // The connection says so, or the page has left.
+      // Whether the server is gone, which the connection then says; or the page has left.
+      if (!signal.aborted) await json('/studio/now').catch(() => {})
     }
     if (!signal.aborted) await new Promise((resolve) => setTimeout(resolve, 1500))
   }
