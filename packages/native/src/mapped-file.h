@@ -18,9 +18,9 @@ class MappedFile : public PackedBytes {
 
  private:
   // What the system knows it by.
-#ifdef _WIN32
+#if defined(_WIN32)
   void* file_ = nullptr;
-#else
+#elif !defined(__wasm__)
   int file_ = -1;
 #endif
 };

@@ -47,6 +47,7 @@ class Model {
   const PackedModel& weights() const { return weights_; }
   const Kernels& kernels() const { return kernels_; }
   size_t threads() const { return pool_.threads(); }
+  ThreadPool& pool() { return pool_; }
   Cache& cache() { return cache_; }
   const Adapters& adapters() const { return adapters_; }
 

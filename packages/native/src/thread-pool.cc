@@ -22,22 +22,46 @@ constexpr uint64_t leftOf(size_t first, size_t end) { return uint64_t(first) << 
 
 }  // namespace
 
-ThreadPool::ThreadPool(size_t threads) : ranges_(new Range[threads]) {
+#if defined(__wasm__)
+
+void Bed::sleep(std::atomic<uint32_t>& word, uint32_t last) { __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&word), int(last), -1); }
+void Bed::wake(std::atomic<uint32_t>& word) { __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&word), ~0u); }
+
+ThreadPool::ThreadPool(size_t threads) : threads_(threads), ranges_(new Range[threads]) {}
+
+#else
+
+void Bed::sleep(std::atomic<uint32_t>& word, uint32_t last) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  sleepers_.fetch_add(1);
+  wake_.wait(lock, [&] { return word.load() != last; });
+  sleepers_.fetch_sub(1);
+}
+
+void Bed::wake(std::atomic<uint32_t>&) {
+  // A thread on its way to sleep either sees the word, or is counted here: both are sequentially consistent.
+  if (sleepers_.load() == 0) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  wake_.notify_all();
+}
+
+ThreadPool::ThreadPool(size_t threads) : threads_(threads), ranges_(new Range[threads]) {
+  workers_.reserve(threads - 1);
   try {
     for (size_t thread = 1; thread < threads; thread++) workers_.emplace_back([this, thread] { work(thread); });
   } catch (...) {
-    // The system gives no more threads: those that it gave are enough.
+    // The system gives no more threads: those that it gave are enough, and they look into the ranges of the others.
   }
 }
 
 ThreadPool::~ThreadPool() {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    stopped_.store(true);
-  }
-  wake_.notify_all();
+  stopped_.store(true);
+  job_.fetch_add(1);
+  bed_.wake(job_);
   for (std::thread& worker : workers_) worker.join();
 }
+
+#endif
 
 bool ThreadPool::Range::takeFirst(uint32_t& item) {
   uint64_t now = left.load(std::memory_order_relaxed);
@@ -65,11 +89,7 @@ void ThreadPool::runJob(size_t items, Call call, void* context) {
   for (size_t thread = 0; thread < threads(); thread++)
     ranges_[thread].left.store(leftOf(firstItem(items, thread), firstItem(items, thread + 1)), std::memory_order_release);
   job_.fetch_add(1);
-  // A thread on its way to sleep either sees the job, or is counted here: both are sequentially consistent.
-  if (sleepers_.load() > 0) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    wake_.notify_all();
-  }
+  bed_.wake(job_);
   takeItems(0);
   while (done_.load(std::memory_order_acquire) < items) pause();
 }
@@ -95,10 +115,7 @@ uint32_t ThreadPool::nextJob(uint32_t last) {
     if (job != last) return job;
     pause();
   }
-  std::unique_lock<std::mutex> lock(mutex_);
-  sleepers_.fetch_add(1);
-  wake_.wait(lock, [&] { return stopped_.load() || job_.load() != last; });
-  sleepers_.fetch_sub(1);
+  bed_.sleep(job_, last);
   return job_.load();
 }
 

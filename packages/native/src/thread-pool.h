@@ -5,24 +5,47 @@
 // Results must not depend on which thread computes an item.
 #pragma once
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+
+#if !defined(__wasm__)
+#include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <vector>
+#endif
 
 namespace parscale {
 
+// Where threads sleep until a word is no longer what it was.
+class Bed {
+ public:
+  void sleep(std::atomic<uint32_t>& word, uint32_t last);
+  // After the word has changed.
+  void wake(std::atomic<uint32_t>& word);
+
+#if !defined(__wasm__)
+ private:
+  std::atomic<int> sleepers_{0};
+  std::mutex mutex_;
+  std::condition_variable wake_;
+#endif
+};
+
 class ThreadPool {
  public:
+  // In WebAssembly threads come from outside, and go before the pool does: each calls `work`.
   explicit ThreadPool(size_t threads);
+#if !defined(__wasm__)
   ~ThreadPool();
+#endif
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  size_t threads() const { return workers_.size() + 1; }
+  size_t threads() const { return threads_; }
+  // What thread number `thread` does until the pool ends.
+  void work(size_t thread);
 
   // The first item of a thread's range; that of the thread behind the last is `items`.
   size_t firstItem(size_t items, size_t thread) const { return items * thread / threads(); }
@@ -30,7 +53,7 @@ class ThreadPool {
   // Calls work(item, thread) for every item once, on several threads, and returns when all are done. `work` must not throw.
   template <class Work>
   void run(size_t items, Work&& work) {
-    if (items == 1 || workers_.empty()) {
+    if (items == 1 || threads_ == 1) {
       for (size_t item = 0; item < items; item++) work(item, size_t(0));
       return;
     }
@@ -64,20 +87,19 @@ class ThreadPool {
   void takeItems(size_t thread);
   void runItem(uint32_t item, size_t thread);
   uint32_t nextJob(uint32_t last);
-  void work(size_t thread);
 
+  size_t threads_;
   std::atomic<uint32_t> job_{0};
   std::atomic<size_t> done_{0};
   std::atomic<bool> awake_{false}, stopped_{false};
-  std::atomic<int> sleepers_{0};
   std::unique_ptr<Range[]> ranges_;
   // Written only while no item is left, read only by holders of one.
   Call call_ = nullptr;
   void* context_ = nullptr;
-
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  Bed bed_;
+#if !defined(__wasm__)
   std::vector<std::thread> workers_;
+#endif
 };
 
 }  // namespace parscale
