@@ -8,6 +8,7 @@ const rooms = [
   'tokenizer',
   'contents',
   'generation',
+  'packed',
   'training',
   'evaluation',
   'server',

@@ -15,9 +15,9 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { spreadOf } from '@parscale/core/internal'
 import type { ModelConfig } from '@parscale/core/internal/model'
+import { type Layout, lanes, planFile, type Role, recordBytes, tensorBytes } from '@parscale/core/internal/packed'
 import { type CacheType, cacheTypes } from '../src/index.ts'
 import { type NativeModule, nativeModule } from '../src/native-module.ts'
-import { type Layout, lanes, planFile, type Role, recordBytes, tensorBytes } from '../src/packed-layout.ts'
 
 const { values } = parseArgs({
   options: {

@@ -1,8 +1,16 @@
 /** The decode step of parscale in native code, for CPUs. */
 
+export {
+  type PackPlan,
+  planAggregator,
+  planBackbone,
+  type StepBatch,
+  type StepOutput,
+  stepMemory as nativeMemory,
+} from '@parscale/core/internal/packed'
 export { type NativeRuntimeOptions, nativeRuntime } from './graphs/native-runtime.ts'
 export { type NativeDecoderOptions, nativeDecoder, nativeRefusal, type PackedModel, packModel } from './native-decoder.ts'
-export { nativeDecoders, nativeMemory } from './native-kind.ts'
+export { nativeDecoders } from './native-kind.ts'
 export {
   type CacheType,
   cacheTypes,
@@ -11,6 +19,5 @@ export {
   NativeModel,
   type NativeModelOptions,
 } from './native-model.ts'
-export { type ModelFacts, nativeModule, type StepBatch, type StepOutput } from './native-module.ts'
+export { type ModelFacts, nativeModule } from './native-module.ts'
 export { type PackOptions, writePacked } from './pack.ts'
-export { type PackPlan, planAggregator, planBackbone } from './pack-plan.ts'

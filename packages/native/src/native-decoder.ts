@@ -1,28 +1,22 @@
 /** The native step behind the interface that the engine steps (core's runtime/decoder.ts). */
 import { availableParallelism } from 'node:os'
 import { unsupportedError } from '@parscale/core/internal'
-import { adapterBank, type DecoderOptions, type ModelFiles } from '@parscale/core/internal/generation'
-import {
-  biasName,
-  embeddingName,
-  gainName,
-  inputScaleName,
-  type KvType,
-  layerByRole,
-  linearInputs,
-  linearLayers,
-  loraName,
-  type ModelConfig,
-  outputScaleName,
-  RopeTable,
-  sharesKeys,
-} from '@parscale/core/internal/model'
+import type { DecoderOptions, ModelFiles } from '@parscale/core/internal/generation'
+import { type KvType, type ModelConfig, RopeTable } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
+import {
+  averageOfStreams,
+  type PackPlan,
+  planAggregator,
+  planBackbone,
+  stepBatch,
+  stepRefusal,
+  writeAdapters,
+} from '@parscale/core/internal/packed'
 import type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from '@parscale/core/internal/runtime'
-import { type AdapterKind, type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
+import { type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
 import type { PackedHandle } from './native-module.ts'
 import { isPackedInMemory, packInMemory } from './pack.ts'
-import { type PackPlan, planAggregator, planBackbone } from './pack-plan.ts'
 import { packedFile } from './packed-cache.ts'
 
 /** `device` is the CPU. */
@@ -33,33 +27,8 @@ const largestRoom = 2 ** 23
 
 const cacheTypes: Readonly<Record<KvType, CacheType>> = { f32: 'float32', f16: 'float16', int8: 'int8' }
 
-/**
- * Why the native step does not run a model with these stream sets; undefined where it does.
- *
- * @param configs of the backbone and all stream sets
- */
-export function nativeRefusal(configs: readonly ModelConfig[]): string | undefined {
-  for (const config of configs) {
-    if (sharesKeys(config)) return 'the native step lets no streams share keys and values (parscale_own_window)'
-    const unknown = unknownFeature(config)
-    if (unknown) return `the native step knows no ${unknown}, which ${config.modelType} models have`
-  }
-  return undefined
-}
-
-/** What a model computes that the step does not. */
-function unknownFeature({ qkNorm, features: f }: ModelConfig): string | undefined {
-  if (!f.norms.beforeAttention || !f.norms.beforeMlp || f.norms.afterAttention || f.norms.afterMlp)
-    return 'norms behind attention and MLP'
-  if (f.normOffset !== 0) return 'norms by 1 + weight'
-  if (qkNorm === 'projection') return 'norms of queries and keys over all heads'
-  if (f.activation !== 'silu') return `activation ${f.activation}`
-  if (f.embeddingScale !== 1) return 'scaled embeddings'
-  if (f.attentionScale !== null) return 'scale of attention of its own'
-  if (f.attentionSoftCap !== null || f.logitSoftCap !== null) return 'soft caps'
-  if (f.rotaryFactor !== 1) return 'rotation of a part of each head'
-  return undefined
-}
+/** Why the native step does not run a model with these stream sets; undefined where it does. */
+export const nativeRefusal = stepRefusal
 
 export interface PackedModel {
   /** Path of the packed backbone. */
@@ -133,62 +102,19 @@ export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOpt
     normalisedLogits: (hidden, room) => model.normalisedLogits(hidden, model.roomFor(hidden, room)),
     aggregate: async (p, streams) => {
       const aggregator = aggregators.get(p)
-      return aggregator ? await model.aggregate(aggregator, streams) : average(p, files.config.hiddenSize, streams)
+      return aggregator ? await model.aggregate(aggregator, streams) : averageOfStreams(p, files.config.hiddenSize, streams)
     },
     dispose: () => model.dispose(),
   }
 }
 
-/** [N, P, H] to their mean [N, H], as the graph does it: the first, and what the others differ by. */
-function average(P: number, H: number, streams: Float32Array): { hidden: Float32Array; weights: Float32Array } {
-  const N = streams.length / (P * H)
-  const hidden = new Float32Array(N * H)
-  for (let i = 0; i < N * H; i++) {
-    const first = Math.floor(i / H) * P * H + (i % H)
-    let sum = 0
-    for (let p = 1; p < P; p++) sum += (streams[first + p * H]! - streams[first]!) / P
-    hidden[i] = streams[first]! + sum
-  }
-  return { hidden, weights: new Float32Array(N * P).fill(1 / P) }
-}
-
-/** What streams own beside prefixes goes to the model once, under numbers that rows name. */
-function writeAdapters(model: NativeModel, { config, streamSets }: ModelFiles): void {
-  const bank = adapterBank(streamSets)
-  if (bank.size === 0) return
-  const write = (name: string, kind: AdapterKind, layer: number, part: number) => {
-    const tensor = bank.get(name)
-    if (tensor) model.writeAdapters(kind, layer, part, tensor.values)
-  }
-  const [count] = [...bank.values()][0]!.shape as [number]
-  model.openAdapters(count, Math.max(0, ...streamSets.map((set) => set.config.parscale.loraRank)))
-  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
-    const at = `model.layers.${layer}`
-    for (const [part, { name }] of Object.values(linearInputs).entries())
-      write(inputScaleName(`${at}.${name}`), 'inputScale', layer, part)
-    for (const [part, { name }] of linearLayers(config, layer).entries()) {
-      write(outputScaleName(name), 'outputScale', layer, part)
-      write(biasName(name), 'bias', layer, part)
-      write(loraName(name, 'A'), 'loraA', layer, part)
-      write(loraName(name, 'B'), 'loraB', layer, part)
-    }
-    for (const norm of ['inputNorm', 'postNorm'] as const)
-      write(gainName(layerByRole(config, layer).get(norm)!.layer), norm, layer, 0)
-  }
-  write(gainName('model.norm'), 'finalNorm', 0, 0)
-  write(outputScaleName(embeddingName), 'embeddingScale', 0, 0)
-  write(biasName(embeddingName), 'embeddingBias', 0, 0)
-}
-
 /** A native model as the cache of its rows. All caches of one model are the same one: its pages. */
 class NativeRows extends NativeModel implements RowCache {
   readonly #rope: RopeTable
-  readonly #half: number
 
   constructor(packed: string | PackedHandle, config: ModelConfig, options: NativeModelOptions) {
     super(packed, options)
     this.#rope = new RopeTable(config)
-    this.#half = config.headDim / 2
   }
 
   get positionBytes(): number {
@@ -204,29 +130,7 @@ class NativeRows extends NativeModel implements RowCache {
   }
 
   async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {
-    const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
-    const ids = new Int32Array(tokens)
-    const wanted = new Uint8Array(tokens)
-    const [cosines, sines] = [new Float32Array(tokens * this.#half), new Float32Array(tokens * this.#half)]
-    let at = 0
-    for (const row of rows) {
-      ids.set(row.ids, at)
-      this.#rope.fill(cosines, sines, at * this.#half, row.firstPosition + row.length, row.ids.length)
-      at += row.ids.length
-      wanted.fill(1, at - row.wanted, at)
-    }
-    const { hidden, finite } = await this.run({
-      rows: Int32Array.from(rows, ({ row }) => row),
-      prefixes: Int32Array.from(rows, ({ prefix }) => prefix),
-      prefixScores: Float32Array.from(rows, ({ prefixScore }) => prefixScore),
-      lengths: Int32Array.from(rows, ({ length }) => length),
-      counts: Int32Array.from(rows, ({ ids }) => ids.length),
-      adapters: Int32Array.from(rows, ({ adapter }) => adapter),
-      ids,
-      cosines,
-      sines,
-      wanted,
-    })
+    const { hidden, finite } = await this.run(stepBatch(rows, this.#rope))
     return { hidden, broken: new Set(rows.flatMap(({ row }, i) => (finite[i] ? [] : [row]))) }
   }
 }

@@ -6,6 +6,7 @@
  */
 import { availableParallelism } from 'node:os'
 import { toNamespacedPath } from 'node:path'
+import { type AdapterKind, adapterKinds, type StepBatch, type StepOutput } from '@parscale/core/internal/packed'
 import type { NormalisedLogits } from '@parscale/core/internal/runtime'
 import { named, parscaleError } from './native-errors.ts'
 import {
@@ -16,28 +17,11 @@ import {
   nativeModule,
   type PackedHandle,
   requireModule,
-  type StepBatch,
-  type StepOutput,
 } from './native-module.ts'
 
 /** How keys and values are kept: int8 has a scale per head and position. */
 export const cacheTypes = ['float32', 'float16', 'int8'] as const
 export type CacheType = (typeof cacheTypes)[number]
-
-/** In the order of adapters.h. */
-const adapterKinds = [
-  'inputScale',
-  'outputScale',
-  'bias',
-  'loraA',
-  'loraB',
-  'inputNorm',
-  'postNorm',
-  'finalNorm',
-  'embeddingScale',
-  'embeddingBias',
-] as const
-export type AdapterKind = (typeof adapterKinds)[number]
 
 export interface NativeModelOptions {
   /** Threads of a step. Default: as many as the process may use. */

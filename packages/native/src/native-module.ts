@@ -1,6 +1,7 @@
 /** The compiled module, where there is one for this platform: prebuilt in a package of its own, or compiled here. */
 import { createRequire } from 'node:module'
 import { runtimeError } from '@parscale/core/internal'
+import type { StepBatch, StepOutput } from '@parscale/core/internal/packed'
 import { modulePaths, prebuiltPackages, toCompile } from '../scripts/prebuilt.mjs'
 
 /** Stands for what lives on the other side of the border. */
@@ -23,36 +24,6 @@ export interface ProbeHandle {
   readonly kind?: 'probe'
   readonly bytes: number
   readonly operations: number
-}
-
-/** R rows that take a step, with M new tokens together, row after row. A row must not stand twice. */
-export interface StepBatch {
-  /** From `openRow`. [R] */
-  readonly rows: Int32Array
-  /** Places in front of the sequence that every token sees, written by `writePrefix`. [R] */
-  readonly prefixes: Int32Array
-  /** Added to the scores of these. [R] */
-  readonly prefixScores: Float32Array
-  /** Tokens that are in the cache behind the prefix; what lies further behind is forgotten. [R] */
-  readonly lengths: Int32Array
-  /** New tokens, one at least. [R] */
-  readonly counts: Int32Array
-  /** Number of the row's adapter (`openAdapters`); 0: none. [R] */
-  readonly adapters: Int32Array
-  /** [M] */
-  readonly ids: Int32Array
-  /** Rotary tables of the tokens' positions. [M, headDim / 2] */
-  readonly cosines: Float32Array
-  readonly sines: Float32Array
-  /** 1: this token's hidden state is wanted. [M] */
-  readonly wanted: Uint8Array
-}
-
-export interface StepOutput {
-  /** After the final norm, of the wanted tokens only: [wanted, hidden]. */
-  readonly hidden: Float32Array
-  /** 0: the keys or values of this row's new tokens are NaN or infinite, and were not kept. [R] */
-  readonly finite: Uint8Array
 }
 
 /** What binding.cc exports. All check what they are given; errors have a `code` (native-model.ts). */

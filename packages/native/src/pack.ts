@@ -8,10 +8,9 @@ import { checkpointError, unsupportedError } from '@parscale/core/internal'
 import { blockFormats } from '@parscale/core/internal/checkpoint'
 import { isQuantised, type PlainWeight, type QuantisedWeight, type StoredData } from '@parscale/core/internal/model'
 import { discard, writeNewFile } from '@parscale/core/internal/node/disk'
+import { formats, type PackedTensor, type PackPlan } from '@parscale/core/internal/packed'
 import { parscaleError } from './native-errors.ts'
 import { type PackedHandle, requireModule } from './native-module.ts'
-import type { PackedTensor, PackPlan } from './pack-plan.ts'
-import { formats } from './packed-layout.ts'
 
 export interface PackOptions {
   readonly onProgress?: ((progress: { doneBytes: number; totalBytes: number }) => void) | undefined

@@ -14,9 +14,8 @@ import {
   type ModelCacheOptions,
   newCachedFolder,
 } from '@parscale/core/internal/node/models'
+import { type PackPlan, packedWeightsText } from '@parscale/core/internal/packed'
 import { writePacked } from './pack.ts'
-import type { PackPlan } from './pack-plan.ts'
-import { packedWeightsText } from './packed-layout.ts'
 
 /**
  * Raised when what lies in a packed file changes without its header, as where other integers are made of the same floats. Changes of

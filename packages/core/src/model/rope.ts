@@ -48,6 +48,11 @@ export class RopeTable {
     this.#frequencies = inverseFrequencies(config)
   }
 
+  /** Rotary pairs of a head. */
+  get half(): number {
+    return this.#frequencies.length
+  }
+
   /** Writes the rows of `count` positions from `first` into `cos` and `sin` [.., rotaryHalf] at element `offset`. */
   fill(cos: Float32Array, sin: Float32Array, offset: number, first: number, count: number): void {
     this.#grow(first + count)

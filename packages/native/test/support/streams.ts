@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { type ModelFiles, modelFiles } from '@parscale/core/internal/generation'
 import { RopeTable } from '@parscale/core/internal/model'
 import { openModelFolder } from '@parscale/core/internal/node'
+import type { StepBatch } from '@parscale/core/internal/packed'
+import { planAggregator, planBackbone } from '@parscale/core/internal/packed'
 import { NativeAggregator, NativeModel, type NativeModelOptions } from '../../src/native-model.ts'
-import type { StepBatch } from '../../src/native-module.ts'
 import { writePacked } from '../../src/pack.ts'
-import { planAggregator, planBackbone } from '../../src/pack-plan.ts'
 
 export interface Sequence {
   readonly p: number

@@ -1,5 +1,5 @@
 /** The packed file's header and table of tensors, as packed-file.h describes them. */
-import type { ModelConfig } from '@parscale/core/internal/model'
+import type { ModelConfig } from '../model/index.ts'
 
 export const formats = { float32: 0, bfloat16: 1, int8: 2, int4: 3 } as const
 export type Format = keyof typeof formats

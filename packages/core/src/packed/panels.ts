@@ -1,5 +1,5 @@
 /** Rearranges a matrix's rows into panels of 16 outputs (kernels.h). All work on whole panels; missing rows of the last one are zeros. */
-import { type Layout, lanes, panelBytes, recordBytes } from '../../src/packed-layout.ts'
+import { type Layout, lanes, panelBytes, recordBytes } from './packed-layout.ts'
 
 /**
  * Puts floats [16, K] in the order [K][16].

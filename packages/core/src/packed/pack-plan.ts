@@ -1,5 +1,5 @@
 /** Lists the tensors of a packed file, each with its offset. */
-import { unsupportedError } from '@parscale/core/internal'
+import { unsupportedError } from '../errors.ts'
 import {
   type FindWeight,
   isQuantised,
@@ -8,7 +8,7 @@ import {
   type ModelConfig,
   type StoredWeight,
   storedRows,
-} from '@parscale/core/internal/model'
+} from '../model/index.ts'
 import { type Layout, planFile, type Role, roles } from './packed-layout.ts'
 
 /** A tensor of the checkpoint with its place in the packed file. */
