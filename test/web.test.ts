@@ -63,7 +63,7 @@ describe.skipIf(noBrowser)('in Chromium', { timeout: 120_000 }, () => {
   it('runs on one thread where the page is not isolated, says so, and does what Node does', async () => {
     const { page, context, errors } = await openPage(pages.browser, pages.plain)
     const info = await loadedFrom(page, { source: { url: '/models/small' }, device: 'wasm', threads: 2 })
-    expect(info).toMatchObject({ backend: 'wasm', build: 'wasm', threads: 1, selfTest: 'known tokens', availableP: [1, 2, 4, 8] })
+    expect(info).toMatchObject({ backend: 'wasm', build: 'step', threads: 1, selfTest: 'known tokens', availableP: [1, 2, 4, 8] })
     expect(info.notes).toEqual([expect.stringContaining('the page is not isolated')])
     for (const p of [1, 8]) expect(await inPage(page, p)).toEqual(await expected(p))
 
@@ -138,7 +138,7 @@ describe.skipIf(noBrowser)('in Chromium', { timeout: 120_000 }, () => {
     const { page, context } = await openPage(pages.browser, pages.isolated)
     const options = { source: { url: '/models/small/' }, device: 'wasm', threads: 2 } as const
     const info = await loadedFrom(page, options)
-    expect(info).toMatchObject({ backend: 'wasm', threads: 2, notes: [], kept: expect.any(String) })
+    expect(info).toMatchObject({ backend: 'wasm', build: 'step', threads: 2, notes: [], kept: expect.any(String) })
     expect(await inPage(page, 8)).toEqual(await expected(8))
     await page.evaluate(() => (globalThis as unknown as PageGlobals).model.dispose())
 
@@ -167,6 +167,22 @@ describe.skipIf(noBrowser)('in Chromium', { timeout: 120_000 }, () => {
     } finally {
       pages.isolated.intercept = undefined
     }
+    await context.close()
+  })
+
+  it('takes ONNX Runtime where the compiled step cannot be fetched, and says so', async () => {
+    pages.isolated.intercept = ({ url }, response) => {
+      if (!url!.startsWith('/wasm/')) return false
+      response.writeHead(404).end()
+      return true
+    }
+    const { page, context } = await openPage(pages.browser, pages.isolated)
+    const info = await loadedFrom(page, { source: { url: '/models/small/' }, device: 'wasm', threads: 2, cache: false })
+    expect(info).toMatchObject({ backend: 'wasm', build: 'wasm', threads: 2, selfTest: 'known tokens' })
+    expect(info.notes).toEqual([
+      expect.stringMatching(/^The step of parscale does not run this model here: .*step-relaxed.wasm answers 404\.$/),
+    ])
+    expect(await inPage(page, 8)).toEqual(await expected(8))
     await context.close()
   })
 

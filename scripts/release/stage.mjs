@@ -84,6 +84,9 @@ async function bundle({ exports }, from, to, { takes, entries }) {
           onLoad({ filter: /\/dist\/web\/load\.js$/ }, ({ path }) => ({
             contents: readFileSync(path, 'utf8').replace("new URL('./worker.js', import", "new URL('./web/worker.js', import"),
           }))
+          onLoad({ filter: /\/dist\/web\/step\/step-file\.js$/ }, ({ path }) => ({
+            contents: readFileSync(path, 'utf8').replaceAll("new URL('../../../wasm/", "new URL('../wasm/"),
+          }))
           onLoad({ filter: /\/zod\/v4\/locales\/index\.js$/ }, () => ({ contents: "export { default as en } from './en.js'" }))
         },
       },

@@ -112,7 +112,8 @@ export async function serveSite(
   mounts: Readonly<Record<string, string>>,
   options: { readonly isolated: boolean; readonly policy?: string; readonly cached?: boolean },
 ): Promise<Site> {
-  const all = { '/ort/': join(root, 'node_modules/onnxruntime-web/dist'), ...mounts, '/': folder }
+  const runtimes = { '/ort/': join(root, 'node_modules/onnxruntime-web/dist'), '/wasm/': join(root, 'packages/core/wasm') }
+  const all = { ...runtimes, ...mounts, '/': folder }
   const requests: string[] = []
   const failures: unknown[] = []
   const server = createServer((request, response) => {

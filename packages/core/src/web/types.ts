@@ -55,6 +55,8 @@ export interface BrowserLoadOptions {
   readonly cache?: boolean | 'reload'
   /** Folder that onnxruntime-web's files are fetched from (`ort-wasm-simd-threaded*`). Default: as the bundler put them. */
   readonly runtimeFiles?: string | URL
+  /** Folder that `step.wasm` and `step-relaxed.wasm` of `@parscale/core/wasm` are fetched from. Default: as the bundler put them. */
+  readonly stepFiles?: string | URL
   /**
    * The worker: a function that starts one over `@parscale/core/web/worker`, for bundlers that do not follow
    * `new Worker(new URL(...))`; or 'here': in the thread that calls, the default inside of a worker.
@@ -74,8 +76,8 @@ export interface BrowserModelInfo {
   /** Key under which the model is kept; undefined where it is not. */
   readonly kept?: string
   readonly backend: 'webgpu' | 'wasm'
-  /** The build of onnxruntime-web that was chosen. */
-  readonly build: 'jspi' | 'webgpu' | 'wasm'
+  /** What computes: our own step, or a build of onnxruntime-web. */
+  readonly build: 'step' | 'jspi' | 'webgpu' | 'wasm'
   /** WASM threads: 1 on WebGPU. */
   readonly threads: number
   /** A sentence: why this backend runs. */

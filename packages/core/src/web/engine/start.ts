@@ -3,10 +3,14 @@ import type { OpenCheckpoint } from '../../checkpoint/index.ts'
 import { isParscaleError, unsupportedError } from '../../errors.ts'
 import { Model, type ModelFiles } from '../../generation/index.ts'
 import type { KvType } from '../../model/index.ts'
+import { type ReadStored, stepRefusal } from '../../packed/index.ts'
 import type { KeptVerdict } from '../kept/verdict.ts'
-import { largestTensorBytes, multipliesInFull } from '../model/memory.ts'
+import { availableBytes, largestTensorBytes, multipliesInFull } from '../model/memory.ts'
+import { stepDecoder } from '../step/step-decoder.ts'
+import { stepFile } from '../step/step-file.ts'
+import { threadStarter } from '../step/step-threads.ts'
 import type { BrowserModelInfo } from '../types.ts'
-import { type Backend, messageOf, startBuild } from './builds.ts'
+import { type Backend, messageOf } from './builds.ts'
 import { type WebRuntime, webRuntime } from './onnx-runtime.ts'
 import { judgeAgainst, judgeAlone, judgeKnown, knownOf, sample, testVersion, type Verdict } from './self-test.ts'
 import { filesInFull, widenedFiles } from './widened.ts'
@@ -15,6 +19,7 @@ export interface StartOptions {
   readonly device: 'auto' | 'webgpu' | 'wasm'
   readonly threads?: number | undefined
   readonly runtimeFiles?: string | undefined
+  readonly stepFiles?: string | undefined
   readonly kv?: KvType | undefined
   readonly bits?: number | undefined
   readonly blob: (path: string) => Blob
@@ -29,9 +34,18 @@ export interface StartOptions {
 
 export interface StartedModel {
   readonly model: Model
-  readonly runtime: WebRuntime
+  readonly runtime: RunningEngine
   readonly weightBytes: number
   readonly facts: Pick<BrowserModelInfo, 'backend' | 'build' | 'threads' | 'why' | 'notes' | 'selfTest'>
+}
+
+/** What computes: WebGPU or WASM by onnxruntime-web, or our own step on WASM, which comes first there. */
+type Engine = 'webgpu' | 'step' | 'onnx'
+
+/** What runs a model, and is let go of after it. */
+export type RunningEngine = Pick<WebRuntime, 'device' | 'version' | 'lost' | 'dispose'> & {
+  readonly build: BrowserModelInfo['build']
+  readonly threads: number
 }
 
 /** @throws unsupported error, with what each backend said, where none runs it; what is wrong with the model, as modelFiles */
@@ -40,32 +54,41 @@ export async function startModel(files: ModelFiles, backbone: OpenCheckpoint, op
   const { threads, note } = threadsFor(options.threads)
   const said: string[] = [...notes]
   let reason = why
-  const comparedFiles = filesFor('wasm', files, backbone)
-  for (const backend of backends) {
+  for (const engine of backends.flatMap((backend) => enginesOf(backend, files))) {
     options.signal?.throwIfAborted()
-    const started = await attempt(filesFor(backend, files, backbone), backend, { ...options, threads, comparedFiles })
+    const started = await attempt(engine, files, backbone, { ...options, threads })
     if ('model' in started) {
+      const backend = engine === 'webgpu' ? 'webgpu' : 'wasm'
       if (backend === 'wasm' && note !== undefined) said.push(note)
-      const { build } = started.runtime
-      const threadsUsed = backend === 'wasm' ? threads : 1
       const { model, runtime, weightBytes, selfTest } = started
-      return { model, runtime, weightBytes, facts: { backend, build, threads: threadsUsed, why: reason, notes: said, selfTest } }
+      const { build, threads } = runtime
+      return { model, runtime, weightBytes, facts: { backend, build, threads, why: reason, notes: said, selfTest } }
     }
-    said.push(`${names[backend]} does not run this model here: ${started.failure}.`)
-    reason = `WASM runs, as ${names[backend]} did not: ${started.failure}.`
+    said.push(`${names[engine]} does not run this model here: ${started.failure}.`)
+    if (engine === 'webgpu') reason = `WASM runs, as WebGPU did not: ${started.failure}.`
   }
   throw unsupportedError(`no backend runs this model here. ${said.join(' ')}`)
 }
 
-const names: Readonly<Record<Backend, string>> = { webgpu: 'WebGPU', wasm: 'WASM' }
+const names: Readonly<Record<Engine, string>> = {
+  webgpu: 'WebGPU',
+  step: 'The step of parscale',
+  onnx: 'WASM by ONNX Runtime',
+}
+
+const enginesOf = (backend: Backend, files: ModelFiles): Engine[] =>
+  backend === 'webgpu' ? ['webgpu'] : isStepped(files) ? ['step', 'onnx'] : ['onnx']
+
+const isStepped = ({ config, streamSets }: ModelFiles): boolean =>
+  stepRefusal([config, ...streamSets.map((set) => set.config)]) === undefined
 
 /**
- * Fetches and compiles the runtime where it is certain that WASM will run, so that this goes on beside the reading of the model. What
+ * Fetches and compiles the step where it is certain that WASM will run, so that this goes on beside the reading of the model. What
  * fails is said when the model starts.
  */
-export async function startEarly({ device, threads, runtimeFiles }: Omit<StartOptions, 'blob'>): Promise<void> {
+export async function startEarly({ device, stepFiles }: Pick<StartOptions, 'device' | 'stepFiles'>): Promise<void> {
   if (device === 'webgpu' || (device === 'auto' && !isNoGpu(await findAdapter()))) return
-  await startBuild('wasm', { threads: threadsFor(threads).threads, runtimeFiles }).catch(() => {})
+  await stepFile(stepFiles).catch(() => {})
 }
 
 const findAdapter = async () => await globalThis.navigator?.gpu?.requestAdapter().catch(() => null)
@@ -107,7 +130,7 @@ function threadsFor(wanted: number | undefined): { threads: number; note?: strin
   }
 }
 
-/** The files as a backend can run them. */
+/** The files as onnxruntime-web can run them. */
 function filesFor(backend: Backend, files: ModelFiles, backbone: OpenCheckpoint): ModelFiles {
   if (backend === 'webgpu') return widenedFiles(files)
   return multipliesInFull(backbone) ? filesInFull(files) : files
@@ -115,8 +138,46 @@ function filesFor(backend: Backend, files: ModelFiles, backbone: OpenCheckpoint)
 
 interface Attempting extends StartOptions {
   readonly threads: number
-  /** As WASM runs them, for a comparison. */
-  readonly comparedFiles: ModelFiles
+}
+
+interface Loaded {
+  readonly model: Model
+  readonly runtime: RunningEngine
+}
+
+const load = (engine: Engine, files: ModelFiles, backbone: OpenCheckpoint, options: Attempting): Promise<Loaded> =>
+  engine === 'step' ? loadStep(files, options) : loadGraphs(engine === 'webgpu' ? 'webgpu' : 'wasm', files, backbone, options)
+
+async function loadStep(files: ModelFiles, options: Attempting): Promise<Loaded> {
+  const { blob, onBytes, signal, threads, kv = 'f32' } = options
+  const { module, version } = await stepFile(options.stepFiles)
+  const read: ReadStored = async ({ path, offset, made }, from, length) => {
+    if (made) return (await made.read(offset + from, length)).slice().buffer
+    const part = blob(path).slice(offset + from, offset + from + length)
+    return await part.arrayBuffer()
+  }
+  const decoder = await stepDecoder(files, {
+    ...{ module, threads, startThread: threads > 1 ? threadStarter() : undefined },
+    ...{ read, kv, signal, availableBytes: availableBytes() },
+    ...(onBytes && { onBytes }),
+  })
+  const runtime = { device: 'cpu', build: 'step', version, threads: decoder.threads, lost: never, dispose() {} } as const
+  return { model: new Model(files, decoder), runtime }
+}
+
+const never = new Promise<never>(() => {})
+
+async function loadGraphs(backend: Backend, files: ModelFiles, backbone: OpenCheckpoint, options: Attempting): Promise<Loaded> {
+  const { runtimeFiles, blob, onBytes, signal, kv } = options
+  const threads = backend === 'webgpu' ? 1 : options.threads
+  const started = await webRuntime({ backend, threads, runtimeFiles, blob, signal, ...(onBytes && { onBytes }) })
+  const runtime = { ...started, threads }
+  try {
+    return { model: await Model.load(runtime, filesFor(backend, files, backbone), { kv }), runtime }
+  } catch (error) {
+    await release(undefined, runtime)
+    throw error
+  }
 }
 
 interface Attempt extends Omit<StartedModel, 'facts'> {
@@ -124,26 +185,24 @@ interface Attempt extends Omit<StartedModel, 'facts'> {
 }
 
 async function attempt(
+  engine: Engine,
   files: ModelFiles,
-  backend: Backend,
+  backbone: OpenCheckpoint,
   options: Attempting,
 ): Promise<Attempt | { readonly failure: string }> {
-  let runtime: WebRuntime | undefined
-  let model: Model | undefined
+  let { model, runtime }: Partial<Loaded> = {}
   try {
     let weightBytes = 0
     const onBytes = (bytes: number) => {
       weightBytes += bytes
       options.onBytes?.(bytes)
     }
-    const { threads, runtimeFiles, blob, signal } = options
-    runtime = await webRuntime({ backend, threads: backend === 'wasm' ? threads : 1, runtimeFiles, blob, onBytes, signal })
-    model = await Model.load(runtime, files, { kv: options.kv })
-    const how = await circumstances(runtime, backend, options)
+    ;({ model, runtime } = await load(engine, files, backbone, { ...options, onBytes }))
+    const how = await circumstances(runtime, options)
     const before = await options.verdict?.read(how)
     if (before !== undefined) return { model, runtime, weightBytes, selfTest: before }
     options.onTest?.()
-    const { verdict, selfTest } = await test(model, files, backend, weightBytes, options)
+    const { verdict, selfTest } = await test(model, engine, files, backbone, weightBytes, options)
     if (verdict === undefined) {
       await options.verdict?.write(how, selfTest)
       return { model, runtime, weightBytes, selfTest }
@@ -160,20 +219,17 @@ async function attempt(
 }
 
 /** What a verdict depends on beside the model's files: another browser, runtime, GPU or driver is tested anew. */
-async function circumstances(
-  { build, version }: WebRuntime,
-  backend: Backend,
-  { threads, kv, bits }: Attempting,
-): Promise<string> {
-  const { vendor, architecture, device, description } = (backend === 'webgpu' && (await findAdapter())?.info) || {}
-  const gpu = backend === 'webgpu' ? [vendor, architecture, device, description] : [threads]
-  return [testVersion, globalThis.navigator?.userAgent, backend, build, version, kv ?? '', bits ?? '', ...gpu].join('\n')
+async function circumstances({ device, build, version, threads }: RunningEngine, { kv, bits }: Attempting): Promise<string> {
+  const { vendor, architecture, device: gpu, description } = (device === 'webgpu' && (await findAdapter())?.info) || {}
+  const where = device === 'webgpu' ? [vendor, architecture, gpu, description] : [threads]
+  return [testVersion, globalThis.navigator?.userAgent, device, build, version, kv ?? '', bits ?? '', ...where].join('\n')
 }
 
 async function test(
   model: Model,
+  engine: Engine,
   files: ModelFiles,
-  backend: Backend,
+  backbone: OpenCheckpoint,
   weightBytes: number,
   options: Attempting,
 ): Promise<{ verdict: Verdict; selfTest: BrowserModelInfo['selfTest'] }> {
@@ -181,21 +237,19 @@ async function test(
   const samples = await sample(model, known)
   if (known) return { verdict: judgeKnown(samples, known), selfTest: 'known tokens' }
   const { comparedBytes = 64e6 } = options
-  if (backend === 'wasm' || weightBytes > comparedBytes)
+  if (engine !== 'webgpu' || weightBytes > comparedBytes)
     return { verdict: await judgeAlone(model, samples), selfTest: 'finite logits' }
-  const { threads, runtimeFiles, blob, signal } = options
-  // With as many threads as it would have for good: the module starts once.
-  const runtime = await webRuntime({ backend: 'wasm', threads, runtimeFiles, blob, signal })
-  const other = await Model.load(runtime, options.comparedFiles, { kv: options.kv })
+  const { onBytes: _, ...quietly } = options
+  const other = await load(isStepped(files) ? 'step' : 'onnx', files, backbone, quietly)
   try {
-    return { verdict: judgeAgainst(samples, await sample(other, undefined)), selfTest: 'other backend' }
+    return { verdict: judgeAgainst(samples, await sample(other.model, undefined)), selfTest: 'other backend' }
   } finally {
-    await release(other, runtime)
+    await release(other.model, other.runtime)
   }
 }
 
 /** A GPU that is lost may never answer: nobody waits for it. */
-export async function release(model: Model | undefined, runtime: WebRuntime | undefined): Promise<void> {
+export async function release(model: Model | undefined, runtime: RunningEngine | undefined): Promise<void> {
   const released = model?.dispose().catch(() => {})
   if (runtime?.device === 'cpu') await released
   else await Promise.race([released, runtime?.lost, new Promise((resolve) => setTimeout(resolve, 2000))])

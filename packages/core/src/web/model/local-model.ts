@@ -17,8 +17,8 @@ import { type ReadModel, readSource } from './read-source.ts'
 /** @throws as loadInBrowser */
 export async function loadHere(options: BrowserLoadOptions): Promise<BrowserModel> {
   const settings = settingsOf(options)
-  const { device = 'auto', threads, runtimeFiles } = options
-  void startEarly({ device, threads, runtimeFiles: runtimeFiles === undefined ? undefined : folderUrl(runtimeFiles) })
+  const { device = 'auto', stepFiles } = options
+  void startEarly({ device, stepFiles: folderUrl(stepFiles) })
   const read = await readSource(options, settings)
   const opened = await openBlobs(read.name, read.blobs, read.gguf, settings, options.signal)
   const files = await modelFiles(opened.backbone, opened.streamSets)
@@ -62,7 +62,7 @@ class LocalModel implements BrowserModel {
 
   /** @param lost why another backend has to take over; who aborts the loading does not abort that */
   async start(device: 'auto' | 'webgpu' | 'wasm', lost?: string): Promise<void> {
-    const { onProgress, threads, runtimeFiles, kv, bits } = this.#options
+    const { onProgress, threads, runtimeFiles, stepFiles, kv, bits } = this.#options
     const { key } = this.#read
     const signal = lost === undefined ? this.#options.signal : undefined
     let done = 0
@@ -71,7 +71,7 @@ class LocalModel implements BrowserModel {
       started = await startModel(this.#files, this.#opened.backbone, {
         ...{ device, threads, kv, bits, signal, blob: this.#opened.blob },
         verdict: key === undefined ? undefined : keptVerdict(key),
-        runtimeFiles: runtimeFiles === undefined ? undefined : folderUrl(runtimeFiles),
+        ...{ runtimeFiles: folderUrl(runtimeFiles), stepFiles: folderUrl(stepFiles) },
         onBytes: (bytes) => {
           done += bytes
           onProgress?.({ stage: 'load', done })
@@ -244,7 +244,8 @@ const modelId = (name: string): string => {
   return parts.at(-1) ?? name
 }
 
-const folderUrl = (url: string | URL): string => {
+const folderUrl = (url: string | URL | undefined): string | undefined => {
+  if (url === undefined) return undefined
   const { href } = new URL(url, globalThis.location?.href)
   return href.endsWith('/') ? href : `${href}/`
 }

@@ -10,6 +10,7 @@ import {
   type MemoryEstimate,
   type MemoryQuestion,
 } from '../../model/index.ts'
+import { stepMemory, stepRefusal } from '../../packed/index.ts'
 
 /** What a WASM module may have. */
 const wasmBytes = 2 ** 32
@@ -20,7 +21,7 @@ export interface MemoryOptions {
   readonly contextTokens?: number | undefined
 }
 
-/** At the model's largest P. */
+/** At the model's largest P, on WASM. */
 export function memoryOf(
   backbone: OpenCheckpoint,
   streamSets: readonly OpenCheckpoint[],
@@ -34,6 +35,7 @@ export function memoryOf(
     ...{ config, tensors: tensorsOf(backbone), tied: isTied(backbone), p, contextTokens: context },
     ...{ streamSets: sets, rowTokens: Math.min(rowTokensPerStep, p * context), kv },
   }
+  if (stepRefusal([config, ...streamSets.map((set) => set.config)]) === undefined) return stepMemory(question)
   if (!multipliesInFull(backbone)) return graphMemory(question)
   // What is not named there counts as float32.
   const held = quantised(backbone)
@@ -43,8 +45,8 @@ export function memoryOf(
 const quantised = (backbone: OpenCheckpoint) => quantisedBytes(tensorsOf(backbone))
 
 /**
- * Whether WASM multiplies in float32 with what is quantised: a matter of speed, where there is memory for it. While they are read
- * weights are there twice.
+ * Whether ONNX Runtime's WASM multiplies in float32 with what is quantised: a matter of speed, where there is memory for it. While they are
+ * read weights are there twice.
  */
 export function multipliesInFull(backbone: OpenCheckpoint): boolean {
   const held = quantised(backbone)

@@ -22,7 +22,9 @@ export async function loadInWorker(
   startMs: number = usualStart,
 ): Promise<BrowserModel> {
   const { onProgress, onInfo, signal, worker: _, ...sent } = options
-  const runtimeFiles = sent.runtimeFiles === undefined ? undefined : new URL(sent.runtimeFiles, globalThis.location?.href).href
+  const [runtimeFiles, stepFiles] = [sent.runtimeFiles, sent.stepFiles].map(
+    (url) => url && new URL(url, globalThis.location?.href).href,
+  )
   const source = 'url' in sent.source ? { ...sent.source, url: absolute(sent.source.url) } : sent.source
   const connection = new Connection(worker)
   const silent = setTimeout(() => connection.giveUp(startMs), startMs)
@@ -30,7 +32,10 @@ export async function loadInWorker(
   try {
     signal?.throwIfAborted()
     connection.onProgress = onProgress
-    const info = await connection.ask<BrowserModelInfo>({ type: 'load', options: { ...sent, source, runtimeFiles } }, { signal })
+    const info = await connection.ask<BrowserModelInfo>(
+      { type: 'load', options: { ...sent, source, runtimeFiles, stepFiles } },
+      { signal },
+    )
     const model = new RemoteModel(connection, info)
     connection.onInfo = (info) => {
       model.info = info
