@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
 
 const sources = [
-  ...['kernels/simd128', 'wasm/module', 'mapped-file-wasm'],
+  ...['kernels/simd128', 'wasm/module', 'wasm/heap', 'mapped-file-wasm'],
   ...['adapters', 'cache', 'linear', 'packed-file', 'step', 'thread-pool'],
 ].map((name) => `src/${name}.cc`)
 

@@ -27,6 +27,8 @@ constexpr uint64_t leftOf(size_t first, size_t end) { return uint64_t(first) << 
 void Bed::sleep(std::atomic<uint32_t>& word, uint32_t last) { __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&word), int(last), -1); }
 void Bed::wake(std::atomic<uint32_t>& word) { __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&word), ~0u); }
 
+std::atomic<uint32_t> ThreadPool::failed{0};
+
 ThreadPool::ThreadPool(size_t threads) : threads_(threads), ranges_(new Range[threads]) {}
 
 #else
@@ -91,7 +93,12 @@ void ThreadPool::runJob(size_t items, Call call, void* context) {
   job_.fetch_add(1);
   bed_.wake(job_);
   takeItems(0);
-  while (done_.load(std::memory_order_acquire) < items) pause();
+  while (done_.load(std::memory_order_acquire) < items) {
+#if defined(__wasm__)
+    if (failed.load(std::memory_order_relaxed)) __builtin_trap();
+#endif
+    pause();
+  }
 }
 
 void ThreadPool::takeItems(size_t thread) {

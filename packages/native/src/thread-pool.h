@@ -46,6 +46,10 @@ class ThreadPool {
   size_t threads() const { return threads_; }
   // What thread number `thread` does until the pool ends.
   void work(size_t thread);
+#if defined(__wasm__)
+  // Set from outside where a thread ends before its item is done.
+  static std::atomic<uint32_t> failed;
+#endif
 
   // The first item of a thread's range; that of the thread behind the last is `items`.
   size_t firstItem(size_t items, size_t thread) const { return items * thread / threads(); }

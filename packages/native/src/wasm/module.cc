@@ -1,4 +1,4 @@
-// The border to JavaScript in a page: functions over addresses, called by @parscale/core's web/step, which checks what it is given. One
+// The border to JavaScript in a page: functions over addresses, called by @parscale/core's web/step, behind an engine whose rows and tokens are right. One
 // instance of the module has one backbone and its aggregators; it ends when its memory is let go of.
 //
 // Threads are workers with an instance each over the same memory: they call `work`, which does not return. They must not allocate, as this C
@@ -52,6 +52,8 @@ JAVASCRIPT_CALLS(openAggregator) size_t openAggregator(const uint8_t* bytes, siz
 }
 
 JAVASCRIPT_CALLS(work) void work(size_t thread) { model->pool().work(thread); }
+// A word that is not 0 once a thread has failed: who waits for it gives up.
+JAVASCRIPT_CALLS(failedWord) const void* failedWord() { return &ThreadPool::failed; }
 
 JAVASCRIPT_CALLS(positionBytes) double positionBytes() { return double(model->cache().positionBytes()); }
 JAVASCRIPT_CALLS(cacheBytes) double cacheBytes() { return double(model->cache().memoryBytes()); }
@@ -136,3 +138,7 @@ void* __cxa_allocate_exception(size_t bytes) noexcept { return malloc(bytes); }
   failInJavaScript("", 0);
 }
 }
+
+namespace parscale {
+void noMemoryLeft() { failInJavaScript("", 0); }
+}  // namespace parscale

@@ -5,7 +5,7 @@ import { Model, type ModelFiles } from '../../generation/index.ts'
 import type { KvType } from '../../model/index.ts'
 import { type ReadStored, stepRefusal } from '../../packed/index.ts'
 import type { KeptVerdict } from '../kept/verdict.ts'
-import { availableBytes, largestTensorBytes, multipliesInFull } from '../model/memory.ts'
+import { availableBytes, gigabytes, graphsMemoryOf, largestTensorBytes, multipliesInFull } from '../model/memory.ts'
 import { stepDecoder } from '../step/step-decoder.ts'
 import { stepFile } from '../step/step-file.ts'
 import { threadStarter } from '../step/step-threads.ts'
@@ -61,8 +61,15 @@ export async function startModel(files: ModelFiles, backbone: OpenCheckpoint, op
       const backend = engine === 'webgpu' ? 'webgpu' : 'wasm'
       if (backend === 'wasm' && note !== undefined) said.push(note)
       const { model, runtime, weightBytes, selfTest } = started
-      const { build, threads } = runtime
-      return { model, runtime, weightBytes, facts: { backend, build, threads, why: reason, notes: said, selfTest } }
+      const { build } = runtime
+      if (backend === 'wasm' && note === undefined && runtime.threads < threads)
+        said.push(`${runtime.threads} of ${threads} threads run: the others did not start, or nothing says what file they are.`)
+      return {
+        model,
+        runtime,
+        weightBytes,
+        facts: { backend, build, threads: runtime.threads, why: reason, notes: said, selfTest },
+      }
     }
     said.push(`${names[engine]} does not run this model here: ${started.failure}.`)
     if (engine === 'webgpu') reason = `WASM runs, as WebGPU did not: ${started.failure}.`
@@ -161,14 +168,23 @@ async function loadStep(files: ModelFiles, options: Attempting): Promise<Loaded>
     ...{ read, kv, signal, availableBytes: availableBytes() },
     ...(onBytes && { onBytes }),
   })
-  const runtime = { device: 'cpu', build: 'step', version, threads: decoder.threads, lost: never, dispose() {} } as const
+  const runtime = {
+    device: 'cpu',
+    build: 'step',
+    version,
+    threads: decoder.threads,
+    lost: new Promise<never>(() => {}),
+    dispose() {},
+  } as const
   return { model: new Model(files, decoder), runtime }
 }
 
-const never = new Promise<never>(() => {})
-
 async function loadGraphs(backend: Backend, files: ModelFiles, backbone: OpenCheckpoint, options: Attempting): Promise<Loaded> {
   const { runtimeFiles, blob, onBytes, signal, kv } = options
+  // Before anything was read, the step's need was looked at where it runs: float32 takes more.
+  const { totalBytes } = graphsMemoryOf(backbone, files.streamSets, { kv })
+  if (isStepped(files) && totalBytes > availableBytes())
+    throw unsupportedError(`it would take ${gigabytes(totalBytes)}, a page here may have ${gigabytes(availableBytes())}`)
   const threads = backend === 'webgpu' ? 1 : options.threads
   const started = await webRuntime({ backend, threads, runtimeFiles, blob, signal, ...(onBytes && { onBytes }) })
   const runtime = { ...started, threads }
@@ -240,12 +256,25 @@ async function test(
   if (engine !== 'webgpu' || weightBytes > comparedBytes)
     return { verdict: await judgeAlone(model, samples), selfTest: 'finite logits' }
   const { onBytes: _, ...quietly } = options
-  const other = await load(isStepped(files) ? 'step' : 'onnx', files, backbone, quietly)
+  const other = await loadOther(files, backbone, quietly)
+  if (!other) return { verdict: await judgeAlone(model, samples), selfTest: 'finite logits' }
   try {
     return { verdict: judgeAgainst(samples, await sample(other.model, undefined)), selfTest: 'other backend' }
   } finally {
     await release(other.model, other.runtime)
   }
+}
+
+/** On WASM, by what runs it there; undefined where nothing does. */
+async function loadOther(files: ModelFiles, backbone: OpenCheckpoint, options: Attempting): Promise<Loaded | undefined> {
+  for (const engine of enginesOf('wasm', files)) {
+    try {
+      return await load(engine, files, backbone, options)
+    } catch {
+      options.signal?.throwIfAborted()
+    }
+  }
+  return undefined
 }
 
 /** A GPU that is lost may never answer: nobody waits for it. */

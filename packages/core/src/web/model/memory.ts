@@ -9,6 +9,7 @@ import {
   type KvType,
   type MemoryEstimate,
   type MemoryQuestion,
+  type ModelConfig,
 } from '../../model/index.ts'
 import { stepMemory, stepRefusal } from '../../packed/index.ts'
 
@@ -21,25 +22,51 @@ export interface MemoryOptions {
   readonly contextTokens?: number | undefined
 }
 
+interface Configured {
+  readonly config: ModelConfig
+}
+
 /** At the model's largest P, on WASM. */
-export function memoryOf(
-  backbone: OpenCheckpoint,
-  streamSets: readonly OpenCheckpoint[],
-  { kv, contextTokens = 2048 }: MemoryOptions,
-): MemoryEstimate {
+export function memoryOf(backbone: OpenCheckpoint, streamSets: readonly Configured[], options: MemoryOptions): MemoryEstimate {
   const { config } = backbone
-  const sets = [config, ...streamSets.map((set) => set.config)].filter(hasStreams)
-  const p = Math.max(1, ...sets.map(({ parscale }) => parscale.n))
-  const context = Math.min(contextTokens, config.maxPositionEmbeddings)
-  const question: MemoryQuestion = {
-    ...{ config, tensors: tensorsOf(backbone), tied: isTied(backbone), p, contextTokens: context },
-    ...{ streamSets: sets, rowTokens: Math.min(rowTokensPerStep, p * context), kv },
-  }
-  if (stepRefusal([config, ...streamSets.map((set) => set.config)]) === undefined) return stepMemory(question)
+  if (stepRefusal([config, ...streamSets.map((set) => set.config)]) !== undefined)
+    return graphsMemoryOf(backbone, streamSets, options)
+  const question = questionOf(backbone, streamSets, options)
+  const estimate = stepMemory(question)
+  // Where a file is mapped only rows of it are read; here it is in memory.
+  const embedding = question.tied
+    ? 0
+    : (question.tensors.get('model.embed_tokens.weight')?.dtype === 'BF16' ? 2 : 4) * config.vocabSize * config.hiddenSize
+  const { weightBytes, totalBytes } = estimate
+  return { ...estimate, weightBytes: weightBytes + embedding, totalBytes: totalBytes + embedding }
+}
+
+/** The same by onnxruntime-web. */
+export function graphsMemoryOf(
+  backbone: OpenCheckpoint,
+  streamSets: readonly Configured[],
+  options: MemoryOptions,
+): MemoryEstimate {
+  const question = questionOf(backbone, streamSets, options)
   if (!multipliesInFull(backbone)) return graphMemory(question)
   // What is not named there counts as float32.
   const held = quantised(backbone)
   return graphMemory({ ...question, tensors: new Map([...question.tensors].filter(([name]) => !held.has(name))) })
+}
+
+function questionOf(
+  backbone: OpenCheckpoint,
+  streamSets: readonly Configured[],
+  { kv, contextTokens = 2048 }: MemoryOptions,
+): MemoryQuestion {
+  const { config } = backbone
+  const sets = [config, ...streamSets.map((set) => set.config)].filter(hasStreams)
+  const p = Math.max(1, ...sets.map(({ parscale }) => parscale.n))
+  const context = Math.min(contextTokens, config.maxPositionEmbeddings)
+  return {
+    ...{ config, tensors: tensorsOf(backbone), tied: isTied(backbone), p, contextTokens: context },
+    ...{ streamSets: sets, rowTokens: Math.min(rowTokensPerStep, p * context), kv },
+  }
 }
 
 const quantised = (backbone: OpenCheckpoint) => quantisedBytes(tensorsOf(backbone))

@@ -36,7 +36,7 @@ export async function stepDecoder(files: ModelFiles, options: StepDecoderOptions
     for (const { config, findWeight } of streamSets) {
       const { n, aggregation } = config.parscale
       if (n > 1 && aggregation !== 'average')
-        aggregators.set(n, await module.openAggregator(planAggregator(config, findWeight), read))
+        aggregators.set(n, await module.openAggregator(planAggregator(config, findWeight), read, onBytes, signal))
     }
     writeAdapters(module, files)
     return decoderOf(module, config, aggregators)
@@ -74,11 +74,15 @@ class StepRows implements RowCache {
   readonly #config: ModelConfig
   readonly #rope: RopeTable
   readonly #breathe = breathing()
+  /** States, queries, keys, values, both halves of the MLP, and the inputs of a product once more. */
+  readonly #tokenBytes: number
 
   constructor(module: StepModule, config: ModelConfig) {
     this.#module = module
     this.#config = config
     this.#rope = new RopeTable(config)
+    const { hiddenSize: H, intermediateSize: I, numAttentionHeads, numKeyValueHeads, headDim: D } = config
+    this.#tokenBytes = 8 * (2 * H + 2 * (numAttentionHeads + numKeyValueHeads) * D + 3 * I)
   }
 
   get memoryBytes(): number {
@@ -103,7 +107,7 @@ class StepRows implements RowCache {
 
   async step(rows: readonly DecoderRow[]): Promise<DecoderOutput> {
     await this.#breathe()
-    const { hidden, finite } = this.#module.step(stepBatch(rows, this.#rope), this.#config.hiddenSize)
+    const { hidden, finite } = this.#module.step(stepBatch(rows, this.#rope), this.#config.hiddenSize, this.#tokenBytes)
     return { hidden, broken: new Set(rows.flatMap(({ row }, i) => (finite[i] ? [] : [row]))) }
   }
 }

@@ -1,8 +1,8 @@
 /** The compiled step in a page: its memory, its threads, and functions with types in place of addresses (wasm/module.cc of @parscale/native). */
-import { checkpointError, resourceError, runtimeError } from '../../errors.ts'
+import { checkpointError, isParscaleError, resourceError, runtimeError, usageError } from '../../errors.ts'
 import type { AdapterKind, StepBatch, StepOutput } from '../../packed/index.ts'
 import { adapterKinds, type PackPlan, packedBytes, type ReadStored } from '../../packed/index.ts'
-import { instanceOf, startThreads, type ThreadPlace } from './step-threads.ts'
+import { instanceOf, NoMemory, StepThreads } from './step-threads.ts'
 
 interface Exports {
   /** Addresses are at most 2^32, and come back as signed numbers. 0: there is no such room. */
@@ -47,17 +47,20 @@ export interface StepModuleOptions {
 export class StepModule {
   readonly memory: WebAssembly.Memory
   readonly #exports: Exports
-  readonly #starting: Promise<readonly ThreadPlace[]>
-  #threads: readonly ThreadPlace[] = []
+  readonly #threads: StepThreads | undefined
+  readonly #maximumBytes: number
+  #threadCount = 1
+  #adapters = 0
   #scratch = { at: 0, bytes: 0 }
   #disposed = false
   /** Why it cannot be used any more. */
   #broken: string | undefined
 
-  private constructor(memory: WebAssembly.Memory, exports: Exports, starting: Promise<readonly ThreadPlace[]>) {
+  private constructor(memory: WebAssembly.Memory, exports: Exports, threads: StepThreads | undefined, maximumBytes: number) {
     this.memory = memory
     this.#exports = exports
-    this.#starting = starting
+    this.#threads = threads
+    this.#maximumBytes = maximumBytes
   }
 
   /** @throws runtime error where this browser does not take the module */
@@ -74,13 +77,13 @@ export class StepModule {
     const exports = (await instanceOf(module, memory)) as unknown as Exports
     const place = (bytes: number) => exports.allocate(bytes) >>> 0
     // They come up while weights are packed.
-    const starting = startThread ? startThreads(module, memory, threads - 1, startThread, place) : []
-    return new StepModule(memory, exports, Promise.resolve(starting))
+    const others = startThread && new StepThreads(module, memory, threads - 1, startThread, place)
+    return new StepModule(memory, exports, others, maximum * pageBytes)
   }
 
   /** With the one that calls. */
   get threads(): number {
-    return this.#threads.length + 1
+    return this.#threadCount
   }
 
   /** @throws checkpoint error where something of it is not as it should be; as `read`; the signal's reason */
@@ -92,19 +95,30 @@ export class StepModule {
     signal?: AbortSignal,
   ): Promise<void> {
     const at = await this.#pack(plan, read, onBytes, signal)
-    this.#threads = await this.#starting
+    this.#threadCount = 1 + ((await this.#threads?.count()) ?? 0)
+    signal?.throwIfAborted()
     this.#call(() => this.#exports.openModel(at, plan.totalBytes, this.threads, cacheTypes.indexOf(kv)))
-    for (const { worker, thread } of this.#threads) worker.postMessage({ work: thread })
+    await this.#threads?.begin()
   }
 
   /** Its number. @throws as openModel */
-  async openAggregator(plan: PackPlan, read: ReadStored): Promise<number> {
-    const at = await this.#pack(plan, read)
+  async openAggregator(
+    plan: PackPlan,
+    read: ReadStored,
+    onBytes?: (bytes: number) => void,
+    signal?: AbortSignal,
+  ): Promise<number> {
+    const at = await this.#pack(plan, read, onBytes, signal)
     return this.#call(() => this.#exports.openAggregator(at, plan.totalBytes))
   }
 
-  async #pack(plan: PackPlan, read: ReadStored, onBytes?: (bytes: number) => void, signal?: AbortSignal): Promise<number> {
-    const at = this.#room(plan.totalBytes)
+  async #pack(
+    plan: PackPlan,
+    read: ReadStored,
+    onBytes: ((bytes: number) => void) | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<number> {
+    const at = this.#grown(plan.totalBytes)
     this.#bytes(at, plan.header.length).set(plan.header)
     for (const [i, tensor] of plan.tensors.entries()) {
       let to = at + plan.offsets[i]!
@@ -116,6 +130,16 @@ export class StepModule {
       }
     }
     return at
+  }
+
+  /** Pages of memory for what stays. @throws resource error where there are not so many */
+  #grown(bytes: number): number {
+    if (bytes > this.#maximumBytes) throw outOfMemory(bytes)
+    try {
+      return this.memory.grow(Math.ceil(bytes / pageBytes)) * pageBytes
+    } catch {
+      throw outOfMemory(bytes)
+    }
   }
 
   get positionBytes(): number {
@@ -144,7 +168,7 @@ export class StepModule {
 
   /** [kvHeads, n, headDim] each, into the first n positions of a row. @throws checkpoint error where they are not finite */
   writePrefix(row: number, layer: number, positions: number, key: Float32Array, value: Float32Array): void {
-    this.#requireRoom(this.positionBytes * (positions + 64))
+    this.#requireRoom(this.positionBytes * 64 * Math.ceil(positions / 64))
     const [keyAt, valueAt] = this.#given([key, value])
     if (this.#call(() => this.#exports.writePrefix(row, layer, positions, keyAt!, valueAt!)) === 0)
       throw checkpointError(`the prefix of layer ${layer} is not finite`)
@@ -152,15 +176,23 @@ export class StepModule {
 
   openAdapters(count: number, rank: number): void {
     this.#call(() => this.#exports.openAdapters(count, rank))
+    this.#adapters = count
   }
 
   writeAdapters(kind: AdapterKind, layer: number, part: number, values: Float32Array): void {
+    const size = this.#adapters * this.#exports.adapterSize(adapterKinds.indexOf(kind), part)
+    if (size === 0 || values.length !== size)
+      throw usageError(`adapters of kind ${kind} have ${size} numbers, got ${values.length}`, { found: values.length })
     const [at] = this.#given([values])
     this.#call(() => this.#exports.writeAdapters(adapterKinds.indexOf(kind), layer, part, at!))
   }
 
-  /** @throws resource error where there is no memory for new tokens, which then count as not there */
-  step(batch: StepBatch, hiddenSize: number): StepOutput {
+  /**
+   * @param tokenBytes what a step takes beside keys and values, of each token
+   *
+   * @throws resource error where there is no memory for new tokens, which then count as not there
+   */
+  step(batch: StepBatch, hiddenSize: number, tokenBytes: number): StepOutput {
     const R = batch.rows.length
     const rows = new ArrayBuffer(rowBytes * R)
     const [ints, floats] = [new Int32Array(rows), new Float32Array(rows)]
@@ -169,8 +201,12 @@ export class StepModule {
       floats[6 * i + 2] = batch.prefixScores[i]!
     }
     const tokens = batch.ids.length
-    // Two pages a row begin at most, beside those that its tokens fill.
-    this.#requireRoom(this.positionBytes * (tokens + 128 * R) + 64 * tokens * hiddenSize)
+    let pages = 0
+    for (let i = 0; i < R; i++) {
+      const from = batch.prefixes[i]! + batch.lengths[i]!
+      pages += Math.ceil((from + batch.counts[i]!) / 64) - Math.floor(from / 64)
+    }
+    this.#requireRoom(this.positionBytes * 64 * pages + tokenBytes * tokens)
     const wanted = batch.wanted.reduce((sum, one) => sum + one, 0)
     const [hidden, finite] = [new Float32Array(wanted * hiddenSize), new Uint8Array(R)]
     const [rowsAt, idsAt, cosinesAt, sinesAt, wantedAt, hiddenAt, finiteAt] = this.#given([
@@ -218,9 +254,7 @@ export class StepModule {
   /** Its memory goes when nobody has the module any more. */
   dispose(): void {
     this.#disposed = true
-    void this.#starting.then((threads) => {
-      for (const { worker } of threads) worker.terminate()
-    })
+    this.#threads?.end()
   }
 
   /** Copies arrays into memory of the module, where they stay until the next call of this kind; gives their addresses. */
@@ -252,7 +286,8 @@ export class StepModule {
 
   /** @throws resource error where there is not so much */
   #room(bytes: number): number {
-    const at = this.#exports.allocate(bytes) >>> 0
+    // Beyond 32 bits a number would come to C++ as a small one.
+    const at = bytes < 2 ** 32 - pageBytes ? this.#exports.allocate(bytes) >>> 0 : 0
     if (at === 0) throw outOfMemory(bytes)
     return at
   }
@@ -274,7 +309,8 @@ export class StepModule {
       return call()
     } catch (error) {
       this.#broken = `the step failed: ${(error as Error).message}`
-      throw (error as Error).name === 'ParscaleError' ? error : runtimeError(this.#broken, { cause: error })
+      if (error instanceof NoMemory) throw resourceError(`${this.#broken}; load the model again, and take fewer texts at once`)
+      throw isParscaleError(error) ? error : runtimeError(this.#broken, { cause: error })
     }
   }
 }
