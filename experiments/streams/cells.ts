@@ -177,8 +177,11 @@ export const cells: readonly Cell[] = [
   ...[variants.p1, variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k-repeated'], variant)),
   ...ladder('21k-repeated', '73k-repeated'),
   ...[variants.lora(4), variants.all(8)].map((variant) => cell(sizes['35k'], variant)),
+  { ...cell(sizes['35k'], variants.allWindow(8, 1)), rate: 2e-2 },
   ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['171k'], variant)),
   ...ladder('103k', '222k', '340k'),
+  cell(sizes['340k'], variants.all(4), [0]),
+  ...[16, 32].map((p) => ({ ...cell(sizes['35k'], variants.all(p), [0]), rate: 2e-2 })),
   ...[variants.allAverage(4), variants.allUnbalanced(4)].map((variant) => cell(sizes['35k'], variant)),
   ...[variants.prefix(4), variants.lora(4), variants.all(8)].map((variant) => cell(sizes['171k'], variant, [0])),
   ...[
