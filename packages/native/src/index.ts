@@ -6,7 +6,6 @@ export {
   planBackbone,
   type StepBatch,
   type StepOutput,
-  stepMemory as nativeMemory,
 } from '@parscale/core/internal/packed'
 export { type NativeRuntimeOptions, nativeRuntime } from './graphs/native-runtime.ts'
 export { type NativeDecoderOptions, nativeDecoder, nativeRefusal, type PackedModel, packModel } from './native-decoder.ts'

@@ -45,7 +45,7 @@ export interface StepModuleOptions {
 }
 
 export class StepModule {
-  readonly memory: WebAssembly.Memory
+  readonly #memory: WebAssembly.Memory
   readonly #exports: Exports
   readonly #threads: StepThreads | undefined
   readonly #maximumBytes: number
@@ -57,7 +57,7 @@ export class StepModule {
   #broken: string | undefined
 
   private constructor(memory: WebAssembly.Memory, exports: Exports, threads: StepThreads | undefined, maximumBytes: number) {
-    this.memory = memory
+    this.#memory = memory
     this.#exports = exports
     this.#threads = threads
     this.#maximumBytes = maximumBytes
@@ -86,7 +86,7 @@ export class StepModule {
     return this.#threadCount
   }
 
-  /** @throws checkpoint error where something of it is not as it should be; as `read`; the signal's reason */
+  /** @throws runtime error where the step does not take it; resource error where it does not fit; as `read`; the signal's reason */
   async openModel(
     plan: PackPlan,
     read: ReadStored,
@@ -136,7 +136,7 @@ export class StepModule {
   #grown(bytes: number): number {
     if (bytes > this.#maximumBytes) throw outOfMemory(bytes)
     try {
-      return this.memory.grow(Math.ceil(bytes / pageBytes)) * pageBytes
+      return this.#memory.grow(Math.ceil(bytes / pageBytes)) * pageBytes
     } catch {
       throw outOfMemory(bytes)
     }
@@ -208,31 +208,26 @@ export class StepModule {
     }
     this.#requireRoom(this.positionBytes * 64 * pages + tokenBytes * tokens)
     const wanted = batch.wanted.reduce((sum, one) => sum + one, 0)
-    const [hidden, finite] = [new Float32Array(wanted * hiddenSize), new Uint8Array(R)]
     const [rowsAt, idsAt, cosinesAt, sinesAt, wantedAt, hiddenAt, finiteAt] = this.#given([
       new Uint8Array(rows),
       batch.ids,
       batch.cosines,
       batch.sines,
       batch.wanted,
-      hidden,
-      finite,
+      4 * wanted * hiddenSize,
+      R,
     ])
     this.#call(() => this.#exports.step(rowsAt!, R, idsAt!, cosinesAt!, sinesAt!, wantedAt!, tokens, hiddenAt!, finiteAt!))
-    this.#take(hiddenAt!, hidden)
-    this.#take(finiteAt!, finite)
-    return { hidden, finite }
+    return { hidden: this.#floats(hiddenAt!, wanted * hiddenSize), finite: this.#bytes(finiteAt!, R).slice() }
   }
 
   /** [n, hidden] to [n, vocabulary]; and of each row the largest and the sum of e^(x - largest): [n, 2]. */
   logits(hidden: Float32Array, hiddenSize: number, vocabSize: number): { logits: Float32Array; powers: Float64Array } {
     const n = hidden.length / hiddenSize
-    const [logits, powers] = [new Float32Array(n * vocabSize), new Float64Array(2 * n)]
-    const [hiddenAt, logitsAt, powersAt] = this.#given([hidden, logits, powers])
+    const [hiddenAt, logitsAt, powersAt] = this.#given([hidden, 4 * n * vocabSize, 16 * n])
     this.#call(() => this.#exports.logits(hiddenAt!, n, logitsAt!, powersAt!))
-    this.#take(logitsAt!, logits)
-    this.#take(powersAt!, powers)
-    return { logits, powers }
+    const powers = new Float64Array(this.#bytes(powersAt!, 16 * n).slice().buffer)
+    return { logits: this.#floats(logitsAt!, n * vocabSize), powers }
   }
 
   /** [N, P, hidden] to [N, hidden] and each stream's weight [N, P]. */
@@ -243,12 +238,9 @@ export class StepModule {
     hiddenSize: number,
   ): { hidden: Float32Array; weights: Float32Array } {
     const n = streams.length / (p * hiddenSize)
-    const [hidden, weights] = [new Float32Array(n * hiddenSize), new Float32Array(n * p)]
-    const [streamsAt, hiddenAt, weightsAt] = this.#given([streams, hidden, weights])
+    const [streamsAt, hiddenAt, weightsAt] = this.#given([streams, 4 * n * hiddenSize, 4 * n * p])
     this.#call(() => this.#exports.aggregate(aggregator, streamsAt!, n, hiddenAt!, weightsAt!))
-    this.#take(hiddenAt!, hidden)
-    this.#take(weightsAt!, weights)
-    return { hidden, weights }
+    return { hidden: this.#floats(hiddenAt!, n * hiddenSize), weights: this.#floats(weightsAt!, n * p) }
   }
 
   /** Its memory goes when nobody has the module any more. */
@@ -257,31 +249,37 @@ export class StepModule {
     this.#threads?.end()
   }
 
-  /** Copies arrays into memory of the module, where they stay until the next call of this kind; gives their addresses. */
-  #given(arrays: readonly (Uint8Array | Int32Array | Float32Array | Float64Array)[]): number[] {
+  /**
+   * Copies arrays into memory of the module, where they stay until the next call of this kind; gives their addresses. A number: room of so many
+   * bytes, for what comes out.
+   */
+  #given(parts: readonly (Uint8Array | Int32Array | Float32Array | number)[]): number[] {
     this.#mustLive()
-    const sizes = arrays.map(({ byteLength }) => 64 * Math.ceil(byteLength / 64))
+    const sizes = parts.map((part) => 64 * Math.ceil((typeof part === 'number' ? part : part.byteLength) / 64))
     const bytes = sizes.reduce((sum, size) => sum + size, 64)
     if (bytes > this.#scratch.bytes) {
       if (this.#scratch.at > 0) this.#exports.release(this.#scratch.at)
       this.#scratch = { at: 0, bytes: 0 }
       this.#scratch = { at: this.#room(bytes), bytes }
     }
-    let at = this.#scratch.at
-    return arrays.map((array, i) => {
-      this.#bytes(at, array.byteLength).set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength))
-      at += sizes[i]!
-      return at - sizes[i]!
+    let next = this.#scratch.at
+    return parts.map((part, i) => {
+      const at = next
+      next += sizes[i]!
+      if (typeof part !== 'number')
+        this.#bytes(at, part.byteLength).set(new Uint8Array(part.buffer, part.byteOffset, part.byteLength))
+      return at
     })
   }
 
-  #take(at: number, to: Float32Array | Float64Array | Uint8Array): void {
-    new Uint8Array(to.buffer, to.byteOffset, to.byteLength).set(this.#bytes(at, to.byteLength))
+  /** A copy of their own. */
+  #floats(at: number, count: number): Float32Array {
+    return new Float32Array(this.#memory.buffer, at, count).slice()
   }
 
   /** The module's memory grows, and a view does not. */
   #bytes(at: number, length: number): Uint8Array {
-    return new Uint8Array(this.memory.buffer, at, length)
+    return new Uint8Array(this.#memory.buffer, at, length)
   }
 
   /** @throws resource error where there is not so much */
