@@ -68,6 +68,7 @@ const programs = {
   fuzz: {},
   packing: {},
   kernels: { x64: { 'avxvnni-in-words': avx2 } },
+  limits: {},
   products: {},
   stress: {},
   'without-tiles': {},

@@ -191,18 +191,23 @@ void LinearLayers::multiplyPanel(const Linear& layer, size_t panel, const Inputs
 }
 
 void LinearLayers::multiplyMany(const Linear& layer, size_t panel, size_t panels, const Inputs& inputs, size_t from, size_t to,
-                                float* results) const {
+                                float* room) const {
   const Tile* tiles = &inputs.tiles[from / inputs.tileRows];
   const size_t count = (to - from + inputs.tileRows - 1) / inputs.tileRows;
-  const size_t room = (count - 1) * inputs.tileRows + tiles[count - 1].room;
-  kernels_.manyRows->product(*layer.weights, panel, tiles, count, true, {layer.out + from * layer.stride + panel * lanes, layer.stride},
-                             results);
+  const Matrix& m = *layer.weights;
+  Destination results{layer.out + from * layer.stride + panel * lanes, layer.stride, false, layer.add, nullptr};
+  // A product takes the next panel along, which may be another thread's.
+  const bool all = panels == kernels_.manyRows->panelsAtOnce || panel + panels == m.panels();
+  results.put = all && !layer.adapters && (panel + panels) * lanes <= m.outputs;
+  if (layer.bias) results.bias = layer.bias + panel * lanes;
+  if (kernels_.manyRows->product(m, panel, tiles, count, true, results, room)) return;
+  const size_t rows = to - from, step = ((count - 1) * inputs.tileRows + tiles[count - 1].room) * lanes;
   if (layer.adapters) {
-    for (size_t p = 0; p < panels; p++) put(layer, panel + p, from, to - from, results + p * room * lanes);
+    for (size_t p = 0; p < panels; p++) put(layer, panel + p, from, rows, room + p * step);
     return;
   }
-  for (size_t row = from; row < to; row++)
-    for (size_t p = 0; p < panels; p++) put(layer, panel + p, row, 1, results + (p * room + row - from) * lanes);
+  for (size_t row = 0; row < rows; row++)
+    for (size_t p = 0; p < panels; p++) put(layer, panel + p, from + row, 1, room + p * step + row * lanes);
 }
 
 void LinearLayers::put(const Linear& layer, size_t panel, size_t row, size_t rows, float* y) const {

@@ -77,7 +77,7 @@ class LinearLayers {
   void multiply(size_t rows, const std::vector<Linear>& layers);
   void adaptOutputs(const Linear& layer, size_t panel, size_t row, size_t rows, float* y) const;
   void multiplyPanel(const Linear& layer, size_t panel, const Inputs& inputs, size_t from, size_t to) const;
-  void multiplyMany(const Linear& layer, size_t panel, size_t panels, const Inputs& inputs, size_t from, size_t to, float* results) const;
+  void multiplyMany(const Linear& layer, size_t panel, size_t panels, const Inputs& inputs, size_t from, size_t to, float* room) const;
   // Results of a panel [rows][16], to where they belong.
   void put(const Linear& layer, size_t panel, size_t row, size_t rows, float* y) const;
 

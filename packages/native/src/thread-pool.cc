@@ -101,18 +101,15 @@ void ThreadPool::runJob(size_t items, Call call, void* context) {
   }
 }
 
+// The job cannot end before the items that were taken are counted, so what belongs to it stays as it is until then. They are counted once: a locked
+// operation waits for all that was written before it.
 void ThreadPool::takeItems(size_t thread) {
+  size_t taken = 0;
   uint32_t item;
-  while (ranges_[thread].takeFirst(item)) runItem(item, thread);
-  for (size_t other = 1; other < threads(); other++) {
-    while (ranges_[(thread + other) % threads()].takeLast(item)) runItem(item, thread);
-  }
-}
-
-// The job cannot end while this item is held, so what belongs to it stays as it is.
-void ThreadPool::runItem(uint32_t item, size_t thread) {
-  call_(context_, item, thread);
-  done_.fetch_add(1, std::memory_order_release);
+  for (; ranges_[thread].takeFirst(item); taken++) call_(context_, item, thread);
+  for (size_t other = 1; other < threads(); other++)
+    for (; ranges_[(thread + other) % threads()].takeLast(item); taken++) call_(context_, item, thread);
+  if (taken > 0) done_.fetch_add(taken, std::memory_order_release);
 }
 
 // Waits for a job after `last`, or for the end.

@@ -89,7 +89,6 @@ class ThreadPool {
 
   void runJob(size_t items, Call call, void* context);
   void takeItems(size_t thread);
-  void runItem(uint32_t item, size_t thread);
   uint32_t nextJob(uint32_t last);
 
   size_t threads_;

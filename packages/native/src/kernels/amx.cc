@@ -199,7 +199,7 @@ void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const 
 
 bool takes(size_t blockSize) { return blockSize >= tileInputs && blockSize <= inputsAtOnce && inputsAtOnce % blockSize == 0; }
 
-void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out) {
+bool product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out) {
   _tile_loadconfig(&tileShapes);
   size_t room = 0;
   for (size_t t = 0; t < count; t++) room += tiles[t].room;
@@ -212,6 +212,7 @@ void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, boo
   else if (w.hasMinima) panelsTimesTiles<4, true>(w, at, step, tiles, count, prefetches, to, out, outStep);
   else panelsTimesTiles<4, false>(w, at, step, tiles, count, prefetches, to, out, outStep);
   _tile_release();
+  return false;
 }
 
 }  // namespace AmxTiles

@@ -100,7 +100,7 @@ struct Avx512Vnni {
 //
 // Two panels meet seven rows, so that each input is loaded once for both (with one panel, loads are as many as products), and sums, totals,
 // weights and an input fit into the 32 registers. Weights are cut into pieces that stay in the first cache level while all rows meet them, and
-// 4 bits are unpacked once for all rows. Below some 64 rows that gains nothing: weights come from memory.
+// 4 bits are unpacked once for all rows. Four tiles that are nearly full are the fewest for which that gains.
 namespace Avx512VnniManyRows {
 
 constexpr size_t tileRows = 7, panelsAtOnce = 2, inputsAtOnce = 512;
@@ -112,10 +112,9 @@ constexpr size_t tileRows = 7, panelsAtOnce = 2, inputsAtOnce = 512;
 
 [[gnu::always_inline]] inline void prefetch(const void* at) { _mm_prefetch(static_cast<const char*>(at), _MM_HINT_T1); }
 
-// 4 bits as bytes, and asks for those that come `distance` bytes later.
-void unpack(const uint8_t* from, size_t inputs, size_t distance, uint8_t* to) {
+// 4 bits as bytes.
+void unpack(const uint8_t* from, size_t inputs, uint8_t* to) {
   for (size_t i = 0; i < inputs * lanes / 2; i += 64) {
-    if (distance > 0) prefetch(from + i + distance);
     _mm512_store_si512(to + 2 * i, Avx512Vnni::lowNibbles(from + i));
     _mm512_store_si512(to + 2 * i + 64, Avx512Vnni::highNibbles(from + i));
   }
@@ -129,7 +128,7 @@ struct Block {
 
 // total += a block's products with a tile's rows, [2][7][16], by the operations of integerProduct (templates.h).
 template <int bits, bool minima>
-[[gnu::always_inline]] inline void multiplyBlock(const Block& block, size_t inputs, const int8_t* in, const float* rowScales, const int32_t* rowSums, size_t distance, __m512 (&lowTotal)[tileRows],
+[[gnu::always_inline]] inline void multiplyBlock(const Block& block, size_t inputs, const int8_t* in, const float* rowScales, const int32_t* rowSums, __m512 (&lowTotal)[tileRows],
                                                  __m512 (&highTotal)[tileRows]) {
   constexpr int zero = minima ? 0 : bits == 8 ? 128 : 8, rows = int(tileRows);
   __m512i low[rows], high[rows];
@@ -140,10 +139,6 @@ template <int bits, bool minima>
   const uint8_t *one = block.weights[0], *two = block.weights[1];
   for (size_t k = 0; k < inputs; k += 16, in += 16 * rows) {
     for (int from = 0; from < 16; from += 4, one += 64, two += 64) {
-      if (distance > 0) {
-        prefetch(one + distance);
-        prefetch(two + distance);
-      }
       const __m512i a = _mm512_load_si512(one), b = _mm512_load_si512(two);
       for (int m = 0; m < rows; m++) {
         const __m512i x = _mm512_set1_epi32(*reinterpret_cast<const Avx512Vnni::Four*>(in + 16 * m + from));
@@ -164,6 +159,18 @@ struct alignas(64) Scratch {
   uint8_t weights[panelsAtOnce][inputsAtOnce * lanes];
 };
 
+// Results of a tile's first rows, from its row `row` and output `lane` on.
+[[gnu::always_inline]] inline void putRows(const __m512 (&totals)[tileRows], size_t rows, const Destination& to, size_t row, size_t lane) {
+  float* at = to.at + row * to.stride + lane;
+  for (size_t m = 0; m < tileRows; m++) {
+    if (m >= rows) return;
+    __m512 y = totals[m];
+    if (to.bias) y = _mm512_add_ps(y, _mm512_loadu_ps(to.bias + lane));
+    if (to.add) y = _mm512_add_ps(_mm512_loadu_ps(at + m * to.stride), y);
+    _mm512_storeu_ps(at + m * to.stride, y);
+  }
+}
+
 template <int bits, bool minima>
 void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out, size_t outStep) {
   Scratch scratch;
@@ -176,9 +183,7 @@ void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const 
     for (size_t p = 0; p < panelsAtOnce; p++) {
       for (size_t b = 0; b < now; b++) {
         const uint8_t* at = panel + p * step + (from + b) * record;
-        if (distance > 0)
-          for (size_t line = 0; line < header; line += 64) prefetch(at + line + distance);
-        if constexpr (bits == 4) unpack(at + header, w.blockSize, distance, scratch.weights[p] + b * w.blockSize * lanes);
+        if constexpr (bits == 4) unpack(at + header, w.blockSize, scratch.weights[p] + b * w.blockSize * lanes);
       }
     }
     size_t row = 0;
@@ -198,18 +203,25 @@ void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const 
         }
       for (size_t b = 0; b < now; b++) {
         const uint8_t* at = panel + (from + b) * record;
+        // A tile asks for its share of what comes next, so that memory has as much to do all the time.
+        for (size_t line = record * t / count / 64 * 64, end = record * (t + 1) / count / 64 * 64; distance > 0 && line < end; line += 64)
+          for (size_t p = 0; p < panelsAtOnce; p++) prefetch(at + p * step + line + distance);
         Block block;
         for (size_t p = 0; p < panelsAtOnce; p++) {
           block.scales[p] = reinterpret_cast<const float*>(at + p * step);
           block.weights[p] = bits == 4 ? scratch.weights[p] + b * w.blockSize * lanes : at + p * step + header;
         }
         const size_t block0 = from + b;
-        multiplyBlock<bits, minima>(block, w.blockSize, x.integers + block0 * w.blockSize * tileRows, x.scales + block0 * tileRows, x.sums + block0 * tileRows,
-                                    bits == 8 && t == 0 ? distance : 0, lowTotal, highTotal);
+        multiplyBlock<bits, minima>(block, w.blockSize, x.integers + block0 * w.blockSize * tileRows, x.scales + block0 * tileRows, x.sums + block0 * tileRows, lowTotal, highTotal);
       }
-      for (size_t m = 0; m < tileRows; m++) {
-        _mm512_store_ps(low + m * lanes, lowTotal[m]);
-        _mm512_store_ps(high + m * lanes, highTotal[m]);
+      if (to.put && from + now >= blocks) {
+        putRows(lowTotal, x.rows, to, row, 0);
+        if (step > 0) putRows(highTotal, x.rows, to, row, lanes);
+      } else {
+        for (size_t m = 0; m < tileRows; m++) {
+          _mm512_store_ps(low + m * lanes, lowTotal[m]);
+          _mm512_store_ps(high + m * lanes, highTotal[m]);
+        }
       }
       row += tileRows;
     }
@@ -218,7 +230,7 @@ void panelsTimesTiles(const Matrix& w, const uint8_t* panel, size_t step, const 
 
 bool takes(size_t blockSize) { return blockSize % 16 == 0 && blockSize <= inputsAtOnce && inputsAtOnce % blockSize == 0; }
 
-void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out) {
+bool product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination& to, float* out) {
   const uint8_t* at = w.data + panel * w.panelBytes();
   // Behind the last panel: the same once more.
   const size_t step = panel + 1 < w.panels() ? w.panelBytes() : 0, outStep = count * tileRows * lanes;
@@ -226,9 +238,10 @@ void product(const Matrix& w, size_t panel, const Tile* tiles, size_t count, boo
   else if (w.format == Format::int8) panelsTimesTiles<8, false>(w, at, step, tiles, count, prefetches, to, out, outStep);
   else if (w.hasMinima) panelsTimesTiles<4, true>(w, at, step, tiles, count, prefetches, to, out, outStep);
   else panelsTimesTiles<4, false>(w, at, step, tiles, count, prefetches, to, out, outStep);
+  return to.put;
 }
 
-constexpr ManyRows table = {64, tileRows, tileRows, 16, panelsAtOnce, 4096 * 1024, takes, product};
+constexpr ManyRows table = {27, tileRows, tileRows, 16, panelsAtOnce, 4096 * 1024, takes, product};
 
 }  // namespace Avx512VnniManyRows
 

@@ -115,10 +115,14 @@ struct PanelAdapters {
   size_t lowStride = 0;
 };
 
-// Where results of a panel will be put: the first row's, and floats from row to row.
+// Where results of panels will be put: the first row's, and floats from row to row.
 struct Destination {
-  const float* at = nullptr;
+  float* at = nullptr;
   size_t stride = 0;
+  // Whether the product may put them there by itself: as they are with `bias`, or added to what is there. All its panels have 16 outputs then.
+  bool put = false;
+  bool add = false;
+  const float* bias = nullptr;
 };
 
 // Products of many rows, where an instruction set has something of its own for them. They give the bits of `Kernels::product`.
@@ -131,8 +135,9 @@ struct ManyRows {
   size_t inputBytesAtOnce;
   bool (*takes)(size_t blockSize);
   // `panelsAtOnce` panels (fewer where the matrix ends) times several tiles, of which all but the last are full: out [panelsAtOnce][room of all][16].
-  // `prefetches`: the weights come from memory. Prefetches the destination of the first two panels as well, line by line.
-  void (*product)(const Matrix&, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination&, float* out);
+  // `prefetches`: the weights come from memory. Prefetches the destination of the first two panels as well, line by line. Whether results are there
+  // already; `out` is no more than room then.
+  bool (*product)(const Matrix&, size_t panel, const Tile* tiles, size_t count, bool prefetches, const Destination&, float* out);
 };
 
 struct Kernels {
