@@ -2,7 +2,7 @@
  * What a step costs, from the packed file up: a model with random weights (the 1.6B of the paper unless --layers says fewer),
  * ms per token for P rows of one sequence, and the weights' bytes per second against what this machine reads at best.
  *
- *   npx tsx --conditions=source packages/native/bench/step.ts [--bits 8] [--layers 36] [--context 256] [--p 1,8,16] [--threads 2]
+ *   npx tsx --conditions=source packages/native/bench/step.ts [--bits 8] [--layers 36] [--context 256,8192] [--p 1,8,16] [--threads 2]
  *     [--cache int8] [--prefill 512] [--set avx2] [--steps 8] [--against /tmp/other/parscale.node] [--shape 135M] [--rank 4 | --scales]
  *
  * `--rank`, `--scales`: each row has low ranks, or scales, of its own. `--against`: another build of the module takes turns with this one, step by step, and must give the same bits. Processor time leaves out what others take of the
@@ -38,13 +38,13 @@ const { values } = parseArgs({
   },
 })
 const print = (line: string) => process.stdout.write(`${line}\n`)
-const [bits, blockSize, layers, context, threads] = [
-  values.bits,
-  values.block,
-  values.layers,
-  values.context,
-  values.threads,
-].map(Number) as [number, number, number, number, number]
+const [bits, blockSize, layers, threads] = [values.bits, values.block, values.layers, values.threads].map(Number) as [
+  number,
+  number,
+  number,
+  number,
+]
+const contexts = values.context.split(',').map(Number)
 const [H, I, heads, kvHeads, D, V] =
   values.shape === '135M' ? ([576, 1536, 9, 3, 64, 49152] as const) : ([1536, 8320, 16, 2, 96, 151936] as const)
 
@@ -140,6 +140,7 @@ if (values.against) {
 
 interface Case {
   readonly p: number
+  readonly context: number
   readonly name: string
   readonly native: NativeModule
   readonly model: ReturnType<NativeModule['openModel']>
@@ -197,10 +198,10 @@ async function time(one: Case, work: () => Promise<unknown>): Promise<void> {
 
 function report(cases: readonly Case[], figure: (ms: number, p: number) => string): void {
   const [first, firstProcessor] = [spreadOf(cases[0]!.ms), spreadOf(cases[0]!.processorMs)]
-  for (const { p, name, ms, processorMs } of cases) {
+  for (const { p, context, name, ms, processorMs } of cases) {
     const [wall, processor] = [spreadOf(ms), spreadOf(processorMs)]
     print(
-      `${name}P ${p}: best ${wall.min.toFixed(1)} ms, median ${wall.median.toFixed(1)} ms, ${figure(wall.min, p)}, ` +
+      `${name}P ${p}${contexts.length > 1 ? `, context ${context}` : ''}: best ${wall.min.toFixed(1)} ms, median ${wall.median.toFixed(1)} ms, ${figure(wall.min, p)}, ` +
         `x${(wall.min / first.min).toFixed(2)} of the first (median x${(wall.median / first.median).toFixed(2)}); processor time ` +
         `${processor.min.toFixed(1)}, ${processor.median.toFixed(1)} ms (x${(processor.min / firstProcessor.min).toFixed(2)}, x${(processor.median / firstProcessor.median).toFixed(2)})`,
     )
@@ -212,7 +213,7 @@ try {
   const streamed = writeModel(join(folder, 'model'))
   const set = values.set ?? loaded.module.instructionSets()[0]!
   print(
-    `${format}, ${layers} layers, ${(streamed / 1e9).toFixed(2)} GB, ${set}, ${threads} threads, context ${context}, cache ${values.cache}`,
+    `${format}, ${layers} layers, ${(streamed / 1e9).toFixed(2)} GB, ${set}, ${threads} threads, context ${contexts.join(', ')}, cache ${values.cache}`,
   )
   const open = modules.map(({ name, native }) => ({
     name,
@@ -221,15 +222,15 @@ try {
   }))
   const most = Math.max(...values.p.split(',').map(Number))
   if (adapted) for (const { native, model } of open) writeAdapters(native, model, most + 1)
-  const cases: Case[] = values.p
-    .split(',')
-    .map(Number)
-    .flatMap((p) =>
+  const counts = values.p.split(',').map(Number)
+  const cases: Case[] = contexts.flatMap((context) =>
+    counts.flatMap((p) =>
       open.map(({ name, native, model }) => {
         const rows = Array.from({ length: p }, () => native.openRow(model))
-        return { p, name, native, model, rows, ms: [], processorMs: [], hidden: new Float32Array() }
+        return { p, context, name, native, model, rows, ms: [], processorMs: [], hidden: new Float32Array() }
       }),
-    )
+    ),
+  )
   const prefill = Number(values.prefill)
   if (prefill > 0) {
     for (let turn = 0; turn < Number(values.steps); turn++) {
@@ -245,22 +246,23 @@ try {
     report(cases, (ms, p) => `${(((prefill * p) / ms) * 1e3).toFixed(0)} row tokens/s`)
   } else {
     // The context is written, not computed.
-    const past = Float32Array.from({ length: kvHeads * context * D }, (_, i) => Math.sin(i * 0.7))
-    for (const { native, model, rows } of cases)
+    for (const { context, native, model, rows } of cases) {
+      const past = Float32Array.from({ length: kvHeads * context * D }, (_, i) => Math.sin(i * 0.7))
       for (const row of rows) for (let l = 0; l < layers; l++) native.writePrefix(model, row, l, past, past)
+    }
     // In turns, so that what else the machine does meets all cases alike.
     for (let step = 0; step < Number(values.steps); step++) {
       for (const one of cases) {
         await time(one, async () => {
-          one.hidden = (await one.native.step(one.model, batch(one.rows, context, 0, 1))).hidden
+          one.hidden = (await one.native.step(one.model, batch(one.rows, one.context, 0, 1))).hidden
           await one.native.logits(one.model, one.hidden.subarray(0, H))
         })
       }
     }
     report(cases, (ms) => `${(streamed / ms / 1e6).toFixed(1)} GB/s`)
   }
-  for (const { p, name, hidden } of cases) {
-    const other = cases.find((one) => one.p === p)!.hidden
+  for (const { p, context, name, hidden } of cases) {
+    const other = cases.find((one) => one.p === p && one.context === context)!.hidden
     if (Buffer.compare(new Uint8Array(hidden.buffer), new Uint8Array(other.buffer)) !== 0)
       throw new Error(`P ${p}: ${name}gives other bits`)
   }

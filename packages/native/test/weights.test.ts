@@ -113,7 +113,7 @@ describe.each(kinds)('%s', (kind) => {
     await writePacked(path, planBackbone(config, find, true), 2)
     for (const instructionSet of instructionSets()) {
       const model = new NativeModel(path, { instructionSet, threads: 2 })
-      for (const rows of [1, 2, 3, 7, 16, 17, 31, 32, 33, 40, 48, 49, 64]) {
+      for (const rows of [1, 2, 3, 7, 16, 17, 26, 27, 28, 31, 32, 33, 40, 48, 49, 64]) {
         // Integers with a 127 in each block: rounding inputs to 8 bits changes nothing.
         const hidden = Float32Array.from({ length: rows * H }, (_, i) => (i % 16 === 3 ? 127 : Math.round(uniform() * 127)))
         const logits = await model.logits(hidden)
