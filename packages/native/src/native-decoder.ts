@@ -20,7 +20,12 @@ import { isPackedInMemory, packInMemory } from './pack.ts'
 import { packedFile } from './packed-cache.ts'
 
 /** `device` is the CPU. */
-export type NativeDecoderOptions = DecoderOptions & Pick<NativeModelOptions, 'instructionSet'> & ModelCacheOptions
+export type NativeDecoderOptions = DecoderOptions &
+  Pick<NativeModelOptions, 'instructionSet'> &
+  ModelCacheOptions & {
+    /** Packs all in memory, where the cache has no room or cannot be written: nothing is kept. */
+    readonly inMemory?: boolean | undefined
+  }
 
 /** Logits that are kept room for: 32 MB. */
 const largestRoom = 2 ** 23
@@ -75,8 +80,10 @@ function aggregatorPlans({ streamSets }: ModelFiles): Map<number, readonly [kind
 }
 
 /** What isPackedInMemory says in memory; the rest in the cache, where it is made on first use. */
-const packedOf = (kind: string, plan: PackPlan, { threads = availableParallelism(), ...caching }: NativeDecoderOptions) =>
-  isPackedInMemory(plan) ? packInMemory(plan, threads, caching) : packedFile(kind, plan, { ...caching, threads })
+const packedOf = (kind: string, plan: PackPlan, options: NativeDecoderOptions) => {
+  const { threads = availableParallelism(), inMemory = isPackedInMemory(plan), ...caching } = options
+  return inMemory ? packInMemory(plan, threads, caching) : packedFile(kind, plan, { ...caching, threads })
+}
 
 /**
  * Packs a model in memory, or maps its packed files, which are made in the cache on first use.

@@ -62,7 +62,7 @@ export async function planShape(
   const folderName = `${name.replaceAll(' ', '-')}-${bits}bit-p${sets}-format${quantisedFormatVersion}`
   const kept = join(workplace.kept, folderName)
   const isThere = await exists(kept)
-  const backbone = isThere || keep ? kept : join(workplace.temporary, folderName)
+  const backbone = isThere || keep ? kept : join(workplace.temporary(), folderName)
   const config = syntheticConfig(shape)
   const model: BenchModel = {
     name,
@@ -108,7 +108,7 @@ export async function planModel({
   const shape = shapeOfConfig(config, isTied(outline.backbone))
   const streams = wanted ?? [...own.keys()].sort((a, b) => a - b)
   const missing = streams.filter((p) => !own.has(p))
-  const madeUp = (p: number) => join(workplace.temporary, `streams-p${p}`)
+  const madeUp = (p: number) => join(workplace.temporary(), `streams-p${p}`)
   const storedBits = quantisationOf(config.raw, path)?.bits ?? 32
   if (bits === 32 && storedBits !== 32)
     throw usageError(`${path}: is quantised to ${storedBits} bits already; leave --bits out`, { flag: '--bits', found: bits })
@@ -149,6 +149,8 @@ export async function planModel({
  */
 export async function requireDisk(plans: readonly PlannedModel[], workplace: Workplace, packed: boolean): Promise<void> {
   const needed = plans.reduce((sum, { diskBytes }) => sum + diskBytes, 0) * (packed ? 2 : 1)
+  // Where nothing is written the folder need not be there.
+  if (needed === 0) return
   const free = await freeBytes(workplace.folder)
   if (needed <= free) return
   throw resourceError(

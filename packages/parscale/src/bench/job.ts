@@ -12,6 +12,8 @@ export interface Job {
   readonly engine: EngineName
   /** The product's, where packed weights are. */
   readonly cacheDirectory: string
+  /** Nothing can be kept there. */
+  readonly inMemory?: true
   /** undefined: the engine's choice. */
   readonly threads: number | undefined
   readonly p: number

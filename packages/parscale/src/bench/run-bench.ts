@@ -3,6 +3,7 @@ import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import process from 'node:process'
 import type { Device } from '@parscale/core/internal/cost'
 import { onnxRuntime, onnxRuntimeFault } from '@parscale/core/internal/node/onnx-runtime'
+import { unkeptLine } from '../load/decode-engine.ts'
 import { availableMemoryBytes } from '../load/memory.ts'
 import { packageVersion } from '../package-files.ts'
 import type { Io } from '../terminal/io.ts'
@@ -54,10 +55,14 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
   for (const plan of plans) {
     models.push(await shown(io, `writing ${plan.model.name} in ${plan.model.bits} bits`, (options) => plan.make(options)))
   }
-  const cases = crossing(models)
-  for (const one of cases) {
+  const cases: Case[] = []
+  const said = new Set<string>()
+  for (const one of crossing(models)) {
     const job = jobOf(one, workplace.cache)
-    await shown(io, `packing ${one.model.name} in ${one.model.bits} bits`, (options) => prepareTurn(job, options))
+    const unkept = await shown(io, `packing ${one.model.name} in ${one.model.bits} bits`, (options) => prepareTurn(job, options))
+    cases.push(unkept ? { ...one, inMemory: true } : one)
+    if (unkept && !said.has(unkept.message)) io.stderr(unkeptLine(unkept))
+    if (unkept) said.add(unkept.message)
   }
   const devices = await measureDevices(settings.threads, io)
   const turns: readonly Turn[][] = await measureCases(cases, {

@@ -1,7 +1,7 @@
 /** Measures one turn of a case. It needs a fresh process, since it reports the process's peak memory as the case's. */
 import { Engine, type ModelFiles, modelFiles, type Sequence } from '@parscale/core/internal/generation'
 import { type ModelFolder, openModelFolder } from '@parscale/core/internal/node'
-import { type EngineOptions, prepareModel, startModel } from '../load/decode-engine.ts'
+import { type EngineOptions, prepareEngine, startModel } from '../load/decode-engine.ts'
 import type { Job, Turn } from './job.ts'
 import { peakMemoryBytes } from './peak-memory.ts'
 
@@ -10,10 +10,10 @@ const warmUpSteps = 2
 
 /** @throws as loading a model and stepping it do */
 export async function runTurn(job: Job): Promise<Turn> {
-  const { engine, cacheDirectory, kv, threads } = job
+  const { engine, cacheDirectory, kv, threads, inMemory } = job
   const started = performance.now()
   return await withFiles(job, async (files) => {
-    const model = await startModel(engine, files, { cacheDirectory, kv, threads })
+    const model = await startModel(engine, files, { cacheDirectory, kv, threads, inMemory })
     const loadMs = performance.now() - started
     try {
       return { loadMs, ...(await measure(new Engine(model), job)) }
@@ -23,9 +23,9 @@ export async function runTurn(job: Job): Promise<Turn> {
   })
 }
 
-/** Makes what turns of this job would make in the cache; their memory and time are not to count. */
-export const prepareTurn = (job: Job, options: Pick<EngineOptions, 'onProgress' | 'signal'>): Promise<void> =>
-  withFiles(job, (files) => prepareModel(job.engine, files, { cacheDirectory: job.cacheDirectory, ...options }))
+/** Makes what turns of this job would make in the cache; their memory and time are not to count. @returns as prepareEngine */
+export const prepareTurn = (job: Job, options: Pick<EngineOptions, 'onProgress' | 'signal'>): ReturnType<typeof prepareEngine> =>
+  withFiles(job, (files) => prepareEngine(job.engine, files, { cacheDirectory: job.cacheDirectory, ...options }))
 
 async function withFiles<T>({ backbone, streamSet }: Job, use: (files: ModelFiles) => Promise<T>): Promise<T> {
   const open: ModelFolder[] = []

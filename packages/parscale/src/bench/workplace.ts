@@ -3,24 +3,32 @@
  * folder goes with it; what killed runs left is removed by the next one.
  */
 import { join } from 'node:path'
-import { diskError, temporaryFolder } from '@parscale/core/internal/node'
+import { diskError, isDiskError, temporaryFolder } from '@parscale/core/internal/node'
 
 export interface Workplace {
   /** The product's cache folder. */
   readonly cache: string
   readonly folder: string
-  /** Removed at the end. */
-  readonly temporary: string
+  /** Path of a folder that is removed at the end. @throws as diskError where the cache cannot be written */
+  temporary(): string
   /** Stays: models that `--keep` made, by name. */
   readonly kept: string
   close(): Promise<void>
 }
 
-/** @param cache the product's cache folder @throws usage error where it cannot be written */
+/** @param cache the product's cache folder; one that cannot be written will do while nobody asks for `temporary` */
 export async function openWorkplace(cache: string): Promise<Workplace> {
   const folder = join(cache, 'bench')
-  const temporary = await temporaryFolder(join(folder, 'run')).catch((error) => {
-    throw diskError(error, folder, { full: 'free some space', denied: 'set PARSCALE_CACHE to a folder that can' })
-  })
-  return { cache, folder, temporary: temporary.path, kept: join(folder, 'kept'), close: temporary.remove }
+  const kept = join(folder, 'kept')
+  try {
+    const { path, remove } = await temporaryFolder(join(folder, 'run'))
+    return { cache, folder, temporary: () => path, kept, close: remove }
+  } catch (error) {
+    const fault = diskError(error, folder, { full: 'free some space', denied: 'set PARSCALE_CACHE to a folder that can' })
+    if (!isDiskError(fault)) throw fault
+    const temporary = () => {
+      throw fault
+    }
+    return { cache, folder, temporary, kept, close: async () => {} }
+  }
 }

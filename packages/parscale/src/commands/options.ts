@@ -5,7 +5,7 @@ import { validateSampling } from '@parscale/core/internal/generation'
 import { kvTypes } from '@parscale/core/internal/model'
 import { checkInBackground } from '@parscale/core/internal/node/disk'
 import { devices } from '@parscale/core/internal/runtime'
-import { type ChosenEngine, engineChoices } from '../load/decode-engine.ts'
+import { type ChosenEngine, engineChoices, unkeptLine } from '../load/decode-engine.ts'
 import type { LoadOptions } from '../load/load.ts'
 import { weightBits } from '../load/precision.ts'
 import { fetchingOf } from '../storage/fetching.ts'
@@ -125,6 +125,7 @@ export function loadOptions(io: Io, flags: ModelFlags, contextTokens?: number): 
     onUnpack: shown(io, 'unpacking GGUF'),
     onQuantise: shown(io, 'quantising'),
     onPack: shown(io, 'packing for the native step'),
+    onUnkept: (reason) => io.stderr(unkeptLine(reason)),
     onWait: (_, who) => io.stderr(`${who} is writing a model into the cache; waiting for it\n`),
     onEngine: (chosen) => {
       io.detail?.(`engine: ${chosen.engine} (${chosen.why})\n`)

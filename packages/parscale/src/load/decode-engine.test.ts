@@ -86,19 +86,6 @@ describe.runIf(engines.includes('native'))('native code', () => {
       '--engine native: the native step runs on the CPU only, not on webgpu; leave --engine or --device out',
     )
   })
-
-  it('does without a cache that cannot be written, where nothing is rounded', async () => {
-    const file = join(folder, 'no-folder')
-    writeFileSync(file, '')
-    expect(await parscale([...generate, byteModel], { env: { PARSCALE_CACHE: file } })).toMatchObject({ code: 0, stderr: '' })
-    for (const engine of ['auto', 'native']) {
-      const refused = await parscale([...generate, byteModel, '--bits', '8', '--engine', engine], {
-        env: { PARSCALE_CACHE: file },
-      })
-      expect([refused.code, JSON.parse(refused.stdout).error.kind]).toEqual([2, 'usage'])
-    }
-    expect(readFileSync(file, 'utf8')).toBe('')
-  })
 })
 
 it('ONNX Runtime runs where the package is not installed, and one line says so', async () => {

@@ -1,5 +1,5 @@
 /** Which engine runs a model, and why: native code on CPUs where it can, else ONNX Runtime. */
-import { isParscaleError, type ParscaleError, unsupportedError, usageError } from '@parscale/core/internal'
+import { type ParscaleError, unsupportedError, usageError } from '@parscale/core/internal'
 import {
   type DecoderKind,
   type DecoderOptions,
@@ -10,6 +10,7 @@ import {
 } from '@parscale/core/internal/generation'
 import type { ModelConfig } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
+import { isDiskError } from '@parscale/core/internal/node/disk'
 
 /** In order of preference; the last one runs every model. */
 export const engineNames = ['native', 'onnx'] as const
@@ -18,7 +19,10 @@ export const engineChoices = ['auto', ...engineNames] as const
 export type EngineChoice = (typeof engineChoices)[number]
 
 /** How a model is started: what decoders are told, and where they keep what they make of it. */
-export interface EngineOptions extends DecoderOptions, ModelCacheOptions {}
+export interface EngineOptions extends DecoderOptions, ModelCacheOptions {
+  /** What would be kept in the cache is made in memory: prepareEngine says when. */
+  readonly inMemory?: true | undefined
+}
 
 type Decoders = DecoderKind<EngineOptions>
 
@@ -81,31 +85,33 @@ export async function requireEngine(
     )
 }
 
-/** Packs what an engine needs packed. With `auto`, a cache that has no room or cannot be written is no reason to give up. */
+/**
+ * Makes in the cache what starting a model would make there: packed weights for the native step.
+ *
+ * @returns why nothing is kept, where the cache has no room or cannot be written: the model starts with `inMemory`
+ */
 export async function prepareEngine(
-  chosen: ChosenEngine,
+  engine: EngineName,
   files: ModelFiles,
-  options: EngineOptions & { readonly engine?: EngineChoice | undefined },
-): Promise<ChosenEngine> {
+  options: EngineOptions,
+): Promise<ParscaleError | undefined> {
+  const decoders = await decodersOf(engine)
   try {
-    await chosen.decoders.prepare?.(files, options)
-    return chosen
+    await decoders.prepare?.(files, options)
+    return undefined
   } catch (error) {
-    const { engine = 'auto' } = options
-    if (engine !== 'auto' || !isParscaleError(error) || (error.kind !== 'resource' && error.kind !== 'usage')) throw error
-    if (await onnxFault()) throw error
-    return { engine: last, why: error.message, decoders: graphs }
+    options.signal?.throwIfAborted()
+    if (isDiskError(error)) return error
+    throw error
   }
 }
+
+/** For people: what prepareEngine returned. */
+export const unkeptLine = ({ message }: ParscaleError): string => `weights are packed in memory, at each start: ${message}\n`
 
 /** Starts a model on an engine. `onProgress`: while weights are packed for the native step, once for each model. */
 export async function startModel(engine: EngineName, files: ModelFiles, options: EngineOptions): Promise<Model> {
   return new Model(files, await (await decodersOf(engine)).open(files, options))
-}
-
-/** Makes what starting a model would make in the cache: packed weights for the native step. */
-export async function prepareModel(engine: EngineName, files: ModelFiles, options: ModelCacheOptions): Promise<void> {
-  await (await decodersOf(engine)).prepare?.(files, options)
 }
 
 async function decodersOf(engine: EngineName): Promise<Decoders> {

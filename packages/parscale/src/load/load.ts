@@ -1,8 +1,8 @@
 /** Loads a model to run: opens it, checks that it fits into memory, and starts it on the engine that runs it. */
+import type { ParscaleError } from '@parscale/core/internal'
 import {
   type DecoderOptions,
   type Model,
-  type ModelFiles,
   modelFiles,
   openText,
   type SchedulerOptions,
@@ -22,6 +22,8 @@ export interface LoadOptions extends OpenOptions, DecoderOptions {
   readonly onEngine?: (engine: ChosenEngine) => void
   /** Called while weights are packed for the native step for the first time. */
   readonly onPack?: (progress: WriteProgress) => void
+  /** Called where packed weights cannot be kept, with why: they are packed in memory, at each start. */
+  readonly onUnkept?: (reason: ParscaleError) => void
   /** Checked against free memory before anything is loaded. Default: P of the model, 2048 tokens. */
   readonly p?: number
   readonly contextTokens?: number
@@ -40,7 +42,7 @@ export async function loadModel(
 ): Promise<{ model: Model; backbone: ModelFolder; close(): Promise<void> }> {
   const open = await openToLoad(model, options)
   try {
-    return { model: await startOpenModel(open, model, options), backbone: open.backbone, close: open.close }
+    return { model: await startOpenModel(open, options), backbone: open.backbone, close: open.close }
   } catch (error) {
     await open.close()
     throw error
@@ -51,7 +53,7 @@ export async function loadModel(
 export async function loadTextModel(model?: string, options: LoadOptions = {}): Promise<TextModel> {
   const open = await openToLoad(model, options)
   try {
-    return await openText(open.backbone, () => startOpenModel(open, model, options), options.scheduling)
+    return await openText(open.backbone, () => startOpenModel(open, options), options.scheduling)
   } finally {
     await open.close()
   }
@@ -68,7 +70,7 @@ export const engineOf = (
   )
 
 /** As the engine that will run it needs it. */
-async function openToLoad(model: string | undefined, options: LoadOptions): Promise<OpenModel & { readonly streamed?: true }> {
+async function openToLoad(model: string | undefined, options: LoadOptions): Promise<OpenModel> {
   const open = await openModelStreamed(model, options)
   if (!open) return await openModel(model, options)
   try {
@@ -76,7 +78,7 @@ async function openToLoad(model: string | undefined, options: LoadOptions): Prom
     // Before the work of quantising.
     await requireEngine(chosen, options)
     requireMemory(open, chosen.decoders, options)
-    if (chosen.decoders.readsOnce) return { ...open, streamed: true }
+    if (chosen.decoders.readsOnce) return open
   } catch (error) {
     await open.close()
     throw error
@@ -85,10 +87,8 @@ async function openToLoad(model: string | undefined, options: LoadOptions): Prom
   return await openModel(model, options)
 }
 
-type ToLoad = OpenModel & { readonly streamed?: true }
-
-async function startOpenModel(open: ToLoad, model: string | undefined, options: LoadOptions): Promise<Model> {
-  const started = await start(open, model, options).catch(async (error) => {
+async function startOpenModel(open: OpenModel, options: LoadOptions): Promise<Model> {
+  const started = await start(open, options).catch(async (error) => {
     await mustBeUnchanged(open)
     throw error
   })
@@ -99,27 +99,16 @@ async function startOpenModel(open: ToLoad, model: string | undefined, options: 
   return started
 }
 
-async function start(open: ToLoad, model: string | undefined, options: LoadOptions): Promise<Model> {
-  const wanted = await engineOf(open, options)
-  await requireEngine(wanted, options)
-  requireMemory(open, wanted.decoders, options)
+async function start(open: OpenModel, options: LoadOptions): Promise<Model> {
+  const chosen = await engineOf(open, options)
+  await requireEngine(chosen, options)
+  requireMemory(open, chosen.decoders, options)
   const files = await modelFiles(open.backbone, open.streamSets)
   const engineOptions = { ...options, ...cacheOptions(options, options.onPack) }
-  const chosen = await prepareEngine(wanted, files, engineOptions)
-  if (chosen === wanted) return await onEngine(chosen, files)
-  requireMemory(open, chosen.decoders, options)
-  if (!open.streamed) return await onEngine(chosen, files)
-  const folder = await openModel(model, options)
-  try {
-    return await onEngine(chosen, await modelFiles(folder.backbone, folder.streamSets))
-  } finally {
-    await folder.close()
-  }
-
-  async function onEngine(chosen: ChosenEngine, files: ModelFiles): Promise<Model> {
-    options.onEngine?.(chosen)
-    return await startModel(chosen.engine, files, engineOptions)
-  }
+  const unkept = await prepareEngine(chosen.engine, files, engineOptions)
+  if (unkept) options.onUnkept?.(unkept)
+  options.onEngine?.(chosen)
+  return await startModel(chosen.engine, files, unkept ? { ...engineOptions, inMemory: true } : engineOptions)
 }
 
 /** Engines open the files once more, by their paths: another file there has other weights than its header said. */

@@ -1,10 +1,10 @@
 /**
- * Where a command may not write: a cache on a read-only mount or of another user, no home folder, a full or read-only /tmp. What is
- * there is used, what is not needed is done without, and the rest is one line with the path and exit code 2. Linux, as root for
- * what needs another user or a mount.
+ * Where a command may not write: a cache on a read-only mount, of another user or on a full disk, no home folder, a full or read-only
+ * /tmp. What is there is used, what is not needed is done without, with one line where something would have been kept, and the rest is
+ * one line with the path and exit code 2. Linux, as root for what needs another user or a mount.
  */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -44,16 +44,21 @@ function run(within: readonly string[], args: readonly string[], set: NodeJS.Pro
   return { code, stdout, stderr }
 }
 
-const denied = (code: string) =>
-  new RegExp(`^parscale: /\\S+: cannot be written \\(${code}\\); set PARSCALE_CACHE to a folder that can\\n$`)
+const line = (what: string) => `/\\S+: ${what}\\n$`
+const denied = (code: string) => line(`cannot be written \\(${code}\\); set PARSCALE_CACHE to a folder that can`)
+const full = line('the disk is full; nothing was left behind. Free some space or set PARSCALE_CACHE to a folder on another disk')
+const inMemory = (why: string) => expect.stringMatching(`^weights are packed in memory, at each start: ${why}`)
+const refused = (why: string) => expect.stringMatching(`^parscale: ${why}`)
 const mounted = (name: string) => ['bwrap', '--dev-bind', '/', '/', '--ro-bind', cache(name), cache(name)]
 
 it.runIf(mounts)('a cache on a read-only mount', () => {
   const warm = { PARSCALE_CACHE: cache('warm') }
   for (const args of [score, bits]) expect(run(mounted('warm'), args, warm)).toEqual(run([], args, warm))
   const empty = { PARSCALE_CACHE: cache('empty') }
-  expect(run(mounted('empty'), score, empty)).toMatchObject({ code: 0, stdout: expect.stringContaining('perplexity') })
-  expect(run(mounted('empty'), bits, empty)).toEqual({ code: 2, stdout: '', stderr: expect.stringMatching(denied('EROFS')) })
+  expect(run(mounted('empty'), score, empty)).toEqual(run([], score, warm))
+  expect(run(mounted('empty'), bits, empty)).toEqual({ ...run([], bits, warm), stderr: inMemory(denied('EROFS')) })
+  const graphs = [...bits, '--engine', 'onnx']
+  expect(run(mounted('empty'), graphs, empty)).toEqual({ code: 2, stdout: '', stderr: refused(denied('EROFS')) })
   expect(readdirSync(cache('empty'))).toEqual([])
 })
 
@@ -61,10 +66,24 @@ it.runIf(users)("another user's cache", () => {
   const warm = { PARSCALE_CACHE: cache('warm') }
   for (const args of [score, bits]) expect(run(nobody, args, warm)).toEqual(run([], args, warm))
   const four = [...score, '--bits', '4']
-  expect(run(nobody, four, warm)).toEqual({ code: 2, stdout: '', stderr: expect.stringMatching(denied('EACCES')) })
+  const expected = run([], four, { PARSCALE_CACHE: cache('four') })
+  expect(run(nobody, four, warm)).toEqual({ ...expected, stderr: inMemory(denied('EACCES')) })
   chmodSync(cache('warm'), 0o700)
   expect(run(nobody, score, warm)).toMatchObject({ code: 0, stdout: expect.stringContaining('perplexity') })
   chmodSync(cache('warm'), 0o755)
+})
+
+it.runIf(mounts)('a cache on a disk that is full while weights are packed', () => {
+  const expected = run([], bits, { PARSCALE_CACHE: cache('warm') })
+  const [packed] = readdirSync(join(cache('warm'), 'packed'))
+    .filter((name) => name.startsWith('backbone-'))
+    .map((name) => statSync(join(cache('warm'), 'packed', name, 'weights')).size)
+  for (const size of [4096, packed! / 2, packed! - 4096].map((bytes) => Math.ceil(bytes / 4096) * 4096)) {
+    const disk = ['bwrap', '--dev-bind', '/', '/', '--size', String(size), '--tmpfs', cache('empty')]
+    const listing = ['sh', '-c', '"$@"; code=$?; find "$0" -type f -path "*/packed/*" >&2; exit $code', cache('empty')]
+    const one = { PARSCALE_CACHE: cache('empty') }
+    expect([size, run([...disk, ...listing], bits, one)]).toEqual([size, { ...expected, stderr: inMemory(full) }])
+  }
 })
 
 it.runIf(users)('no home folder', () => {
@@ -80,17 +99,17 @@ it.runIf(users)('no home folder', () => {
     expect(run(nameless, args, none)).toEqual({ code: 2, stdout: '', stderr: message })
   const warm = { ...none, PARSCALE_CACHE: cache('warm'), HF_HOME: cache('hub') }
   expect(run(nameless, score, warm)).toEqual(run([], score, warm))
-  const unwritable = { ...none, HOME: '/nonexistent' }
-  expect(run(nameless, bits, unwritable)).toMatchObject({ code: 2, stderr: expect.stringMatching(denied('EACCES')) })
+  const expected = { ...run([], bits, warm), stderr: inMemory(denied('EACCES')) }
+  expect(run(nameless, bits, { ...none, HOME: '/nonexistent' })).toEqual(expected)
   // An empty HOME is none: nothing is kept in the folder where one happens to be.
-  expect(run(nobody, bits, { ...none, HOME: '' })).toMatchObject({ code: 2, stderr: expect.stringMatching(denied('EACCES')) })
+  expect(run(nobody, bits, { ...none, HOME: '' })).toEqual(expected)
 })
 
 it.runIf(mounts)('a full and a read-only /tmp', () => {
   // A checkout may lie in /tmp itself.
   const checkout = ['--ro-bind', root, root]
-  const full = ['bwrap', '--dev-bind', '/', '/', '--size', '4096', '--tmpfs', '/tmp', ...checkout]
-  for (const within of [full, ['bwrap', '--dev-bind', '/', '/', '--ro-bind', '/tmp', '/tmp', ...checkout]]) {
+  const filled = ['bwrap', '--dev-bind', '/', '/', '--size', '4096', '--tmpfs', '/tmp', ...checkout]
+  for (const within of [filled, ['bwrap', '--dev-bind', '/', '/', '--ro-bind', '/tmp', '/tmp', ...checkout]]) {
     const fresh = { PARSCALE_CACHE: mkdtempSync(join(folder, 'cache-')) }
     expect(run(within, bits, fresh)).toEqual(run([], bits, fresh))
   }

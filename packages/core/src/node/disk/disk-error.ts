@@ -47,6 +47,13 @@ export function diskError(error: unknown, path: string, advice: DiskAdvice): unk
   return new ParscaleError(kind, `${name}: cannot be written (${code}); ${advice.denied}`, facts)
 }
 
+/** Whether diskError made this of the file system's error: something could not be written. */
+export function isDiskError(error: unknown): error is ParscaleError {
+  if (!isParscaleError(error)) return false
+  const { file, found, cause } = error.facts
+  return file !== undefined && found !== undefined && cause instanceof Error && codeOf(cause) === found
+}
+
 /** libuv has no name for EDQUOT: Node says "Unknown system error -122". */
 function codeOf({ code, errno }: NodeJS.ErrnoException): string | undefined {
   return errno !== undefined && -errno === constants.errno.EDQUOT ? 'EDQUOT' : code

@@ -1,6 +1,6 @@
 /** Files and folders that appear whole or not at all, locks between processes, and what to say when a disk refuses. */
 export { discard } from './discard.ts'
-export { cacheAdvice, type DiskAdvice, diskError } from './disk-error.ts'
+export { cacheAdvice, type DiskAdvice, diskError, isDiskError } from './disk-error.ts'
 export {
   type FileLock,
   type LockOptions,
