@@ -1,4 +1,5 @@
 /** The cases of a bench: every combination of its lists, the memory that each case needs, and the order of turns. */
+import { resolve } from 'node:path'
 import { resourceError } from '@parscale/core/internal'
 import { type KvType, kvBytes } from '@parscale/core/internal/model'
 import type { EngineName } from '../load/decode-engine.ts'
@@ -47,12 +48,16 @@ export function crossCases({ models, engine, threads, p, kv, batch, context, pro
   return cases
 }
 
-export const jobOf = ({ model, ...rest }: Case, cacheDirectory: string): Job => ({
-  ...rest,
-  cacheDirectory,
-  backbone: model.backbone,
-  streamSet: model.streamSet(rest.p),
-})
+/** Paths are absolute: the process that measures runs in another folder. */
+export function jobOf({ model, ...rest }: Case, cacheDirectory: string): Job {
+  const set = model.streamSet(rest.p)
+  return {
+    ...rest,
+    cacheDirectory: resolve(cacheDirectory),
+    backbone: resolve(model.backbone),
+    streamSet: set === undefined ? undefined : resolve(set),
+  }
+}
 
 /** What the memory of a case may come to beside weights and cache: Node, the engine, and the buffers of a step. */
 const baseBytes = 150e6

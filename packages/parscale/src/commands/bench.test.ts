@@ -1,8 +1,9 @@
 /** The command on the model that ships and on a tiny shape. No test looks at how long anything took. */
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { byteModel } from '../../../core/src/testing/fixtures.ts'
 import type { BenchResult } from '../bench/run-bench.ts'
 import { programFor } from '../cli.ts'
 import { chooseEngine } from '../load/decode-engine.ts'
@@ -102,6 +103,14 @@ describe('a shape', () => {
 })
 
 describe('a model', () => {
+  test('by a relative path, with a cache and stream sets by relative ones', async () => {
+    cache = relative('.', cache)
+    const model = relative('.', byteModel)
+    const { stdout } = await run(`${model} --p 1,2,8 --context 8 --steps 1 --rounds 1 --threads 1 --json`)
+    expect((JSON.parse(stdout) as BenchResult).rows.map(({ p }) => p)).toEqual([1, 2, 8])
+    expect(await left()).toEqual([])
+  })
+
   test('the one that ships, quantised, with a P that it lacks: table and chart', async () => {
     const chart = join(cache, 'bench.svg')
     const { stdout } = await run(`--p 1,3 --bits 4 --context 8 --prompt 4 --steps 2 --rounds 1 --plot ${chart}`)
