@@ -1,7 +1,7 @@
 /** The native step behind the interface that the engine steps (core's runtime/decoder.ts). */
 import { availableParallelism } from 'node:os'
 import { unsupportedError } from '@parscale/core/internal'
-import type { DecoderOptions, ModelFiles } from '@parscale/core/internal/generation'
+import type { DecoderOptions, ModelFiles, ModelPlan } from '@parscale/core/internal/generation'
 import { type KvType, type ModelConfig, RopeTable } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
 import {
@@ -17,7 +17,7 @@ import type { Decoder, DecoderOutput, DecoderRow, LogitsRoom, RowCache } from '@
 import { type CacheType, NativeAggregator, NativeModel, type NativeModelOptions } from './native-model.ts'
 import type { PackedHandle } from './native-module.ts'
 import { isPackedInMemory, packInMemory } from './pack.ts'
-import { packedFile } from './packed-cache.ts'
+import { isPacked, packedFile } from './packed-cache.ts'
 
 /** `device` is the CPU. */
 export type NativeDecoderOptions = DecoderOptions &
@@ -59,18 +59,27 @@ export async function packModel(
 
 /** Packs into the cache what is not packed in memory at each start. @throws as packModel */
 export async function prepareModel(files: ModelFiles, options: ModelCacheOptions): Promise<void> {
-  for (const [kind, plan] of [['backbone', planOf(files)] as const, ...aggregatorPlans(files).values()])
-    if (!isPackedInMemory(plan)) await packedFile(kind, plan, options)
+  for (const [kind, plan] of keptPlans(files)) await packedFile(kind, plan, options)
 }
 
-function planOf({ config, findWeight, tied, streamSets }: ModelFiles): PackPlan {
+/** Bytes that prepareModel would write: none for what is in the cache already. @throws as packModel */
+export async function keptBytes(model: ModelPlan, options: Pick<ModelCacheOptions, 'cacheDirectory'>): Promise<number> {
+  let bytes = 0
+  for (const [kind, plan] of keptPlans(model)) if (!(await isPacked(kind, plan, options))) bytes += plan.totalBytes
+  return bytes
+}
+
+const keptPlans = (model: ModelPlan): (readonly [kind: string, plan: PackPlan])[] =>
+  [['backbone', planOf(model)] as const, ...aggregatorPlans(model).values()].filter(([, plan]) => !isPackedInMemory(plan))
+
+function planOf({ config, findWeight, tied, streamSets }: ModelPlan): PackPlan {
   const refusal = nativeRefusal([config, ...streamSets.map((set) => set.config)])
   if (refusal !== undefined) throw unsupportedError(`${refusal}; use --engine onnx`)
   return planBackbone(config, findWeight, tied)
 }
 
 /** By P, each with the name of its packed file. */
-function aggregatorPlans({ streamSets }: ModelFiles): Map<number, readonly [kind: string, plan: PackPlan]> {
+function aggregatorPlans({ streamSets }: ModelPlan): Map<number, readonly [kind: string, plan: PackPlan]> {
   const plans = new Map<number, readonly [string, PackPlan]>()
   for (const { config, findWeight } of streamSets) {
     const { n, aggregation } = config.parscale

@@ -2,7 +2,7 @@
 
 import type { DecoderKind } from '@parscale/core/internal/generation'
 import { stepMemory } from '@parscale/core/internal/packed'
-import { type NativeDecoderOptions, nativeDecoder, nativeRefusal, prepareModel } from './native-decoder.ts'
+import { keptBytes, type NativeDecoderOptions, nativeDecoder, nativeRefusal, prepareModel } from './native-decoder.ts'
 import { instructionSets, refusedInstructionSet } from './native-model.ts'
 import { nativeModule } from './native-module.ts'
 
@@ -24,5 +24,6 @@ export const nativeDecoders: DecoderKind<NativeDecoderOptions> = {
   },
   memory: stepMemory,
   prepare: prepareModel,
+  keptBytes,
   open: nativeDecoder,
 }

@@ -10,6 +10,7 @@ import {
   type CachedFolder,
   cachedModelFolder,
   contentOf,
+  hasCachedFolder,
   knownContentOf,
   type ModelCacheOptions,
   newCachedFolder,
@@ -67,12 +68,34 @@ interface Job {
 
 const folderName = (kind: string) => ({ kind: 'packed', label: kind })
 
+/** Whether packedFile would find it, and write nothing. What has not been hashed, or is not there yet, counts as new. */
+export async function isPacked(
+  kind: string,
+  plan: PackPlan,
+  { cacheDirectory: given }: Pick<ModelCacheOptions, 'cacheDirectory'>,
+): Promise<boolean> {
+  const sources = await sourcePaths(plan).catch(() => undefined)
+  if (!sources) return false
+  const cacheDirectory = await besideCached(dirname(sources[0]!), given)
+  const contents = await Promise.all(sources.map((source) => knownContentOf(source, { cacheDirectory })))
+  const known = contents.filter((content) => content !== undefined)
+  return known.length === sources.length && (await hasCachedFolder(described({ kind, plan, sources }, known), { cacheDirectory }))
+}
+
 /** @param write makes the packed file at a path */
-function cachedFolder(
-  { kind, plan, sources }: Job,
+const cachedFolder = (
+  job: Job,
   contents: readonly string[],
   write: (path: string, signal: AbortSignal | undefined) => Promise<void>,
-): CachedFolder {
+): CachedFolder => ({
+  ...described(job, contents),
+  make: (target, writing) => writeWholeFolder(target, (temporary) => write(join(temporary, fileName), writing.signal), writing),
+})
+
+function described(
+  { kind, plan, sources }: Pick<Job, 'kind' | 'plan' | 'sources'>,
+  contents: readonly string[],
+): Omit<CachedFolder, 'make'> {
   const content = createHash('sha256').update(contents.join()).digest('hex').slice(0, 24)
   return {
     ...folderName(kind),
@@ -80,7 +103,6 @@ function cachedFolder(
     origin: { content, weights: packedWeightsText(plan.tensors.map(({ layout }) => layout)), engine: 'native' },
     identity: [content, kind, createHash('sha256').update(plan.header).digest('hex')],
     state: [packingVersion],
-    make: (target, writing) => writeWholeFolder(target, (temporary) => write(join(temporary, fileName), writing.signal), writing),
   }
 }
 

@@ -18,3 +18,4 @@ export {
   type StoredStreamSet,
 } from './quantised.ts'
 export { streamedCheckpoint, streamedDigest, streamedStreamSet } from './streamed.ts'
+export { unwrittenCopy, unwrittenFolder } from './unwritten.ts'

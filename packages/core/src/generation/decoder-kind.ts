@@ -6,7 +6,7 @@ import { quantisedBytes } from '../checkpoint/index.ts'
 import { type KvType, type ModelConfig, sharesKeys } from '../model/index.ts'
 import { estimateMemory, type MemoryEstimate, type MemoryQuestion, prefixPositions } from '../model/memory.ts'
 import type { Decoder, Device, Runtime } from '../runtime/index.ts'
-import type { ModelFiles } from './model-files.ts'
+import type { ModelFiles, ModelPlan } from './model-files.ts'
 
 /** What the user wants of a decoder. It goes from the command's flags to the decoder as one object. */
 export interface DecoderOptions {
@@ -36,6 +36,8 @@ export interface DecoderKind<Options extends DecoderOptions = DecoderOptions> {
   memory(question: MemoryQuestion): MemoryEstimate
   /** Makes in the cache what `open` reads from there: done before, so that memory is free again and failure can be told apart. */
   prepare?(files: ModelFiles, options: Options): Promise<unknown>
+  /** Bytes that `prepare` would write: none for what is in the cache already. */
+  keptBytes?(plan: ModelPlan, options: Options): Promise<number>
   open(files: ModelFiles, options: Options): Promise<Decoder>
 }
 

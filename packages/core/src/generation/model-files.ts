@@ -34,14 +34,19 @@ import {
 } from '../model/index.ts'
 import { weightsText } from './weights-text.ts'
 
-export interface ModelFiles {
-  readonly config: ModelConfig
-  readonly findWeight: FindWeight
+export interface ModelFiles extends ModelPlan {
   /** How most weights are stored, for people: `4 bits`, `float32`. */
   readonly weights: string
+  readonly streamSets: readonly StreamSetFiles[]
+}
+
+/** A model of which nothing is read: it need not be there yet. */
+export interface ModelPlan {
+  readonly config: ModelConfig
+  readonly findWeight: FindWeight
   /** True: the output matrix is the embedding. */
   readonly tied: boolean
-  readonly streamSets: readonly StreamSetFiles[]
+  readonly streamSets: readonly Pick<StreamSetFiles, 'config' | 'findWeight'>[]
 }
 
 export interface StreamSetFiles {
@@ -81,6 +86,16 @@ export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoi
     streamSets: await Promise.all(sets.map((set) => streamSetFiles(set))),
   }
 }
+
+/** The same before anything is read. Tensors that are missing or have other shapes are found by who looks for them. */
+export const modelPlan = (backbone: Checkpoint, others: readonly Checkpoint[] = []): ModelPlan => ({
+  config: backbone.config,
+  findWeight: findWeight(backbone),
+  tied: isTied(backbone),
+  streamSets: [backbone, ...others]
+    .filter(({ config }) => hasStreams(config))
+    .map((set) => ({ config: set.config, findWeight: findWeight(set) })),
+})
 
 /** Reads all but the aggregator, whose weights stay in their file, and looks at every number (of quantised ones, at the scales). */
 async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {

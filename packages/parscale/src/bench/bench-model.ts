@@ -1,9 +1,11 @@
 /** The models that a bench measures: a published shape with random weights, or a model of the user's. A plan says what they need before anything is written. */
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { resourceError, usageError } from '@parscale/core/internal'
+import { type ParscaleError, resourceError, usageError } from '@parscale/core/internal'
 import { isTied, quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/internal/checkpoint'
+import { type FolderContents, unwrittenFolder } from '@parscale/core/internal/contents'
 import { countParameters, type ModelShape } from '@parscale/core/internal/cost'
+import { type ModelPlan, modelPlan } from '@parscale/core/internal/generation'
 import {
   backboneParameters,
   elementCount,
@@ -12,13 +14,28 @@ import {
   parscaleConfig,
   streamParameters,
 } from '@parscale/core/internal/model'
-import { cacheAdvice, type ModelFolder, type WriteProgress, writeModelFolder } from '@parscale/core/internal/node'
+import {
+  cacheAdvice,
+  type ModelFolder,
+  openModelFolder,
+  type WriteProgress,
+  writeModelFolder,
+} from '@parscale/core/internal/node'
 import { freeBytes } from '../hub/disk-space.ts'
+import { type EngineName, keptBytes } from '../load/decode-engine.ts'
 import { openModel } from '../load/open-model.ts'
 import { outlineModel } from '../load/outline.ts'
+import { planFolder } from '../load/plan-folder.ts'
 import { formatAmount } from '../terminal/progress.ts'
 import { shapeOfConfig } from './model-shape.ts'
-import { streamSetContents, syntheticBytes, syntheticConfig, type WeightBits, writeSyntheticModel } from './synthetic-model.ts'
+import {
+  streamSetContents,
+  syntheticBytes,
+  syntheticConfig,
+  syntheticContents,
+  type WeightBits,
+  writeSyntheticModel,
+} from './synthetic-model.ts'
 import type { Workplace } from './workplace.ts'
 
 export interface BenchModel {
@@ -40,8 +57,10 @@ export interface BenchModel {
 /** A model that is known, but not yet there. */
 export interface PlannedModel {
   readonly model: BenchModel
-  /** Bytes that `make` writes below the workplace. */
+  /** Bytes that `make` writes into the cache. */
   readonly diskBytes: number
+  /** What engines are given: they may write more. */
+  readonly plan: ModelPlan
   make(options: MakeOptions): Promise<BenchModel>
 }
 
@@ -75,6 +94,7 @@ export async function planShape(
   return {
     model,
     diskBytes: isThere ? 0 : syntheticBytes({ shape, bits, streams }),
+    plan: isThere ? await writtenPlan(model, streams) : unwrittenPlan(backbone, syntheticContents({ shape, bits, streams })),
     async make(options) {
       if (!isThere) await writeSyntheticModel(backbone, { shape, bits, streams }, options)
       return model
@@ -122,20 +142,22 @@ export async function planModel({
     streamSet: (p) => planned.get(p),
     ...bytesOf(plain, shape, bits ?? storedBits),
   }
+  const toWrite = await planFolder(source, { bits, env })
+  const stored = toWrite ?? (await openModel(source, { bits, env }))
+  if ('close' in stored) await stored.close()
+  const sets = stored.streamSets.filter((set) => streams.includes(set.config.parscale.n))
+  const contents = (p: number) => streamSetContents(plain, { n: p, nTokens: shape.prefixTokens }, model.bits)
   return {
     model,
     streams,
-    diskBytes: missing.reduce((sum, p) => sum + model.streamBytes(p), 0),
+    diskBytes: (toWrite?.bytes ?? 0) + missing.reduce((sum, p) => sum + model.streamBytes(p), 0),
+    plan: modelPlan(stored.backbone, [...sets, ...missing.map((p) => unwrittenFolder(madeUp(p), contents(p)))]),
     async make({ signal, onProgress }) {
       const open = await openModel(source, { bits, env, signal, onUnpack: onProgress, onQuantise: onProgress })
       await open.close()
       const sets = new Map(planned)
       for (const set of open.streamSets) sets.set(set.config.parscale.n, set.path)
-      for (const p of missing)
-        await writeModelFolder(madeUp(p), streamSetContents(plain, { n: p, nTokens: shape.prefixTokens }, model.bits), {
-          signal,
-          advice: cacheAdvice,
-        })
+      for (const p of missing) await writeModelFolder(madeUp(p), contents(p), { signal, advice: cacheAdvice })
       const weightBytes = heldBytes(open.backbone)
       const weightBits = (8 * weightBytes) / countParameters(shape, 1).total
       return { ...model, backbone: open.backbone.path, streamSet: (p) => sets.get(p), weightBytes, weightBits }
@@ -143,20 +165,45 @@ export async function planModel({
   }
 }
 
-/**
- * @param packed weights are packed for the native step, too
- * @throws resource error, with the numbers, when the models that must be written do not fit on the disk
- */
-export async function requireDisk(plans: readonly PlannedModel[], workplace: Workplace, packed: boolean): Promise<void> {
-  const needed = plans.reduce((sum, { diskBytes }) => sum + diskBytes, 0) * (packed ? 2 : 1)
-  // Where nothing is written the folder need not be there.
-  if (needed === 0) return
-  const free = await freeBytes(workplace.folder)
-  if (needed <= free) return
-  throw resourceError(
-    `${workplace.folder}: the models take ${formatAmount(needed, 'B')} on disk, ${formatAmount(free, 'B')} are free; choose fewer bits, shapes or --layers, make room, or set PARSCALE_CACHE to another disk`,
-    { file: workplace.folder, expected: needed, found: free },
+async function writtenPlan({ backbone, streamSet }: BenchModel, streams: readonly number[]): Promise<ModelPlan> {
+  const folders: ModelFolder[] = []
+  for (const path of [backbone, ...streams.map(streamSet)]) if (path !== undefined) folders.push(await openModelFolder(path))
+  await Promise.all(folders.map((folder) => folder.close()))
+  return modelPlan(folders[0]!, folders.slice(1))
+}
+
+const unwrittenPlan = (folder: string, contents: FolderContents): ModelPlan =>
+  modelPlan(
+    unwrittenFolder(folder, contents),
+    [...contents.folders!].map(([name, set]) => unwrittenFolder(join(folder, name), set)),
   )
+
+/**
+ * Adds up what will be written: the models, and what engines keep of them.
+ *
+ * @returns why engines can keep nothing, where the models fit on the disk and that does not
+ * @throws resource error, with the numbers, when the models do not fit
+ */
+export async function requireDisk(
+  plans: readonly PlannedModel[],
+  { folder, cache }: Workplace,
+  engines: readonly EngineName[],
+): Promise<ParscaleError | undefined> {
+  const models = plans.reduce((sum, { diskBytes }) => sum + diskBytes, 0)
+  let kept = 0
+  for (const { plan } of plans) for (const engine of engines) kept += await keptBytes(engine, plan, { cacheDirectory: cache })
+  const needed = models + kept
+  if (needed === 0) return undefined
+  const free = await freeBytes(folder).catch(() => undefined)
+  // Where it is not there, who writes will say what is wrong.
+  if (free === undefined || needed <= free) return undefined
+  const packed = kept > 0 ? ` (${formatAmount(kept, 'B')} of it packed weights)` : ''
+  const error = resourceError(
+    `${folder}: the models take ${formatAmount(needed, 'B')} on disk${packed}, ${formatAmount(free, 'B')} are free; choose fewer bits, shapes or --layers, make room, or set PARSCALE_CACHE to another disk`,
+    { file: folder, expected: needed, found: free },
+  )
+  if (models > free) throw error
+  return error
 }
 
 type Bytes = Pick<BenchModel, 'weightBytes' | 'weightBits' | 'streamBytes'>

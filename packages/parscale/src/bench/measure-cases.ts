@@ -51,7 +51,8 @@ export async function measureCases(cases: readonly Case[], options: MeasureOptio
 
 const resumeAdvice = { full: 'free some space and run the command again', denied: 'choose another file', flag: 'resume' }
 
-const turnKey = ({ model, ...rest }: Case) => ({ ...rest, model: model.name, bits: model.bits })
+/** Of where weights are packed a turn's figures do not say. */
+const turnKey = ({ model, inMemory: _, ...rest }: Case) => ({ ...rest, model: model.name, bits: model.bits })
 
 function turnText({ prompt, batch }: Case, { stepMs, prefillMs, loadMs, peakMemoryBytes }: Turn): string {
   const step = stepMs.toSorted((a, b) => a - b)[stepMs.length >> 1]!

@@ -48,7 +48,7 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
   const { choose = () => true, rounds, steps, resume, workplace } = settings
   const crossing = (models: CaseLists['models']) => crossCases({ ...settings, models }).filter(choose)
   requireMemory(crossing(plans.map(({ model }) => model)), availableMemoryBytes())
-  await requireDisk(plans, workplace, settings.engine.includes('native'))
+  const noRoom = await requireDisk(plans, workplace, settings.engine)
 
   const loadBefore = loadavg()[0]!
   const models = []
@@ -57,9 +57,9 @@ export async function runBench(plans: readonly PlannedModel[], settings: BenchSe
   }
   const cases: Case[] = []
   const said = new Set<string>()
+  const prepare = async (one: Case, options: MakeOptions) => noRoom ?? (await prepareTurn(jobOf(one, workplace.cache), options))
   for (const one of crossing(models)) {
-    const job = jobOf(one, workplace.cache)
-    const unkept = await shown(io, `packing ${one.model.name} in ${one.model.bits} bits`, (options) => prepareTurn(job, options))
+    const unkept = await shown(io, `packing ${one.model.name} in ${one.model.bits} bits`, (options) => prepare(one, options))
     cases.push(unkept ? { ...one, inMemory: true } : one)
     if (unkept && !said.has(unkept.message)) io.stderr(unkeptLine(unkept))
     if (unkept) said.add(unkept.message)

@@ -7,6 +7,7 @@ import {
   graphDecoders,
   Model,
   type ModelFiles,
+  type ModelPlan,
 } from '@parscale/core/internal/generation'
 import type { ModelConfig } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
@@ -105,6 +106,10 @@ export async function prepareEngine(
     throw error
   }
 }
+
+/** Bytes that prepareEngine would write into the cache. */
+export const keptBytes = async (engine: EngineName, plan: ModelPlan, options: EngineOptions): Promise<number> =>
+  (await (await decodersOf(engine)).keptBytes?.(plan, options)) ?? 0
 
 /** For people: what prepareEngine returned. */
 export const unkeptLine = ({ message }: ParscaleError): string => `weights are packed in memory, at each start: ${message}\n`

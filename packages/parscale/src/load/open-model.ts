@@ -130,9 +130,13 @@ export const cacheOptions = (
 
 async function backboneFolder(path: string, precision: Precision, options: OpenOptions): Promise<string> {
   if (precision === 'asItIs') return path
-  if (precision === 'floats' || (precision === 'stored' && !(await hasIntegers(path))))
-    return await ggufFolder(path, cacheOptions(options, options.onUnpack))
-  return await quantisedFolder(path, precision, cacheOptions(options, options.onQuantise))
+  const made = await madeOf(path, precision)
+  if (made === 'floats') return await ggufFolder(path, cacheOptions(options, options.onUnpack))
+  return await quantisedFolder(path, made, cacheOptions(options, options.onQuantise))
 }
 
-const hasIntegers = async (path: string): Promise<boolean> => (await planQuantisation(path, 'stored')).summary.matrices.length > 0
+/** What a folder of the cache is made with. */
+export async function madeOf(path: string, precision: Exclude<Precision, 'asItIs'>): Promise<Exclude<Precision, 'asItIs'>> {
+  if (precision !== 'stored') return precision
+  return (await planQuantisation(path, 'stored')).summary.matrices.length > 0 ? 'stored' : 'floats'
+}

@@ -9,6 +9,8 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { resolveShape } from '../bench/model-shape.ts'
+import { syntheticBytes } from '../bench/synthetic-model.ts'
 import { shippedModel } from './find-model.ts'
 
 const program = fileURLToPath(new URL('../../bin/parscale.js', import.meta.url))
@@ -84,6 +86,21 @@ it.runIf(mounts)('a cache on a disk that is full while weights are packed', () =
     const one = { PARSCALE_CACHE: cache('empty') }
     expect([size, run([...disk, ...listing], bits, one)]).toEqual([size, { ...expected, stderr: inMemory(full) }])
   }
+})
+
+it.runIf(mounts)('a disk that holds a model once, for a bench of weights that are packed in memory', async () => {
+  const { shape } = await resolveShape('0.5B', { layers: 1, vocab: 256 }, process.env)
+  const cut = ['bench', '--shape', '0.5B', '--layers', '1', '--vocab', '256', '--p', '1']
+  const bench = [...cut, '--context', '8', '--steps', '1', '--rounds', '1', '--threads', '1', '--engine', 'native', '--json']
+  const within = (bytes: number) => ['bwrap', '--dev-bind', '/', '/', '--size', String(bytes), '--tmpfs', cache('empty')]
+  const one = { PARSCALE_CACHE: cache('empty') }
+  const once = syntheticBytes({ shape, bits: 8, streams: [1] })
+  const refused = /^parscale: \S+: the models take [\d.]+ MB on disk, [\d.]+ MB are free; choose fewer bits/m
+  expect(run(within(Math.round(0.9 * once)), bench, one)).toMatchObject({ code: 4, stderr: expect.stringMatching(refused) })
+  expect(run(within(Math.round(1.1 * once)), bench, one)).toMatchObject({
+    code: 0,
+    stderr: expect.not.stringContaining('in memory'),
+  })
 })
 
 it.runIf(users)('no home folder', () => {

@@ -70,6 +70,20 @@ export async function modelContent(path: string, options: ContentOptions): Promi
   return short(JSON.stringify(contents))
 }
 
+/** The same where it is known already: no weight is read. */
+export async function knownModelContent(
+  path: string,
+  options: Pick<ContentOptions, 'cacheDirectory'>,
+): Promise<string | undefined> {
+  const contents: (readonly [string, string])[] = []
+  for (const [name, file] of await filesOfModel(path)) {
+    const content = await knownContentOf(file, options)
+    if (content === undefined) return undefined
+    contents.push([name, content])
+  }
+  return short(JSON.stringify(contents))
+}
+
 /** The weights and small files of a model and of the stream sets in it, by their names within it. */
 async function filesOfModel(path: string): Promise<Map<string, string>> {
   if (await isGgufFile(path)) return new Map([['', path]])

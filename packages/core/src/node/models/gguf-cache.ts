@@ -6,8 +6,8 @@ import { realpath } from 'node:fs/promises'
 import { ggufContents } from '../../contents/model-contents.ts'
 import { openFileSource } from '../disk/file-source.ts'
 import { type WriteFolderOptions, writeModelFolder } from '../disk/write-folder.ts'
-import { modelContent } from './content.ts'
-import { cachedModelFolder, type ModelCacheOptions } from './model-cache.ts'
+import { knownModelContent, modelContent } from './content.ts'
+import { type CachedFolder, cachedModelFolder, hasCachedFolder, type ModelCacheOptions } from './model-cache.ts'
 
 /** Raised when what we make of a file changes. */
 const formatVersion = 3
@@ -21,18 +21,26 @@ export async function ggufFolder(path: string, options: ModelCacheOptions): Prom
   const source = await realpath(path)
   const content = await modelContent(source, options)
   return await cachedModelFolder(
-    {
-      kind: 'gguf',
-      label: 'float32',
-      source,
-      origin: { content, weights: 'float32', engine: 'onnx' },
-      identity: [content],
-      state: [formatVersion],
-      make: (folder, writing) => unpack(path, folder, writing),
-    },
+    { ...described(source, content), make: (folder, writing) => unpack(path, folder, writing) },
     options,
   )
 }
+
+/** Whether ggufFolder would find it. A file that has not been hashed counts as new. */
+export async function hasGgufFolder(path: string, options: Pick<ModelCacheOptions, 'cacheDirectory'>): Promise<boolean> {
+  const source = await realpath(path)
+  const content = await knownModelContent(source, options)
+  return content !== undefined && (await hasCachedFolder(described(source, content), options))
+}
+
+const described = (source: string, content: string): Omit<CachedFolder, 'make'> => ({
+  kind: 'gguf',
+  label: 'float32',
+  source,
+  origin: { content, weights: 'float32', engine: 'onnx' },
+  identity: [content],
+  state: [formatVersion],
+})
 
 async function unpack(path: string, folder: string, options: WriteFolderOptions): Promise<void> {
   const source = await openFileSource(path)

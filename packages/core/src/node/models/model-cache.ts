@@ -68,6 +68,12 @@ export async function cachedModelFolder(wanted: CachedFolder, options: ModelCach
   })
 }
 
+/** Whether cachedModelFolder would find it, and write nothing. */
+export const hasCachedFolder = (
+  wanted: Omit<CachedFolder, 'make'>,
+  { cacheDirectory }: Pick<ModelCacheOptions, 'cacheDirectory'>,
+): Promise<boolean> => isWholeFolder(placeOf(wanted, cacheDirectory).folder, listing)
+
 /** One that is made while it is found out what it is made of. */
 export interface UnknownFolder extends Pick<CachedFolder, 'kind' | 'label'> {
   /** Asked once nobody else is making folders: false where it may be there already, so that one should know first. */
@@ -102,7 +108,7 @@ export async function newCachedFolder(wanted: UnknownFolder, options: ModelCache
 const locked = <T>(parent: string, { signal, onWait }: ModelCacheOptions, work: () => Promise<T>): Promise<T> =>
   withFileLock(join(parent, '.lock'), { signal, onWait, advice: cacheAdvice }, work)
 
-function placeOf({ kind, label, source, origin, identity, state }: CachedFolder, cacheDirectory: string) {
+function placeOf({ kind, label, source, origin, identity, state }: Omit<CachedFolder, 'make'>, cacheDirectory: string) {
   const parent = join(cacheDirectory, kind)
   const family = `${label}-${digest(identity)}-`
   const name = family + digest(state)
