@@ -4,6 +4,7 @@
  *
  *   FAILING_DISK        the folder
  *   FAILING_DISK_STATE  a file of 4096 bytes that the processes share: the count, then in words what failed first
+ *   FAILING_DISK_LIST   a file that gets a line for each of these calls: its number, what it is, the path
  *   FAILING_DISK_AT     n, from 1 on; 0 counts only
  *   FAILING_DISK_ERROR  errno. EIO and EROFS make removing fail as well; those of a full disk do not
  *   FAILING_DISK_ONCE   set: only that one call fails
@@ -29,7 +30,7 @@ static void* real(const char* name) { return dlsym(RTLD_NEXT, name); }
 
 static struct { int count; char first[4000]; }* state;
 static const char* folder;
-static int at, number, once, half;
+static int at, number, once, half, list;
 
 __attribute__((constructor)) static void start(void) {
   const char* path = getenv("FAILING_DISK_STATE");
@@ -39,6 +40,8 @@ __attribute__((constructor)) static void start(void) {
   void* shared = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
   close(file);
   if (shared == MAP_FAILED) abort();
+  list = ((int (*)(const char*, int, ...))real("open64"))(getenv("FAILING_DISK_LIST"), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (list < 0) abort();
   at = atoi(getenv("FAILING_DISK_AT") ?: "0");
   number = atoi(getenv("FAILING_DISK_ERROR") ?: "28");
   once = getenv("FAILING_DISK_ONCE") != 0;
@@ -63,6 +66,9 @@ static int denies(void) { return number == EIO || number == EROFS; }
 /* 0: goes on; 1: half of it, then what `fails` says; 2: fails. */
 static int turn(const char* call, const char* path) {
   int mine = __atomic_add_fetch(&state->count, 1, __ATOMIC_SEQ_CST);
+  char line[4200];
+  int length = snprintf(line, sizeof line, "%d %s %s\n", mine, call, path);
+  if (REAL(write)(list, line, length) != length) abort();
   if (at == 0 || mine < at) return 0;
   if (mine == at) snprintf(state->first, sizeof state->first, "%s %s", call, path);
   if (half) return 1;
