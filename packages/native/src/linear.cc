@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 namespace parscale {
 namespace {
@@ -99,12 +100,13 @@ void LinearLayers::fill(size_t row, const float* x, Prefetch& prefetch) {
 LinearLayers::Cut LinearLayers::cut(size_t rows, const std::vector<Linear>& layers) const {
   Cut c;
   c.panels = 0;
-  bool many = false;
+  bool many = false, few = false;
   for (const Linear& layer : layers) {
     c.panels += layer.weights->panels();
-    many = many || takesMany(rows, *layer.weights);
+    (takesMany(rows, *layer.weights) ? many : few) = true;
   }
-  const size_t unit = many ? kernels_.manyRows->tileRows : kernels_.tileRows;
+  // Blocks of rows begin where tiles do, of either kind where there are both.
+  const size_t unit = std::lcm(many ? kernels_.manyRows->tileRows : 1, few ? kernels_.tileRows : 1);
   const size_t bytes = many ? kernels_.manyRows->inputBytesAtOnce : inputBytesAtOnce, most = many ? manyRowsAtOnce : SIZE_MAX;
   const size_t atMost = std::max<size_t>(1, std::min(bytes / layers[0].weights->inputs, most) / unit) * unit;
   c.rowBlocks = (rows + atMost - 1) / atMost;

@@ -10,9 +10,10 @@
 #include <thread>
 #include <vector>
 
-#include <immintrin.h>
-
 #include "../src/buffer.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
 
 namespace {
 
@@ -103,3 +104,10 @@ int main(int argc, char** argv) {
   }
   return 0;
 }
+
+#else
+int main() {
+  std::puts("The instruction of x64 is all it knows.");
+  return 1;
+}
+#endif

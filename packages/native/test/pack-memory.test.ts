@@ -90,6 +90,26 @@ it('blocks without minima, and floats, give the bits of the packed file, with he
   await expectPackedBits(path)
 })
 
+it('long prompts over matrices of several kinds give what their pieces give', async () => {
+  const path = join(scratch, 'kinds.gguf')
+  // q, k and v, and gate and up: floats beside what kernels of many rows take.
+  await writeModel(path, { output: 'Q8_0', others: ['Q8_0', 'F32', 'Q4_0'] })
+  const [length, model] = [600, await inMemory(path)]
+  const [whole, piecewise] = model.openRows(2)
+  const chunk = (row: number, from: number, count: number) => ({
+    ...batch(model, [row], count),
+    lengths: Int32Array.of(from),
+    ids: Int32Array.from({ length: count }, (_, i) => ((from + i) * 7) % model.facts.vocabSize),
+    wanted: new Uint8Array(count).fill(1),
+  })
+  const { hidden } = await model.run(chunk(whole!, 0, length))
+  const pieces: number[] = []
+  for (let from = 0; from < length; from += 100) pieces.push(...(await model.run(chunk(piecewise!, from, 100))).hidden)
+  await model.dispose()
+  expect(hidden.every(Number.isFinite)).toBe(true)
+  expect(hidden).toEqual(Float32Array.from(pieces))
+})
+
 const ggufs = (await readdir(`${fixturesFolder}gguf`)).filter((name) => name.endsWith('.gguf') && name !== 'blocks.gguf')
 
 it.each(ggufs)("PyPI's %s gives the bits of the packed file, where the step runs it", async (name) => {
