@@ -3,6 +3,7 @@
  *
  *     npm run make-model -- --out packages/parscale/models/small
  *     npm run make-model -- --compare              the same and its controls; prints what streams are worth
+ *     npm run make-model -- --trials               four streams pushed apart by --decorrelate; prints what that costs
  *
  * One backbone is trained with P = 1 and rounded to bfloat16; on it, frozen, stream sets for P = 2, 4 and 8 are trained. What is
  * there already under .cache/make-model is not trained again, and what was interrupted goes on. Runs of one thread each, as many
@@ -26,11 +27,12 @@ const { values } = parseArgs({
   options: {
     out: { type: 'string' },
     compare: { type: 'boolean', default: false },
+    trials: { type: 'boolean', default: false },
     threads: { type: 'string', default: String(availableParallelism()) },
   },
 })
-if (values.out === undefined && !values.compare) {
-  console.error('usage: npm run make-model -- --out FOLDER [--threads N], or --compare')
+if (values.out === undefined && !values.compare && !values.trials) {
+  console.error('usage: npm run make-model -- --out FOLDER [--threads N], or --compare, or --trials')
   process.exit(2)
 }
 
@@ -52,7 +54,7 @@ const backbone = [
 ]
 const rounded = `${work}/backbone-bf16`
 /** Of every stream, and of the one stream of the controls. */
-const adapters = (rank: number, rate: string, seed: number) => [
+const adapters = (rank: number, rate: string, seed: number, steps = 4000) => [
   ...[
     'recycle',
     '--model',
@@ -60,7 +62,7 @@ const adapters = (rank: number, rate: string, seed: number) => [
     ...data,
     ...batch,
     '--steps',
-    '2000',
+    String(steps),
     '--evaluate-every',
     '500',
     '--checkpoint-every',
@@ -68,19 +70,27 @@ const adapters = (rank: number, rate: string, seed: number) => [
   ],
   ...['--streams', 'lora,bitfit,norms', '--stream-rank', String(rank), '--learning-rate', rate, '--seed', String(seed)],
 ]
-const streams = (p: number, seed = 0, rate = '5e-3'): Run => ({
-  name: `p${p}${seed === 0 ? '' : `-seed${seed}`}${rate === '5e-3' ? '' : `-${rate}`}`,
-  label: `P = ${p}, rate ${rate}, seed ${seed}`,
-  args: [
-    ...[...adapters(8, rate, seed), '--p', String(p), '--domain-streams', '0.5', '--balance', '0.1', '--aggregator-rate', '2'],
-    ...['--set', 'evaluation.diagnoseTokens=16000'],
-  ],
+/** Of each stream's low ranks. */
+const rank = 16
+const parts = (p: number, aggregatorRate: string, decorrelate: string) => [
+  ...['--p', String(p), '--domain-streams', '0.5', '--balance', '0.1', '--aggregator-rate', aggregatorRate],
+  ...['--decorrelate', decorrelate, '--set', 'evaluation.diagnoseTokens=16000'],
+]
+const streams = (p: number, seed = 0): Run => ({
+  name: `p${p}${seed === 0 ? '' : `-seed${seed}`}`,
+  label: `P = ${p}, seed ${seed}`,
+  args: [...adapters(rank, '2.5e-3', seed), ...parts(p, '4', '0.02')],
+})
+const trial = (decorrelate: string): Run => ({
+  name: `trial-decorrelate${decorrelate}`,
+  label: decorrelate,
+  args: [...adapters(8, '5e-3', 0, 1000), ...parts(4, '2', decorrelate)],
 })
 /** P = 1 with what each stream has, or with as many parameters as all of them. */
-const control = (rank: number, rate: string, seed = 0): Run => ({
-  name: `control-rank${rank}-${rate}-seed${seed}`,
-  label: `P = 1 with ${rank === 8 ? 'the same of one stream' : `rank ${rank}`}, rate ${rate}, seed ${seed}`,
-  args: [...adapters(rank, rate, seed), '--p', '1', '--input-at-one'],
+const control = (ofRank: number, rate: string, seed = 0): Run => ({
+  name: `control-rank${ofRank}-${rate}-seed${seed}`,
+  label: `P = 1 with ${ofRank === rank ? 'the same of one stream' : `rank ${ofRank}`}, rate ${rate}, seed ${seed}`,
+  args: [...adapters(ofRank, rate, seed), '--p', '1', '--input-at-one'],
 })
 
 interface Run {
@@ -91,24 +101,52 @@ interface Run {
 
 const sizes = [8, 4, 2]
 const sets = sizes.map((p) => streams(p))
-const others = [streams(8, 1), streams(8, 0, '1e-2')]
 const controls = [
-  ...['1e-3', '2.5e-3', '5e-3', '1e-2'].map((rate) => control(8, rate)),
-  ...[1, 2].map((seed) => control(8, '5e-3', seed)),
-  ...['1e-3', '2.5e-3', '5e-3'].map((rate) => control(64, rate)),
+  ...['2.5e-3', '1e-3', '5e-3'].map((rate) => control(rank, rate)),
+  ...['2.5e-3', '1e-3'].map((rate) => control(8 * rank, rate)),
+  ...[1, 2].map((seed) => control(rank, '2.5e-3', seed)),
 ]
+const others = [streams(8, 1)]
+const trials = ['0', '0.02', '0.05', '0.1', '0.5'].map(trial)
 
 for (const kind of ['text', 'books'] as const) fetchText(kind)
 await train({ name: 'backbone', label: 'the backbone', args: backbone })
 if (!existsSync(join(root, rounded))) await parscale('export', `${work}/backbone`, '--out', rounded, '--dtype', 'bf16')
-await atOnce(Number(values.threads), [...sets, ...(values.compare ? [...others, ...controls] : [])], train)
-const plain = await plainLosses(join(root, work, 'p2'))
-if (values.compare) compare()
-if (values.out !== undefined) await exported(values.out)
+if (values.trials) await tried()
+if (values.compare || values.out !== undefined) {
+  await atOnce(Number(values.threads), [...sets, ...(values.compare ? [...controls, ...others] : [])], train)
+  const plain = await plainLosses(join(root, work, 'p2'))
+  if (values.compare) compare(plain)
+  if (values.out !== undefined) await exported(values.out, plain)
+}
 
-function compare(): void {
-  const lossesOf = ({ name }: Run): Losses =>
-    JSON.parse(readFileSync(join(root, work, name, 'evaluation.json'), 'utf8')) as Losses
+function lossesOf({ name }: Run): Losses {
+  return JSON.parse(readFileSync(join(root, work, name, 'evaluation.json'), 'utf8')) as Losses
+}
+
+async function tried(): Promise<void> {
+  await atOnce(Number(values.threads), trials, train)
+  const plainly = lossesOf(trials[0]!)
+  console.log(
+    '| decorrelate | nats a token | worse than without | rho | disagree | entropy / ln 4 | leads | without the one that matters most |',
+  )
+  console.log('|---|---|---|---|---|---|---|---|')
+  for (const each of trials) {
+    const losses = lossesOf(each)
+    const { mean, low, high } = pairedDifference([plainly], [losses])
+    const lines = readFileSync(join(root, work, each.name, 'metrics.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+    const { rho, disagreement, weightEntropy, leadingShare, knockOutCost } = lines
+      .map((line) => JSON.parse(line) as Record<string, number | string>)
+      .findLast(({ kind }) => kind === 'streams')! as Record<string, number>
+    const figures = [rho, disagreement, weightEntropy, leadingShare].map((figure) => figure!.toFixed(2))
+    const worse = each === trials[0] ? '' : `${mean.toFixed(4)} (${low.toFixed(4)} to ${high.toFixed(4)})`
+    console.log(`| ${each.label} | ${losses.loss.toFixed(4)} | ${worse} | ${figures.join(' | ')} | ${knockOutCost!.toFixed(3)} |`)
+  }
+}
+
+function compare(plain: Losses): void {
   const best = lossesOf(streams(8))
   const row = (label: string, losses: Losses) => {
     const { mean, low, high } = pairedDifference([best], [losses])
@@ -119,7 +157,7 @@ function compare(): void {
   for (const run of [...controls, ...sets.toReversed(), ...others]) row(run.label, lossesOf(run))
 }
 
-async function exported(out: string): Promise<void> {
+async function exported(out: string, plain: Losses): Promise<void> {
   writeFileSync(join(root, work, 'results.json'), JSON.stringify([{ p: 1, loss: plain.loss, tokens: plain.tokens }]))
   rmSync(resolve(root, out), { recursive: true, force: true })
   await parscale(

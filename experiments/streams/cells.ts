@@ -16,6 +16,8 @@ export interface Text {
 
 /** 2,500 steps read half of it once: what lacks is capacity. */
 const prose: Text = { name: 'prose', files: '.cache/text/**/*.txt', heldOut: 0.1 }
+/** 7,500 steps read three quarters of it once: three times as much for each parameter. */
+const library: Text = { name: 'prose and books', files: '.cache/{text,books}/**/*.txt', heldOut: 0.1 }
 /** 2,500 steps read it five times: what lacks is text. */
 const mobyDick: Text = { name: 'Moby-Dick', files: '.cache/text/moby-dick/*.txt', heldOut: 0.2 }
 
@@ -75,6 +77,7 @@ const size = (name: string, hidden: number, layers: number, heads: number, rates
 })
 
 const repeated = (size: Size): Size => ({ ...size, name: `${size.name}-repeated`, text: mobyDick })
+const long = (size: Size): Size => ({ ...size, name: `${size.name}-long`, text: library, steps: 7500 })
 
 const bytes = {
   '21k': size('21k', 24, 2, 2, [2e-2, 4e-2]),
@@ -92,6 +95,10 @@ export const sizes = {
   '21k-repeated': repeated(bytes['21k']),
   '35k-repeated': repeated(bytes['35k']),
   '73k-repeated': repeated(bytes['73k']),
+  '35k-long': long(bytes['35k']),
+  '73k-long': long(bytes['73k']),
+  '171k-long': long(bytes['171k']),
+  '222k-long': long(bytes['222k']),
   /** Reads tokens in place of bytes, and all of the text 3.4 times. */
   tokens: { ...size('tokens', 64, 3, 2, [1e-2], 6000), kvHeads: 1, vocabulary: 1024, context: 256, positions: 512 },
 } satisfies Record<string, Size>
@@ -173,13 +180,18 @@ export const cells: readonly Cell[] = [
   cell(sizes['35k'], variants.independent(4)),
   ...[1, 8, 16].map((window) => ({ ...cell(sizes['35k'], variants.allWindow(4, window)), rate: 2e-2 })),
   ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['73k'], variant)),
-  ...ladder('21k'),
+  cell(sizes['21k'], variants.p1),
+  ...[4, 8].map((p) => ({ ...cell(sizes['21k'], variants.allWindow(p, 1)), rate: 2e-2 })),
   ...[variants.p1, variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k-repeated'], variant)),
   ...ladder('21k-repeated', '73k-repeated'),
   ...[variants.lora(4), variants.all(8)].map((variant) => cell(sizes['35k'], variant)),
   { ...cell(sizes['35k'], variants.allWindow(8, 1)), rate: 2e-2 },
   ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['171k'], variant)),
   ...ladder('103k', '222k', '340k'),
+  ...(['35k-long', '171k-long'] as const).flatMap((name) =>
+    [variants.p1, variants.all(4)].map((variant) => cell(sizes[name], variant, [0])),
+  ),
+  ...ladder('73k-long', '222k-long'),
   cell(sizes['340k'], variants.all(4), [0]),
   ...[16, 32].map((p) => ({ ...cell(sizes['35k'], variants.all(p), [0]), rate: 2e-2 })),
   ...[variants.allAverage(4), variants.allUnbalanced(4)].map((variant) => cell(sizes['35k'], variant)),
