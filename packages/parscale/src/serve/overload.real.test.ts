@@ -7,7 +7,7 @@ afterAll(killServers)
 const [rows, queue, clients, requestsEach] = [4, 12, 160, 5]
 
 it('refuses with 503 and Retry-After what it cannot take, and loses nothing of what it took', async () => {
-  const { url, output } = await startServer(['--max-rows', String(rows), '--max-queue', String(queue), '--p', '1'])
+  const { child, ended, url, output } = await startServer(['--max-rows', String(rows), '--max-queue', String(queue), '--p', '1'])
   const counts = { whole: 0, refused: 0 }
   const others: string[] = []
   const texts = new Set<string>()
@@ -58,16 +58,20 @@ it('refuses with 503 and Retry-After what it cannot take, and loses nothing of w
   expect(texts.size).toBe(1)
   expect(await health).toEqual(new Set([200]))
 
-  // As many lines as requests, and nothing is left behind.
+  // Nothing is left behind, and the next is answered.
+  for (const name of ['requests_running', 'requests_queued', 'rows_in_use'])
+    await expect.poll(async () => (await fetch(`${url}/metrics`)).text()).toContain(`parscale_${name}{model="parscale-small"} 0`)
+  const before = counts.whole
+  await ask(false)
+  expect(counts.whole).toBe(before + 1)
+
+  // As many lines as requests, once the server has ended: a line may follow its answer.
+  child.kill('SIGTERM')
+  expect(await ended).toBe(0)
   const lines = output.stdout
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as { status: number; error?: string })
   expect(lines.filter(({ status }) => status === 200)).toHaveLength(counts.whole)
   expect(lines.filter(({ error }) => error === 'queue_full')).toHaveLength(counts.refused)
-  const metrics = await (await fetch(`${url}/metrics`)).text()
-  for (const name of ['requests_running', 'requests_queued', 'rows_in_use'])
-    expect(metrics).toContain(`parscale_${name}{model="parscale-small"} 0`)
-  await ask(false)
-  expect(counts.whole).toBe(lines.filter(({ status }) => status === 200).length + 1)
 })
