@@ -153,11 +153,11 @@ void packPanel(const float* x, size_t iStride, size_t kStride, size_t have, size
       packBlock(x + i * iStride + k * kStride, iStride, kStride, have <= i ? 0 : have - i < 16 ? have - i : 16, K - k < 32 ? K - k : 32, byRows, words);
 }
 
-void packRows(const float* x, size_t iStride, size_t kStride, size_t have, size_t, size_t K, float* out) {
+void packRows(const float* x, size_t iStride, size_t kStride, size_t have, size_t K, float* out) {
   packPanel(x, iStride, kStride, have, K, true, out);
 }
 
-void packColumns(const float* x, size_t iStride, size_t kStride, size_t have, size_t, size_t K, float* out) {
+void packColumns(const float* x, size_t iStride, size_t kStride, size_t have, size_t K, float* out) {
   packPanel(x, iStride, kStride, have, K, false, out);
 }
 

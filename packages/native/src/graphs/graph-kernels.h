@@ -46,9 +46,9 @@ struct GraphKernels {
   void (*product)(const float* a, const float* b, size_t K, bool onto, float* c, size_t stride);
   // c [rows][columns] = alpha * tile + (onto ? onto : 0), of a tile with rows of tileColumns.
   void (*scaleOnto)(const float* tile, float alpha, const float* onto, size_t ontoStride, Block, float* c, size_t stride);
-  // `width` rows of A or columns of B as a panel of K * width numbers, from x at i * iStride + k * kStride; what lies behind `have` is 0.
-  void (*packRows)(const float* x, size_t iStride, size_t kStride, size_t have, size_t width, size_t K, float* out);
-  void (*packColumns)(const float* x, size_t iStride, size_t kStride, size_t have, size_t width, size_t K, float* out);
+  // A tile's rows of A or columns of B as a panel of K times as many numbers, from x at i * iStride + k * kStride; what lies behind `have` is 0.
+  void (*packRows)(const float* x, size_t iStride, size_t kStride, size_t have, size_t K, float* out);
+  void (*packColumns)(const float* x, size_t iStride, size_t kStride, size_t have, size_t K, float* out);
   // Pairs (i, i + half) of one head turned.
   void (*rotate)(const float* x, const float* cos, const float* sin, size_t half, float* out);
   void (*addTo)(float* onto, const float* x, size_t n);

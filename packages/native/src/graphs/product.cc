@@ -44,7 +44,7 @@ struct Product : Step {
 
   void packColumns(const Run& run, const float* from, size_t panel, float* packed) const {
     const size_t NR = run.kernels.tileColumns, first = panel * NR;
-    run.kernels.packColumns(from + first * b.columnStride, b.columnStride, b.rowStride, std::min(NR, N - first), NR, K, packed + first * depthOf(run.kernels));
+    run.kernels.packColumns(from + first * b.columnStride, b.columnStride, b.rowStride, std::min(NR, N - first), K, packed + first * depthOf(run.kernels));
   }
 
   // Rows [from, to) and columns [first, last) of one C.
@@ -61,7 +61,7 @@ struct Product : Step {
     for (size_t k = 0; k < K; k += depth) {
       const size_t given = std::min(depth, K - k), count = roundUp(given, kernels.depthStep);
       for (size_t i = from; i < to; i += MR)
-        kernels.packRows(A + i * a.rowStride + k * a.columnStride, a.rowStride, a.columnStride, std::min(MR, to - i), MR, given, panels + (i - from) * count);
+        kernels.packRows(A + i * a.rowStride + k * a.columnStride, a.rowStride, a.columnStride, std::min(MR, to - i), given, panels + (i - from) * count);
       for (size_t j = first; j < last; j += NR) {
         const float* B = packed + j * whole + k * NR;
         const size_t columns = std::min(NR, last - j);

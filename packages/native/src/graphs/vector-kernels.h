@@ -278,19 +278,51 @@ void scaleOnto(const float* tile, float alpha, const float* onto, size_t ontoStr
   }
 }
 
-void pack(const float* x, size_t iStride, size_t kStride, size_t have, size_t width, size_t K, float* out) {
+typedef float Four __attribute__((vector_size(16), aligned(4), may_alias));
+
+// Four of the eight numbers of both.
+template <int i, int j, int k, int l>
+inline Four chosen(Four a, Four b) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, i, j, k, l);
+#else
+  typedef int32_t Indices __attribute__((vector_size(16)));
+  return __builtin_shuffle(a, b, Indices{i, j, k, l});
+#endif
+}
+
+// Four rows of four numbers, `stride` apart, as columns `width` apart.
+inline void turn(const float* x, size_t stride, float* out, size_t width) {
+  const auto row = [&](size_t i) { return *reinterpret_cast<const Four*>(x + i * stride); };
+  const Four a = row(0), b = row(1), c = row(2), d = row(3);
+  const Four ab = chosen<0, 4, 1, 5>(a, b), ab2 = chosen<2, 6, 3, 7>(a, b), cd = chosen<0, 4, 1, 5>(c, d), cd2 = chosen<2, 6, 3, 7>(c, d);
+  const Four columns[] = {chosen<0, 1, 4, 5>(ab, cd), chosen<2, 3, 6, 7>(ab, cd), chosen<0, 1, 4, 5>(ab2, cd2), chosen<2, 3, 6, 7>(ab2, cd2)};
+  for (size_t k = 0; k < 4; k++) *reinterpret_cast<Four*>(out + k * width) = columns[k];
+}
+
+template <size_t width>
+void pack(const float* x, size_t iStride, size_t kStride, size_t have, size_t K, float* out) {
   if (have < width) std::memset(out, 0, K * width * 4);
   if (iStride == 1) {
-    for (size_t k = 0; k < K; k++) std::memcpy(out + k * width, x + k * kStride, have * 4);
+    // A copy of a size that the compiler knows is a few instructions.
+    if (have == width)
+      for (size_t k = 0; k < K; k++) std::memcpy(out + k * width, x + k * kStride, width * 4);
+    else
+      for (size_t k = 0; k < K; k++) std::memcpy(out + k * width, x + k * kStride, have * 4);
     return;
   }
+  const auto turnSlowly = [&](size_t from, size_t to, size_t first, size_t last) {
+    for (size_t k = from; k < to; k++)
+      for (size_t i = first; i < last; i++) out[k * width + i] = x[i * iStride + k * kStride];
+  };
+  const size_t fours = kStride == 1 ? have / 4 * 4 : 0;
   // Pieces that stay in the cache while they are turned.
   for (size_t from = 0; from < K; from += 16) {
-    const size_t to = from + 16 < K ? from + 16 : K;
-    for (size_t i = 0; i < have; i++) {
-      const float* row = x + i * iStride;
-      for (size_t k = from; k < to; k++) out[k * width + i] = row[k * kStride];
-    }
+    const size_t to = from + 16 < K ? from + 16 : K, whole = from + (to - from) / 4 * 4;
+    for (size_t i = 0; i < fours; i += 4)
+      for (size_t k = from; k < whole; k += 4) turn(x + i * iStride + k, iStride, out + k * width + i, width);
+    turnSlowly(whole, to, 0, fours);
+    turnSlowly(from, to, fours, have);
   }
 }
 
@@ -305,7 +337,7 @@ void rotate(const float* x, const float* cos, const float* sin, size_t half, flo
 void nothing() {}
 
 constexpr GraphKernels table(const char* name) {
-  return {name, MR, NR, 1, nothing, nothing, unary, binary, reduce, columnSum, sumSquares, product, scaleOnto, pack, pack, rotate, addTo};
+  return {name, MR, NR, 1, nothing, nothing, unary, binary, reduce, columnSum, sumSquares, product, scaleOnto, pack<MR>, pack<NR>, rotate, addTo};
 }
 
 }  // namespace KERNELS
