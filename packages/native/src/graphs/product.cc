@@ -24,6 +24,35 @@ struct Matrix2 {
 
 size_t roundUp(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
+// A part of a matrix that will be packed soon, asked for line by line beside products: packing itself would wait for each.
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const float* from, const Matrix2& m, size_t rows, size_t columns) : at_(reinterpret_cast<const char*>(from)) {
+    const bool byRows = m.columnStride == 1;
+    if (!byRows && m.rowStride != 1) return;
+    runs_ = byRows ? rows : columns;
+    bytes_ = (byRows ? columns : rows) * sizeof(float);
+    step_ = (byRows ? m.rowStride : m.columnStride) * sizeof(float);
+  }
+  size_t lines() const { return runs_ * ((bytes_ + line - 1) / line); }
+  void ask(size_t lines) {
+    for (; lines > 0 && runs_ > 0; lines--) {
+      __builtin_prefetch(at_ + done_, 0, 2);
+      done_ += line;
+      if (done_ < bytes_) continue;
+      done_ = 0;
+      at_ += step_;
+      runs_--;
+    }
+  }
+
+ private:
+  static constexpr size_t line = 64;
+  const char* at_ = nullptr;
+  size_t runs_ = 0, bytes_ = 0, step_ = 0, done_ = 0;
+};
+
 struct Product : Step {
   size_t M, N, K;
   float alpha;
@@ -47,6 +76,13 @@ struct Product : Step {
     run.kernels.packColumns(from + first * b.columnStride, b.columnStride, b.rowStride, std::min(NR, N - first), K, packed + first * depthOf(run.kernels));
   }
 
+  // What of A is packed after rows [from, to) from input k on: their next inputs, or the next rows.
+  Ahead after(const float* A, size_t from, size_t to, size_t k) const {
+    if (k + depth < K) return {A + from * a.rowStride + (k + depth) * a.columnStride, a, to - from, std::min(depth, K - k - depth)};
+    if (to < M) return {A + to * a.rowStride, a, std::min(rowsOfItem, M - to), std::min(depth, K)};
+    return {};
+  }
+
   // Rows [from, to) and columns [first, last) of one C.
   void compute(const Run& run, size_t item, const float* packed, size_t from, size_t to, size_t first, size_t last, float* room) const {
     const GraphKernels& kernels = run.kernels;
@@ -62,11 +98,14 @@ struct Product : Step {
       const size_t given = std::min(depth, K - k), count = roundUp(given, kernels.depthStep);
       for (size_t i = from; i < to; i += MR)
         kernels.packRows(A + i * a.rowStride + k * a.columnStride, a.rowStride, a.columnStride, std::min(MR, to - i), given, panels + (i - from) * count);
+      Ahead ahead = after(A, from, to, k);
+      const size_t share = (ahead.lines() * MR * NR) / ((to - from) * (last - first)) + 1;
       for (size_t j = first; j < last; j += NR) {
         const float* B = packed + j * whole + k * NR;
         const size_t columns = std::min(NR, last - j);
         for (size_t i = from; i < to; i += MR) {
           const size_t rows = std::min(MR, to - i);
+          ahead.ask(share);
           float* out = C + i * c.rowStride + j;
           if (rows == MR && columns == NR && alpha == 1 && !(k == 0 && extra)) {
             kernels.product(panels + (i - from) * count, B, count, k > 0, out, c.rowStride);
