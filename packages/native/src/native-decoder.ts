@@ -1,8 +1,8 @@
 /** The native step behind the interface that the engine steps (core's runtime/decoder.ts). */
 import { availableParallelism } from 'node:os'
-import { unsupportedError } from '@parscale/core/internal'
+import { isParscaleError, unsupportedError } from '@parscale/core/internal'
 import type { DecoderOptions, ModelFiles, ModelPlan } from '@parscale/core/internal/generation'
-import { type KvType, type ModelConfig, RopeTable } from '@parscale/core/internal/model'
+import { isQuantised, type KvType, type ModelConfig, RopeTable } from '@parscale/core/internal/model'
 import type { ModelCacheOptions } from '@parscale/core/internal/node'
 import {
   averageOfStreams,
@@ -59,7 +59,9 @@ export async function packModel(
 
 /** Packs into the cache what is not packed in memory at each start. @throws as packModel */
 export async function prepareModel(files: ModelFiles, options: ModelCacheOptions): Promise<void> {
-  for (const [kind, plan] of keptPlans(files)) await packedFile(kind, plan, options)
+  const plans = keptPlans(files)
+  if (plans.length > 0) await files.requireFinite?.()
+  for (const [kind, plan] of plans) await packedFile(kind, plan, options)
 }
 
 /** Bytes that prepareModel would write: none for what is in the cache already. @throws as packModel */
@@ -94,6 +96,21 @@ const packedOf = (kind: string, plan: PackPlan, options: NativeDecoderOptions) =
   return inMemory ? packInMemory(plan, threads, caching) : packedFile(kind, plan, { ...caching, threads })
 }
 
+/** The same of the backbone. What packs it looks at all scales and vectors on the way, and not at what else an integer model has. */
+async function packedBackbone(files: ModelFiles, options: NativeDecoderOptions): Promise<string | PackedHandle> {
+  const plan = planOf(files)
+  const matrices = plan.tensors.filter(({ layout }) => !layout.isVector)
+  const hasBoth = new Set(matrices.map(({ stored }) => isQuantised(stored))).size > 1
+  if (hasBoth || !isPackedInMemory(plan)) await files.requireFinite?.()
+  try {
+    return await packedOf('backbone', plan, options)
+  } catch (error) {
+    // It knows the tensor by its name in the file, and what is wrong with it.
+    if (isParscaleError(error) && error.kind === 'checkpoint') await files.requireFinite?.()
+    throw error
+  }
+}
+
 /**
  * Packs a model in memory, or maps its packed files, which are made in the cache on first use.
  *
@@ -101,7 +118,7 @@ const packedOf = (kind: string, plan: PackPlan, options: NativeDecoderOptions) =
  */
 export async function nativeDecoder(files: ModelFiles, options: NativeDecoderOptions): Promise<Decoder> {
   const { kv = 'f32', threads, instructionSet } = options
-  const packed = await packedOf('backbone', planOf(files), options)
+  const packed = await packedBackbone(files, options)
   const aggregators = new Map<number, NativeAggregator>()
   for (const [p, [kind, plan]] of aggregatorPlans(files))
     aggregators.set(p, new NativeAggregator(await packedOf(kind, plan, options)))

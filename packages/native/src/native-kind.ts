@@ -9,6 +9,7 @@ import { nativeModule } from './native-module.ts'
 export const nativeDecoders: DecoderKind<NativeDecoderOptions> = {
   name: 'native',
   readsOnce: true,
+  looksAtNumbers: true,
   get runsWith() {
     const [best] = instructionSets()
     const refused = refusedInstructionSet()

@@ -185,6 +185,7 @@ class Packing {
       const uint8_t* from = read(t.data, 0, t.outputs, stored.bytes, scratch.rows);
       uint8_t* to = to_.room(t.at, bytes, scratch.packed);
       for (size_t i = 0; i < t.outputs; i++) reinterpret_cast<float*>(to)[i] = widened(t.type, from + placeOf(i, t.interleaved) * stored.bytes);
+      requireFinite(reinterpret_cast<const float*>(to), t.outputs, number);
       return done(t.at, to, bytes);
     }
     const Matrix m = matrixOf(t);
@@ -203,6 +204,8 @@ class Packing {
     if (ownScales) {
       scales = reinterpret_cast<const float*>(read(t.scales, first, end - first, blocks * sizeof(float), scratch.scales));
       zeros = zeroPointsOf(t, blocks, first, end - first, scratch);
+      requireFinite(scales, (end - first) * blocks, number);
+      if (zeros) requireFinite(zeros, (end - first) * blocks, number);
     }
     for (size_t panel = 0; panel < piece.panels; panel++) {
       const uint8_t* rows[lanes];
@@ -215,10 +218,24 @@ class Packing {
         for (size_t i = 0; i < n && zeros; i++) zerosOf[i] = zeros + (row + i - first) * blocks;
         fillPanel(m, rows, scalesOf, zerosOf, n, out);
       } else if (!fill(t, m, stored, rows, n, out, scratch)) {
-        throw Failure("ERR_NOT_FINITE", std::to_string(number));
+        throw notFinite(number);
       }
     }
     done(at, to, bytes);
+  }
+
+  static Failure notFinite(size_t number) { return Failure("ERR_NOT_FINITE", std::to_string(number)); }
+
+  static void requireFinite(const float* x, size_t n, size_t number) {
+    // The exponents' bits, all set where a number is not finite.
+    constexpr uint32_t exponent = 0x7f800000;
+    uint32_t bad = 0;
+    for (size_t i = 0; i < n; i++) {
+      uint32_t bits;
+      std::memcpy(&bits, x + i, sizeof bits);
+      bad |= (bits & exponent) == exponent;
+    }
+    if (bad) throw notFinite(number);
   }
 
   bool fill(const PackedTensor& t, const Matrix& m, const StoredFormat& stored, const uint8_t* const* rows, size_t n, uint8_t* out,

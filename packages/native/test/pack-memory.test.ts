@@ -2,7 +2,9 @@
 import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { castBytes } from '@parscale/core/internal/checkpoint'
 import { modelFiles } from '@parscale/core/internal/generation'
+import { openModelFolder, quantiseModel } from '@parscale/core/internal/node'
 import { openStreamed } from '@parscale/core/internal/node/models'
 import { planBackbone } from '@parscale/core/internal/packed'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -186,6 +188,59 @@ describe('a model from a GGUF file', () => {
         await expect(packing).rejects.toThrow('enough')
       })
     await close()
+  })
+})
+
+describe('a folder of integers whose numbers nobody has looked at', () => {
+  const sound = () => join(scratch, 'integers')
+  beforeAll(async () => {
+    await quantiseModel(`${fixturesFolder}transformers/qwen3-streams-p2`, sound(), { bits: 8, blockSize: 16 })
+  })
+
+  /** With one of its numbers another one. */
+  async function open(path: string, name?: string, at = 0, value = Number.NaN, looks = { unread: true }): Promise<unknown> {
+    await cp(sound(), path, { recursive: true })
+    const folder = await openModelFolder(path)
+    if (name !== undefined) {
+      const { offset, dtype } = folder.tensors.get(name)!
+      const number = castBytes(new Uint8Array(Float32Array.of(value).buffer), 'F32', dtype)
+      const file = join(path, 'model.safetensors')
+      const bytes = await readFile(file)
+      bytes.set(number, offset + at * number.length)
+      await writeFile(file, bytes)
+    }
+    await folder.close()
+    const changed = await openModelFolder(path)
+    try {
+      const files = await modelFiles(changed, [], looks)
+      return await (await nativeDecoder(files, { cacheDirectory: join(scratch, 'no-cache') })).dispose()
+    } finally {
+      await changed.close()
+    }
+  }
+
+  it('is packed in memory', async () => {
+    await open(join(scratch, 'as-it-is'))
+    await expect(readdir(join(scratch, 'no-cache'))).rejects.toThrow('ENOENT')
+  })
+
+  it.each([
+    [
+      'model.layers.1.mlp.down_proj.weight_scales',
+      37,
+      Number.POSITIVE_INFINITY,
+      /down_proj.weight_scales: 1 of its numbers are not finite/,
+    ],
+    ['model.embed_tokens.weight_scales', 0, Number.NaN, /embed_tokens.weight_scales: 1 of its numbers are not finite/],
+    ['model.norm.weight', 3, Number.NaN, /tensor model.norm.weight holds NaN at element 3/],
+    ['model.layers.0.self_attn.q_norm.weight', 1, Number.NEGATIVE_INFINITY, /q_norm.weight holds -Infinity at element 1/],
+  ])('%s at %i as %d is refused with the words of who looks before', async (name, at, value, message) => {
+    for (const unread of [false, true]) {
+      const path = join(scratch, 'not-finite')
+      const error = { kind: 'checkpoint', message: expect.stringMatching(message) }
+      await expect(open(path, name, at, value, { unread })).rejects.toMatchObject(error)
+      await rm(path, { recursive: true })
+    }
   })
 })
 

@@ -31,6 +31,8 @@ export interface DecoderKind<Options extends DecoderOptions = DecoderOptions> {
   readonly runsWith?: string | undefined
   /** It reads weights once, when it prepares: those of a GGUF file need not be in files that it could map. */
   readonly readsOnce?: boolean
+  /** It takes files that are `unread` (model-files.ts). */
+  readonly looksAtNumbers?: boolean
   /** @param configs of the backbone and all stream sets */
   refusal(configs: readonly ModelConfig[], options: DecoderOptions): DecoderRefusal | undefined
   memory(question: MemoryQuestion): MemoryEstimate

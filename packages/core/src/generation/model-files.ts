@@ -7,7 +7,6 @@ import {
   findTensor,
   isTied,
   type ModelConfig,
-  type QuantisedTensor,
   quantisationOf,
   readF32,
   readStored,
@@ -38,6 +37,8 @@ export interface ModelFiles extends ModelPlan {
   /** How most weights are stored, for people: `4 bits`, `float32`. */
   readonly weights: string
   readonly streamSets: readonly StreamSetFiles[]
+  /** There with `unread`. @throws checkpoint error naming the first tensor that is not finite */
+  readonly requireFinite?: () => Promise<void>
 }
 
 /** A model of which nothing is read: it need not be there yet. */
@@ -68,11 +69,18 @@ const harmless = /\.rotary_emb\.inv_freq$|\.masked_bias$/
  * Others may be whole checkpoints or hold the stream set's tensors only; that they belong to the same backbone is for
  * the caller to verify (checkpoint/backbone-digest.ts).
  *
+ * @param unread whoever takes them looks at the backbone's scales and vectors, or calls `requireFinite`
  * @throws checkpoint error naming the first tensor that is missing, superfluous, wrongly shaped or not finite
  */
-export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoint[] = []): Promise<ModelFiles> {
+export async function modelFiles(
+  backbone: Checkpoint,
+  others: readonly Checkpoint[] = [],
+  { unread = false }: { readonly unread?: boolean } = {},
+): Promise<ModelFiles> {
   const tied = isTied(backbone)
-  await checkTensors(backbone, [...backboneParameters(backbone.config, tied), ...streamParameters(backbone.config)], tied)
+  const expected = [...backboneParameters(backbone.config, tied), ...streamParameters(backbone.config)]
+  const requireFinite = checkTensors(backbone, expected, tied)
+  if (!unread) await requireFinite()
   const sets = [backbone, ...others].filter(({ config }) => hasStreams(config))
   for (const { path, config } of others) {
     if (!hasStreams(config))
@@ -84,6 +92,7 @@ export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoi
     weights: weightsText(backbone),
     tied,
     streamSets: await Promise.all(sets.map((set) => streamSetFiles(set))),
+    ...(unread && { requireFinite }),
   }
 }
 
@@ -102,9 +111,10 @@ async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
   const { config, path } = checkpoint
   const prefix = new Map<string, LayerPrefix['key']>()
   const adapters = new Map<string, Float32Array>()
+  const hasIntegers = quantisationOf(config.raw) !== undefined
   for (const parameter of streamParameters(config)) {
     const { name, part } = parameter
-    const quantised = quantisedTensor(checkpoint, parameter)
+    const quantised = hasIntegers && findQuantised(checkpoint, name, parameter.shape)
     if (quantised) {
       await requireFiniteBlocks(quantised)
       continue
@@ -133,20 +143,23 @@ function perStream(bytes: Uint8Array<ArrayBuffer>, { dtype }: StoredTensor, stre
   }
 }
 
-async function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], tied: boolean): Promise<void> {
+/** Checks names and shapes. What comes back looks at numbers, once. */
+function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], tied: boolean): () => Promise<void> {
   const { path } = checkpoint
   const known = new Set(expected.map(({ name }) => name))
   const hasIntegers = quantisationOf(checkpoint.config.raw) !== undefined
+  const looks: (() => Promise<void>)[] = []
   for (const parameter of expected) {
-    const quantised = quantisedTensor(checkpoint, parameter)
+    const quantised = hasIntegers && findQuantised(checkpoint, parameter.name, parameter.shape)
     if (!quantised) {
       const tensor = requireTensor(checkpoint, parameter)
       // NaN reaches the logits, which are refused, but for products that round their inputs to integers: those make a number of it.
       // What streams add is looked at where it is read.
       const isBackbone = !['prefix', 'adapter', 'aggregation'].includes(parameter.part)
-      if (isBackbone && (hasIntegers || parameter.shape.length === 1)) await requireFiniteStored(tensor, path, 'backbone')
+      if (isBackbone && (hasIntegers || parameter.shape.length === 1))
+        looks.push(() => requireFiniteStored(tensor, path, 'backbone'))
     } else {
-      await requireFiniteBlocks(quantised)
+      looks.push(() => requireFiniteBlocks(quantised))
       for (const part of [quantised.scales, quantised.zeroPoints]) if (part) known.add(part.name)
     }
   }
@@ -161,14 +174,11 @@ async function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter
       },
     )
   }
-}
-
-/** The matrix where it is quantised; undefined where its floats should be there. @throws as findQuantised */
-function quantisedTensor(
-  checkpoint: Checkpoint,
-  { name, shape }: Pick<Parameter, 'name' | 'shape'>,
-): QuantisedTensor | undefined {
-  return quantisationOf(checkpoint.config.raw) && findQuantised(checkpoint, name, shape)
+  const lookAtAll = async () => {
+    for (const look of looks) await look()
+  }
+  let looked: Promise<void> | undefined
+  return () => (looked ??= lookAtAll())
 }
 
 function requireTensor(checkpoint: Checkpoint, { name, shape }: Pick<Parameter, 'name' | 'shape'>): StoredTensor {
@@ -239,8 +249,9 @@ function whyOtherShape(config: ModelConfig, name: string, found: readonly number
 const graphTypes: Readonly<Record<StoredDType, DType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
 
 function findWeight(checkpoint: Checkpoint): FindWeight {
+  const hasIntegers = quantisationOf(checkpoint.config.raw) !== undefined
   return (name, shape) => {
-    const quantised = quantisedTensor(checkpoint, { name, shape })
+    const quantised = hasIntegers && findQuantised(checkpoint, name, shape)
     if (!quantised) {
       const tensor = requireTensor(checkpoint, { name, shape })
       return { dtype: graphTypes[tensor.dtype], data: placeOf(tensor) }

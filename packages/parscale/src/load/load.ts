@@ -103,7 +103,7 @@ async function start(open: OpenModel, options: LoadOptions): Promise<Model> {
   const chosen = await engineOf(open, options)
   await requireEngine(chosen, options)
   requireMemory(open, chosen.decoders, options)
-  const files = await modelFiles(open.backbone, open.streamSets)
+  const files = await modelFiles(open.backbone, open.streamSets, { unread: chosen.decoders.looksAtNumbers ?? false })
   const engineOptions = { ...options, ...cacheOptions(options, options.onPack) }
   const unkept = await prepareEngine(chosen.engine, files, engineOptions)
   if (unkept) options.onUnkept?.(unkept)
