@@ -4,6 +4,10 @@
 #include <cmath>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "kernels/half.h"
 
 namespace parscale {
@@ -166,6 +170,36 @@ void transpose(const uint8_t* const* rows, size_t count, size_t inputs, T* out) 
   }
 }
 
+#if defined(__SSE2__)
+__m128i spread(__m128i nibbles) {
+  const __m128i pairs = _mm_and_si128(_mm_or_si128(nibbles, _mm_slli_epi32(nibbles, 8)), _mm_set1_epi32(0x00ff00ff));
+  return _mm_and_si128(_mm_or_si128(pairs, _mm_slli_epi32(pairs, 4)), _mm_set1_epi32(lowHalf));
+}
+
+// The integers of 16 rows' block, whose words become lines of 64 bytes: in squares of four by four, as one by one takes three times as long.
+// Returns how many of a row's bytes are done, all but less than 16.
+template <bool bytes>
+size_t fillLines(const uint8_t* const* rows, size_t from, size_t blockBytes, uint8_t* integers) {
+  const __m128i half = _mm_set1_epi32(0xffff);
+  size_t at = 0;
+  for (; at + 16 <= blockBytes; at += 16) {
+    for (size_t first = 0; first < lanes; first += 4) {
+      __m128i r[4];
+      for (size_t i = 0; i < 4; i++) {
+        const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[first + i] + from + at));
+        r[i] = bytes ? bits : _mm_or_si128(spread(_mm_and_si128(bits, half)), _mm_slli_epi32(spread(_mm_srli_epi32(bits, 16)), 4));
+      }
+      const __m128i low01 = _mm_unpacklo_epi32(r[0], r[1]), high01 = _mm_unpackhi_epi32(r[0], r[1]);
+      const __m128i low23 = _mm_unpacklo_epi32(r[2], r[3]), high23 = _mm_unpackhi_epi32(r[2], r[3]);
+      const __m128i words[4] = {_mm_unpacklo_epi64(low01, low23), _mm_unpackhi_epi64(low01, low23), _mm_unpacklo_epi64(high01, high23),
+                                _mm_unpackhi_epi64(high01, high23)};
+      for (size_t i = 0; i < 4; i++) _mm_storeu_si128(reinterpret_cast<__m128i*>(integers + 16 * at + 64 * i + 4 * first), words[i]);
+    }
+  }
+  return at;
+}
+#endif
+
 }  // namespace
 
 StoredFormat storedFormat(uint32_t type) {
@@ -214,17 +248,26 @@ bool fillPanel(const Matrix& m, StoredType type, const uint8_t* const* rows, siz
 
 void fillPanel(const Matrix& m, const uint8_t* const* rows, const float* const* scales, const float* const* zeros, size_t count, uint8_t* panel) {
   if (count < lanes) std::memset(panel, 0, m.panelBytes());
-  const size_t blockBytes = m.blockSize / (m.format == Format::int8 ? 1 : 2);
+  const bool bytes = m.format == Format::int8;
+  const size_t blockBytes = m.blockSize / (bytes ? 1 : 2);
   for (size_t block = 0; block < m.inputs / m.blockSize; block++, panel += m.recordBytes()) {
+    uint8_t* integers = panel + (m.hasMinima ? 128 : 64);
     for (size_t row = 0; row < count; row++) {
-      Record record{panel + 4 * row, panel + (m.hasMinima ? 128 : 64) + 4 * row};
+      Record record{panel + 4 * row, integers + 4 * row};
       const float scale = scales[row][block];
       record.scale(scale);
       if (m.hasMinima) record.minimum(-zeros[row][block] * scale);
-      const uint8_t* from = rows[row] + block * blockBytes;
-      for (size_t i = 0; i < blockBytes / 4; i++) {
-        const uint32_t bits = load<uint32_t>(from + 4 * i);
-        record.word(i, m.format == Format::int8 ? bits : spread(bits & 0xffff) | spread(bits >> 16) << 4);
+    }
+    const size_t from = block * blockBytes;
+    size_t done = 0;
+#if defined(__SSE2__)
+    if (count == lanes) done = bytes ? fillLines<true>(rows, from, blockBytes, integers) : fillLines<false>(rows, from, blockBytes, integers);
+#endif
+    for (size_t row = 0; row < count; row++) {
+      Record record{panel + 4 * row, integers + 4 * row};
+      for (size_t i = done / 4; i < blockBytes / 4; i++) {
+        const uint32_t bits = load<uint32_t>(rows[row] + from + 4 * i);
+        record.word(i, bytes ? bits : spread(bits & 0xffff) | spread(bits >> 16) << 4);
       }
     }
   }

@@ -6,8 +6,8 @@ import { createRandom } from '@parscale/core/internal'
 import { arrayStream, castStream, type QuantiseSettings, type StoredDType } from '@parscale/core/internal/checkpoint'
 import { modelFiles } from '@parscale/core/internal/generation'
 import { backboneParameters, elementCount } from '@parscale/core/internal/model'
-import { openModelFolder, writeModelFolder } from '@parscale/core/internal/node'
-import { openStreamed } from '@parscale/core/internal/node/models'
+import { openModelFolder, quantiseModel, writeModelFolder } from '@parscale/core/internal/node'
+import { openStreamed, quantisedFolder } from '@parscale/core/internal/node/models'
 import { type PackPlan, planAggregator, planBackbone, tensorBytes } from '@parscale/core/internal/packed'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { fixturesFolder } from '../../core/src/testing/fixtures.ts'
@@ -57,6 +57,15 @@ async function expectSameModel(path: string, wanted: QuantiseSettings | undefine
   }
 }
 
+/** Weights as they are stored. */
+async function expectSameFolder(path: string): Promise<void> {
+  const folder = await openModelFolder(path)
+  const files = await modelFiles(folder)
+  expect(files.weights).toMatch(/bits/)
+  await expectSameBytes(planBackbone(files.config, files.findWeight, files.tied))
+  await folder.close()
+}
+
 /** Floats of every size that a type has, blocks of zeros, of one number, of negative zeros, and of one large number among small ones. */
 function wildFloats(count: number, dtype: StoredDType, seed: number): Float32Array {
   const random = createRandom(seed)
@@ -100,6 +109,18 @@ describe.each<StoredDType>(['F32', 'F16', 'BF16'])('a folder of %s', (dtype) => 
   it('as it is', async () => {
     await expectSameModel(folder(), undefined)
   })
+
+  it.each(settings)('once it is stored in $bits bits and blocks of $blockSize', async ({ bits, blockSize }) => {
+    const path = await mkdtemp(join(scratch, 'stored-'))
+    await quantiseModel(folder(), join(path, 'integers'), { bits, blockSize })
+    await expectSameFolder(join(path, 'integers'))
+  })
+})
+
+it.each(quantisedTypes)('a folder of the integers of %s, with the zero points that they have', async (type) => {
+  const path = await mkdtemp(join(scratch, 'stored-'))
+  await writeModel(join(path, 'model.gguf'), { output: 'Q8_0', embedding: 'Q6_K', others: [type] })
+  await expectSameFolder(await quantisedFolder(join(path, 'model.gguf'), 'stored', { cacheDirectory: path }))
 })
 
 describe.each(['transformers/qwen3-streams-p2', 'goldens/parscale-p4'])('%s with its streams', (name) => {
