@@ -7,6 +7,7 @@
 
 #if defined(__linux__)
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <ctime>
 #endif
@@ -59,8 +60,17 @@ void takeHugePages(PackedMemory& memory, ThreadPool& pool) {
     if (now > mostLoss) left.fetch_sub(now - mostLoss);
   });
 }
+
+// All pages of a piece in one call, instead of a fault for each: a tenth less of the system's time. Linux before 5.14 does not know it.
+void takePages(uint8_t* from, size_t bytes) {
+  constexpr int populateWrite = 23;
+  static const uintptr_t page = uintptr_t(sysconf(_SC_PAGESIZE));
+  uint8_t* begin = from - uintptr_t(from) % page;
+  madvise(begin, size_t(from + bytes - begin), populateWrite);
+}
 #else
 void takeHugePages(PackedMemory&, ThreadPool&) {}
+void takePages(uint8_t*, size_t) {}
 #endif
 
 Matrix matrixOf(const PackedTensor& t) {
@@ -122,7 +132,10 @@ class Target {
 class MemoryTarget : public Target {
  public:
   explicit MemoryTarget(PackedMemory& memory) : memory_(memory) {}
-  uint8_t* room(uint64_t at, size_t, Buffer<uint8_t>&) override { return memory_.writable() + at; }
+  uint8_t* room(uint64_t at, size_t bytes, Buffer<uint8_t>&) override {
+    takePages(memory_.writable() + at, bytes);
+    return memory_.writable() + at;
+  }
   void put(uint64_t, const uint8_t*, size_t) override {}
 
  private:
