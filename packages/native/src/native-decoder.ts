@@ -74,10 +74,16 @@ export async function keptBytes(model: ModelPlan, options: Pick<ModelCacheOption
 const keptPlans = (model: ModelPlan): (readonly [kind: string, plan: PackPlan])[] =>
   [['backbone', planOf(model)] as const, ...aggregatorPlans(model).values()].filter(([, plan]) => !isPackedInMemory(plan))
 
-function planOf({ config, findWeight, tied, streamSets }: ModelPlan): PackPlan {
+/** Of each model one: prepareModel and nativeDecoder ask for the same. */
+const plans = new WeakMap<ModelPlan, PackPlan>()
+
+function planOf(model: ModelPlan): PackPlan {
+  const { config, findWeight, tied, streamSets } = model
   const refusal = nativeRefusal([config, ...streamSets.map((set) => set.config)])
   if (refusal !== undefined) throw unsupportedError(`${refusal}; use --engine onnx`)
-  return planBackbone(config, findWeight, tied)
+  const plan = plans.get(model) ?? planBackbone(config, findWeight, tied)
+  plans.set(model, plan)
+  return plan
 }
 
 /** By P, each with the name of its packed file. */
