@@ -104,7 +104,7 @@ export class Masks {
   }
 
   *#addAutomaton(stack: Stack, frame: AutomatonState, node: number, mask: Uint32Array, budget: MaskBudget): Pieces<void> {
-    const whole = frame.count !== undefined || frame.table === anyString
+    const whole = frame.count !== undefined || frame.table === anyString()
     const walk = yield* this.#vocabulary.walk(frame.table, frame.state, node, budget, whole)
     if (budget.spend(64 + (walk.tokens.length >> 4))) yield
     if (frame.count) this.#addCounted(walk, frame, mask)

@@ -71,7 +71,7 @@ export class TokenVocabulary {
       return known.walk
     }
     const anything =
-      automaton.free && automaton !== anyString && !whole ? yield* this.walk(anyString, 0, node, budget, true) : undefined
+      automaton.free && automaton !== anyString() && !whole ? yield* this.walk(anyString(), 0, node, budget, true) : undefined
     const found = yield* walk(this.trie, automaton, state, node, budget, anything)
     // Another text may have made it meanwhile.
     this.#forget(key)

@@ -19,9 +19,10 @@ const made = (integer: boolean): ByteAutomaton => {
   const characters = finished(numberAutomaton(bounds, 'a number', new Budget()))
   return finished(spell(characters, 'a number', new Budget()))
 }
-/** Numbers without bounds; one for all. */
-const anyNumber = made(false)
-const anyInteger = made(true)
+/** Numbers without bounds; one for all, made when it is asked for. */
+const any: { number?: ByteAutomaton; integer?: ByteAutomaton } = {}
+const anyNumber = (): ByteAutomaton => (any.number ??= made(false))
+const anyInteger = (): ByteAutomaton => (any.integer ??= made(true))
 
 export function boundsOf(schemas: readonly SchemaObject[], source: SchemaSource): NumberBounds {
   let min = -Infinity
@@ -82,7 +83,8 @@ export class Numbers {
   *automaton(bounds: NumberBounds, where: string): Pieces<ByteAutomaton | undefined> {
     const { min, max, integer, fractional, multiplesOf } = bounds
     if (min > max || (fractional && (integer || multiplesOf.length > 0))) return undefined
-    if (min === -Infinity && max === Infinity && multiplesOf.length === 0 && !fractional) return integer ? anyInteger : anyNumber
+    if (min === -Infinity && max === Infinity && multiplesOf.length === 0 && !fractional)
+      return integer ? anyInteger() : anyNumber()
     const key = [min, max, bounds.minExcluded, bounds.maxExcluded, integer, fractional, ...multiplesOf].join()
     if (!this.#known.has(key)) {
       const characters = yield* numberAutomaton(bounds, where, this.#budget)

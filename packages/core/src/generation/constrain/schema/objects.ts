@@ -149,7 +149,7 @@ export function* finishObject(
   if (draft.min > max || required.size > max || (!hasFree && count < draft.min)) return undefined
   const isAny =
     characters.labels.length === 1 && characters.breaks.length === 1 && characters.labels[0] === 0 && names.length === 0
-  const keys = isAny ? anyString : yield* shared.spelled(characters, draft.where, budget)
+  const keys = isAny ? anyString() : yield* shared.spelled(characters, draft.where, budget)
   return {
     id,
     names,

@@ -33,8 +33,9 @@ interface Parts {
   readonly max: number
 }
 
-/** Any string; one for all, so that what is known of it is known once. */
-export const anyString: ByteAutomaton = finished(spell(universal, 'a string', new Budget(), { json: true }))
+let madeOfAny: ByteAutomaton | undefined
+/** Any string; one for all, so that what is known of it is known once. Made when it is asked for: most programs never do. */
+export const anyString = (): ByteAutomaton => (madeOfAny ??= finished(spell(universal, 'a string', new Budget(), { json: true })))
 
 /** Makes automata, each once. */
 export class Strings {
@@ -140,7 +141,7 @@ export class Strings {
     schemas: readonly SchemaObject[],
   ): Pieces<StringSpec | undefined> {
     if (min > max) return undefined
-    if (parts.length === 0) return { automaton: anyString, min, max }
+    if (parts.length === 0) return { automaton: anyString(), min, max }
     const what = this.#where(schemas)
     const texts = oneLabel(yield* withoutHalves(yield* intersection(parts, what, this.#budget), this.#budget))
     if (isEmpty(texts)) return undefined
