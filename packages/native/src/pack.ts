@@ -40,7 +40,7 @@ interface Source extends Place {
   readonly zeroPoints?: Place & { readonly dtype: 'uint8' | 'float32' }
 }
 
-/** A folder's weights that are packed at each start: two busy cores take 0.8 s for 1.9 GB. For more a mapped file is worth its room. */
+/** A folder's weights that are packed at each start: two busy cores take 0.5 s for 1.9 GB. For more a mapped file is worth its room. */
 const mostFolderBytes = 2 * 2 ** 30
 
 /**
