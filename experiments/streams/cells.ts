@@ -184,6 +184,7 @@ export const cells: readonly Cell[] = [
   ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['73k'], variant)),
   cell(sizes['21k'], variants.p1),
   ...[4, 8].map((p) => cell(sizes['21k'], variants.allWindow(p, 1))),
+  { ...cell(sizes['21k'], variants.allWindow(16, 1), [0]), rate: 1e-2 },
   ...[variants.p1, variants.p1All, variants.all(4)].map((variant) => cell(sizes['35k-repeated'], variant)),
   ...ladder('21k-repeated', '73k-repeated'),
   ...[variants.lora(4), variants.all(8)].map((variant) => cell(sizes['35k'], variant)),
