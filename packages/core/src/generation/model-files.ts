@@ -4,7 +4,6 @@ import {
   type Checkpoint,
   castBytes,
   findQuantised,
-  findTensor,
   isTied,
   type ModelConfig,
   type QuantisedTensor,
@@ -13,8 +12,10 @@ import {
   readStored,
   requireFiniteBlocks,
   requireFiniteStored,
+  requireTensor,
   type StoredDType,
   type StoredTensor,
+  whyNoPlace,
 } from '../checkpoint/index.ts'
 import { checkpointError } from '../errors.ts'
 import type { DType } from '../graph/index.ts'
@@ -28,8 +29,6 @@ import {
   type Parameter,
   prefixName,
   type StoredData,
-  type StreamInput,
-  streamInputs,
   streamParameters,
 } from '../model/index.ts'
 import { weightsText } from './weights-text.ts'
@@ -169,71 +168,6 @@ function quantisedTensor(
   { name, shape }: Pick<Parameter, 'name' | 'shape'>,
 ): QuantisedTensor | undefined {
   return quantisationOf(checkpoint.config.raw) && findQuantised(checkpoint, name, shape)
-}
-
-function requireTensor(checkpoint: Checkpoint, { name, shape }: Pick<Parameter, 'name' | 'shape'>): StoredTensor {
-  const { path } = checkpoint
-  const tensor = findTensor(checkpoint, name)
-  if (!tensor) {
-    const kind = kindOf(checkpoint.config, name)
-    const why = kind
-      ? `, as parscale_input names ${kind}: change that, or take the checkpoint that was saved with this config.json`
-      : ''
-    throw checkpointError(`${path}: tensor ${name} is missing; config.json asks for it with shape [${shape}]${why}`, {
-      file: path,
-      tensor: name,
-      expected: shape,
-    })
-  }
-  if (tensor.shape.join() !== shape.join()) {
-    const why = whyOtherShape(checkpoint.config, name, tensor.shape, shape)
-    throw checkpointError(`${path}: tensor ${name} has shape [${tensor.shape}], config.json asks for [${shape}]${why}`, {
-      file: path,
-      tensor: name,
-      expected: shape,
-      found: tensor.shape,
-    })
-  }
-  return tensor
-}
-
-/** The kind of streams that has a tensor of this name; undefined for the backbone's and the aggregator's. */
-function kindOf(config: ModelConfig, name: string): StreamInput | undefined {
-  if (!/\.(stream_|lora_|prefix_)/.test(name)) return undefined
-  const names = (kind: StreamInput) =>
-    streamParameters({
-      ...config,
-      parscale: { ...config.parscale, input: [kind], gate: kind === 'prefix', aggregation: 'average' },
-    })
-  return streamInputs.find((kind) => names(kind).some((parameter) => parameter.name === name))
-}
-
-function whyNoPlace(config: ModelConfig, name: string): string {
-  const { n, input, aggregation } = config.parscale
-  const kind = kindOf(config, name)
-  const kinds = input.length > 0 ? input.join(', ') : 'none'
-  if (kind && !input.includes(kind))
-    return `it is of the kind ${kind}, and the streams of config.json have ${kinds} (parscale_n, parscale_input)`
-  if (kind) return `config.json names no ${name.endsWith('prefix_gate') ? 'gate (parscale_prefix_gate)' : kind}`
-  if (name.startsWith('model.aggregate_layer.')) {
-    const has = n === 1 ? 'has one stream' : `joins streams by ${aggregation}`
-    return `it is an aggregator's, and config.json ${has} (parscale_n, parscale_aggregation)`
-  }
-  return 'does config.json (parscale_n, num_hidden_layers) belong to it?'
-}
-
-/** What the file would have to say of streams for the shape to be right. */
-function whyOtherShape(config: ModelConfig, name: string, found: readonly number[], asked: readonly number[]): string {
-  const kind = kindOf(config, name)
-  const differ = asked.flatMap((size, axis) => (found[axis] === size ? [] : [axis]))
-  if (!kind || found.length !== asked.length || differ.length !== 1) return ''
-  const [axis] = differ as [number]
-  const said = (key: string, value: number) => `: the tensor is of ${key} ${found[axis]}, config.json says ${value}`
-  const { n, nTokens, loraRank } = config.parscale
-  if (axis === 0) return said('parscale_n', n)
-  if (kind === 'lora' && asked[axis] === loraRank) return said('parscale_lora_rank', loraRank)
-  if (kind === 'prefix' && axis === 2) return said('parscale_n_tokens', nTokens)
-  return ''
 }
 
 const graphTypes: Readonly<Record<StoredDType, DType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }
