@@ -204,10 +204,16 @@ function parsedConfig(recipe: RecipeName, flags: ConfigFlags, given: RecipeOptio
   const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](recipeOptions))]
   const extra = (flags.set ?? []).map(parseSetting)
   const resolved = (options: RecipeOptions) => applySettings(recipes[recipe](options), [...settings, ...extra])
-  const { batch } = resolved(recipeOptions)
-  const tokensOfStep = batch.sequences * batch.tokens * batch.microBatches
-  const steps = flags.trainTokens === undefined ? recipeOptions.steps : Math.ceil(flags.trainTokens / tokensOfStep)
+  const steps = flags.trainTokens === undefined ? recipeOptions.steps : stepsOf(flags.trainTokens, resolved(recipeOptions).batch)
   return withAbsolutePaths(parseRunConfig(resolved({ ...recipeOptions, steps }), `train ${recipe}`))
+}
+
+/** @param batch as it is before it is checked; what is wrong with it is said where all is */
+function stepsOf(tokens: number, batch: unknown): number | undefined {
+  const parsed = runConfigSchema.shape.batch.safeParse(batch)
+  if (!parsed.success) return undefined
+  const { sequences, tokens: length, microBatches } = parsed.data
+  return Math.ceil(tokens / (sequences * length * microBatches))
 }
 
 const continues = (base: ParscaleConfig | undefined, p: number): base is ParscaleConfig =>
