@@ -2,7 +2,7 @@
  * Models of every kind of streams, damaged in every way of a table: each is refused by the name of the tensor or the key, with what
  * was expected, by both engines, and by what would write it anew; nothing of it is computed or left on disk.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isParscaleError, type ParscaleError } from '@parscale/core/internal'
@@ -210,8 +210,8 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(scratch, { recursive: true }))
 
-async function run(folder: string, engine: (typeof engines)[number]): Promise<Float32Array> {
-  const { model, close } = await loadModel(folder, { engine, threads: 1, contextTokens: 16 })
+async function run(folder: string, engine: (typeof engines)[number], bits?: 8): Promise<Float32Array> {
+  const { model, close } = await loadModel(folder, { engine, bits, threads: 1, contextTokens: 16 })
   const engineOf = new Engine(model)
   try {
     const [out] = await engineOf.step([{ sequence: engineOf.open(), ids: [1, 2, 3], want: 'last' }])
@@ -231,12 +231,27 @@ const refusal = (work: Promise<unknown>): Promise<ParscaleError> =>
     },
   )
 
+/** Files of a folder that this process holds open, where the system tells. */
+function openFiles(folder: string): string[] {
+  const list = '/proc/self/fd'
+  if (!existsSync(list)) return []
+  // The listing itself is one that is gone.
+  const paths = readdirSync(list).flatMap((fd) => (existsSync(join(list, fd)) ? readlinkSync(join(list, fd)) : []))
+  return paths.filter((path) => path.startsWith(folder))
+}
+
 /** Refused by both engines and by what would write it anew, each time by the same name. */
 async function expectRefused(folder: string, named: RegExp | string, writers = true): Promise<void> {
   const target = join(scratch, 'written')
   const ways = [
     ...engines.map((engine) => () => run(folder, engine)),
-    ...(writers ? [() => convertModel(folder, target), () => quantiseModel(folder, target, { bits: 8 })] : []),
+    ...(writers
+      ? [
+          () => run(folder, engines.at(-1)!, 8),
+          () => convertModel(folder, target),
+          () => quantiseModel(folder, target, { bits: 8 }),
+        ]
+      : []),
   ]
   for (const way of ways) {
     const { kind, message } = await refusal(way())
@@ -246,6 +261,7 @@ async function expectRefused(folder: string, named: RegExp | string, writers = t
     expect(['checkpoint', 'unsupported']).toContain(kind)
   }
   expect(existsSync(target)).toBe(false)
+  expect(openFiles(folder)).toEqual([])
 }
 
 describe.each(Object.entries(models))('%s', (name, { json, tensors }) => {
