@@ -32,10 +32,11 @@ export function requireTensor(checkpoint: Checkpoint, parameter: Expected): Stor
 }
 
 /**
- * That a model has all tensors that its streams ask for: before work that takes long, and before numbers of config.json are believed,
- * of which none else says how large its streams are. Tensors that have no place are left to whoever runs the model.
+ * That a model has the tensors that its streams ask for, and none of other streams: before work that takes long, and before numbers of
+ * config.json are believed, of which none else says how large its streams are. A set of streams is only that, or a whole checkpoint:
+ * what is not of streams is left to whoever runs the model.
  *
- * @throws as requireTensor
+ * @throws as requireTensor; checkpoint error for a tensor of streams that config.json does not name
  */
 export function requireStreamTensors({ path, config, tensors, otherTensors }: StreamHeaders): void {
   const quantised = quantisationOf(config.raw) !== undefined
@@ -47,7 +48,14 @@ export function requireStreamTensors({ path, config, tensors, otherTensors }: St
     if (tensor && !isLoadable(tensor)) throw notLoadable(path, name, tensor.dtype)
     if (tensor?.shape.join() !== parameter.shape.join()) throw misfit({ path, config }, parameter, tensor)
   }
+  const known = new Set(streamParameters(config).map(({ name }) => name))
+  for (const [name, { shape }] of [...tensors, ...(otherTensors ?? [])]) {
+    if (!ofStreams.test(name) || known.has(name) || (quantised && name.startsWith(aggregator))) continue
+    throw noPlace({ path, config }, name, shape)
+  }
 }
+
+const ofStreams = /\.(stream_|lora_|prefix_)|^model\.aggregate_layer\./
 
 function misfit({ path, config }: Named, { name, shape }: Expected, found: TensorHeader | undefined): ParscaleError {
   const facts = { file: path, tensor: name, expected: shape, found: found?.shape }
@@ -90,8 +98,14 @@ function kindOf(config: ModelConfig, name: string): StreamInput | undefined {
   return streamInputs.find((kind) => names(kind).some((parameter) => parameter.name === name))
 }
 
-/** Why a model of this configuration has no tensor of this name. */
-export function whyNoPlace(config: ModelConfig, name: string): string {
+/** A tensor that a model of this configuration does not have. */
+export const noPlace = ({ path, config }: Named, name: string, shape: readonly number[]): ParscaleError =>
+  checkpointError(`${path}: tensor ${name} [${shape}] has no place in this model; ${whyNoPlace(config, name)}`, {
+    file: path,
+    tensor: name,
+  })
+
+function whyNoPlace(config: ModelConfig, name: string): string {
   const { n, input, aggregation } = config.parscale
   const kind = kindOf(config, name)
   const kinds = input.length > 0 ? input.join(', ') : 'none'

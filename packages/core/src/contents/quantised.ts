@@ -1,6 +1,6 @@
 /** A model with its matrices quantised, from a Hugging Face checkpoint or straight from a GGUF file, its stream sets with it. */
 import { backboneDigestKey, type Hashing, tensorsDigest, verifyDigest } from '../checkpoint/backbone-digest.ts'
-import { requireTensor } from '../checkpoint/expected-tensors.ts'
+import { requireStreamTensors, requireTensor } from '../checkpoint/expected-tensors.ts'
 import { finiteStream } from '../checkpoint/finite.ts'
 import type { GgufStream } from '../checkpoint/gguf/model.ts'
 import { jsonBytes } from '../checkpoint/json-text.ts'
@@ -141,12 +141,13 @@ function refuseQuantised(source: string, { raw }: ModelConfig): void {
   )
 }
 
-/** A stream set without the backbone that it may have been written with. @throws as requireTensor */
+/** A stream set without the backbone that it may have been written with. @throws as requireStreamTensors */
 export function streamContents(
   { checkpoint, files }: StoredStreamSet,
   quantisation: Required<Quantisation>,
 ): FolderContents & { readonly matrices: readonly Matrix[] } {
   const { config, configJson } = checkpoint
+  requireStreamTensors(checkpoint)
   const stored = streamParameters(config).map((parameter) =>
     finiteStream(streamTensor(requireTensor(checkpoint, parameter)), checkpoint.path),
   )

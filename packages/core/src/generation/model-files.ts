@@ -6,16 +6,17 @@ import {
   findQuantised,
   isTied,
   type ModelConfig,
+  noPlace,
   type QuantisedTensor,
   quantisationOf,
   readF32,
   readStored,
   requireFiniteBlocks,
   requireFiniteStored,
+  requireStreamTensors,
   requireTensor,
   type StoredDType,
   type StoredTensor,
-  whyNoPlace,
 } from '../checkpoint/index.ts'
 import { checkpointError } from '../errors.ts'
 import type { DType } from '../graph/index.ts'
@@ -73,9 +74,10 @@ export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoi
   const tied = isTied(backbone)
   await checkTensors(backbone, [...backboneParameters(backbone.config, tied), ...streamParameters(backbone.config)], tied)
   const sets = [backbone, ...others].filter(({ config }) => hasStreams(config))
-  for (const { path, config } of others) {
-    if (!hasStreams(config))
-      throw checkpointError(`${path}: is a plain model (P = 1), so there is no stream set in it`, { file: path })
+  for (const set of others) {
+    if (!hasStreams(set.config))
+      throw checkpointError(`${set.path}: is a plain model (P = 1), so there is no stream set in it`, { file: set.path })
+    requireStreamTensors(set)
   }
   return {
     config: backbone.config,
@@ -152,13 +154,7 @@ async function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter
   if (tied) known.add('lm_head.weight')
   for (const [name, { shape }] of [...checkpoint.tensors, ...checkpoint.otherTensors]) {
     if (known.has(name) || harmless.test(name)) continue
-    throw checkpointError(
-      `${path}: tensor ${name} [${shape}] has no place in this model; ${whyNoPlace(checkpoint.config, name)}`,
-      {
-        file: path,
-        tensor: name,
-      },
-    )
+    throw noPlace(checkpoint, name, shape)
   }
 }
 

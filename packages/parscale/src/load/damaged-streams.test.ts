@@ -2,7 +2,7 @@
  * Models of every kind of streams, damaged in every way of a table: each is refused by the name of the tensor or the key, with what
  * was expected, by both engines, and by what would write it anew; nothing of it is computed or left on disk.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isParscaleError, type ParscaleError } from '@parscale/core/internal'
@@ -10,6 +10,7 @@ import { Engine } from '@parscale/core/internal/generation'
 import { convertModel, quantiseModel } from '@parscale/core/internal/node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeRandomModel } from '../../../core/src/testing/random-model.ts'
+import { shippedModel } from '../package-files.ts'
 import { engines } from '../testing/engines.ts'
 import { loadModel } from './load.ts'
 
@@ -161,8 +162,8 @@ const lies: Readonly<Record<string, (entry: Header) => void>> = {
   },
 }
 
-/** Keys of config.json, as JSON in place of those of the model of scales, and what the error names. `writers`: whether what would copy it knows, too. */
-const keys: readonly (readonly [keys: string, named: RegExp, writers?: false])[] = [
+/** Keys of config.json, as JSON in place of those of the model of scales, and what the error names. */
+const keys: readonly (readonly [keys: string, named: RegExp])[] = [
   ['"parscale_n": 4', /\[3,.*\[4,.*parscale_n 3, config.json says 4/],
   ['"parscale_n": 1', /stream_input_scale.*parscale_n 3, config.json says 1/],
   ['"parscale_n": 0', /parscale_n/],
@@ -190,7 +191,7 @@ const keys: readonly (readonly [keys: string, named: RegExp, writers?: false])[]
   ['"parscale_merge": "logits"', /parscale_merge is "logits"; there are hidden/],
   ['"parscale_merge": true', /parscale_merge/],
   ['"parscale_aggregation": "static"', /aggregate_layer.logits is missing.*as parscale_aggregation is static/],
-  ['"parscale_aggregation": "average"', /aggregate_layer.* has no place.*parscale_aggregation/, false],
+  ['"parscale_aggregation": "average"', /aggregate_layer.* has no place.*parscale_aggregation/],
   ['"parscale_aggregation": "vote"', /parscale_aggregation is "vote"/],
   ['"parscale_version": 99', /parscale_version is 99.*newer/],
 ]
@@ -241,17 +242,13 @@ function openFiles(folder: string): string[] {
 }
 
 /** Refused by both engines and by what would write it anew, each time by the same name. */
-async function expectRefused(folder: string, named: RegExp | string, writers = true): Promise<void> {
+async function expectRefused(folder: string, named: RegExp | string): Promise<void> {
   const target = join(scratch, 'written')
   const ways = [
     ...engines.map((engine) => () => run(folder, engine)),
-    ...(writers
-      ? [
-          () => run(folder, engines.at(-1)!, 8),
-          () => convertModel(folder, target),
-          () => quantiseModel(folder, target, { bits: 8 }),
-        ]
-      : []),
+    () => run(folder, engines.at(-1)!, 8),
+    () => convertModel(folder, target),
+    () => quantiseModel(folder, target, { bits: 8 }),
   ]
   for (const way of ways) {
     const { kind, message } = await refusal(way())
@@ -313,16 +310,24 @@ describe('a configuration of other streams', () => {
     sound = readTensors(join(folder, 'model.safetensors'))
   })
 
-  it.each(keys)('refuses %s', async (key, named, writers) => {
+  it.each(keys)('refuses %s', async (key, named) => {
     // As text, as NaN is no JSON; no key twice.
     const others = Object.entries({ ...plain, ...models.scales!.json }).filter(([name]) => !key.includes(`"${name}":`))
     writeFileSync(join(folder, 'config.json'), `${JSON.stringify(Object.fromEntries(others)).slice(0, -1)}, ${key}}`)
-    await expectRefused(folder, named, writers)
+    await expectRefused(folder, named)
   })
 
   it.each(strangers)('refuses a tensor %s', async (name, shape, named) => {
     writeFileSync(join(folder, 'config.json'), text)
     writeFileSync(join(folder, 'model.safetensors'), fileOf(new Map(sound).set(name, floats(shape))))
-    await expectRefused(folder, named, false)
+    await expectRefused(folder, named)
   })
+})
+
+it('refuses a stream set that has more than its config.json says, and quantises none of it', async () => {
+  const folder = join(scratch, 'sets')
+  cpSync(shippedModel, folder, { recursive: true })
+  const file = join(folder, 'streams/p2/config.json')
+  writeFileSync(file, JSON.stringify({ ...JSON.parse(readFileSync(file, 'utf8')), parscale_input: 'norms' }))
+  await expectRefused(folder, /streams.p2: tensor .*lora_A .* is of the kind lora, and the streams of config.json have norms/)
 })
