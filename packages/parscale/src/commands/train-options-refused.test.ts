@@ -1,5 +1,6 @@
 /** A configuration that is refused names the flag to change: every row of the table of refusals, and what other rooms refuse. */
 import { isParscaleError } from '@parscale/core/internal'
+import { parscaleConfig } from '@parscale/core/internal/model'
 import type { RecipeName } from '@parscale/core/internal/training'
 import { expect, it } from 'vitest'
 import { refusals, stageRefusals } from '../../../core/src/training/run/parse-run-config.ts'
@@ -82,6 +83,15 @@ it.each([...cases, ...elsewhere])('%s %o', (recipe, flags, named, say) => {
   const message = refused(recipe, flags)
   expect(message).toContain(named)
   expect(message).toMatch(say)
+})
+
+it('a gate of the model goes with its prefix', () => {
+  const base = parscaleConfig({ n: 4, input: ['prefix', 'lora'], gate: true })
+  expect(configOf('recycle', { data, model, p: 4, streams: ['lora'] }, base).streams).toMatchObject({
+    input: ['lora'],
+    gate: false,
+  })
+  expect(configOf('recycle', { data, model, p: 4 }, base).streams).toMatchObject({ input: ['prefix', 'lora'], gate: true })
 })
 
 it('has a case for every row of the tables, in their order', () => {
