@@ -73,7 +73,7 @@ const harmless = /\.rotary_emb\.inv_freq$|\.masked_bias$/
 export async function modelFiles(backbone: Checkpoint, others: readonly Checkpoint[] = []): Promise<ModelFiles> {
   const tied = isTied(backbone)
   await checkTensors(backbone, [...backboneParameters(backbone.config, tied), ...streamParameters(backbone.config)], tied)
-  const sets = [backbone, ...others].filter(({ config }) => hasStreams(config))
+  const sets = setsOf(backbone, others)
   for (const set of others) {
     if (!hasStreams(set.config))
       throw checkpointError(`${set.path}: is a plain model (P = 1), so there is no stream set in it`, { file: set.path })
@@ -93,10 +93,14 @@ export const modelPlan = (backbone: Checkpoint, others: readonly Checkpoint[] = 
   config: backbone.config,
   findWeight: findWeight(backbone),
   tied: isTied(backbone),
-  streamSets: [backbone, ...others]
-    .filter(({ config }) => hasStreams(config))
-    .map((set) => ({ config: set.config, findWeight: findWeight(set) })),
+  streamSets: setsOf(backbone, others).map((set) => ({ config: set.config, findWeight: findWeight(set) })),
 })
+
+/** One for each P: another set takes the place of the one that the backbone's own file holds. */
+export const setsOf = <T extends Pick<Checkpoint, 'config'>>(backbone: T, others: readonly T[]): T[] => {
+  const isReplaced = others.some(({ config }) => config.parscale.n === backbone.config.parscale.n)
+  return [...(isReplaced ? [] : [backbone]), ...others].filter(({ config }) => hasStreams(config))
+}
 
 /** Reads all but the aggregator, whose weights stay in their file, and looks at every number (of quantised ones, at the scales). */
 async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {

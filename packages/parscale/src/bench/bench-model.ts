@@ -2,7 +2,13 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ParscaleError, resourceError, usageError } from '@parscale/core/internal'
-import { isTied, quantisationOf, quantisedFormatVersion, requireStreamTensors, streamBytes } from '@parscale/core/internal/checkpoint'
+import {
+  isTied,
+  quantisationOf,
+  quantisedFormatVersion,
+  requireStreamTensors,
+  streamBytes,
+} from '@parscale/core/internal/checkpoint'
 import { type FolderContents, unwrittenFolder } from '@parscale/core/internal/contents'
 import { countParameters, type ModelShape } from '@parscale/core/internal/cost'
 import { type ModelPlan, modelPlan } from '@parscale/core/internal/generation'
