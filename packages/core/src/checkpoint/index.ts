@@ -3,6 +3,7 @@ export { backboneDigest, backboneDigestKey, type Hashing, tensorsDigest, verifyS
 export { type ByteSource, bytesSource } from './byte-source.ts'
 export * from './config.ts'
 export { configJson, torchNames, type WrittenWeights } from './config-json.ts'
+export { noPlace, requireStreamTensors, requireTensor } from './expected-tensors.ts'
 export { requireFinite, requireFiniteStored } from './finite.ts'
 export { blockFormats, decodeBlocks, type GgmlType } from './gguf/blocks.ts'
 export { type GgufArray, type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, parseGguf } from './gguf/gguf.ts'

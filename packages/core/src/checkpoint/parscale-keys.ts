@@ -106,11 +106,24 @@ export function parseParscaleKeys(raw: z.infer<typeof keys>, family: ModelType, 
       attnSmooth: aggregation === 'average' ? 0 : need('parscale_attn_smooth', raw.parscale_attn_smooth, differ),
     })
   } catch (error) {
-    if (isParscaleError(error) && error.kind === 'usage')
-      throw checkpointError(`${file}: ${error.message}`, { file, ...error.facts })
-    throw error
+    if (!isParscaleError(error) || error.kind !== 'usage') throw error
+    const key = keyOf.get(error.facts.flag)
+    throw checkpointError(`${file}: ${key ? `${key}: ` : ''}${error.message}`, { file, ...error.facts })
   }
 }
+
+/** What an option of streams is called here. */
+const keyOf: ReadonlyMap<unknown, keyof z.infer<typeof keys>> = new Map([
+  ['p', 'parscale_n'],
+  ['input', 'parscale_input'],
+  ['nTokens', 'parscale_n_tokens'],
+  ['gate', 'parscale_prefix_gate'],
+  ['loraRank', 'parscale_lora_rank'],
+  ['ownWindow', 'parscale_own_window'],
+  ['aggregation', 'parscale_aggregation'],
+  ['merge', 'parscale_merge'],
+  ['attnSmooth', 'parscale_attn_smooth'],
+])
 
 const firstKinds: readonly StreamInput[] = ['prefix', 'lora', 'bitfit']
 /** The earliest version that knows all of it. */

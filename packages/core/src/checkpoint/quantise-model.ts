@@ -58,6 +58,7 @@ export interface QuantisedTensors {
  * Norms, biases, prefixes, adapters, and matrices whose rows no block divides stay as they are.
  *
  * @param streams of a folder or a GGUF file, under Hugging Face's names; an output matrix that is the embedding is left out
+ * @param file names the model in errors
  * @throws checkpoint error for a tensor that is missing or has another shape than config.json asks for; chunks throw for
  *   numbers that are not finite
  */
@@ -66,9 +67,10 @@ export function quantisedTensors(
   config: ModelConfig,
   tied: boolean,
   settings: WeightSettings,
+  file: string,
 ): QuantisedTensors {
   const used = tied ? streams.filter(({ name }) => name !== 'lm_head.weight') : streams
-  return quantiseParameters(used, [...backboneParameters(config, tied), ...storedStreams(streams, config)], settings)
+  return quantiseParameters(used, [...backboneParameters(config, tied), ...storedStreams(streams, config)], settings, file)
 }
 
 /**
@@ -80,9 +82,10 @@ export const quantisedStreamSet = (
   streams: readonly TensorStream[],
   config: ModelConfig,
   settings: WeightSettings,
-): QuantisedTensors => quantiseParameters(streams, storedStreams(streams, config), settings)
+  file: string,
+): QuantisedTensors => quantiseParameters(streams, storedStreams(streams, config), settings, file)
 
-/** What is missing of a stream set is told when it is loaded. */
+/** A GGUF file has none: what is missing elsewhere is told by who opens a checkpoint. */
 function storedStreams(streams: readonly TensorStream[], config: ModelConfig): Parameter[] {
   const names = new Set(streams.map(({ name }) => name))
   return streamParameters(config).filter(({ name }) => names.has(name))
@@ -102,12 +105,13 @@ function quantiseParameters(
   streams: readonly (TensorStream | GgufStream)[],
   parameters: readonly Parameter[],
   settings: WeightSettings,
+  file: string,
 ): QuantisedTensors {
   const byName = new Map(streams.map((stream) => [stream.name, stream]))
   const matrices: Matrix[] = []
   const groups = new Map<string, Matrix[]>()
   for (const parameter of parameters) {
-    const stream = requireStream(byName, parameter)
+    const stream = requireStream(byName, parameter, file)
     const matrix = isLoadable(stream) && isMatrix(parameter) ? quantisedMatrix(stream, parameter, settings) : undefined
     if (!matrix) continue
     byName.delete(parameter.name)
@@ -122,11 +126,12 @@ function quantiseParameters(
   return { tensors: [...quantised, ...others], parts: matrices.map(({ part }) => part), matrices }
 }
 
-function requireStream(streams: ReadonlyMap<string, TensorStream>, { name, shape }: Parameter): TensorStream {
+function requireStream(streams: ReadonlyMap<string, TensorStream>, { name, shape }: Parameter, file: string): TensorStream {
   const stream = streams.get(name)
   if (stream?.shape.join() === shape.join()) return stream
   const found = stream ? `has shape [${stream.shape}]` : 'is missing'
-  throw checkpointError(`tensor ${name} ${found}; config.json asks for it with shape [${shape}]`, {
+  throw checkpointError(`${file}: tensor ${name} ${found}; config.json asks for it with shape [${shape}]`, {
+    file,
     tensor: name,
     expected: shape,
     found: stream?.shape,

@@ -65,7 +65,7 @@ async function readHeaderLength(source: ByteSource): Promise<number> {
 function parseEntry(source: ByteSource, name: string, entry: unknown, dataStart: number): StoredTensor<AnyDType> {
   const file = source.name
   const fail = (what: string, found: unknown) =>
-    checkpointError(`${file}: tensor ${name}: ${what}, got ${JSON.stringify(found)?.slice(0, 200)}`, {
+    checkpointError(`${file}: tensor ${name}: ${what}, got ${JSON.stringify(found)?.slice(0, 200) ?? 'nothing'}`, {
       file,
       tensor: name,
       found,

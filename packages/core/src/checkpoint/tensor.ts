@@ -1,4 +1,4 @@
-import { unsupportedError } from '../errors.ts'
+import { type ParscaleError, unsupportedError } from '../errors.ts'
 import type { ByteSource } from './byte-source.ts'
 
 /** Element types that safetensors stores and that we load as weights. Spelled as the format spells them. */
@@ -55,7 +55,7 @@ export interface CheckpointTensors {
 }
 
 /** True where weights can be made of what this is: stored, or on its way. */
-export function isLoadable<T extends { readonly dtype: AnyDType }>(tensor: T): tensor is T & { readonly dtype: StoredDType } {
+export function isLoadable<T extends { readonly dtype: string }>(tensor: T): tensor is T & { readonly dtype: StoredDType } {
   return tensor.dtype === 'F32' || tensor.dtype === 'F16' || tensor.dtype === 'BF16'
 }
 
@@ -77,11 +77,13 @@ export function sortTensors(list: readonly StoredTensor<AnyDType>[]): Checkpoint
  */
 export function findTensor(checkpoint: CheckpointTensors, name: string): StoredTensor | undefined {
   const other = checkpoint.otherTensors.get(name)
-  if (other) {
-    throw unsupportedError(
-      `${other.source.name}: tensor ${name} is stored as ${other.dtype}; weights can be F32, F16 or BF16. Use a checkpoint that is not quantised`,
-      { file: other.source.name, tensor: name, expected: ['F32', 'F16', 'BF16'], found: other.dtype },
-    )
-  }
+  if (other) throw notLoadable(other.source.name, name, other.dtype)
   return checkpoint.tensors.get(name)
 }
+
+/** A tensor of which no weight can be made. */
+export const notLoadable = (file: string, tensor: string, found: string): ParscaleError =>
+  unsupportedError(
+    `${file}: tensor ${tensor} is stored as ${found}; weights can be F32, F16 or BF16. Use a checkpoint that is not quantised`,
+    { file, tensor, expected: ['F32', 'F16', 'BF16'], found },
+  )

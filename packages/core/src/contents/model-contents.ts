@@ -1,12 +1,14 @@
 /** The folder contents of a model in either format, Hugging Face or GGUF. Tensor data is read only when it is asked for. */
 import type { ByteSource } from '../checkpoint/byte-source.ts'
 import { type ModelConfig, parseModelConfig } from '../checkpoint/config.ts'
+import { requireStreamTensors } from '../checkpoint/expected-tensors.ts'
+import { finiteStream } from '../checkpoint/finite.ts'
 import { blockFormats } from '../checkpoint/gguf/blocks.ts'
 import { type GgufModel, type GgufStream, readGgufModel } from '../checkpoint/gguf/model.ts'
 import { jsonBytes } from '../checkpoint/json-text.ts'
 import { isTied, type OpenCheckpoint, type TextFiles } from '../checkpoint/open-checkpoint.ts'
 import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
-import { backboneParameters, elementCount } from '../model/index.ts'
+import { backboneParameters, elementCount, streamParameters } from '../model/index.ts'
 import { type GgufTokenizer, ggufTokenizer, tokenizerFilesFromGguf } from '../tokenizer/gguf/tokenizer.ts'
 import { tokenizerFileBytes } from '../tokenizer/tokenizer-files.ts'
 import type { FolderContents, SmallFiles } from './folder-contents.ts'
@@ -23,17 +25,26 @@ export interface ModelContents extends FolderContents {
   readonly tensors: readonly (TensorStream | GgufStream)[]
 }
 
-/** @param files the small files beside the weights, config.json among them */
-export const checkpointContents = (
-  { path, config, configJson, tensors, otherTensors }: OpenCheckpoint,
-  files: SmallFiles,
-): ModelContents => ({
-  path,
-  config,
-  configJson,
-  files,
-  tensors: [...tensors.values(), ...otherTensors.values()].map((tensor) => streamTensor(tensor)),
-})
+/**
+ * @param files the small files beside the weights, config.json among them
+ * @throws as requireStreamTensors; the contents' chunks for streams that are not finite: whoever writes a model writes one that runs
+ */
+export function checkpointContents(checkpoint: OpenCheckpoint, files: SmallFiles): ModelContents {
+  const { path, config, configJson, tensors, otherTensors } = checkpoint
+  requireStreamTensors(checkpoint)
+  const stored = [...tensors.values(), ...otherTensors.values()]
+  const ofStreams = new Set(streamParameters(config).map(({ name }) => name))
+  return {
+    path,
+    config,
+    configJson,
+    files,
+    tensors: stored.map((tensor) => {
+      const stream = streamTensor(tensor)
+      return ofStreams.has(tensor.name) ? finiteStream(stream, path) : stream
+    }),
+  }
+}
 
 /**
  * The folder that a GGUF file stands for: its tensors under Hugging Face's names, its tokenizer as files.

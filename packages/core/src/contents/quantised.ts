@@ -1,5 +1,7 @@
 /** A model with its matrices quantised, from a Hugging Face checkpoint or straight from a GGUF file, its stream sets with it. */
 import { backboneDigestKey, type Hashing, tensorsDigest, verifyDigest } from '../checkpoint/backbone-digest.ts'
+import { requireStreamTensors, requireTensor } from '../checkpoint/expected-tensors.ts'
+import { finiteStream } from '../checkpoint/finite.ts'
 import type { GgufStream } from '../checkpoint/gguf/model.ts'
 import { jsonBytes } from '../checkpoint/json-text.ts'
 import type { OpenCheckpoint } from '../checkpoint/open-checkpoint.ts'
@@ -14,7 +16,6 @@ import {
   type WeightSettings,
 } from '../checkpoint/quantise-model.ts'
 import { type Quantisation, quantisationJson, quantisationOf } from '../checkpoint/quantised-tensor.ts'
-import { findTensor } from '../checkpoint/tensor.ts'
 import { streamBytes, streamTensor, type TensorStream } from '../checkpoint/tensor-stream.ts'
 import { usageError } from '../errors.ts'
 import { type ModelConfig, streamParameters } from '../model/index.ts'
@@ -60,7 +61,7 @@ export interface StoredStreamSet {
 export function quantisationPlan(model: ModelContents, settings: WeightSettings): QuantisationPlan {
   const { config, path } = model
   refuseQuantised(path, config)
-  const { tensors, parts, matrices } = quantisedTensors(model.tensors, config, tiedOf(model), settings)
+  const { tensors, parts, matrices } = quantisedTensors(model.tensors, config, tiedOf(model), settings, path)
   const { bits, blockSize } = settings === 'stored' ? mostlyOf(parts) : { ...settings, blockSize: blockSizeOf(settings) }
   const bytesAfter = sumOf(tensors, streamBytes)
   const quantisedBytes = parts.reduce((sum, part) => sum + part.bytes, 0)
@@ -140,17 +141,17 @@ function refuseQuantised(source: string, { raw }: ModelConfig): void {
   )
 }
 
-/** A stream set without the backbone that it may have been written with. */
+/** A stream set without the backbone that it may have been written with. @throws as requireStreamTensors */
 export function streamContents(
   { checkpoint, files }: StoredStreamSet,
   quantisation: Required<Quantisation>,
 ): FolderContents & { readonly matrices: readonly Matrix[] } {
   const { config, configJson } = checkpoint
-  const stored = streamParameters(config).flatMap(({ name }) => {
-    const tensor = findTensor(checkpoint, name)
-    return tensor ? [streamTensor(tensor)] : []
-  })
-  const { tensors, parts, matrices } = quantisedStreamSet(stored, config, quantisation)
+  requireStreamTensors(checkpoint)
+  const stored = streamParameters(config).map((parameter) =>
+    finiteStream(streamTensor(requireTensor(checkpoint, parameter)), checkpoint.path),
+  )
+  const { tensors, parts, matrices } = quantisedStreamSet(stored, config, quantisation, checkpoint.path)
   const quantization = parts.length > 0 ? { quantization_config: quantisationJson(quantisation) } : {}
   const json = { ...configJson, ...quantization, [backboneDigestKey]: quantisation.sourceBackboneDigest }
   return { files: new Map(files).set('config.json', jsonBytes(json)), tensors, matrices }

@@ -30,7 +30,7 @@ export { Engine, logitsPerStep, rowTokensPerStep } from './engine.ts'
 export { KvCache } from './kv-cache.ts'
 export { logSoftmax, logSumExp, normaliserOf, type TokenLogprob, topLogprobs } from './log-probabilities.ts'
 export { Model, type StreamSet } from './model.ts'
-export { type ModelFiles, type ModelPlan, modelFiles, modelPlan, type StreamSetFiles } from './model-files.ts'
+export { type ModelFiles, type ModelPlan, modelFiles, modelPlan, type StreamSetFiles, setsOf } from './model-files.ts'
 export { openText } from './open-text.ts'
 export type { PenaltyOptions } from './penalties.ts'
 export {

@@ -4,14 +4,16 @@ import {
   type Checkpoint,
   castBytes,
   findQuantised,
-  findTensor,
   isTied,
   type ModelConfig,
+  noPlace,
   quantisationOf,
   readF32,
   readStored,
   requireFiniteBlocks,
   requireFiniteStored,
+  requireStreamTensors,
+  requireTensor,
   type StoredDType,
   type StoredTensor,
 } from '../checkpoint/index.ts'
@@ -27,8 +29,6 @@ import {
   type Parameter,
   prefixName,
   type StoredData,
-  type StreamInput,
-  streamInputs,
   streamParameters,
 } from '../model/index.ts'
 import { weightsText } from './weights-text.ts'
@@ -81,10 +81,11 @@ export async function modelFiles(
   const expected = [...backboneParameters(backbone.config, tied), ...streamParameters(backbone.config)]
   const requireFinite = checkTensors(backbone, expected, tied)
   if (!unread) await requireFinite()
-  const sets = [backbone, ...others].filter(({ config }) => hasStreams(config))
-  for (const { path, config } of others) {
-    if (!hasStreams(config))
-      throw checkpointError(`${path}: is a plain model (P = 1), so there is no stream set in it`, { file: path })
+  const sets = setsOf(backbone, others)
+  for (const set of others) {
+    if (!hasStreams(set.config))
+      throw checkpointError(`${set.path}: is a plain model (P = 1), so there is no stream set in it`, { file: set.path })
+    requireStreamTensors(set)
   }
   return {
     config: backbone.config,
@@ -101,10 +102,14 @@ export const modelPlan = (backbone: Checkpoint, others: readonly Checkpoint[] = 
   config: backbone.config,
   findWeight: findWeight(backbone),
   tied: isTied(backbone),
-  streamSets: [backbone, ...others]
-    .filter(({ config }) => hasStreams(config))
-    .map((set) => ({ config: set.config, findWeight: findWeight(set) })),
+  streamSets: setsOf(backbone, others).map((set) => ({ config: set.config, findWeight: findWeight(set) })),
 })
+
+/** One for each P: another set takes the place of the one that the backbone's own file holds. */
+export const setsOf = <T extends Pick<Checkpoint, 'config'>>(backbone: T, others: readonly T[]): T[] => {
+  const isReplaced = others.some(({ config }) => config.parscale.n === backbone.config.parscale.n)
+  return [...(isReplaced ? [] : [backbone]), ...others].filter(({ config }) => hasStreams(config))
+}
 
 /** Reads all but the aggregator, whose weights stay in their file, and looks at every number (of quantised ones, at the scales). */
 async function streamSetFiles(checkpoint: Checkpoint): Promise<StreamSetFiles> {
@@ -166,84 +171,13 @@ function checkTensors(checkpoint: Checkpoint, expected: readonly Parameter[], ti
   if (tied) known.add('lm_head.weight')
   for (const [name, { shape }] of [...checkpoint.tensors, ...checkpoint.otherTensors]) {
     if (known.has(name) || harmless.test(name)) continue
-    throw checkpointError(
-      `${path}: tensor ${name} [${shape}] has no place in this model; ${whyNoPlace(checkpoint.config, name)}`,
-      {
-        file: path,
-        tensor: name,
-      },
-    )
+    throw noPlace(checkpoint, name, shape)
   }
   const lookAtAll = async () => {
     for (const look of looks) await look()
   }
   let looked: Promise<void> | undefined
   return () => (looked ??= lookAtAll())
-}
-
-function requireTensor(checkpoint: Checkpoint, { name, shape }: Pick<Parameter, 'name' | 'shape'>): StoredTensor {
-  const { path } = checkpoint
-  const tensor = findTensor(checkpoint, name)
-  if (!tensor) {
-    const kind = kindOf(checkpoint.config, name)
-    const why = kind
-      ? `, as parscale_input names ${kind}: change that, or take the checkpoint that was saved with this config.json`
-      : ''
-    throw checkpointError(`${path}: tensor ${name} is missing; config.json asks for it with shape [${shape}]${why}`, {
-      file: path,
-      tensor: name,
-      expected: shape,
-    })
-  }
-  if (tensor.shape.join() !== shape.join()) {
-    const why = whyOtherShape(checkpoint.config, name, tensor.shape, shape)
-    throw checkpointError(`${path}: tensor ${name} has shape [${tensor.shape}], config.json asks for [${shape}]${why}`, {
-      file: path,
-      tensor: name,
-      expected: shape,
-      found: tensor.shape,
-    })
-  }
-  return tensor
-}
-
-/** The kind of streams that has a tensor of this name; undefined for the backbone's and the aggregator's. */
-function kindOf(config: ModelConfig, name: string): StreamInput | undefined {
-  if (!/\.(stream_|lora_|prefix_)/.test(name)) return undefined
-  const names = (kind: StreamInput) =>
-    streamParameters({
-      ...config,
-      parscale: { ...config.parscale, input: [kind], gate: kind === 'prefix', aggregation: 'average' },
-    })
-  return streamInputs.find((kind) => names(kind).some((parameter) => parameter.name === name))
-}
-
-function whyNoPlace(config: ModelConfig, name: string): string {
-  const { n, input, aggregation } = config.parscale
-  const kind = kindOf(config, name)
-  const kinds = input.length > 0 ? input.join(', ') : 'none'
-  if (kind && !input.includes(kind))
-    return `it is of the kind ${kind}, and the streams of config.json have ${kinds} (parscale_n, parscale_input)`
-  if (kind) return `config.json names no ${name.endsWith('prefix_gate') ? 'gate (parscale_prefix_gate)' : kind}`
-  if (name.startsWith('model.aggregate_layer.')) {
-    const has = n === 1 ? 'has one stream' : `joins streams by ${aggregation}`
-    return `it is an aggregator's, and config.json ${has} (parscale_n, parscale_aggregation)`
-  }
-  return 'does config.json (parscale_n, num_hidden_layers) belong to it?'
-}
-
-/** What the file would have to say of streams for the shape to be right. */
-function whyOtherShape(config: ModelConfig, name: string, found: readonly number[], asked: readonly number[]): string {
-  const kind = kindOf(config, name)
-  const differ = asked.flatMap((size, axis) => (found[axis] === size ? [] : [axis]))
-  if (!kind || found.length !== asked.length || differ.length !== 1) return ''
-  const [axis] = differ as [number]
-  const said = (key: string, value: number) => `: the tensor is of ${key} ${found[axis]}, config.json says ${value}`
-  const { n, nTokens, loraRank } = config.parscale
-  if (axis === 0) return said('parscale_n', n)
-  if (kind === 'lora' && asked[axis] === loraRank) return said('parscale_lora_rank', loraRank)
-  if (kind === 'prefix' && axis === 2) return said('parscale_n_tokens', nTokens)
-  return ''
 }
 
 const graphTypes: Readonly<Record<StoredDType, DType>> = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }

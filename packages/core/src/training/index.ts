@@ -6,6 +6,7 @@ export {
   parseFinalEvaluation,
   parseMetrics,
   parseSavedRun,
+  requireTrained,
   type SavedRun,
   type TrainerPosition,
 } from './run/saved-run.ts'
@@ -22,6 +23,7 @@ export {
   Trainer,
   type TrainerInputs,
   totalSteps,
+  trainedParameters,
 } from './run/trainer.ts'
 export { firstStreams, hasFirstStreams } from './start/first-streams.ts'
 export { freshModel } from './start/fresh-model.ts'

@@ -2,7 +2,13 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ParscaleError, resourceError, usageError } from '@parscale/core/internal'
-import { isTied, quantisationOf, quantisedFormatVersion, streamBytes } from '@parscale/core/internal/checkpoint'
+import {
+  isTied,
+  quantisationOf,
+  quantisedFormatVersion,
+  requireStreamTensors,
+  streamBytes,
+} from '@parscale/core/internal/checkpoint'
 import { type FolderContents, unwrittenFolder } from '@parscale/core/internal/contents'
 import { countParameters, type ModelShape } from '@parscale/core/internal/cost'
 import { type ModelPlan, modelPlan } from '@parscale/core/internal/generation'
@@ -121,6 +127,8 @@ export async function planModel({
   env,
 }: ModelRequest): Promise<PlannedModel & { readonly streams: readonly number[] }> {
   const outline = await outlineModel(source, { env })
+  // Before what config.json says of streams is taken for what they need.
+  for (const each of [outline.backbone, ...outline.streamSets]) requireStreamTensors(each)
   const { config, path } = outline.backbone
   const own = new Map<number, string | undefined>(outline.streamSets.map((set) => [set.config.parscale.n, set.path]))
   own.set(1, undefined)

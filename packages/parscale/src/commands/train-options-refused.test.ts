@@ -1,5 +1,6 @@
 /** A configuration that is refused names the flag to change: every row of the table of refusals, and what other rooms refuse. */
 import { isParscaleError } from '@parscale/core/internal'
+import { parscaleConfig } from '@parscale/core/internal/model'
 import type { RecipeName } from '@parscale/core/internal/training'
 import { expect, it } from 'vitest'
 import { refusals, stageRefusals } from '../../../core/src/training/run/parse-run-config.ts'
@@ -22,7 +23,7 @@ const cases: readonly (readonly [recipe: RecipeName, flags: ConfigFlags, named: 
   ],
   ['pretrain', { streams: ['lora'], prefixMlp: 8 }, '--prefix-mlp (streams.prefixMlp)', /input is lora/],
   ['pretrain', { streams: ['lora'], init: 'text' }, '--init (streams.init)', /begin as text, but input is lora/],
-  ['pretrain', { balance: 0.1, aggregation: 'average' }, '--balance (aids.balance)', /needs streams\.aggregation dynamic/],
+  ['pretrain', { balance: 0.1, aggregation: 'average' }, '--balance (aids.balance)', /--aggregation\) is average, not dynamic/],
   ['pretrain', { finalSmoothing: 0, aggregation: 'average' }, '--final-smoothing (streams.finalSmoothing)', /leave it out/],
   ['pretrain', { dropStreams: 0.1, nestStreams: 0.1 }, '--nest-streams (aids.nestStreams)', /leave out one of them/],
   [
@@ -55,6 +56,10 @@ const elsewhere: typeof cases = [
   ['pretrain', { streams: ['lora'], prefixGate: true }, '--prefix-gate (streams.gate)', /opens and closes a prefix/],
   ['pretrain', { prefixGate: true, prefixTokens: 0 }, '--prefix-tokens (streams.prefixTokens)', /at least one token/],
   ['pretrain', { p: 4, set: ['streams.ownWindow=0'] }, '--own-window (streams.ownWindow)', /0/],
+  ['pretrain', { balance: 0.1, p: 1 }, '--balance (aids.balance)', /several streams, but p is 1/],
+  ['pretrain', { finalSmoothing: 0, p: 1 }, '--final-smoothing (streams.finalSmoothing)', /learned, but p is 1/],
+  ['pretrain', { decorrelate: 1e300 }, '--decorrelate (aids.decorrelate)', /<=1000000/],
+  ['pretrain', { trainTokens: 5000, set: ['batch=null'] }, 'batch', /expected object, received null/],
   ['pretrain', { dropout: 1 }, '--dropout (aids.dropout)', /1/],
   ['pretrain', { p: 4, ownLoss: 2 }, '--own-loss (aids.ownLoss)', /2/],
   ['pretrain', { smoothing: 1.2 }, '--smoothing (streams.smoothing)', /1/],
@@ -78,6 +83,15 @@ it.each([...cases, ...elsewhere])('%s %o', (recipe, flags, named, say) => {
   const message = refused(recipe, flags)
   expect(message).toContain(named)
   expect(message).toMatch(say)
+})
+
+it('a gate of the model goes with its prefix', () => {
+  const base = parscaleConfig({ n: 4, input: ['prefix', 'lora'], gate: true })
+  expect(configOf('recycle', { data, model, p: 4, streams: ['lora'] }, base).streams).toMatchObject({
+    input: ['lora'],
+    gate: false,
+  })
+  expect(configOf('recycle', { data, model, p: 4 }, base).streams).toMatchObject({ input: ['prefix', 'lora'], gate: true })
 })
 
 it('has a case for every row of the tables, in their order', () => {

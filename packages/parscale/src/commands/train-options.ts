@@ -201,25 +201,32 @@ function parsedConfig(recipe: RecipeName, flags: ConfigFlags, given: RecipeOptio
     input: given.input ?? taken?.input,
     aggregation: given.aggregation ?? taken?.aggregation,
   }
-  const settings = [...streamsOf(base, p), ...valueSettings(flags, recipes[recipe](recipeOptions))]
+  const settings = [...streamsOf(base, p, given.input), ...valueSettings(flags, recipes[recipe](recipeOptions))]
   const extra = (flags.set ?? []).map(parseSetting)
   const resolved = (options: RecipeOptions) => applySettings(recipes[recipe](options), [...settings, ...extra])
-  const { batch } = resolved(recipeOptions)
-  const tokensOfStep = batch.sequences * batch.tokens * batch.microBatches
-  const steps = flags.trainTokens === undefined ? recipeOptions.steps : Math.ceil(flags.trainTokens / tokensOfStep)
+  const steps = flags.trainTokens === undefined ? recipeOptions.steps : stepsOf(flags.trainTokens, resolved(recipeOptions).batch)
   return withAbsolutePaths(parseRunConfig(resolved({ ...recipeOptions, steps }), `train ${recipe}`))
+}
+
+/** @param batch as it is before it is checked; what is wrong with it is said where all is */
+function stepsOf(tokens: number, batch: unknown): number | undefined {
+  const parsed = runConfigSchema.shape.batch.safeParse(batch)
+  if (!parsed.success) return undefined
+  const { sequences, tokens: length, microBatches } = parsed.data
+  return Math.ceil(tokens / (sequences * length * microBatches))
 }
 
 const continues = (base: ParscaleConfig | undefined, p: number): base is ParscaleConfig =>
   base !== undefined && base.n > 1 && p <= base.n
 
 /** Where a model has P streams and as many are trained, or fewer, they go on as they are made, unless a flag says otherwise. */
-function streamsOf(base: ParscaleConfig | undefined, p: number): Setting[] {
+function streamsOf(base: ParscaleConfig | undefined, p: number, asked: RecipeOptions['input']): Setting[] {
   if (!continues(base, p)) return []
   const { input, nTokens, gate, loraRank, ownWindow, aggregation, merge, attnSmooth } = base
   const values = {
     input,
-    gate,
+    // A flag for other kinds leaves no prefix to gate.
+    gate: gate && (asked ?? input).includes('prefix'),
     ownWindow,
     aggregation,
     merge,

@@ -16,8 +16,10 @@ import {
   modelParameters,
   parseRunConfig,
   type RunConfig,
+  requireTrained,
   type Stage,
   stageStreams,
+  trainedParameters,
 } from '@parscale/core/internal/training'
 import { openBase } from '../load/open-base.ts'
 import { trainingRuntime } from '../load/training-runtime.ts'
@@ -48,7 +50,7 @@ export interface OpenRun {
   close(): Promise<void>
 }
 
-/** @throws usage error where there is no such run or checkpoint; checkpoint error for damaged files */
+/** @throws usage error where there is no such run or checkpoint; checkpoint error for damaged files, and as requireTrained */
 export async function openRun(path: string, choice: CheckpointChoice, io: Io): Promise<OpenRun> {
   const isStored = isStorageName(path)
   const run = await readRun(isStored ? await fetchStoredRun(path, choice === 'last' ? 'last' : 'all', fetchingOf(io)) : path)
@@ -60,6 +62,9 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
     const tokenizer = await tokenizerFiles(textFiles(join(run.path, 'tokenizer')))
     const backbone = base?.config ?? freshModel(config.shape!, createTokenizer(tokenizer))
     const model = { ...backbone, parscale: stageStreams(config, stage) }
+    const tied = base ? isTied(base) : (backbone.tieWordEmbeddings ?? false)
+    const where = `${run.path}: checkpoint of step ${checkpoint.step}`
+    requireTrained(checkpoint.tensors, trainedParameters({ config, backbone, tied }, stage), where)
     return {
       path: isStored ? path : run.path,
       config,
@@ -67,7 +72,7 @@ export async function openRun(path: string, choice: CheckpointChoice, io: Io): P
       parameters: await mergedParameters(config, model, checkpoint, io),
       stage,
       model,
-      tied: base ? isTied(base) : (backbone.tieWordEmbeddings ?? false),
+      tied,
       base,
       frozen: stage.train === 'streams',
       tokenizer,

@@ -1,5 +1,6 @@
 /** Loads a model to run: opens it, checks that it fits into memory, and starts it on the engine that runs it. */
 import type { ParscaleError } from '@parscale/core/internal'
+import { requireStreamTensors } from '@parscale/core/internal/checkpoint'
 import {
   type DecoderOptions,
   type Model,
@@ -77,7 +78,7 @@ async function openToLoad(model: string | undefined, options: LoadOptions): Prom
     const chosen = await engineOf(open, options)
     // Before the work of quantising.
     await requireEngine(chosen, options)
-    requireMemory(open, chosen.decoders, options)
+    requireFit(open, chosen, options)
     if (chosen.decoders.readsOnce) return open
   } catch (error) {
     await open.close()
@@ -102,13 +103,19 @@ async function startOpenModel(open: OpenModel, options: LoadOptions): Promise<Mo
 async function start(open: OpenModel, options: LoadOptions): Promise<Model> {
   const chosen = await engineOf(open, options)
   await requireEngine(chosen, options)
-  requireMemory(open, chosen.decoders, options)
+  requireFit(open, chosen, options)
   const files = await modelFiles(open.backbone, open.streamSets, { unread: chosen.decoders.looksAtNumbers ?? false })
   const engineOptions = { ...options, ...cacheOptions(options, options.onPack) }
   const unkept = await prepareEngine(chosen.engine, files, engineOptions)
   if (unkept) options.onUnkept?.(unkept)
   options.onEngine?.(chosen)
   return await startModel(chosen.engine, files, unkept ? { ...engineOptions, inMemory: true } : engineOptions)
+}
+
+/** Headers first: of a config.json that belongs to other tensors no memory is worth asking for. */
+function requireFit(open: OpenModel, { decoders }: ChosenEngine, options: LoadOptions): void {
+  for (const folder of [open.backbone, ...open.streamSets]) requireStreamTensors(folder)
+  requireMemory(open, decoders, options)
 }
 
 /** Engines open the files once more, by their paths: another file there has other weights than its header said. */

@@ -3,8 +3,8 @@ import { freemem } from 'node:os'
 import process from 'node:process'
 import { resourceError, usageError } from '@parscale/core/internal'
 import { isTied, quantisedBytes } from '@parscale/core/internal/checkpoint'
-import { type DecoderKind, type DecoderOptions, rowTokensPerStep } from '@parscale/core/internal/generation'
-import { hasStreams, type MemoryEstimate, type MemoryQuestion } from '@parscale/core/internal/model'
+import { type DecoderKind, type DecoderOptions, rowTokensPerStep, setsOf } from '@parscale/core/internal/generation'
+import type { MemoryEstimate, MemoryQuestion } from '@parscale/core/internal/model'
 import type { ModelOutline, Outline } from './outline.ts'
 
 export interface MemoryOptions extends DecoderOptions {
@@ -25,7 +25,7 @@ export function memoryOf(
   { p, contextTokens, kv }: MemoryOptions,
 ): { p: number; contextTokens: number; estimate: MemoryEstimate } {
   const { config } = backbone
-  const sets = [config, ...streamSets.map((set) => set.config)].filter(hasStreams)
+  const sets = setsOf(backbone, streamSets).map((set) => set.config)
   const available = [...new Set([1, ...sets.map(({ parscale }) => parscale.n)])].sort((a, b) => a - b)
   const chosen = p ?? available.at(-1)!
   if (!available.includes(chosen))

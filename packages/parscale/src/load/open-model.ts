@@ -100,11 +100,12 @@ async function closedOnError(work: (open: ModelFolder[]) => Promise<Omit<OpenMod
   }
 }
 
-/** A set that is named takes the place of the one with its P that lies in the model's folder: it was trained to be tried. */
+/** A set that is named takes the place of the one with its P that lies in the model's folder or in its own file (setsOf): it was trained to be tried. */
 function oneSetPerP(backbone: ModelFolder, own: readonly ModelFolder[], named: readonly ModelFolder[]): ModelFolder[] {
   const replaced = new Set(named.map(({ config }) => config.parscale.n))
   const sets = [...own.filter(({ config }) => !replaced.has(config.parscale.n)), ...named]
-  const seen = new Set(hasStreams(backbone.config) ? [backbone.config.parscale.n] : [])
+  const ownP = backbone.config.parscale.n
+  const seen = new Set(hasStreams(backbone.config) && !replaced.has(ownP) ? [ownP] : [])
   for (const { path, config } of sets) {
     const { n } = config.parscale
     if (seen.has(n)) throw usageError(`${path}: a stream set with P = ${n} is loaded already; name one per P`, { found: n })

@@ -56,7 +56,7 @@ describe('train --init text', () => {
 
   it.each([
     [['--streams', 'lora'], /only prefixes that are trained themselves can begin as text, but input is lora/],
-    [['--prefix-mlp', '8'], /but input is prefix and prefixMlp 8/],
+    [['--prefix-mlp', '8'], /a network of width 8 makes them \(--prefix-mlp\)/],
   ])('is refused with %j', async (args, message) => {
     const { code, stderr } = await train(...args, '--out', join(scratch, 'refused'))
     expect([code, stderr]).toEqual([2, expect.stringMatching(message)])

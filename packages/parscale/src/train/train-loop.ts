@@ -2,6 +2,7 @@
  * The loop around a Trainer: when to evaluate, save, log and stop. At each step what is due comes in a fixed order, and the
  * checkpoint last, so that a run resumed from it repeats nothing and leaves nothing out.
  */
+import { runtimeError } from '@parscale/core/internal'
 import type { Diagnosis } from '@parscale/core/internal/evaluation'
 import type { RunFolder } from '@parscale/core/internal/node'
 import {
@@ -139,6 +140,7 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
     const { sample, diagnosis } = await look(options)
     await folder.log({ kind: 'evaluation', step, loss, tokens })
     io.stderr(`step ${step}: held-out loss ${loss.toFixed(4)} on ${tokens} tokens\n`)
+    requireFiniteLoss(loss, step)
     if (diagnosis) {
       await folder.log({ kind: 'streams', step, ...streamFigures(diagnosis) })
       io.stderr(`  ${streamText(diagnosis)}\n`)
@@ -159,6 +161,16 @@ async function evaluate(options: LoopOptions, ended: boolean): Promise<Evaluatio
     if (io.signal.aborted) return undefined // done when the run goes on
     throw error
   }
+}
+
+/** What diverged at a step that nobody follows would be saved, and exported, as what was trained. */
+function requireFiniteLoss(loss: number, step: number): void {
+  if (Number.isFinite(loss)) return
+  const advice =
+    step === 0
+      ? 'the model to start from gives no numbers; take another, or --reset-streams'
+      : 'training diverged, and this step is not saved; begin a new run with a lower rate (--learning-rate, --stream-rate, --aggregator-rate)'
+  throw runtimeError(`step ${step}: the held-out loss is ${loss}: ${advice}`, { expected: 'a finite loss', found: loss })
 }
 
 /** On the sequences that every evaluation of the run has: the last one has more, which would decide what checkpoint is best. */

@@ -13,10 +13,12 @@ import {
   parseSavedRun,
   type RunConfig,
   requireShareable,
+  requireTrained,
   stageAt,
   stepFlops,
   Trainer,
   totalSteps,
+  trainedParameters,
 } from '@parscale/core/internal/training'
 import { exportRuns } from '../export/export-runs.ts'
 import { openRun } from '../export/open-run.ts'
@@ -121,10 +123,13 @@ export async function resumeRun(
         requireSameData(folder.path, data, await dataMark(inputs, io.signal))
       }
       const checkpoint = await folder.resume((message) => io.stderr(`warning: ${message}\n`))
-      const saved = checkpoint && parseSavedRun(checkpoint.state, `${folder.path}: checkpoint of step ${checkpoint.step}`)
+      const where = `${folder.path}: checkpoint of step ${checkpoint?.step}`
+      const saved = checkpoint && parseSavedRun(checkpoint.state, where)
       io.stderr(`${resumeText(saved?.position.step, totalSteps(config))}\n`)
       const state = checkpoint &&
         saved && { parameters: checkpoint.parameters, m: checkpoint.m, v: checkpoint.v, position: saved.position }
+      const stage = saved && config.stages[saved.position.stage]
+      if (stage) requireTrained(checkpoint.tensors, trainedParameters(inputs, stage), where)
       await firstsValue(team.workers, saved ?? null)
       const trainer = await Trainer.create(inputs, state)
       return await train({ io, inputs, trainer, folder, asked, team, stored, resumed: saved?.loop, pauseAt }).finally(() =>

@@ -63,26 +63,17 @@ export async function openStreamed(path: string, settings: WeightSettings | unde
 async function openSources(
   path: string,
 ): Promise<{ contents: ModelContents; files: string[] } & Pick<ModelFolder, 'mustBeUnchanged' | 'close'>> {
-  if (await isGgufFile(path)) {
-    const source = await openFileSource(path)
-    try {
-      return {
-        contents: await ggufContents(source),
-        files: [source.path],
-        mustBeUnchanged: () => source.mustBeUnchanged(),
-        close: source.close,
-      }
-    } catch (error) {
-      await source.close()
-      throw error
-    }
-  }
-  const folder = await openModelFolder(path)
-  return {
-    contents: checkpointContents(folder, await companionFiles(path)),
-    files: filesOf(folder),
-    mustBeUnchanged: folder.mustBeUnchanged,
-    close: folder.close,
+  const open = (await isGgufFile(path)) ? await openFileSource(path) : await openModelFolder(path)
+  try {
+    const { mustBeUnchanged, close } = open
+    const [contents, files] =
+      'read' in open
+        ? [await ggufContents(open), [open.path]]
+        : [checkpointContents(open, await companionFiles(path)), filesOf(open)]
+    return { contents, files, mustBeUnchanged: mustBeUnchanged.bind(open), close: close.bind(open) }
+  } catch (error) {
+    await open.close()
+    throw error
   }
 }
 

@@ -37,7 +37,7 @@ export const refusals: readonly Refusal<RunConfig>[] = [
     key: 'streams.init',
     when: ({ streams: { input, init, gate } }) => input.includes('prefix') && init === 'near-identity' && !gate,
     say: () =>
-      'a prefix can start near the plain model only behind a gate; set streams.gate, or leave prefix out of streams.input',
+      'a prefix can start near the plain model only behind a gate; set streams.gate (--prefix-gate), or leave prefix out of streams.input (--streams)',
   },
   {
     key: 'streams.init',
@@ -53,27 +53,27 @@ export const refusals: readonly Refusal<RunConfig>[] = [
   {
     key: 'streams.prefixMlp',
     when: ({ streams: { input, prefixMlp } }) => !input.includes('prefix') && prefixMlp !== null,
-    say: ({ streams: { input } }) => `makes prefixes, but input is ${input}`,
+    say: ({ streams: { input } }) => `makes prefixes, but input is ${input.join(', ')}; leave it out, or add prefix to --streams`,
   },
   {
     key: 'streams.init',
     when: ({ streams: { input, init, prefixMlp } }) => init === 'text' && (!input.includes('prefix') || prefixMlp !== null),
     say: ({ streams: { input, prefixMlp } }) =>
-      `only prefixes that are trained themselves can begin as text, but input is ${input} and prefixMlp ${prefixMlp}; choose random`,
+      `only prefixes that are trained themselves can begin as text, but ${input.includes('prefix') ? `a network of width ${prefixMlp} makes them (--prefix-mlp)` : `input is ${input.join(', ')}`}; choose random`,
   },
   {
     key: 'aids.balance',
     when: ({ aids, streams: { aggregation }, stages }) =>
       aids.balance > 0 && (aggregation !== 'dynamic' || stages.every(({ p }) => p === 1)),
     say: ({ streams: { aggregation } }) =>
-      `evens out what an aggregator gives to several streams, so it needs streams.aggregation dynamic, which is ${aggregation}, and p of at least 2; leave it out`,
+      `evens out what an aggregator gives to several streams, but ${aggregation === 'dynamic' ? 'p is 1' : `streams.aggregation (--aggregation) is ${aggregation}, not dynamic`}; leave it out`,
   },
   {
     key: 'streams.finalSmoothing',
     when: ({ streams: { finalSmoothing, aggregation }, stages }) =>
       finalSmoothing !== null && (aggregation === 'average' || stages.every(({ p }) => p === 1)),
     say: ({ streams: { aggregation } }) =>
-      `is of weights that are learned, but streams.aggregation is ${aggregation} or p is 1; leave it out`,
+      `is of weights that are learned, but ${aggregation === 'average' ? 'streams.aggregation (--aggregation) is average' : 'p is 1'}; leave it out`,
   },
   {
     key: 'aids.nestStreams',
@@ -111,7 +111,8 @@ export const stageRefusals: readonly Refusal<StageOfRun>[] = [
   {
     key: 'p',
     when: ({ stage, streams: { input } }) => stage.train === 'streams' && input.length === 0,
-    say: ({ stage: { p } }) => `P = ${p} has no streams to train with the backbone frozen; raise p, or set streams.inputAtOne`,
+    say: ({ stage: { p } }) =>
+      `P = ${p} has no streams to train with the backbone frozen; raise p, or set streams.inputAtOne (--input-at-one)`,
   },
   {
     key: 'p',

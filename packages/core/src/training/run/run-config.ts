@@ -10,6 +10,8 @@ const count = z.number().int().positive()
 const countOrZero = z.number().int().nonnegative()
 const rate = z.number().positive()
 const seed = z.number().int().nonnegative()
+/** Of a term of the loss. What is far beyond is a slip, and overflows gradients in float32. */
+const weight = z.number().nonnegative().max(1e6)
 
 /** A stretch of the run with one number of streams and one schedule. */
 const stage = z.strictObject({
@@ -103,9 +105,9 @@ const aids = z.strictObject({
   /** Share of the elements of what each layer adds that is left out. */
   dropout: z.number().min(0).lt(1).default(0),
   /** Of the term that keeps the aggregation from giving everything to one stream. */
-  balance: z.number().nonnegative().default(0),
+  balance: weight.default(0),
   /** Of the term that makes the streams' last hidden states differ. */
-  decorrelate: z.number().nonnegative().default(0),
+  decorrelate: weight.default(0),
   /** Share of the mean of the losses that each stream has alone. */
   ownLoss: z.number().min(0).max(1).default(0),
   /** Probability that a stream is left out of a sequence. */

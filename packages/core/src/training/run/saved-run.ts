@@ -32,6 +32,35 @@ const savedRun = z.object({
 })
 export type SavedRun = Readonly<z.infer<typeof savedRun>>
 
+/** Of a parameter. */
+interface Saved {
+  readonly name: string
+  readonly shape: readonly number[]
+}
+
+/**
+ * That a checkpoint is of the run's configuration. Of one that was changed the run would go on as another, or a model be written
+ * that nobody trained.
+ *
+ * @param trained what the checkpoint's stage trains
+ * @param where the checkpoint, for messages
+ * @throws checkpoint error naming a parameter that one of the two lacks, or that has another shape
+ */
+export function requireTrained(saved: readonly Saved[], trained: readonly Saved[], where: string): void {
+  const [found, wanted] = [saved, trained].map((list) => new Map(list.map(({ name, shape }) => [name, String(shape)])))
+  const name = [...wanted!.keys(), ...found!.keys()].find((each) => found!.get(each) !== wanted!.get(each))
+  if (name === undefined) return
+  const [has, asks] = [found, wanted].map((shapes) => shapes!.get(name))
+  const what =
+    has === undefined
+      ? `has no ${name}, which config.json of the run asks for`
+      : `has ${name} of shape [${has}], ${asks === undefined ? 'of which config.json of the run knows nothing' : `config.json of the run asks for [${asks}]`}`
+  throw checkpointError(
+    `${where} ${what}; write streams, shape and stages there as they were when it was saved, or begin a new run`,
+    { file: where, tensor: name, expected: asks, found: has },
+  )
+}
+
 const finalEvaluation = z.object({
   loss: z.number(),
   tokens: count,

@@ -99,22 +99,35 @@ export function requireShareable({ batch }: Pick<RunConfig, 'batch'>, runtime: P
     )
 }
 
+/** What a stage trains: what its checkpoints have. */
+export function trainedParameters(
+  { config, backbone, tied }: Pick<TrainerInputs, 'config' | 'backbone' | 'tied'>,
+  stage: Stage,
+): Parameter[] {
+  const model: ModelConfig = { ...backbone, parscale: stageStreams(config, stage) }
+  const prefixMlp = madeBy(config, model)
+  return [
+    ...(stage.train === 'all' ? backboneParameters(model, tied) : []),
+    ...streamParameters(model).filter(({ name }) => prefixMlp === undefined || !isPrefix(name)),
+    ...(prefixMlp === undefined ? [] : prefixMlpParameters(model, prefixMlp)),
+  ]
+}
+
+/** Width of the network that makes a model's prefixes; undefined where none does. */
+const madeBy = ({ streams: { prefixMlp } }: RunConfig, { parscale }: ModelConfig): number | undefined =>
+  parscale.input.includes('prefix') ? (prefixMlp ?? undefined) : undefined
+
 /** What a stage trains, as a plan for its graphs. */
 export function stagePlan(inputs: Pick<TrainerInputs, 'config' | 'backbone' | 'tied' | 'frozen'>, stage: Stage): TrainPlan {
   const { config, backbone, tied, frozen } = inputs
   const model: ModelConfig = { ...backbone, parscale: stageStreams(config, stage) }
   const { betas, epsilon, weightDecay, aggregatorRate, streamRate, maxGradNorm } = config.optimizer
-  const { prefixMlp } = config.streams
-  const made = prefixMlp !== null && model.parscale.input.includes('prefix')
+  const prefixMlp = madeBy(config, model)
   return {
     config: model,
     tied,
-    trainable: [
-      ...(stage.train === 'all' ? backboneParameters(model, tied) : []),
-      ...streamParameters(model).filter(({ name }) => !made || !isPrefix(name)),
-      ...(made ? prefixMlpParameters(model, prefixMlp) : []),
-    ],
-    ...(made && { prefixMlp }),
+    trainable: trainedParameters(inputs, stage),
+    ...(prefixMlp !== undefined && { prefixMlp }),
     frozen,
     shape: { sequences: config.batch.sequences, tokens: config.batch.tokens },
     optimizer: { betas, epsilon, weightDecay, aggregatorRate, streamRate, maxGradNorm: maxGradNorm ?? Infinity },
