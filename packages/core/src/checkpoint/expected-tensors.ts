@@ -46,7 +46,7 @@ export function requireStreamTensors({ path, config, tensors, otherTensors }: St
     const { name } = parameter
     const tensor = tensors.get(name) ?? otherTensors?.get(name)
     if (tensor && !isLoadable(tensor)) throw notLoadable(path, name, tensor.dtype)
-    if (tensor?.shape.join() !== parameter.shape.join()) throw misfit({ path, config }, parameter, tensor)
+    if (tensor?.shape.join() !== parameter.shape.join()) throw misfit({ path, config, tensors, otherTensors }, parameter, tensor)
   }
   const known = new Set(streamParameters(config).map(({ name }) => name))
   for (const [name, { shape }] of [...tensors, ...(otherTensors ?? [])]) {
@@ -57,7 +57,8 @@ export function requireStreamTensors({ path, config, tensors, otherTensors }: St
 
 const ofStreams = /\.(stream_|lora_|prefix_)|^model\.aggregate_layer\./
 
-function misfit({ path, config }: Named, { name, shape }: Expected, found: TensorHeader | undefined): ParscaleError {
+function misfit(headers: StreamHeaders, { name, shape }: Expected, found: TensorHeader | undefined): ParscaleError {
+  const { path, config } = headers
   const facts = { file: path, tensor: name, expected: shape, found: found?.shape }
   const asks = `config.json asks for ${found ? '' : 'it with shape '}[${shape}]`
   if (found)
@@ -65,13 +66,21 @@ function misfit({ path, config }: Named, { name, shape }: Expected, found: Tenso
       `${path}: tensor ${name} has shape [${found.shape}], ${asks}${whyOtherShape(config, name, found.shape, shape)}`,
       facts,
     )
-  const key = keyThatAsks(config, name)
+  const key = asksForLayer(headers, name) ?? keyThatAsks(config, name)
   const why = key ? `, as ${key}: change that, or take the checkpoint that was saved with this config.json` : ''
   return checkpointError(`${path}: tensor ${name} is missing; ${asks}${why}`, facts)
 }
 
 const gate = 'prefix_gate'
 const aggregator = 'model.aggregate_layer.'
+
+/** Of a tensor whose layer has none at all. */
+function asksForLayer({ config, tensors, otherTensors }: StreamHeaders, name: string): string | undefined {
+  const layer = /^model\.layers\.\d+\./.exec(name)?.[0]
+  if (layer === undefined || [...tensors.keys(), ...(otherTensors?.keys() ?? [])].some((each) => each.startsWith(layer)))
+    return undefined
+  return `num_hidden_layers is ${config.numHiddenLayers}`
+}
 
 /** The key of config.json for whose sake a tensor of the streams is there; undefined for the backbone's. */
 function keyThatAsks(config: ModelConfig, name: string): string | undefined {

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseModelConfig } from '@parscale/core/internal/checkpoint'
-import { backboneParameters, elementCount } from '@parscale/core/internal/model'
+import { backboneParameters, elementCount, streamParameters } from '@parscale/core/internal/model'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { byteModel } from '../../../core/src/testing/fixtures.ts'
 import { loadModel } from '../load/load.ts'
@@ -44,7 +44,8 @@ function writeHollowModel(path: string): void {
     tie_word_embeddings: true,
   }
   delete config.head_dim
-  const parameters = backboneParameters(parseModelConfig(config), true)
+  const model = parseModelConfig(config)
+  const parameters = [...backboneParameters(model, true), ...streamParameters(model)]
   const header: Record<string, unknown> = {}
   let end = 0
   for (const { name, shape } of parameters) {

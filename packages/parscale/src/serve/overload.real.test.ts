@@ -71,7 +71,8 @@ it('refuses with 503 and Retry-After what it cannot take, and loses nothing of w
   const lines = output.stdout
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line) as { status: number; error?: string })
+    .map((line) => JSON.parse(line) as { path: string; status: number; error?: string })
+    .filter(({ path }) => path === '/v1/completions')
   expect(lines.filter(({ status }) => status === 200)).toHaveLength(counts.whole)
   expect(lines.filter(({ error }) => error === 'queue_full')).toHaveLength(counts.refused)
 })
