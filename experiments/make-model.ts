@@ -103,7 +103,7 @@ const sizes = [8, 4, 2]
 const sets = sizes.map((p) => streams(p))
 const controls = [
   ...['2.5e-3', '1e-3', '5e-3'].map((rate) => control(rank, rate)),
-  ...['2.5e-3', '1e-3'].map((rate) => control(8 * rank, rate)),
+  ...['2.5e-3', '1e-3', '5e-4'].map((rate) => control(8 * rank, rate)),
   ...[1, 2].map((seed) => control(rank, '2.5e-3', seed)),
 ]
 const others = [streams(8, 1)]
