@@ -95,7 +95,7 @@ export const sizes = {
   '21k-repeated': repeated(bytes['21k']),
   '35k-repeated': repeated(bytes['35k']),
   '73k-repeated': repeated(bytes['73k']),
-  '21k-long': long(bytes['21k']),
+  '21k-long': long({ ...bytes['21k'], rates: [1e-2, 2e-2] }),
   '35k-long': long(bytes['35k']),
   '49k-long': long(bytes['49k']),
   '73k-long': long(bytes['73k']),
@@ -192,7 +192,7 @@ export const cells: readonly Cell[] = [
   ...[variants.p1, variants.all(4), variants.p1All].map((variant) => cell(sizes['171k'], variant)),
   ...ladder('103k', '222k', '340k'),
   // At the best rates of 2,500 steps.
-  { ...cell(sizes['21k-long'], variants.p1, [0]), rate: 2e-2 },
+  cell(sizes['21k-long'], variants.p1),
   { ...cell(sizes['21k-long'], variants.allWindow(4, 1), [0]), rate: 2e-2 },
   { ...cell(sizes['21k-long'], variants.allWindow(8, 1), [0]), rate: 1e-2 },
   { ...cell(sizes['49k-long'], variants.p1, [0]), rate: 2e-2 },

@@ -26,7 +26,7 @@ export function report(root: string): string {
   const rows = rowsOf(readRecords(root))
   const names = Object.keys(sizes).filter((name) => rows.some(({ cell }) => cell.size.name === name && !isPlain(cell.variant)))
   return [
-    ...[sizes['35k'], sizes['35k-repeated']]
+    ...[sizes['35k'], sizes['35k-repeated'], sizes['35k-long']]
       .map((like) => ladderOf(rows, like))
       .filter(({ length }) => length > 1)
       .map(ladderTable),
