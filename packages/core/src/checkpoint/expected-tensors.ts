@@ -8,6 +8,11 @@ import type { Checkpoint } from './open-checkpoint.ts'
 import { quantisationOf } from './quantised-tensor.ts'
 import { findTensor, isLoadable, notLoadable, type StoredTensor } from './tensor.ts'
 
+/** Names of what kinds of streams have in a layer. */
+const ofKind = /\.(stream_|lora_|prefix_)/
+const gate = 'prefix_gate'
+const aggregator = 'model.aggregate_layer.'
+
 type Expected = Pick<Parameter, 'name' | 'shape'>
 type Named = Pick<Checkpoint, 'path' | 'config'>
 
@@ -38,24 +43,25 @@ export function requireTensor(checkpoint: Checkpoint, parameter: Expected): Stor
  *
  * @throws as requireTensor; checkpoint error for a tensor of streams that config.json does not name
  */
-export function requireStreamTensors({ path, config, tensors, otherTensors }: StreamHeaders): void {
+export function requireStreamTensors(headers: StreamHeaders): void {
+  const { path, config, tensors, otherTensors } = headers
   const quantised = quantisationOf(config.raw) !== undefined
-  for (const parameter of streamParameters(config)) {
+  const parameters = streamParameters(config)
+  for (const parameter of parameters) {
     // Where matrices are quantised an aggregator's are: of several tensors, which are no floats.
     if (quantised && parameter.part === 'aggregation') continue
     const { name } = parameter
     const tensor = tensors.get(name) ?? otherTensors?.get(name)
     if (tensor && !isLoadable(tensor)) throw notLoadable(path, name, tensor.dtype)
-    if (tensor?.shape.join() !== parameter.shape.join()) throw misfit({ path, config, tensors, otherTensors }, parameter, tensor)
+    if (tensor?.shape.join() !== parameter.shape.join()) throw misfit(headers, parameter, tensor)
   }
-  const known = new Set(streamParameters(config).map(({ name }) => name))
+  const known = new Set(parameters.map(({ name }) => name))
   for (const [name, { shape }] of [...tensors, ...(otherTensors ?? [])]) {
-    if (!ofStreams.test(name) || known.has(name) || (quantised && name.startsWith(aggregator))) continue
-    throw noPlace({ path, config }, name, shape)
+    const isAggregator = name.startsWith(aggregator)
+    if (!(ofKind.test(name) || isAggregator) || known.has(name) || (quantised && isAggregator)) continue
+    throw noPlace(headers, name, shape)
   }
 }
-
-const ofStreams = /\.(stream_|lora_|prefix_)|^model\.aggregate_layer\./
 
 function misfit(headers: StreamHeaders, { name, shape }: Expected, found: TensorHeader | undefined): ParscaleError {
   const { path, config } = headers
@@ -70,9 +76,6 @@ function misfit(headers: StreamHeaders, { name, shape }: Expected, found: Tensor
   const why = key ? `, as ${key}: change that, or take the checkpoint that was saved with this config.json` : ''
   return checkpointError(`${path}: tensor ${name} is missing; ${asks}${why}`, facts)
 }
-
-const gate = 'prefix_gate'
-const aggregator = 'model.aggregate_layer.'
 
 /** Of a tensor whose layer has none at all. */
 function asksForLayer({ config, tensors, otherTensors }: StreamHeaders, name: string): string | undefined {
@@ -98,7 +101,7 @@ function keyThatAsks(config: ModelConfig, name: string): string | undefined {
 
 /** The kind of streams that has a tensor of this name; undefined for the backbone's and the aggregator's. */
 function kindOf(config: ModelConfig, name: string): StreamInput | undefined {
-  if (!/\.(stream_|lora_|prefix_)/.test(name)) return undefined
+  if (!ofKind.test(name)) return undefined
   const names = (kind: StreamInput) =>
     streamParameters({
       ...config,
