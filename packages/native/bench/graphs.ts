@@ -2,6 +2,7 @@
  * Where a training step's processor time goes: by kind of step of the native program, for tiny models, on one thread.
  *
  *     npx tsx --conditions=source packages/native/bench/graphs.ts --shapes 32,64 --p 1,4 --streams scales --top 12
+ *     npx tsx --conditions=source packages/native/bench/graphs.ts --shapes 1M --p 1,4 --streams prefix
  */
 import { parseArgs } from 'node:util'
 import { createRandom } from '@parscale/core/internal'
@@ -31,20 +32,22 @@ const { values: flags } = parseArgs({
   },
 })
 
-/** Hidden size: layers, intermediate size, B, T. */
-const shapes: Readonly<Record<string, readonly [number, number, number, number]>> = {
-  32: [3, 96, 32, 64],
-  64: [3, 170, 32, 64],
-  128: [3, 340, 16, 128],
-  256: [6, 682, 16, 128],
+/** Hidden size, layers, intermediate size, vocabulary, B, T. */
+const shapes: Readonly<Record<string, readonly [number, number, number, number, number, number]>> = {
+  32: [32, 3, 96, 260, 32, 64],
+  64: [64, 3, 170, 260, 32, 64],
+  128: [128, 3, 340, 260, 16, 128],
+  256: [256, 6, 682, 260, 16, 128],
+  // As in bench/train-cases.ts.
+  '1M': [128, 4, 384, 1024, 8, 256],
 }
 
-function planOf(hiddenSize: number, P: number): TrainPlan {
-  const [layers, intermediateSize, usual, tokens] = shapes[hiddenSize]!
+function planOf(shape: string, P: number): TrainPlan {
+  const [hiddenSize, layers, intermediateSize, vocabSize, usual, tokens] = shapes[shape]!
   const sequences = Number(flags.sequences ?? usual)
   const config: ModelConfig = {
     modelType: 'qwen2_parscale',
-    vocabSize: 260,
+    vocabSize,
     hiddenSize,
     intermediateSize,
     numHiddenLayers: layers,
@@ -131,12 +134,12 @@ async function measure(graph: Graph, given: Readonly<Record<string, { readonly d
   return { ms: (user + system) / 1e3 / count, steps, seconds, arena: program.blocks[0]! }
 }
 
-for (const hiddenSize of flags.shapes.split(',').map(Number)) {
+for (const shape of flags.shapes.split(',')) {
   let one: number | undefined
   for (const P of flags.p.split(',').map(Number)) {
-    const plan = planOf(hiddenSize, P)
+    const plan = planOf(shape, P)
     const { sequences: B, tokens: T } = plan.shape
-    const ids = Int32Array.from({ length: B * (T + 1) }, () => random.below(260))
+    const ids = Int32Array.from({ length: B * (T + 1) }, () => random.below(plan.config.vocabSize))
     const gradient = await measure(gradientGraph(plan), lossFeeds(plan)([{ ids }])[0]!)
     const update = await measure(updateGraph(plan), {})
     const ms = gradient.ms + update.ms
@@ -153,7 +156,7 @@ for (const hiddenSize of flags.shapes.split(',').map(Number)) {
     }
     const share = [...kinds].sort((a, b) => b[1] - a[1]).map(([kind, ms]) => `${kind} ${ms.toFixed(1)}`)
     print(
-      `H=${hiddenSize} P=${P}: ${ms.toFixed(1)} ms (update ${update.ms.toFixed(2)}), ${((B * T) / ms).toFixed(1)} k tok/s, ` +
+      `${shape} P=${P}: ${ms.toFixed(1)} ms (update ${update.ms.toFixed(2)}), ${((B * T) / ms).toFixed(1)} k tok/s, ` +
         `${(stepFlops(plan) / ms / 1e6).toFixed(0)} GFLOP/s${growth}; ${gradient.steps.length} steps, arena ${(gradient.arena / 1e6).toFixed(0)} MB: ${share.join(', ')}`,
     )
     const sorted = [...lines].sort((a, b) => b[1].ms - a[1].ms).slice(0, Number(flags.top))
