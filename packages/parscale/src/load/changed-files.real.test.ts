@@ -13,6 +13,7 @@ import { mainPath } from '../testing/cli.ts'
 import { engines } from '../testing/engines.ts'
 import { shippedModel } from './find-model.ts'
 
+/** Cuts while in use, of each engine. */
 const times = 2
 
 let folder: string
@@ -76,8 +77,9 @@ it.runIf(process.platform === 'linux').each(engines)('%s', async (engine) => {
   const whole = await generate(model, engine)
   expect(whole.code).toBe(0)
   const random = createRandom(3)
-  let cutInUse = 0
-  for (let i = 0; i < times; i++) {
+  // A fast machine may be done before the cut: such a try is made again.
+  for (let tries = 0, cutInUse = 0; cutInUse < times; tries++) {
+    expect(tries).toBeLessThan(20)
     rmSync(model, { recursive: true })
     rmSync(join(folder, 'cache'), { recursive: true, force: true })
     copy()
@@ -91,10 +93,9 @@ it.runIf(process.platform === 'linux').each(engines)('%s', async (engine) => {
     cutInUse++
     expect([ended.code, ended.stderr]).toEqual([3, expect.stringMatching(refusal)])
   }
-  expect(cutInUse).toBeGreaterThan(0)
 })
 
-/** A layer of two thousand tokens takes long enough to be cut in its middle: then only the handler of SIGBUS can tell. */
+/** A layer of two thousand tokens takes long enough to be cut in its middle: then only the handler of SIGBUS can tell. The process stands still for the cut. */
 it.runIf(process.platform === 'linux' && engines.includes('native'))('within a layer', async () => {
   const shape = { ...publishedModels[0]!.shape, numHiddenLayers: 3, vocabSize: 1000 }
   const model = join(folder, 'random')
@@ -108,10 +109,18 @@ it.runIf(process.platform === 'linux' && engines.includes('native'))('within a l
       return ''
     }
   }
-  while (child.exitCode === null && !/\/weights$/m.test(read('maps'))) await sleep(10)
-  await sleep(500)
+  /** Processor time of the process so far in hundredths of a second: fields 14 and 15 of its stat. */
+  const worked = () => {
+    const fields = read('stat').replace(/^.*\) /, '').split(' ')
+    return Number(fields[11]) + Number(fields[12])
+  }
+  while (child.exitCode === null && !/\/weights$/m.test(read('maps'))) await sleep(2)
+  const before = worked()
+  while (child.exitCode === null && worked() < before + 10) await sleep(2)
+  child.kill('SIGSTOP')
   cutPacked()
+  child.kill('SIGCONT')
   const { code, stderr } = await ended
   expect([code, stderr]).toEqual([3, expect.stringMatching(refusal)])
-  console.log(stderr)
+  expect(stderr).toContain('or its disk fails')
 })
