@@ -102,13 +102,14 @@ bool putsTheSame(const ManyRows& many, const Matrix& m, size_t panel, size_t pan
   return true;
 }
 
-// Rows of inputs, put into a tile and multiplied with a matrix of 40 outputs, whose last panel is not full.
-Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
+// Rows of inputs, put into a tile and multiplied with a matrix of 40 outputs, whose last panel is not full. With a `byte`, all integers of the weights are
+// of it, and inputs the largest or smallest, row by row.
+Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed, int byte = -1) {
   Random random(seed);
   m.outputs = 40;
   Aligned weights(m.panels() * m.panelBytes());
   m.data = weights.data();
-  for (size_t i = 0; i < m.panels() * m.panelBytes(); i++) weights.data()[i] = uint8_t(random.next() >> 8);
+  for (size_t i = 0; i < m.panels() * m.panelBytes(); i++) weights.data()[i] = byte < 0 ? uint8_t(random.next() >> 8) : uint8_t(byte);
   const auto put = [&](size_t at, float x) { std::memcpy(weights.data() + at, &x, sizeof x); };
   if (m.format == Format::f32)
     for (size_t at = 0; at < m.panels() * m.panelBytes(); at += 4) put(at, random.uniform());
@@ -118,7 +119,8 @@ Words product(const Kernels& kernels, Matrix m, size_t rows, uint32_t seed) {
     for (size_t record = 0; record < m.panels() * m.panelBytes(); record += m.recordBytes())
       for (size_t at = 0; at < (m.hasMinima ? 128 : 64); at += 4) put(record + at, random.uniform());
 
-  const std::vector<float> x = random.floats(rows * m.inputs, 3);
+  std::vector<float> x = random.floats(rows * m.inputs, 3);
+  for (size_t i = 0; byte >= 0 && i < x.size(); i++) x[i] = i / m.inputs % 2 == 0 ? 1.0f : -1.0f;
   const size_t blocks = m.quantised() ? m.inputs / m.blockSize : 1;
   // Which rows share a tile makes no difference.
   const ManyRows* many = m.quantised() && kernels.manyRows && kernels.manyRows->takes(m.blockSize) ? kernels.manyRows : nullptr;
@@ -259,8 +261,11 @@ void addManyRows(std::vector<Case>& cases) {
           m.inputs = 1536 + (blockSize < 512 ? blockSize : 0);
           m.blockSize = blockSize;
           m.hasMinima = minima;
-          cases.push_back({std::string(format == Format::int8 ? "int8" : "int4") + " product of " + std::to_string(rows) + " rows, blocks of " + std::to_string(blockSize),
-                           [=](const Kernels& k) { return product(k, m, rows, uint32_t(rows + blockSize)); }});
+          const std::string name =
+              std::string(format == Format::int8 ? "int8" : "int4") + " product of " + std::to_string(rows) + " rows, blocks of " + std::to_string(blockSize);
+          cases.push_back({name, [=](const Kernels& k) { return product(k, m, rows, uint32_t(rows + blockSize)); }});
+          for (const int byte : {0, 255})
+            if (rows == 33) cases.push_back({name + ", the largest", [=](const Kernels& k) { return product(k, m, rows, 1, byte); }});
         }
 }
 

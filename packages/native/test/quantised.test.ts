@@ -68,8 +68,9 @@ describe.each(['goldens/parscale-p4', 'transformers/llama3-rope', 'transformers/
       const [found] = await engine.step([{ sequence: engine.open(), ids }])
       await engine.model.dispose()
       packed.remove()
-      // A number that lies between two integers is rounded up by one and down by the other: measured 3e-7 to 1.2e-3.
-      expect(relativeError(found!.logits, expected!.logits)).toBeLessThan(0.005)
+      // A number that lies between two integers is rounded up by one and down by the other, as ONNX Runtime's sums for this machine fall out: measured 3e-7 to
+      // 1.2e-3, with AVX2 alone up to 5.1e-3.
+      expect(relativeError(found!.logits, expected!.logits)).toBeLessThan(0.01)
     })
   },
 )

@@ -13,6 +13,7 @@ struct Avx512Vnni {
   static constexpr int totalRows = 8;
   static constexpr int accumulators = 24;
   static constexpr int32_t shift8 = 0;
+  static constexpr size_t narrowInputs = 0;
 
   using Floats = __m512;
   using Sums = __m512i;

@@ -6,6 +6,7 @@ namespace {
 
 struct AvxVnni : Avx2Lanes {
   static constexpr int32_t shift8 = 0;
+  static constexpr size_t narrowInputs = 0;
 
   struct Weights { __m256i low, high; };
 

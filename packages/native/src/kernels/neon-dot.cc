@@ -6,6 +6,7 @@ namespace {
 
 struct NeonDot : NeonLanes {
   static constexpr int32_t shift8 = 128;
+  static constexpr size_t narrowInputs = 0;
 
   struct Weights { int8x16_t v[4]; };
 

@@ -6,6 +6,7 @@ namespace {
 
 struct NeonI8mm : NeonLanes {
   static constexpr int32_t shift8 = 0;
+  static constexpr size_t narrowInputs = 0;
 
   struct Weights { uint8x16_t v[4]; };
 

@@ -13,6 +13,7 @@ struct Portable {
   static constexpr int totalRows = 1;
   static constexpr int accumulators = 4;
   static constexpr int32_t shift8 = 0;
+  static constexpr size_t narrowInputs = 0;
 
   struct Floats { float v[lanes]; };
   struct Sums { int32_t v[lanes]; };

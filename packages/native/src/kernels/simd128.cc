@@ -14,6 +14,7 @@ struct Simd128 {
   static constexpr int totalRows = 1;
   static constexpr int accumulators = 6;
   static constexpr int32_t shift8 = 0;
+  static constexpr size_t narrowInputs = 0;
 
   struct Floats { v128_t v[4]; };
   struct Sums { v128_t v[4]; };

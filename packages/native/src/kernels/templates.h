@@ -54,6 +54,27 @@ template <class Isa, bool minima>
   }
 }
 
+// sums += products of `inputs` weights with a tile's rows.
+template <class Isa, int M, int bits>
+[[gnu::always_inline]] inline void addProducts(size_t inputs, size_t distance, const uint8_t*& at, const int8_t*& in, typename Isa::Sums (&sums)[M]) {
+  for (size_t k = 0; k < inputs; k += 16, in += 16 * M) {
+    // 64 bytes hold 4 inputs of 16 outputs in 8 bits, 8 inputs in 4 bits.
+    for (int from = 0; from < 16; from += 32 / bits, at += 64) {
+      if constexpr (bits == 8) {
+        const auto weights = Isa::weights8(at);
+        Isa::prefetch(at + distance);
+        for (int m = 0; m < M; m++) sums[m] = Isa::dot8(sums[m], weights, in + 16 * m + from);
+      } else {
+        const auto low = Isa::lowNibbles(at);
+        const auto high = Isa::highNibbles(at);
+        Isa::prefetch(at + distance);
+        for (int m = 0; m < M; m++) sums[m] = Isa::dot4(sums[m], low, in + 16 * m + from);
+        for (int m = 0; m < M; m++) sums[m] = Isa::dot4(sums[m], high, in + 16 * m + from + 4);
+      }
+    }
+  }
+}
+
 // Weights are unsigned, inputs signed. An instruction set whose dot product is signed shifts weights by `shift8` first; sums
 // start with what makes up for that and for the zero point, which is the same number for all 16 outputs of a row.
 template <class Isa, int M, int bits, bool minima>
@@ -61,6 +82,8 @@ void integerProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t di
   constexpr int32_t zero = bits == 8 ? (minima ? 0 : 128) - Isa::shift8 : minima ? 0 : 8;
   // Totals of few rows have registers of their own; those of many stay in the first cache level, as the sums of a block need the registers.
   constexpr bool keeps = M <= Isa::totalRows;
+  // As many products of 4 bits as fit into `Isa::narrowInputs`' sums of 16 bits.
+  constexpr bool narrow = bits == 4 && Isa::narrowInputs > 0;
   const int8_t* in = x.integers;
   typename Isa::Floats total[keeps ? M : 1];
   for (int m = 0; m < M; m++) {
@@ -78,21 +101,15 @@ void integerProduct(const Matrix& w, const uint8_t* at, const Tile& x, size_t di
       if constexpr (zero == 0) acc[m] = Isa::start(0);
       else acc[m] = Isa::times(Isa::start(sums[m]), -zero);
     }
-    for (size_t k = 0; k < w.blockSize; k += 16, in += 16 * M) {
-      // 64 bytes hold 4 inputs of 16 outputs in 8 bits, 8 inputs in 4 bits.
-      for (int from = 0; from < 16; from += 32 / bits, at += 64) {
-        if constexpr (bits == 8) {
-          const auto weights = Isa::weights8(at);
-          Isa::prefetch(at + distance);
-          for (int m = 0; m < M; m++) acc[m] = Isa::dot8(acc[m], weights, in + 16 * m + from);
-        } else {
-          const auto low = Isa::lowNibbles(at);
-          const auto high = Isa::highNibbles(at);
-          Isa::prefetch(at + distance);
-          for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], low, in + 16 * m + from);
-          for (int m = 0; m < M; m++) acc[m] = Isa::dot4(acc[m], high, in + 16 * m + from + 4);
-        }
+    if constexpr (narrow) {
+      for (size_t k = 0; k < w.blockSize; k += Isa::narrowInputs) {
+        typename Isa::Sums some[M];
+        for (int m = 0; m < M; m++) some[m] = Isa::start(0);
+        addProducts<Isa, M, bits>(w.blockSize - k < Isa::narrowInputs ? w.blockSize - k : Isa::narrowInputs, distance, at, in, some);
+        for (int m = 0; m < M; m++) acc[m] = Isa::addNarrow(acc[m], some[m]);
       }
+    } else {
+      addProducts<Isa, M, bits>(w.blockSize, distance, at, in, acc);
     }
     const auto scale = Isa::load(scales), minimum = minima ? Isa::load(scales + lanes) : scale;
     for (int m = 0; m < M; m++) {
