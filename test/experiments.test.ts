@@ -16,7 +16,7 @@ const runs = [
 ]
 
 test('each has a configuration', () => {
-  expect(runs.length).toBeGreaterThan(100)
+  expect(runs.length).toBeGreaterThan(50)
   for (const [name, ...args] of runs) {
     const recipe = recipeNames.find((each) => each === name)!
     const flags = withValues(withRecipe(new Command().exitOverride())).parse(args, { from: 'user' }).opts()
