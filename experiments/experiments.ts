@@ -28,9 +28,11 @@ const text = '.cache/text'
 const small = [
   ...['--data', `${text}/**/*.txt`, '--vocab-size', '1024', '--hidden-size', '128', '--layers', '4', '--heads', '2'],
   ...['--kv-heads', '1', '--head-dim', '64', '--intermediate-size', '384', '--batch-size', '16', '--sequence-length', '128'],
-  ...['--learning-rate', '3e-3', '--warmup-steps', '40', '--prefix-tokens', '16', '--evaluate-every', '100'],
+  ...['--learning-rate', '3e-3', '--warmup-steps', '40', '--evaluate-every', '100'],
   ...['--checkpoint-every', '50', '--set', 'sample.tokens=0'],
 ]
+
+const prefix = ['--prefix-tokens', '16']
 
 const run = (name: string, variant: string, args: readonly string[], seed = 0): Run => ({
   name: `${name}-seed${seed}`,
@@ -40,7 +42,7 @@ const run = (name: string, variant: string, args: readonly string[], seed = 0): 
 })
 
 const pretrain = (name: string, variant: string, p: number, seed: number, extra: readonly string[] = []): Run =>
-  run(name, variant, ['pretrain', ...small, '--steps', '400', '--p', String(p), ...extra], seed)
+  run(name, variant, ['pretrain', ...small, '--steps', '400', '--p', String(p), ...(p > 1 ? prefix : []), ...extra], seed)
 
 const smollm2 = '.cache/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf'
 const recycle = (name: string, variant: string, p: number, extra: readonly string[] = []): Run =>
@@ -96,7 +98,7 @@ export const experiments: Readonly<Record<string, Experiment>> = {
     ],
     runs: [0, 1].flatMap((seed) => [
       ...[1, 2, 4].map((p) => pretrain(`p${p}`, `P = ${p}`, p, seed)),
-      pretrain('p1-prefix', 'P = 1 with a prefix', 1, seed, ['--input-at-one']),
+      pretrain('p1-prefix', 'P = 1 with a prefix', 1, seed, [...prefix, '--input-at-one']),
     ]),
   },
   aggregation: {
@@ -134,8 +136,8 @@ export const experiments: Readonly<Record<string, Experiment>> = {
     ],
     // A step at P = 2 is counted as two at P = 1: 300 + 2 x 50 = 2 x 200 = 400.
     runs: [
-      run('two-stages', 'two stages', ['two-stage', ...small, '--steps', '300', '--second-steps', '50', '--p', '2']),
-      run('p2-short', 'one stage', ['pretrain', ...small, '--steps', '200', '--p', '2']),
+      run('two-stages', 'two stages', ['two-stage', ...small, ...prefix, '--steps', '300', '--second-steps', '50', '--p', '2']),
+      run('p2-short', 'one stage', ['pretrain', ...small, ...prefix, '--steps', '200', '--p', '2']),
       pretrain('p1', 'P = 1 throughout', 1, 0),
     ],
   },

@@ -3,6 +3,7 @@ import type { CommanderError } from '@commander-js/extra-typings'
 import { type ErrorKind, isParscaleError } from '@parscale/core/internal'
 import type { ParsedCommand } from './commands/explain-refusal.ts'
 import type { Io } from './terminal/io.ts'
+import { isSaidAsData } from './terminal/said-as-data.ts'
 
 /** 0 is success, 1 a failure that is none of these; 130 is Ctrl-C. The table stands in docs/cli.md. */
 export const exitCodes: Readonly<Record<ErrorKind, number>> = {
@@ -41,7 +42,9 @@ export async function refusal(error: CommanderError, program: ParsedCommand, arg
 /** Says what went wrong. @returns the exit code */
 export function failure(error: unknown, argv: readonly string[], io: Io): number {
   const kind = isParscaleError(error) ? error.kind : 'runtime'
-  say(io, argv, kind, nextStep(error instanceof Error ? error.message : String(error)))
+  const message = nextStep(error instanceof Error ? error.message : String(error))
+  if (isSaidAsData(error)) io.stderr(`parscale: ${message}\n`)
+  else say(io, argv, kind, message)
   if (!isParscaleError(error) && io.env.PARSCALE_DEBUG && error instanceof Error) io.stderr(`${error.stack}\n`)
   return exitCodes[kind]
 }

@@ -16,6 +16,7 @@ export {
   isTied,
   type OpenCheckpoint,
   openCheckpoint,
+  readJson,
   type TextFiles,
 } from './open-checkpoint.ts'
 export { parscaleKeys } from './parscale-keys.ts'

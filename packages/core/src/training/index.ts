@@ -1,3 +1,4 @@
+export { safeParse } from '../safe-parse.ts'
 export { parseRunConfig } from './run/parse-run-config.ts'
 export { needsBase, type RecipeName, type RecipeOptions, recipeNames, recipes } from './run/recipes.ts'
 export { type RunConfig, runConfigSchema, type Stage, smoothingAt, stageSchedule, stageStreams } from './run/run-config.ts'
@@ -25,6 +26,7 @@ export {
   totalSteps,
   trainedParameters,
 } from './run/trainer.ts'
+export { unusedKeys } from './run/unused-keys.ts'
 export { firstStreams, hasFirstStreams } from './start/first-streams.ts'
 export { freshModel } from './start/fresh-model.ts'
 export { type InitialOptions, initialParameters, requireFiniteParameters } from './start/initial-parameters.ts'

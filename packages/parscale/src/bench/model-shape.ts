@@ -1,6 +1,6 @@
 /** The shape that `cost` and `plan` reckon with: a published size by name, a config.json, a checkpoint, or numbers given by hand. */
 import { readFile } from 'node:fs/promises'
-import { usageError } from '@parscale/core/internal'
+import { type ParscaleError, usageError } from '@parscale/core/internal'
 import { isTied, type ModelConfig, parseModelConfig } from '@parscale/core/internal/checkpoint'
 import { type ModelShape, publishedModel, publishedModels, qwenShape, validateShape } from '@parscale/core/internal/cost'
 import {
@@ -11,7 +11,7 @@ import {
   plainFeatures,
   streamParameters,
 } from '@parscale/core/internal/model'
-import { openModel } from '../load/open-model.ts'
+import { examineModel } from '../load/examine.ts'
 
 export interface ShapeFlags {
   readonly hidden?: number
@@ -30,6 +30,8 @@ export interface NamedShape {
   readonly shape: ModelShape
   /** P of the checkpoint; undefined where the source does not say. */
   readonly P?: number
+  /** What is wrong with the checkpoint, whose config.json the shape is then. */
+  readonly problems?: readonly ParscaleError[]
 }
 
 /** Published prefix length, for models that have no streams yet. */
@@ -87,13 +89,9 @@ async function shapeOfModel(model: string, env: NodeJS.ProcessEnv): Promise<Name
     const config = parseModelConfig(await readJson(model), model)
     return { name: model, shape: shapeOfConfig(config, config.tieWordEmbeddings ?? true), P: config.parscale.n }
   }
-  const open = await openModel(model, { env })
-  try {
-    const { config } = open.backbone
-    return { name: model, shape: shapeOfConfig(config, isTied(open.backbone)), P: config.parscale.n }
-  } finally {
-    await open.close()
-  }
+  const { outline, problems } = await examineModel(model, { env })
+  const { config } = outline.backbone
+  return { name: model, shape: shapeOfConfig(config, isTied(outline.backbone)), P: config.parscale.n, problems }
 }
 
 async function readJson(file: string): Promise<unknown> {

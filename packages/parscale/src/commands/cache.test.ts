@@ -104,6 +104,8 @@ it('names every entry in which a bit has flipped, and makes it anew when it is a
   const verified = await parscale('cache', 'verify')
   expect(verified).toMatchObject({ code: 3, stderr: expect.stringContaining(`damaged: ${shortName(name)};`) })
   expect(verified.stdout).toMatch(/damaged +weights bytes 0 to \d+ are not those that were written/)
+  const asJson = await parscale('cache', 'verify', name, '--json')
+  expect([asJson.code, JSON.parse(asJson.stdout)]).toMatchObject([3, [{ name, state: 'damaged' }]])
   expect((await list()).filter(({ state }) => state === 'damaged').map(({ name }) => name)).toEqual([name])
   expect((await parscale(...generate)).stdout).toBe(text)
   expect((await parscale('cache', 'verify', name, '--json')).code).toBe(0)

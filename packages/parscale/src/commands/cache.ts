@@ -6,6 +6,7 @@ import { hubDownloads } from '../hub/downloads.ts'
 import { cacheFolder } from '../load/find-model.ts'
 import { confirm } from '../terminal/confirm.ts'
 import type { Io } from '../terminal/io.ts'
+import { saidAsData } from '../terminal/said-as-data.ts'
 import { textTable } from '../terminal/text-table.ts'
 import { downloadTable, entryTable, isOf, names, shortName, total } from './cache-report.ts'
 
@@ -91,9 +92,11 @@ async function verify(io: Io, name: string | undefined, json: true | undefined):
     )
   const bad = rows.filter(({ state }) => state === 'damaged' || state === 'incomplete')
   if (bad.length === 0) return io.stderr(`${rows.length} entries, none damaged\n`)
-  throw checkpointError(
-    `cache: ${bad.length} of ${rows.length} entries are damaged: ${names(bad)}; what was computed from them may be wrong. They are made anew when they are next asked for, or remove them: parscale cache remove NAME --yes`,
-    { found: bad.map(({ name }) => name) },
+  throw saidAsData(
+    checkpointError(
+      `cache: ${bad.length} of ${rows.length} entries are damaged: ${names(bad)}; what was computed from them may be wrong. They are made anew when they are next asked for, or remove them: parscale cache remove NAME --yes`,
+      { found: bad.map(({ name }) => name) },
+    ),
   )
 }
 

@@ -4,14 +4,17 @@ import { countParameters, deviceCost, devices, referenceCost, trainingCost, type
 import { shortNumber } from '@parscale/core/internal/law'
 import { chooseDevice } from '../bench/measure-device.ts'
 import { resolveShape } from '../bench/model-shape.ts'
+import { failWith, problemsAsJson, problemsText } from '../load/examine.ts'
 import { type Io, report } from '../terminal/io.ts'
 import { countArgument } from '../terminal/quantity.ts'
+import { wrapLines } from '../terminal/wrap.ts'
 import { devicesText, deviceText, referenceText, trainingText } from './cost-report.ts'
 import { refuseGiven } from './law-options.ts'
 import { integer, number } from './options.ts'
 
 const examples = `
 MODEL is a size of the paper (0.5B, 0.7B, 1.1B, 1.6B, 2.8B, 4.4B), a published checkpoint's name, a config.json or a checkpoint.
+Of a damaged checkpoint the cost is that of its config.json; "problems" says what is wrong, and the exit code is 3.
 Mode 'device' is a roofline of ours; mode 'reference' is the paper's model with its quirks, for an A100.
 
 Examples:
@@ -65,6 +68,7 @@ export function register(command: Command, io: Io): void {
       }
       if (flags.trainTokens === undefined) refuseGiven(command, ['gpus', 'utilisation'], 'without --train-tokens')
       const named = await resolveShape(model, flags, io.env)
+      const { problems = [] } = named
       const workload: Workload = {
         P: flags.p ?? named.P ?? 1,
         batch: flags.batch,
@@ -88,10 +92,9 @@ export function register(command: Command, io: Io): void {
           : { device: deviceCost(named.shape, workload, device, { weightBits: flags.weightBits, kvBits: flags.kvBits }) }
       if (flags.json) {
         const found = { ...(cost.reference ?? cost.device), training: run && { ...run, ...training } }
-        io.stdout(
-          `${JSON.stringify({ model: named.name, mode: flags.mode, device, ...workload, parameters, ...found }, null, 2)}\n`,
-        )
-        return
+        const about = { model: named.name, mode: flags.mode, device, ...workload, parameters }
+        io.stdout(`${JSON.stringify({ ...about, ...found, problems: problemsAsJson(problems) }, null, 2)}\n`)
+        return failWith(problems)
       }
       report(
         io,
@@ -105,6 +108,8 @@ export function register(command: Command, io: Io): void {
       )
       if (run !== undefined && training !== undefined)
         report(io, trainingText(run, training, device, flags.explain === true, io.columns))
+      if (problems.length > 0) report(io, `\n${wrapLines(problemsText(problems), io.columns)}`)
+      failWith(problems)
     })
 }
 

@@ -15,7 +15,7 @@ let text: string
 let plain: string
 const at = (name: string) => join(scratch, name)
 const small = [
-  ...['--batch-size', '2', '--sequence-length', '16', '--prefix-tokens', '2', '--evaluate-every', '2', '--checkpoint-every', '2'],
+  ...['--batch-size', '2', '--sequence-length', '16', '--evaluate-every', '2', '--checkpoint-every', '2'],
   ...['--steps', '4', '--held-out', '0.3', '--set', 'sample.tokens=0', '--set', 'evaluation.diagnoseTokens=0'],
 ]
 const fresh = ['--hidden-size', '16', '--intermediate-size', '24', '--layers', '1', '--heads', '2', '--kv-heads', '1']
@@ -42,7 +42,20 @@ beforeAll(async () => {
   plain = at('plain')
   await succeed('export', at('base-run'), '--out', plain)
   for (const p of ['2', '4']) {
-    await succeed('train', 'recycle', '--model', plain, ...data, '--p', p, ...small, '--out', at(`run-p${p}`))
+    await succeed(
+      'train',
+      'recycle',
+      '--model',
+      plain,
+      ...data,
+      '--p',
+      p,
+      '--prefix-tokens',
+      '2',
+      ...small,
+      '--out',
+      at(`run-p${p}`),
+    )
   }
 }, 120_000)
 afterAll(() => rmSync(scratch, { recursive: true }))
@@ -155,6 +168,7 @@ it('writes the command that gives the same configuration', () => {
         data: [`/data/${name}`, '/b'],
         model: /recycle|sft/.test(recipe) ? `m/${name}` : undefined,
         set,
+        p: 2,
         seed: 3,
       })
       const [program, train, found, ...words] = shellWords(runCommand(config))
@@ -169,6 +183,14 @@ it('writes the command that gives the same configuration', () => {
     }),
     { seed: 4 },
   )
+})
+
+it('leaves out of that command what does nothing in the run', () => {
+  const config = configOf('pretrain', { data: ['x'], p: 1, learningRate: 1e-3 })
+  const streams = { ...config.streams, prefixTokens: 4, ownWindow: 8, merge: 'probabilities' as const }
+  expect(runCommand({ ...config, streams })).toBe(runCommand(config))
+  const trained = { ...config, streams: { ...streams, inputAtOne: true } }
+  expect(runCommand(trained)).toContain('--set streams.prefixTokens=4 --set streams.inputAtOne=true --out')
 })
 
 /** A command as a POSIX shell cuts it, of words that are plain or single-quoted. */

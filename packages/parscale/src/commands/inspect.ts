@@ -13,9 +13,10 @@ import {
   streamParameters,
 } from '@parscale/core/internal/model'
 import type { ChosenEngine } from '../load/decode-engine.ts'
+import { type ExaminedModel, examineModel, failWith, problemsAsJson, problemsText } from '../load/examine.ts'
 import { engineOf } from '../load/load.ts'
 import { availableMemoryBytes, memoryOf } from '../load/memory.ts'
-import { type ModelOutline, type Outline, outlineModel } from '../load/outline.ts'
+import type { Outline } from '../load/outline.ts'
 import type { Io } from '../terminal/io.ts'
 import { wrapLines } from '../terminal/wrap.ts'
 import { bitsOption, engineOption, integer, loadOptions, streamSetOption } from './options.ts'
@@ -26,7 +27,8 @@ Examples:
   parscale inspect ParScale/ParScale-1.8B-P8 --p 8 --context 4096 --json
 
 The engine is what runs on the CPU here, and memory is estimated for it, before anything is loaded. With --bits, as it would be in so many bits;
-nothing is quantised for that.`
+nothing is quantised for that. A damaged model is described as far as it can be read: "problems" says what is wrong, as loading would,
+and the exit code is 3.`
 
 export function register(command: Command, io: Io): void {
   command
@@ -39,13 +41,18 @@ export function register(command: Command, io: Io): void {
     .option('--json', 'print everything as JSON')
     .addHelpText('after', examples)
     .action(async (model, flags) => {
-      const outline = await outlineModel(model, loadOptions(io, flags as Parameters<typeof loadOptions>[1]))
-      const report = describe(outline, await engineOf(outline, flags), flags.p, flags.context)
-      io.stdout(flags.json ? `${JSON.stringify(report, null, 2)}\n` : wrapLines(text(report), io.columns))
+      const examined = await examineModel(model, loadOptions(io, flags as Parameters<typeof loadOptions>[1]))
+      const report = describe(examined, await engineOf(examined.outline, flags), flags.p, flags.context)
+      io.stdout(
+        flags.json
+          ? `${JSON.stringify(report, null, 2)}\n`
+          : wrapLines(`${text(report)}${problemsText(examined.problems)}`, io.columns),
+      )
+      failWith(examined.problems)
     })
 }
 
-function describe(open: ModelOutline, chosen: ChosenEngine, p?: number, contextTokens?: number) {
+function describe({ outline: open, problems }: ExaminedModel, chosen: ChosenEngine, p?: number, contextTokens?: number) {
   const { config, tensors, path } = open.backbone
   const tied = isTied(open.backbone)
   if (contextTokens !== undefined && contextTokens > config.maxPositionEmbeddings) {
@@ -53,7 +60,8 @@ function describe(open: ModelOutline, chosen: ChosenEngine, p?: number, contextT
       flag: 'context',
     })
   }
-  const memory = memoryOf(open, chosen.decoders, { p, contextTokens })
+  // What config.json says of sizes is not believed of a model that would not be loaded.
+  const memory = problems.length === 0 && memoryOf(open, chosen.decoders, { p, contextTokens })
   const availableBytes = availableMemoryBytes()
   const sets = [open.backbone, ...open.streamSets].filter((set) => hasStreams(set.config))
   const parts: Partial<Record<Part, number>> = {}
@@ -84,17 +92,20 @@ function describe(open: ModelOutline, chosen: ChosenEngine, p?: number, contextT
     availableP: [...new Set([1, ...sets.map((set) => set.config.parscale.n)])].sort((a, b) => a - b),
     streamSets: sets.map(({ path, config: { parscale } }) => ({ path, ...parscale })),
     dtypes: open.backbone.storedTypes ?? dtypes,
-    weights: weightsText(open.backbone),
+    weights: tensors.size === 0 ? null : weightsText(open.backbone),
     quantised,
     engine: { name: chosen.engine, why: chosen.why },
     parameters: { total, nonEmbedding: total - (parts.embedding ?? 0) - (parts.output ?? 0), byPart: parts },
-    memory: {
-      p: memory.p,
-      contextTokens: memory.contextTokens,
-      ...memory.estimate,
-      availableBytes,
-      fits: memory.estimate.totalBytes <= availableBytes,
-    },
+    memory: memory
+      ? {
+          p: memory.p,
+          contextTokens: memory.contextTokens,
+          ...memory.estimate,
+          availableBytes,
+          fits: memory.estimate.totalBytes <= availableBytes,
+        }
+      : null,
+    problems: problemsAsJson(problems),
   }
 }
 
@@ -137,7 +148,7 @@ function text(report: ReturnType<typeof describe>): string {
       'stored as',
       Object.entries(report.dtypes)
         .map(([dtype, n]) => `${dtype} (${n} tensors)`)
-        .join(', '),
+        .join(', ') || 'not known: no header of weights can be read',
     ),
     ...report.quantised.map(({ bits, blockSize, zeroPoints, matrices, bytes }, i) =>
       line(
@@ -145,13 +156,27 @@ function text(report: ReturnType<typeof describe>): string {
         `${matrices} matrices to ${bits} bits in blocks of ${blockSize}${zeroPoints ? ' with zero points' : ''}, ${size(bytes)}`,
       ),
     ),
-    line(
-      'runs as',
-      `${report.weights}${report.quantised.length > 0 && /\.gguf$/i.test(report.path) ? '; --bits 32: as floats' : ''}`,
-    ),
+    ...(report.weights === null
+      ? []
+      : [
+          line(
+            'runs as',
+            `${report.weights}${report.quantised.length > 0 && /\.gguf$/i.test(report.path) ? '; --bits 32: as floats' : ''}`,
+          ),
+        ]),
     line('parameters', `${millions(parameters.total)}, ${millions(parameters.nonEmbedding)} without embeddings`),
     ...Object.entries(parameters.byPart).map(([part, n]) => line('', `${part.padEnd(12)} ${millions(n).padStart(10)}`)),
     line('engine', engineText(report.engine)),
+    ...(memory ? memoryLines(memory, line, size) : []),
+  ].join('')
+}
+
+function memoryLines(
+  memory: NonNullable<ReturnType<typeof describe>['memory']>,
+  line: (label: string, value: unknown) => string,
+  size: (bytes: number) => string,
+): string[] {
+  return [
     line('memory', `${size(memory.totalBytes)} at P = ${memory.p} and ${memory.contextTokens} tokens`),
     ...(['weightBytes', 'streamBytes', 'cacheBytes', 'activationBytes', 'runtimeBytes'] as const).map((key) =>
       line('', `${key.replace('Bytes', '').padEnd(12)} ${size(memory[key]).padStart(10)}`),
@@ -162,7 +187,7 @@ function text(report: ReturnType<typeof describe>): string {
         ? `fits: ${size(memory.availableBytes)} are free`
         : `does NOT fit: ${size(memory.availableBytes)} are free; loading would be refused`,
     ),
-  ].join('')
+  ]
 }
 
 const engineText = ({ name, why }: { name: ChosenEngine['engine']; why: string }): string =>

@@ -110,6 +110,9 @@ export async function planWorkers(
     throw usageError(`--workers: at most ${mostWorkers}, got ${most}`, { flag: '--workers', expected: mostWorkers, found: most })
 
   const named = await resolveShape(flags.model, {}, io.env)
+  // As many pieces are laid out as config.json says, which is not believed of a damaged model.
+  const [problem] = named.problems ?? []
+  if (problem) throw problem
   const P = flags.p ?? named.P ?? 1
   const layout = layOut(parametersOfShape(named.shape, P))
   const elements = layout.pieces.reduce((sum, { start, end }) => sum + end - start, 0)

@@ -1,7 +1,7 @@
 /** From the keys of a sweep's file to the configuration of each run: a key is a flag of `parscale train`, or a key of its configuration. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { isParscaleError, usageError } from '@parscale/core/internal'
+import { isParscaleError, type ParscaleError, usageError } from '@parscale/core/internal'
 import type { ParscaleConfig } from '@parscale/core/internal/model'
 import { documentFiles } from '@parscale/core/internal/node'
 import { type RunConfig, runConfigSchema, totalSteps } from '@parscale/core/internal/training'
@@ -14,7 +14,7 @@ import type { SweepFile } from '../sweep/sweep-file.ts'
 import type { Io } from '../terminal/io.ts'
 import { didYouMean, nearestNames } from '../terminal/nearest.ts'
 import { parsed } from './general-options.ts'
-import { type ConfigFlags, configOf, configOptions } from './train-options.ts'
+import { type ConfigFlags, configOf, configOptions, type OnGiven } from './train-options.ts'
 
 export type ConfiguredCell = Cell & { readonly steps: number; readonly config: RunConfig }
 
@@ -32,6 +32,7 @@ export async function configuredCells(file: SweepFile, io: Io): Promise<Configur
   const { path, recipe, stop } = file
   const models = new Map<string, ParscaleConfig | undefined>()
   const cells: ConfiguredCell[] = []
+  const given = new GivenKeys()
   const base = flagsOf(file.base, `${path}: base.`)
   for (const { name, values } of file.axes) for (const { keys } of values) flagsOf(keys, `${path}: axes.`, name)
   for (const cell of cellsOf(file.axes)) {
@@ -41,15 +42,36 @@ export async function configuredCells(file: SweepFile, io: Io): Promise<Configur
     if (model !== undefined && !models.has(model))
       models.set(model, (await outlineModel(model, fetchingOf(io))).backbone.config.parscale)
     try {
-      const config = configOf(recipe, flags, model === undefined ? undefined : models.get(model))
+      const config = configOf(recipe, flags, model === undefined ? undefined : models.get(model), given.take)
       cells.push({ ...cell, config, steps: totalSteps(config) })
     } catch (error) {
       throw inRun(error, file, cell)
     }
   }
+  given.requireUsed(file)
   await requireFiles(cells, path)
   if (stop) requireRungs(cells, file)
   return cells
+}
+
+/** Which keys do something in some run: controls of P = 1 may have what is meant for the others. */
+class GivenKeys {
+  readonly #used = new Set<string>()
+  readonly #unused = new Map<string, ParscaleError>()
+
+  readonly take: OnGiven = ({ path }, unused) => {
+    if (!unused) this.#used.add(path)
+    else if (!this.#unused.has(path)) this.#unused.set(path, unused)
+  }
+
+  /** @throws usage error for the first key that does nothing in any run */
+  requireUsed({ path, recipe }: SweepFile): void {
+    for (const [key, unused] of this.#unused) {
+      if (this.#used.has(key)) continue
+      const said = unused.message.replace(`train ${recipe}: `, '')
+      throw usageError(`${path}, every run: ${said}`, { ...unused.facts, file: path })
+    }
+  }
 }
 
 /** @param axis which they are of, where the map itself has another name */

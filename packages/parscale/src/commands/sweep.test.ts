@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parsePoints } from '@parscale/core/internal/law'
+import type { RunConfig } from '@parscale/core/internal/training'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeSweep } from '../sweep/testing/tiny-sweep.ts'
 import { parscale } from '../testing/cli.ts'
@@ -28,6 +29,9 @@ async function done(out: string, file: string) {
   const worked = await here('sweep', 'work', at(out))
   expect(worked.code, worked.stderr).toBe(0)
 }
+
+/** A run of P = 1 alone has no prefixes. */
+const ofOne = { streams: undefined }
 
 interface Status {
   readonly state: string
@@ -106,7 +110,7 @@ describe('a sweep', () => {
   })
 
   it('adds seeds while the interval is too wide', async () => {
-    await done('seeds', writeSweep(scratch, 'seeds.yaml', { axes: { p: [1] }, seeds: { until: 1e-9, most: 3 } }))
+    await done('seeds', writeSweep(scratch, 'seeds.yaml', { base: ofOne, axes: { p: [1] }, seeds: { until: 1e-9, most: 3 } }))
     expect((await status('seeds')).runs.map(({ seed, state }) => [seed, state])).toEqual([
       [0, 'finished'],
       [1, 'finished'],
@@ -156,6 +160,32 @@ describe('a sweep', () => {
     const { cells } = JSON.parse((await here('sweep', file, '--dry-run', '--json')).stdout)
     expect(cells[1]).toMatchObject({ name: '2-p-2', config: { stages: [{ p: 2 }] } })
   })
+
+  it('may give runs of P = 1, and of other streams, what others need', async () => {
+    const file = writeSweep(scratch, 'controls.yaml', {
+      base: {
+        ...ofOne,
+        'streams.prefixTokens': 4,
+        'own-window': 4,
+        merge: 'probabilities',
+        balance: 0.1,
+        'prefix-gate': true,
+        'evaluation.diagnoseTokens': 8,
+      },
+      axes: { p: [1, 2], streams: ['prefix', 'lora'], 'stream-rank': [2] },
+    })
+    const { stdout, stderr, code } = await here('sweep', file, '--dry-run', '--json')
+    expect(code, stderr).toBe(0)
+    const configs = JSON.parse(stdout).cells.map(({ config }: { config: RunConfig }) => config)
+    expect(
+      configs.map(({ stages, streams, aids }: RunConfig) => [stages[0]!.p, ...streams.input, streams.gate, aids.balance]),
+    ).toEqual([
+      [1, 'prefix', true, 0],
+      [1, 'lora', true, 0],
+      [2, 'prefix', true, 0.1],
+      [2, 'lora', false, 0.1],
+    ])
+  })
 })
 
 describe('is refused before anything is made:', () => {
@@ -196,6 +226,12 @@ describe('is refused before anything is made:', () => {
       { axes: { p: [1] }, stop: { least: 2, within: ['size'] } },
       /"size" is no axis; there are p/,
     ],
+    ['a window of no run', { axes: { p: [1] }, base: { ...ofOne, 'own-window': 4 } }, /every run: --own-window .*but p is 1/],
+    [
+      'what does nothing on an axis',
+      { axes: { 'stream-rank': [2, 4], p: [1, 2] } },
+      /every run: --stream-rank \(streams.loraRank\): is the rank of lora, but .* is 1/,
+    ],
     ['seeds without an end', { seeds: { until: 0.1 } }, /seeds\.most: expected a whole number of at least 2/],
     ['an interval of nothing', { seeds: { until: 0, most: 3 } }, /seeds\.until: expected the largest standard error/],
     ['an option of sbatch that is ours', { slurm: { array: '1-4' } }, /slurm\.array: is set by parscale sweep/],
@@ -222,7 +258,7 @@ describe('is refused before anything is made:', () => {
   })
 
   it('no --out, a folder with something else, another sweep, and a sweep that somebody runs', async () => {
-    const file = writeSweep(scratch, 'one.yaml', { axes: { p: [1] } })
+    const file = writeSweep(scratch, 'one.yaml', { base: ofOne, axes: { p: [1] } })
     expect((await here('sweep', file)).stderr).toMatch(/where to\? Name a folder .*--out/)
     expect((await here('sweep', file, '--out', 's3://bucket/x')).stderr).toMatch(
       /--out s3:\/\/bucket\/x: workers meet in a folder/,

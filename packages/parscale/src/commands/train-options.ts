@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command, InvalidArgumentError, Option, type OptionValues } from '@commander-js/extra-typings'
-import { isParscaleError, usageError } from '@parscale/core/internal'
+import { isParscaleError, type ParscaleError, usageError } from '@parscale/core/internal'
 import { type ParscaleConfig, type StreamInput, streamInputs } from '@parscale/core/internal/model'
 import {
   needsBase,
@@ -12,6 +12,8 @@ import {
   type RunConfig,
   recipes,
   runConfigSchema,
+  safeParse,
+  unusedKeys,
 } from '@parscale/core/internal/training'
 import { isStorageName } from '../storage/address.ts'
 import { countArgument } from '../terminal/quantity.ts'
@@ -149,13 +151,26 @@ const withConfig = (command: Command) => withValues(withRecipe(command))
 export const configOptions = withConfig(new Command()).options
 export type ConfigFlags = FlagsOf<typeof withConfig> & OptionValues
 
+/** Called for each key that a flag or --set has set: with why it does nothing in this run, undefined where it does something. */
+export type OnGiven = (given: Pick<Setting, 'path' | 'flag'>, unused: ParscaleError | undefined) => void
+
+const refuseUnused: OnGiven = (_, unused) => {
+  if (unused) throw unused
+}
+
 /**
  * The resolved configuration of a recipe and the flags given.
  *
  * @param base streams of the model that `--model` names
+ * @param onGiven where it does not throw what does nothing, the run goes on without. Default: throws
  * @throws usage error naming the flag or key
  */
-export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: ParscaleConfig): RunConfig {
+export function configOf(
+  recipe: RecipeName,
+  flags: ConfigFlags,
+  base?: ParscaleConfig,
+  onGiven: OnGiven = refuseUnused,
+): RunConfig {
   const data = flags.data ?? []
   if (data.length === 0)
     throw usageError(`train ${recipe}: there is nothing to train on; name files with --data`, { flag: 'data' })
@@ -180,7 +195,7 @@ export function configOf(recipe: RecipeName, flags: ConfigFlags, base?: Parscale
       flag: 'second-steps',
     })
   try {
-    return parsedConfig(recipe, flags, recipeOptions, base)
+    return parsedConfig(recipe, flags, recipeOptions, base, onGiven)
   } catch (error) {
     throw withFlag(error)
   }
@@ -192,7 +207,13 @@ function size(flags: OptionValues, name: string): number | undefined {
   return typeof value === 'number' ? value : undefined
 }
 
-function parsedConfig(recipe: RecipeName, flags: ConfigFlags, given: RecipeOptions, base?: ParscaleConfig): RunConfig {
+function parsedConfig(
+  recipe: RecipeName,
+  flags: ConfigFlags,
+  given: RecipeOptions,
+  base: ParscaleConfig | undefined,
+  onGiven: OnGiven,
+): RunConfig {
   const { p } = recipes[recipe](given).stages.at(-1)!
   // How streams begin depends on what they are, by flags or as the model has them.
   const taken = continues(base, p) ? base : undefined
@@ -201,12 +222,37 @@ function parsedConfig(recipe: RecipeName, flags: ConfigFlags, given: RecipeOptio
     input: given.input ?? taken?.input,
     aggregation: given.aggregation ?? taken?.aggregation,
   }
-  const settings = [...streamsOf(base, p, given.input), ...valueSettings(flags, recipes[recipe](recipeOptions))]
-  const extra = (flags.set ?? []).map(parseSetting)
-  const resolved = (options: RecipeOptions) => applySettings(recipes[recipe](options), [...settings, ...extra])
+  const ofModel = streamsOf(base, p, given.input)
+  const asked = [...valueSettings(flags, recipes[recipe](recipeOptions)), ...(flags.set ?? []).map(parseSetting)]
+  const resolved = (options: RecipeOptions) => applySettings(recipes[recipe](options), [...ofModel, ...asked])
   const steps = flags.trainTokens === undefined ? recipeOptions.steps : stepsOf(flags.trainTokens, resolved(recipeOptions).batch)
-  return withAbsolutePaths(parseRunConfig(resolved({ ...recipeOptions, steps }), `train ${recipe}`))
+  const whole = { ...recipeOptions, steps }
+  const used = usedSettings(recipe, asked, resolved(whole), base, onGiven)
+  return withAbsolutePaths(parseRunConfig(applySettings(recipes[recipe](whole), [...ofModel, ...used]), `train ${recipe}`))
 }
+
+/** Without those with which the run would be refused though they do nothing in it. Other unused values stay: they are part of saved runs. */
+function usedSettings(
+  recipe: RecipeName,
+  asked: readonly Setting[],
+  config: unknown,
+  base: ParscaleConfig | undefined,
+  onGiven: OnGiven,
+): readonly Setting[] {
+  const parsed = safeParse(runConfigSchema, config)
+  // What is wrong with it is said where all is.
+  if (!parsed.success) return asked
+  const unused = new Map(unusedKeys(parsed.data, base).map((each) => [each.key, each]))
+  for (const setting of asked) {
+    const { path } = setting
+    const idle = unused.get(path)
+    onGiven(setting, idle && asUnused(recipe, path, idle.why))
+  }
+  return asked.filter(({ path }) => !unused.get(path)?.refused)
+}
+
+const asUnused = (recipe: RecipeName, key: string, why: string): ParscaleError =>
+  withFlag(usageError(`train ${recipe}: ${key}: ${why}`, { flag: key })) as ParscaleError
 
 /** @param batch as it is before it is checked; what is wrong with it is said where all is */
 function stepsOf(tokens: number, batch: unknown): number | undefined {
@@ -254,7 +300,8 @@ function withFlag(error: unknown): unknown {
   const path = key.replace(/^stages\.\d+/, 'stages.*')
   const [, flag] =
     [...recipeKeys, ...valueOptions.map(([path, { long }]) => [path, long] as const)].find(([each]) => each === path) ?? []
-  return flag ? usageError(error.message.replace(key, `${flag} (${key})`), error.facts) : error
+  const named = `${flag} (${key})`
+  return flag && !error.message.includes(named) ? usageError(error.message.replace(key, named), error.facts) : error
 }
 
 /** Paths that mean the same from any folder, as the run may be resumed elsewhere; a model of the hub keeps its name, as does what lies at storage. */

@@ -1,11 +1,12 @@
 /** `parscale train`: what it refuses, and that nothing is left then. */
 import { cpSync, existsSync, writeFileSync } from 'node:fs'
 import { beforeAll, describe, expect, it } from 'vitest'
-import { at, documents, quick, succeed, tiny, train } from '../testing/train-runs.ts'
+import { runHere } from '../testing/run-here.ts'
+import { at, documents, quick, succeed, tiny, tinyPlain, train } from '../testing/train-runs.ts'
 
 describe('refusals, before anything is computed', () => {
   beforeAll(async () => {
-    await succeed('pretrain', '--data', at('text.txt'), ...tiny, ...quick, '--p', '1', '--steps', '1', '--out', at('plain'))
+    await succeed('pretrain', '--data', at('text.txt'), ...tinyPlain, ...quick, '--p', '1', '--steps', '1', '--out', at('plain'))
     writeFileSync(at('plain', 'model', 'chat_template.jinja'), '{% for m in messages %}{{ m.content }}{% endfor %}')
   })
 
@@ -155,6 +156,23 @@ describe('refusals, before anything is computed', () => {
     expect(existsSync(at('x'))).toBe(false)
   })
 
+  it('what does nothing in the run, unless the configuration file says it for all runs', async () => {
+    writeFileSync(at('config.toml'), "[train]\nown-window = 8\nset = ['aids.balance=0.1']\n")
+    const plain = ['pretrain', '--data', at('text.txt'), ...tinyPlain, '--p', '1', '--dry-run']
+    const dry = (...more: string[]) =>
+      runHere(['train', ...plain, ...more], { PARSCALE_CACHE: at('cache'), PARSCALE_CONFIG: at('config.toml') })
+    const { code, stdout, stderr } = await dry()
+    expect(code, stderr).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ streams: { ownWindow: 8 }, aids: { balance: 0 } })
+    for (const flag of [
+      ['--own-window', '4'],
+      ['--set', 'streams.ownWindow=4'],
+    ]) {
+      const given = await dry(...flag)
+      expect([given.code, given.stderr]).toEqual([2, expect.stringMatching(/--own-window \(streams\.ownWindow\): .* but p is 1/)])
+    }
+  })
+
   it('a configuration on resume', async () => {
     const { code, stderr } = await train('--resume', at('plain'), '--p', '4')
     expect(stderr).toMatch(/leave out --p/)
@@ -166,7 +184,7 @@ describe('refusals, before anything is computed', () => {
       'pretrain',
       '--data',
       at('text.txt'),
-      ...tiny,
+      ...tinyPlain,
       ...quick,
       '--p',
       '1',

@@ -14,6 +14,7 @@ import {
   steps,
   succeed,
   tiny,
+  tinyPlain,
   topics,
 } from '../testing/train-runs.ts'
 
@@ -66,7 +67,7 @@ describe('a run', () => {
       '--weight-decay',
       '0',
     ]
-    const data = ['--data', at('text.txt'), ...tiny, '--checkpoint-every', '1', '--evaluate-every', '1']
+    const data = ['--data', at('text.txt'), ...tinyPlain, '--checkpoint-every', '1', '--evaluate-every', '1']
     await succeed('pretrain', ...data, ...fixed, '--p', '1', '--steps', '2', '--out', at('fixed'))
     const loss = (step: number) =>
       JSON.parse(readFileSync(at('fixed', 'checkpoints', `step-0000000${step}`, 'state.json'), 'utf8')).loss
@@ -166,7 +167,7 @@ describe('recipes', () => {
   })
 
   it('recycle trains the streams alone, and from near the plain model if asked', async () => {
-    await succeed('pretrain', '--data', at('text.txt'), ...tiny, ...quick, '--p', '1', '--steps', '20', '--out', at('plain'))
+    await succeed('pretrain', '--data', at('text.txt'), ...tinyPlain, ...quick, '--p', '1', '--steps', '20', '--out', at('plain'))
     const base = at('plain', 'model')
     const recycle = (out: string, ...args: string[]) =>
       succeed(
@@ -183,8 +184,6 @@ describe('recipes', () => {
         '2',
         '--sequence-length',
         '32',
-        '--prefix-tokens',
-        '4',
         '--threads',
         '1',
         '--set',
@@ -195,10 +194,14 @@ describe('recipes', () => {
         '--out',
         at(out),
       )
-    await recycle('recycled', '--p', '2')
+    await recycle('recycled', '--p', '2', '--prefix-tokens', '4')
     expect([...(await checkpointTensors('recycled', 2)).keys()].every((name) => /prefix|aggregate/.test(name))).toBe(true)
     expect(existsSync(at('recycled', 'model'))).toBe(false)
-    for (const args of [['--streams', 'lora'], ['--streams', 'scales,norms'], ['--prefix-gate']]) {
+    for (const args of [
+      ['--streams', 'lora'],
+      ['--streams', 'scales,norms'],
+      ['--prefix-tokens', '4', '--prefix-gate'],
+    ]) {
       const name = `near-${args.at(-1)}`
       await recycle(name, '--p', '2', '--init', 'near-identity', '--evaluate-sequences', '1000', ...args)
       expect(evaluations(name)[0]!.loss).toBeCloseTo(heldOutLoss('plain'), 5)

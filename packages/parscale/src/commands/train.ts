@@ -11,7 +11,7 @@ import type { Io } from '../terminal/io.ts'
 import { resultText, resumeRun, startRun, type TrainResult } from '../train/train-run.ts'
 import { type Team, withTeam } from '../train/workers/join-workers.ts'
 import { deviceOption, threadsOption } from './options.ts'
-import { configOf, configOptions, withRecipe, withValues } from './train-options.ts'
+import { configOf, configOptions, type OnGiven, withRecipe, withValues } from './train-options.ts'
 
 const examples = `
 Recipes:
@@ -30,6 +30,8 @@ Examples:
 
 Ctrl-C and SIGTERM write a checkpoint and end the command with exit code 130; SIGUSR2 writes one and goes on.
 docs/training.md explains recipes, options and the run's folder.`
+
+type Given = { getOptionValueSource(key: string): string | undefined }
 
 export function register(command: Command, io: Io): void {
   const withRun = command
@@ -59,7 +61,7 @@ export function register(command: Command, io: Io): void {
           throw usageError(`train ${recipe}: there is no such recipe; there are ${recipeNames.join(', ')}`, { found: recipe })
         const base =
           flags.model === undefined ? undefined : (await outlineModel(flags.model, fetchingOf(io))).backbone.config.parscale
-        const config = configOf(name, flags, base)
+        const config = configOf(name, flags, base, refuseGivenHere(command))
         if (flags.out === undefined && !flags.dryRun)
           throw usageError('train: where to? Name a folder for the run with --out', { flag: 'out' })
         const { out = '', dryRun = false } = flags
@@ -85,11 +87,16 @@ async function placeOf(
   return { path: stored.folder, stored }
 }
 
+/** What the user's configuration file says is meant for other runs as well. */
+const refuseGivenHere =
+  (command: Given): OnGiven =>
+  ({ flag }, unused) => {
+    const option = configOptions.find(({ long }) => long === flag.split(' ')[0])
+    if (unused && option && command.getOptionValueSource(option.attributeName()) === 'cli') throw unused
+  }
+
 /** A run goes on as it was begun. */
-function refuseConfiguration(
-  command: { getOptionValueSource(key: string): string | undefined },
-  recipe: string | undefined,
-): void {
+function refuseConfiguration(command: Given, recipe: string | undefined): void {
   if (recipe !== undefined) throw usageError(`train --resume: a run knows its recipe; leave out "${recipe}"`)
   const given = configOptions.filter((option) => command.getOptionValueSource(option.attributeName()) === 'cli')
   if (given.length > 0)

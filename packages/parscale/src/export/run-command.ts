@@ -1,11 +1,13 @@
-/** The command that repeats a run, made from its configuration: the recipe, and whatever differs from it. */
-import { type RecipeName, type RunConfig, recipeNames, recipes } from '@parscale/core/internal/training'
+/** The command that repeats a run, made from its configuration: the recipe, and whatever differs from it and does something. */
+import { type RecipeName, type RunConfig, recipeNames, recipes, unusedKeys } from '@parscale/core/internal/training'
 
 /** @param shorten how paths are written, such as relative to the current folder */
 export function runCommand(config: RunConfig, shorten: (path: string) => string = (path) => path): string {
   const { recipe, data, base, stages, seed } = config
   if (!recipeNames.includes(recipe as RecipeName)) return `# the recipe ${recipe} is not known to this version`
   const [first, second] = stages
+  const unused = unusedKeys(config).map(({ key }) => `${key}=`)
+  const isUsed = (setting: string) => !unused.some((each) => setting.startsWith(each))
   const options = {
     data: data.files,
     base: base ?? undefined,
@@ -23,7 +25,9 @@ export function runCommand(config: RunConfig, shorten: (path: string) => string 
     ...['--p', options.p, '--steps', options.steps],
     ...(second ? ['--second-steps', second.steps] : []),
     ...['--learning-rate', options.learningRate, '--seed', seed],
-    ...differences(recipes[recipe as RecipeName](options), config, '').flatMap((setting) => ['--set', quoted(setting)]),
+    ...differences(recipes[recipe as RecipeName](options), config, '')
+      .filter(isUsed)
+      .flatMap((setting) => ['--set', quoted(setting)]),
     '--out RUN',
   ]
   return words.join(' ')

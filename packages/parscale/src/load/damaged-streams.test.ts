@@ -12,6 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeRandomModel } from '../../../core/src/testing/random-model.ts'
 import { shippedModel } from '../package-files.ts'
 import { engines } from '../testing/engines.ts'
+import { examineModel } from './examine.ts'
 import { loadModel } from './load.ts'
 
 const plain = {
@@ -241,7 +242,16 @@ function openFiles(folder: string): string[] {
   return paths.filter((path) => path.startsWith(folder))
 }
 
-/** Refused by both engines and by what would write it anew, each time by the same name. */
+/** What `parscale inspect` says is wrong, or why it describes nothing. */
+async function problemsOf(folder: string, bits?: 8): Promise<string[]> {
+  try {
+    return (await examineModel(folder, { bits })).problems.map(({ message }) => message)
+  } catch (error) {
+    return [await refusal(Promise.reject(error)).then(({ message }) => message)]
+  }
+}
+
+/** Refused by both engines and by what would write it anew, each time by the same name, which a description says, too. */
 async function expectRefused(folder: string, named: RegExp | string): Promise<void> {
   const target = join(scratch, 'written')
   const ways = [
@@ -257,6 +267,11 @@ async function expectRefused(folder: string, named: RegExp | string): Promise<vo
     expect(message).not.toMatch(/undefined|\[object/)
     expect(['checkpoint', 'unsupported']).toContain(kind)
   }
+  const { message } = await refusal(run(folder, 'onnx'))
+  const described = await problemsOf(folder)
+  expect(described[0]).toBe(message)
+  expect((await problemsOf(folder, 8))[0]).toMatch(named)
+  expect(described.join()).not.toMatch(/undefined|\[object/)
   expect(existsSync(target)).toBe(false)
   expect(openFiles(folder)).toEqual([])
 }
@@ -274,6 +289,7 @@ describe.each(Object.entries(models))('%s', (name, { json, tensors }) => {
   it.each(engines)('runs on %s as it is', async (engine) => {
     const logits = await run(folder, engine)
     expect(logits.every(Number.isFinite)).toBe(true)
+    expect([await problemsOf(folder), await problemsOf(folder, 8)]).toEqual([[], []])
   })
 
   it.each(Object.entries(changes))('refuses a tensor that is %s', async (_, change) => {

@@ -4,6 +4,7 @@ import { requireStreamTensors } from '@parscale/core/internal/checkpoint'
 import {
   type DecoderOptions,
   type Model,
+  type ModelFiles,
   modelFiles,
   openText,
   type SchedulerOptions,
@@ -78,7 +79,8 @@ async function openToLoad(model: string | undefined, options: LoadOptions): Prom
     const chosen = await engineOf(open, options)
     // Before the work of quantising.
     await requireEngine(chosen, options)
-    requireFit(open, chosen, options)
+    for (const folder of [open.backbone, ...open.streamSets]) requireStreamTensors(folder)
+    requireMemory(open, chosen.decoders, options)
     if (chosen.decoders.readsOnce) return open
   } catch (error) {
     await open.close()
@@ -103,8 +105,10 @@ async function startOpenModel(open: OpenModel, options: LoadOptions): Promise<Mo
 async function start(open: OpenModel, options: LoadOptions): Promise<Model> {
   const chosen = await engineOf(open, options)
   await requireEngine(chosen, options)
-  requireFit(open, chosen, options)
-  const files = await modelFiles(open.backbone, open.streamSets, { unread: chosen.decoders.looksAtNumbers ?? false })
+  const files = await checkedFiles(open, {
+    unread: chosen.decoders.looksAtNumbers ?? false,
+    onHeaders: () => requireMemory(open, chosen.decoders, options),
+  })
   const engineOptions = { ...options, ...cacheOptions(options, options.onPack) }
   const unkept = await prepareEngine(chosen.engine, files, engineOptions)
   if (unkept) options.onUnkept?.(unkept)
@@ -112,10 +116,20 @@ async function start(open: OpenModel, options: LoadOptions): Promise<Model> {
   return await startModel(chosen.engine, files, unkept ? { ...engineOptions, inMemory: true } : engineOptions)
 }
 
-/** Headers first: of a config.json that belongs to other tensors no memory is worth asking for. */
-function requireFit(open: OpenModel, { decoders }: ChosenEngine, options: LoadOptions): void {
-  for (const folder of [open.backbone, ...open.streamSets]) requireStreamTensors(folder)
-  requireMemory(open, decoders, options)
+/**
+ * All that is asked of an open model before an engine starts, whether it is loaded or described (examine.ts).
+ *
+ * @param unread as in modelFiles
+ * @param onHeaders called before numbers are read: of a config.json that belongs to other tensors no memory is worth asking for
+ * @throws checkpoint or unsupported error for what is wrong with its files
+ */
+export async function checkedFiles(
+  { backbone, streamSets }: Pick<OpenModel, 'backbone' | 'streamSets'>,
+  { unread, onHeaders }: { readonly unread: boolean; readonly onHeaders?: () => void },
+): Promise<ModelFiles> {
+  for (const folder of [backbone, ...streamSets]) requireStreamTensors(folder)
+  onHeaders?.()
+  return await modelFiles(backbone, streamSets, { unread })
 }
 
 /** Engines open the files once more, by their paths: another file there has other weights than its header said. */

@@ -96,6 +96,7 @@ export const mistakes: Readonly<Record<string, readonly string[]>> = {
     'train pretrain --data notes.txt',
     'train pretrain --out out',
     'train pretrain --data nope.txt --out out',
+    'train pretrain --data notes.txt --p 1 --own-window 8 --out out',
     'train recycle --data notes.txt --out out',
     'train --resume nope',
     'bench model --shape 1.6B',

@@ -15,22 +15,13 @@ export const documents = Array.from(
   (_, i) =>
     `Chapter ${i}. Of ${topics[i % 8]}. ${`They spoke of ${topics[(i * 3) % 8]} and ${topics[(i * 5) % 8]}. `.repeat(3 + (i % 4))}`,
 )
-export const tiny = [
+/** Of one stream. */
+export const tinyPlain = [
   ...['--hidden-size', '16', '--intermediate-size', '24', '--layers', '2', '--heads', '2', '--kv-heads', '1', '--head-dim', '8'],
-  ...['--vocab-size', '300', '--batch-size', '2', '--sequence-length', '32', '--prefix-tokens', '4', '--learning-rate', '1e-2'],
-  ...[
-    '--held-out',
-    '0.2',
-    '--separator',
-    '\n\n',
-    '--threads',
-    '1',
-    '--set',
-    'sample.tokens=4',
-    '--set',
-    'evaluation.diagnoseTokens=32',
-  ],
+  ...['--vocab-size', '300', '--batch-size', '2', '--sequence-length', '32', '--learning-rate', '1e-2'],
+  ...['--held-out', '0.2', '--separator', '\n\n', '--threads', '1', '--set', 'sample.tokens=4'],
 ]
+export const tiny = [...tinyPlain, '--prefix-tokens', '4', '--set', 'evaluation.diagnoseTokens=32']
 export const quick = ['--evaluate-every', '0', '--checkpoint-every', '0']
 
 export const here = (...args: string[]) => runHere(args, { PARSCALE_CACHE: at('cache') })

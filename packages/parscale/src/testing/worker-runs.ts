@@ -32,9 +32,10 @@ const template =
 
 const shape = '--hidden-size 16 --intermediate-size 24 --layers 2 --heads 2 --kv-heads 1 --head-dim 8 --vocab-size 300'.split(' ')
 const common = [
-  ...'--batch-size 1 --micro-batches 8 --sequence-length 32 --prefix-tokens 4 --learning-rate 1e-2 --held-out 0.2'.split(' '),
-  ...'--evaluate-every 2 --set sample.tokens=4 --set evaluation.diagnoseTokens=16 --threads 1'.split(' '),
+  ...'--batch-size 1 --micro-batches 8 --sequence-length 32 --learning-rate 1e-2 --held-out 0.2'.split(' '),
+  ...'--evaluate-every 2 --set sample.tokens=4 --threads 1'.split(' '),
 ]
+const streams = '--p 2 --prefix-tokens 4 --set evaluation.diagnoseTokens=16'.split(' ')
 
 export interface Ended {
   readonly code: number | null
@@ -145,9 +146,9 @@ export async function workerRuns(): Promise<WorkerRuns> {
     program,
     at,
     recipes: {
-      pretrain: ['pretrain', ...text, ...shape, ...common, '--p', '2', '--dropout', '0.1'],
-      recycle: ['recycle', '--model', join(base, 'model'), ...text, ...common, '--p', '2'],
-      sft: ['sft', '--model', join(base, 'model'), '--data', at('chat.jsonl'), ...common, '--p', '2'],
+      pretrain: ['pretrain', ...text, ...shape, ...common, ...streams, '--dropout', '0.1'],
+      recycle: ['recycle', '--model', join(base, 'model'), ...text, ...common, ...streams],
+      sft: ['sft', '--model', join(base, 'model'), '--data', at('chat.jsonl'), ...common, ...streams],
     },
     start,
     train,

@@ -1,14 +1,14 @@
 /** `parscale train --resume`: a run that is stopped and goes on gives the bits of one that was not. */
 import { describe, expect, it } from 'vitest'
 import { runHere } from '../testing/run-here.ts'
-import { at, checkpointTensors, metrics, model, quick, succeed, tiny } from '../testing/train-runs.ts'
+import { at, checkpointTensors, metrics, model, quick, succeed, tiny, tinyPlain } from '../testing/train-runs.ts'
 
 describe('a run that is stopped and goes on', () => {
   const withoutClock = (run: string) => metrics(run).map((line) => ({ ...line, seconds: 0, time: '' }))
 
   /** The same run twice: once through, and stopped when `step N/` is shown. */
-  async function stoppedAndWhole(name: string, stopAfter: number, args: readonly string[]) {
-    const recorded = [...args, ...tiny, '--checkpoint-every', '0', '--log-every', '1']
+  async function stoppedAndWhole(name: string, stopAfter: number, args: readonly string[], model = tiny) {
+    const recorded = [...args, ...model, '--checkpoint-every', '0', '--log-every', '1']
     await succeed(...recorded, '--out', at(`${name}-whole`))
     const interrupt = new AbortController()
     const stopped = await runHere(
@@ -51,7 +51,19 @@ describe('a run that is stopped and goes on', () => {
   })
 
   it('gives the same bits: a frozen backbone, prefixes made by a network', async () => {
-    await succeed('pretrain', '--data', at('text.txt'), ...tiny, ...quick, '--p', '1', '--steps', '4', '--out', at('to-recycle'))
+    await succeed(
+      'pretrain',
+      '--data',
+      at('text.txt'),
+      ...tinyPlain,
+      ...quick,
+      '--p',
+      '1',
+      '--steps',
+      '4',
+      '--out',
+      at('to-recycle'),
+    )
     const shapeless = tiny.slice(tiny.indexOf('--batch-size'))
     const recorded = [
       'recycle',
@@ -91,15 +103,18 @@ describe('a run that is stopped and goes on', () => {
     const name = `aids-${kinds.split(',').join('-')}`
     const args = [
       ...['pretrain', '--data', at('text.txt'), '--p', '3', '--steps', '4', '--micro-batches', '2', '--evaluate-every', '0'],
-      ...['--streams', kinds, '--merge', merge, '--aggregation', aggregation, '--stream-rank', '2', ...aids],
+      ...['--streams', kinds, '--merge', merge, '--aggregation', aggregation],
+      ...(kinds.includes('lora') ? ['--stream-rank', '2'] : []),
+      ...aids,
     ]
-    await stoppedAndWhole(name, 2, args)
+    const small = kinds.includes('prefix') ? tiny : tinyPlain
+    await stoppedAndWhole(name, 2, args, small)
     expect(model(name)).toEqual(model(`${name}-whole`))
-    const threads = tiny.map((value, i) => (tiny[i - 1] === '--threads' ? '2' : value))
+    const threads = small.map((value, i) => (small[i - 1] === '--threads' ? '2' : value))
     await succeed(...args, ...threads, '--checkpoint-every', '0', '--out', at(`${name}-threads`))
     expect(model(`${name}-threads`)).toEqual(model(`${name}-whole`))
     // Without the aids it is another run.
-    await succeed(...args.slice(0, -aids.length), ...tiny, '--checkpoint-every', '0', '--out', at(`${name}-without`))
+    await succeed(...args.slice(0, -aids.length), ...small, '--checkpoint-every', '0', '--out', at(`${name}-without`))
     expect(model(`${name}-without`)).not.toEqual(model(`${name}-whole`))
   })
 

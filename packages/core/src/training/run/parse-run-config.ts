@@ -1,9 +1,10 @@
-/** What a configuration must be beside its types: rows that say when a value is refused, each under the key to change. */
+/** What a configuration must be beside its types: rows that say when a value is refused, each under the key to change; and unused-keys.ts. */
 import { isParscaleError, usageError } from '../../errors.ts'
 import type { ParscaleConfig } from '../../model/index.ts'
 import { safeParse } from '../../safe-parse.ts'
 import { type RunConfig, runConfigSchema, type Stage, stageSchedule, stageStreams } from './run-config.ts'
 import { validateSchedule } from './schedules.ts'
+import { unusedKeys } from './unused-keys.ts'
 
 interface Refusal<At> {
   readonly key: string
@@ -51,29 +52,10 @@ export const refusals: readonly Refusal<RunConfig>[] = [
       `${input.join(', ')} that change nothing yet and aggregation ${aggregation} give all streams the same gradients, so they would stay the same; choose random, or streams.aggregation dynamic`,
   },
   {
-    key: 'streams.prefixMlp',
-    when: ({ streams: { input, prefixMlp } }) => !input.includes('prefix') && prefixMlp !== null,
-    say: ({ streams: { input } }) => `makes prefixes, but input is ${input.join(', ')}; leave it out, or add prefix to --streams`,
-  },
-  {
     key: 'streams.init',
     when: ({ streams: { input, init, prefixMlp } }) => init === 'text' && (!input.includes('prefix') || prefixMlp !== null),
     say: ({ streams: { input, prefixMlp } }) =>
       `only prefixes that are trained themselves can begin as text, but ${input.includes('prefix') ? `a network of width ${prefixMlp} makes them (--prefix-mlp)` : `input is ${input.join(', ')}`}; choose random`,
-  },
-  {
-    key: 'aids.balance',
-    when: ({ aids, streams: { aggregation }, stages }) =>
-      aids.balance > 0 && (aggregation !== 'dynamic' || stages.every(({ p }) => p === 1)),
-    say: ({ streams: { aggregation } }) =>
-      `evens out what an aggregator gives to several streams, but ${aggregation === 'dynamic' ? 'p is 1' : `streams.aggregation (--aggregation) is ${aggregation}, not dynamic`}; leave it out`,
-  },
-  {
-    key: 'streams.finalSmoothing',
-    when: ({ streams: { finalSmoothing, aggregation }, stages }) =>
-      finalSmoothing !== null && (aggregation === 'average' || stages.every(({ p }) => p === 1)),
-    say: ({ streams: { aggregation } }) =>
-      `is of weights that are learned, but ${aggregation === 'average' ? 'streams.aggregation (--aggregation) is average' : 'p is 1'}; leave it out`,
   },
   {
     key: 'aids.nestStreams',
@@ -86,17 +68,6 @@ export const refusals: readonly Refusal<RunConfig>[] = [
     say: ({ aids }) =>
       `and aids.${aids.dropStreams > 0 ? 'dropStreams (--drop-streams)' : 'nestStreams (--nest-streams)'} both decide which streams a sequence has; leave out one of them`,
   },
-  ...Object.entries({
-    decorrelate: 'makes streams differ',
-    ownLoss: 'is of what each stream has alone',
-    dropStreams: 'leaves some of the streams out',
-    nestStreams: 'leaves the last streams out',
-    domainStreams: 'gives each stream texts of its own',
-  } as const).map(([aid, what]) => ({
-    key: `aids.${aid}`,
-    when: ({ aids, stages }: RunConfig) => aids[aid as 'ownLoss'] > 0 && stages.every(({ p }) => p === 1),
-    say: () => `${what}, but p is 1; leave it out, or raise p`,
-  })),
 ]
 
 interface StageOfRun {
@@ -154,6 +125,8 @@ export function parseRunConfig(value: unknown, name = 'configuration'): RunConfi
   }
   for (const [i, stage] of config.stages.entries()) underKeys(name, scheduleKeys(i), () => validateSchedule(stageSchedule(stage)))
   require(refusals, config)
+  const unused = unusedKeys(config).find(({ refused }) => refused)
+  if (unused) throw refusal(name, unused.key, unused.why, valueAt(config, unused.key.split('.')))
   for (const [i, stage] of config.stages.entries()) {
     const streams = underKeys(name, streamKeys(i), () => stageStreams(config, stage))
     const { inputAtOne } = config.streams

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from '@commander-js/extra-typings'
 import { usageError } from '@parscale/core/internal'
 import type { Io } from '../../terminal/io.ts'
+import { isSaidAsData } from '../../terminal/said-as-data.ts'
 
 type Register = (command: Command, io: Io) => void
 
@@ -26,7 +27,7 @@ export async function jsonOfCommand(
     await command.parseAsync([...given, '--json', '--', ...words], { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) throw usageError(error.message.replace(/^error: /, ''))
-    throw error
+    if (!isSaidAsData(error)) throw error
   }
   return JSON.parse(printed) as Record<string, unknown>
 }

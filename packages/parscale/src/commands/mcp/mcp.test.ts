@@ -1,5 +1,5 @@
 /** `parscale mcp` as a process, asked by the protocol's official client; what the tools say against the library and the command line. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -12,6 +12,7 @@ import type { TextModel } from '@parscale/core/internal/generation'
 import { fitLaw, lawNamed, publishedPoints } from '@parscale/core/internal/law'
 import { ModelRegistry } from '@parscale/core/internal/server'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { byteModel } from '../../../../core/src/testing/fixtures.ts'
 import { loadTextModel } from '../../load/load.ts'
 import { silentProgress } from '../../terminal/io.ts'
 import { runHere } from '../../testing/run-here.ts'
@@ -137,6 +138,15 @@ describe('what the command line prints with --json', () => {
     expect(steady((await call('inspect', { model: text.model.config.modelType })).structured ?? {})).not.toEqual(expected)
     const missing = await call('inspect', { model: '--p=/nowhere' })
     expect([missing.isError, missing.text]).toEqual([true, expect.stringContaining('--p=/nowhere')])
+    const folder = await mkdtemp(join(tmpdir(), 'parscale-mcp-'))
+    await cp(byteModel, folder, { recursive: true })
+    await truncate(join(folder, 'model.safetensors'), 5000)
+    const { isError, structured } = await call('inspect', { model: folder })
+    expect([isError, structured]).toMatchObject([
+      false,
+      { problems: [{ message: expect.stringContaining('data_offsets should lie') }] },
+    ])
+    await rm(folder, { recursive: true })
   })
 
   it('plan', async () => {
