@@ -21,8 +21,10 @@ export default defineConfig({
     env: { PARSCALE_CACHE: fileURLToPath(new URL('.cache/tests', import.meta.url)) },
     // They bring `source` conditions of their own, which Node would follow into TypeScript.
     server: { deps: { inline: ['ai', /@ai-sdk\//, /@modelcontextprotocol\//, /eventsource/] } },
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Against what hangs: how long a test takes is the machine's affair, and no test is about it.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+    expect: { poll: { timeout: 300_000, interval: 5 } },
     maxWorkers: 2,
   },
 })

@@ -18,8 +18,10 @@ export default defineConfig({
     setupFiles: ['test/setup.ts'],
     // Nothing of the tests' in the user's cache.
     env: { PARSCALE_CACHE: fileURLToPath(new URL('.cache/tests', import.meta.url)) },
-    testTimeout: 900_000,
-    hookTimeout: 900_000,
+    // Against what hangs: how long a test takes is the machine's affair, and no test is about it.
+    testTimeout: 3_600_000,
+    hookTimeout: 3_600_000,
+    expect: { poll: { timeout: 600_000, interval: 5 } },
     maxWorkers: 2,
   },
 })

@@ -1,7 +1,8 @@
 /** `npm start` as a user types it: builds, prints an address that answers with the page and with a text, and ends on Ctrl-C. */
 import { spawn } from 'node:child_process'
 
-const withinMs = 120_000
+// Against what hangs: a build may compile the native step, on a slow machine.
+const withinMs = 1_800_000
 const child = spawn('npm', ['start'], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
 const ended = new Promise((resolve) => child.on('close', resolve))
 const timer = setTimeout(() => fail(`nothing answered within ${withinMs / 1000} s`), withinMs)
@@ -32,7 +33,7 @@ clearTimeout(timer)
 
 async function address() {
   for (;;) {
-    const found = /http:\/\/[^\s]+/.exec(printed)
+    const found = /http:\/\/\S+(?=\s)/.exec(printed)
     if (found) return found[0]
     if (child.exitCode !== null) fail(`npm start ended with ${child.exitCode}`)
     await new Promise((resolve) => setTimeout(resolve, 100))

@@ -11,7 +11,7 @@ const double = {
 }
 const completed = (completions: readonly string[]) => completions.map((completion) => ({ task_id: 'double', completion }))
 
-describe.skipIf(noBrowser)('in Chromium', { timeout: 300_000 }, () => {
+describe.skipIf(noBrowser)('in Chromium', () => {
   const pages = judgePages()
 
   it('says of each program what it is', async () => {

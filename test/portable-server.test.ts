@@ -40,7 +40,7 @@ it('ends when the client leaves', async () => {
     expect(app.active()).toBe(1)
     break
   }
-  await vi.waitFor(() => expect([app.active(), text.scheduler.counters.rows]).toEqual([0, 0]))
+  await expect.poll(() => [app.active(), text.scheduler.counters.rows]).toEqual([0, 0])
 })
 
 it('constrains answers by itself, and refuses by name', async () => {

@@ -29,16 +29,12 @@ describe.concurrent.each(['README.md', 'docs/cli.md'])('%s', (document) => {
   afterAll(() => shell.close())
 
   // A block may use what an earlier line of it has made.
-  it.each(blocks.map((commands) => [commands[0]!, commands] as const))(
-    '%s and what follows it',
-    async (_, commands) => {
-      for (const command of commands) {
-        const { code, stderr } = await shell.runLine(command)
-        expect(code, `${command}\n${stderr}`).toBe(0)
-      }
-    },
-    120_000,
-  )
+  it.each(blocks.map((commands) => [commands[0]!, commands] as const))('%s and what follows it', async (_, commands) => {
+    for (const command of commands) {
+      const { code, stderr } = await shell.runLine(command)
+      expect(code, `${command}\n${stderr}`).toBe(0)
+    }
+  })
 })
 
 it('the program of README.md prints what is said there', async () => {
@@ -52,7 +48,7 @@ it('the program of README.md prints what is said there', async () => {
   } finally {
     shell.close()
   }
-}, 60_000)
+})
 
 it('README.md says within its first lines what this is, how to run it, and where the idea stands', () => {
   const lines = readDocument('README.md').split('\n')

@@ -37,7 +37,7 @@ it('known tokens are those of Node', async () => {
 })
 
 // WebGPU, which Chromium computes on the CPU, is tried in web-devices.nightly.test.ts.
-describe.skipIf(noBrowser)('in Chromium', { timeout: 120_000 }, () => {
+describe.skipIf(noBrowser)('in Chromium', () => {
   const pages = webPages(mounts)
   afterEach(() => {
     pages.isolated.intercept = undefined

@@ -72,7 +72,7 @@ export function newMachine(temporary, { node, programs = [], compiler = false, r
  * @param input typed on standard input as a whole, or step by step: [what has to be shown, what is typed then]
  * @throws Error with all that was said, when the line ends with another code than `code`
  */
-export async function run(line, { cwd, env, input = '', steps, code: wanted = 0, limitSeconds = 300 }) {
+export async function run(line, { cwd, env, input = '', steps, code: wanted = 0, limitSeconds = 1800 }) {
   const began = performance.now()
   const child = spawn('/bin/sh', ['-c', line], { cwd, env, stdio: ['pipe', 'pipe', 'pipe'], detached: true })
   let [stdout, stderr, seen] = ['', '', 0]

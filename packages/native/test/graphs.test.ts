@@ -361,7 +361,7 @@ it('hands NaN on, and is finite where float32 is', async () => {
 })
 
 /** What a program says is checked when it is read: none reaches behind its blocks, however its numbers are changed. */
-it('programs with changed numbers are refused, or stay in their memory', { timeout: 120_000 }, async () => {
+it('programs with changed numbers are refused, or stay in their memory', async () => {
   const loaded = nativeModule()
   if (!('module' in loaded)) throw new Error(loaded.reason)
   const native = loaded.module

@@ -46,12 +46,17 @@ describe('a step', () => {
 
   it('runs beside another model, and leaves the event loop free', async () => {
     const models = [new NativeModel(packed.backbone, { threads: 2 }), new NativeModel(packed.backbone, { threads: 3 })]
-    let ticks = 0
-    const timer = setInterval(() => ticks++, 1)
+    let turns = 0
+    let isOver = false
+    const turn = () => {
+      turns++
+      if (!isOver) setImmediate(turn)
+    }
+    setImmediate(turn)
     const all = models.map((model) => model.run(batch(model, openRows(model, 4), 1000)))
     await Promise.all(all)
-    clearInterval(timer)
-    expect(ticks).toBeGreaterThan(1)
+    isOver = true
+    expect(turns).toBeGreaterThan(1)
     for (const model of models) await model.dispose()
   })
 
@@ -80,8 +85,13 @@ describe('in the middle of a step', () => {
   const program = fileURLToPath(new URL('./support/long-step.ts', import.meta.url))
   const node = ['--import', 'tsx', '--conditions=source']
 
-  const run = async (what: string) =>
-    (await promisify(execFile)(process.execPath, [...node, program, packed.backbone, what])).stdout
+  /** A step may be over before its middle is met: then once more. */
+  const run = async (what: string) => {
+    for (let tries = 0; ; tries++) {
+      const { stdout } = await promisify(execFile)(process.execPath, [...node, program, packed.backbone, what])
+      if (stdout !== 'over\n' || tries === 20) return stdout
+    }
+  }
 
   it('the process may end', async () => {
     expect(await run('exit')).toBe('started\n')

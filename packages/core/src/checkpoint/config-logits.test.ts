@@ -83,7 +83,7 @@ async function compute(config: ModelConfig, folder: string): Promise<Float32Arra
 describe.each(Object.keys(families))('%s', (family) => {
   const own = cases.filter(([name]) => name === family)
 
-  it('computes what transformers does, or refuses', { timeout: 120_000 }, async () => {
+  it('computes what transformers does, or refuses', async () => {
     const differing: object[] = []
     let compared = 0
     for (const [, choice, expected] of own) {

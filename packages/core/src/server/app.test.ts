@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { TextModel } from '../generation/index.ts'
 import { fakeEngine } from '../generation/testing/fake-decoder.ts'
+import { until } from '../testing/until.ts'
 import { byteTokenizerFiles } from '../tokenizer/byte-tokenizer.ts'
 import { createChatTemplate, createTokenizer } from '../tokenizer/index.ts'
 import { createServerApp, ModelRegistry, type RequestRecord, type ServerOptions } from './index.ts'
@@ -111,7 +112,7 @@ it('takes no more bodies at a time than it has memory for', async () => {
   const init = { method: 'POST', headers, body: slow, duplex: 'half' } as RequestInit
   const first = app.fetch(new Request('http://localhost/detokenize', init))
   const other = { tokens: Array.from({ length: 200 }, () => 1) }
-  await vi.waitFor(async () => expect((await call('/detokenize', other)).status).toBe(503))
+  await expect.poll(async () => (await call('/detokenize', other)).status).toBe(503)
   const refused = await call('/detokenize', other)
   expect([refused.headers.get('retry-after'), await refused.json()]).toMatchObject(['1', { error: { code: 'memory_full' } }])
   end()
@@ -428,7 +429,7 @@ describe('streams', () => {
       const reader = response.body!.getReader()
       if (prompt === 'AB') await reader.read()
       else void reader.read().catch(() => {})
-      await vi.waitFor(() => expect(decoder.openRows).toBeGreaterThan(0), { interval: 1 })
+      await until(() => decoder.openRows > 0)
       await reader.cancel()
       await text.engine.turn(() => {})
       await text.engine.turn(() => {})
@@ -456,7 +457,7 @@ it('gives up an answer whose client is gone', async () => {
     signal: left.signal,
   }
   const answer = server.app.fetch(new Request('http://localhost/v1/completions', init))
-  await vi.waitFor(() => expect(decoder.openRows).toBeGreaterThan(0), { interval: 1 })
+  await until(() => decoder.openRows > 0)
   left.abort('a text, as listeners give it')
   await answer
   expect(server.app.active()).toBe(0)
@@ -586,7 +587,7 @@ it.each([
   decoder.brokenId = 70
   const response = await server.call(path, { model, max_tokens: 500, temperature: 0, logit_bias: { 257: -100 }, ...request })
   expect(await response.text()).toContain('"error"')
-  await vi.waitFor(() => expect(text.scheduler.counters.running).toBe(0), { interval: 1 })
+  await until(() => text.scheduler.counters.running === 0)
   expect(decoder.steps.length).toBeLessThan(12)
   expect(decoder.openRows).toBe(0)
   expect(records).toMatchObject([{ path }])
@@ -603,9 +604,9 @@ it('lets others in beside a request of very many texts', async () => {
     })
   const many = Array.from({ length: 200 }, (_, i) => `${i}`)
   const long = ask('many', { prompt: many, max_tokens: 20 })
-  await vi.waitFor(() => expect(text.scheduler.counters.waiting).toBe(200 - 16), { interval: 1 })
+  await until(() => text.scheduler.counters.waiting === 200 - 16)
   const others = [ask('one', {}), ask('chat', { n: 2 })]
-  await vi.waitFor(() => expect(text.scheduler.counters.waiting).toBeGreaterThan(200 - 16), { interval: 1 })
+  await until(() => text.scheduler.counters.waiting > 200 - 16)
   // Their number is bounded all the same.
   expect(await ask('many more', { prompt: many })).toBe(503)
   expect(await Promise.all([...others, long])).toEqual([200, 200, 200])
@@ -625,7 +626,7 @@ it('names a coding of the body that it does not read', async () => {
 it('turns away what more would wait for a model to be loaded than may wait, on every endpoint', async () => {
   const { app, ask, open } = loadingServer({ limits: { queue: 2 } })
   const waiting = [ask('/v1/completions', complete), ask('/tokenize', { prompt: 'AB' })]
-  await vi.waitFor(() => expect(app.active()).toBe(2))
+  await until(() => app.active() === 2)
   for (const [path, body] of [
     ['/v1/completions', complete],
     ['/v1/chat/completions', { model: 'tiny', messages: [{ role: 'user', content: 'A' }] }],
@@ -652,7 +653,7 @@ it('lets go at once of a client that leaves while a model is being loaded', asyn
     ask('/v1/completions', { ...complete, stream: true }, left.signal),
     ask('/models/load', { model: 'tiny' }, left.signal),
   ]
-  await vi.waitFor(() => expect(registry.statuses[0]!.waiting).toBe(2))
+  await until(() => registry.statuses[0]!.waiting === 2)
   left.abort()
   await Promise.all(gone)
   expect(records.map(({ error }) => error)).toEqual(['cancelled', 'cancelled'])
@@ -670,7 +671,7 @@ it('turns away what would wait longer than the operator allows', async () => {
   expect(first.map(({ status }) => status)).toEqual([200, 200, 200, 200])
   const long = { ...complete, model: 'tiny:p8', max_tokens: 500, logit_bias: { 257: -100 } }
   const running = [1, 2, 3].map(() => server.call('/v1/completions', long))
-  await vi.waitFor(() => expect(text.scheduler.counters).toMatchObject({ running: 2, waiting: 1 }), { interval: 1 })
+  await until(() => text.scheduler.counters.running === 2 && text.scheduler.counters.waiting === 1)
   const away = await ask()
   expect(away.status).toBe(503)
   expect(Number(away.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
@@ -781,7 +782,7 @@ describe('models', () => {
   it('leave when nobody has used them for a while', async () => {
     server = serverApp({}, { idleMs: 30 })
     await server.call('/v1/completions', complete)
-    await vi.waitFor(() => expect(text.model.isDisposed).toBe(true))
+    await expect.poll(() => text.model.isDisposed).toBe(true)
     expect((await server.call('/v1/completions', complete)).status).toBe(200)
   })
 })

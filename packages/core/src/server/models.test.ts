@@ -60,7 +60,7 @@ it('loads two models one after the other, so that the second one sees the memory
     },
   ])
   const both = [registry.load('a'), registry.load('b')]
-  await vi.waitFor(() => expect(order).toEqual(['a begins']))
+  await expect.poll(() => order).toEqual(['a begins'])
   expect(states(registry)).toEqual(['loading', 'loading'])
   first.open()
   await Promise.all(both)
@@ -209,12 +209,16 @@ it('keeps what is used or pinned however idle, and unloads the rest', async () =
 })
 
 it('keeps no process alive that has nothing else to do', async () => {
-  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
-  const registry = new ModelRegistry([{ id: 'idle', load: async () => textModel() }], { idleMs: 60_000 })
-  const before = timers()
-  await registry.load('idle')
-  expect(timers()).toBe(before)
-  await registry.close()
+  const made = vi.spyOn(globalThis, 'setTimeout')
+  try {
+    const registry = new ModelRegistry([{ id: 'idle', load: async () => textModel() }], { idleMs: 60_000 })
+    await registry.load('idle')
+    const timers = made.mock.results.map(({ value }) => value as NodeJS.Timeout)
+    expect(timers.map((timer) => timer.hasRef())).toEqual([false])
+    await registry.close()
+  } finally {
+    made.mockRestore()
+  }
 })
 
 it('loads nothing any more once it is closed', async () => {

@@ -12,7 +12,8 @@ require('node:readline').createInterface({ input: process.stdin }).on('line', (l
 })`
 
 it('kills a peer that hangs, counts that request apart and asks a new one the rest', async () => {
-  const peer = openLinePeer(process.execPath, ['-e', echo], { timeoutMs: 500 })
+  // A peer that answers does so in a millisecond.
+  const peer = openLinePeer(process.execPath, ['-e', echo], { timeoutMs: 5_000 })
   const answers = (await answersOfEach(
     peer,
     [1, 2, 3, 4].map((n) => ({ n })),

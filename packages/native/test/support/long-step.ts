@@ -10,7 +10,8 @@ import { isParscaleError } from '@parscale/core/internal'
 import { NativeModel } from '../../src/index.ts'
 
 const [path, what] = process.argv.slice(2) as [string, string]
-const model = new NativeModel(path)
+// On any machine as long, and with as much memory for threads.
+const model = new NativeModel(path, { threads: 2 })
 
 function step(rows: readonly number[], prefix: number, count: number) {
   const tokens = rows.length * count
@@ -50,11 +51,11 @@ function startWorker(does: string): Worker {
 }
 if (what === 'terminate') {
   const worker = startWorker('stay')
-  await once(worker, 'message')
+  const [said] = await once(worker, 'message')
   await worker.terminate()
   await step(model.openRows(1), 0, 1)
   await model.dispose()
-  process.stdout.write('terminated\n')
+  process.stdout.write(said === 'started' ? 'terminated\n' : `${said}\n`)
   process.exit(0)
 }
 if (what === 'workers') {
@@ -70,11 +71,16 @@ if (what === 'step') {
 }
 
 const rows = model.openRows(8)
-step(rows, 0, 2000).catch(() => {})
+let isOver = false
+const over = () => {
+  isOver = true
+}
+step(rows, 0, 2000).then(over, over)
 setTimeout(() => {
+  const said = isOver ? 'over' : 'started'
   if (what === 'exit') {
-    process.stdout.write('started\n')
+    process.stdout.write(`${said}\n`)
     process.exit(0)
   }
-  parentPort!.postMessage('started')
-}, 100)
+  parentPort!.postMessage(said)
+}, 10)

@@ -243,7 +243,7 @@ describe('reasoning', () => {
 describe('ends', () => {
   /** It would go on to the end of the context, some two thousand tokens. */
   async function endsSoon(before: number) {
-    await vi.waitFor(() => expect(text.scheduler.counters.rows).toBe(0), { timeout: 30_000 })
+    await expect.poll(() => text.scheduler.counters.rows).toBe(0)
     expect(text.scheduler.counters.generatedTokens - before).toBeLessThan(200)
   }
 
@@ -286,8 +286,8 @@ describe('ends', () => {
         expect(users(), `${way} after ${parts}`).toBe(1)
         if (way === 'cancel') await reader.cancel()
         else leave.abort()
-        await vi.waitFor(() => expect(users(), `${way} after ${parts}`).toBe(0))
-        await vi.waitFor(() => expect(text.scheduler.counters.rows).toBe(0))
+        await expect.poll(users, { message: `${way} after ${parts}` }).toBe(0)
+        await expect.poll(() => text.scheduler.counters.rows).toBe(0)
       }
     acquire.mockRestore()
   })

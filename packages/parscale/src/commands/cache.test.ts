@@ -31,7 +31,7 @@ beforeAll(async () => {
   gguf = join(scratch, 'tiny.gguf')
   await cp(`${fixturesFolder}gguf/qwen2-p1.gguf`, gguf)
   expect((await parscale('score', gguf, '--ids', '1,2,3', '--engine', 'onnx')).code).toBe(0)
-}, 60_000)
+})
 afterAll(() => rm(scratch, { recursive: true }))
 
 async function bytesBelow(...folders: string[]): Promise<number> {
@@ -121,7 +121,7 @@ it('finds it beside a command, too', async () => {
     stderr: expect.stringMatching(/weights: bytes .* not those that were written; what was computed/),
   })
   expect((await parscale(...generate)).code).toBe(0)
-}, 60_000)
+})
 
 it('removes what it was told to, and nothing without --yes', async () => {
   const { name } = (await list()).find(({ name }) => name.includes('backbone-'))!
@@ -178,4 +178,4 @@ it('leaves what a running process uses, and removes it once that was killed', as
   expect((await parscale('cache', 'remove', '--all', '--yes')).code).toBe(0)
   expect(await list()).toEqual([])
   expect((await readdir(join(env.PARSCALE_CACHE!, 'packed'))).filter((entry) => entry !== '.lock')).toEqual([])
-}, 30_000)
+})

@@ -57,7 +57,7 @@ beforeAll(async () => {
       at(`run-p${p}`),
     )
   }
-}, 120_000)
+})
 afterAll(() => rmSync(scratch, { recursive: true }))
 
 const bytesOf = (...path: string[]) => readFileSync(join(scratch, ...path, 'model.safetensors'))

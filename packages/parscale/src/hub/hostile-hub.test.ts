@@ -28,7 +28,7 @@ afterEach(async () => {
 /** What a pull throws, with everything that the error holds as one text. */
 async function failure(options: Partial<HubServerOptions>): Promise<{ error: unknown; everything: string }> {
   server = await startHubServer({ repos: { [repo]: { commit, files: config } }, ...options })
-  const retry = { attempts: 2, firstDelayMs: 1, stallMs: 2_000 }
+  const retry = { attempts: 2, firstDelayMs: 1, stallMs: 60_000 }
   const error: unknown = await pullModel(repo, { endpoint: server.url, token, env: { HF_HOME: home }, retry }).then(
     () => expect.fail('the pull succeeded'),
     (error: unknown) => error,

@@ -33,7 +33,7 @@ async function started<T extends { close(): unknown }>(server: Promise<T>): Prom
 }
 
 const pull = (endpoint: string, env: NodeJS.ProcessEnv) =>
-  pullModel(repo, { endpoint, env: { HF_HOME: home, ...env }, retry: { attempts: 2, firstDelayMs: 1, stallMs: 2_000 } })
+  pullModel(repo, { endpoint, env: { HF_HOME: home, ...env }, retry: { attempts: 2, firstDelayMs: 1, stallMs: 60_000 } })
 const failure = (endpoint: string, env: NodeJS.ProcessEnv): Promise<Error> =>
   pull(endpoint, env).then(
     () => expect.fail('the pull succeeded'),

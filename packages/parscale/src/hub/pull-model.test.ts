@@ -48,7 +48,7 @@ const pull = (server: HubServer, options: PullOptions = {}) =>
     endpoint: server.url,
     cacheDirectory,
     env: { HF_HOME: cacheDirectory },
-    retry: { attempts: 3, firstDelayMs: 1, stallMs: 2_000 },
+    retry: { attempts: 3, firstDelayMs: 1, stallMs: 60_000 },
     ...options,
   })
 
@@ -222,7 +222,7 @@ describe('cut and lying servers', () => {
 
   test('a server that goes silent is tried again', async () => {
     const server = await hub(onCdn({ kind: 'stall', afterBytes: 70_000 }))
-    await pull(server, { retry: { attempts: 3, firstDelayMs: 1, stallMs: 100 } })
+    await pull(server, { retry: { attempts: 3, firstDelayMs: 1, stallMs: 2_000 } })
     expect(ranges(server)).toHaveLength(2)
     expect(await hashOf(blob())).toBe(weightsHash)
   })

@@ -111,7 +111,9 @@ it.runIf(process.platform === 'linux' && engines.includes('native'))('within a l
   }
   /** Processor time of the process so far in hundredths of a second: fields 14 and 15 of its stat. */
   const worked = () => {
-    const fields = read('stat').replace(/^.*\) /, '').split(' ')
+    const fields = read('stat')
+      .replace(/^.*\) /, '')
+      .split(' ')
     return Number(fields[11]) + Number(fields[12])
   }
   while (child.exitCode === null && !/\/weights$/m.test(read('maps'))) await sleep(2)

@@ -177,7 +177,7 @@ describe('chat', () => {
     await expect(read(chat.send('e', answer))).rejects.toThrow("the model's context is 2048")
     await chat.close()
     expect(text.engine.cacheMemoryBytes).toBe(0)
-  }, 60_000)
+  })
 
   it('refuses what the context cannot hold, by both numbers, and cuts nothing off', async () => {
     const context = text.model.config.maxPositionEmbeddings

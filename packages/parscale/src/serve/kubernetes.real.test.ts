@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, afterEach, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, expect, it } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { z } from 'zod'
 import { pythonEnvironment } from '../../../../scripts/python-env.mjs'
@@ -90,23 +90,29 @@ const complete = (url: string, more: object) =>
   })
 
 it('starts, is ready, is told to end while it streams, ends the stream and itself', async () => {
-  const { child, ended, url: address } = pod()
-  const url = await address()
-  // Until the model is loaded, it lives and is not ready. It listens before it loads, so that the first look may come too late only on a machine that sleeps.
-  const seen: number[] = []
-  await vi.waitFor(
-    async () => {
+  // Until the model is loaded, it lives and is not ready. It listens before it loads; where the first look comes too late, once more.
+  const starts = async () => {
+    const server = pod()
+    const url = await server.url()
+    const seen = new Set<number>()
+    while (!seen.has(200)) {
       expect(await status(url, livenessProbe)).toBe(200)
-      seen.push(await status(url, startupProbe))
-      expect(seen.at(-1)).toBe(200)
-    },
-    { timeout: 60_000, interval: 5 },
-  )
-  expect(new Set(seen)).toEqual(new Set([503, 200]))
+      seen.add(await status(url, startupProbe))
+    }
+    return { ...server, url, seen: [...seen] }
+  }
+  let met = await starts()
+  for (let tries = 0; tries < 20 && met.seen.length < 2; tries++) {
+    await met.kill()
+    met = await starts()
+  }
+  expect(met.seen).toEqual([503, 200])
+  const { child, ended, url } = met
   expect(await status(url, readinessProbe)).toBe(200)
-  const stream = await complete(url, { stream: true, max_tokens: 480, parscale: { p: 8 } })
+  // Eight of eight streams: it takes long on a fast machine too.
+  const stream = await complete(url, { stream: true, max_tokens: 500, parscale: { p: 8 }, n: 8 })
   child.kill('SIGTERM')
-  await vi.waitFor(async () => expect(await status(url, readinessProbe)).toBe(503), { interval: 1 })
+  await expect.poll(() => status(url, readinessProbe), { interval: 1 }).toBe(503)
   expect(await status(url, livenessProbe)).toBe(200)
   const refused = await complete(url, { max_tokens: 1 })
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
@@ -115,11 +121,11 @@ it('starts, is ready, is told to end while it streams, ends the stream and itsel
 })
 
 it('tells those whom it cuts off at the deadline, and ends itself', async () => {
-  const { child, ended, said, url: address, output } = pod((arg) => (arg.startsWith('--drain=') ? '--drain=0.1' : undefined))
+  const { child, ended, said, url: address, output } = pod((arg) => (arg.startsWith('--drain=') ? '--drain=0.01' : undefined))
   await said('ready: ')
   const url = await address()
   const streams = await Promise.all(
-    Array.from({ length: 8 }, () => complete(url, { stream: true, max_tokens: 480, parscale: { p: 8 } })),
+    Array.from({ length: 8 }, () => complete(url, { stream: true, max_tokens: 500, parscale: { p: 8 } })),
   )
   child.kill('SIGTERM')
   const texts = await Promise.all(streams.map((stream) => stream.text()))
@@ -134,7 +140,7 @@ it('ends at once when it is told twice', async () => {
   const { child, ended, said, url: address } = pod()
   await said('ready: ')
   const url = await address()
-  const stream = await complete(url, { stream: true, max_tokens: 480, parscale: { p: 8 }, n: 8 })
+  const stream = await complete(url, { stream: true, max_tokens: 500, parscale: { p: 8 }, n: 8 })
   child.kill('SIGTERM')
   await said('are under way')
   // The same signal a few milliseconds later is the first one's echo.

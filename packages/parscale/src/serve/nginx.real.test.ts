@@ -1,25 +1,18 @@
 /** Two servers behind Debian's nginx with the configuration of examples/deploy, under load, while one of them is killed or told to end. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest'
+import { freePort } from '../../../core/src/testing/free-port.ts'
 import { killServers, startServer } from './testing/server-process.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'parscale-nginx-'))
 let ports: number[]
 let nginx: ChildProcess
 let log = ''
-
-const freePort = () =>
-  new Promise<number>((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 
 beforeAll(async () => {
   ports = [await freePort(), await freePort(), await freePort()]
@@ -46,11 +39,13 @@ beforeAll(async () => {
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   nginx.stderr!.setEncoding('utf8').on('data', (text: string) => (log += text))
-  await vi
-    .waitFor(() => fetch(`${address()}/health`), { timeout: 10_000 })
-    .catch(() => {
-      throw new Error(log)
-    })
+  const answers = () =>
+    fetch(`${address()}/health`).then(
+      () => true,
+      () => nginx.exitCode !== null,
+    )
+  while (!(await answers())) await sleep(20)
+  expect(nginx.exitCode, log).toBeNull()
 })
 afterEach(killServers)
 afterAll(async () => {
@@ -125,13 +120,18 @@ async function underLoad(answers: number, change: () => Promise<unknown>) {
 }
 
 it('loses no request that had not begun to stream when a server is killed, and tells the others', async () => {
-  const [first, second] = [await startBehind(ports[1]!), await startBehind(ports[2]!)]
-  const endings = await underLoad(80, async () => {
-    first.child.kill('SIGKILL')
-    await first.ended
-  })
-  expect(endings).toMatchObject({ lost: 0, silent: 0 })
-  // Streams were under way: otherwise nothing was shown.
+  const second = await startBehind(ports[2]!)
+  let endings: Record<Ending, number>
+  let tries = 0
+  do {
+    const first = await startBehind(ports[1]!)
+    endings = await underLoad(80, async () => {
+      first.child.kill('SIGKILL')
+      await first.ended
+    })
+    expect(endings).toMatchObject({ lost: 0, silent: 0 })
+    // Streams were under way: otherwise nothing was shown, and it is killed once more.
+  } while (endings.broken === 0 && ++tries < 10)
   expect(endings.broken).toBeGreaterThan(0)
   expect(endings.broken).toBeLessThanOrEqual(8)
   // One that comes back is asked again, and not before it is ready.

@@ -4,7 +4,7 @@ import type { TextModel, TokenConstraint } from '@parscale/core/internal/generat
 import type { Demand } from '@parscale/core/internal/server'
 import { createChatTemplate } from '@parscale/core/internal/tokenizer'
 import OpenAI from 'openai'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { TextModel as Model } from '../../../core/src/generation/index.ts'
 import { loadTextModel } from '../load/load.ts'
 import { longContextModel } from '../testing/long-context.ts'
@@ -276,10 +276,10 @@ it('frees the rows of clients that go away, in streams and without', async () =>
   })
   const wholes = left.slice(10).map(({ signal }) => client.chat.completions.create(asked, { signal }))
   const all = Promise.allSettled([...streams, ...wholes])
-  await vi.waitFor(() => expect(text.scheduler.counters.running).toBe(20), 20_000)
+  await expect.poll(() => text.scheduler.counters.running, { interval: 1 }).toBe(20)
   for (const one of left) one.abort()
   await all
-  await vi.waitFor(() => expect(text.scheduler.counters).toMatchObject({ running: 0, rows: 0 }), 20_000)
+  await expect.poll(() => text.scheduler.counters).toMatchObject({ running: 0, rows: 0 })
   expect(text.engine.cacheMemoryBytes).toBe(before)
-  await vi.waitFor(() => expect(server.app.active()).toBe(0), 20_000)
+  await expect.poll(() => server.app.active()).toBe(0)
 })

@@ -19,7 +19,8 @@ it('refuses with 503 and Retry-After what it cannot take, and loses nothing of w
         ...{
           model: 'parscale-small',
           prompt: 'The people of the',
-          max_tokens: 24,
+          // Long enough that clients ask faster than it answers, on any machine.
+          max_tokens: 400,
           temperature: 0,
           logit_bias: { 0: -100 },
           stream,

@@ -5,7 +5,7 @@ import * as https from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type TLSSocket } from 'node:tls'
-import { afterAll, expect, it, vi } from 'vitest'
+import { afterAll, expect, it } from 'vitest'
 import { listen } from './listen.ts'
 import { renewing } from './renew.ts'
 import { selfSigned } from './testing/certificates.ts'
@@ -47,12 +47,12 @@ it('shows new connections the certificate that is there now, and keeps the one b
     })
   expect(await shown()).toBe('first')
   point('second')
-  await vi.waitFor(async () => expect(await shown()).toBe('second'))
+  await expect.poll(shown).toBe('second')
   copyFileSync(path('first.cert'), path('mixed'))
   renameSync(path('mixed'), tls.cert)
-  await vi.waitFor(() =>
-    expect(lines.at(-1)).toBe(`not read again, and as before: certificate: --tls-key: ${tls.key} is not the key of ${tls.cert}`),
-  )
+  await expect
+    .poll(() => lines.at(-1))
+    .toBe(`not read again, and as before: certificate: --tls-key: ${tls.key} is not the key of ${tls.cert}`)
   expect(await shown()).toBe('second')
   stop()
   listener.cut()

@@ -42,7 +42,7 @@ const body = (more: object = {}) => ({
   }),
 })
 
-it('ends with the fault where its first model cannot be loaded', { timeout: 30_000 }, async () => {
+it('ends with the fault where its first model cannot be loaded', async () => {
   await expect(startServer([join(folder, 'nope')])).rejects.toThrow(/nope: there is no such file or folder/)
 })
 
@@ -61,25 +61,30 @@ it('reads a body in chunks, cuts its answer when the client goes, and refuses on
   expect((await fetch(`${url}/v1/completions`, { ...body(), body: null })).status).toBe(400)
   expect((await fetch(`${url}/v1/completions`, { method: 'PUT' })).status).toBe(405)
   const gone = new AbortController()
-  const stream = await post(body({ stream: true, max_tokens: 400 }).body, { signal: gone.signal })
+  const stream = await post(body({ stream: true, max_tokens: 500 }).body, { signal: gone.signal })
   await stream.body!.getReader().read()
   gone.abort()
-  await expect.poll(() => output.stdout, { timeout: 5000 }).toContain('"error":"cancelled"')
+  await expect.poll(() => output.stdout).toContain('"error":"cancelled"')
   const refused = await post(body({ prompt: 'x'.repeat(1.1e6) }).body)
   expect([refused.status, refused.headers.get('connection')]).toEqual([413, 'close'])
   expect(output.stderr).not.toContain('TypeError')
 })
 
 it('answers, logs a line for each request without its text, and ends answers under way on SIGTERM', async () => {
-  const { child, output, ended, url } = await startServer(['--p', '2'])
-  expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
-  const answer = (await (await fetch(`${url}/v1/completions`, body())).json()) as { parscale: { p: number } }
-  expect(answer.parscale.p).toBe(2)
-  const stream = await fetch(`${url}/v1/completions`, body({ stream: true, max_tokens: 300 }))
-  child.kill('SIGTERM')
-  const text = await stream.text()
-  expect(text).toMatch(/"finish_reason":"length"[\s\S]*\[DONE\]\s*$/)
-  expect(await ended).toBe(0)
+  const endsWhileItStreams = async () => {
+    const server = await startServer(['--p', '2'])
+    expect(server.url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/)
+    const answer = (await (await fetch(`${server.url}/v1/completions`, body())).json()) as { parscale: { p: number } }
+    expect(answer.parscale.p).toBe(2)
+    const stream = await fetch(`${server.url}/v1/completions`, body({ stream: true, max_tokens: 500 }))
+    server.child.kill('SIGTERM')
+    expect(await stream.text()).toMatch(/"finish_reason":"length"[\s\S]*\[DONE\]\s*$/)
+    expect(await server.ended).toBe(0)
+    return server.output
+  }
+  let output = await endsWhileItStreams()
+  // A busy machine may bring the signal when the answer is over: then once more.
+  for (let tries = 0; tries < 10 && !output.stderr.includes('are under way'); tries++) output = await endsWhileItStreams()
   expect(output.stderr).toContain('1 requests are under way')
   const lines = output.stdout
     .trim()
@@ -87,7 +92,7 @@ it('answers, logs a line for each request without its text, and ends answers und
     .map((line) => JSON.parse(line) as Record<string, unknown>)
   expect(lines).toMatchObject([
     { path: '/v1/completions', status: 200, model: 'parscale-small', p: 2, completion_tokens: 3 },
-    { path: '/v1/completions', status: 200, completion_tokens: 300 },
+    { path: '/v1/completions', status: 200, completion_tokens: 500 },
   ])
   expect(output.stdout).not.toContain('people')
 })
@@ -118,9 +123,9 @@ it('takes a body in chunks, and answers methods that it has not', async () => {
 })
 
 it('cuts what takes longer than it may', async () => {
-  const { child, output, ended, url } = await startServer(['--drain', '0.2'])
+  const { child, output, ended, url } = await startServer(['--drain', '0.01'])
   const streams = await Promise.all(
-    Array.from({ length: 8 }, () => fetch(`${url}/v1/completions`, body({ stream: true, max_tokens: 480 }))),
+    Array.from({ length: 8 }, () => fetch(`${url}/v1/completions`, body({ stream: true, max_tokens: 500, parscale: { p: 8 } }))),
   )
   const texts = Promise.allSettled(streams.map((stream) => stream.text()))
   child.kill('SIGTERM')
@@ -143,7 +148,7 @@ it('does not wait for connections that say nothing, or half a request, when it e
   }
 })
 
-it('goes on where a model without an end of text is asked for a form', { timeout: 30_000 }, async () => {
+it('goes on where a model without an end of text is asked for a form', async () => {
   const endless = join(folder, 'endless')
   cpSync(shippedModel, endless, { recursive: true })
   const change = (file: string, more: object) => {

@@ -1,9 +1,10 @@
 /** Clients that do not read their answer are cut off; slow ones, and those whose answer takes long to begin, are not. */
+import { once } from 'node:events'
 import { afterAll, beforeAll, expect, it, vi } from 'vitest'
 import { type Listener, listen } from './listen.ts'
 import { requestText, Wire, wait } from './testing/hostile/wire.ts'
 
-const unreadMs = 400
+const unreadMs = 1000
 const cancelled = vi.fn()
 let listener: Listener
 beforeAll(async () => {
@@ -30,20 +31,31 @@ it.each(['/endless', '/late-endless'])('cuts off one that reads nothing, and end
   cancelled.mockClear()
   const wire = await ask(path)
   wire.socket.pause()
-  await vi.waitFor(() => expect(cancelled).toHaveBeenCalledOnce(), { timeout: 10_000 })
+  await expect.poll(() => cancelled.mock.calls.length).toBe(1)
 })
 
 it('leaves one alone that reads a little now and then', async () => {
-  cancelled.mockClear()
-  const { socket } = await ask('/endless')
-  for (let times = 0; times < 5; times++) {
-    socket.pause()
-    await wait(unreadMs / 2)
-    socket.resume()
-    await wait(unreadMs / 8)
+  for (let tries = 0; ; tries++) {
+    expect(tries).toBeLessThan(20)
+    cancelled.mockClear()
+    const { socket } = await ask('/endless')
+    let longest = 0
+    for (let times = 0; times < 6 && !socket.closed; times++) {
+      socket.pause()
+      const paused = performance.now()
+      await wait(unreadMs / 4)
+      socket.resume()
+      await Promise.race([once(socket, 'data'), once(socket, 'close')])
+      longest = Math.max(longest, performance.now() - paused)
+      await wait(unreadMs / 16)
+    }
+    const isCut = cancelled.mock.calls.length > 0
+    socket.destroy()
+    // On a busy machine, pauses may be too long: then once more.
+    if (longest > unreadMs / 2) continue
+    expect(isCut).toBe(false)
+    break
   }
-  expect(cancelled).not.toHaveBeenCalled()
-  socket.destroy()
 })
 
 it('leaves one alone whose answer takes longer', async () => {

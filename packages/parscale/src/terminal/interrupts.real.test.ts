@@ -10,8 +10,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { writeSyntheticModel } from '../bench/synthetic-model.ts'
 import { type HubServer, startHubServer } from '../hub/testing/hub-server.ts'
 import { shippedModel } from '../load/find-model.ts'
-import { interrupted } from '../testing/interrupted.ts'
+import { type Interrupted, interrupted } from '../testing/interrupted.ts'
 
+/** Where a command starts in half a second, as usual; on a slow or busy machine, four times what it takes to start. */
 const within = 2000
 
 let folder: string
@@ -132,9 +133,15 @@ describe.runIf(process.platform === 'linux' && 'module' in nativeModule())('Ctrl
   )
   it.each(table)('%s: %i', async (name, signals) => {
     const { args, busyMs, ready, anew } = situations[name]!
-    anew?.()
-    const { code, endMs, said } = await interrupted({ args: args(), env: env(), signals, busyMs, ready })
-    expect([code, endMs < within], `${said}\n${endMs} ms`).toEqual([130, true])
+    // A fast machine may be done before: then it is interrupted earlier.
+    let met: Interrupted | undefined
+    for (let [tries, ms] = [0, busyMs ?? 1500]; !met; tries++, ms /= 2) {
+      expect(tries).toBeLessThan(6)
+      anew?.()
+      met = await interrupted({ args: args(), env: env(), signals, busyMs: ms, ready })
+    }
+    const { code, endMs, startMs, said } = met
+    expect([code, endMs < Math.max(within, 4 * startMs)], `${said}\n${endMs} ms`).toEqual([130, true])
     if (signals === 1) {
       expect(said).toContain('interrupted')
       expect(partials(folder)).toEqual([])

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { nativeModule } from '@parscale/native'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../cli.ts'
+import { deliver } from '../testing/deliver.ts'
 import type { Io } from './io.ts'
 
 let folder: string
@@ -33,7 +34,7 @@ async function listening(body: string) {
 
 describe.runIf(hasNative)('a process that never comes back to its event loop', () => {
   // A regular expression that needs 2^40 steps: V8 does not look at signals in it either.
-  const blocked = `process.stdout.write('up'); setTimeout(() => /^(a+)+$/.test('a'.repeat(40) + '!'), 50)`
+  const blocked = `setTimeout(() => (process.stdout.write('up'), /^(a+)+$/.test('a'.repeat(40) + '!')), 50)`
 
   it.each([
     ['SIGINT', 'SIGINT'],
@@ -41,8 +42,7 @@ describe.runIf(hasNative)('a process that never comes back to its event loop', (
     ['SIGINT', 'SIGTERM'],
   ] as const)('ends at %s and %s', async (first, second) => {
     const { child, ended } = await listening(blocked)
-    await sleep(300)
-    child.kill(first)
+    await deliver(child.pid!, first)
     await sleep(300)
     expect([child.exitCode, child.signalCode]).toEqual([null, null])
     child.kill(second)
@@ -50,36 +50,59 @@ describe.runIf(hasNative)('a process that never comes back to its event loop', (
   })
 
   it('takes the same signal within milliseconds for one that a launcher has passed on', async () => {
-    const { child, ended } = await listening(blocked)
-    await sleep(300)
-    for (let i = 0; i < 2; i++) {
+    for (let tries = 0; ; tries++) {
+      expect(tries).toBeLessThan(50)
+      const { child, ended } = await listening(blocked)
+      const began = performance.now()
+      for (let i = 0; i < 2; i++) await deliver(child.pid!, 'SIGINT')
+      // On a busy machine they may come too far apart to be one: then once more.
+      if (performance.now() - began > 50) {
+        child.kill('SIGKILL')
+        await ended
+        continue
+      }
+      await sleep(300)
+      expect([child.exitCode, child.signalCode]).toEqual([null, null])
       child.kill('SIGINT')
-      await sleep(5)
+      expect(await ended).toBe(130)
+      break
     }
-    await sleep(300)
-    expect([child.exitCode, child.signalCode]).toEqual([null, null])
-    child.kill('SIGINT')
-    expect(await ended).toBe(130)
   })
 
   it('takes it for that also when what it stopped is over by then', async () => {
-    const { child, ended } = await listening(`
+    const body = `
       const timer = setInterval(() => {}, 1000)
-      process.stdout.write('up')
+      const heard = []
+      process.on('SIGINT', () => heard.push(performance.now()))
       for (let i = 0; i < 2; i++) {
         let over
-        await io.interrupts.cutShort(() => over(), () => new Promise((done) => (over = done)))
+        const cut = io.interrupts.cutShort(() => over(), () => new Promise((done) => (over = done)))
+        process.stdout.write('up\\n')
+        await cut
+        while (heard.length < 2 * (i + 1)) await new Promise((done) => setTimeout(done, 1))
         await new Promise((done) => setTimeout(done, 200))
       }
       clearInterval(timer)
-      process.exitCode = io.signal.aborted ? 1 : 0`)
-    for (let turn = 0; turn < 2; turn++) {
-      child.kill('SIGINT')
-      await sleep(20)
-      child.kill('SIGINT')
-      await sleep(500)
+      process.stdout.write('apart ' + Math.max(heard[1] - heard[0], heard[3] - heard[2]))
+      process.exitCode = io.signal.aborted ? 1 : 0`
+    for (let tries = 0; ; tries++) {
+      expect(tries).toBeLessThan(20)
+      const { child, ended } = await listening(body)
+      let said = ''
+      child.stdout.on('data', (text) => (said += text))
+      for (let turn = 0; turn < 2; turn++) {
+        // The first of them was heard by `listening`.
+        while (turn > 0 && !said.includes('up') && child.exitCode === null) await sleep(5)
+        await deliver(child.pid!, 'SIGINT')
+        await sleep(20)
+        if (child.exitCode === null) child.kill('SIGINT')
+      }
+      const code = await ended
+      // Heard too far apart to be one, on a busy machine: then once more.
+      if (Number(/apart (.*)/.exec(said)?.[1] ?? 1e9) > 90) continue
+      expect(code).toBe(0)
+      break
     }
-    expect(await ended).toBe(0)
   })
 
   it.runIf(process.platform === 'linux' && existsSync('/usr/bin/script'))('leaves its terminal as it found it', async () => {
@@ -94,7 +117,7 @@ describe.runIf(hasNative)('a process that never comes back to its event loop', (
     const ended = once(terminal, 'close')
     while (!existsSync(pidPath) || readFileSync(pidPath, 'utf8') === '') await sleep(20)
     const pid = Number(readFileSync(pidPath, 'utf8'))
-    process.kill(pid, 'SIGINT')
+    await deliver(pid, 'SIGINT')
     await sleep(300)
     process.kill(pid, 'SIGINT')
     await ended

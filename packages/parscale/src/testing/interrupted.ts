@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mainPath } from './cli.ts'
+import { deliver } from './deliver.ts'
 
 export interface Interruption {
   readonly args: readonly string[]
@@ -20,6 +21,8 @@ export interface Interrupted {
   readonly code: number | string | null
   /** From the last signal to the end. */
   readonly endMs: number
+  /** From its start until it takes signals: how fast this machine is just now. */
+  readonly startMs: number
   readonly said: string
 }
 
@@ -40,7 +43,9 @@ function read(pid: number, name: string): string {
   }
 }
 
-export async function interrupted({ args, env, signals, busyMs = 1500, ready }: Interruption): Promise<Interrupted> {
+/** @returns undefined where it had ended by itself before */
+export async function interrupted({ args, env, signals, busyMs = 1500, ready }: Interruption): Promise<Interrupted | undefined> {
+  const began = performance.now()
   const child = spawn(process.execPath, ['--conditions=source', '--import', 'tsx', mainPath, ...args], {
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -51,14 +56,18 @@ export async function interrupted({ args, env, signals, busyMs = 1500, ready }: 
   const pid = child.pid!
   const running = () => child.exitCode === null && child.signalCode === null
   while (running() && !isGuarded(pid)) await sleep(20)
+  const startMs = performance.now() - began
   const from = computedMs(pid)
   while (running() && !(ready ? ready() : computedMs(pid) - from > busyMs)) await sleep(20)
-  if (!running()) throw new Error(`ended by itself with ${child.exitCode ?? child.signalCode}: ${said}`)
-  child.kill('SIGINT')
+  if (!running()) {
+    if (child.exitCode !== 0) throw new Error(`ended by itself with ${child.exitCode ?? child.signalCode}: ${said}`)
+    return undefined
+  }
+  await deliver(pid, 'SIGINT')
   if (signals === 2) {
     await sleep(300)
     child.kill('SIGINT')
   }
   const last = performance.now()
-  return { endMs: (await ended) - last, code: child.exitCode ?? child.signalCode, said }
+  return { startMs, endMs: (await ended) - last, code: child.exitCode ?? child.signalCode, said }
 }

@@ -61,7 +61,7 @@ export class TestTerminal {
   }
 
   /** Waits until the process has written this, after what was waited for before. */
-  async until(text: string | RegExp, withinMs = 50_000): Promise<string> {
+  async until(text: string | RegExp, withinMs = 300_000): Promise<string> {
     const deadline = Date.now() + withinMs
     for (;;) {
       const rest = this.#seen.slice(this.#from)

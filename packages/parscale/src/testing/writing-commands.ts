@@ -1,5 +1,5 @@
 /** Every command that writes, as processes of a bundle, for tests that kill them or take their disk away. */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -26,7 +26,7 @@ export interface WritingCommands {
 
 export interface Running {
   readonly finished: Promise<Finished>
-  readonly ended: () => boolean
+  readonly child: ChildProcess
   kill(): void
 }
 
@@ -48,7 +48,7 @@ export async function writingCommands(scratch: string): Promise<WritingCommands>
       stderr += text
     })
     const finished = new Promise<Finished>((resolve) => child.on('close', (code) => resolve({ code, stdout, stderr })))
-    return { finished, ended: () => child.exitCode !== null, kill: () => child.kill('SIGKILL') }
+    return { finished, child, kill: () => child.kill('SIGKILL') }
   }
   const close = async () => {
     await server.close()

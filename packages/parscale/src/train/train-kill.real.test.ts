@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createRandom } from '@parscale/core/internal'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { suspendWhere } from '../../../core/src/testing/suspend.ts'
 import { bundledCommand } from '../testing/bundle.ts'
 
 /** The command as one file: it is started a hundred times, and starts twice as fast as from sources or from a build. */
@@ -92,6 +93,11 @@ function start(run: string, ...more: string[]) {
   return { child, ended }
 }
 
+async function isInsideWrite(run: string): Promise<boolean> {
+  const names = await readdir(join(run, 'checkpoints')).catch(() => [])
+  return names.some((name) => name.includes('.partial-') || !existsSync(join(run, 'checkpoints', name, 'complete')))
+}
+
 /** Resolves when the trainer begins to write its next checkpoint but `skip`. */
 async function checkpointBegins(run: string, skip: number, signal: AbortSignal): Promise<void> {
   const folder = join(run, 'checkpoints')
@@ -138,28 +144,35 @@ it('is killed at 50 moments, and ends as a run that was left alone', async () =>
   const run = join(scratch, 'killed')
   let insideWrites = 0
   const begin = Date.now()
-  for (let round = 0; round < 50; round++) {
+  for (let round = 0, tries = 0; round < 50; tries++) {
+    expect(tries).toBeLessThan(500)
     const { child, ended } = start(run, '--checkpoint-every', '1')
     const gone = new AbortController()
     child.on('exit', () => gone.abort())
     if (round % 5 === 0) await sleep(random.uniform() * 1200)
     else {
       await checkpointBegins(run, random.below(6), gone.signal)
-      await sleep(random.uniform() * 6)
+      // By turns where a checkpoint is half-written, and a little later.
+      if (round % 2 === 0) await suspendWhere(child, () => isInsideWrite(run))
+      else await sleep(random.uniform() * 6)
     }
     child.kill('SIGKILL')
     const { code, talk } = await ended
+    // A fast machine may be done before: then it is as it should be, and another one begins.
+    if (code === 0) {
+      expect(await outcome(run)).toEqual(await outcome(whole))
+      await rm(run, { recursive: true })
+      continue
+    }
     expect(code, talk).toBeNull()
-    const names = await readdir(join(run, 'checkpoints')).catch(() => [])
-    insideWrites += Number(
-      names.some((name) => name.includes('.partial-') || !existsSync(join(run, 'checkpoints', name, 'complete'))),
-    )
+    round++
+    insideWrites += Number(await isInsideWrite(run))
   }
-  const reached = (await records(run, 'metrics.jsonl')).length
+  const reached = (await records(run, 'metrics.jsonl').catch(() => [])).length
   const { code, talk } = await start(run).ended
   expect(code, talk).toBe(0)
   console.log(`${insideWrites} of 50 kills lay inside a write, at ${reached} records, in ${(Date.now() - begin) / 1000} s`)
-  expect(insideWrites).toBeGreaterThan(0)
+  expect(insideWrites).toBeGreaterThanOrEqual(10)
   expect(await outcome(run)).toEqual(await outcome(whole))
 })
 

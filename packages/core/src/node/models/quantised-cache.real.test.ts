@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createRandom } from '../../random.ts'
+import { suspendWhere } from '../../testing/suspend.ts'
 
 const model = fileURLToPath(new URL('../../../../parscale/models/small', import.meta.url))
 
@@ -25,7 +26,7 @@ beforeAll(async () => {
 afterAll(() => rm(scratch, { recursive: true }))
 
 const start = (cache: string): ChildProcess =>
-  spawn(process.execPath, [program, model, cache], { stdio: ['ignore', 'pipe', 'inherit'] })
+  spawn(process.execPath, [program, model, cache], { stdio: ['ignore', 'pipe', 'pipe'] })
 
 async function finish(child: ChildProcess): Promise<{ folder: string; waited: boolean }> {
   return JSON.parse((await text(child.stdout!)).replace('begun\n', ''))
@@ -55,22 +56,26 @@ it('whatever moment its makers are killed at, what is in the cache is whole', as
   const whole = await filesOf(expected)
   const cache = join(scratch, 'killed')
   const random = createRandom(3)
+  const quantised = () => readdir(join(cache, 'quantised')).catch((): string[] => [])
   let halfWritten = 0
   for (let round = 0; round < 25; round++) {
     const child = start(cache)
     const exit = once(child, 'exit') // asked for now: it may come before it is killed
     await once(child.stdout!, 'data')
-    await sleep(random.uniform() * duration)
+    // By turns at any moment, and where the folder is half-written.
+    const isHalfWritten = async () => (await quantised()).some((name) => name.includes('.partial-'))
+    if (round % 2 === 0) await sleep(random.uniform() * duration)
+    else if (!(await suspendWhere(child, isHalfWritten))) expect.fail('it has ended before it wrote')
     child.kill('SIGKILL')
     await exit
-    const names = await readdir(join(cache, 'quantised')).catch((): string[] => [])
+    const names = await quantised()
     halfWritten += Number(names.some((name) => name.includes('.partial-')))
     if (!names.includes(basename(expected))) continue
     expect(await filesOf(join(cache, 'quantised', basename(expected)))).toEqual(whole)
     await rm(join(cache, 'quantised', basename(expected)), { recursive: true })
   }
   console.log(`${halfWritten} of 25 kills left a folder half-written`)
-  expect(halfWritten).toBeGreaterThan(0)
+  expect(halfWritten).toBeGreaterThanOrEqual(12)
   const { folder } = await finish(start(cache))
   expect(await filesOf(folder)).toEqual(whole)
   expect(await readdir(join(cache, 'quantised'))).toEqual([basename(expected)])
@@ -78,9 +83,18 @@ it('whatever moment its makers are killed at, what is in the cache is whole', as
 
 it('of several at once one makes it, and the others wait and use it', async () => {
   const cache = join(scratch, 'shared')
-  const results = await Promise.all([start(cache), start(cache), start(cache)].map(finish))
+  // The first one stands still in the middle until another one waits for it.
+  const first = start(cache)
+  const isHalfWritten = async () =>
+    (await readdir(join(cache, 'quantised')).catch((): string[] => [])).some((name) => name.includes('.partial-'))
+  expect(await suspendWhere(first, isHalfWritten)).toBe(true)
+  const others = [start(cache), start(cache)]
+  const ended = [first, ...others].map(finish)
+  await Promise.all(others.map((other) => once(other.stderr!, 'data')))
+  first.kill('SIGCONT')
+  const results = await Promise.all(ended)
   expect(new Set(results.map(({ folder }) => folder)).size).toBe(1)
-  expect(results.filter(({ waited }) => waited).length).toBeGreaterThan(0)
+  expect(results.map(({ waited }) => waited)).toEqual([false, true, true])
   expect(await readdir(join(cache, 'quantised'))).toEqual([basename(results[0]!.folder)])
 })
 

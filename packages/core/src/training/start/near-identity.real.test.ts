@@ -24,10 +24,10 @@ beforeAll(async () => {
   const tokenizerJson = JSON.parse((await open.readText('tokenizer.json'))!)
   ids = createTokenizer({ tokenizerJson }).encode(text)
   await open.close()
-}, 120_000)
+})
 afterAll(() => rm(scratch, { recursive: true }))
 
-it.each(Object.entries(nearIdentityChoices))('%s', { timeout: 300_000 }, async (name, options) => {
+it.each(Object.entries(nearIdentityChoices))('%s', async (name, options) => {
   const { change, largest, silent } = await startNearIdentity(model, join(scratch, name), options, ids, 3)
   console.log(`${name}: logits of up to ${largest} changed by at most ${change}`)
   expect(change).toBeLessThan(1e-5)

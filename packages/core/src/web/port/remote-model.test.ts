@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest'
+import { expect, it, vi } from 'vitest'
 import { checkpointError } from '../../errors.ts'
 import { receiveError, sendError } from './messages.ts'
 import { loadInWorker } from './remote-model.ts'
@@ -25,14 +25,33 @@ it('gives up a worker that says nothing, with a sentence', async () => {
 })
 
 it('does not give up a worker that runs, however long it loads', async () => {
-  // The real program, whose network fails long after the time in which it had to speak.
+  // The real program, whose network fails when the clock by which it had to speak is off already.
+  const [set, clear] = [vi.spyOn(globalThis, 'setTimeout'), vi.spyOn(globalThis, 'clearTimeout')]
   const { fetch } = globalThis
-  globalThis.fetch = () => new Promise((_, reject) => setTimeout(() => reject(new TypeError('late')), 1500))
+  let fail = () => {}
+  const failed = new Promise<never>((_, reject) => {
+    fail = () => reject(new TypeError('late'))
+  })
+  const asked = new Promise<void>((resolve) => {
+    globalThis.fetch = () => {
+      resolve()
+      return failed
+    }
+  })
   try {
     const worker = workerOf((port) => servePort(port as unknown as Port))
-    await expect(loadInWorker(worker, options, 1000)).rejects.toThrow(/cannot be reached \(late\)/)
+    const loading = loadInWorker(worker, options, 123_456)
+    const running = new Promise((resolve) =>
+      worker.addEventListener('message', ({ data }) => data.type === 'running' && resolve(undefined)),
+    )
+    await Promise.all([running, asked])
+    const timer = set.mock.results[set.mock.calls.findIndex(([, ms]) => ms === 123_456)]!.value
+    expect(clear.mock.calls).toContainEqual([timer])
+    fail()
+    await expect(loading).rejects.toThrow(/cannot be reached \(late\)/)
   } finally {
     globalThis.fetch = fetch
+    for (const spy of [set, clear]) spy.mockRestore()
   }
 })
 

@@ -2,7 +2,7 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { byteModel } from '../../../../core/src/testing/fixtures.ts'
 import { canOpenTerminals, TestTerminal } from '../../testing/terminal.ts'
 
@@ -38,7 +38,7 @@ function openChatIn(env: NodeJS.ProcessEnv, ...more: string[]): TestTerminal {
 
 /** Waits until the screen's last line is this. */
 const untilLine = (chat: TestTerminal, line: string) =>
-  vi.waitFor(async () => expect((await chat.screen()).split('\n').at(-1)).toBe(line), { timeout: 20_000 })
+  expect.poll(async () => (await chat.screen()).split('\n').at(-1)).toBe(line)
 
 async function leave(chat: TestTerminal): Promise<void> {
   await chat.until('> ')

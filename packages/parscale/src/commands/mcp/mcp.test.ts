@@ -11,7 +11,7 @@ import { scoreIds } from '@parscale/core/internal/evaluation'
 import type { TextModel } from '@parscale/core/internal/generation'
 import { fitLaw, lawNamed, publishedPoints } from '@parscale/core/internal/law'
 import { ModelRegistry } from '@parscale/core/internal/server'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { byteModel } from '../../../../core/src/testing/fixtures.ts'
 import { loadTextModel } from '../../load/load.ts'
 import { silentProgress } from '../../terminal/io.ts'
@@ -98,7 +98,7 @@ describe('generate', () => {
     const leave = new AbortController()
     const options = { signal: leave.signal, onprogress: () => leave.abort(new Error('no more')) }
     await expect(here.callTool({ name: 'generate', arguments: asked }, options)).rejects.toThrow(/no more/)
-    await vi.waitFor(() => expect(text.scheduler.counters.rows).toBe(0), { timeout: 30_000 })
+    await expect.poll(() => text.scheduler.counters.rows).toBe(0)
     expect(text.scheduler.counters.generatedTokens - before).toBeLessThan(whole.tokens.length / 2)
     await here.close()
   })

@@ -1,5 +1,6 @@
 /** `parscale serve` as real processes, and what their /metrics say. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import process from 'node:process'
 import { mainPath } from '../../testing/cli.ts'
 
@@ -44,7 +45,13 @@ export function spawnServer(args: readonly string[], { env = {}, node = [] }: Sp
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve))
   const said = async (text: string) => {
     while (!output.stderr.includes(text)) {
-      const code = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 20))])
+      const code = await Promise.race([
+        ended,
+        once(child.stderr, 'data').then(
+          () => undefined,
+          () => undefined,
+        ),
+      ])
       if (code !== undefined) throw new Error(output.stderr)
     }
   }

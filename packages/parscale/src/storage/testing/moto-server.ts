@@ -1,9 +1,9 @@
 /** PyPI's moto as an S3 endpoint in a process of its own, and boto3, AWS's own client, as who looks at what is there. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { pythonEnvironment } from '../../../../../scripts/python-env.mjs'
+import { freePort } from '../../../../core/src/testing/free-port.ts'
 
 export interface MotoServer {
   readonly url: string
@@ -66,7 +66,7 @@ export async function startMoto(): Promise<MotoServer> {
 }
 
 async function untilUp(child: ChildProcess, url: string, said: () => string): Promise<void> {
-  for (let tries = 0; tries < 600; tries++) {
+  for (let tries = 0; tries < 6000; tries++) {
     if (child.exitCode !== null) throw new Error(`moto ended with ${child.exitCode}: ${said()}`)
     const answer = await fetch(url).catch(() => undefined)
     await answer?.body?.cancel()
@@ -75,13 +75,3 @@ async function untilUp(child: ChildProcess, url: string, said: () => string): Pr
   }
   throw new Error(`moto does not answer: ${said()}`)
 }
-
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })

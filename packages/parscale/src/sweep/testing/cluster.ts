@@ -2,10 +2,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { hostname, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../../../../core/src/testing/free-port.ts'
 
 export interface Daemons {
   readonly env: NodeJS.ProcessEnv
@@ -141,7 +141,7 @@ export async function startRedis(scratch: string, policy = 'noeviction'): Promis
 
 async function until(what: string, isReady: () => Promise<boolean>): Promise<void> {
   let last: unknown
-  for (let tries = 0; tries < 150; tries++) {
+  for (let tries = 0; tries < 3000; tries++) {
     try {
       if (await isReady()) return
     } catch (error) {
@@ -160,12 +160,3 @@ async function ended(child: ChildProcess): Promise<void> {
   await gone
   clearTimeout(timer)
 }
-
-export const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer()
-    server.on('error', reject).listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })

@@ -67,15 +67,18 @@ it('3 computers that see one folder of runs: the bits of one process', async () 
 
 it('nothing shared but the name of the data: the first one has the run, and a death elsewhere ends all', async () => {
   const run = join(hosts.disk, 'run')
+  const began = performance.now()
   const first = runs.start(onAll([...args(), '--out', run]), hosts.mpirun)
   const pids = await first.workers()
+  const startMs = performance.now() - began
   const log = join(hosts.diskOf('node1'), 'run', 'metrics.jsonl')
   while (!existsSync(log) || !readFileSync(log, 'utf8').includes('"step":12,')) await sleep(5)
   process.kill(pids.find((pid) => hosts.nameOf(pid) === 'node3')!, 'SIGKILL')
   const killed = performance.now()
   const { code, stderr } = await first.ended
-  while (pids.some(isRunning) && performance.now() - killed < 10_000) await sleep(5)
-  expect((performance.now() - killed) / 1000).toBeLessThan(5)
+  while (pids.some(isRunning)) await sleep(5)
+  // On a slow or busy machine, as long as their start takes ten times: all that hangs, hangs for ever.
+  expect(performance.now() - killed).toBeLessThan(Math.max(5_000, 10 * startMs))
   expect(code).not.toBe(0)
   expect(stderr).toMatch(/on node .* exited on signal 9/)
   const again = await runs.start(onAll(['--resume', run, '--threads', '1']).slice(0, 2), hosts.mpirun).ended

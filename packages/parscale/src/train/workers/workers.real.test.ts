@@ -13,32 +13,28 @@ describe.skipIf(reason)('workers', () => {
   let runs: WorkerRuns
   beforeAll(async () => {
     runs = await workerRuns()
-  }, 240_000)
+  })
   afterAll(() => runs?.remove())
 
-  it.each(['pretrain', 'recycle', 'sft'] as const)(
-    '%s: 1, 2, 4 and 8 workers end with the same bits',
-    async (recipe) => {
-      const steps = 5
-      const args = [...runs.recipes[recipe], '--steps', String(steps), '--checkpoint-every', '2']
-      const run = (workers: number) => runs.at(`${recipe}-${workers}`)
-      const alone = await runs.train(1, [...args, '--out', run(1)])
-      expect(alone.code, alone.stderr).toBe(0)
-      for (const workers of [2, 4, 8]) {
-        const { code, stdout, stderr } = await runs.train(workers, [...args, '--out', run(workers)])
-        expect(code, stderr).toBe(0)
-        expect(outcomeOf(run(workers), steps), `${workers} workers`).toEqual(outcomeOf(run(1), steps))
-        // One voice, which says how many there were.
-        expect(stdout.match(/of training; held-out loss/g)).toHaveLength(1)
-        expect(stderr.match(/^step 5: held-out loss/gm)).toHaveLength(1)
-        expect(stderr).toContain(`${workers} workers on this computer, `)
-        const { starts } = JSON.parse(readFileSync(join(run(workers), 'run.json'), 'utf8'))
-        expect(starts).toMatchObject([{ step: 0, workers, threads: 1 }])
-        expect(readdirSync(join(run(workers), 'checkpoints')).sort()).toEqual(readdirSync(join(run(1), 'checkpoints')).sort())
-      }
-    },
-    240_000,
-  )
+  it.each(['pretrain', 'recycle', 'sft'] as const)('%s: 1, 2, 4 and 8 workers end with the same bits', async (recipe) => {
+    const steps = 5
+    const args = [...runs.recipes[recipe], '--steps', String(steps), '--checkpoint-every', '2']
+    const run = (workers: number) => runs.at(`${recipe}-${workers}`)
+    const alone = await runs.train(1, [...args, '--out', run(1)])
+    expect(alone.code, alone.stderr).toBe(0)
+    for (const workers of [2, 4, 8]) {
+      const { code, stdout, stderr } = await runs.train(workers, [...args, '--out', run(workers)])
+      expect(code, stderr).toBe(0)
+      expect(outcomeOf(run(workers), steps), `${workers} workers`).toEqual(outcomeOf(run(1), steps))
+      // One voice, which says how many there were.
+      expect(stdout.match(/of training; held-out loss/g)).toHaveLength(1)
+      expect(stderr.match(/^step 5: held-out loss/gm)).toHaveLength(1)
+      expect(stderr).toContain(`${workers} workers on this computer, `)
+      const { starts } = JSON.parse(readFileSync(join(run(workers), 'run.json'), 'utf8'))
+      expect(starts).toMatchObject([{ step: 0, workers, threads: 1 }])
+      expect(readdirSync(join(run(workers), 'checkpoints')).sort()).toEqual(readdirSync(join(run(1), 'checkpoints')).sort())
+    }
+  })
 
   it('3 workers with 7 passes, two stages with other parameters: the bits of one', async () => {
     const [, ...flags] = runs.recipes.pretrain
@@ -48,7 +44,7 @@ describe.skipIf(reason)('workers', () => {
       expect(code, stderr).toBe(0)
     }
     expect(outcomeOf(runs.at('stages-3'), 6)).toEqual(outcomeOf(runs.at('stages-1'), 6))
-  }, 120_000)
+  })
 
   describe('a run that stops', () => {
     const steps = 150
@@ -56,7 +52,7 @@ describe.skipIf(reason)('workers', () => {
     beforeAll(async () => {
       const { code, stderr } = await runs.train(1, [...args(), '--out', runs.at('undisturbed')])
       expect(code, stderr).toBe(0)
-    }, 120_000)
+    })
 
     const reached = async (run: string, step: number) => {
       for (;;) {
@@ -72,16 +68,19 @@ describe.skipIf(reason)('workers', () => {
     it('by the death of a worker ends within 5 seconds with a message; with other numbers of workers it goes on to the same bits', async () => {
       const run = runs.at('killed')
       for (const [i, workers] of [4, 2, 8].entries()) {
+        const began = performance.now()
         const { workers: pids, ended } = runs.start([
           { workers, args: i === 0 ? [...args(), '--out', run] : ['--resume', run, '--threads', '1'] },
         ])
         const victims = await pids()
+        const startMs = performance.now() - began
         await reached(run, 10 + 20 * i)
         process.kill(victims.at(i === 1 ? 0 : -1)!, 'SIGKILL')
         const killed = performance.now()
         const { code, stderr } = await ended
-        while (victims.some(isRunning) && performance.now() - killed < 10_000) await sleep(5)
-        expect((performance.now() - killed) / 1000).toBeLessThan(5)
+        while (victims.some(isRunning)) await sleep(5)
+        // On a slow or busy machine, as long as their start takes ten times: all that hangs, hangs for ever.
+        expect(performance.now() - killed).toBeLessThan(Math.max(5_000, 10 * startMs))
         expect(code).not.toBe(0)
         expect(stderr).toMatch(/exited on signal 9/)
       }
@@ -90,7 +89,7 @@ describe.skipIf(reason)('workers', () => {
       expect(outcomeOf(run, steps)).toEqual(outcomeOf(runs.at('undisturbed'), steps))
       const { starts } = JSON.parse(readFileSync(join(run, 'run.json'), 'utf8'))
       expect(starts.map(({ workers }: { workers: number }) => workers)).toEqual([4, 2, 8, 1])
-    }, 240_000)
+    })
 
     it('by a signal to any worker stops them all at one step, with a checkpoint', async () => {
       const run = runs.at('stopped')
@@ -108,7 +107,7 @@ describe.skipIf(reason)('workers', () => {
       expect(more.code, more.stderr).toBe(0)
       expect(more.stderr).toContain(`going on after step ${step}\n`)
       expect(outcomeOf(run, steps)).toEqual(outcomeOf(runs.at('undisturbed'), steps))
-    }, 240_000)
+    })
   })
 
   describe('named before work begins', () => {

@@ -53,7 +53,7 @@ export class Wire {
   }
 
   /** Waits until the server says that no more comes, or so many answers are there. @param hasBody false for HEAD */
-  async answers(count: number, hasBody = true, mostMs = 30_000): Promise<Exchange['answers']> {
+  async answers(count: number, hasBody = true, mostMs = 600_000): Promise<Exchange['answers']> {
     const until = performance.now() + mostMs
     const parsed = () => parsedAnswers(this.#received, hasBody)
     while (!this.#isOver && parsed().filter(({ whole }) => whole).length < count) {
