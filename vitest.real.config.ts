@@ -19,8 +19,8 @@ export default defineConfig({
     // Nothing of the tests' in the user's cache.
     env: { PARSCALE_CACHE: fileURLToPath(new URL('.cache/tests', import.meta.url)) },
     // Against what hangs: how long a test takes is the machine's affair, and no test is about it.
-    testTimeout: 3_600_000,
-    hookTimeout: 3_600_000,
+    testTimeout: process.env.PARSCALE_NIGHTLY ? 3_600_000 : 1_200_000,
+    hookTimeout: process.env.PARSCALE_NIGHTLY ? 3_600_000 : 1_200_000,
     expect: { poll: { timeout: 600_000, interval: 5 } },
     maxWorkers: 2,
   },
