@@ -2,7 +2,7 @@
  * Every key of streams, for P = 1, P = 1 with a learned input and P = 2, for kinds of streams and ways to join them: a few steps are taken
  * with the key and without. It is called unused exactly where parameters, losses and the model that comes out are the same.
  */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it } from 'vitest'
 import { bytesSource } from '../../checkpoint/byte-source.ts'
 import { memorySink } from '../../checkpoint/testing/memory-sink.ts'
 import { onnxRuntime } from '../../node/onnx-runtime.ts'
@@ -77,7 +77,6 @@ beforeAll(async () => {
   await writer.finish(null)
   data = await openTokenFile(bytesSource(sink.bytes(), 'x.tokens'))
 })
-afterAll(() => runtime.dispose?.())
 
 /** What comes of a run: losses, parameters, and what its model's config.json says of streams. */
 async function outcome(config: RunConfig): Promise<unknown> {
