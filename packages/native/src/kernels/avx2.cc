@@ -135,9 +135,12 @@ void product8(const Matrix& w, const uint8_t* panel, const Tile* tiles, size_t c
   }
 }
 
+// The first tile asks for weights as products of few rows do (linear.cc), the others find them in a cache.
+constexpr size_t distance4 = 8192;
+
 template <bool minima>
 void product4(const Matrix& w, const uint8_t* panel, const Tile* tiles, size_t count, bool prefetches, float* out) {
-  for (size_t t = 0; t < count; t++) integerProduct<Avx2, int(tileRows), 4, minima>(w, panel, tiles[t], prefetches && t == 0 ? 8192 : 0, out + t * tileRows * lanes);
+  for (size_t t = 0; t < count; t++) integerProduct<Avx2, int(tileRows), 4, minima>(w, panel, tiles[t], prefetches && t == 0 ? distance4 : 0, out + t * tileRows * lanes);
 }
 
 bool takes(size_t blockSize) { return blockSize % 16 == 0 && blockSize <= inputsAtOnce && inputsAtOnce % blockSize == 0; }
